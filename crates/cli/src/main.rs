@@ -1,0 +1,4 @@
+//! The `charloom` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

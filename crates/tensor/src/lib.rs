@@ -1,0 +1,1 @@
+//! Tensors, the tape, operations, kernels and random numbers.
