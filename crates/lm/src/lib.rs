@@ -1,2 +1,8 @@
-//! See the crate's description.
+//! Character-level language models, from a file of text to new words.
+//!
+//! Data walks a straight line, one module to a step: [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
+
+pub mod error;
+
+pub use error::{Error, Result};

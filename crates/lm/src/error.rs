@@ -1,0 +1,80 @@
+//! What can go wrong: one line each, naming the thing, the place and the way out.
+
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Every failure of this crate; its `Display` is one line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request itself makes no sense: a flag's value, a combination of flags (exit code 2).
+    #[error("{0}")]
+    Usage(String),
+
+    /// A file of text cannot be used as data.
+    #[error("{}: {message}", path.display())]
+    Data {
+        /// The file, or a word for where the text came from (`-` is standard input).
+        path: PathBuf,
+        /// What is wrong, where, and what to do about it.
+        message: String,
+    },
+
+    /// The operating system refused to read or write.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// A model file, run folder or configuration cannot be used.
+    #[error("{}: {message}", path.display())]
+    Model {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, where, and what to do about it.
+        message: String,
+    },
+
+    /// A computation went wrong: a loss that is no number, training that diverged.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The result of whatever can fail with an [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// The exit code of a command that ends with this error: 1 failed, 2 wrong use.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// An [`Error::Usage`].
+    pub fn usage(message: impl Display) -> Self {
+        Self::Usage(message.to_string())
+    }
+
+    /// An [`Error::Data`] about `path`.
+    pub fn data(path: impl AsRef<Path>, message: impl Display) -> Self {
+        Self::Data { path: path.as_ref().to_path_buf(), message: message.to_string() }
+    }
+
+    /// An [`Error::Io`] about `path`; meant for `map_err(|e| Error::io(path, e))`.
+    pub fn io(path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_path_buf(), source }
+    }
+
+    /// An [`Error::Model`] about `path`.
+    pub fn model(path: impl AsRef<Path>, message: impl Display) -> Self {
+        Self::Model { path: path.as_ref().to_path_buf(), message: message.to_string() }
+    }
+}
