@@ -3,6 +3,9 @@
 //! Data walks a straight line, one module to a step: [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod error;
+pub mod run;
 
+pub use config::Config;
 pub use error::{Error, Result};

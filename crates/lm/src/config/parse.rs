@@ -1,0 +1,235 @@
+//! Configurations from TOML and from the values of flags.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::Config;
+use crate::{Error, Result};
+
+/// The largest configuration that is read, in bytes; a whole one takes about one thousand.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// The examples of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// B, drawn at random.
+    Size(usize),
+    /// All of the training split, in order.
+    Full,
+}
+
+impl FromStr for Batch {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == "full" {
+            return Ok(Self::Full);
+        }
+        text.parse().map(Self::Size).map_err(|_| format!("{text:?} is neither a whole number nor \"full\""))
+    }
+}
+
+impl fmt::Display for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(size) => size.fmt(f),
+            Self::Full => f.write_str("full"),
+        }
+    }
+}
+
+impl Serialize for Batch {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Size(size) => size.serialize(to),
+            Self::Full => to.serialize_str("full"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct BatchVisitor;
+        impl Visitor<'_> for BatchVisitor {
+            type Value = Batch;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a whole number or \"full\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, n: i64) -> std::result::Result<Batch, E> {
+                usize::try_from(n)
+                    .map(Batch::Size)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(n), &self))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, n: u64) -> std::result::Result<Batch, E> {
+                usize::try_from(n)
+                    .map(Batch::Size)
+                    .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(n), &self))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Batch, E> {
+                if text == "full" {
+                    return Ok(Batch::Full);
+                }
+                Err(E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+        }
+        from.deserialize_any(BatchVisitor)
+    }
+}
+
+/// Numbers between commas, such as `200,200`; the empty text is no hidden layer.
+///
+/// # Errors
+/// Names the part that is not a whole number.
+pub fn parse_hidden(text: &str) -> std::result::Result<Vec<usize>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|part| number(part, "a whole number, as in 200,200")).collect()
+}
+
+/// `fraction:factor` between commas, such as `0.5:0.1,0.75:0.1`; the empty text is no drop.
+///
+/// # Errors
+/// Names the part that is not a pair of numbers.
+pub fn parse_lr_drops(text: &str) -> std::result::Result<Vec<(f64, f64)>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted = "fraction:factor, as in 0.5:0.1";
+    text.split(',')
+        .map(|part| {
+            let (at, by) = part.split_once(':').ok_or_else(|| format!("{part:?} is not {wanted}"))?;
+            Ok((number(at, wanted)?, number(by, wanted)?))
+        })
+        .collect()
+}
+
+/// Three fractions between commas, such as `0.8,0.1,0.1`.
+///
+/// # Errors
+/// Says what is not a number, or how many there are instead of three.
+pub fn parse_split(text: &str) -> std::result::Result<[f64; 3], String> {
+    let parts: Vec<f64> = text
+        .split(',')
+        .map(|part| number(part, "a fraction, as in 0.8,0.1,0.1"))
+        .collect::<std::result::Result<_, _>>()?;
+    <[f64; 3]>::try_from(parts)
+        .map_err(|parts| format!("{} fractions instead of three (training, validation, test)", parts.len()))
+}
+
+fn number<T: FromStr>(text: &str, wanted: &str) -> std::result::Result<T, String> {
+    text.trim().parse().map_err(|_| format!("{text:?} is not {wanted}"))
+}
+
+impl Config {
+    /// A configuration from TOML; what the text does not say keeps its default. `path` is for messages.
+    ///
+    /// # Errors
+    /// One line with the place: TOML that is none, a key that is unknown (with the nearest known one), twice
+    /// there or of the wrong type.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self> {
+        if text.len() as u64 > MAX_BYTES {
+            return Err(too_large(path));
+        }
+        toml::from_str(text).map_err(|error| explain(&error, text, path))
+    }
+
+    /// A configuration from a file of TOML.
+    ///
+    /// # Errors
+    /// As [`Config::from_toml`]; also when the file cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::from_toml(&read_text(path)?, path)
+    }
+
+    /// The defaults, under a preset's TOML, under a file's.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn layered(preset: Option<&str>, file: Option<&Path>) -> Result<Self> {
+        let mut merged = toml::Table::new();
+        if let Some(text) = preset {
+            let path = Path::new("preset");
+            Self::from_toml(text, path)?;
+            merged = text.parse().map_err(|error| explain(&error, text, path))?;
+        }
+        let Some(path) = file else {
+            return merged.try_into().map_err(|error| explain(&error, "", Path::new("preset")));
+        };
+        let text = read_text(path)?;
+        // Alone first: only then do messages know the line.
+        Self::from_toml(&text, path)?;
+        let table: toml::Table = text.parse().map_err(|error| explain(&error, &text, path))?;
+        for (section, values) in table {
+            match (merged.get_mut(&section), values) {
+                (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),
+                (_, values) => {
+                    merged.insert(section, values);
+                }
+            }
+        }
+        merged.try_into().map_err(|error| explain(&error, "", path))
+    }
+
+    /// The whole configuration as TOML.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("numbers, words and lists have a form in TOML once validated")
+    }
+}
+
+fn read_text(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let file = crate::run::open_regular(path)?;
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| Error::io(path, error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(too_large(path));
+    }
+    Ok(text)
+}
+
+fn too_large(path: &Path) -> Error {
+    Error::model(
+        path,
+        format!("more than {MAX_BYTES} bytes, which no configuration needs; is it another file?"),
+    )
+}
+
+/// One line out of an error of the TOML reader: the place, what is wrong, and the nearest known key.
+fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
+    let mut message = String::new();
+    if let Some(before) = error.span().and_then(|span| text.get(..span.start)) {
+        message += &format!("line {}: ", before.matches('\n').count() + 1);
+    }
+    let said = error.message().replace('\n', "; ");
+    let mut quoted = said.split('`').skip(1).step_by(2);
+    let kind = if said.starts_with("unknown field") { "key" } else { "word" };
+    match (said.starts_with("unknown "), quoted.next()) {
+        (true, Some(wrong)) => {
+            message += &format!("unknown {kind} \"{wrong}\"");
+            let known: Vec<&str> = quoted.collect();
+            match nearest(wrong, &known) {
+                Some(near) => message += &format!(": did you mean \"{near}\"?"),
+                None => message += &format!("; known here: {}", known.join(", ")),
+            }
+        }
+        _ => message += &said,
+    }
+    Error::model(path, message)
+}
+
+/// The word of `known` that is most like `wrong`, if any is like it at all.
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let likeness = |word: &str| strsim::jaro_winkler(wrong, word);
+    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(best) > 0.7).then_some(best)
+}

@@ -1,0 +1,145 @@
+use std::path::Path;
+
+use super::*;
+
+fn from(text: &str) -> crate::Result<Config> {
+    Config::from_toml(text, Path::new("c.toml"))
+}
+
+fn refusal(change: impl FnOnce(&mut Config)) -> String {
+    let mut config = Config::default();
+    change(&mut config);
+    let error = config.validate().expect_err("refused");
+    assert_eq!(error.exit_code(), 2);
+    error.to_string()
+}
+
+#[test]
+fn default_is_the_best_row_of_the_tuning_table() {
+    let config = Config::default();
+    config.validate().unwrap();
+    // 27 * 6 + (18 * 200 + 200) + (200 * 27 + 27)
+    assert_eq!(config.model.parameters(27), Some(9389));
+}
+
+#[test]
+fn round_trip_is_exact_and_explicit() {
+    let mut config = Config::default();
+    config.train.batch = Batch::Full;
+    config.train.lr = 0.1 + 0.2;
+    config.train.lr_drops = vec![(0.75, 0.1), (0.9, 1.0 / 3.0)];
+    config.data.path = Some("a b.txt".into());
+    config.resolve(Mode::Lines);
+    let text = config.to_toml();
+    for key in ["gain", "eval_every", "log_every", "mode", "split"] {
+        assert!(text.contains(&format!("\n{key} = ")), "{key} is not in {text}");
+    }
+    assert_eq!(from(&text).unwrap(), config);
+}
+
+#[test]
+fn layers_lie_over_each_other() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[train]\nlr = 3.0\n[model]\nembed = 0\n").unwrap();
+    let preset = "[train]\nlr = 1.0\nsteps = 7\n";
+    let config = Config::layered(Some(preset), Some(file.path())).unwrap();
+    assert_eq!(
+        (config.train.lr, config.train.steps, config.model.embed, config.model.context),
+        (3.0, 7, 0, 3)
+    );
+}
+
+#[test]
+fn bad_files_are_explained_in_one_line() {
+    for (text, said) in [
+        (
+            "[model]\ncontext = 3\nhiden = [1]",
+            "c.toml: line 3: unknown key \"hiden\": did you mean \"hidden\"?",
+        ),
+        ("[modell]\n", "line 1: unknown key \"modell\": did you mean \"model\"?"),
+        ("[train]\nlr = 0.1\nlr = 0.2", "line 3: duplicate key"),
+        ("[train]\nlr = \"fast\"", "line 2: invalid type: string \"fast\", expected f64"),
+        ("[train]\nsteps = -1", "line 2: invalid value: integer `-1`, expected u64"),
+        (
+            "[train]\nbatch = \"some\"",
+            "line 2: invalid value: string \"some\", expected a whole number or \"full\"",
+        ),
+        ("[model]\nactivation = \"tanj\"", "line 2: unknown word \"tanj\": did you mean \"tanh\"?"),
+        ("[train", "line 1: "),
+    ] {
+        let error = from(text).expect_err(text).to_string();
+        assert!(error.contains(said), "{error:?} does not say {said:?}");
+        assert!(!error.contains('\n'), "{error:?}");
+    }
+    let deep = format!("[train]\nlr = {}", "[".repeat(100_000));
+    assert!(!from(&deep).expect_err("nested").to_string().contains('\n'));
+    let deep = format!("[train]\nlr.{} = 1", vec!["a"; 50_000].join("."));
+    assert!(from(&deep).is_err());
+}
+
+#[test]
+fn values_out_of_range_name_flag_value_and_limit() {
+    assert_eq!(refusal(|c| c.train.lr = f64::NAN), "--lr NaN is out of range; it must be from 0 to 10000");
+    assert_eq!(refusal(|c| c.model.context = 0), "--context 0 is out of range; it must be from 1 to 1024");
+    for (flag, said) in [
+        ("--lr", refusal(|c| c.train.lr = f64::INFINITY)),
+        ("--lr", refusal(|c| c.train.lr = -0.1)),
+        ("--dropout", refusal(|c| c.model.dropout = 1.0)),
+        ("--dropout", refusal(|c| c.model.dropout = -0.1)),
+        ("--dropout", refusal(|c| c.model.dropout = f64::NAN)),
+        ("--context", refusal(|c| c.model.context = 1_000_000_000)),
+        ("--batch", refusal(|c| c.train.batch = Batch::Size(0))),
+        (
+            "--batch",
+            refusal(|c| {
+                c.model.norm = {
+                    c.train.batch = Batch::Size(1);
+                    Norm::Batch
+                }
+            }),
+        ),
+        ("--hidden", refusal(|c| c.model.hidden = vec![200, 0])),
+        ("--hidden", refusal(|c| c.model.hidden = vec![1; 65])),
+        ("--hidden", refusal(|c| c.model.hidden = vec![65_536; 64])),
+        ("--embed", refusal(|c| c.model.embed = usize::MAX)),
+        ("--split", refusal(|c| c.data.split = Some([0.8, 0.1, f64::NAN]))),
+        ("--split", refusal(|c| c.data.split = Some([0.8, 0.3, 0.1]))),
+        (
+            "--order",
+            refusal(|c| {
+                c.model.kind = ModelKind::Ngram;
+                c.model.order = 13
+            }),
+        ),
+        (
+            "--k",
+            refusal(|c| {
+                c.model.kind = ModelKind::Ngram;
+                c.model.k = 0.0
+            }),
+        ),
+        ("--seed", refusal(|c| c.train.seed = u64::MAX)),
+        ("--clip", refusal(|c| c.train.clip = -1.0)),
+        ("--eval-every", refusal(|c| c.train.eval_every = Some(0))),
+    ] {
+        assert!(
+            said.starts_with(flag) || said.contains(&format!(" {flag} ")),
+            "{said:?} does not name {flag}"
+        );
+    }
+    assert!(Config::default().validate_sizes(usize::MAX).is_err());
+}
+
+#[test]
+fn flags_parse() {
+    assert_eq!(parse_hidden("200, 100").unwrap(), [200, 100]);
+    assert!(parse_hidden("").unwrap().is_empty());
+    assert!(parse_hidden("200,").unwrap_err().contains("\"\""));
+    assert_eq!(parse_lr_drops("0.5:0.1,0.9:0.1").unwrap(), [(0.5, 0.1), (0.9, 0.1)]);
+    assert!(parse_lr_drops("0.5").is_err());
+    assert_eq!(parse_split("0.8,0.1,0.1").unwrap(), [0.8, 0.1, 0.1]);
+    assert!(parse_split("0.8,0.2").unwrap_err().contains("2 fractions"));
+    assert_eq!("full".parse(), Ok(Batch::Full));
+    assert_eq!("gelu".parse(), Ok(Activation::Gelu));
+    assert!("glu".parse::<Activation>().unwrap_err().contains("tanh, relu, gelu"));
+}
