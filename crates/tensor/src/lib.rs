@@ -1,1 +1,3 @@
 //! Tensors, the tape, operations, kernels and random numbers.
+
+pub mod rng;

@@ -1,2 +1,10 @@
-//! See the crate's description.
+//! What the other crates' tests share: comparison that NaN never passes, gradient checks, fixtures.
 #![forbid(unsafe_code)]
+
+mod close;
+mod files;
+mod gradient;
+
+pub use close::{assert_close, closeness};
+pub use files::{fixture, fixture_path, shared_data, workspace_root};
+pub use gradient::{GradCheck, gradcheck};

@@ -1,0 +1,30 @@
+//! Random numbers: torch's CPU generator, CPython's, and a small one for sampled words.
+//!
+//! Everything drawn here is fixed for ever by its seed: [`TorchGenerator`] gives what
+//! `torch.Generator().manual_seed(seed)` gives, [`PythonRandom`] what `random.seed(seed)` gives, and
+//! [`StreamRng`] is our own, pinned by tests. Golden values lie in `fixtures/rng.json`.
+
+mod mt19937;
+mod normal;
+mod python;
+mod state;
+mod stream;
+mod torch;
+
+#[cfg(test)]
+mod tests;
+
+pub use python::PythonRandom;
+pub use state::{GeneratorState, InvalidState};
+pub use stream::StreamRng;
+pub use torch::TorchGenerator;
+
+/// Bits to a double in `[0, 1)`: the low 53 bits over 2^53, as torch does.
+fn unit_f64(bits: u64) -> f64 {
+    (bits & ((1 << 53) - 1)) as f64 * (1.0 / (1u64 << 53) as f64)
+}
+
+/// Bits to a float in `[0, 1)`: the low 24 bits over 2^24, as torch does.
+fn unit_f32(bits: u32) -> f32 {
+    (bits & ((1 << 24) - 1)) as f32 * (1.0 / (1u32 << 24) as f32)
+}

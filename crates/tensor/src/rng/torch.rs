@@ -1,0 +1,229 @@
+//! torch's CPU generator.
+
+use super::mt19937::Mt19937;
+use super::normal;
+use super::state::{GeneratorState, InvalidState};
+use super::{unit_f32, unit_f64};
+
+/// From this range on torch's `randint` takes 64 random bits per integer, below it 32.
+const WIDE: u64 = 1 << 28;
+
+/// What `torch.Generator().manual_seed(seed)` is: MT19937 and torch's rules for what is drawn from it.
+///
+/// ```
+/// use charloom_tensor::rng::TorchGenerator;
+/// let mut g = TorchGenerator::new(2147483647);
+/// let mut batch = [0; 4];
+/// g.randint_into(27, &mut batch);
+/// assert_eq!(batch, [0, 26, 16, 12]);
+/// ```
+///
+/// # Source
+/// `torch.Generator` on the CPU, torch 2.15. Integers and uniforms are equal to torch's, normals too.
+#[derive(Clone, Debug)]
+pub struct TorchGenerator {
+    twister: Mt19937,
+    next_normal: Option<f64>,
+}
+
+impl TorchGenerator {
+    /// The state after `manual_seed(seed)`; like torch it takes the low 32 bits of the seed.
+    pub fn new(seed: u64) -> Self {
+        Self { twister: Mt19937::from_seed(seed as u32), next_normal: None }
+    }
+
+    /// The next 32 random bits.
+    pub fn random32(&mut self) -> u32 {
+        self.twister.next_u32()
+    }
+
+    /// The next 64 random bits: two draws, the high half first.
+    pub fn random64(&mut self) -> u64 {
+        let high = u64::from(self.random32());
+        high << 32 | u64::from(self.random32())
+    }
+
+    /// One `torch.rand` number of 24 bits in `[0, 1)`.
+    pub fn rand_f32(&mut self) -> f32 {
+        unit_f32(self.random32())
+    }
+
+    /// One `torch.rand(dtype=torch.float64)` number of 53 bits in `[0, 1)`.
+    pub fn rand_f64(&mut self) -> f64 {
+        unit_f64(self.random64())
+    }
+
+    /// Fills `out` as `torch.rand` does.
+    pub fn rand(&mut self, out: &mut [f32]) {
+        self.twister.fill(out, unit_f32);
+    }
+
+    /// Fills `out` as `tensor.uniform_(from, to)` does: `rand * (to - from) + from`, rounded once.
+    pub fn uniform(&mut self, from: f32, to: f32, out: &mut [f32]) {
+        self.twister.fill(out, |bits| unit_f32(bits).mul_add(to - from, from));
+    }
+
+    /// Fills `out` with standard normals as `torch.randn` does.
+    ///
+    /// Fewer than 16 numbers are drawn one by one, in double precision, a pair at a time of which the second
+    /// waits for the next call. From 16 on, `out` is filled with uniforms, and each block of 16 becomes
+    /// normals by Box-Muller; if the length is no multiple of 16, the last 16 are drawn anew.
+    pub fn randn_f32(&mut self, out: &mut [f32]) {
+        if out.len() < normal::BLOCK {
+            return out.iter_mut().for_each(|value| *value = self.normal() as f32);
+        }
+        self.rand(out);
+        out.chunks_exact_mut(normal::BLOCK).for_each(normal::box_muller_f32);
+        if !out.len().is_multiple_of(normal::BLOCK) {
+            let last = out.len() - normal::BLOCK;
+            self.rand(&mut out[last..]);
+            normal::box_muller_f32(&mut out[last..]);
+        }
+    }
+
+    /// Fills `out` as `torch.randn(dtype=torch.float64)` does; the rule is that of [`Self::randn_f32`].
+    pub fn randn_f64(&mut self, out: &mut [f64]) {
+        if out.len() < normal::BLOCK {
+            return out.iter_mut().for_each(|value| *value = self.normal());
+        }
+        out.iter_mut().for_each(|value| *value = self.rand_f64());
+        out.chunks_exact_mut(normal::BLOCK).for_each(normal::box_muller_f64);
+        if !out.len().is_multiple_of(normal::BLOCK) {
+            let last = out.len() - normal::BLOCK;
+            out[last..].iter_mut().for_each(|value| *value = self.rand_f64());
+            normal::box_muller_f64(&mut out[last..]);
+        }
+    }
+
+    /// One standard normal in double precision, the way torch draws fewer than 16 of them.
+    fn normal(&mut self) -> f64 {
+        if let Some(normal) = self.next_normal.take() {
+            return normal;
+        }
+        let turn = self.rand_f64();
+        let u = self.rand_f64();
+        let radius = (-2.0 * (-u).ln_1p()).sqrt();
+        let theta = 2.0 * std::f64::consts::PI * turn;
+        self.next_normal = Some(radius * theta.sin());
+        radius * theta.cos()
+    }
+
+    /// One integer in `[low, high)`, as `torch.randint(low, high, (1,))` draws it: bits modulo the range,
+    /// 32 of them for ranges below 2^28 and 64 from there on. (Older torch has the border at 2^32.)
+    ///
+    /// # Panics
+    /// If `low >= high`.
+    pub fn randint(&mut self, low: i64, high: i64) -> i64 {
+        assert!(low < high, "randint: no integer lies in [{low}, {high}); high must be above low");
+        let range = high.wrapping_sub(low) as u64;
+        low.wrapping_add((self.random_bits(range) % range) as i64)
+    }
+
+    /// Fills `out` with integers in `[0, high)`: `torch.randint(0, high, (B,))`, a minibatch's indices.
+    ///
+    /// # Panics
+    /// If `high` is 0.
+    pub fn randint_into(&mut self, high: u32, out: &mut [u32]) {
+        assert!(high > 0, "randint: no integer lies in [0, 0); high must be at least 1");
+        if u64::from(high) >= WIDE {
+            let range = u64::from(high);
+            return out.iter_mut().for_each(|value| *value = (self.random64() % range) as u32);
+        }
+        // The remainder by two multiplications (Lemire, Kaser and Kurz 2019): exact for 32-bit operands.
+        let inverse = (u64::MAX / u64::from(high)).wrapping_add(1);
+        self.twister.fill(out, |bits| {
+            let fraction = inverse.wrapping_mul(u64::from(bits));
+            ((u128::from(fraction) * u128::from(high)) >> 64) as u32
+        });
+    }
+
+    /// A permutation of `0..n`: `torch.randperm(n)`.
+    pub fn randperm(&mut self, n: u32) -> Vec<u32> {
+        let mut items: Vec<u32> = (0..n).collect();
+        for i in 0..n.saturating_sub(1) {
+            let left = u64::from(n - i);
+            // torch takes more bits once the remainder of 32 would be visibly skewed.
+            let bits = if n < u32::MAX / 20 { u64::from(self.random32()) } else { self.random64() };
+            items.swap(i as usize, i as usize + (bits % left) as usize);
+        }
+        items
+    }
+
+    fn random_bits(&mut self, range: u64) -> u64 {
+        if range < WIDE { u64::from(self.random32()) } else { self.random64() }
+    }
+
+    /// One category by its cumulative probability: draws one double u and takes the first category whose
+    /// cumulative probability, summed and normalized in f32, is at least u.
+    ///
+    /// It is what `torch.multinomial(p, 1, replacement=True)` did before torch 2.0, and what torch still
+    /// does for more than one sample. The probabilities need not sum to one.
+    ///
+    /// # Shapes
+    /// `probs`: (V,), none negative.
+    ///
+    /// # Panics
+    /// If `probs` is empty.
+    pub fn multinomial(&mut self, probs: &[f32]) -> usize {
+        assert!(!probs.is_empty(), "multinomial: no categories; give at least one probability");
+        let total: f32 = probs.iter().fold(0.0, |sum, p| sum + p);
+        let u = self.rand_f64();
+        let mut sum = 0.0f32;
+        for (category, p) in probs[..probs.len() - 1].iter().enumerate() {
+            sum += p;
+            if f64::from(sum / total) >= u {
+                return category;
+            }
+        }
+        probs.len() - 1
+    }
+
+    /// One category as torch 2.0 and later draw it: that of the largest p / q, q exponential.
+    ///
+    /// # Shapes
+    /// `probs`: (V,), none negative; draws V doubles.
+    ///
+    /// # Panics
+    /// If `probs` is empty.
+    ///
+    /// # Source
+    /// `torch.multinomial(p, 1)`.
+    pub fn multinomial_exponential(&mut self, probs: &[f32]) -> usize {
+        assert!(!probs.is_empty(), "multinomial: no categories; give at least one probability");
+        let mut best = (0, f32::NEG_INFINITY);
+        for (category, p) in probs.iter().enumerate() {
+            let exponential = -(-self.rand_f64()).ln_1p() as f32;
+            let ratio = p / exponential;
+            if ratio > best.1 {
+                best = (category, ratio);
+            }
+        }
+        best.0
+    }
+
+    /// The whole state, from which [`Self::from_state`] goes on with the same numbers.
+    pub fn state(&self) -> GeneratorState {
+        GeneratorState {
+            words: self.twister.words().to_vec(),
+            position: self.twister.position() as u32,
+            next_normal: self.next_normal,
+        }
+    }
+
+    /// A generator that goes on where the one of [`Self::state`] stood.
+    ///
+    /// # Errors
+    /// [`InvalidState`] if no generator can have this state.
+    pub fn from_state(state: &GeneratorState) -> Result<Self, InvalidState> {
+        let words = state.validated()?;
+        let twister = Mt19937::from_words(words, state.position as usize);
+        Ok(Self { twister, next_normal: state.next_normal })
+    }
+}
+
+impl PartialEq for TorchGenerator {
+    /// Whether both will draw the same numbers from the same place.
+    fn eq(&self, other: &Self) -> bool {
+        self.state() == other.state()
+    }
+}

@@ -1,0 +1,69 @@
+//! Files that tests read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+/// The folder that holds the workspace.
+pub fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("crates/testkit lies two folders below the workspace").to_path_buf()
+}
+
+/// The path of a file in the workspace's `fixtures`.
+pub fn fixture_path(name: &str) -> PathBuf {
+    workspace_root().join("fixtures").join(name)
+}
+
+/// Golden values: a JSON file of the workspace's `fixtures`. Numbers are parsed exactly.
+///
+/// # Panics
+/// If the file is absent or does not have the shape of `T`.
+#[track_caller]
+pub fn fixture<T: DeserializeOwned>(name: &str) -> T {
+    let path = fixture_path(name);
+    let text = fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("fixture {name}: {error}; its make_*.py in fixtures/ writes it"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
+}
+
+/// The path of a large data set that is no part of the repository: `../shared/data/NAME` beside the
+/// workspace. Where it is absent, prints that the test is skipped.
+pub fn shared_data(name: &str) -> Option<PathBuf> {
+    let path = workspace_root().parent()?.join("shared/data").join(name);
+    if !path.is_file() {
+        println!("skipped: {name} is not in ../shared/data");
+        return None;
+    }
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        let manifest = fs::read_to_string(workspace_root().join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[workspace]"));
+    }
+
+    #[test]
+    fn numbers_are_parsed_exactly() {
+        // A parser that takes shortcuts may come out an ulp away.
+        let parsed: f64 = serde_json::from_str("5.0263521959606336e-5").unwrap();
+        assert_eq!(parsed.to_bits(), "5.0263521959606336e-5".parse::<f64>().unwrap().to_bits());
+    }
+
+    #[test]
+    #[should_panic(expected = "fixture no-such.json")]
+    fn an_absent_fixture_is_named() {
+        fixture::<f64>("no-such.json");
+    }
+
+    #[test]
+    fn absent_data_is_none() {
+        assert_eq!(shared_data("no-such-data.txt"), None);
+    }
+}
