@@ -14,6 +14,7 @@ struct Fixture {
 #[derive(Deserialize)]
 struct TorchCase {
     seed: u64,
+    randn_100001_sum_of_bits: i64,
     rand_f32: Vec<f32>,
     rand_f64: Vec<f64>,
     uniform: Vec<f32>,
@@ -76,11 +77,15 @@ fn normals_are_torchs() {
         for (i, &n) in case.randn_sizes.iter().enumerate() {
             let mut single = vec![0.0f32; n];
             singles.randn_f32(&mut single);
-            assert_close(&single, &case.randn_f32[i], 4e-7, 1e-8);
+            assert_eq!(single, case.randn_f32[i], "seed {}, {n} normals", case.seed);
             let mut double = vec![0.0f64; n];
             doubles.randn_f64(&mut double);
             assert_close(&double, &case.randn_f64[i], 1e-14, 1e-15);
         }
+        let mut many = vec![0.0f32; 100_001];
+        g.clone().randn_f32(&mut many);
+        let sum: i64 = many.iter().map(|x| i64::from(x.to_bits() as i32)).sum();
+        assert_eq!(sum, case.randn_100001_sum_of_bits);
     }
 }
 

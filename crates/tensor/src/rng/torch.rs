@@ -19,7 +19,8 @@ const WIDE: u64 = 1 << 28;
 /// ```
 ///
 /// # Source
-/// `torch.Generator` on the CPU, torch 2.15. Integers and uniforms are equal to torch's, normals too.
+/// `torch.Generator` on the CPU, torch 2.15 on a processor with AVX2. Everything is equal to torch's to the
+/// last bit, but for normals in double precision, which use the system's logarithm, sine and cosine.
 #[derive(Clone, Debug)]
 pub struct TorchGenerator {
     twister: Mt19937,
