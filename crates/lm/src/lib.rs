@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod error;
+pub mod presets;
 pub mod run;
 
 pub use config::Config;

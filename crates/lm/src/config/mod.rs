@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use names::{
     Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing,
 };
+pub(crate) use parse::nearest;
 pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};
 
 /// Every setting of a run.
