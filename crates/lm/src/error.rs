@@ -40,6 +40,10 @@ pub enum Error {
         message: String,
     },
 
+    /// A character that the model has never seen.
+    #[error(transparent)]
+    UnknownCharacter(#[from] crate::vocab::UnknownCharacter),
+
     /// A computation went wrong: a loss that is no number, training that diverged.
     #[error("{0}")]
     Failed(String),

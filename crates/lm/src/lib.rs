@@ -3,10 +3,16 @@
 //! Data walks a straight line, one module to a step: [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
 
+pub mod card;
+mod clean;
 pub mod config;
+pub mod corpus;
 pub mod error;
+pub mod examples;
 pub mod presets;
 pub mod run;
+pub mod split;
+pub mod vocab;
 
 pub use config::Config;
 pub use error::{Error, Result};

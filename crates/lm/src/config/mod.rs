@@ -223,10 +223,7 @@ impl Config {
     pub fn resolve(&mut self, mode: Mode) {
         let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);
         data.mode = Some(mode);
-        data.split.get_or_insert(match mode {
-            Mode::Lines => [0.8, 0.1, 0.1],
-            Mode::Text => [0.9, 0.1, 0.0],
-        });
+        data.split.get_or_insert(mode.default_split());
         model.gain.get_or_insert(match model.activation {
             Activation::Tanh => 5.0 / 3.0,
             Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,

@@ -1,0 +1,244 @@
+//! Examples: a context of T tokens and the token that follows it.
+
+use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
+
+use crate::config::Mode;
+use crate::error::{Error, Result};
+use crate::split::Split;
+
+/// The examples of a split, in the order of a notebook's loop: word after word, character after character.
+///
+/// Nothing of width T is stored. In [`Mode::Lines`] a word's contexts begin with boundaries, and its last target
+/// is the boundary: n characters give n + 1 examples. In [`Mode::Text`] every context is full, so a split of n
+/// characters gives n - T.
+///
+/// # Shapes
+/// T, the context, may be 0: then only the targets differ.
+///
+/// ```
+/// use charloom::config::{DataConfig, Mode};
+/// use charloom::{corpus::Corpus, examples::Examples, split::Split, vocab::Vocab};
+/// let corpus = Corpus::from_bytes("names", b"emma", &DataConfig::default())?;
+/// let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+/// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 3)?;
+/// let all: Vec<String> = (0..examples.len())
+///     .map(|i| format!("{} -> {}", vocab.decode(examples.context(i)), vocab.decode(&[examples.target(i)])))
+///     .collect();
+/// assert_eq!(all, ["... -> e", "..e -> m", ".em -> m", "emm -> a", "mma -> ."]);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Examples {
+    length: usize,
+    /// All tokens; example i's context is `stream[start(i)..][..length]`, its target the token after.
+    stream: Vec<u32>,
+    /// Where each example's context starts; none where example i starts at i.
+    starts: Option<Vec<u32>>,
+    /// Made when first asked for.
+    classes: OnceLock<Classes>,
+}
+
+/// Which contexts are equal.
+#[derive(Debug)]
+struct Classes {
+    /// The class of each example.
+    of: Vec<u32>,
+    /// The first example of each class.
+    first: Vec<u32>,
+    /// Where each class begins in `targets`, and the end.
+    offsets: Vec<u32>,
+    /// The targets of each class's examples.
+    targets: Vec<u32>,
+}
+
+impl Examples {
+    /// The examples of a split at context `length`.
+    ///
+    /// # Errors
+    /// More positions than 32 bits count.
+    pub fn new(split: &Split, length: usize) -> Result<Self> {
+        let tokens = split.tokens();
+        let positions = |n: Option<usize>| match n.map(u32::try_from) {
+            Some(Ok(_)) => Ok(()),
+            _ => Err(Error::usage(format!(
+                "--context {length}: {} tokens with such contexts are more than 32 bits count",
+                tokens.len()
+            ))),
+        };
+        if split.mode() == Mode::Text {
+            positions(Some(tokens.len()))?;
+            let stream = tokens.to_vec();
+            return Ok(Self { length, stream, starts: None, classes: OnceLock::new() });
+        }
+        // The boundary that ends a word is the first of the boundaries before the next.
+        let words = split.words().count();
+        let between = length.saturating_sub(1);
+        let total = words.checked_mul(between).and_then(|n| n.checked_add(tokens.len())?.checked_add(length));
+        positions(total)?;
+        let mut stream = Vec::with_capacity(total.unwrap_or(0));
+        let mut starts = Vec::with_capacity(tokens.len());
+        for word in tokens.split_inclusive(|&token| token == 0) {
+            stream.resize(if stream.is_empty() { length } else { stream.len() + between }, 0);
+            let start = stream.len() - length;
+            starts.extend(start as u32..(start + word.len()) as u32);
+            stream.extend_from_slice(word);
+        }
+        Ok(Self { length, stream, starts: Some(starts), classes: OnceLock::new() })
+    }
+
+    /// N, the number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.starts.as_ref().map_or(self.stream.len().saturating_sub(self.length), Vec::len)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// T, the context's length.
+    #[must_use]
+    pub fn context_length(&self) -> usize {
+        self.length
+    }
+
+    /// Where example i starts in [`Examples::stream`].
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`] (in text mode some such i give a position past the end instead).
+    #[must_use]
+    pub fn start(&self, i: usize) -> usize {
+        self.starts.as_ref().map_or(i, |starts| starts[i] as usize)
+    }
+
+    /// All tokens: example i's context is `stream()[start(i)..start(i) + T]`, its target the one after.
+    #[must_use]
+    pub fn stream(&self) -> &[u32] {
+        &self.stream
+    }
+
+    /// The context of example i: T tokens.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    #[must_use]
+    pub fn context(&self, i: usize) -> &[u32] {
+        &self.stream[self.start(i)..][..self.length]
+    }
+
+    /// The target of example i.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    #[must_use]
+    pub fn target(&self, i: usize) -> u32 {
+        self.stream[self.start(i) + self.length]
+    }
+
+    /// How many different contexts there are.
+    #[must_use]
+    pub fn distinct_len(&self) -> usize {
+        self.classes().first.len()
+    }
+
+    /// The d-th different context, in the order of first appearance.
+    ///
+    /// # Panics
+    /// If d is not below [`Examples::distinct_len`].
+    #[must_use]
+    pub fn distinct_context(&self, d: usize) -> &[u32] {
+        self.context(self.classes().first[d] as usize)
+    }
+
+    /// The targets that follow the d-th different context, as often as they do.
+    ///
+    /// # Panics
+    /// If d is not below [`Examples::distinct_len`].
+    #[must_use]
+    pub fn distinct_targets(&self, d: usize) -> &[u32] {
+        let classes = self.classes();
+        &classes.targets[classes.offsets[d] as usize..classes.offsets[d + 1] as usize]
+    }
+
+    /// Which of the different contexts example i has.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    #[must_use]
+    pub fn class(&self, i: usize) -> usize {
+        self.classes().of[i] as usize
+    }
+
+    fn classes(&self) -> &Classes {
+        self.classes.get_or_init(|| {
+            let (of, first) = self.group();
+            let mut offsets = vec![0u32; first.len() + 1];
+            for &class in &of {
+                offsets[class as usize + 1] += 1;
+            }
+            for i in 1..offsets.len() {
+                offsets[i] += offsets[i - 1];
+            }
+            let mut next = offsets.clone();
+            let mut targets = vec![0; of.len()];
+            for (i, &class) in of.iter().enumerate() {
+                targets[next[class as usize] as usize] = self.target(i);
+                next[class as usize] += 1;
+            }
+            Classes { of, first, offsets, targets }
+        })
+    }
+
+    /// The class of each example, and the first example of each class.
+    ///
+    /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
+    /// several rounds, in which the class so far is part of the number. So nothing is compared by a hash alone.
+    fn group(&self) -> (Vec<u32>, Vec<u32>) {
+        let largest = self.stream.iter().max().copied().unwrap_or(0);
+        let bits = (u32::BITS - largest.leading_zeros()).max(1);
+        let mut classes = vec![0; self.len()];
+        let mut first = if classes.is_empty() { Vec::new() } else { vec![0] };
+        let mut done = 0;
+        while done < self.length {
+            let have = usize::BITS - first.len().leading_zeros();
+            let take = (((64 - have) / bits) as usize).min(self.length - done);
+            let width = have + take as u32 * bits;
+            let key = |i: usize| {
+                let window = &self.stream[self.start(i) + done..][..take];
+                window.iter().fold(u64::from(classes[i]), |key, &token| key << bits | u64::from(token))
+            };
+            (classes, first) = number(classes.len(), width, key);
+            done += take;
+        }
+        (classes, first)
+    }
+}
+
+/// Numbers equal keys alike, in the order of first appearance: the number of each i, and the first i of each.
+fn number(n: usize, width: u32, key: impl Fn(usize) -> u64) -> (Vec<u32>, Vec<u32>) {
+    let mut first = Vec::new();
+    let mut fresh = |i: usize| {
+        first.push(i as u32);
+        first.len() as u32 - 1
+    };
+    // A table of 4 MiB at most, when the keys are that small; most are, and it is several times faster.
+    let numbers = if width <= 20 {
+        let mut table = vec![u32::MAX; 1 << width];
+        let mut one = |i| {
+            let slot = &mut table[key(i) as usize];
+            if *slot == u32::MAX {
+                *slot = fresh(i);
+            }
+            *slot
+        };
+        (0..n).map(&mut one).collect()
+    } else {
+        let mut table = FxHashMap::default();
+        (0..n).map(|i| *table.entry(key(i)).or_insert_with(|| fresh(i))).collect()
+    };
+    (numbers, first)
+}
