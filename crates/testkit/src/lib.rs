@@ -4,7 +4,9 @@
 mod close;
 mod files;
 mod gradient;
+mod ops;
 
 pub use close::{assert_close, closeness};
 pub use files::{fixture, fixture_path, shared_data, workspace_root};
 pub use gradient::{GradCheck, gradcheck};
+pub use ops::{Golden, OpCase, op_cases};
