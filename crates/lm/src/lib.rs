@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod card;
+pub mod checkpoint;
 mod clean;
 pub mod config;
 pub mod corpus;
@@ -14,5 +15,6 @@ pub mod run;
 pub mod split;
 pub mod vocab;
 
+pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use error::{Error, Result};

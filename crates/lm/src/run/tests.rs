@@ -1,0 +1,99 @@
+use std::io;
+
+use super::*;
+use crate::checkpoint::tests::example;
+
+fn metric(step: u64) -> Metric {
+    Metric { step, split: "batch".to_owned(), loss: 3.31, lr: Some(0.1) }
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_resumes_where_it_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("runs/a");
+    let mut run = RunFolder::create(&path, false).unwrap();
+    let mut checkpoint = example();
+    run.write_config(&checkpoint.config).unwrap();
+    run.log(&metric(0)).unwrap();
+    run.save_last(&mut checkpoint).unwrap();
+    run.save_best(&checkpoint).unwrap();
+    run.write_samples("emma\n").unwrap();
+    let saved = fs::read(path.join(METRICS)).unwrap();
+    assert_eq!(saved, b"{\"step\":0,\"split\":\"batch\",\"loss\":3.31,\"lr\":0.1}\n");
+    run.log(&metric(1)).unwrap();
+    drop(run);
+    assert_eq!(names(&path), [BEST, CONFIG, LAST, METRICS, SAMPLES]);
+    assert_eq!(Config::read(&path.join(CONFIG)).unwrap(), checkpoint.config);
+    assert_eq!(model_file(&path).unwrap(), path.join(BEST));
+
+    let (mut run, back) = RunFolder::resume(&path).unwrap();
+    assert_eq!(back, checkpoint);
+    assert_eq!(fs::read(path.join(METRICS)).unwrap(), saved);
+    run.log(&metric(2)).unwrap();
+    assert!(fs::read(path.join(METRICS)).unwrap().starts_with(&saved));
+    drop(run);
+
+    fs::write(path.join(METRICS), "").unwrap();
+    assert!(RunFolder::resume(&path).unwrap_err().to_string().contains("shorter"));
+}
+
+#[test]
+fn a_run_is_not_overwritten_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a");
+    let run = RunFolder::create(&path, false).unwrap();
+    run.save_best(&example()).unwrap();
+    fs::write(path.join("notes.txt"), "mine").unwrap();
+    assert!(RunFolder::create(&path, true).unwrap_err().to_string().contains("another charloom"));
+    assert!(path.join(BEST).exists());
+    drop(run);
+    assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("--force"));
+    fs::write(path.join(".charloom-x1"), "half").unwrap();
+    let forced = RunFolder::create(&path, true).unwrap();
+    assert_eq!(names(&path), [METRICS, "notes.txt"]);
+    let next = RunFolder::create_next(folder.path(), "a").unwrap();
+    assert_eq!(next.path(), folder.path().join("a-2"));
+    drop(forced);
+}
+
+#[test]
+fn what_is_no_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(
+        RunFolder::resume(&folder.path().join("none")).unwrap_err().to_string().contains("no run to resume")
+    );
+    assert!(model_file(folder.path()).unwrap_err().to_string().contains("no run folder"));
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert!(RunFolder::create(&file, true).is_err());
+    assert!(RunFolder::create(&file.join("below"), false).is_err());
+}
+
+#[test]
+fn a_full_disk_leaves_the_old_file_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("best.safetensors");
+    replace_file(&path, |file| file.write_all(b"old")).unwrap();
+    let full = replace_file(&path, |file| {
+        file.write_all(b"ne")?;
+        Err(io::ErrorKind::StorageFull.into())
+    });
+    assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    assert_eq!(names(folder.path()), ["best.safetensors"]);
+}
+
+#[test]
+fn folders_are_not_read_as_files() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(open_regular(folder.path()).unwrap_err().to_string().contains("a folder"));
+    #[cfg(unix)]
+    assert!(open_regular(Path::new("/dev/null")).unwrap_err().to_string().contains("not a regular file"));
+}
