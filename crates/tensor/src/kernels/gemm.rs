@@ -1,0 +1,196 @@
+//! The matrix product, in blocks of C that stay in registers.
+
+use super::simd::Simd;
+use super::{Gemm, Isa, dispatch};
+
+/// Vectors side by side in a register block.
+const WIDE: usize = 3;
+
+/// A block of C, `R` rows by `W` vectors, whose last vector has `last` columns in use.
+#[inline(always)]
+unsafe fn block<S: Simd, const R: usize, const W: usize>(
+    call: &mut Gemm<'_, f32>,
+    row: usize,
+    col: usize,
+    last: usize,
+) {
+    let &mut Gemm { k, a_strides: [ar, ac], b_stride, c_stride, add, .. } = call;
+    // SAFETY: the caller guarantees S's target features. `Gemm::check` has shown that rows below `m` and columns
+    // below `n` lie inside the slices; the block's rows are below `m`, and its columns below `n`, because only the
+    // last vector reaches further and only its first `last` lanes are touched.
+    unsafe {
+        let a = call.a.as_ptr().add(if k == 0 { 0 } else { row * ar });
+        let b = call.b.as_ptr().add(if k == 0 { 0 } else { col });
+        let c = call.c.as_mut_ptr().add(row * c_stride + col);
+        let load = |p: *const f32, v: usize| {
+            if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) }
+        };
+        let mut acc = [[S::splat(0.0); W]; R];
+        if let Some(bias) = call.bias {
+            for v in 0..W {
+                let bias = load(bias.as_ptr().add(col), v);
+                for acc in &mut acc {
+                    acc[v] = bias;
+                }
+            }
+        }
+        for l in 0..k {
+            let b = b.add(l * b_stride);
+            let mut bs = [S::splat(0.0); W];
+            for (v, x) in bs.iter_mut().enumerate() {
+                *x = load(b, v);
+            }
+            let a = a.add(l * ac);
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let x = S::splat(*a.add(r * ar));
+                for v in 0..W {
+                    acc[v] = S::fma(x, bs[v], acc[v]);
+                }
+            }
+        }
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let c = c.add(r * c_stride);
+            for v in 0..W {
+                if add {
+                    acc[v] = S::add(acc[v], load(c, v));
+                }
+                if v + 1 == W {
+                    S::store_head(c.add(v * S::LANES), last, acc[v]);
+                } else {
+                    S::store(c.add(v * S::LANES), acc[v]);
+                }
+            }
+        }
+    }
+}
+
+/// All rows of a strip of C that is `W` vectors wide.
+#[inline(always)]
+unsafe fn strip<S: Simd, const W: usize>(call: &mut Gemm<'_, f32>, col: usize, last: usize) {
+    let mut row = 0;
+    // SAFETY: the caller guarantees S's target features, and that the columns are below `n`; the rows are below `m`.
+    unsafe {
+        if S::ROWS == 8 {
+            while row + 8 <= call.m {
+                block::<S, 8, W>(call, row, col, last);
+                row += 8;
+            }
+        }
+        while row + 4 <= call.m {
+            block::<S, 4, W>(call, row, col, last);
+            row += 4;
+        }
+        match call.m - row {
+            1 => block::<S, 1, W>(call, row, col, last),
+            2 => block::<S, 2, W>(call, row, col, last),
+            3 => block::<S, 3, W>(call, row, col, last),
+            _ => {}
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gemm_on<S: Simd>(mut call: Gemm<'_, f32>) {
+    call.check();
+    let mut col = 0;
+    let mut vectors = call.n.div_ceil(S::LANES);
+    while vectors > 0 {
+        // 4 left are two strips of 2, not 3 and 1: a narrow strip leaves the units waiting.
+        let wide = if vectors == 4 { 2 } else { vectors.min(WIDE) };
+        vectors -= wide;
+        let end = if vectors == 0 { call.n } else { col + wide * S::LANES };
+        let last = end - col - (wide - 1) * S::LANES;
+        // SAFETY: the caller guarantees S's target features; columns end at `end`, which is at most `n`.
+        unsafe {
+            match wide {
+                1 => strip::<S, 1>(&mut call, col, last),
+                2 => strip::<S, 2>(&mut call, col, last),
+                _ => strip::<S, 3>(&mut call, col, last),
+            }
+        }
+        col = end;
+    }
+}
+
+dispatch! {
+    fn gemm_isa(call: Gemm<'_, f32>) = gemm_on
+}
+
+/// C = A B, or C += A B, with a bias added to every row; see [`Gemm`].
+///
+/// # Panics
+/// If a slice is shorter than the sizes and steps say.
+pub fn gemm(call: Gemm<'_, f32>) {
+    gemm_isa(Isa::detect(), call);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn every_shape_equals_the_plain_loops() {
+        for isa in Isa::available() {
+            for (m, n, k) in [
+                (1, 1, 1),
+                (3, 5, 2),
+                (8, 48, 10),
+                (32, 200, 30),
+                (33, 27, 200),
+                (7, 65, 0),
+                (5, 64, 9),
+                (12, 17, 3),
+            ] {
+                for transposed in [false, true] {
+                    for (add, with_bias) in [(false, true), (true, false)] {
+                        let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
+                        let before = numbers(m * (n + 1), 4);
+                        let call = |c| Gemm {
+                            m,
+                            n,
+                            k,
+                            a: &a,
+                            a_strides: if transposed { [1, m] } else { [k, 1] },
+                            b: &b,
+                            b_stride: n + 2,
+                            c,
+                            c_stride: n + 1,
+                            bias: with_bias.then_some(&bias[..]),
+                            add,
+                        };
+                        let (mut fast, mut plain) = (before.clone(), before.clone());
+                        gemm_isa(isa, call(&mut fast));
+                        reference::gemm(call(&mut plain));
+                        for (i, (f, p)) in fast.iter().zip(&plain).enumerate() {
+                            assert!((f - p).abs() <= 1e-4, "{isa:?} {m}x{n}x{k} at {i}: {f} instead of {p}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "B is too short")]
+    fn short_slices_are_refused() {
+        let (a, b, mut c) = ([0.0; 4], [0.0; 3], [0.0; 4]);
+        gemm(Gemm {
+            m: 2,
+            n: 2,
+            k: 2,
+            a: &a,
+            a_strides: [2, 1],
+            b: &b,
+            b_stride: 2,
+            c: &mut c,
+            c_stride: 2,
+            bias: None,
+            add: false,
+        });
+    }
+}

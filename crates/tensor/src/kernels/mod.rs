@@ -1,0 +1,158 @@
+//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
+//!
+//! Each kernel is written once over the [`simd::Simd`] trait and compiled for AVX-512, AVX2 and plain code; the
+//! best that the machine has is chosen at run time. [`reference`] holds the safe scalar twins: what the kernels
+//! are tested against, and what `f64` runs on.
+#![allow(unsafe_code)]
+
+mod gemm;
+mod map;
+mod math;
+pub mod reference;
+mod simd;
+mod softmax;
+
+use std::sync::OnceLock;
+
+pub use gemm::gemm;
+pub use map::{activate, activate_backward, exp};
+pub use softmax::softmax_rows;
+
+/// A matrix product C = A B, or C += A B: (m, k) times (k, n).
+pub struct Gemm<'a, E> {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Columns of A, rows of B.
+    pub k: usize,
+    /// A, with any steps.
+    pub a: &'a [E],
+    /// How far apart A's rows and columns are.
+    pub a_strides: [usize; 2],
+    /// B, row by row.
+    pub b: &'a [E],
+    /// How far apart B's rows are.
+    pub b_stride: usize,
+    /// C, row by row.
+    pub c: &'a mut [E],
+    /// How far apart C's rows are.
+    pub c_stride: usize,
+    /// Added to every row of C.
+    pub bias: Option<&'a [E]>,
+    /// Whether to add to what C holds.
+    pub add: bool,
+}
+
+impl<E> Gemm<'_, E> {
+    /// Panics unless every element that the product touches lies inside its slice.
+    fn check(&self) {
+        let &Self { m, n, k, a_strides: [ar, ac], b_stride, c_stride, .. } = self;
+        assert!(b_stride >= n && c_stride >= n, "rows of {n} overlap");
+        if m == 0 || n == 0 {
+            return;
+        }
+        let end = |rows: usize, step: usize, more: usize| rows.saturating_mul(step).saturating_add(more);
+        assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
+        assert!(k == 0 || end(k - 1, b_stride, n) <= self.b.len(), "B is too short");
+        assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
+        assert!(self.bias.is_none_or(|b| b.len() >= n), "the bias is too short");
+    }
+}
+
+/// A function applied to every element between two layers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activation {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// max(x, 0).
+    Relu,
+    /// x Phi(x), with the exact error function.
+    Gelu,
+    /// 1 / (1 + exp(-x)).
+    Sigmoid,
+}
+
+/// The instruction set that the kernels use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isa {
+    /// 512-bit vectors (x86-64).
+    Avx512,
+    /// 256-bit vectors with fused multiply-add (x86-64).
+    Avx2,
+    /// Plain code, compiled for the least that the target has.
+    Portable,
+}
+
+impl Isa {
+    /// The best that this machine has. `CHARLOOM_ISA=avx2` or `portable` asks for less.
+    pub fn detect() -> Self {
+        static FOUND: OnceLock<Isa> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            let at_most = std::env::var("CHARLOOM_ISA").unwrap_or_default();
+            let found = Self::best();
+            match at_most.as_str() {
+                "portable" => Self::Portable,
+                "avx2" if found == Self::Avx512 => Self::Avx2,
+                _ => found,
+            }
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn best() -> Self {
+        if is_x86_feature_detected!("avx512f") {
+            Self::Avx512
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            Self::Avx2
+        } else {
+            Self::Portable
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn best() -> Self {
+        Self::Portable
+    }
+
+    /// Everything that this machine can run, best first.
+    pub fn available() -> Vec<Self> {
+        let all = [Self::Avx512, Self::Avx2, Self::Portable];
+        all.into_iter().skip_while(|&isa| isa != Self::best()).collect()
+    }
+}
+
+/// Defines `fn $name($args)` that runs `$generic::<S>($args)` compiled for the instruction set `isa`.
+///
+/// The generic function is inlined into one function for each instruction set, whose `target_feature` attribute
+/// then holds for all of it.
+macro_rules! dispatch {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $generic:ident) => {
+        $(#[$doc])*
+        $vis fn $name(isa: $crate::kernels::Isa, $($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            fn avx512($($arg: $ty),*) {
+                // SAFETY: this function's target feature is what `Avx512` needs.
+                unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $ty),*) {
+                // SAFETY: this function's target features are what `Avx2` needs.
+                unsafe { $generic::<$crate::kernels::simd::Avx2>($($arg),*) }
+            }
+            match isa {
+                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: plain code needs nothing.
+                _ => unsafe { $generic::<$crate::kernels::simd::Portable>($($arg),*) },
+            }
+        }
+    };
+}
+use dispatch;

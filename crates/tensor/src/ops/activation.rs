@@ -1,0 +1,71 @@
+//! tanh, relu, gelu and sigmoid, element by element.
+
+use crate::kernels::Activation;
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Var};
+
+pub(crate) struct Activate(pub Activation);
+
+impl<E: Element> Op<E> for Activate {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Activation::Tanh => "tanh",
+            Activation::Relu => "relu",
+            Activation::Gelu => "gelu",
+            Activation::Sigmoid => "sigmoid",
+        }
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Rows
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        E::activate(self.0, x.get(0), out);
+    }
+
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
+        if let Some(g) = grads.get(0) {
+            E::activate_backward(self.0, x.get(0), out, grad, g.data, g.add);
+        }
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// Any of the four, element by element.
+    pub fn activate(self, activation: Activation) -> Var<'t, E> {
+        let x = self.contiguous();
+        self.tape().record(Activate(activation), &[x.id()], x.shape())
+    }
+
+    /// The hyperbolic tangent; its slope is `1 - y^2`.
+    pub fn tanh(self) -> Var<'t, E> {
+        self.activate(Activation::Tanh)
+    }
+
+    /// `max(x, 0)`; its slope is 1 above 0 and 0 elsewhere, as in torch.
+    pub fn relu(self) -> Var<'t, E> {
+        self.activate(Activation::Relu)
+    }
+
+    /// `x Phi(x)` with the exact error function, torch's `gelu(approximate="none")`; its slope is `Phi(x) + x phi(x)`.
+    pub fn gelu(self) -> Var<'t, E> {
+        self.activate(Activation::Gelu)
+    }
+
+    /// `1 / (1 + exp(-x))`; its slope is `y (1 - y)`.
+    pub fn sigmoid(self) -> Var<'t, E> {
+        self.activate(Activation::Sigmoid)
+    }
+}

@@ -1,0 +1,181 @@
+//! y = weight (x - mean) / sqrt(var + eps) + bias, with each channel's mean and variance over the batch
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Var};
+
+/// Where a batch norm's running statistics lie, and how fast they move.
+#[derive(Clone, Copy, Debug)]
+pub struct RunningStats {
+    /// What [`Tape::buffer`](crate::Tape::buffer) returned for the mean.
+    pub mean: usize,
+    /// The same for the (unbiased) variance.
+    pub var: usize,
+    /// The share of the new value: running = (1 - momentum) running + momentum batch.
+    pub momentum: f64,
+}
+
+struct BatchNorm<E> {
+    channels: usize,
+    eps: E,
+    running: RunningStats,
+    /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
+    mean: Vec<E>,
+    inv_std: Vec<E>,
+    /// Per channel, in backward: the sums of dy and of dy x_hat.
+    sum: Vec<E>,
+    sum_hat: Vec<E>,
+}
+
+/// How many examples row `i` stands for.
+fn count<E: Element>(env: &Env<'_, E>, i: usize, rows: usize) -> E {
+    // With inputs (B, T, C) every batch row has T rows here.
+    if env.counts.is_empty() { E::one() } else { env.counts[i / (rows / env.counts.len())] }
+}
+
+impl<E: Element> BatchNorm<E> {
+    /// The mean and variance of each channel, in two passes; and their share of the running ones.
+    fn measure(&mut self, x: &[E], env: &mut Env<'_, E>) {
+        let c = self.channels;
+        let rows = x.len() / c;
+        self.mean.fill(E::zero());
+        self.inv_std.fill(E::zero());
+        let mut n = E::zero();
+        for (i, x) in x.chunks_exact(c).enumerate() {
+            let w = count(env, i, rows);
+            n += w;
+            self.mean.iter_mut().zip(x).for_each(|(m, &x)| *m += w * x);
+        }
+        self.mean.iter_mut().for_each(|m| *m /= n);
+        for (i, x) in x.chunks_exact(c).enumerate() {
+            let w = count(env, i, rows);
+            for ((v, &m), &x) in self.inv_std.iter_mut().zip(&self.mean).zip(x) {
+                *v += w * (x - m) * (x - m);
+            }
+        }
+        let RunningStats { mean, var, momentum } = self.running;
+        let (keep, momentum) = (E::of(1.0 - momentum), E::of(momentum));
+        for (r, &m) in env.buffers[mean..][..c].iter_mut().zip(&self.mean) {
+            *r = keep * *r + momentum * m;
+        }
+        // A batch of one has no unbiased variance: torch refuses it, here the running one stays.
+        if n > E::one() {
+            for (r, &v) in env.buffers[var..][..c].iter_mut().zip(&self.inv_std) {
+                *r = keep * *r + momentum * (v / (n - E::one()));
+            }
+        }
+        self.inv_std.iter_mut().for_each(|v| *v = (*v / n + self.eps).sqrt().recip());
+    }
+}
+
+impl<E: Element> Op<E> for BatchNorm<E> {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Rows
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+        let (c, weight, bias) = (self.channels, x.get(1), x.get(2));
+        let x = x.get(0);
+        if env.training {
+            self.measure(x, env);
+        } else {
+            self.mean.copy_from_slice(&env.buffers[self.running.mean..][..c]);
+            for (s, &v) in self.inv_std.iter_mut().zip(&env.buffers[self.running.var..][..c]) {
+                *s = (v + self.eps).sqrt().recip();
+            }
+        }
+        for (y, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+            for j in 0..c {
+                y[j] = weight[j] * ((x[j] - self.mean[j]) * self.inv_std[j]) + bias[j];
+            }
+        }
+    }
+
+    // With x_hat = (x - mean) / std, and sums over the batch weighed by how often a row counts:
+    //   dweight = sum dy x_hat        dbias = sum dy
+    //   dx = weight / std (dy - count/n (dbias + x_hat dweight))
+    // dy of a row that stands for several examples is already the sum of theirs, hence the count.
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        env: &Env<'_, E>,
+    ) {
+        let (c, weight) = (self.channels, x.get(1));
+        let x = x.get(0);
+        let rows = x.len() / c;
+        self.sum.fill(E::zero());
+        self.sum_hat.fill(E::zero());
+        let mut n = E::zero();
+        for (i, (d, x)) in grad.chunks_exact(c).zip(x.chunks_exact(c)).enumerate() {
+            n += count(env, i, rows);
+            for j in 0..c {
+                self.sum[j] += d[j];
+                self.sum_hat[j] += d[j] * ((x[j] - self.mean[j]) * self.inv_std[j]);
+            }
+        }
+        if let Some(g) = grads.get(0) {
+            for (i, ((g_row, d), x)) in
+                g.data.chunks_exact_mut(c).zip(grad.chunks_exact(c)).zip(x.chunks_exact(c)).enumerate()
+            {
+                let share = if env.training { count(env, i, rows) / n } else { E::zero() };
+                for j in 0..c {
+                    let hat = (x[j] - self.mean[j]) * self.inv_std[j];
+                    let dx =
+                        weight[j] * self.inv_std[j] * (d[j] - share * (self.sum[j] + hat * self.sum_hat[j]));
+                    g_row[j] = if g.add { g_row[j] + dx } else { dx };
+                }
+            }
+        }
+        if let Some(g) = grads.get(1) {
+            g.each(|j| self.sum_hat[j]);
+        }
+        if let Some(g) = grads.get(2) {
+            g.each(|j| self.sum[j]);
+        }
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+    ///
+    /// In training the statistics are the batch's (the variance biased), and the running ones move towards them (the
+    /// variance unbiased); else the running ones are used.
+    ///
+    /// # Shapes
+    /// x (B, C) or (B, T, C), weight (C), bias (C) -> as x. With three dimensions the statistics are over B and T.
+    ///
+    /// # Source
+    /// Ioffe and Szegedy 2015; `torch.nn.functional.batch_norm`, whose channels are the second dimension, not the
+    /// last.
+    pub fn batch_norm(
+        self,
+        weight: Var<'t, E>,
+        bias: Var<'t, E>,
+        running: RunningStats,
+        eps: f64,
+    ) -> Var<'t, E> {
+        let x = self.contiguous();
+        let shape = x.shape();
+        let channels = shape.last();
+        assert!(shape.rank() >= 2, "batch_norm takes a batch of rows, not shape {shape:?}");
+        assert_eq!(weight.shape().dims(), [channels], "batch_norm: a weight for each channel");
+        assert_eq!(bias.shape().dims(), [channels], "batch_norm: a bias for each channel");
+        let per_channel = || vec![E::zero(); channels];
+        let op = BatchNorm {
+            channels,
+            eps: E::of(eps),
+            running,
+            mean: per_channel(),
+            inv_std: per_channel(),
+            sum: per_channel(),
+            sum_hat: per_channel(),
+        };
+        self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
+    }
+}

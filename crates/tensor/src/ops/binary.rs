@@ -1,0 +1,162 @@
+//! Operations on two tensors, element by element, with broadcasting.
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::shape::for_each;
+use crate::{Element, MAX_DIMS, Shape, Var};
+
+/// A function of two numbers and its two partial derivatives.
+trait Function<E: Element>: 'static {
+    const NAME: &'static str;
+
+    fn value(a: E, b: E) -> E;
+
+    /// The derivatives by `a` and by `b`, where the value is `y`.
+    fn slopes(a: E, b: E, y: E) -> [E; 2];
+}
+
+macro_rules! function {
+    ($name:ident, $label:literal, |$a:ident, $b:ident| $value:expr, |$y:ident| $slopes:expr) => {
+        struct $name;
+        impl<E: Element> Function<E> for $name {
+            const NAME: &'static str = $label;
+            #[inline(always)]
+            fn value($a: E, $b: E) -> E {
+                $value
+            }
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn slopes($a: E, $b: E, $y: E) -> [E; 2] {
+                $slopes
+            }
+        }
+    };
+}
+
+function!(Add, "add", |a, b| a + b, |y| [E::one(), E::one()]);
+function!(Sub, "sub", |a, b| a - b, |y| [E::one(), -E::one()]);
+function!(Mul, "mul", |a, b| a * b, |y| [b, a]);
+function!(Div, "div", |a, b| a / b, |y| [b.recip(), -y / b]);
+// d/da a^b = b a^(b-1); d/db a^b = a^b ln a, which is 0 where a is 0 and b is not below it.
+function!(Pow, "pow", |a, b| a.powf(b), |y| [
+    if b == E::zero() { E::zero() } else { b * a.powf(b - E::one()) },
+    if a == E::zero() && b >= E::zero() { E::zero() } else { y * a.ln() }
+]);
+
+struct Binary<F> {
+    shape: Shape,
+    /// Steps through a, b, and the output.
+    strides: [[usize; MAX_DIMS]; 3],
+    /// Whether all three lie alike, so that one plain loop does.
+    alike: bool,
+    batch: Batch,
+    function: std::marker::PhantomData<F>,
+}
+
+impl<F> Binary<F> {
+    /// The shape to go through: all of it, or as many rows as the output holds.
+    fn shape(&self, len: usize) -> Shape {
+        if len == self.shape.len() {
+            return self.shape;
+        }
+        let mut dims = [0; MAX_DIMS];
+        dims[..self.shape.rank()].copy_from_slice(self.shape.dims());
+        dims[0] = len / (self.shape.len() / self.shape.dims()[0]);
+        Shape::new(&dims[..self.shape.rank()])
+    }
+}
+
+impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        let (a, b) = (x.get(0), x.get(1));
+        if self.alike {
+            out.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
+        } else {
+            for_each(&self.shape(out.len()), self.strides, |[i, j, k]| out[k] = F::value(a[i], b[j]));
+        }
+    }
+
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
+        let (a, b) = (x.get(0), x.get(1));
+        for side in 0..2 {
+            let Some(g) = grads.get(side) else { continue };
+            if self.alike {
+                g.each(|i| grad[i] * F::slopes(a[i], b[i], out[i])[side]);
+            } else {
+                // A broadcast element gets the sum over its copies.
+                let g = g.zeroed();
+                for_each(&self.shape(out.len()), self.strides, |[i, j, k]| {
+                    g[[i, j][side]] += grad[k] * F::slopes(a[i], b[j], out[k])[side];
+                });
+            }
+        }
+    }
+}
+
+fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'t, E> {
+    let (sa, sb) = (a.shape(), b.shape());
+    let shape = sa.broadcast(&sb);
+    let shape = shape.unwrap_or_else(|| panic!("{}: shapes {sa:?} and {sb:?} do not broadcast", F::NAME));
+    let alike = sa == sb && a.is_contiguous() && b.is_contiguous();
+    let out = crate::Layout::contiguous(&shape, 0).strides;
+    let strides = [a.layout().broadcast_strides(&sa, &shape), b.layout().broadcast_strides(&sb, &shape), out];
+    let follows = |v: Var<'t, E>, s: &[usize; MAX_DIMS]| v.is_batched() || s[0] == 0;
+    let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
+    let batch = if rows { Batch::Rows } else { Batch::Mixes };
+    let op = Binary::<F> { shape, strides, alike, batch, function: std::marker::PhantomData };
+    a.tape().record(op, &[a.id(), b.id()], shape)
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $function:ident) => {
+        impl<'t, E: Element> std::ops::$trait for Var<'t, E> {
+            type Output = Var<'t, E>;
+            fn $method(self, other: Var<'t, E>) -> Var<'t, E> {
+                record::<E, $function>(self, other)
+            }
+        }
+        impl<'t, E: Element> std::ops::$trait<f64> for Var<'t, E> {
+            type Output = Var<'t, E>;
+            fn $method(self, other: f64) -> Var<'t, E> {
+                record::<E, $function>(self, self.tape().input(&[], &[E::of(other)]))
+            }
+        }
+        impl<'t, E: Element> std::ops::$trait<Var<'t, E>> for f64 {
+            type Output = Var<'t, E>;
+            fn $method(self, other: Var<'t, E>) -> Var<'t, E> {
+                record::<E, $function>(other.tape().input(&[], &[E::of(self)]), other)
+            }
+        }
+    };
+}
+
+operator!(Add, add, Add);
+operator!(Sub, sub, Sub);
+operator!(Mul, mul, Mul);
+operator!(Div, div, Div);
+
+impl<'t, E: Element> Var<'t, E> {
+    /// `self` to the power of `exponent`, element by element.
+    pub fn pow(self, exponent: Var<'t, E>) -> Var<'t, E> {
+        record::<E, Pow>(self, exponent)
+    }
+
+    /// `self` to a constant power.
+    pub fn powf(self, exponent: f64) -> Var<'t, E> {
+        self.pow(self.tape().input(&[], &[E::of(exponent)]))
+    }
+}

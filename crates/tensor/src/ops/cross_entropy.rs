@@ -1,0 +1,146 @@
+//! loss = the mean over examples of -log softmax(logits[row])[target]
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Indices, Shape, Var};
+
+/// What each example's next token is, and which row of logits it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets {
+    /// The right token of each example.
+    pub tokens: Indices,
+    /// The row of each example; None if example i has row i.
+    pub rows: Option<Indices>,
+    /// A token that does not count.
+    pub ignore_index: Option<u32>,
+}
+
+impl From<Indices> for Targets {
+    fn from(tokens: Indices) -> Self {
+        Self { tokens, rows: None, ignore_index: None }
+    }
+}
+
+struct CrossEntropy<E> {
+    targets: Targets,
+    classes: usize,
+    /// softmax(logits), kept for backward.
+    probs: Vec<E>,
+    /// Each row's log-sum-exp.
+    lse: Vec<E>,
+    /// How many examples of each row count.
+    weights: Vec<E>,
+}
+
+impl<E: Element> CrossEntropy<E> {
+    /// (row, token) of every example that counts.
+    fn examples<'a>(&self, env: &'a Env<'_, E>) -> impl Iterator<Item = (usize, usize)> + 'a {
+        let Targets { tokens, rows, ignore_index } = self.targets;
+        let tokens = env.indices(tokens);
+        // Without a list of rows, examples are rows, of which the tape may use only the first few.
+        let used = if rows.is_none() { env.examples.unwrap_or(tokens.len()) } else { tokens.len() };
+        let rows = rows.map(|r| env.indices(r));
+        let counts = move |&(_, &t): &(usize, &u32)| Some(t) != ignore_index;
+        let row = move |i: usize| rows.map_or(i, |r| r[i] as usize);
+        tokens[..used].iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize))
+    }
+}
+
+impl<E: Element> Op<E> for CrossEntropy<E> {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn batch(&self) -> Batch {
+        if self.targets.rows.is_some() { Batch::Ends } else { Batch::Mixes }
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+        let (logits, v) = (x.get(0), self.classes);
+        let rows = logits.len() / v;
+        E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
+        let (mut sum, mut n) = (E::zero(), E::zero());
+        for (row, token) in self.examples(env) {
+            sum += self.lse[row] - logits[row * v..][..v][token];
+            n += E::one();
+        }
+        out[0] = sum / n;
+    }
+
+    // dlogits[row] = (how often the row counts * probs[row] - 1 at each example's token) / examples
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        env: &Env<'_, E>,
+    ) {
+        let v = self.classes;
+        let rows = x.get(0).len() / v;
+        self.weights[..rows].fill(E::zero());
+        let mut n = E::zero();
+        let mut weights = std::mem::take(&mut self.weights);
+        for (row, _) in self.examples(env) {
+            weights[row] += E::one();
+            n += E::one();
+        }
+        self.weights = weights;
+        let Some(g) = grads.get(0) else { return };
+        let scale = grad[0] / n;
+        for (row, d) in g.data.chunks_exact_mut(v).enumerate() {
+            let weight = self.weights[row] * scale;
+            let probs = self.probs[row * v..][..v].iter();
+            if g.add {
+                d.iter_mut().zip(probs).for_each(|(d, &p)| *d += weight * p);
+            } else {
+                d.iter_mut().zip(probs).for_each(|(d, &p)| *d = weight * p);
+            }
+        }
+        for (row, token) in self.examples(env) {
+            g.data[row * v + token] -= scale;
+        }
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// The mean negative log-likelihood of the targets under softmax of these logits.
+    ///
+    /// `loss = 1/n sum_i (logsumexp(logits[row_i]) - logits[row_i, target_i])`, over examples whose target is not
+    /// `ignore_index`. Shifted by each row's maximum, so that large logits do not overflow.
+    ///
+    /// # Shapes
+    /// logits (B, V), targets (B) -> ()
+    ///
+    /// # Units
+    /// nats
+    ///
+    /// # Panics
+    /// If a target is not below V, or a row not below B.
+    ///
+    /// # Source
+    /// `torch.nn.functional.cross_entropy`
+    pub fn cross_entropy(self, targets: impl Into<Targets>) -> Var<'t, E> {
+        let targets = targets.into();
+        let logits = self.contiguous();
+        let shape = logits.shape();
+        assert_eq!(shape.rank(), 2, "cross_entropy takes logits of two dimensions, not of shape {shape:?}");
+        let (rows, classes) = (shape.dims()[0], shape.dims()[1]);
+        let examples = self.tape().indices_shape(targets.tokens).len();
+        match targets.rows {
+            None => assert_eq!(examples, rows, "cross_entropy: {examples} targets for {rows} rows"),
+            Some(r) => assert_eq!(
+                examples,
+                self.tape().indices_shape(r).len(),
+                "cross_entropy: a row for each target"
+            ),
+        }
+        let op = CrossEntropy {
+            targets,
+            classes,
+            probs: vec![E::zero(); rows * classes],
+            lse: vec![E::zero(); rows],
+            weights: vec![E::zero(); rows],
+        };
+        self.tape().record(op, &[logits.id()], Shape::new(&[]))
+    }
+}

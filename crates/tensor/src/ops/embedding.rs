@@ -1,0 +1,74 @@
+//! Rows of a table, chosen by integers: y[i] = table[index[i]].
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Indices, MAX_DIMS, Shape, Var};
+
+pub(crate) struct Embedding {
+    pub indices: Indices,
+    /// Elements in a row of the table.
+    pub width: usize,
+    /// Whether the indices' first dimension is the batch.
+    batch: Batch,
+}
+
+impl<E: Element> Op<E> for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+        let table = x.get(0);
+        for (out, &i) in out.chunks_exact_mut(self.width).zip(env.indices(self.indices)) {
+            out.copy_from_slice(&table[i as usize * self.width..][..self.width]);
+        }
+    }
+
+    // A row that was chosen several times gets the sum of those gradients.
+    fn backward(
+        &mut self,
+        _: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        env: &Env<'_, E>,
+    ) {
+        let Some(g) = grads.get(0) else { return };
+        let table = g.zeroed();
+        for (d, &i) in grad.chunks_exact(self.width).zip(env.indices(self.indices)) {
+            table[i as usize * self.width..][..self.width].iter_mut().zip(d).for_each(|(t, &d)| *t += d);
+        }
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// The rows of this table that `indices` names.
+    ///
+    /// # Shapes
+    /// table (V, E), indices (B, T) -> (B, T, E)
+    ///
+    /// # Panics
+    /// If an index is not below V.
+    ///
+    /// # Source
+    /// `torch.nn.functional.embedding`
+    pub fn embedding(self, indices: Indices) -> Var<'t, E> {
+        let table = self.contiguous();
+        let width = table.shape().last();
+        assert_eq!(table.shape().rank(), 2, "a table of embeddings has two dimensions");
+        let chosen = self.tape().indices_shape(indices);
+        let mut dims = [1; MAX_DIMS];
+        dims[..chosen.rank()].copy_from_slice(chosen.dims());
+        dims[chosen.rank()] = width;
+        let shape = Shape::new(&dims[..=chosen.rank()]);
+        let batch = if chosen.rank() > 0 { Batch::Starts } else { Batch::Mixes };
+        self.tape().record(Embedding { indices, width, batch }, &[table.id()], shape)
+    }
+}

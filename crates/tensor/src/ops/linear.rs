@@ -1,0 +1,159 @@
+//! y = x W^T + b
+
+use crate::kernels::Gemm;
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, MAX_DIMS, Shape, Var};
+
+pub(crate) struct Linear<E> {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub bias: bool,
+    /// Whether the weight lies in memory as (in, out), the layout of `Tape::parameter_by_columns`.
+    pub by_columns: bool,
+    /// The weight in the layout that it does not have.
+    turned: Vec<E>,
+}
+
+/// Writes the transpose of a (rows, cols) matrix.
+fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E]) {
+    const SIDE: usize = 16;
+    for r0 in (0..rows).step_by(SIDE) {
+        for c0 in (0..cols).step_by(SIDE) {
+            for c in c0..(c0 + SIDE).min(cols) {
+                for r in r0..(r0 + SIDE).min(rows) {
+                    to[c * rows + r] = from[r * cols + c];
+                }
+            }
+        }
+    }
+}
+
+impl<E: Element> Op<E> for Linear<E> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Rows
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        let (n_in, n_out) = (self.inputs, self.outputs);
+        let weight = x.get(1);
+        if !self.by_columns {
+            transpose(weight, n_out, n_in, &mut self.turned);
+        }
+        E::gemm(Gemm {
+            m: out.len() / n_out,
+            n: n_out,
+            k: n_in,
+            a: x.get(0),
+            a_strides: [n_in, 1],
+            b: if self.by_columns { weight } else { &self.turned },
+            b_stride: n_out,
+            c: out,
+            c_stride: n_out,
+            bias: self.bias.then(|| x.get(2)),
+            add: false,
+        });
+    }
+
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
+        let (n_in, n_out) = (self.inputs, self.outputs);
+        let rows = out.len() / n_out;
+        // dx = dy W
+        if let Some(g) = grads.get(0) {
+            let weight = x.get(1);
+            if self.by_columns {
+                transpose(weight, n_in, n_out, &mut self.turned);
+            }
+            E::gemm(Gemm {
+                m: rows,
+                n: n_in,
+                k: n_out,
+                a: grad,
+                a_strides: [n_out, 1],
+                b: if self.by_columns { &self.turned } else { weight },
+                b_stride: n_in,
+                c: g.data,
+                c_stride: n_in,
+                bias: None,
+                add: g.add,
+            });
+        }
+        // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
+        if let Some(g) = grads.get(1) {
+            let (m, n, a, b) =
+                if self.by_columns { (n_in, n_out, x.get(0), grad) } else { (n_out, n_in, grad, x.get(0)) };
+            E::gemm(Gemm {
+                m,
+                n,
+                k: rows,
+                a,
+                a_strides: [1, m],
+                b,
+                b_stride: n,
+                c: g.data,
+                c_stride: n,
+                bias: None,
+                add: g.add,
+            });
+        }
+        // db = the sum of dy over rows
+        if self.bias
+            && let Some(g) = grads.get(2)
+        {
+            let bias = g.zeroed();
+            for d in grad.chunks_exact(n_out) {
+                bias.iter_mut().zip(d).for_each(|(b, &d)| *b += d);
+            }
+        }
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// `x W^T + b`.
+    ///
+    /// # Shapes
+    /// x (..., in), weight (out, in), bias (out) -> (..., out)
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    ///
+    /// # Source
+    /// `torch.nn.functional.linear`
+    pub fn linear(self, weight: Var<'t, E>, bias: Option<Var<'t, E>>) -> Var<'t, E> {
+        let x = self.contiguous();
+        let (sx, sw) = (x.shape(), weight.shape());
+        assert!(
+            sw.rank() == 2 && sx.rank() >= 1 && sw.dims()[1] == sx.last(),
+            "linear: x {sx:?} does not fit weight {sw:?}"
+        );
+        let (outputs, inputs) = (sw.dims()[0], sw.dims()[1]);
+        let by_columns = weight.layout().strides[..2] == [1, outputs];
+        let weight = if by_columns { weight } else { weight.contiguous() };
+        let mut dims = [1; MAX_DIMS];
+        dims[..sx.rank()].copy_from_slice(sx.dims());
+        dims[sx.rank() - 1] = outputs;
+        let shape = Shape::new(&dims[..sx.rank()]);
+        let mut ids = vec![x.id(), weight.id()];
+        if let Some(b) = bias {
+            assert_eq!(b.shape().dims(), [outputs], "linear: a bias of {outputs}");
+            ids.push(b.contiguous().id());
+        }
+        let turned = vec![E::zero(); inputs * outputs];
+        let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, turned };
+        self.tape().record(op, &ids, shape)
+    }
+}

@@ -1,0 +1,16 @@
+//! The operations, one file each: formula, forward, backward, test.
+//!
+//! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones.
+
+mod activation;
+mod batch_norm;
+mod binary;
+mod contiguous;
+mod cross_entropy;
+mod embedding;
+mod linear;
+mod sum;
+mod view;
+
+pub use batch_norm::RunningStats;
+pub use cross_entropy::Targets;

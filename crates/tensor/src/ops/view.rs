@@ -1,0 +1,47 @@
+//! Other ways to look at the same memory: no element moves, and a view's gradient is the same view of its gradient.
+
+use crate::{Element, Layout, Shape, Var};
+
+impl<'t, E: Element> Var<'t, E> {
+    /// The same elements with other sizes. A view that is not contiguous is copied first.
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    pub fn reshape(self, dims: &[usize]) -> Var<'t, E> {
+        let x = self.contiguous();
+        let shape = Shape::new(dims);
+        assert_eq!(shape.len(), x.shape().len(), "reshape: {:?} to {shape:?}", x.shape());
+        x.tape().view(x.id(), shape, Layout::contiguous(&shape, x.layout().offset))
+    }
+
+    /// All dimensions from `start` on as one.
+    pub fn flatten(self, start: usize) -> Var<'t, E> {
+        let shape = self.shape();
+        let (kept, rest) = shape.dims().split_at(start);
+        let mut dims = kept.to_vec();
+        dims.push(rest.iter().product());
+        self.reshape(&dims)
+    }
+
+    /// Two dimensions exchanged.
+    pub fn transpose(self, a: usize, b: usize) -> Var<'t, E> {
+        let (shape, mut layout) = (self.shape(), self.layout());
+        let mut dims = shape.dims().to_vec();
+        dims.swap(a, b);
+        layout.strides.swap(a, b);
+        self.tape().view(self.id(), Shape::new(&dims), layout)
+    }
+
+    /// The places `start..end` of one dimension.
+    ///
+    /// # Panics
+    /// If they are not there.
+    pub fn slice(self, dim: usize, start: usize, end: usize) -> Var<'t, E> {
+        let (shape, mut layout) = (self.shape(), self.layout());
+        let mut dims = shape.dims().to_vec();
+        assert!(start <= end && end <= dims[dim], "slice {start}..{end} of dimension {dim} of {shape:?}");
+        dims[dim] = end - start;
+        layout.offset += start * layout.strides[dim];
+        self.tape().view(self.id(), Shape::new(&dims), layout)
+    }
+}

@@ -1,0 +1,180 @@
+/// The most dimensions a tensor can have.
+pub const MAX_DIMS: usize = 6;
+
+/// The sizes of a tensor's dimensions, outermost first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    dims: [usize; MAX_DIMS],
+    rank: usize,
+}
+
+impl Shape {
+    /// A shape from its sizes.
+    ///
+    /// # Panics
+    /// If there are more than [`MAX_DIMS`] dimensions, or the number of elements overflows.
+    pub fn new(dims: &[usize]) -> Self {
+        assert!(dims.len() <= MAX_DIMS, "a tensor has at most {MAX_DIMS} dimensions, not {}", dims.len());
+        let elements = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        assert!(
+            elements.is_some_and(|n| n <= isize::MAX as usize / 8),
+            "a tensor of shape {dims:?} is too large"
+        );
+        let mut all = [1; MAX_DIMS];
+        all[..dims.len()].copy_from_slice(dims);
+        Self { dims: all, rank: dims.len() }
+    }
+
+    /// The sizes.
+    pub fn dims(&self) -> &[usize] {
+        &self.dims[..self.rank]
+    }
+
+    /// How many dimensions there are.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    /// How many elements there are; 1 for a scalar.
+    pub fn len(&self) -> usize {
+        self.dims().iter().product()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The size of the last dimension; 1 for a scalar.
+    pub fn last(&self) -> usize {
+        self.dims().last().copied().unwrap_or(1)
+    }
+
+    /// The shape that `self` and `other` broadcast to, by torch's rule: sizes are compared from the last
+    /// dimension, and must be equal or 1. None if they do not fit.
+    pub fn broadcast(&self, other: &Shape) -> Option<Shape> {
+        let rank = self.rank.max(other.rank);
+        let mut dims = [1; MAX_DIMS];
+        for (i, d) in dims[..rank].iter_mut().enumerate() {
+            let size = |s: &Shape| (i + s.rank).checked_sub(rank).map_or(1, |k| s.dims[k]);
+            *d = match (size(self), size(other)) {
+                (a, b) if a == b => a,
+                (1, b) => b,
+                (a, 1) => a,
+                _ => return None,
+            };
+        }
+        Some(Shape { dims, rank })
+    }
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.dims())
+    }
+}
+
+/// Where the elements of a tensor lie in its memory: a start, and a step for each dimension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The first element's place.
+    pub offset: usize,
+    /// How far apart neighbours along each dimension are.
+    pub strides: [usize; MAX_DIMS],
+}
+
+impl Layout {
+    /// Row-major from `offset`, without gaps.
+    pub fn contiguous(shape: &Shape, offset: usize) -> Self {
+        let mut strides = [0; MAX_DIMS];
+        let mut step = 1;
+        for i in (0..shape.rank()).rev() {
+            strides[i] = step;
+            step *= shape.dims()[i];
+        }
+        Self { offset, strides }
+    }
+
+    /// Whether the elements lie row-major without gaps.
+    pub fn is_contiguous(&self, shape: &Shape) -> bool {
+        let plain = Self::contiguous(shape, self.offset);
+        (0..shape.rank()).all(|i| shape.dims()[i] == 1 || self.strides[i] == plain.strides[i])
+    }
+
+    /// How many places lie between the first element and the last, both counted.
+    pub fn extent(&self, shape: &Shape) -> usize {
+        if shape.is_empty() {
+            return 0;
+        }
+        1 + shape.dims().iter().zip(&self.strides).map(|(d, s)| (d - 1) * s).sum::<usize>()
+    }
+
+    /// The strides with which a tensor of `shape` is read as if it had shape `as_if` (0 where it is repeated).
+    pub fn broadcast_strides(&self, shape: &Shape, as_if: &Shape) -> [usize; MAX_DIMS] {
+        let mut strides = [0; MAX_DIMS];
+        let missing = as_if.rank() - shape.rank();
+        for i in 0..shape.rank() {
+            strides[missing + i] = if shape.dims()[i] == 1 { 0 } else { self.strides[i] };
+        }
+        strides
+    }
+}
+
+/// Calls `f(place in a, place in b, place in c)` for every element of `shape` in row-major order.
+pub(crate) fn for_each<const N: usize>(
+    shape: &Shape,
+    strides: [[usize; MAX_DIMS]; N],
+    mut f: impl FnMut([usize; N]),
+) {
+    if shape.is_empty() {
+        return;
+    }
+    let rank = shape.rank();
+    let mut index = [0usize; MAX_DIMS];
+    let mut at = [0usize; N];
+    loop {
+        f(at);
+        let mut d = rank;
+        loop {
+            if d == 0 {
+                return;
+            }
+            d -= 1;
+            index[d] += 1;
+            for (place, s) in at.iter_mut().zip(&strides) {
+                *place += s[d];
+            }
+            if index[d] < shape.dims()[d] {
+                break;
+            }
+            for (place, s) in at.iter_mut().zip(&strides) {
+                *place -= s[d] * index[d];
+            }
+            index[d] = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn broadcasting_follows_torch() {
+        let s = |d: &[usize]| Shape::new(d);
+        assert_eq!(s(&[4, 1, 3]).broadcast(&s(&[2, 1])), Some(s(&[4, 2, 3])));
+        assert_eq!(s(&[]).broadcast(&s(&[5])), Some(s(&[5])));
+        assert_eq!(s(&[2]).broadcast(&s(&[3])), None);
+    }
+
+    #[test]
+    fn every_element_is_visited_in_order() {
+        let shape = Shape::new(&[2, 3]);
+        let transposed = Layout { offset: 0, strides: [1, 2, 0, 0, 0, 0] };
+        let mut seen = vec![];
+        for_each(&shape, [transposed.strides], |[at]| seen.push(at));
+        assert_eq!(seen, [0, 2, 4, 1, 3, 5]);
+        assert!(!transposed.is_contiguous(&shape));
+        assert_eq!(transposed.extent(&shape), 6);
+    }
+}
