@@ -1,0 +1,29 @@
+//! Two interleaved half circles: the smallest data that no straight line separates.
+
+use std::f64::consts::PI;
+
+use crate::Random;
+
+/// `n` points of two moons with labels 1 (upper) and -1 (lower), taking turns.
+///
+/// Upper: (cos t, sin t); lower: (1 - cos t, 1/2 - sin t); t goes from 0 to pi along each. Each coordinate gets
+/// normal noise of deviation `noise`, x before y.
+///
+/// # Source
+/// The curves are those of scikit-learn's `make_moons`.
+pub fn moons(n: usize, noise: f64, random: &mut Random) -> Vec<([f64; 2], f64)> {
+    let (upper, lower) = (n.div_ceil(2), n / 2);
+    let angle = |k: usize, of: usize| PI * k as f64 / of.saturating_sub(1).max(1) as f64;
+    (0..n)
+        .map(|i| {
+            let ([x, y], label) = if i % 2 == 0 {
+                let t = angle(i / 2, upper);
+                ([t.cos(), t.sin()], 1.0)
+            } else {
+                let t = angle(i / 2, lower);
+                ([1.0 - t.cos(), 0.5 - t.sin()], -1.0)
+            };
+            ([x + random.gauss(0.0, noise), y + random.gauss(0.0, noise)], label)
+        })
+        .collect()
+}
