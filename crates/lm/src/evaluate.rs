@@ -1,0 +1,116 @@
+//! How well a model predicts a split, and what ignorance would give.
+
+use serde::Serialize;
+
+use crate::config::{Mode, Smoothing};
+use crate::error::{Error, Result};
+use crate::examples::Examples;
+use crate::models::{LanguageModel, NGram};
+use crate::split::Split;
+
+/// A model's loss on examples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The mean of -ln p(target).
+    ///
+    /// # Units
+    /// Nats per character.
+    pub loss: f64,
+    /// The loss over ln 2.
+    pub bits_per_char: f64,
+    /// e to the loss: how many equally likely characters would be as hard to guess.
+    pub perplexity: f64,
+    /// N, the number of examples.
+    pub examples: usize,
+}
+
+impl Evaluation {
+    /// The evaluation of this mean loss.
+    #[must_use]
+    pub fn new(loss: f64, examples: usize) -> Self {
+        Self { loss, bits_per_char: loss / std::f64::consts::LN_2, perplexity: loss.exp(), examples }
+    }
+
+    /// The evaluation of all examples of several.
+    #[must_use]
+    pub fn of_all(parts: &[Self]) -> Self {
+        let examples = parts.iter().map(|part| part.examples).sum();
+        let total: f64 = parts.iter().map(|part| part.loss * part.examples as f64).sum();
+        Self::new(total / examples as f64, examples)
+    }
+}
+
+/// The loss of a model on all examples.
+///
+/// The model is asked once for each different context, so the cost is theirs; the sum is the plain one over all
+/// examples, in another order and in f64.
+///
+/// # Errors
+/// No examples; a model of another context; a probability that is not a number.
+pub fn evaluate<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -> Result<Evaluation> {
+    let (length, vocab) = (model.context(), model.vocab_size());
+    if length != examples.context_length() {
+        let other = examples.context_length();
+        return Err(Error::Failed(format!(
+            "the model looks at {length} characters, the examples have {other}"
+        )));
+    }
+    if examples.is_empty() {
+        let message =
+            format!("the split has no examples at context {length}; give more data or another --split");
+        return Err(Error::Failed(message));
+    }
+    // Rows enough to keep a matrix product busy, in a few MiB.
+    let rows = ((1 << 20) / vocab.max(1)).clamp(1, 4096).min(examples.distinct_len());
+    let mut contexts = Vec::with_capacity(rows * length);
+    let mut log_probs = vec![0.0; rows * vocab];
+    let mut total = 0.0f64;
+    for start in (0..examples.distinct_len()).step_by(rows) {
+        let chunk = start..(start + rows).min(examples.distinct_len());
+        contexts.clear();
+        for d in chunk.clone() {
+            contexts.extend_from_slice(examples.distinct_context(d));
+        }
+        let log_probs = &mut log_probs[..chunk.len() * vocab];
+        model.log_probs(&contexts, log_probs);
+        for (d, row) in chunk.zip(log_probs.chunks_exact(vocab)) {
+            for &target in examples.distinct_targets(d) {
+                total -= f64::from(row[target as usize]);
+            }
+        }
+    }
+    if total.is_nan() {
+        return Err(Error::Failed(
+            "the model gives a probability that is not a number; it is broken".to_owned(),
+        ));
+    }
+    Ok(Evaluation::new(total / examples.len() as f64, examples.len()))
+}
+
+/// Losses that ask for no understanding, to compare with.
+///
+/// # Units
+/// Nats per character.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Baselines {
+    /// Every character equally likely: ln V.
+    pub uniform: f64,
+    /// Each as often as in the training split.
+    pub unigram: f64,
+    /// Each as often as after the one before it.
+    pub bigram: f64,
+}
+
+/// The losses on `split` of add-one models of `train`.
+///
+/// # Errors
+/// A split without a pair of characters.
+pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Baselines> {
+    let boundary = (train.mode() == Mode::Lines).then_some(0);
+    let loss = |length| -> Result<f64> {
+        let train = Examples::new(train, length)?;
+        let mut model = NGram::fit(&train, vocab_size, boundary, Smoothing::AddK, 1.0)?;
+        Ok(evaluate(&mut model, &Examples::new(split, length)?)?.loss)
+    };
+    Ok(Baselines { uniform: (vocab_size as f64).ln(), unigram: loss(0)?, bigram: loss(1)? })
+}

@@ -1,0 +1,247 @@
+//! N-gram models against plain counting, and evaluation against the plain sum.
+
+use std::collections::BTreeMap;
+
+use charloom::config::{DataConfig, Mode, Smoothing};
+use charloom::corpus::Corpus;
+use charloom::evaluate::{Evaluation, baselines, evaluate};
+use charloom::examples::Examples;
+use charloom::models::{Counts, LanguageModel, NGram};
+use charloom::split::{Split, Splits};
+use charloom::vocab::Vocab;
+use charloom_testkit::{assert_close, shared_data};
+use proptest::prelude::*;
+
+fn split(bytes: &str, mode: Mode) -> (Vocab, Split) {
+    let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
+    let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
+    let vocab = Vocab::of(mode, [&corpus.content]);
+    let split = Split::of(&corpus, &vocab).expect("a split");
+    (vocab, split)
+}
+
+fn splits(name: &str) -> Option<(Vocab, Splits)> {
+    let config = DataConfig::default();
+    let corpus = Corpus::read(shared_data(name)?, &config).expect("the file");
+    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let splits = Splits::new(&corpus, &vocab, &config, None, None).expect("splits");
+    Some((vocab, splits))
+}
+
+fn fit(vocab: &Vocab, split: &Split, order: usize, smoothing: Smoothing, k: f64) -> NGram {
+    let examples = Examples::new(split, order - 1).expect("examples");
+    NGram::fit(&examples, vocab.len(), vocab.boundary(), smoothing, k).expect("a model")
+}
+
+/// The sum over all examples, one at a time.
+fn plain(model: &mut NGram, examples: &Examples) -> f64 {
+    let mut row = vec![0.0; model.vocab_size()];
+    let mut total = 0.0;
+    for i in 0..examples.len() {
+        model.log_probs(examples.context(i), &mut row);
+        total -= f64::from(row[examples.target(i) as usize]);
+    }
+    total / examples.len() as f64
+}
+
+/// Add-k by counting in a loop.
+fn add_k(examples: &Examples, vocab: usize, k: f64, context: &[u32], target: u32) -> f64 {
+    let same = || (0..examples.len()).filter(|&i| examples.context(i) == context);
+    let count = same().filter(|&i| examples.target(i) == target).count();
+    (count as f64 + k) / (same().count() as f64 + k * vocab as f64)
+}
+
+/// Modified Kneser-Ney as the paper writes it: sets of n-grams, recursion, nothing shared.
+struct Naive {
+    /// For each length: the n of (context, target).
+    n: Vec<BTreeMap<(Vec<u32>, u32), f64>>,
+    vocab: usize,
+}
+
+impl Naive {
+    fn new(examples: &Examples, vocab: usize, boundary: Option<u32>) -> Self {
+        let longest = examples.context_length();
+        let mut n = vec![BTreeMap::new(); longest + 1];
+        for i in 0..examples.len() {
+            *n[longest].entry((examples.context(i).to_vec(), examples.target(i))).or_insert(0.0) += 1.0;
+        }
+        for length in (0..longest).rev() {
+            let mut fewer = BTreeMap::new();
+            for ((context, target), count) in &n[length + 1] {
+                let shorter = context[1..].to_vec();
+                let begins = shorter.first().copied().is_some_and(|first| Some(first) == boundary);
+                *fewer.entry((shorter, *target)).or_insert(0.0) += if begins { *count } else { 1.0 };
+            }
+            n[length] = fewer;
+        }
+        Self { n, vocab }
+    }
+
+    fn discount(&self, length: usize, n: f64) -> f64 {
+        let having = |n: f64| self.n[length].values().filter(|&&m| m == n).count() as f64;
+        let y = having(1.0) / (having(1.0) + 2.0 * having(2.0));
+        let d = |i: f64| i - (i + 1.0) * y * having(i + 1.0) / having(i);
+        let sound = [1.0, 2.0, 3.0].into_iter().all(|i| d(i) > 0.0 && d(i) <= i);
+        let i = n.min(3.0);
+        if sound { d(i) } else { i / 2.0 }
+    }
+
+    fn p(&self, context: &[u32], target: u32) -> f64 {
+        let length = context.len();
+        let shorter = if length == 0 { 1.0 / self.vocab as f64 } else { self.p(&context[1..], target) };
+        let seen = || self.n[length].iter().filter(|((c, _), _)| c == context);
+        let total: f64 = seen().map(|(_, n)| n).sum();
+        if total == 0.0 {
+            return shorter;
+        }
+        let rest: f64 = seen().map(|(_, n)| self.discount(length, *n)).sum();
+        let share =
+            seen().find(|((_, t), _)| *t == target).map_or(0.0, |(_, n)| n - self.discount(length, *n));
+        share / total + rest / total * shorter
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn smoothing_is_what_counting_in_loops_gives(
+        names in proptest::collection::vec("[a-d]{1,6}", 2..30),
+        order in 1usize..5,
+        running: bool,
+        k in 0.01f64..3.0,
+    ) {
+        let (vocab, split) = split(&names.join("\n"), if running { Mode::Text } else { Mode::Lines });
+        let examples = Examples::new(&split, order - 1).expect("examples");
+        prop_assume!(!examples.is_empty());
+        let naive = Naive::new(&examples, vocab.len(), vocab.boundary());
+        let mut counted = fit(&vocab, &split, order, Smoothing::AddK, k);
+        let mut kneser_ney = fit(&vocab, &split, order, Smoothing::KneserNey, 0.0);
+        // Contexts that occur, and one that may not.
+        let strange = vec![vocab.len() as u32 - 1; order - 1];
+        for context in (0..examples.len().min(40)).map(|i| examples.context(i)).chain([&strange[..]]) {
+            let mut row = vec![0.0; vocab.len()];
+            counted.log_probs(context, &mut row);
+            let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
+            let expected: Vec<f64> =
+                (0..vocab.len()).map(|t| add_k(&examples, vocab.len(), k, context, t as u32)).collect();
+            assert_close(&p, &expected, 1e-5, 1e-7);
+            kneser_ney.log_probs(context, &mut row);
+            let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
+            let expected: Vec<f64> = (0..vocab.len()).map(|t| naive.p(context, t as u32)).collect();
+            assert_close(&p, &expected, 1e-5, 1e-7);
+            assert_close(&[p.iter().sum::<f64>()], &[1.0], 1e-5, 0.0);
+        }
+    }
+
+    #[test]
+    fn evaluation_is_the_plain_sum(names in proptest::collection::vec("[a-d]{1,6}", 2..30), running: bool) {
+        let (vocab, split) = split(&names.join("\n"), if running { Mode::Text } else { Mode::Lines });
+        let examples = Examples::new(&split, 2).expect("examples");
+        prop_assume!(!examples.is_empty());
+        let mut model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
+        let evaluation = evaluate(&mut model, &examples).expect("a loss");
+        assert_close(&[evaluation.loss], &[plain(&mut model, &examples)], 1e-12, 0.0);
+        prop_assert_eq!(evaluation.examples, examples.len());
+    }
+}
+
+/// A model whose probabilities are wrong.
+struct Broken;
+
+impl LanguageModel for Broken {
+    fn context(&self) -> usize {
+        1
+    }
+    fn vocab_size(&self) -> usize {
+        4
+    }
+    fn log_probs(&mut self, _: &[u32], out: &mut [f32]) {
+        out.fill(f32::NAN);
+    }
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_refused() {
+    let (_, split) = split("emma", Mode::Lines);
+    let examples = |t| Examples::new(&split, t).expect("examples");
+    let message = |t| evaluate(&mut Broken, &examples(t)).expect_err("refused").to_string();
+    assert!(message(1).contains("not a number"));
+    assert!(message(2).contains("looks at 1 characters"));
+    let (_, text) = crate::split("emma", Mode::Text);
+    let none = Examples::new(&text, 4).expect("examples");
+    let error = NGram::fit(&none, 4, None, Smoothing::KneserNey, 0.0).expect_err("refused");
+    assert!(error.to_string().contains("no examples"));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let (vocab, split) = split("emma\nava", Mode::Lines);
+    let fit = |t, smoothing, k| {
+        let examples = Examples::new(&split, t).expect("examples");
+        NGram::fit(&examples, vocab.len(), Some(0), smoothing, k).map(|model| model.order())
+    };
+    assert_eq!(fit(11, Smoothing::KneserNey, 0.0).expect("a model"), 12);
+    assert!(fit(12, Smoothing::KneserNey, 0.0).expect_err("refused").to_string().contains("from 1 to 12"));
+    for k in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(fit(1, Smoothing::AddK, k).expect_err("refused").exit_code(), 2);
+    }
+}
+
+#[test]
+fn counts_are_the_whole_model() {
+    let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
+    let model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
+    let again = |counts| NGram::from_counts(3, vocab.len(), Some(0), counts, Smoothing::KneserNey, 0.0);
+    let mut copy = again(model.counts().clone()).expect("a model");
+    let examples = Examples::new(&split, 2).expect("examples");
+    assert_eq!(
+        evaluate(&mut copy, &examples).expect("a loss"),
+        evaluate(&mut model.clone(), &examples).expect("a loss")
+    );
+    let bad = |change: fn(&mut Counts)| {
+        let mut counts = model.counts().clone();
+        change(&mut counts);
+        again(counts).is_err()
+    };
+    assert!(bad(|counts| counts.grams[0] = 99));
+    assert!(bad(|counts| counts.counts[0] = 0));
+    assert!(bad(|counts| counts.counts.truncate(1)));
+    assert!(bad(|counts| *counts = Counts::default()));
+}
+
+#[test]
+fn several_splits_add_up() {
+    let all = Evaluation::of_all(&[Evaluation::new(1.0, 3), Evaluation::new(2.0, 1)]);
+    assert_eq!((all.loss, all.examples), (1.25, 4));
+    assert_close(&[all.bits_per_char, all.perplexity], &[1.25 / 2.0f64.ln(), 1.25f64.exp()], 1e-15, 0.0);
+}
+
+#[test]
+fn names_give_the_known_losses() {
+    let Some((vocab, splits)) = splits("names.txt") else { return };
+    let test = |order: usize| Examples::new(&splits.test, order - 1).expect("examples");
+    let mut model = fit(&vocab, &splits.train, 5, Smoothing::KneserNey, 0.0);
+    let loss = evaluate(&mut model, &test(5)).expect("a loss").loss;
+    assert!((1.985..=1.995).contains(&loss), "{loss}");
+    let baselines = baselines(&splits.train, &splits.test, vocab.len()).expect("baselines");
+    let mut bigram = fit(&vocab, &splits.train, 2, Smoothing::AddK, 1.0);
+    assert_close(&[baselines.uniform], &[27.0f64.ln()], 1e-15, 0.0);
+    assert_eq!(baselines.bigram, evaluate(&mut bigram, &test(2)).expect("a loss").loss);
+    assert!(baselines.bigram < baselines.unigram && baselines.unigram < baselines.uniform);
+
+    // The bigram of the lectures, on all names at once: one added to each count, computed in torch in f64.
+    let file = shared_data("names.txt").expect("there a moment ago");
+    let (vocab, all) = split(&std::fs::read_to_string(file).expect("text"), Mode::Lines);
+    let mut bigram = fit(&vocab, &all, 2, Smoothing::AddK, 1.0);
+    let loss = evaluate(&mut bigram, &Examples::new(&all, 1).expect("examples")).expect("a loss").loss;
+    assert_close(&[loss], &[2.454576820116076], 1e-7, 0.0);
+}
+
+#[test]
+fn tiny_shakespeare_is_within_the_bound() {
+    let Some((vocab, splits)) = splits("tinyshakespeare.txt") else { return };
+    let mut model = fit(&vocab, &splits.train, 7, Smoothing::KneserNey, 0.0);
+    let loss = evaluate(&mut model, &Examples::new(&splits.val, 6).expect("examples")).expect("a loss").loss;
+    assert!((1.45..=1.57).contains(&loss), "{loss}");
+}
