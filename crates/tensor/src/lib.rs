@@ -17,6 +17,13 @@
 //! ```
 #![deny(unsafe_code)]
 
+// What the tests in `tests/` use to check gradients, the tests beside each operation use too.
+#[cfg(test)]
+extern crate self as charloom_tensor;
+#[cfg(test)]
+#[path = "../tests/check/mod.rs"]
+mod check;
+
 mod element;
 mod op;
 mod shape;

@@ -50,6 +50,15 @@ impl Shape {
         self.dims().last().copied().unwrap_or(1)
     }
 
+    /// The same sizes, but with only as many rows in the first dimension as `len` elements fill.
+    pub(crate) fn with_len(&self, len: usize) -> Shape {
+        let mut shape = *self;
+        if len != self.len() {
+            shape.dims[0] = len / (self.len() / self.dims[0]);
+        }
+        shape
+    }
+
     /// The shape that `self` and `other` broadcast to, by torch's rule: sizes are compared from the last
     /// dimension, and must be equal or 1. None if they do not fit.
     pub fn broadcast(&self, other: &Shape) -> Option<Shape> {

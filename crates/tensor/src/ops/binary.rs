@@ -52,19 +52,6 @@ struct Binary<F> {
     function: std::marker::PhantomData<F>,
 }
 
-impl<F> Binary<F> {
-    /// The shape to go through: all of it, or as many rows as the output holds.
-    fn shape(&self, len: usize) -> Shape {
-        if len == self.shape.len() {
-            return self.shape;
-        }
-        let mut dims = [0; MAX_DIMS];
-        dims[..self.shape.rank()].copy_from_slice(self.shape.dims());
-        dims[0] = len / (self.shape.len() / self.shape.dims()[0]);
-        Shape::new(&dims[..self.shape.rank()])
-    }
-}
-
 impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
     fn name(&self) -> &'static str {
         F::NAME
@@ -79,7 +66,9 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         if self.alike {
             out.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
         } else {
-            for_each(&self.shape(out.len()), self.strides, |[i, j, k]| out[k] = F::value(a[i], b[j]));
+            for_each(&self.shape.with_len(out.len()), self.strides, |[i, j, k]| {
+                out[k] = F::value(a[i], b[j])
+            });
         }
     }
 
@@ -99,7 +88,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
             } else {
                 // A broadcast element gets the sum over its copies.
                 let g = g.zeroed();
-                for_each(&self.shape(out.len()), self.strides, |[i, j, k]| {
+                for_each(&self.shape.with_len(out.len()), self.strides, |[i, j, k]| {
                     g[[i, j][side]] += grad[k] * F::slopes(a[i], b[j], out[k])[side];
                 });
             }
@@ -114,7 +103,10 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
     let alike = sa == sb && a.is_contiguous() && b.is_contiguous();
     let out = crate::Layout::contiguous(&shape, 0).strides;
     let strides = [a.layout().broadcast_strides(&sa, &shape), b.layout().broadcast_strides(&sb, &shape), out];
-    let follows = |v: Var<'t, E>, s: &[usize; MAX_DIMS]| v.is_batched() || s[0] == 0;
+    // A batch of lower rank than the output has its rows elsewhere than the output's first dimension.
+    let follows = |v: Var<'t, E>, s: &[usize; MAX_DIMS]| {
+        if v.is_batched() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
+    };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
     let batch = if rows { Batch::Rows } else { Batch::Mixes };
     let op = Binary::<F> { shape, strides, alike, batch, function: std::marker::PhantomData };

@@ -7,8 +7,11 @@ mod batch_norm;
 mod binary;
 mod contiguous;
 mod cross_entropy;
+mod dropout;
 mod embedding;
+mod layer_norm;
 mod linear;
+mod one_hot;
 mod sum;
 mod view;
 

@@ -17,6 +17,7 @@ mod tests;
 pub use python::PythonRandom;
 pub use state::{GeneratorState, InvalidState};
 pub use stream::StreamRng;
+pub(crate) use stream::mix;
 pub use torch::TorchGenerator;
 
 /// Bits to a double in `[0, 1)`: the low 53 bits over 2^53, as torch does.

@@ -1,0 +1,110 @@
+//! y = weight (x - mean) / sqrt(var + eps) + bias, with each row's own mean and variance
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Var};
+
+struct LayerNorm<E> {
+    width: usize,
+    eps: E,
+    /// Per row: its mean, and 1 / sqrt(var + eps).
+    mean: Vec<E>,
+    inv_std: Vec<E>,
+}
+
+impl<E: Element> Op<E> for LayerNorm<E> {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Rows
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        let (n, weight, bias) = (E::of(self.width as f64), x.get(1), x.get(2));
+        let rows = x.get(0).chunks_exact(self.width).zip(out.chunks_exact_mut(self.width));
+        for (i, (x, y)) in rows.enumerate() {
+            let mean = x.iter().copied().sum::<E>() / n;
+            let var = x.iter().map(|&x| (x - mean) * (x - mean)).sum::<E>() / n;
+            let inv_std = (var + self.eps).sqrt().recip();
+            for (j, y) in y.iter_mut().enumerate() {
+                *y = weight[j] * ((x[j] - mean) * inv_std) + bias[j];
+            }
+            (self.mean[i], self.inv_std[i]) = (mean, inv_std);
+        }
+    }
+
+    // With x_hat = (x - mean) / std and d = weight dy, the gradient that arrives at x_hat:
+    //   dx = (d - mean(d) - x_hat mean(d x_hat)) / std, the means over the row
+    //   dweight = sum dy x_hat        dbias = sum dy, the sums over rows
+    fn backward(&mut self, x: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+        let (width, n, weight) = (self.width, E::of(self.width as f64), x.get(1));
+        let x = x.get(0);
+        let stats = self.mean.iter().copied().zip(self.inv_std.iter().copied());
+        let rows = || x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(stats.clone());
+        if let Some(g) = grads.get(0) {
+            for (((x, dy), (mean, inv_std)), dx) in rows().zip(g.data.chunks_exact_mut(width)) {
+                let hat = |j: usize| (x[j] - mean) * inv_std;
+                let mean_d = (0..width).map(|j| weight[j] * dy[j]).sum::<E>() / n;
+                let mean_d_hat = (0..width).map(|j| weight[j] * dy[j] * hat(j)).sum::<E>() / n;
+                for (j, dx) in dx.iter_mut().enumerate() {
+                    let d = inv_std * (weight[j] * dy[j] - mean_d - hat(j) * mean_d_hat);
+                    *dx = if g.add { *dx + d } else { d };
+                }
+            }
+        }
+        if let Some(g) = grads.get(1) {
+            let dweight = g.zeroed();
+            for ((x, dy), (mean, inv_std)) in rows() {
+                for (j, dw) in dweight.iter_mut().enumerate() {
+                    *dw += dy[j] * ((x[j] - mean) * inv_std);
+                }
+            }
+        }
+        if let Some(g) = grads.get(2) {
+            let dbias = g.zeroed();
+            for dy in grad.chunks_exact(width) {
+                dbias.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);
+            }
+        }
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// Each row brought to mean 0 and (biased) variance 1, then scaled and shifted.
+    ///
+    /// `y = weight (x - mean) / sqrt(var + eps) + bias`, the mean and variance over the last dimension.
+    ///
+    /// # Shapes
+    /// x (..., H), weight (H), bias (H) -> as x
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    ///
+    /// # Source
+    /// Ba, Kiros and Hinton 2016; `torch.nn.functional.layer_norm` over the last dimension
+    pub fn layer_norm(self, weight: Var<'t, E>, bias: Var<'t, E>, eps: f64) -> Var<'t, E> {
+        let x = self.contiguous();
+        let shape = x.shape();
+        let width = shape.last();
+        assert!(shape.rank() >= 1 && width > 0, "layer_norm takes rows, not shape {shape:?}");
+        assert_eq!(weight.shape().dims(), [width], "layer_norm: a weight for each place of a row");
+        assert_eq!(bias.shape().dims(), [width], "layer_norm: a bias for each place of a row");
+        let per_row = || vec![E::zero(); shape.len() / width];
+        let op = LayerNorm { width, eps: E::of(eps), mean: per_row(), inv_std: per_row() };
+        self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::check;
+
+    #[test]
+    fn gradient() {
+        check(&[&[3, 5], &[5], &[5]], |v| v[0].layer_norm(v[1], v[2], 1e-5));
+        check(&[&[2, 3, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 0.1));
+        // The row itself is used beside its norm, so its gradient is added to.
+        check(&[&[2, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 1e-5) * v[0]);
+    }
+}

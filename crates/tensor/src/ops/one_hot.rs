@@ -1,0 +1,76 @@
+//! y[i] is 1 at index[i] and 0 elsewhere
+
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Indices, MAX_DIMS, Shape, Tape, Var};
+
+struct OneHot {
+    indices: Indices,
+    classes: usize,
+    batch: Batch,
+}
+
+impl<E: Element> Op<E> for OneHot {
+    fn name(&self) -> &'static str {
+        "one_hot"
+    }
+
+    fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    fn forward(&mut self, _: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+        out.fill(E::zero());
+        for (y, &i) in out.chunks_exact_mut(self.classes).zip(env.indices(self.indices)) {
+            assert!((i as usize) < self.classes, "one_hot: index {i} is not below {}", self.classes);
+            y[i as usize] = E::one();
+        }
+    }
+
+    // Integers have no gradient.
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], _: &[E], _: &mut Grads<'_, E>, _: &Env<'_, E>) {}
+}
+
+impl<E: Element> Tape<E> {
+    /// For each index a row that is 1 in its place and 0 elsewhere; it follows when the indices are set anew.
+    ///
+    /// # Shapes
+    /// indices (B, T) -> (B, T, V), where V is `classes`
+    ///
+    /// # Panics
+    /// If an index is not below `classes`.
+    ///
+    /// # Source
+    /// `torch.nn.functional.one_hot`, which gives integers
+    pub fn one_hot(&self, indices: Indices, classes: usize) -> Var<'_, E> {
+        assert!(classes > 0, "one_hot: there are no classes");
+        let of = self.indices_shape(indices);
+        let mut dims = [classes; MAX_DIMS + 1];
+        dims[..of.rank()].copy_from_slice(of.dims());
+        let batch = if of.rank() > 0 { Batch::Starts } else { Batch::Mixes };
+        self.record(OneHot { indices, classes, batch }, &[], Shape::new(&dims[..=of.rank()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn follows_its_indices() {
+        let tape = Tape::<f32>::new();
+        let mark = tape.mark();
+        let indices = tape.indices(&[2], &[2, 0]);
+        let y = tape.one_hot(indices, 3);
+        assert_eq!((y.shape().dims(), y.data()), (&[2, 3][..], vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
+        tape.set_indices(indices, |i| i.copy_from_slice(&[1, 2]));
+        tape.replay(tape.graph_since(mark));
+        assert_eq!(y.data(), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "one_hot: index 3 is not below 3")]
+    fn an_index_too_large_is_named() {
+        let tape = Tape::<f32>::new();
+        tape.one_hot(tape.indices(&[1], &[3]), 3);
+    }
+}
