@@ -141,11 +141,18 @@ impl TorchGenerator {
     /// A permutation of `0..n`: `torch.randperm(n)`.
     pub fn randperm(&mut self, n: u32) -> Vec<u32> {
         let mut items: Vec<u32> = (0..n).collect();
-        for i in 0..n.saturating_sub(1) {
-            let left = u64::from(n - i);
-            // torch takes more bits once the remainder of 32 would be visibly skewed.
-            let bits = if n < u32::MAX / 20 { u64::from(self.random32()) } else { self.random64() };
-            items.swap(i as usize, i as usize + (bits % left) as usize);
+        if n < u32::MAX / 20 {
+            for i in 0..n.saturating_sub(1) {
+                let other = i + self.random32() % (n - i);
+                items.swap(i as usize, other as usize);
+            }
+        } else {
+            // Where the remainder of 32 bits would be visibly skewed, torch takes 64 and grows the
+            // permutation from its front instead.
+            for i in 0..n {
+                let other = self.random64() % (u64::from(i) + 1);
+                items.swap(i as usize, other as usize);
+            }
         }
         items
     }
