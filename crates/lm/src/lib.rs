@@ -8,6 +8,8 @@ pub mod checkpoint;
 mod clean;
 pub mod config;
 pub mod corpus;
+pub mod data;
+pub mod datasets;
 pub mod error;
 pub mod evaluate;
 pub mod examples;

@@ -1,0 +1,180 @@
+//! Data that is known by name: the embedded list, and files to download once.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::corpus::hex;
+use crate::error::{Error, Result};
+
+/// Names the folder that files are kept in, instead of the user's cache.
+pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
+
+/// Names an address to download from, instead of each file's own: `ADDRESS/NAME`.
+pub const URL_VARIABLE: &str = "CHARLOOM_DATA_URL";
+
+/// First names in the United States in 2018; what is trained on when nothing else is named.
+pub const NAMES: &str = include_str!("../../../data/us-names-2018.txt");
+
+/// A data set that is known by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Dataset {
+    /// The name to ask for it by.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal.
+    pub sha256: &'static str,
+    /// Where it is downloaded from; none: it is embedded.
+    pub url: Option<&'static str>,
+}
+
+const DATASETS: [Dataset; 3] = [
+    Dataset {
+        name: "us-names-2018.txt",
+        about: "32,257 first names, United States 2018 (embedded; used when no data is named)",
+        bytes: 229_804,
+        sha256: "bd02dfd33179e23ec2dd093cbd4de619834f75d660ef1ae04d3127e7a0110053",
+        url: None,
+    },
+    Dataset {
+        name: "names.txt",
+        about: "32,033 first names, as published with the makemore lectures",
+        bytes: 228_145,
+        sha256: "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d",
+        url: Some("https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"),
+    },
+    Dataset {
+        name: "tinyshakespeare.txt",
+        about: "1,115,394 characters of Shakespeare, as published with char-rnn",
+        bytes: 1_115_394,
+        sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        url: Some(
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        ),
+    },
+];
+
+impl Dataset {
+    /// All of them.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        &DATASETS
+    }
+
+    /// The one of this name; `.txt` may be left out.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    pub fn get(name: &str) -> Result<Self> {
+        let is = |set: &&Self| set.name == name || set.name.strip_suffix(".txt") == Some(name);
+        DATASETS.iter().find(is).copied().ok_or_else(|| {
+            let names: Vec<&str> = DATASETS.iter().map(|set| set.name).collect();
+            Error::usage(format!("{name:?} is no known data set; known are {}", names.join(", ")))
+        })
+    }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 == self.bytes && hex(&Sha256::digest(bytes)) == self.sha256
+    }
+}
+
+/// The folder that downloaded data is kept in.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// The folder; made when something is put in it.
+    pub folder: PathBuf,
+    /// Where to download from, `ADDRESS/NAME`, instead of each data set's own address.
+    pub address: Option<String>,
+}
+
+impl Cache {
+    /// The user's: in `CHARLOOM_CACHE`, or where the platform keeps such folders; from `CHARLOOM_DATA_URL`.
+    ///
+    /// # Errors
+    /// A user without a home.
+    pub fn of_user() -> Result<Self> {
+        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let own = || Some(directories::ProjectDirs::from("", "", "charloom")?.cache_dir().to_path_buf());
+        let folder = named(CACHE_VARIABLE).map(PathBuf::from).or_else(own).ok_or_else(|| {
+            Error::usage(format!("there is no home folder to keep data in; set {CACHE_VARIABLE} to a folder"))
+        })?;
+        Ok(Self {
+            folder,
+            address: named(URL_VARIABLE).map(|address| address.to_string_lossy().into_owned()),
+        })
+    }
+
+    /// Where a data set's file is or would be.
+    #[must_use]
+    pub fn path(&self, set: &Dataset) -> PathBuf {
+        self.folder.join(set.name)
+    }
+
+    /// The file, if it is there and whole; its SHA-256 is checked each time.
+    #[must_use]
+    pub fn find(&self, set: &Dataset) -> Option<PathBuf> {
+        let path = self.path(set);
+        let whole = fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == set.bytes)
+            && fs::read(&path).is_ok_and(|bytes| set.is(&bytes));
+        whole.then_some(path)
+    }
+
+    /// The file, downloaded (or written, if it is embedded) unless it is there already.
+    ///
+    /// # Errors
+    /// A server that cannot be reached or sends something else; a folder that cannot be written.
+    pub fn get(&self, set: &Dataset) -> Result<PathBuf> {
+        if let Some(path) = self.find(set) {
+            return Ok(path);
+        }
+        let path = self.path(set);
+        let bytes = match set.url {
+            None => NAMES.as_bytes().to_vec(),
+            Some(url) => self.download(set, url)?,
+        };
+        // A file is there whole or not at all: written beside its place, then renamed.
+        let folder = &self.folder;
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
+        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| Error::io(&path, e))?;
+        file.persist(&path).map_err(|e| Error::io(&path, e.error))?;
+        Ok(path)
+    }
+
+    fn download(&self, set: &Dataset, url: &str) -> Result<Vec<u8>> {
+        let url = match &self.address {
+            Some(address) => format!("{}/{}", address.trim_end_matches('/'), set.name),
+            None => url.to_owned(),
+        };
+        let local =
+            ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|a| url.starts_with(a));
+        if !local && !url.starts_with("https://") {
+            return Err(Error::usage(format!("{url}: not an https address (http only on this machine)")));
+        }
+        let config =
+            ureq::Agent::config_builder().https_only(!local).timeout_global(Some(Duration::from_secs(120)));
+        // A proxy knows nothing of this machine.
+        let config = if local { config.proxy(None) } else { config };
+        let fail = |e: &dyn std::fmt::Display| {
+            let place = self.path(set);
+            Error::Failed(format!("{url}: {e}; try again, or put the file at {} yourself", place.display()))
+        };
+        let mut response = config.build().new_agent().get(&url).call().map_err(|e| fail(&e))?;
+        let mut bytes = Vec::new();
+        let mut body = response.body_mut().as_reader().take(set.bytes + 1);
+        body.read_to_end(&mut bytes).map_err(|e| fail(&e))?;
+        if !set.is(&bytes) {
+            return Err(fail(
+                &"what was sent is not the file that is known (its size or SHA-256 is another)",
+            ));
+        }
+        Ok(bytes)
+    }
+}
