@@ -7,6 +7,7 @@
 //! [`Expression`] makes a graph of a line of text, and [`picture`] draws any graph.
 #![forbid(unsafe_code)]
 
+mod expression;
 mod graph;
 mod moons;
 mod nn;
@@ -15,6 +16,7 @@ pub mod picture;
 mod random;
 mod value;
 
+pub use expression::{Expression, ExpressionError};
 pub use graph::{Graph, Mark};
 pub use moons::moons;
 pub use nn::{Activation, Bias, Layer, Mlp, Neuron, Style};

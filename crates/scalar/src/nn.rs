@@ -92,6 +92,14 @@ impl<'g> Neuron<'g> {
         self.weight.iter().copied().chain([self.bias])
     }
 
+    /// Labels its parameters for pictures: `prefix` and w1, w2, ..., b.
+    pub fn label(&self, prefix: &str) {
+        for (i, w) in self.weight.iter().enumerate() {
+            w.label(format!("{prefix}w{}", i + 1));
+        }
+        self.bias.label(format!("{prefix}b"));
+    }
+
     fn activate(&self, z: Value<'g>) -> Value<'g> {
         match self.activation {
             Activation::Tanh => z.tanh(),
@@ -172,6 +180,15 @@ impl<'g> Mlp<'g> {
     /// Those of each layer in turn.
     pub fn parameters(&self) -> impl Iterator<Item = Value<'g>> {
         self.layers.iter().flat_map(Layer::parameters)
+    }
+
+    /// Labels every parameter for pictures: "1.2.w3" is the third weight of the first layer's second neuron.
+    pub fn label(&self) {
+        for (i, layer) in self.layers.iter().enumerate() {
+            for (j, neuron) in layer.neurons.iter().enumerate() {
+                neuron.label(&format!("{}.{}.", i + 1, j + 1));
+            }
+        }
     }
 
     /// Sets every parameter's gradient to 0.

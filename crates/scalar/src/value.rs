@@ -76,6 +76,11 @@ impl<'g> Value<'g> {
         self
     }
 
+    pub(crate) fn has_label(self) -> bool {
+        let id = self.graph.id_of(self);
+        self.graph.nodes().labels.contains_key(&id)
+    }
+
     /// Computes d self / d v for every v it was computed from.
     ///
     /// One loop over the nodes from here to the first, whatever the depth. Leaves add to the gradient they have,

@@ -1,5 +1,12 @@
 //! A graph to look at: the list of its nodes, a table, DOT, SVG.
 
+mod layout;
+mod svg;
+mod text;
+
+pub use svg::{MOST_NODES, TooManyNodes, svg};
+pub use text::{dot, table};
+
 use crate::ops::Op;
 use crate::{Graph, Value};
 
@@ -47,4 +54,9 @@ impl Graph {
         found.reverse();
         found
     }
+}
+
+/// Four decimals, or an exponent where they would hide the number.
+fn number(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e6).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
 }
