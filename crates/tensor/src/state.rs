@@ -23,6 +23,21 @@ pub struct Entry {
     pub layout: Layout,
 }
 
+impl Entry {
+    /// The elements, in row-major order, of this tensor in a slab laid out as its own: gradients, moments.
+    pub fn read<E: Element>(&self, slab: &[E]) -> Vec<E> {
+        gather(slab, &self.shape, &self.layout)
+    }
+
+    /// Puts elements in row-major order to this tensor's places in such a slab.
+    ///
+    /// # Panics
+    /// If their number is not the tensor's.
+    pub fn write<E: Element>(&self, data: &[E], slab: &mut [E]) {
+        scatter(data, &self.shape, &self.layout, slab);
+    }
+}
+
 impl<E: Element> Tape<E> {
     /// The kept tensors, in the order they were made.
     pub fn entries(&self) -> Vec<Entry> {

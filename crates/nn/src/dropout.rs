@@ -1,0 +1,23 @@
+use charloom_tensor::{Element, Var};
+
+/// Each element set to 0 with probability p, the others divided by 1 - p; in evaluation nothing happens.
+///
+/// # Source
+/// Srivastava et al. 2014; `torch.nn.Dropout`. The masks are our own: they follow from seed, layer and step, not from a
+/// generator, so that a step that is done again has the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// The probability.
+    pub p: f64,
+    /// The seed of the masks.
+    pub seed: u64,
+    /// Which of a model's dropouts it is: each has masks of its own.
+    pub layer: u64,
+}
+
+impl Dropout {
+    /// Records the layer.
+    pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
+        x.dropout(self.p, self.seed, self.layer)
+    }
+}

@@ -1,0 +1,54 @@
+use crate::{BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, Relu, Tanh};
+use charloom_tensor::{Element, Var};
+
+macro_rules! layers {
+    ($($name:ident,)+) => {
+        /// Any layer from tensor to tensor.
+        #[derive(Clone, Copy, Debug)]
+        #[expect(missing_docs, reason = "each is the layer of its name")]
+        pub enum Layer {
+            $($name($name),)+
+        }
+
+        impl Layer {
+            /// Records the layer.
+            pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
+                match self {
+                    $(Self::$name(layer) => layer.forward(x),)+
+                }
+            }
+        }
+
+        $(impl From<$name> for Layer {
+            fn from(layer: $name) -> Self {
+                Self::$name(layer)
+            }
+        })+
+    };
+}
+
+layers! { Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive, }
+
+/// Layers one after the other.
+///
+/// As in torch, the state of layer i is named `layers.i.`, counting those without any.
+///
+/// # Source
+/// `torch.nn.Sequential`
+#[derive(Clone, Debug, Default)]
+pub struct Sequential {
+    /// The layers.
+    pub layers: Vec<Layer>,
+}
+
+impl Sequential {
+    /// These layers.
+    pub fn new(layers: Vec<Layer>) -> Self {
+        Self { layers }
+    }
+
+    /// Records them all.
+    pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
+        self.layers.iter().fold(x, |x, layer| layer.forward(x))
+    }
+}
