@@ -1,0 +1,187 @@
+//! PyTorch's numbers: initial parameters, optimizer steps, clipped gradients (`fixtures/layers.json`).
+
+use charloom_nn::{AdamW, Init, Initializer, Optimizer, Sgd, clip_grad_norm};
+use charloom_tensor::{Tape, rng::TorchGenerator};
+use charloom_testkit::{Golden, assert_close, fixture};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Layers {
+    inits: Vec<InitCase>,
+    optims: Vec<OptimCase>,
+    clips: Vec<ClipCase>,
+}
+
+#[derive(Deserialize)]
+struct InitCase {
+    init: String,
+    seed: u64,
+    gain: f64,
+    output_scale: f64,
+    model: Model,
+    tensors: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    vocab: usize,
+    context: usize,
+    #[serde(default)]
+    embed: usize,
+    #[serde(default)]
+    hidden: Vec<usize>,
+    norm: Option<String>,
+    bias: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    data: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct OptimCase {
+    optimizer: String,
+    options: Options,
+    curvature: Vec<f32>,
+    centre: Vec<f32>,
+    start: Vec<f32>,
+    steps: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct Options {
+    lr: f64,
+    #[serde(default)]
+    momentum: f64,
+    #[serde(default)]
+    weight_decay: f64,
+    #[serde(default)]
+    betas: [f64; 2],
+    #[serde(default)]
+    eps: f64,
+}
+
+#[derive(Deserialize)]
+struct ClipCase {
+    max_norm: f64,
+    grads: Vec<Golden>,
+    norm: f64,
+    clipped: Vec<Golden>,
+}
+
+/// Every tensor of a model in the order it is drawn.
+fn draw(case: &InitCase, init: Init) -> Vec<Vec<f32>> {
+    let mut generator = TorchGenerator::new(case.seed);
+    let mut init = Initializer::new(init, &mut generator);
+    init.gain = case.gain;
+    let Model { vocab, context, embed, hidden, norm, bias } = &case.model;
+    let mut drawn = Vec::new();
+    let mut inputs = context * vocab;
+    if *embed > 0 {
+        drawn.push(init.embedding(*vocab, *embed));
+        inputs = context * embed;
+    }
+    for &width in hidden {
+        let (weight, bias) = init.linear(inputs, width, norm.is_none());
+        drawn.push(weight);
+        drawn.extend(bias);
+        inputs = width;
+    }
+    (init.gain, init.scale) = (1.0, case.output_scale);
+    let (weight, bias) = init.linear(inputs, *vocab, bias.unwrap_or(true));
+    drawn.push(weight);
+    drawn.extend(bias);
+    drawn
+}
+
+#[test]
+fn initial_parameters_are_torchs() {
+    let cases = fixture::<Layers>("layers.json").inits;
+    for case in &cases {
+        let init = match case.init.as_str() {
+            "unit-normal" => Init::UnitNormal,
+            "kaiming-normal" => Init::KaimingNormal,
+            "torch" => Init::Torch,
+            "unit-columns" => Init::UnitColumns,
+            other => panic!("fixture: no initialization {other:?}"),
+        };
+        // The order of torch's own sums of squares is not ours.
+        let tolerance = if init == Init::UnitColumns { 4e-7 } else { 0.0 };
+        let drawn = draw(case, init);
+        assert_eq!(drawn.len(), case.tensors.len());
+        for (drawn, expected) in drawn.iter().zip(&case.tensors) {
+            println!("{} {} {}", case.init, case.seed, expected.name);
+            let expected: Vec<f32> = expected.data.iter().map(|&x| x as f32).collect();
+            assert_close(drawn, &expected, tolerance, 0.0);
+        }
+    }
+    assert!(cases.len() >= 40);
+}
+
+#[test]
+fn optimizers_step_as_torchs() {
+    let cases = fixture::<Layers>("layers.json").optims;
+    for case in &cases {
+        let tape = Tape::<f32>::new();
+        let entry = {
+            tape.parameter("p", &[case.start.len()], &case.start);
+            tape.entries().remove(0)
+        };
+        let Options { lr, momentum, weight_decay, betas, eps } = case.options;
+        let new = || match case.optimizer.as_str() {
+            "sgd" => Optimizer::Sgd(Sgd::new(&tape, momentum, weight_decay)),
+            "adamw" => Optimizer::AdamW(AdamW::new(&tape, betas, eps, weight_decay)),
+            other => panic!("fixture: no optimizer {other:?}"),
+        };
+        let mut optimizer = new();
+        for (step, expected) in case.steps.iter().enumerate() {
+            let p = tape.read_entry(&entry);
+            let g: Vec<f32> = (0..p.len()).map(|i| case.curvature[i] * (p[i] - case.centre[i])).collect();
+            tape.with_parameters(|_, grads| entry.write(&g, grads));
+            optimizer.step(&tape, lr);
+            assert_close(&tape.read_entry(&entry), expected, 1e-5, 1e-6);
+            // From its stored state it goes on as if nothing had happened.
+            let state = optimizer.state(&tape);
+            optimizer = new();
+            let find = |name: &str| state.iter().find(|t| t.name == name).map(|t| t.data.as_slice());
+            optimizer.load(&tape, step as u64 + 1, find).unwrap();
+        }
+        assert_eq!(case.steps.len(), 10);
+    }
+    assert!(cases.len() >= 7);
+}
+
+#[test]
+fn a_state_that_does_not_fit_is_refused() {
+    let tape = Tape::<f32>::new();
+    tape.parameter("p", &[3], &[0.0; 3]);
+    let mut optimizer = Optimizer::Sgd(Sgd::new(&tape, 0.9, 0.0));
+    let error = optimizer.load(&tape, 1, |_| Some(&[0.0; 4])).unwrap_err();
+    assert_eq!(error.to_string(), "the optimizer's state has no momentum.p of size [3]");
+    assert!(optimizer.load(&tape, 1, |_| None).is_err());
+}
+
+#[test]
+fn gradients_are_clipped_as_torchs() {
+    let cases = fixture::<Layers>("layers.json").clips;
+    for case in &cases {
+        let tape = Tape::<f32>::new();
+        for (i, grad) in case.grads.iter().enumerate() {
+            tape.parameter(&format!("p{i}"), &grad.shape, &vec![0.0; grad.data.len()]);
+        }
+        let entries = tape.entries();
+        tape.with_parameters(|_, grads| {
+            entries.iter().zip(&case.grads).for_each(|(entry, grad)| entry.write(&grad.f32(), grads));
+        });
+        let norm = clip_grad_norm(&tape, case.max_norm);
+        assert_close(&[norm], &[case.norm], 1e-6, 0.0);
+        tape.with_parameters(|_, grads| {
+            for (entry, expected) in entries.iter().zip(&case.clipped) {
+                assert_close(&entry.read(grads), &expected.f32(), 1e-6, 0.0);
+            }
+        });
+    }
+    assert!(cases.len() >= 5);
+}
