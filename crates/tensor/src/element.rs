@@ -4,6 +4,77 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 
+/// The kernels that a number has: the plain loops for all, the SIMD ones where they replace them.
+macro_rules! kernels {
+    (reference) => {
+        kernels! { kernels::reference }
+    };
+    (simd) => {
+        kernels! { kernels }
+    };
+    ($($from:tt)::+) => {
+        /// C = A B (+ C), see [`Gemm`].
+        fn gemm(call: Gemm<'_, Self>) {
+            $($from)::+::gemm(call);
+        }
+
+        /// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n).
+        fn gemm_nt(size: [usize; 3], a: &[Self], b: &[Self], c: &mut [Self], add: bool) {
+            $($from)::+::gemm_nt(size, a, b, c, add);
+        }
+
+        /// The transpose of a (rows, cols) matrix.
+        fn transpose(from: &[Self], rows: usize, cols: usize, to: &mut [Self]) {
+            $($from)::+::transpose(from, rows, cols, to);
+        }
+
+        /// Applies an activation to every element of `x`.
+        fn activate(activation: Activation, x: &[Self], y: &mut [Self]) {
+            $($from)::+::activate(activation, x, y);
+        }
+
+        /// The gradient of [`Element::activate`]: `dx = dy f'(x)`, or added to `dx`.
+        ///
+        /// Only gelu looks at `x`; for the others it may be empty.
+        fn activate_backward(kind: Activation, x: &[Self], y: &[Self], dy: &[Self], dx: &mut [Self], add: bool) {
+            $($from)::+::activate_backward(kind, x, y, dy, dx, add);
+        }
+
+        /// `y[i] = exp(x[i])`.
+        fn exp_slice(x: &[Self], y: &mut [Self]) {
+            $($from)::+::exp(x, y);
+        }
+
+        /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's log-sum-exp.
+        fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [Self]) {
+            $($from)::+::softmax_rows(logits, width, probs, lse);
+        }
+
+        /// Each row of `y` is a bias plus the `per_row` rows of the table that its slots name, with an activation
+        /// (other than gelu) on top.
+        fn gather_rows(
+            table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [Self],
+        ) {
+            $($from)::+::gather_rows(table, bias, slots, per_row, activation, y);
+        }
+
+        /// Adds each row of `d` to every row of the table that its slots name.
+        fn scatter_rows(d: &[Self], width: usize, slots: &[u32], per_row: usize, table: &mut [Self]) {
+            $($from)::+::scatter_rows(d, width, slots, per_row, table);
+        }
+
+        /// Adds every row of `d` to `sum`.
+        fn sum_rows(d: &[Self], sum: &mut [Self]) {
+            $($from)::+::sum_rows(d, sum);
+        }
+
+        /// `y += scale x`
+        fn add_scaled(scale: Self, x: &[Self], y: &mut [Self]) {
+            $($from)::+::add_scaled(scale, x, y);
+        }
+    };
+}
+
 /// A number that tensors are made of: `f32` to train, `f64` to check gradients.
 ///
 /// The kernels hang here: `f32` runs on the machine's SIMD units, `f64` on the plain loops of
@@ -34,34 +105,7 @@ pub trait Element:
     /// The error function.
     fn erf(self) -> Self;
 
-    /// C = A B (+ C), see [`Gemm`].
-    fn gemm(call: Gemm<'_, Self>) {
-        kernels::reference::gemm(call);
-    }
-
-    /// Applies an activation to every element of `x`.
-    fn activate(activation: Activation, x: &[Self], y: &mut [Self]) {
-        kernels::reference::activate(activation, x, y);
-    }
-
-    /// The gradient of [`Element::activate`]: `dx = dy f'(x)`, or added to `dx`.
-    ///
-    /// Only gelu looks at `x`; for the others it may be empty.
-    fn activate_backward(kind: Activation, x: &[Self], y: &[Self], dy: &[Self], dx: &mut [Self], add: bool) {
-        kernels::reference::activate_backward(kind, x, y, dy, dx, add);
-    }
-
-    /// `y[i] = exp(x[i])`.
-    fn exp_slice(x: &[Self], y: &mut [Self]) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = x.exp();
-        }
-    }
-
-    /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's log-sum-exp.
-    fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [Self]) {
-        kernels::reference::softmax_rows(logits, width, probs, lse);
-    }
+    kernels! { reference }
 }
 
 impl Element for f32 {
@@ -79,25 +123,7 @@ impl Element for f32 {
         libm::erff(self)
     }
 
-    fn gemm(call: Gemm<'_, Self>) {
-        kernels::gemm(call);
-    }
-
-    fn activate(activation: Activation, x: &[Self], y: &mut [Self]) {
-        kernels::activate(activation, x, y);
-    }
-
-    fn activate_backward(kind: Activation, x: &[Self], y: &[Self], dy: &[Self], dx: &mut [Self], add: bool) {
-        kernels::activate_backward(kind, x, y, dy, dx, add);
-    }
-
-    fn exp_slice(x: &[Self], y: &mut [Self]) {
-        kernels::exp(x, y);
-    }
-
-    fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [Self]) {
-        kernels::softmax_rows(logits, width, probs, lse);
-    }
+    kernels! { simd }
 }
 
 impl Element for f64 {

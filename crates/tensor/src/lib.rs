@@ -25,6 +25,7 @@ extern crate self as charloom_tensor;
 mod check;
 
 mod element;
+mod fuse;
 mod op;
 mod shape;
 mod slab;

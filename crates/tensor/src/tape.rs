@@ -27,6 +27,12 @@ pub struct Graph {
     end: usize,
 }
 
+impl Graph {
+    pub(crate) fn nodes(self) -> std::ops::Range<usize> {
+        self.start..self.end
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Home {
     Param,
@@ -284,7 +290,7 @@ impl<E: Element> Tape<E> {
     /// Computes every value of a recorded stretch again, from the leaves' present values.
     pub fn replay(&self, graph: Graph) {
         let inner = &mut *self.inner.borrow_mut();
-        for id in graph.start..graph.end {
+        for id in graph.nodes() {
             inner.run(id);
         }
     }
@@ -292,7 +298,7 @@ impl<E: Element> Tape<E> {
     /// Whether equal rows of the batch may be merged in this stretch; see [`Batch`].
     pub fn mergeable(&self, graph: Graph) -> bool {
         let inner = self.inner.borrow();
-        (graph.start..graph.end).all(|id| {
+        graph.nodes().all(|id| {
             let from_batch = inner.inputs[id].iter().any(|&i| inner.nodes[i].batched);
             match &inner.ops[id] {
                 Some(op) => !from_batch || op.batch() != Batch::Mixes,
@@ -366,6 +372,11 @@ impl<E: Element> Inner<E> {
         self.inputs.push(inputs);
         self.plan = None;
         Id(self.nodes.len() - 1)
+    }
+
+    /// Makes the next backward pass work its way out anew.
+    pub fn forget_plan(&mut self) {
+        self.plan = None;
     }
 
     fn run(&mut self, id: usize) {

@@ -6,6 +6,13 @@ use super::{Gemm, Isa, dispatch};
 /// Vectors side by side in a register block.
 const WIDE: usize = 3;
 
+/// Vector `v` of `W`, the last of which has `last` elements.
+#[inline(always)]
+unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
+    // SAFETY: the caller guarantees S's target features, and `W` vectors less what the last one lacks at `p`.
+    unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
+}
+
 /// A block of C, `R` rows by `W` vectors, whose last vector has `last` columns in use.
 #[inline(always)]
 unsafe fn block<S: Simd, const R: usize, const W: usize>(
@@ -22,13 +29,10 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
         let a = call.a.as_ptr().add(if k == 0 { 0 } else { row * ar });
         let b = call.b.as_ptr().add(if k == 0 { 0 } else { col });
         let c = call.c.as_mut_ptr().add(row * c_stride + col);
-        let load = |p: *const f32, v: usize| {
-            if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) }
-        };
         let mut acc = [[S::splat(0.0); W]; R];
         if let Some(bias) = call.bias {
             for v in 0..W {
-                let bias = load(bias.as_ptr().add(col), v);
+                let bias = load::<S, W>(bias.as_ptr().add(col), v, last);
                 for acc in &mut acc {
                     acc[v] = bias;
                 }
@@ -38,7 +42,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
             let b = b.add(l * b_stride);
             let mut bs = [S::splat(0.0); W];
             for (v, x) in bs.iter_mut().enumerate() {
-                *x = load(b, v);
+                *x = load::<S, W>(b, v, last);
             }
             let a = a.add(l * ac);
             for (r, acc) in acc.iter_mut().enumerate() {
@@ -52,7 +56,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
             let c = c.add(r * c_stride);
             for v in 0..W {
                 if add {
-                    acc[v] = S::add(acc[v], load(c, v));
+                    acc[v] = S::add(acc[v], load::<S, W>(c, v, last));
                 }
                 if v + 1 == W {
                     S::store_head(c.add(v * S::LANES), last, acc[v]);

@@ -3,20 +3,158 @@
 use super::simd::Simd;
 use super::{Activation, Isa, dispatch, math};
 
-/// `y[i] = f(x[i])`, with the last few elements in one masked vector.
+/// A function of one vector.
+///
+/// A type and not a closure: a closure is compiled without the target features of the kernel that calls it, and then
+/// every instruction in it is a call.
+pub(super) trait Unary {
+    /// # Safety
+    /// S's target features hold.
+    unsafe fn at<S: Simd>(x: S::V) -> S::V;
+}
+
+/// A function of two vectors: of a value, and of the gradient that arrives there.
+trait Slope {
+    /// # Safety
+    /// S's target features hold.
+    unsafe fn at<S: Simd>(v: S::V, d: S::V) -> S::V;
+}
+
+pub(super) struct Identity;
+struct Exp;
+pub(super) struct Tanh;
+pub(super) struct Relu;
+struct Gelu;
+pub(super) struct Sigmoid;
+
+// SAFETY of every function in the following blocks: the caller guarantees S's target features.
+impl Unary for Identity {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        x
+    }
+}
+
+impl Unary for Exp {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { math::exp::<S>(x) }
+    }
+}
+
+impl Unary for Tanh {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { math::tanh::<S>(x) }
+    }
+}
+
+impl Slope for Tanh {
+    /// d (1 - y^2)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(d, S::sub(S::splat(1.0), S::mul(y, y))) }
+    }
+}
+
+impl Unary for Relu {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::max(S::splat(0.0), x) }
+    }
+}
+
+impl Slope for Relu {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::where_positive(y, d) }
+    }
+}
+
+impl Unary for Gelu {
+    /// x Phi(x)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(x, math::normal_cdf::<S>(x)) }
+    }
+}
+
+impl Slope for Gelu {
+    /// d (Phi(x) + x phi(x))
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe {
+            let density = math::exp::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));
+            let density = S::mul(density, S::splat(0.398_942_3));
+            S::mul(d, S::fma(x, density, math::normal_cdf::<S>(x)))
+        }
+    }
+}
+
+impl Unary for Sigmoid {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { math::sigmoid::<S>(x) }
+    }
+}
+
+impl Slope for Sigmoid {
+    /// d y (1 - y)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(d, S::mul(y, S::sub(S::splat(1.0), y))) }
+    }
+}
+
+/// `y[i] = F(x[i])`, with the last few elements in one masked vector.
 #[inline(always)]
-unsafe fn map<S: Simd>(x: &[f32], y: &mut [f32], f: impl Fn(S::V) -> S::V) {
+unsafe fn map<S: Simd, F: Unary>(x: &[f32], y: &mut [f32]) {
     let n = x.len().min(y.len());
     let (x, y) = (x.as_ptr(), y.as_mut_ptr());
     let mut i = 0;
     // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
     unsafe {
         while i + S::LANES <= n {
-            S::store(y.add(i), f(S::load(x.add(i))));
+            S::store(y.add(i), F::at::<S>(S::load(x.add(i))));
             i += S::LANES;
         }
         if i < n {
-            S::store_head(y.add(i), n - i, f(S::load_head(x.add(i), n - i)));
+            S::store_head(y.add(i), n - i, F::at::<S>(S::load_head(x.add(i), n - i)));
+        }
+    }
+}
+
+/// `dx[i] = F(v[i], dy[i])`, or added to what is there.
+#[inline(always)]
+unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
+    let n = v.len().min(dy.len()).min(dx.len());
+    let (v, dy, dx) = (v.as_ptr(), dy.as_ptr(), dx.as_mut_ptr());
+    let mut i = 0;
+    // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
+    unsafe {
+        while i + S::LANES <= n {
+            let mut d = F::at::<S>(S::load(v.add(i)), S::load(dy.add(i)));
+            if add {
+                d = S::add(d, S::load(dx.add(i)));
+            }
+            S::store(dx.add(i), d);
+            i += S::LANES;
+        }
+        if i < n {
+            let mut d = F::at::<S>(S::load_head(v.add(i), n - i), S::load_head(dy.add(i), n - i));
+            if add {
+                d = S::add(d, S::load_head(dx.add(i), n - i));
+            }
+            S::store_head(dx.add(i), n - i, d);
         }
     }
 }
@@ -26,10 +164,10 @@ unsafe fn activate_on<S: Simd>(activation: Activation, x: &[f32], y: &mut [f32])
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         match activation {
-            Activation::Tanh => map::<S>(x, y, |x| math::tanh::<S>(x)),
-            Activation::Relu => map::<S>(x, y, |x| S::max(S::splat(0.0), x)),
-            Activation::Gelu => map::<S>(x, y, |x| S::mul(x, math::normal_cdf::<S>(x))),
-            Activation::Sigmoid => map::<S>(x, y, |x| math::sigmoid::<S>(x)),
+            Activation::Tanh => map::<S, Tanh>(x, y),
+            Activation::Relu => map::<S, Relu>(x, y),
+            Activation::Gelu => map::<S, Gelu>(x, y),
+            Activation::Sigmoid => map::<S, Sigmoid>(x, y),
         }
     }
 }
@@ -46,7 +184,7 @@ pub fn activate(activation: Activation, x: &[f32], y: &mut [f32]) {
 #[inline(always)]
 unsafe fn exp_on<S: Simd>(x: &[f32], y: &mut [f32]) {
     // SAFETY: the caller guarantees S's target features.
-    unsafe { map::<S>(x, y, |x| math::exp::<S>(x)) }
+    unsafe { map::<S, Exp>(x, y) }
 }
 
 dispatch! {
@@ -56,32 +194,6 @@ dispatch! {
 /// `y[i] = exp(x[i])`.
 pub fn exp(x: &[f32], y: &mut [f32]) {
     exp_isa(Isa::detect(), x, y);
-}
-
-/// One pass over three slices of equal length: `dx[i] = f(x[i], dy[i])`, or added to what is there.
-#[inline(always)]
-unsafe fn zip<S: Simd>(x: &[f32], dy: &[f32], dx: &mut [f32], add: bool, f: impl Fn(S::V, S::V) -> S::V) {
-    let n = x.len().min(dy.len()).min(dx.len());
-    let (x, dy, dx) = (x.as_ptr(), dy.as_ptr(), dx.as_mut_ptr());
-    let mut i = 0;
-    // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
-    unsafe {
-        while i + S::LANES <= n {
-            let mut d = f(S::load(x.add(i)), S::load(dy.add(i)));
-            if add {
-                d = S::add(d, S::load(dx.add(i)));
-            }
-            S::store(dx.add(i), d);
-            i += S::LANES;
-        }
-        if i < n {
-            let mut d = f(S::load_head(x.add(i), n - i), S::load_head(dy.add(i), n - i));
-            if add {
-                d = S::add(d, S::load_head(dx.add(i), n - i));
-            }
-            S::store_head(dx.add(i), n - i, d);
-        }
-    }
 }
 
 #[inline(always)]
@@ -95,17 +207,11 @@ unsafe fn activate_backward_on<S: Simd>(
 ) {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        let one = S::splat(1.0);
         match kind {
-            Activation::Tanh => zip::<S>(y, dy, dx, add, |y, d| S::mul(d, S::sub(one, S::mul(y, y)))),
-            Activation::Relu => zip::<S>(y, dy, dx, add, |y, d| S::where_positive(y, d)),
-            Activation::Sigmoid => zip::<S>(y, dy, dx, add, |y, d| S::mul(d, S::mul(y, S::sub(one, y)))),
-            // d/dx x Phi(x) = Phi(x) + x phi(x)
-            Activation::Gelu => zip::<S>(x, dy, dx, add, |x, d| {
-                let density = math::exp::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));
-                let density = S::mul(density, S::splat(0.398_942_3));
-                S::mul(d, S::fma(x, density, math::normal_cdf::<S>(x)))
-            }),
+            Activation::Tanh => zip::<S, Tanh>(y, dy, dx, add),
+            Activation::Relu => zip::<S, Relu>(y, dy, dx, add),
+            Activation::Sigmoid => zip::<S, Sigmoid>(y, dy, dx, add),
+            Activation::Gelu => zip::<S, Gelu>(x, dy, dx, add),
         }
     }
 }

@@ -9,14 +9,18 @@ mod gemm;
 mod map;
 mod math;
 pub mod reference;
+mod rows;
 mod simd;
 mod softmax;
+mod turn;
 
 use std::sync::OnceLock;
 
 pub use gemm::gemm;
 pub use map::{activate, activate_backward, exp};
+pub use rows::{add_scaled, gather_rows, scatter_rows, sum_rows};
 pub use softmax::softmax_rows;
+pub use turn::{gemm_nt, transpose};
 
 /// A matrix product C = A B, or C += A B: (m, k) times (k, n).
 pub struct Gemm<'a, E> {

@@ -69,6 +69,11 @@ pub fn activate_backward<E: Element>(kind: Activation, x: &[E], y: &[E], dy: &[E
     }
 }
 
+/// `y[i] = exp(x[i])`
+pub fn exp<E: Element>(x: &[E], y: &mut [E]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y = x.exp());
+}
+
 /// Each row's softmax and log-sum-exp, shifted by the row's maximum so that nothing overflows.
 pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse: &mut [E]) {
     for ((x, p), lse) in logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse) {
@@ -80,5 +85,68 @@ pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse
         }
         p.iter_mut().for_each(|p| *p /= sum);
         *lse = max + sum.ln();
+    }
+}
+
+/// `y[r] = activation(bias + sum_t table[slots[r, t]])`; gelu is left out, its backward needs the sum itself.
+pub fn gather_rows<E: Element>(
+    table: &[E],
+    bias: &[E],
+    slots: &[u32],
+    per_row: usize,
+    activation: Option<Activation>,
+    y: &mut [E],
+) {
+    let width = bias.len();
+    let mut sum = vec![E::zero(); width];
+    for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
+        sum.copy_from_slice(bias);
+        for &s in slots {
+            sum.iter_mut().zip(&table[s as usize * width..]).for_each(|(y, &t)| *y += t);
+        }
+        match activation {
+            Some(Activation::Gelu) | None => y.copy_from_slice(&sum),
+            Some(kind) => activate(kind, &sum, y),
+        }
+    }
+}
+
+/// Adds each row of `d` to every row of the table that its slots name.
+pub fn scatter_rows<E: Element>(d: &[E], width: usize, slots: &[u32], per_row: usize, table: &mut [E]) {
+    for (d, slots) in d.chunks_exact(width).zip(slots.chunks_exact(per_row)) {
+        for &s in slots {
+            add_scaled(E::one(), d, &mut table[s as usize * width..][..width]);
+        }
+    }
+}
+
+/// Adds every row of `d` to `sum`.
+pub fn sum_rows<E: Element>(d: &[E], sum: &mut [E]) {
+    for d in d.chunks_exact(sum.len()) {
+        add_scaled(E::one(), d, sum);
+    }
+}
+
+/// `y += scale x`
+pub fn add_scaled<E: Element>(scale: E, x: &[E], y: &mut [E]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y += scale * x);
+}
+
+/// The transpose of a (rows, cols) matrix.
+pub fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E]) {
+    for (r, from) in from.chunks_exact(cols).take(rows).enumerate() {
+        for (c, &x) in from.iter().enumerate() {
+            to[c * rows + r] = x;
+        }
+    }
+}
+
+/// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n).
+pub fn gemm_nt<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E], add: bool) {
+    for (c, a) in c.chunks_exact_mut(n).zip(a.chunks_exact(k)).take(m) {
+        for (c, b) in c.iter_mut().zip(b.chunks_exact(k)) {
+            let dot = a.iter().zip(b).map(|(&a, &b)| a * b).sum();
+            *c = if add { *c + dot } else { dot };
+        }
     }
 }

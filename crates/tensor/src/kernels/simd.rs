@@ -36,6 +36,20 @@ pub(super) trait Simd: Copy {
     unsafe fn scale(p: Self::V, n: Self::V) -> Self::V;
     /// `x` where `a > 0`, else 0 (0 where `a` is NaN).
     unsafe fn where_positive(a: Self::V, x: Self::V) -> Self::V;
+    /// Transposes a tile of at most `LANES` by `LANES`, or answers that it does not know how.
+    ///
+    /// `from` has `height` rows of `width` elements, `from_step` apart; `to` gets `width` rows of `height`.
+    #[inline(always)]
+    unsafe fn transpose_tile(
+        _from: *const f32,
+        _from_step: usize,
+        _to: *mut f32,
+        _to_step: usize,
+        _height: usize,
+        _width: usize,
+    ) -> bool {
+        false
+    }
     unsafe fn sum(v: Self::V) -> f32;
     unsafe fn largest(v: Self::V) -> f32;
 }
@@ -236,6 +250,51 @@ mod x86 {
             unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), x) }
         }
         #[inline(always)]
+        unsafe fn transpose_tile(
+            from: *const f32,
+            from_step: usize,
+            to: *mut f32,
+            to_step: usize,
+            height: usize,
+            width: usize,
+        ) -> bool {
+            // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
+            unsafe {
+                let mut r = [_mm512_setzero_ps(); 16];
+                for (i, r) in r.iter_mut().enumerate().take(height) {
+                    *r = Self::load_head(from.add(i * from_step), width);
+                }
+                let mut t = [_mm512_setzero_ps(); 16];
+                // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
+                for i in 0..8 {
+                    t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                    t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+                }
+                for i in 0..4 {
+                    let (a, b) = (_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1]));
+                    let (c, d) = (_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3]));
+                    r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+                    r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+                    r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+                    r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+                }
+                for i in 0..4 {
+                    t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
+                    t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
+                    t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
+                    t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
+                }
+                for i in 0..8 {
+                    r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
+                    r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
+                }
+                for (i, r) in r.iter().enumerate().take(width) {
+                    Self::store_head(to.add(i * to_step), height, *r);
+                }
+            }
+            true
+        }
+        #[inline(always)]
         unsafe fn sum(v: __m512) -> f32 {
             // SAFETY: see above.
             unsafe { _mm512_reduce_add_ps(v) }
@@ -258,6 +317,13 @@ mod x86 {
             let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
             _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane)
         }
+    }
+
+    /// 2^n for whole n between -126 and 127.
+    #[inline(always)]
+    unsafe fn power(n: __m256i) -> __m256 {
+        // SAFETY: the caller guarantees AVX2.
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127)))) }
     }
 
     // SAFETY of every function below: the caller guarantees AVX2 and FMA, and the reads and writes that the trait
@@ -339,10 +405,6 @@ mod x86 {
             unsafe {
                 let whole = _mm256_cvtps_epi32(n);
                 let half = _mm256_srai_epi32::<1>(whole);
-                let power = |n: __m256i| {
-                    let biased = _mm256_add_epi32(n, _mm256_set1_epi32(127));
-                    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
-                };
                 _mm256_mul_ps(_mm256_mul_ps(p, power(half)), power(_mm256_sub_epi32(whole, half)))
             }
         }

@@ -14,20 +14,6 @@ pub(crate) struct Linear<E> {
     turned: Vec<E>,
 }
 
-/// Writes the transpose of a (rows, cols) matrix.
-fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E]) {
-    const SIDE: usize = 16;
-    for r0 in (0..rows).step_by(SIDE) {
-        for c0 in (0..cols).step_by(SIDE) {
-            for c in c0..(c0 + SIDE).min(cols) {
-                for r in r0..(r0 + SIDE).min(rows) {
-                    to[c * rows + r] = from[r * cols + c];
-                }
-            }
-        }
-    }
-}
-
 impl<E: Element> Op<E> for Linear<E> {
     fn name(&self) -> &'static str {
         "linear"
@@ -41,7 +27,7 @@ impl<E: Element> Op<E> for Linear<E> {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let weight = x.get(1);
         if !self.by_columns {
-            transpose(weight, n_out, n_in, &mut self.turned);
+            E::transpose(weight, n_out, n_in, &mut self.turned);
         }
         E::gemm(Gemm {
             m: out.len() / n_out,
@@ -72,7 +58,7 @@ impl<E: Element> Op<E> for Linear<E> {
         if let Some(g) = grads.get(0) {
             let weight = x.get(1);
             if self.by_columns {
-                transpose(weight, n_in, n_out, &mut self.turned);
+                E::transpose(weight, n_in, n_out, &mut self.turned);
             }
             E::gemm(Gemm {
                 m: rows,
@@ -110,10 +96,7 @@ impl<E: Element> Op<E> for Linear<E> {
         if self.bias
             && let Some(g) = grads.get(2)
         {
-            let bias = g.zeroed();
-            for d in grad.chunks_exact(n_out) {
-                bias.iter_mut().zip(d).for_each(|(b, &d)| *b += d);
-            }
+            E::sum_rows(grad, g.zeroed());
         }
     }
 

@@ -2,17 +2,18 @@
 //!
 //! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones.
 
-mod activation;
+pub(crate) mod activation;
 mod batch_norm;
 mod binary;
 mod contiguous;
 mod cross_entropy;
 mod dropout;
-mod embedding;
+pub(crate) mod embedding;
 mod layer_norm;
-mod linear;
-mod one_hot;
+pub(crate) mod linear;
+pub(crate) mod one_hot;
 mod sum;
+pub(crate) mod table_linear;
 mod view;
 
 pub use batch_norm::RunningStats;

@@ -3,9 +3,9 @@
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, Indices, MAX_DIMS, Shape, Tape, Var};
 
-struct OneHot {
-    indices: Indices,
-    classes: usize,
+pub(crate) struct OneHot {
+    pub indices: Indices,
+    pub classes: usize,
     batch: Batch,
 }
 
@@ -28,6 +28,10 @@ impl<E: Element> Op<E> for OneHot {
 
     // Integers have no gradient.
     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], _: &[E], _: &mut Grads<'_, E>, _: &Env<'_, E>) {}
+
+    fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
 }
 
 impl<E: Element> Tape<E> {

@@ -1,0 +1,172 @@
+use crate::ops::activation::Activate;
+use crate::ops::embedding::Embedding;
+use crate::ops::linear::Linear;
+use crate::ops::one_hot::OneHot;
+use crate::ops::table_linear::{Source, TableLinear};
+use crate::tape::Inner;
+use crate::{Element, Graph, Id, Indices, Tape};
+
+impl<E: Element> Tape<E> {
+    /// Replaces patterns of operations in a recorded stretch by single ones that do the same with less work.
+    ///
+    /// From then on, replaying computes the values of `outputs` and what they need; other values and gradients inside
+    /// the stretch may stay as they are. The patterns: a linear layer on an embedding or on one-hot vectors,
+    /// flattened, with or without an activation, becomes sums of table rows.
+    pub fn fuse(&self, graph: Graph, outputs: &[Id]) {
+        let inner = &mut *self.inner.borrow_mut();
+        let mut uses = vec![0; inner.nodes.len()];
+        inner.inputs.iter().flatten().for_each(|&i| uses[i] += 1);
+        outputs.iter().for_each(|o| uses[o.0] += 2);
+        for id in graph.nodes() {
+            inner.fuse_table_linear(id, &uses);
+        }
+        inner.forget_plan();
+    }
+}
+
+impl<E: Element> Inner<E> {
+    /// The operation of a node, if it is of this kind.
+    fn op_mut<O: 'static>(&mut self, id: usize) -> Option<&mut O> {
+        self.ops[id].as_mut()?.as_any()?.downcast_mut()
+    }
+
+    /// The node that a chain of views with no other users looks at.
+    fn through_views(&self, mut id: usize, uses: &[usize]) -> Option<usize> {
+        while self.ops[id].is_none() && uses[id] == 1 && self.inputs[id].len() == 1 {
+            id = self.inputs[id][0];
+        }
+        (uses[id] == 1).then_some(id)
+    }
+
+    /// If a linear layer on looked-up vectors ends in this node, alone or under an activation, replaces it.
+    fn fuse_table_linear(&mut self, id: usize, uses: &[usize]) -> Option<()> {
+        let activation = self.op_mut::<Activate>(id).map(|a| a.0);
+        let linear = if activation.is_some() { self.inputs[id][0] } else { id };
+        if activation.is_some() && uses[linear] != 1 {
+            return None;
+        }
+        if activation.is_none() && self.only_user_is_activation(id, uses) {
+            return None;
+        }
+        let &mut Linear::<E> { inputs, outputs, bias, by_columns: true, .. } = self.op_mut(linear)? else {
+            return None;
+        };
+        let looked_up = self.through_views(self.inputs[linear][0], uses)?;
+        let (source, indices): (Source, Indices) = if let Some(e) = self.op_mut::<Embedding>(looked_up) {
+            (Source::Embedding(e.width), e.indices)
+        } else {
+            let o = self.op_mut::<OneHot>(looked_up)?;
+            (Source::OneHot, o.indices)
+        };
+        let (width, tokens) = match source {
+            Source::Embedding(width) => (width, self.nodes[self.inputs[looked_up][0]].shape.dims()[0]),
+            Source::OneHot => (self.nodes[looked_up].shape.last(), self.nodes[looked_up].shape.last()),
+        };
+        let of = self.indices[indices.0].0;
+        let rows = *of.dims().first()?;
+        let flat = self.nodes[linear].shape.rank() == 2 && self.nodes[linear].shape.dims()[0] == rows;
+        if !flat || rows == 0 || inputs * rows != of.len() * width {
+            return None;
+        }
+        let size = [rows, of.len() / rows, tokens, outputs];
+        let mut ids = self.inputs[linear][1..].to_vec();
+        if let Source::Embedding(_) = source {
+            ids.insert(0, self.inputs[looked_up][0]);
+        }
+        for dead in [looked_up, linear] {
+            self.ops[dead] = None;
+            self.inputs[dead].clear();
+        }
+        self.ops[id] = Some(Box::new(TableLinear::new(source, indices, size, bias, activation)));
+        self.inputs[id] = ids;
+        Some(())
+    }
+
+    fn only_user_is_activation(&mut self, id: usize, uses: &[usize]) -> bool {
+        let user = (id + 1..self.nodes.len()).find(|&n| self.inputs[n].contains(&id));
+        uses[id] == 1 && user.is_some_and(|n| self.op_mut::<Activate>(n).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::Activation;
+    use crate::ops::Targets;
+    use crate::{Element, Id, Tape};
+
+    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
+        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
+    }
+
+    /// Loss and all gradients of a two-layer net on seven examples, of which some are alike.
+    fn results<E: Element>(
+        embed: usize,
+        activation: Option<Activation>,
+        bias: bool,
+        fused: bool,
+    ) -> Vec<Vec<E>> {
+        let (b, t, v, h) = (7, 3, 5, 20);
+        let tape = Tape::<E>::new();
+        let width = if embed == 0 { v } else { embed };
+        let mut params: Vec<Id> = vec![];
+        params.push(tape.parameter_by_columns("w1", [h, t * width], &numbers(h * t * width, 1)));
+        params.push(tape.parameter_by_columns("w2", [v, h], &numbers(v * h, 2)));
+        if bias {
+            params.push(tape.parameter("b1", &[h], &numbers(h, 3)));
+        }
+        if embed > 0 {
+            params.push(tape.parameter("e", &[v, embed], &numbers(v * embed, 4)));
+        }
+        let mark = tape.mark();
+        let contexts = tape.indices(&[b, t], &[0; 21]);
+        let targets = tape.indices(&[b], &[1, 0, 4, 4, 2, 3, 0]);
+        let var = |i: usize| tape.var(params[i]);
+        let looked_up = if embed > 0 {
+            tape.var(*params.last().unwrap()).embedding(contexts)
+        } else {
+            tape.one_hot(contexts, v)
+        };
+        let mut x = looked_up.flatten(1).linear(var(0), bias.then(|| var(2)));
+        if let Some(kind) = activation {
+            x = x.activate(kind);
+        }
+        let loss = x.linear(var(1), None).cross_entropy(Targets::from(targets));
+        let graph = tape.graph_since(mark);
+        if fused {
+            tape.fuse(graph, &[loss.id()]);
+        }
+        for step in 0..3 {
+            tape.set_indices(contexts, |c| {
+                c.iter_mut().enumerate().for_each(|(i, c)| *c = ((i / 2 + step) % v) as u32)
+            });
+            tape.replay(graph);
+            loss.backward();
+        }
+        let names: Vec<&str> =
+            graph.nodes().filter_map(|n| tape.inner.borrow().ops[n].as_ref().map(|o| o.name())).collect();
+        assert_eq!(names.contains(&"table_linear"), fused, "{names:?}");
+        assert_eq!(names.contains(&"embedding") || names.contains(&"one_hot"), !fused, "{names:?}");
+        params.iter().map(|&p| tape.var(p).grad()).chain([loss.data()]).collect()
+    }
+
+    fn check<E: Element>(tolerance: f64) {
+        for embed in [0, 4] {
+            for activation in [None, Some(Activation::Tanh), Some(Activation::Relu), Some(Activation::Gelu)] {
+                for bias in [false, true] {
+                    let plain = results::<E>(embed, activation, bias, false);
+                    let fused = results::<E>(embed, activation, bias, true);
+                    for (p, f) in plain.iter().flatten().zip(fused.iter().flatten()) {
+                        let close = (p.f64() - f.f64()).abs() <= tolerance;
+                        assert!(close, "embed {embed}, {activation:?}, bias {bias}: {f} instead of {p}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn fused_equals_unfused() {
+        check::<f64>(1e-12);
+        check::<f32>(1e-5);
+    }
+}

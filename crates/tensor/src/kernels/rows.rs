@@ -1,0 +1,247 @@
+//! Sums of whole rows: what a first layer over a small vocabulary, a bias and an optimizer come down to.
+
+use super::map::{Identity, Relu, Sigmoid, Tanh, Unary};
+use super::simd::Simd;
+use super::{Activation, Isa, dispatch};
+
+/// `y[r] = F(bias + sum_t table[slots[r, t]])`
+#[inline(always)]
+unsafe fn gather<S: Simd, F: Unary>(
+    table: &[f32],
+    bias: &[f32],
+    slots: &[u32],
+    per_row: usize,
+    y: &mut [f32],
+) {
+    let width = bias.len();
+    for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
+        assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
+        let mut i = 0;
+        // SAFETY: the caller guarantees S's target features; bias and y are `width` long, every slot's row lies in
+        // the table, and the last access stops at `width`.
+        unsafe {
+            let table = table.as_ptr();
+            while i + 2 * S::LANES <= width {
+                let (mut a, mut b) =
+                    (S::load(bias.as_ptr().add(i)), S::load(bias.as_ptr().add(i + S::LANES)));
+                for &s in slots {
+                    let row = table.add(s as usize * width + i);
+                    a = S::add(a, S::load(row));
+                    b = S::add(b, S::load(row.add(S::LANES)));
+                }
+                S::store(y.as_mut_ptr().add(i), F::at::<S>(a));
+                S::store(y.as_mut_ptr().add(i + S::LANES), F::at::<S>(b));
+                i += 2 * S::LANES;
+            }
+            while i < width {
+                let n = (width - i).min(S::LANES);
+                let mut sum = S::load_head(bias.as_ptr().add(i), n);
+                for &s in slots {
+                    sum = S::add(sum, S::load_head(table.add(s as usize * width + i), n));
+                }
+                S::store_head(y.as_mut_ptr().add(i), n, F::at::<S>(sum));
+                i += n;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn gather_rows_on<S: Simd>(
+    table: &[f32],
+    bias: &[f32],
+    slots: &[u32],
+    per_row: usize,
+    activation: Option<Activation>,
+    y: &mut [f32],
+) {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe {
+        match activation {
+            Some(Activation::Tanh) => gather::<S, Tanh>(table, bias, slots, per_row, y),
+            Some(Activation::Relu) => gather::<S, Relu>(table, bias, slots, per_row, y),
+            Some(Activation::Sigmoid) => gather::<S, Sigmoid>(table, bias, slots, per_row, y),
+            Some(Activation::Gelu) | None => gather::<S, Identity>(table, bias, slots, per_row, y),
+        }
+    }
+}
+
+dispatch! {
+    fn gather_rows_isa(
+        table: &[f32], bias: &[f32], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [f32],
+    ) = gather_rows_on
+}
+
+/// Each row of `y` is a bias plus the table's rows that its slots name, `per_row` of them, with an activation on top.
+///
+/// gelu is left out: its backward needs the sum itself.
+pub fn gather_rows(
+    table: &[f32],
+    bias: &[f32],
+    slots: &[u32],
+    per_row: usize,
+    activation: Option<Activation>,
+    y: &mut [f32],
+) {
+    gather_rows_isa(Isa::detect(), table, bias, slots, per_row, activation, y);
+}
+
+#[inline(always)]
+unsafe fn scatter_rows_on<S: Simd>(
+    d: &[f32],
+    width: usize,
+    slots: &[u32],
+    per_row: usize,
+    table: &mut [f32],
+) {
+    for (d, slots) in d.chunks_exact(width).zip(slots.chunks_exact(per_row)) {
+        for &s in slots {
+            let row = &mut table[s as usize * width..][..width];
+            // SAFETY: the caller guarantees S's target features; both rows are `width` long.
+            unsafe { add_to::<S>(d, row) }
+        }
+    }
+}
+
+/// `y += x`
+#[inline(always)]
+unsafe fn add_to<S: Simd>(x: &[f32], y: &mut [f32]) {
+    let n = x.len().min(y.len());
+    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+    let mut i = 0;
+    // SAFETY: the caller guarantees S's target features; every access stops at n.
+    unsafe {
+        while i + S::LANES <= n {
+            S::store(y.add(i), S::add(S::load(y.add(i)), S::load(x.add(i))));
+            i += S::LANES;
+        }
+        if i < n {
+            S::store_head(
+                y.add(i),
+                n - i,
+                S::add(S::load_head(y.add(i), n - i), S::load_head(x.add(i), n - i)),
+            );
+        }
+    }
+}
+
+dispatch! {
+    fn scatter_rows_isa(d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32]) = scatter_rows_on
+}
+
+/// The gradient of [`gather_rows`] before the activation: each row of `d` is added to every row that its slots name.
+pub fn scatter_rows(d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32]) {
+    scatter_rows_isa(Isa::detect(), d, width, slots, per_row, table);
+}
+
+#[inline(always)]
+unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
+    let width = sum.len();
+    let rows = d.len() / width;
+    let mut i = 0;
+    while i < width {
+        let n = (width - i).min(S::LANES);
+        // SAFETY: the caller guarantees S's target features; i + n <= width, so every access stays in its row.
+        unsafe {
+            let mut total = S::load_head(sum.as_ptr().add(i), n);
+            for r in 0..rows {
+                total = S::add(total, S::load_head(d.as_ptr().add(r * width + i), n));
+            }
+            S::store_head(sum.as_mut_ptr().add(i), n, total);
+        }
+        i += n;
+    }
+}
+
+dispatch! {
+    fn sum_rows_isa(d: &[f32], sum: &mut [f32]) = sum_rows_on
+}
+
+/// Adds every row of `d` to `sum`.
+pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
+    sum_rows_isa(Isa::detect(), d, sum);
+}
+
+#[inline(always)]
+unsafe fn add_scaled_on<S: Simd>(scale: f32, x: &[f32], y: &mut [f32]) {
+    let n = x.len().min(y.len());
+    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+    let mut i = 0;
+    // SAFETY: the caller guarantees S's target features; every access stops at n.
+    unsafe {
+        let s = S::splat(scale);
+        while i + S::LANES <= n {
+            S::store(y.add(i), S::fma(s, S::load(x.add(i)), S::load(y.add(i))));
+            i += S::LANES;
+        }
+        if i < n {
+            S::store_head(
+                y.add(i),
+                n - i,
+                S::fma(s, S::load_head(x.add(i), n - i), S::load_head(y.add(i), n - i)),
+            );
+        }
+    }
+}
+
+dispatch! {
+    fn add_scaled_isa(scale: f32, x: &[f32], y: &mut [f32]) = add_scaled_on
+}
+
+/// `y += scale x`: a step of plain gradient descent.
+pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
+    add_scaled_isa(Isa::detect(), scale, x, y);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect()
+    }
+
+    fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
+        for (i, (f, p)) in fast.iter().zip(plain).enumerate() {
+            assert!((f - p).abs() <= 1e-5, "{isa:?} at {i}: {f} instead of {p}");
+        }
+    }
+
+    #[test]
+    fn every_width_equals_the_plain_loops() {
+        for isa in Isa::available() {
+            for width in [1, 5, 16, 27, 32, 50, 200] {
+                let (table, bias) = (numbers(9 * width), numbers(width));
+                let slots = [0, 3, 8, 8, 8, 1, 2, 3, 4, 0, 1, 0];
+                for kind in [None, Some(Activation::Tanh), Some(Activation::Relu), Some(Activation::Sigmoid)]
+                {
+                    let (mut fast, mut plain) = (vec![0.0; 4 * width], vec![0.0; 4 * width]);
+                    gather_rows_isa(isa, &table, &bias, &slots, 3, kind, &mut fast);
+                    reference::gather_rows(&table, &bias, &slots, 3, kind, &mut plain);
+                    assert_close(isa, &fast, &plain);
+                }
+                let d = numbers(4 * width);
+                let (mut fast, mut plain) = (table.clone(), table.clone());
+                scatter_rows_isa(isa, &d, width, &slots, 3, &mut fast);
+                reference::scatter_rows(&d, width, &slots, 3, &mut plain);
+                assert_close(isa, &fast, &plain);
+
+                let (mut fast, mut plain) = (bias.clone(), bias.clone());
+                sum_rows_isa(isa, &d, &mut fast);
+                reference::sum_rows(&d, &mut plain);
+                assert_close(isa, &fast, &plain);
+
+                add_scaled_isa(isa, -0.5, &d[..width], &mut fast);
+                reference::add_scaled(-0.5, &d[..width], &mut plain);
+                assert_close(isa, &fast, &plain);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a slot outside the table")]
+    fn slots_are_checked() {
+        gather_rows(&[0.0; 4], &[0.0; 2], &[2], 1, None, &mut [0.0; 2]);
+    }
+}

@@ -1,0 +1,255 @@
+//! A linear layer on top of an embedding or of one-hot vectors, with an activation: as sums of table rows.
+//!
+//! A position t and a token v always bring the same contribution to the layer, `table[v] W_t^T`. Each such pair that
+//! occurs in the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
+//! pairs are the weight's own columns. The cost hardly grows with the batch.
+
+use crate::kernels::{Activation, Gemm};
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Indices};
+
+/// What the first layer looks its rows up in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A table of embeddings of this width: input 0.
+    Embedding(usize),
+    /// One-hot vectors: no input.
+    OneHot,
+}
+
+pub(crate) struct TableLinear<E> {
+    source: Source,
+    indices: Indices,
+    /// T
+    positions: usize,
+    /// V
+    tokens: usize,
+    /// H
+    outputs: usize,
+    bias: bool,
+    activation: Option<Activation>,
+    /// The slot of each (row, position).
+    slots: Vec<u32>,
+    /// The slot of each (position, token), valid where `stamps` holds the present step's number.
+    slot_of: Vec<u32>,
+    stamps: Vec<u32>,
+    stamp: u32,
+    /// The token of each slot, and where each position's slots start.
+    slot_token: Vec<u32>,
+    starts: Vec<usize>,
+    /// The embeddings of the slots' tokens, and their gradients.
+    gathered: Vec<E>,
+    gathered_grad: Vec<E>,
+    /// A row for each slot, and its gradient.
+    table: Vec<E>,
+    table_grad: Vec<E>,
+    /// The sum before the activation where backward needs it, and its gradient.
+    sums: Vec<E>,
+    sums_grad: Vec<E>,
+    no_bias: Vec<E>,
+}
+
+impl<E: Element> TableLinear<E> {
+    pub fn new(
+        source: Source,
+        indices: Indices,
+        [rows, positions, tokens, outputs]: [usize; 4],
+        bias: bool,
+        activation: Option<Activation>,
+    ) -> Self {
+        let most = (positions * tokens).min(rows * positions);
+        let zeros = |n: usize| vec![E::zero(); n];
+        let (embed, slots) = match source {
+            Source::Embedding(width) => (width, most),
+            Source::OneHot => (0, 0),
+        };
+        let kept = if activation == Some(Activation::Gelu) { rows * outputs } else { 0 };
+        Self {
+            source,
+            indices,
+            positions,
+            tokens,
+            outputs,
+            bias,
+            activation,
+            slots: vec![0; rows * positions],
+            slot_of: vec![0; positions * tokens],
+            stamps: vec![0; positions * tokens],
+            stamp: 0,
+            slot_token: Vec::with_capacity(slots),
+            starts: vec![0; positions + 1],
+            gathered: zeros(slots * embed),
+            gathered_grad: zeros(slots * embed),
+            table: zeros(slots * outputs),
+            table_grad: zeros(slots * outputs),
+            sums: zeros(kept),
+            sums_grad: zeros(if activation.is_some() { rows * outputs } else { 0 }),
+            no_bias: zeros(outputs),
+        }
+    }
+
+    /// Gives every pair of position and token in the batch a slot, position by position.
+    fn assign(&mut self, tokens: &[u32]) {
+        if self.stamp == u32::MAX {
+            self.stamps.fill(0);
+            self.stamp = 0;
+        }
+        self.stamp += 1;
+        self.slot_token.clear();
+        for t in 0..self.positions {
+            self.starts[t] = self.slot_token.len();
+            for (slots, tokens) in
+                self.slots.chunks_exact_mut(self.positions).zip(tokens.chunks_exact(self.positions))
+            {
+                let pair = t * self.tokens + tokens[t] as usize;
+                if self.stamps[pair] != self.stamp {
+                    self.stamps[pair] = self.stamp;
+                    self.slot_of[pair] = self.slot_token.len() as u32;
+                    self.slot_token.push(tokens[t]);
+                }
+                slots[t] = self.slot_of[pair];
+            }
+        }
+        self.starts[self.positions] = self.slot_token.len();
+    }
+
+    /// table[slot] = embedding[token of slot] W_t^T
+    fn fill_table(&mut self, embedding: &[E], weight: &[E], width: usize) {
+        let h = self.outputs;
+        for (to, &token) in self.gathered.chunks_exact_mut(width).zip(&self.slot_token) {
+            to.copy_from_slice(&embedding[token as usize * width..][..width]);
+        }
+        for t in 0..self.positions {
+            let (start, end) = (self.starts[t], self.starts[t + 1]);
+            E::gemm(Gemm {
+                m: end - start,
+                n: h,
+                k: width,
+                a: &self.gathered[start * width..],
+                a_strides: [width, 1],
+                b: &weight[t * width * h..],
+                b_stride: h,
+                c: &mut self.table[start * h..],
+                c_stride: h,
+                bias: None,
+                add: false,
+            });
+        }
+    }
+}
+
+impl<E: Element> Op<E> for TableLinear<E> {
+    fn name(&self) -> &'static str {
+        "table_linear"
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Starts
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+        let rows = out.len() / self.outputs;
+        let used = rows * self.positions;
+        let tokens = &env.indices(self.indices)[..used];
+        let (weight, at_bias) = match self.source {
+            Source::Embedding(width) => {
+                self.assign(tokens);
+                self.fill_table(x.get(0), x.get(1), width);
+                (None, 2)
+            }
+            Source::OneHot => {
+                for (slots, tokens) in
+                    self.slots.chunks_exact_mut(self.positions).zip(tokens.chunks_exact(self.positions))
+                {
+                    for (t, (slot, &token)) in slots.iter_mut().zip(tokens).enumerate() {
+                        *slot = (t * self.tokens) as u32 + token;
+                    }
+                }
+                (Some(x.get(0)), 1)
+            }
+        };
+        let bias = if self.bias { x.get(at_bias) } else { &self.no_bias };
+        let table = weight.unwrap_or(&self.table);
+        if self.activation == Some(Activation::Gelu) {
+            let sums = &mut self.sums[..out.len()];
+            E::gather_rows(table, bias, &self.slots[..used], self.positions, None, sums);
+            E::activate(Activation::Gelu, sums, out);
+        } else {
+            E::gather_rows(table, bias, &self.slots[..used], self.positions, self.activation, out);
+        }
+    }
+
+    // Each row's gradient goes to the T table rows it was summed from; a table row's gradient goes on through
+    // table[slot] = embedding[token] W_t^T:
+    //   dW_t^T = embedding^T dtable over the slots of position t,   dembedding[token] += dtable[slot] W_t
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut Grads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
+        let h = self.outputs;
+        let used = out.len() / h * self.positions;
+        let d = match self.activation {
+            Some(kind) => {
+                let sums = if kind == Activation::Gelu { &self.sums[..out.len()] } else { &[][..] };
+                let d = &mut self.sums_grad[..out.len()];
+                E::activate_backward(kind, sums, out, grad, d, false);
+                &*d
+            }
+            None => grad,
+        };
+        let at_bias = match self.source {
+            Source::OneHot => {
+                if let Some(g) = grads.get(0) {
+                    E::scatter_rows(d, h, &self.slots[..used], self.positions, g.zeroed());
+                }
+                1
+            }
+            Source::Embedding(width) => {
+                let slots = self.slot_token.len();
+                self.table_grad[..slots * h].fill(E::zero());
+                E::scatter_rows(d, h, &self.slots[..used], self.positions, &mut self.table_grad);
+                if let Some(g) = grads.get(0) {
+                    let (weight, table) = (x.get(1), g.zeroed());
+                    for t in 0..self.positions {
+                        let (start, end) = (self.starts[t], self.starts[t + 1]);
+                        let to = &mut self.gathered_grad[start * width..end * width];
+                        let (from, weight) = (&self.table_grad[start * h..end * h], &weight[t * width * h..]);
+                        E::gemm_nt([end - start, width, h], from, &weight[..width * h], to, false);
+                    }
+                    for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token) {
+                        let row = &mut table[token as usize * width..][..width];
+                        row.iter_mut().zip(d).for_each(|(r, &d)| *r += d);
+                    }
+                }
+                if let Some(g) = grads.get(1) {
+                    for t in 0..self.positions {
+                        let (start, end) = (self.starts[t], self.starts[t + 1]);
+                        E::gemm(Gemm {
+                            m: width,
+                            n: h,
+                            k: end - start,
+                            a: &self.gathered[start * width..],
+                            a_strides: [1, width],
+                            b: &self.table_grad[start * h..],
+                            b_stride: h,
+                            c: &mut g.data[t * width * h..],
+                            c_stride: h,
+                            bias: None,
+                            add: g.add,
+                        });
+                    }
+                }
+                2
+            }
+        };
+        if self.bias
+            && let Some(g) = grads.get(at_bias)
+        {
+            E::sum_rows(d, g.zeroed());
+        }
+    }
+}
