@@ -16,6 +16,8 @@ pub mod examples;
 pub mod models;
 pub mod presets;
 pub mod run;
+pub mod sample;
+pub mod score;
 pub mod split;
 pub mod vocab;
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use names::{
-    Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing,
+    Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing, Stream,
 };
 pub(crate) use parse::nearest;
 pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};

@@ -156,3 +156,13 @@ words! {
         Nfkd = "nfkd",
     }
 }
+
+words! {
+    /// Where the random numbers of sampled words come from.
+    Stream {
+        /// Word i has a generator of its own, so that a larger n only extends the list.
+        Words = "words",
+        /// One generator word after word, a category by torch's cumulative rule: what notebooks printed.
+        Torch = "torch",
+    }
+}

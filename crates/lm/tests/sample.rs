@@ -1,0 +1,214 @@
+//! Sampling against exact probabilities, and scoring.
+
+use std::collections::{HashMap, HashSet};
+
+use charloom::config::{DataConfig, Mode, Smoothing, Stream};
+use charloom::corpus::Corpus;
+use charloom::data::Data;
+use charloom::evaluate::evaluate;
+use charloom::examples::Examples;
+use charloom::models::{LanguageModel, NGram};
+use charloom::sample::{Known, Novelty, Sample, SampleOptions, Sampler};
+use charloom::score::score;
+use charloom::split::Split;
+use charloom::vocab::Vocab;
+use charloom_tensor::rng::TorchGenerator;
+use charloom_testkit::assert_close;
+
+fn bigram(bytes: &str, mode: Mode) -> (Vocab, NGram) {
+    let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
+    let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
+    let vocab = Vocab::of(mode, [&corpus.content]);
+    let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
+    let model = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 0.1).expect("a model");
+    (vocab, model)
+}
+
+fn draw(model: &mut NGram, vocab: &Vocab, options: SampleOptions) -> Vec<Sample> {
+    Sampler::new(model, vocab, options, None).expect("good options").map(|s| s.expect("a sample")).collect()
+}
+
+fn texts(samples: &[Sample]) -> Vec<&str> {
+    samples.iter().map(|sample| sample.text.as_str()).collect()
+}
+
+/// Each first character's share of n samples, and its probability with weights p^(1/temperature), some allowed.
+fn first_characters(options: &SampleOptions, allowed: &[usize]) -> (Vec<f64>, Vec<f64>) {
+    let (vocab, mut model) = bigram("aab\nab\nabc\nb\nca\nbca", Mode::Lines);
+    let mut row = vec![0.0; vocab.len()];
+    model.log_probs(&[0], &mut row);
+    let weights: Vec<f64> = (0..row.len())
+        .map(|t| if allowed.contains(&t) { (f64::from(row[t]) / options.temperature).exp() } else { 0.0 })
+        .collect();
+    let total: f64 = weights.iter().sum();
+    let samples = draw(&mut model, &vocab, options.clone());
+    let mut shares = vec![0.0; vocab.len()];
+    for sample in &samples {
+        shares[sample.tokens.first().copied().unwrap_or(0) as usize] += 1.0 / samples.len() as f64;
+    }
+    (shares, weights.iter().map(|w| w / total).collect())
+}
+
+#[test]
+fn characters_come_as_often_as_they_should() {
+    let n = 40_000;
+    // Five standard errors at most: 5 * sqrt(0.25 / n).
+    let close = |options: SampleOptions, allowed: &[usize]| {
+        let (shares, expected) = first_characters(&options, allowed);
+        assert_close(&shares, &expected, 0.0, 0.0125);
+    };
+    for stream in [Stream::Words, Stream::Torch] {
+        let options = SampleOptions { n, stream, ..SampleOptions::default() };
+        close(options.clone(), &[0, 1, 2, 3]);
+        close(SampleOptions { temperature: 0.5, ..options.clone() }, &[0, 1, 2, 3]);
+        close(SampleOptions { temperature: 3.0, ..options.clone() }, &[0, 1, 2, 3]);
+        close(SampleOptions { min_length: 1, ..options.clone() }, &[1, 2, 3]);
+        // Words begin with a (3), b (2), c (1), and end at once never: a is 0.484 likely, b 0.328.
+        close(SampleOptions { top_k: 2, ..options.clone() }, &[1, 2]);
+        close(SampleOptions { top_p: 0.48, ..options.clone() }, &[1]);
+        close(SampleOptions { top_p: 0.5, ..options }, &[1, 2]);
+    }
+}
+
+#[test]
+fn more_words_only_extend_the_list() {
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let mut draw = |n, seed| draw(&mut model, &vocab, SampleOptions { n, seed, ..SampleOptions::default() });
+    let many = draw(3000, 1);
+    assert_eq!(draw(7, 1), many[..7]);
+    assert_eq!(draw(1500, 1), many[..1500]);
+    assert_ne!(draw(7, 2), many[..7]);
+    assert_eq!(many.len(), 3000);
+}
+
+#[test]
+fn the_torch_stream_is_a_notebooks_loop() {
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let options =
+        SampleOptions { n: 20, seed: 2_147_483_657, stream: Stream::Torch, ..SampleOptions::default() };
+    let samples = draw(&mut model, &vocab, options);
+    let mut generator = TorchGenerator::new(2_147_483_657);
+    let mut row = vec![0.0; vocab.len()];
+    for sample in samples {
+        let mut word = Vec::new();
+        loop {
+            model.log_probs(&[word.last().copied().unwrap_or(0)], &mut row);
+            let p: Vec<f32> = row.iter().map(|&l| f64::from(l).exp() as f32).collect();
+            match generator.multinomial(&p) {
+                0 => break,
+                token => word.push(token as u32),
+            }
+        }
+        assert_eq!(sample.tokens, word);
+    }
+}
+
+#[test]
+fn lengths_and_prefixes_are_kept() {
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let options = SampleOptions {
+        n: 200,
+        prefix: "mi".into(),
+        min_length: 4,
+        max_length: 6,
+        temperature: 1.5,
+        ..SampleOptions::default()
+    };
+    let samples = draw(&mut model, &vocab, options);
+    assert!(samples.iter().all(|s| s.text.starts_with("mi") && (4..=6).contains(&s.text.len())));
+    assert!(samples.iter().all(|s| s.truncated == (s.text.len() == 6)));
+    assert!(samples.iter().any(|s| s.truncated) && samples.iter().any(|s| !s.truncated));
+    let likeliest = draw(
+        &mut model,
+        &vocab,
+        SampleOptions { n: 3, temperature: 0.0, max_length: 9, ..SampleOptions::default() },
+    );
+    assert_eq!(texts(&likeliest).iter().collect::<HashSet<_>>().len(), 1);
+}
+
+#[test]
+fn a_text_has_the_length_asked_for() {
+    let (vocab, mut model) = bigram("to be, or not to be\nthat is the question", Mode::Text);
+    let options = SampleOptions { n: 2, prefix: "to b".into(), max_length: 80, ..SampleOptions::default() };
+    let samples = draw(&mut model, &vocab, options.clone());
+    assert!(samples.iter().all(|s| s.tokens.len() == 80 && s.text.starts_with("to b") && !s.truncated));
+    assert_ne!(samples[0].text, samples[1].text);
+    let words = SampleOptions { unique: true, ..options };
+    assert_eq!(Sampler::new(&mut model, &vocab, words, None).expect_err("refused").exit_code(), 2);
+}
+
+#[test]
+fn news_only_and_no_end_without_any() {
+    let data = Data::load(&DataConfig::default(), None).expect("names");
+    let known = Known::of(&data.splits);
+    let examples = Examples::new(&data.splits.train, 4).expect("examples");
+    let mut model = NGram::fit(&examples, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
+    let options = SampleOptions { n: 2000, novel: true, unique: true, ..SampleOptions::default() };
+    let sampler = Sampler::new(&mut model, &data.vocab, options, Some(&known)).expect("good options");
+    let samples: Vec<Sample> = sampler.map(|s| s.expect("a sample")).collect();
+    let train: HashSet<&[u32]> = data.splits.train.words().collect();
+    assert!(samples.iter().all(|s| !train.contains(&s.tokens[..]) && s.novelty != Some(Novelty::InTrain)));
+    assert_eq!(samples.iter().map(|s| &s.text).collect::<HashSet<_>>().len(), 2000);
+    assert!(samples.iter().any(|s| s.novelty == Some(Novelty::InVal)));
+
+    let options = SampleOptions { n: u64::MAX, unique: true, temperature: 0.0, ..SampleOptions::default() };
+    let mut sampler = Sampler::new(&mut model, &data.vocab, options, None).expect("good options");
+    assert_eq!(sampler.by_ref().count(), 1);
+    assert!(sampler.gave_up());
+    let options = SampleOptions { n: 1_000_000_000_000, ..SampleOptions::default() };
+    let endless = Sampler::new(&mut model, &data.vocab, options, None).expect("good options");
+    assert_eq!(endless.take(3).count(), 3);
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let (vocab, mut model) = bigram("emma\nava", Mode::Lines);
+    let mut refused = |change: fn(&mut SampleOptions)| {
+        let mut options = SampleOptions::default();
+        change(&mut options);
+        let error = Sampler::new(&mut model, &vocab, options, None).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    };
+    assert!(refused(|o| o.temperature = f64::NAN).contains("--temperature NaN"));
+    assert!(refused(|o| o.temperature = -1.0).contains("--temperature -1"));
+    assert!(refused(|o| o.temperature = f64::INFINITY).contains("--temperature inf"));
+    assert!(refused(|o| o.top_p = 0.0).contains("--top-p 0"));
+    assert!(refused(|o| o.top_p = f64::NAN).contains("--top-p NaN"));
+    assert!(refused(|o| o.max_length = 0).contains("--max-length 0"));
+    assert!(refused(|o| o.min_length = 501).contains("--max-length 500"));
+    assert!(refused(|o| o.prefix = "ex".into()).contains("'x' (U+0078, character 2)"));
+    assert!(refused(|o| o.novel = true).contains("--data"));
+}
+
+#[test]
+fn a_score_is_the_probability_that_sampling_has() {
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let samples = draw(&mut model, &vocab, SampleOptions { n: 1000, ..SampleOptions::default() });
+    let scores = score(&mut model, &vocab, &texts(&samples));
+    let mut sum = HashMap::new();
+    for (sample, score) in samples.iter().zip(scores) {
+        let score = score.expect("known characters");
+        assert_close(&[score.log_prob], &[sample.log_prob], 1e-12, 0.0);
+        assert_eq!(score.characters.len(), sample.tokens.len() + 1);
+        assert_eq!(score.characters.last().map(|c| c.character), Some('.'));
+        sum.insert(score.text, score.log_prob.exp());
+    }
+    let total: f64 = sum.values().sum();
+    assert!(total > 0.1 && total < 1.0, "{total}");
+    let unknown = score(&mut model, &vocab, &["ava", "max"]).pop().expect("two").expect_err("unknown");
+    assert_eq!((unknown.character, unknown.position), ('x', 3));
+}
+
+#[test]
+fn scores_of_all_words_are_the_evaluation() {
+    let data = Data::load(&DataConfig::default(), None).expect("names");
+    let examples = |split, t| Examples::new(split, t).expect("examples");
+    let train = examples(&data.splits.train, 2);
+    let mut model = NGram::fit(&train, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
+    let words: Vec<String> = data.splits.test.words().map(|word| data.vocab.decode(word)).collect();
+    let scores = score(&mut model, &data.vocab, &words);
+    let total: f64 = scores.iter().map(|score| score.as_ref().expect("known characters").log_prob).sum();
+    let test = evaluate(&mut model, &examples(&data.splits.test, 2)).expect("a loss");
+    assert_close(&[-total / test.examples as f64], &[test.loss], 1e-10, 0.0);
+}
