@@ -38,6 +38,9 @@ pub(super) fn layout(nodes: &[Node], height: f64) -> Layout {
     layout
 }
 
+/// How often heights are evened out, from the left and from the right in turn; the last time from the left.
+const SWEEPS: usize = 61;
+
 /// Each op lies right of its inputs, and what no op made lies just left of its first use.
 fn ranks(inputs: &[Vec<usize>]) -> Vec<usize> {
     let mut rank = vec![0; inputs.len()];
@@ -167,12 +170,16 @@ impl Layout {
                 y += 2.0 * half(&self.points[i]);
             }
         }
-        let mut neighbours = vec![Vec::new(); self.points.len()];
+        let (mut before, mut near) =
+            (vec![Vec::new(); self.points.len()], vec![Vec::new(); self.points.len()]);
         for &(a, b) in &self.edges {
-            neighbours[a].push(b);
-            neighbours[b].push(a);
+            before[b].push(a);
+            near[a].push(b);
+            near[b].push(a);
         }
-        for sweep in 0..40 {
+        // The last sweep, from the left, levels each op with its inputs.
+        for sweep in 0..SWEEPS {
+            let neighbours = if sweep + 1 == SWEEPS { &before } else { &near };
             for k in 0..columns.len() {
                 let column = &columns[if sweep % 2 == 0 { k } else { columns.len() - 1 - k }];
                 let mut offset = 0.0;

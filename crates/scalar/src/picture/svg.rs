@@ -77,23 +77,22 @@ pub fn svg(nodes: &[Node]) -> Result<String, TooManyNodes> {
         starts[p.rank] + ops + p.node.map_or(boxes, width)
     };
     let y = |k: usize| layout.points[k].y + MARGIN;
+    // Between columns edges bend; past the boxes of a column they run level, so that they go behind none.
+    let ends = |k: usize| {
+        let (ops, boxes) = columns[layout.points[k].rank];
+        (starts[layout.points[k].rank], starts[layout.points[k].rank] + ops + boxes)
+    };
     for &(a, b) in &layout.edges {
-        let (x0, x1, bend) = (right(a), left(b), GAP * 0.55);
-        let _ = write!(
+        let ((_, x0), (x1, _), bend) = (ends(a), ends(b), GAP * 0.55);
+        let (y0, y1) = (y(a), y(b));
+        let _ = writeln!(
             out,
-            r#"<path d="M{x0:.1} {:.1}C{:.1} {:.1} {:.1} {:.1} {x1:.1} {:.1}"#,
-            y(a),
+            r#"<path d="M{:.1} {y0:.1}H{x0:.1}C{:.1} {y0:.1} {:.1} {y1:.1} {x1:.1} {y1:.1}H{:.1}"/>"#,
+            right(a),
             x0 + bend,
-            y(a),
             x1 - bend,
-            y(b),
-            y(b)
+            if layout.points[b].node.is_some() { left(b) } else { right(b) }
         );
-        // An edge that passes a column crosses it on the level.
-        if layout.points[b].node.is_none() {
-            let _ = write!(out, "H{:.1}", right(b));
-        }
-        out.push_str("\"/>\n");
     }
     out.push_str("</g>\n");
     for (k, i) in layout.points.iter().enumerate().filter_map(|(k, p)| Some((k, p.node?))) {
