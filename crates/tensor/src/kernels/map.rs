@@ -289,6 +289,15 @@ mod tests {
     }
 
     #[test]
+    fn gelu_ends_in_zero() {
+        for isa in Isa::available() {
+            let mut y = [1.0; 3];
+            activate_isa(isa, Activation::Gelu, &[-6.0, -87.0, -1e30], &mut y);
+            assert!(y.iter().all(|y| y.abs() <= 1e-8), "{isa:?}: {y:?}");
+        }
+    }
+
+    #[test]
     fn nan_stays_nan() {
         for isa in Isa::available() {
             for kind in ALL {

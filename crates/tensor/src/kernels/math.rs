@@ -96,6 +96,7 @@ pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let e = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
-        S::fma(e, S::splat(0.5), S::splat(0.5))
+        // Far below zero erf is a little off -1, which gelu would multiply by a large x.
+        S::where_positive(S::add(x, S::splat(5.656_854)), S::fma(e, S::splat(0.5), S::splat(0.5)))
     }
 }

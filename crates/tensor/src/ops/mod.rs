@@ -5,15 +5,20 @@
 pub(crate) mod activation;
 mod batch_norm;
 mod binary;
+mod concat;
 mod contiguous;
 mod cross_entropy;
 mod dropout;
 pub(crate) mod embedding;
+mod gather;
 mod layer_norm;
 pub(crate) mod linear;
+mod matmul;
 pub(crate) mod one_hot;
-mod sum;
+mod reduce;
+mod softmax;
 pub(crate) mod table_linear;
+mod unary;
 mod view;
 
 pub use batch_norm::RunningStats;

@@ -1,0 +1,211 @@
+//! Every operation against PyTorch: values and gradients, in both precisions.
+
+use charloom_tensor::kernels::Activation;
+use charloom_tensor::ops::{RunningStats, Targets};
+use charloom_tensor::{Element, Indices, Tape, Var};
+use charloom_testkit::{OpCase, closeness, op_cases};
+
+/// How far a result may be from torch's, relative and absolute. Sums in another order differ by rounding.
+struct Tolerance {
+    rtol: f64,
+    atol: f64,
+}
+
+const F64: Tolerance = Tolerance { rtol: 1e-12, atol: 1e-13 };
+const F32: Tolerance = Tolerance { rtol: 2e-6, atol: 2e-6 };
+
+fn number(case: &OpCase, name: &str) -> f64 {
+    case.attrs[name].as_f64().unwrap_or_else(|| panic!("{} has no number {name:?}", case.op))
+}
+
+fn size(case: &OpCase, name: &str) -> usize {
+    number(case, name) as usize
+}
+
+fn flag(case: &OpCase, name: &str) -> bool {
+    case.attrs[name].as_bool().unwrap_or_else(|| panic!("{} has no flag {name:?}", case.op))
+}
+
+fn sizes(case: &OpCase, name: &str) -> Vec<usize> {
+    case.numbers(name).iter().map(|&d| d as usize).collect()
+}
+
+fn elements<E: Element>(data: &[f64]) -> Vec<E> {
+    data.iter().map(|&x| E::of(x)).collect()
+}
+
+/// The case's input `k` as integers, which may be negative to say "ignore".
+fn indices<E: Element>(tape: &Tape<E>, case: &OpCase, k: usize) -> Indices {
+    let input = &case.inputs[k];
+    let data: Vec<u32> = input.data.iter().map(|&i| if i < 0.0 { u32::MAX } else { i as u32 }).collect();
+    tape.indices(&input.shape, &data)
+}
+
+fn reduce<'t, E: Element>(
+    case: &OpCase,
+    x: Var<'t, E>,
+    f: impl Fn(Var<'t, E>, &[usize], bool) -> Var<'t, E>,
+) -> Var<'t, E> {
+    let all = (0..x.shape().rank()).collect();
+    let dims = if case.attrs["dims"].is_null() { all } else { sizes(case, "dims") };
+    f(x, &dims, flag(case, "keepdim"))
+}
+
+fn batch_norm<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> Var<'t, E> {
+    tape.set_training(flag(case, "training"));
+    let buffer = |name| {
+        let data = elements(&case.numbers(name));
+        tape.buffer(name, &[data.len()], &data)
+    };
+    let (mean, var) = (buffer("running_mean"), buffer("running_var"));
+    let running = RunningStats { mean, var, momentum: number(case, "momentum") };
+    x[0].batch_norm(x[1], x[2], running, number(case, "eps"))
+}
+
+fn cross_entropy<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: Var<'t, E>) -> Var<'t, E> {
+    let ignore = number(case, "ignore_index");
+    let ignore = if ignore < 0.0 { u32::MAX } else { ignore as u32 };
+    let tokens = indices(tape, case, 1);
+    x.cross_entropy(Targets { tokens, rows: None, ignore_index: Some(ignore) })
+}
+
+fn linear<'t, E: Element>(x: &[Var<'t, E>], activation: Option<Activation>) -> Var<'t, E> {
+    let y = x[0].linear(x[1], x.get(2).copied());
+    activation.map_or(y, |a| y.activate(a))
+}
+
+/// The case's operation on its inputs.
+fn apply<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> Var<'t, E> {
+    match case.op.as_str() {
+        "add" => x[0] + x[1],
+        "sub" => x[0] - x[1],
+        "mul" => x[0] * x[1],
+        "div" => x[0] / x[1],
+        "pow_tensor" => x[0].pow(x[1]),
+        "pow" => x[0].powf(number(case, "exponent")),
+        "neg" => -x[0],
+        "exp" => x[0].exp(),
+        "log" => x[0].log(),
+        "sqrt" => x[0].sqrt(),
+        "tanh" => x[0].tanh(),
+        "relu" => x[0].relu(),
+        "gelu" => x[0].gelu(),
+        "sigmoid" => x[0].sigmoid(),
+        "sum" => reduce(case, x[0], Var::sum),
+        "mean" => reduce(case, x[0], Var::mean),
+        "var" => reduce(case, x[0], |x, dims, keep| x.var(dims, flag(case, "unbiased"), keep)),
+        "max" => reduce(case, x[0], Var::max),
+        "softmax" => x[0].softmax(size(case, "dim")),
+        "log_softmax" => x[0].log_softmax(size(case, "dim")),
+        "cross_entropy" => cross_entropy(case, tape, x[0]),
+        "matmul" => x[0].matmul(x[1]),
+        "linear" => linear(x, None),
+        "linear_tanh" => linear(x, Some(Activation::Tanh)),
+        "linear_relu" => linear(x, Some(Activation::Relu)),
+        "linear_gelu" => linear(x, Some(Activation::Gelu)),
+        "embedding" => x[0].embedding(indices(tape, case, 1)),
+        "one_hot" => tape.one_hot(indices(tape, case, 0), size(case, "num_classes")),
+        "reshape" => x[0].reshape(&sizes(case, "shape")),
+        "transpose" => x[0].transpose(size(case, "dim0"), size(case, "dim1")),
+        "slice" => x[0].slice(size(case, "dim"), size(case, "start"), size(case, "end")),
+        "batch_norm" => batch_norm(case, tape, x),
+        "layer_norm" => x[0].layer_norm(x[1], x[2], number(case, "eps")),
+        op => panic!("no operation {op:?}"),
+    }
+}
+
+/// Runs a case, compares its value, its gradients and what else it changed.
+fn replay<E: Element>(case: &OpCase, tolerance: &Tolerance) -> Result<(), String> {
+    let tape = Tape::<E>::new();
+    let inputs: Vec<_> = case.inputs.iter().map(|x| tape.variable(&x.shape, &elements(&x.data))).collect();
+    let y = apply(case, &tape, &inputs);
+    if y.shape().dims() != case.output.shape {
+        return Err(format!("shape {:?}, expected {:?}", y.shape(), case.output.shape));
+    }
+    // A mean is rounded as its numbers are, and what is left of them without it is off by as much; torch's is too.
+    let ulp = E::epsilon().f64() / 2.0 * case.inputs[0].data.iter().fold(0.0, |m, x| x.abs().max(m));
+    let atol = tolerance.atol + if case.op == "batch_norm" { ulp } else { 0.0 };
+    let close = |what: &str, actual: Vec<E>, expected: &[f64]| {
+        let actual: Vec<f64> = actual.into_iter().map(Element::f64).collect();
+        closeness(&actual, expected, tolerance.rtol, atol).map_err(|e| format!("{what}: {e}"))
+    };
+    close("value", y.data(), &case.output.data)?;
+    if let Some(grad) = &case.grad_output {
+        let weights = tape.input(&grad.shape, &elements(&grad.data));
+        (y * weights).sum_all().backward();
+    }
+    for (k, (input, grad)) in inputs.iter().zip(&case.grads).enumerate() {
+        if let Some(grad) = grad {
+            close(&format!("gradient of input {k}"), input.grad(), &grad.data)?;
+        }
+    }
+    for entry in tape.entries() {
+        close(&entry.name, tape.read_entry(&entry), &case.after[&entry.name])?;
+    }
+    Ok(())
+}
+
+/// All cases of some operations, in their own precision and, from f64, in f32.
+fn golden(ops: &[&str], dtypes: &[&str], keep: impl Fn(&OpCase) -> bool) {
+    let mut problems = Vec::new();
+    for op in ops {
+        for &dtype in dtypes {
+            let cases: Vec<OpCase> = op_cases(op, dtype).into_iter().filter(&keep).collect();
+            assert!(!cases.is_empty(), "no cases of {op}");
+            for (i, case) in cases.iter().enumerate() {
+                let mut note = |precision: &str, result: Result<(), String>| {
+                    if let Err(e) = result {
+                        problems.push(format!("{op} {dtype} #{i} in {precision}: {e}"));
+                    }
+                };
+                note("f32", replay::<f32>(case, &F32));
+                if dtype == "f64" {
+                    note("f64", replay::<f64>(case, &F64));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn arithmetic() {
+    golden(&["add", "sub", "mul", "div", "pow_tensor", "pow"], &["f64"], |_| true);
+}
+
+#[test]
+fn elementwise() {
+    let ops = ["neg", "exp", "log", "sqrt", "tanh", "relu", "gelu", "sigmoid"];
+    golden(&ops, &["f64", "f32"], |_| true);
+}
+
+#[test]
+fn reductions() {
+    golden(&["sum", "mean", "var", "max"], &["f64"], |_| true);
+}
+
+#[test]
+fn softmaxes() {
+    golden(&["softmax", "log_softmax"], &["f64", "f32"], |_| true);
+}
+
+#[test]
+fn losses() {
+    golden(&["cross_entropy"], &["f64", "f32"], |case| case.attrs["reduction"] == "mean");
+}
+
+#[test]
+fn products() {
+    golden(&["matmul", "linear", "linear_tanh", "linear_relu", "linear_gelu"], &["f64", "f32"], |_| true);
+}
+
+#[test]
+fn shapes() {
+    golden(&["embedding"], &["f64", "f32"], |_| true);
+    golden(&["one_hot", "reshape", "transpose", "slice"], &["f64"], |_| true);
+}
+
+#[test]
+fn norms() {
+    golden(&["batch_norm", "layer_norm"], &["f64", "f32"], |_| true);
+}
