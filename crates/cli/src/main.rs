@@ -1,4 +1,80 @@
-//! The `charloom` command.
+//! The `charloom` command: arguments in, results out. What it does is in the library.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod args;
+mod data;
+mod info;
+mod output;
+mod presets;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use output::Out;
+
+/// Trains, explains and ships character-level neural language models.
+///
+/// Start with `charloom train`: it trains on the names it brings along, and says how to go on.
+#[derive(Parser)]
+#[command(name = "charloom", version, arg_required_else_help = true, allow_negative_numbers = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print results as one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+#[command(allow_negative_numbers = true)]
+enum Command {
+    Info(info::Args),
+    #[command(subcommand)]
+    Data(data::Command),
+    Presets(presets::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_use(&error),
+    };
+    let mut out = Out::new(cli.json);
+    let done = match cli.command {
+        Command::Info(args) => info::run(&args, &mut out),
+        Command::Data(command) => data::run(&command, &mut out),
+        Command::Presets(args) => presets::run(&args, &mut out),
+    };
+    match done.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads our output has seen enough.
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Prints help where it was asked for, and an error as one line.
+fn wrong_use(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // A closed output is no reason to complain.
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
+    eprintln!("{}; see --help", said.join("; ").replace(":; ", ": "));
+    ExitCode::from(2)
+}

@@ -1,0 +1,259 @@
+//! The flags that say what is trained, on what, and how: one for each key of a configuration.
+
+use std::path::PathBuf;
+
+use charloom::config::{
+    Activation, Batch, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing,
+    parse_hidden, parse_lr_drops, parse_split,
+};
+use charloom::{Config, Result, presets};
+
+// Under these names clap takes a list for one value.
+type Widths = Vec<usize>;
+type Drops = Vec<(f64, f64)>;
+type Fractions = [f64; 3];
+
+/// Where the text comes from and how it is split.
+#[derive(clap::Args, Default)]
+#[command(next_help_heading = "Data")]
+pub struct DataFlags {
+    /// Read the data as lines or as one running text [default: detected]
+    #[arg(long, value_name = "lines|text")]
+    mode: Option<Mode>,
+    /// Fractions of training, validation and test [default: 0.8,0.1,0.1; a text's 0.9,0.1,0]
+    #[arg(long, value_name = "A,B,C", value_parser = parse_split)]
+    split: Option<Fractions>,
+    /// Seed of the shuffle before the split [default: 42]
+    #[arg(long, value_name = "N")]
+    split_seed: Option<u64>,
+    /// Order of the words before the split: python, torch, none [default: python]
+    #[arg(long, value_name = "NAME")]
+    shuffle: Option<Shuffle>,
+    /// A file to validate on
+    #[arg(long, value_name = "FILE")]
+    val: Option<PathBuf>,
+    /// A file to test on
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Remove repeated lines before the split
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    dedupe: Option<bool>,
+    /// Replace bytes that are not UTF-8
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    lossy: Option<bool>,
+    /// Unicode normalization: nfc, nfkd [default: none]
+    #[arg(long, value_name = "FORM")]
+    normalize: Option<Normalize>,
+}
+
+/// The model and its training.
+#[derive(clap::Args, Default)]
+#[command(next_help_heading = "Model")]
+pub struct ModelFlags {
+    /// mlp, linear, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
+    #[arg(long, value_name = "KIND", value_parser = parse_model)]
+    model: Option<ModelWord>,
+    /// Characters the model looks at [default: 3]
+    #[arg(long, value_name = "T")]
+    context: Option<usize>,
+    /// Width of the embedding; 0: one-hot input [default: 6]
+    #[arg(long, value_name = "E")]
+    embed: Option<usize>,
+    /// Width of each hidden layer, as in 200,200 [default: 200]
+    #[arg(long, value_name = "H,...", value_parser = parse_hidden)]
+    hidden: Option<Widths>,
+    /// tanh, relu, gelu [default: tanh]
+    #[arg(long, value_name = "NAME")]
+    activation: Option<Activation>,
+    /// none, batch, layer [default: none]
+    #[arg(long, value_name = "NAME")]
+    norm: Option<Norm>,
+    /// Share of hidden values dropped in training [default: 0]
+    #[arg(long, value_name = "P")]
+    dropout: Option<f64>,
+    /// A bias in linear, and in an mlp before a norm
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    bias: Option<bool>,
+    /// unit-normal, kaiming-normal, torch, unit-columns [default: kaiming-normal]
+    #[arg(long, value_name = "NAME")]
+    init: Option<Init>,
+    /// Factor of kaiming-normal before the last layer [default: by the activation]
+    #[arg(long, value_name = "X")]
+    gain: Option<f64>,
+    /// Factor of the last layer's weight [default: 0.1]
+    #[arg(long, value_name = "X")]
+    output_scale: Option<f64>,
+    /// Order of an ngram, 1 to 12 [default: 5]
+    #[arg(long, value_name = "N")]
+    order: Option<usize>,
+    /// Smoothing of an ngram: add-k, kneser-ney [default: kneser-ney]
+    #[arg(long, value_name = "NAME")]
+    smoothing: Option<Smoothing>,
+    /// What add-k adds [default: 1]
+    #[arg(long, value_name = "X")]
+    k: Option<f64>,
+}
+
+/// The training.
+#[derive(clap::Args, Default)]
+#[command(next_help_heading = "Training")]
+pub struct TrainFlags {
+    /// Updates [default: 200000]
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Examples of a step, or full [default: 32]
+    #[arg(long, value_name = "B")]
+    batch: Option<Batch>,
+    /// sgd, adamw [default: sgd]
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<Optimizer>,
+    /// Learning rate [default: 0.1]
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// At this fraction of the run, times this [default: 0.5:0.1]
+    #[arg(long, value_name = "AT:BY,...", value_parser = parse_lr_drops)]
+    lr_drops: Option<Drops>,
+    /// constant, drops, cosine, linear, wsd [default: drops]
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<Schedule>,
+    /// Share of the run in which the learning rate rises from 0 [default: 0]
+    #[arg(long, value_name = "X")]
+    warmup: Option<f64>,
+    /// Share of the run in which wsd falls [default: 0.2]
+    #[arg(long, value_name = "X")]
+    decay: Option<f64>,
+    /// Weight decay [default: 0]
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+    /// Momentum of sgd [default: 0]
+    #[arg(long, value_name = "X")]
+    momentum: Option<f64>,
+    /// First-moment decay of adamw [default: 0.9]
+    #[arg(long, value_name = "X")]
+    beta1: Option<f64>,
+    /// Second-moment decay of adamw [default: 0.999]
+    #[arg(long, value_name = "X")]
+    beta2: Option<f64>,
+    /// Divisor guard of adamw [default: 1e-8]
+    #[arg(long, value_name = "X")]
+    eps: Option<f64>,
+    /// Largest norm of the gradient; 0: any [default: 0]
+    #[arg(long, value_name = "X")]
+    clip: Option<f64>,
+    /// Seed of parameters and minibatches [default: 2147483647]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Steps between evaluations [default: a twentieth of the run]
+    #[arg(long, value_name = "N")]
+    eval_every: Option<u64>,
+    /// Steps between lines of the metrics [default: a thousandth of the run]
+    #[arg(long, value_name = "N")]
+    log_every: Option<u64>,
+    /// Stop after this many evaluations without a better validation loss; 0: never [default: 0]
+    #[arg(long, value_name = "N")]
+    patience: Option<u64>,
+}
+
+#[derive(Clone)]
+struct ModelWord {
+    kind: ModelKind,
+    is_bigram: bool,
+}
+
+fn parse_model(word: &str) -> std::result::Result<ModelWord, String> {
+    if word == "bigram" {
+        return Ok(ModelWord { kind: ModelKind::Ngram, is_bigram: true });
+    }
+    word.parse().map(|kind| ModelWord { kind, is_bigram: false })
+}
+
+/// The configuration that `--preset` and `--config` make.
+pub fn base(preset: Option<&str>, file: Option<&std::path::Path>) -> Result<Config> {
+    let preset = preset.map(presets::get).transpose()?;
+    Config::layered(preset.map(|preset| preset.toml), file)
+}
+
+/// Overwrites what a flag was given for.
+fn set<T: Clone>(place: &mut T, flag: Option<&T>) {
+    if let Some(value) = flag {
+        place.clone_from(value);
+    }
+}
+
+/// Overwrites what may be unset.
+fn put<T: Clone>(place: &mut Option<T>, flag: Option<&T>) {
+    if flag.is_some() {
+        *place = flag.cloned();
+    }
+}
+
+impl DataFlags {
+    pub fn apply(&self, path: Option<&PathBuf>, config: &mut Config) {
+        let data = &mut config.data;
+        if path.is_some() {
+            // The hash and the mode that a file gave are those of other data.
+            (data.path, data.sha256) = (path.cloned(), None);
+        }
+        put(&mut data.mode, self.mode.as_ref());
+        put(&mut data.split, self.split.as_ref());
+        set(&mut data.split_seed, self.split_seed.as_ref());
+        set(&mut data.shuffle, self.shuffle.as_ref());
+        put(&mut data.val, self.val.as_ref());
+        put(&mut data.test, self.test.as_ref());
+        set(&mut data.dedupe, self.dedupe.as_ref());
+        set(&mut data.lossy, self.lossy.as_ref());
+        put(&mut data.normalize, self.normalize.as_ref());
+    }
+}
+
+impl ModelFlags {
+    pub fn apply(&self, config: &mut Config) {
+        let model = &mut config.model;
+        if let Some(word) = &self.model {
+            model.kind = word.kind;
+            if word.is_bigram {
+                (model.order, model.smoothing, model.k) = (2, Smoothing::AddK, 1.0);
+            }
+        }
+        set(&mut model.context, self.context.as_ref());
+        set(&mut model.embed, self.embed.as_ref());
+        set(&mut model.hidden, self.hidden.as_ref());
+        set(&mut model.activation, self.activation.as_ref());
+        set(&mut model.norm, self.norm.as_ref());
+        set(&mut model.dropout, self.dropout.as_ref());
+        set(&mut model.bias, self.bias.as_ref());
+        set(&mut model.init, self.init.as_ref());
+        put(&mut model.gain, self.gain.as_ref());
+        set(&mut model.output_scale, self.output_scale.as_ref());
+        set(&mut model.order, self.order.as_ref());
+        set(&mut model.smoothing, self.smoothing.as_ref());
+        set(&mut model.k, self.k.as_ref());
+    }
+}
+
+impl TrainFlags {
+    pub fn apply(&self, config: &mut Config) {
+        let train = &mut config.train;
+        set(&mut train.steps, self.steps.as_ref());
+        set(&mut train.batch, self.batch.as_ref());
+        set(&mut train.optimizer, self.optimizer.as_ref());
+        set(&mut train.lr, self.lr.as_ref());
+        if let Some(drops) = &self.lr_drops {
+            train.lr_drops.clone_from(drops);
+            train.schedule = Schedule::Drops;
+        }
+        set(&mut train.schedule, self.schedule.as_ref());
+        set(&mut train.warmup, self.warmup.as_ref());
+        set(&mut train.decay, self.decay.as_ref());
+        set(&mut train.weight_decay, self.weight_decay.as_ref());
+        set(&mut train.momentum, self.momentum.as_ref());
+        set(&mut train.beta1, self.beta1.as_ref());
+        set(&mut train.beta2, self.beta2.as_ref());
+        set(&mut train.eps, self.eps.as_ref());
+        set(&mut train.clip, self.clip.as_ref());
+        set(&mut train.seed, self.seed.as_ref());
+        put(&mut train.eval_every, self.eval_every.as_ref());
+        put(&mut train.log_every, self.log_every.as_ref());
+        set(&mut train.patience, self.patience.as_ref());
+    }
+}

@@ -1,0 +1,66 @@
+//! `charloom info`.
+
+use std::path::{Path, PathBuf};
+
+use charloom::load::Data;
+use charloom::{Checkpoint, Config, Result, run};
+use serde_json::json;
+
+use crate::args::DataFlags;
+use crate::output::{Out, note};
+
+/// Tell what a run, a model file or a file of data holds
+#[derive(clap::Args)]
+pub struct Args {
+    /// A run folder, a .safetensors file, or a file of data; the embedded names without it
+    #[arg(value_name = "RUN|DATA")]
+    what: Option<PathBuf>,
+    /// Of data: count the examples at this context
+    #[arg(long, value_name = "T", default_value_t = 3)]
+    context: usize,
+    #[command(flatten)]
+    data: DataFlags,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    if let Some(path) = &args.what
+        && (path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors"))
+    {
+        return of_model(path, out);
+    }
+    let mut config = Config::default();
+    args.data.apply(args.what.as_ref(), &mut config);
+    config.model.context = args.context;
+    config.validate()?;
+    let card = Data::load(&mut config)?.card(args.context);
+    for warning in &card.warnings {
+        note(format_args!("warning: {warning}"));
+    }
+    if out.json { out.object(&card) } else { out.line(card) }
+}
+
+fn of_model(path: &Path, out: &mut Out) -> Result<()> {
+    let file = run::model_file(path)?;
+    let checkpoint = Checkpoint::read(&file)?;
+    let config = &checkpoint.config;
+    let vocab: String = checkpoint.vocab.characters().iter().collect();
+    let parameters = config.model.parameters(checkpoint.vocab.len());
+    let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
+    if out.json {
+        let tensors: Vec<_> = tensors().map(|(name, shape)| json!({"name": name, "shape": shape})).collect();
+        return out.object(&json!({
+            "file": file, "model": config.model.kind, "step": checkpoint.step, "parameters": parameters,
+            "vocab_size": checkpoint.vocab.len(), "vocab": vocab, "tensors": tensors, "config": config,
+        }));
+    }
+    out.line(file.display())?;
+    out.line(format_args!("  model       {}, {} parameters", config.model.kind, parameters.unwrap_or(0)))?;
+    out.line(format_args!("  steps       {}", checkpoint.step))?;
+    out.line(format_args!("  vocabulary  {} ({})", checkpoint.vocab.len(), vocab.escape_debug()))?;
+    out.line("")?;
+    let rows: Vec<_> =
+        tensors().map(|(name, shape)| vec![format!("  {name}"), format!("{shape:?}")]).collect();
+    out.table(&rows)?;
+    out.line("")?;
+    out.line(config.to_toml().trim_end())
+}

@@ -1,0 +1,79 @@
+//! Printing: results to standard output, the rest to standard error.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::time::Duration;
+
+use charloom::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Standard output.
+pub struct Out {
+    /// Whether one JSON object is wanted instead of text.
+    pub json: bool,
+    to: BufWriter<StdoutLock<'static>>,
+    is_terminal: bool,
+}
+
+impl Out {
+    pub fn new(json: bool) -> Self {
+        let stdout = io::stdout();
+        Self { json, is_terminal: stdout.is_terminal(), to: BufWriter::new(stdout.lock()) }
+    }
+
+    /// Prints a line.
+    pub fn line(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        writeln!(self.to, "{text}").map_err(failed)?;
+        if self.is_terminal { self.flush() } else { Ok(()) }
+    }
+
+    /// Prints an object.
+    pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(object).map_err(|error| Error::Failed(error.to_string()))?;
+        self.line(text)
+    }
+
+    /// Prints rows with their columns aligned: the first to the left, the others to the right.
+    pub fn table(&mut self, rows: &[Vec<String>]) -> Result<()> {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in rows {
+            let mut line = String::new();
+            for (i, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                line += &if i == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") };
+            }
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<()> {
+        self.to.flush().map_err(failed)
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("standard output", error)
+}
+
+/// Whether the reader of standard output has gone, as `head` does.
+pub fn is_closed(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line to standard error, where nobody may be listening.
+pub fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A progress bar over `length` things on standard error; shows itself on a terminal only.
+pub fn bar(length: u64, what: &'static str) -> ProgressBar {
+    let template = "{prefix} {wide_bar} {human_pos}/{human_len} {msg} {eta}";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
