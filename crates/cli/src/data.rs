@@ -1,11 +1,9 @@
 //! `charloom data`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
-use charloom::load::Data;
-use charloom::run::replace_file;
-use charloom::{Config, Error, Result};
+use charloom::datasets::{Cache, Dataset};
+use charloom::{Config, Result};
 use serde_json::json;
 
 use crate::args::DataFlags;
@@ -14,6 +12,18 @@ use crate::output::Out;
 /// Known data sets, and data cut into splits
 #[derive(clap::Subcommand)]
 pub enum Command {
+    /// List the data sets that are known by name
+    List,
+    /// Print where a data set's file is kept
+    Path {
+        /// Which one
+        name: String,
+    },
+    /// Download a data set unless it is there, verify it, and print where it is
+    Get {
+        /// Which one
+        name: String,
+    },
     /// Write train.txt, val.txt and test.txt as trained on
     Split {
         /// The data; the embedded names without it
@@ -21,38 +31,51 @@ pub enum Command {
         /// The folder to write to
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
-        /// Write over files that are there
-        #[arg(long)]
-        force: bool,
         #[command(flatten)]
-        flags: DataFlags,
+        flags: Box<DataFlags>,
     },
 }
 
 pub fn run(command: &Command, out: &mut Out) -> Result<()> {
     match command {
-        Command::Split { data, out: folder, force, flags } => {
+        Command::List => list(out),
+        Command::Path { name } => {
+            let set = Dataset::get(name)?;
+            let path = Cache::of_user()?.path(&set);
+            if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
+        }
+        Command::Get { name } => {
+            let path = Cache::of_user()?.get(&Dataset::get(name)?)?;
+            if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
+        }
+        Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
             flags.apply(data.as_ref(), &mut config);
-            config.validate()?;
-            let data = Data::load(&mut config)?;
-            let splits =
-                [("train", &data.splits.train), ("val", &data.splits.val), ("test", &data.splits.test)];
-            let files = splits.map(|(name, _)| folder.join(format!("{name}.txt")));
-            if let Some(there) = files.iter().find(|file| !force && file.exists()) {
-                return Err(Error::model(there, "exists; --force writes over it, or choose another --out"));
-            }
-            std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-            for ((_, split), file) in splits.iter().zip(&files) {
-                let text = split.to_text(&data.vocab);
-                replace_file(file, |to| to.write_all(text.as_bytes()))
-                    .map_err(|error| Error::io(file, error))?;
-            }
+            let files = config.load_data()?.write_splits(folder)?;
             if out.json {
-                let [train, val, test] = &files;
-                return out.object(&json!({"train": train, "val": val, "test": test}));
+                return out.object(&json!({"files": files}));
             }
             files.iter().try_for_each(|file| out.line(file.display()))
         }
     }
+}
+
+fn list(out: &mut Out) -> Result<()> {
+    let cache = Cache::of_user()?;
+    if out.json {
+        let sets: Vec<_> = Dataset::all()
+            .iter()
+            .map(|set| {
+                let mut object = json!(set);
+                object["path"] = json!(cache.find(set));
+                object
+            })
+            .collect();
+        return out.object(&json!({"datasets": sets}));
+    }
+    for set in Dataset::all() {
+        let here = if set.url.is_none() || cache.find(set).is_some() { "here" } else { "" };
+        out.line(format_args!("{:20} {here:5} {}", set.name, set.about))?;
+    }
+    Ok(())
 }

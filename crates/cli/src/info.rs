@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use charloom::load::Data;
 use charloom::{Checkpoint, Config, Result, run};
 use serde_json::json;
 
@@ -31,8 +30,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut config = Config::default();
     args.data.apply(args.what.as_ref(), &mut config);
     config.model.context = args.context;
-    config.validate()?;
-    let card = Data::load(&mut config)?.card(args.context);
+    let card = config.load_data()?.card(args.context);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));
     }

@@ -13,7 +13,6 @@ pub mod datasets;
 pub mod error;
 pub mod evaluate;
 pub mod examples;
-pub mod load;
 pub mod models;
 pub mod presets;
 pub mod run;

@@ -11,6 +11,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
+use crate::data::Data;
+
 pub use names::{
     Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing, Stream,
 };
@@ -219,6 +222,20 @@ impl Default for TrainConfig {
 }
 
 impl Config {
+    /// Reads and splits the data that this names, and makes explicit what depends on it: the hash, the mode and
+    /// all that follows from it.
+    ///
+    /// # Errors
+    /// A value out of range, whatever [`Data::load`] refuses, or sizes too large for the data's vocabulary.
+    pub fn load_data(&mut self) -> Result<Data> {
+        self.validate()?;
+        let data = Data::load(&self.data, None)?;
+        self.data.sha256 = Some(data.corpus.sha256.clone());
+        self.resolve(data.corpus.mode());
+        self.validate_sizes(data.vocab.len())?;
+        Ok(data)
+    }
+
     /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
     pub fn resolve(&mut self, mode: Mode) {
         let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);

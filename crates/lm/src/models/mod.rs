@@ -1,8 +1,10 @@
 //! Models: whatever gives the next character's probabilities.
 
 mod ngram;
+mod saved;
 
 pub use ngram::{Counts, NGram};
+pub use saved::open;
 
 /// A model of the next token given the T before it.
 pub trait LanguageModel {

@@ -1,0 +1,119 @@
+//! `charloom eval`.
+
+use std::path::PathBuf;
+
+use charloom::data::Data;
+use charloom::evaluate::{Baselines, Evaluation, baselines, evaluate};
+use charloom::examples::Examples;
+use charloom::models::{self, LanguageModel};
+use charloom::split::Split;
+use charloom::{Checkpoint, Error, Result, run};
+use serde_json::json;
+
+use crate::output::{Out, note};
+
+/// Measure how well a model predicts a split
+#[derive(clap::Args)]
+pub struct Args {
+    /// A run folder or a .safetensors file
+    run: PathBuf,
+    /// train, val, test or all
+    #[arg(long, value_name = "SPLIT", default_value = "val", value_parser = ["train", "val", "test", "all"])]
+    split: String,
+    /// Where the data is now; a file with other contents is evaluated as a whole
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+/// A split, what the model makes of it, and what ignorance would.
+pub struct Row {
+    pub name: &'static str,
+    pub evaluation: Evaluation,
+    pub baselines: Baselines,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let file = run::model_file(&args.run)?;
+    let checkpoint = Checkpoint::read(&file)?;
+    let mut model = models::open(&checkpoint, &file)?;
+    let vocab = || Some(checkpoint.vocab.clone());
+    let mut config = checkpoint.config.data.clone();
+    let trained_on = config.sha256.clone();
+    if args.data.is_some() {
+        (config.path, config.sha256) = (args.data.clone(), None);
+    }
+    let mut data = Data::load(&config, vocab())?;
+    let mut wanted = args.split.as_str();
+    if args.data.is_some() && trained_on.as_ref() != Some(&data.corpus.sha256) {
+        note(format_args!("{} is not what the model was trained on; all of it is evaluated", data.corpus.source.display()));
+        (config.split, config.val, config.test) = (Some([1.0, 0.0, 0.0]), None, None);
+        data = Data::load(&config, vocab())?;
+        wanted = "train";
+    }
+    let rows = rows(&mut *model, &data, wanted)?;
+    let all = total(&rows, wanted);
+    if out.json {
+        let mut object = json!(all.evaluation);
+        object["split"] = json!(all.name);
+        object["baselines"] = json!(all.baselines);
+        if rows.len() > 1 {
+            let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));
+            object["splits"] = rows.iter().map(of).collect::<serde_json::Map<_, _>>().into();
+        }
+        return out.object(&object);
+    }
+    print(&rows, (rows.len() > 1).then_some(&all), out)
+}
+
+/// The rows of one split, or of all that are not empty.
+pub fn rows(model: &mut dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<Row>> {
+    let splits = [("train", &data.splits.train), ("val", &data.splits.val), ("test", &data.splits.test)];
+    let chosen: Vec<(&'static str, &Split)> = splits
+        .into_iter()
+        .filter(|(name, split)| *name == wanted || (wanted == "all" && !split.is_empty()))
+        .collect();
+    if let [(name, split)] = &chosen[..]
+        && split.is_empty()
+    {
+        let message = format!("the {name} split is empty; choose another --split, or name a file with --data");
+        return Err(Error::usage(message));
+    }
+    chosen.into_iter().map(|(name, split)| row(name, model, data, split)).collect()
+}
+
+fn row(name: &'static str, model: &mut dyn LanguageModel, data: &Data, split: &Split) -> Result<Row> {
+    let evaluation = evaluate(model, &Examples::new(split, model.context())?)?;
+    let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
+    Ok(Row { name, evaluation, baselines })
+}
+
+fn total(rows: &[Row], wanted: &str) -> Row {
+    let all: Vec<Evaluation> = rows.iter().map(|row| row.evaluation).collect();
+    let evaluation = Evaluation::of_all(&all);
+    let mean = |loss: fn(&Baselines) -> f64| {
+        let sum: f64 = rows.iter().map(|row| loss(&row.baselines) * row.evaluation.examples as f64).sum();
+        sum / evaluation.examples as f64
+    };
+    let baselines = Baselines { uniform: mean(|b| b.uniform), unigram: mean(|b| b.unigram), bigram: mean(|b| b.bigram) };
+    let name = if wanted == "all" { "all" } else { rows[0].name };
+    Row { name, evaluation, baselines }
+}
+
+/// A table of rows; losses beside what ignorance would give.
+pub fn print(rows: &[Row], all: Option<&Row>, out: &mut Out) -> Result<()> {
+    let head = ["split", "loss", "bits/char", "perplexity", "examples", "bigram", "unigram", "uniform"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
+    for Row { name, evaluation, baselines } in rows.iter().chain(all) {
+        table.push(vec![
+            (*name).to_owned(),
+            format!("{:.4}", evaluation.loss),
+            format!("{:.4}", evaluation.bits_per_char),
+            format!("{:.3}", evaluation.perplexity),
+            evaluation.examples.to_string(),
+            format!("{:.4}", baselines.bigram),
+            format!("{:.4}", baselines.unigram),
+            format!("{:.4}", baselines.uniform),
+        ]);
+    }
+    out.table(&table)
+}
