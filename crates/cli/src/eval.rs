@@ -29,7 +29,8 @@ pub struct Args {
 pub struct Row {
     pub name: &'static str,
     pub evaluation: Evaluation,
-    pub baselines: Baselines,
+    /// None when the data is not the training's.
+    pub baselines: Option<Baselines>,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
@@ -43,14 +44,21 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         (config.path, config.sha256) = (args.data.clone(), None);
     }
     let mut data = Data::load(&config, vocab())?;
-    let mut wanted = args.split.as_str();
+    let (mut wanted, mut is_foreign) = (args.split.as_str(), false);
     if args.data.is_some() && trained_on.as_ref() != Some(&data.corpus.sha256) {
-        note(format_args!("{} is not what the model was trained on; all of it is evaluated", data.corpus.source.display()));
+        note(format_args!(
+            "{} is not what the model was trained on; all of it is evaluated",
+            data.corpus.source.display()
+        ));
         (config.split, config.val, config.test) = (Some([1.0, 0.0, 0.0]), None, None);
         data = Data::load(&config, vocab())?;
         wanted = "train";
+        is_foreign = true;
     }
-    let rows = rows(&mut *model, &data, wanted)?;
+    let mut rows = rows(&mut *model, &data, wanted)?;
+    if is_foreign {
+        rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
+    }
     let all = total(&rows, wanted);
     if out.json {
         let mut object = json!(all.evaluation);
@@ -75,7 +83,8 @@ pub fn rows(model: &mut dyn LanguageModel, data: &Data, wanted: &str) -> Result<
     if let [(name, split)] = &chosen[..]
         && split.is_empty()
     {
-        let message = format!("the {name} split is empty; choose another --split, or name a file with --data");
+        let message =
+            format!("the {name} split is empty; choose another --split, or name a file with --data");
         return Err(Error::usage(message));
     }
     chosen.into_iter().map(|(name, split)| row(name, model, data, split)).collect()
@@ -83,7 +92,7 @@ pub fn rows(model: &mut dyn LanguageModel, data: &Data, wanted: &str) -> Result<
 
 fn row(name: &'static str, model: &mut dyn LanguageModel, data: &Data, split: &Split) -> Result<Row> {
     let evaluation = evaluate(model, &Examples::new(split, model.context())?)?;
-    let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
+    let baselines = Some(baselines(&data.splits.train, split, data.vocab.len())?);
     Ok(Row { name, evaluation, baselines })
 }
 
@@ -91,10 +100,14 @@ fn total(rows: &[Row], wanted: &str) -> Row {
     let all: Vec<Evaluation> = rows.iter().map(|row| row.evaluation).collect();
     let evaluation = Evaluation::of_all(&all);
     let mean = |loss: fn(&Baselines) -> f64| {
-        let sum: f64 = rows.iter().map(|row| loss(&row.baselines) * row.evaluation.examples as f64).sum();
-        sum / evaluation.examples as f64
+        let sums =
+            rows.iter().map(|row| Some(loss(row.baselines.as_ref()?) * row.evaluation.examples as f64));
+        Some(sums.sum::<Option<f64>>()? / evaluation.examples as f64)
     };
-    let baselines = Baselines { uniform: mean(|b| b.uniform), unigram: mean(|b| b.unigram), bigram: mean(|b| b.bigram) };
+    let baselines = match (mean(|b| b.uniform), mean(|b| b.unigram), mean(|b| b.bigram)) {
+        (Some(uniform), Some(unigram), Some(bigram)) => Some(Baselines { uniform, unigram, bigram }),
+        _ => None,
+    };
     let name = if wanted == "all" { "all" } else { rows[0].name };
     Row { name, evaluation, baselines }
 }
@@ -110,10 +123,11 @@ pub fn print(rows: &[Row], all: Option<&Row>, out: &mut Out) -> Result<()> {
             format!("{:.4}", evaluation.bits_per_char),
             format!("{:.3}", evaluation.perplexity),
             evaluation.examples.to_string(),
-            format!("{:.4}", baselines.bigram),
-            format!("{:.4}", baselines.unigram),
-            format!("{:.4}", baselines.uniform),
         ]);
+        if let Some(Baselines { uniform, unigram, bigram }) = baselines {
+            let shown = [bigram, unigram, uniform].map(|loss| format!("{loss:.4}"));
+            table.last_mut().expect("just pushed").extend(shown);
+        }
     }
     out.table(&table)
 }

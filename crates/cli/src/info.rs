@@ -52,7 +52,10 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
         }));
     }
     out.line(file.display())?;
-    out.line(format_args!("  model       {}, {} parameters", config.model.kind, parameters.unwrap_or(0)))?;
+    out.line(format_args!("  model       {}", config.model.kind))?;
+    if let Some(parameters) = parameters {
+        out.line(format_args!("  parameters  {parameters}"))?;
+    }
     out.line(format_args!("  steps       {}", checkpoint.step))?;
     out.line(format_args!("  vocabulary  {} ({})", checkpoint.vocab.len(), vocab.escape_debug()))?;
     out.line("")?;

@@ -3,9 +3,11 @@
 
 mod args;
 mod data;
+mod eval;
 mod info;
 mod output;
 mod presets;
+mod train;
 
 use std::process::ExitCode;
 
@@ -30,6 +32,8 @@ struct Cli {
 #[derive(Subcommand)]
 #[command(allow_negative_numbers = true)]
 enum Command {
+    Train(Box<train::Args>),
+    Eval(eval::Args),
     Info(info::Args),
     #[command(subcommand)]
     Data(data::Command),
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
     };
     let mut out = Out::new(cli.json);
     let done = match cli.command {
+        Command::Train(args) => train::run(&args, &mut out),
+        Command::Eval(args) => eval::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),

@@ -72,7 +72,8 @@ impl Config {
 }
 
 impl ModelConfig {
-    /// The number of parameters with a vocabulary of `vocab`; none beyond 2^64 (an n-gram model has none, but counts).
+    /// The number of parameters with a vocabulary of `vocab`; none beyond 2^64, and for an n-gram model,
+    /// which has counts instead.
     #[must_use]
     pub fn parameters(&self, vocab: usize) -> Option<u64> {
         let vocab = vocab as u64;
@@ -80,7 +81,7 @@ impl ModelConfig {
         let width = if self.kind == ModelKind::Mlp && embed > 0 { embed } else { vocab };
         let mut inputs = (self.context as u64).checked_mul(width)?;
         match self.kind {
-            ModelKind::Ngram => return Some(0),
+            ModelKind::Ngram => return None,
             ModelKind::Linear => {
                 return inputs.checked_mul(vocab)?.checked_add(if self.bias { vocab } else { 0 });
             }

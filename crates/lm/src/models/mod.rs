@@ -4,7 +4,7 @@ mod ngram;
 mod saved;
 
 pub use ngram::{Counts, NGram};
-pub use saved::open;
+pub use saved::{open, train_ngram};
 
 /// A model of the next token given the T before it.
 pub trait LanguageModel {

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use super::{Counts, LanguageModel, NGram};
 use crate::checkpoint::NamedTensor;
-use crate::config::ModelKind;
+use crate::config::{Config, ModelKind};
+use crate::data::Data;
+use crate::evaluate::evaluate;
+use crate::examples::Examples;
+use crate::run::{Metric, RunFolder};
 use crate::{Checkpoint, Error, Result};
 
 const GRAMS: &str = "grams";
@@ -18,7 +22,9 @@ const COUNTS: &str = "counts";
 pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageModel>> {
     match checkpoint.config.model.kind {
         ModelKind::Ngram => Ok(Box::new(NGram::open(checkpoint, path)?)),
-        ModelKind::Mlp | ModelKind::Linear => Err(Error::model(path, "not yet")),
+        ModelKind::Mlp | ModelKind::Linear => {
+            Err(Error::model(path, "only n-gram models can be opened so far"))
+        }
     }
 }
 
@@ -36,7 +42,8 @@ impl NGram {
     fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Self> {
         let model = &checkpoint.config.model;
         let numbers = |name| checkpoint.tensor(name).and_then(NamedTensor::as_u32);
-        let (Some(grams), Some(counts), 2) = (numbers(GRAMS), numbers(COUNTS), checkpoint.tensors.len()) else {
+        let (Some(grams), Some(counts), 2) = (numbers(GRAMS), numbers(COUNTS), checkpoint.tensors.len())
+        else {
             let message = format!("an n-gram model has the tensors {GRAMS} and {COUNTS}, this file others");
             return Err(Error::model(path, message));
         };
@@ -45,4 +52,34 @@ impl NGram {
         Self::from_counts(model.order, vocab.len(), vocab.boundary(), counts, model.smoothing, model.k)
             .map_err(|error| Error::model(path, error))
     }
+}
+
+/// Counts the training split into a run: the model, both checkpoints and the losses of the training and the
+/// validation split in the metrics, as step 1.
+///
+/// # Errors
+/// The order or the counts cannot be used, or the run cannot be written.
+pub fn train_ngram(config: &Config, data: &Data, run: &mut RunFolder) -> Result<NGram> {
+    let model = &config.model;
+    let examples = Examples::new(&data.splits.train, model.context)?;
+    let boundary = data.vocab.boundary();
+    let mut ngram = NGram::fit(&examples, data.vocab.len(), boundary, model.smoothing, model.k)?;
+    for (name, split) in [("train", &data.splits.train), ("val", &data.splits.val)] {
+        let examples = Examples::new(split, model.context)?;
+        if !examples.is_empty() {
+            let loss = evaluate(&mut ngram, &examples)?.loss;
+            run.log(&Metric { step: 1, split: name.to_owned(), loss, lr: None })?;
+        }
+    }
+    let mut checkpoint = Checkpoint {
+        config: config.clone(),
+        vocab: data.vocab.clone(),
+        step: 1,
+        metrics_bytes: 0,
+        tensors: ngram.tensors(),
+        state: Vec::new(),
+    };
+    run.save_best(&checkpoint)?;
+    run.save_last(&mut checkpoint)?;
+    Ok(ngram)
 }
