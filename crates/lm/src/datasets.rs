@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::corpus::hex;
 use crate::error::{Error, Result};
+use crate::run::replace_file;
 
 /// Names the folder that files are kept in, instead of the user's cache.
 pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
@@ -139,12 +140,8 @@ impl Cache {
             None => NAMES.as_bytes().to_vec(),
             Some(url) => self.download(set, url)?,
         };
-        // A file is there whole or not at all: written beside its place, then renamed.
-        let folder = &self.folder;
-        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| Error::io(&path, e))?;
-        file.persist(&path).map_err(|e| Error::io(&path, e.error))?;
+        fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
+        replace_file(&path, |file| file.write_all(&bytes)).map_err(|e| Error::io(&path, e))?;
         Ok(path)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use charloom::config::{DataConfig, Mode, Smoothing};
+use charloom::config::{DataConfig, Mode, ModelConfig, Smoothing};
 use charloom::corpus::Corpus;
 use charloom::evaluate::{Evaluation, baselines, evaluate};
 use charloom::examples::Examples;
@@ -208,6 +208,21 @@ fn counts_are_the_whole_model() {
     assert!(bad(|counts| counts.counts[0] = 0));
     assert!(bad(|counts| counts.counts.truncate(1)));
     assert!(bad(|counts| *counts = Counts::default()));
+}
+
+#[test]
+fn a_checkpoint_holds_the_model() {
+    let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
+    let mut model = fit(&vocab, &split, 3, Smoothing::AddK, 0.5);
+    let config = ModelConfig { order: 3, smoothing: Smoothing::AddK, k: 0.5, ..ModelConfig::default() };
+    let tensors = model.tensors();
+    let mut copy = NGram::from_tensors(&config, &vocab, &tensors).expect("a model");
+    let examples = Examples::new(&split, 2).expect("examples");
+    let mut loss = |model: &mut NGram| evaluate(model, &examples).expect("a loss").loss;
+    assert_eq!(loss(&mut copy), loss(&mut model));
+    assert!(NGram::from_tensors(&config, &vocab, &tensors[..1]).is_err());
+    let other = ModelConfig { order: 2, ..config };
+    assert!(NGram::from_tensors(&other, &vocab, &tensors).is_err());
 }
 
 #[test]

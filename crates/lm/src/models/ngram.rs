@@ -3,12 +3,17 @@
 use rustc_hash::FxHashMap;
 
 use super::LanguageModel;
-use crate::config::Smoothing;
+use crate::checkpoint::NamedTensor;
+use crate::config::{ModelConfig, Smoothing};
 use crate::error::{Error, Result};
 use crate::examples::Examples;
+use crate::vocab::Vocab;
 
 /// The largest order.
 const MAX_ORDER: usize = 12;
+
+/// What its tensors are called in a checkpoint.
+const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
 
 /// What an n-gram model has learned: how often each n-gram occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -174,6 +179,37 @@ impl NGram {
             }
         }
         Ok(Self { vocab_size, counts, levels, row: vec![0.0; vocab_size] })
+    }
+
+    /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`.
+    ///
+    /// # Shapes
+    /// (M, order) and (M,), M the number of different n-grams.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let Counts { grams, counts } = &self.counts;
+        let m = counts.len();
+        vec![
+            NamedTensor::u32(NAMES[0], &[m, self.order()], grams.clone()),
+            NamedTensor::u32(NAMES[1], &[m], counts.clone()),
+        ]
+    }
+
+    /// The model that a checkpoint holds.
+    ///
+    /// # Errors
+    /// Tensors that are missing, too many, or do not fit the configuration and the vocabulary.
+    pub fn from_tensors(config: &ModelConfig, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
+        let order = config.order;
+        let of = |name: &str| tensors.iter().find(|tensor| tensor.name == name).and_then(NamedTensor::as_u32);
+        let (Some(grams), Some(counts), 2) = (of(NAMES[0]), of(NAMES[1]), tensors.len()) else {
+            let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+            let message =
+                format!("an n-gram model has {} of u32, not {}", NAMES.join(" and "), names.join(", "));
+            return Err(Error::Failed(message));
+        };
+        let counts = Counts { grams: grams.to_vec(), counts: counts.to_vec() };
+        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, config.smoothing, config.k)
     }
 
     /// N, the number of characters of an n-gram.
