@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use super::{Counts, LanguageModel, NGram};
-use crate::checkpoint::NamedTensor;
+use super::{LanguageModel, NGram};
 use crate::config::{Config, ModelKind};
 use crate::data::Data;
 use crate::evaluate::evaluate;
 use crate::examples::Examples;
 use crate::run::{Metric, RunFolder};
 use crate::{Checkpoint, Error, Result};
-
-const GRAMS: &str = "grams";
-const COUNTS: &str = "counts";
 
 /// The model of a checkpoint; `path` is for messages.
 ///
@@ -21,36 +17,13 @@ const COUNTS: &str = "counts";
 /// listed.
 pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageModel>> {
     match checkpoint.config.model.kind {
-        ModelKind::Ngram => Ok(Box::new(NGram::open(checkpoint, path)?)),
+        ModelKind::Ngram => {
+            let ngram = NGram::from_tensors(&checkpoint.config.model, &checkpoint.vocab, &checkpoint.tensors);
+            Ok(Box::new(ngram.map_err(|error| Error::model(path, error))?))
+        }
         ModelKind::Mlp | ModelKind::Linear => {
             Err(Error::model(path, "only n-gram models can be opened so far"))
         }
-    }
-}
-
-impl NGram {
-    /// The counts, as tensors of a checkpoint.
-    #[must_use]
-    pub fn tensors(&self) -> Vec<NamedTensor> {
-        let Counts { grams, counts } = self.counts();
-        vec![
-            NamedTensor::u32(GRAMS, &[counts.len(), self.order()], grams.clone()),
-            NamedTensor::u32(COUNTS, &[counts.len()], counts.clone()),
-        ]
-    }
-
-    fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Self> {
-        let model = &checkpoint.config.model;
-        let numbers = |name| checkpoint.tensor(name).and_then(NamedTensor::as_u32);
-        let (Some(grams), Some(counts), 2) = (numbers(GRAMS), numbers(COUNTS), checkpoint.tensors.len())
-        else {
-            let message = format!("an n-gram model has the tensors {GRAMS} and {COUNTS}, this file others");
-            return Err(Error::model(path, message));
-        };
-        let counts = Counts { grams: grams.to_vec(), counts: counts.to_vec() };
-        let vocab = &checkpoint.vocab;
-        Self::from_counts(model.order, vocab.len(), vocab.boundary(), counts, model.smoothing, model.k)
-            .map_err(|error| Error::model(path, error))
     }
 }
 
