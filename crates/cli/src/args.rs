@@ -14,7 +14,7 @@ type Drops = Vec<(f64, f64)>;
 type Fractions = [f64; 3];
 
 /// Where the text comes from and how it is split.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Data")]
 pub struct DataFlags {
     /// Read the data as lines or as one running text [default: detected]
@@ -47,7 +47,7 @@ pub struct DataFlags {
 }
 
 /// The model and its training.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
     /// mlp, linear, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
@@ -95,7 +95,7 @@ pub struct ModelFlags {
 }
 
 /// The training.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Training")]
 pub struct TrainFlags {
     /// Updates [default: 200000]
@@ -154,7 +154,7 @@ pub struct TrainFlags {
     patience: Option<u64>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct ModelWord {
     kind: ModelKind,
     is_bigram: bool,

@@ -7,6 +7,8 @@ mod eval;
 mod info;
 mod output;
 mod presets;
+mod sample;
+mod score;
 mod train;
 
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use output::Out;
 ///
 /// Start with `charloom train`: it trains on the names it brings along, and says how to go on.
 #[derive(Parser)]
-#[command(name = "charloom", version, arg_required_else_help = true, allow_negative_numbers = true)]
+#[command(name = "charloom", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -30,10 +32,14 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-#[command(allow_negative_numbers = true)]
 enum Command {
+    #[command(allow_negative_numbers = true)]
     Train(Box<train::Args>),
     Eval(eval::Args),
+    #[command(allow_negative_numbers = true)]
+    Sample(sample::Args),
+    Score(score::Args),
+    #[command(allow_negative_numbers = true)]
     Info(info::Args),
     #[command(subcommand)]
     Data(data::Command),
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(args) => train::run(&args, &mut out),
         Command::Eval(args) => eval::run(&args, &mut out),
+        Command::Sample(args) => sample::run(&args, &mut out),
+        Command::Score(args) => score::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),

@@ -25,6 +25,11 @@ impl Out {
         if self.is_terminal { self.flush() } else { Ok(()) }
     }
 
+    /// Prints without ending the line.
+    pub fn text(&mut self, text: impl std::fmt::Display) -> Result<()> {
+        write!(self.to, "{text}").map_err(failed)
+    }
+
     /// Prints an object.
     pub fn object(&mut self, object: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string(object).map_err(|error| Error::Failed(error.to_string()))?;

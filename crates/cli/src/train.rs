@@ -28,8 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
     /// Go on with the run in --out, with its own settings
-    #[arg(long, requires = "out",
-          conflicts_with_all = ["preset", "config", "force", "DataFlags", "ModelFlags", "TrainFlags"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["preset", "config", "force"])]
     resume: bool,
     /// Replace the run in --out
     #[arg(long)]
@@ -45,9 +44,21 @@ pub struct Args {
     train_flags: TrainFlags,
 }
 
+impl Args {
+    fn has_no_settings(&self) -> bool {
+        self.data_flags == DataFlags::default()
+            && self.model_flags == ModelFlags::default()
+            && self.train_flags == TrainFlags::default()
+    }
+}
+
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let (mut config, resumed) = match (&args.out, args.resume) {
         (Some(path), true) => {
+            if !args.has_no_settings() {
+                let way = "leave out the flags of data, model and training, or start a new run";
+                return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
+            }
             let (run, checkpoint) = RunFolder::resume(path)?;
             (checkpoint.config.clone(), Some((run, checkpoint)))
         }

@@ -1,0 +1,115 @@
+//! `charloom sample`.
+
+use std::path::PathBuf;
+
+use charloom::config::{Mode, Stream};
+use charloom::data::Data;
+use charloom::sample::{Known, SampleOptions, Sampler};
+use charloom::{Checkpoint, Error, Result, models, run};
+use serde_json::json;
+
+use crate::output::{Out, note};
+
+/// Let a model write
+#[derive(clap::Args)]
+pub struct Args {
+    /// A run folder or a .safetensors file
+    run: PathBuf,
+    /// How many words or texts [default: 20 words, 1 text]
+    #[arg(short, long = "count", value_name = "N")]
+    n: Option<u64>,
+    /// Seed of the random numbers
+    #[arg(long, value_name = "N", default_value_t = SampleOptions::default().seed)]
+    seed: u64,
+    /// Below 1 likelier, above 1 stranger, 0 the likeliest only
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    temperature: f64,
+    /// Draw from the K likeliest characters only; 0: all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Draw from the likeliest characters that together have this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    top_p: f64,
+    /// What each begins with
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+    /// Fewest characters of a word
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    min_length: usize,
+    /// Most characters
+    #[arg(long, value_name = "N", default_value_t = SampleOptions::default().max_length)]
+    max_length: usize,
+    /// Leave out words of the training split
+    #[arg(long)]
+    novel: bool,
+    /// Leave out words sampled before
+    #[arg(long)]
+    unique: bool,
+    /// words: a generator for each word; torch: one for all, as notebooks drew
+    #[arg(long, value_name = "words|torch", default_value = "words")]
+    stream: Stream,
+    /// With --novel: where the training data is now
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let file = run::model_file(&args.run)?;
+    let checkpoint = Checkpoint::read(&file)?;
+    let mut model = models::open(&checkpoint, &file)?;
+    let vocab = &checkpoint.vocab;
+    let is_text = vocab.mode() == Mode::Text;
+    let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
+    let options = SampleOptions {
+        n: args.n.unwrap_or(if is_text { 1 } else { SampleOptions::default().n }),
+        seed: args.seed,
+        temperature: args.temperature,
+        top_k: args.top_k,
+        top_p: args.top_p,
+        prefix: args.prefix.clone(),
+        min_length: args.min_length,
+        max_length: args.max_length,
+        novel: args.novel,
+        unique: args.unique,
+        stream: args.stream,
+    };
+    let wanted = options.n;
+    let mut sampler = Sampler::new(&mut *model, vocab, options, known.as_ref())?;
+    let mut count = 0;
+    if out.json {
+        out.text("{\"samples\":[")?;
+    }
+    for sample in sampler.by_ref() {
+        let sample = sample?;
+        if out.json {
+            let object = json!({
+                "text": sample.text, "log_prob": sample.log_prob, "truncated": sample.truncated,
+                "novelty": sample.novelty,
+            });
+            out.text(format_args!("{}{object}", if count > 0 { "," } else { "" }))?;
+        } else {
+            out.line(&sample.text)?;
+        }
+        count += 1;
+    }
+    if out.json {
+        out.line("]}")?;
+    }
+    if sampler.gave_up() {
+        return Err(Error::Failed(format!(
+            "{count} of {wanted} words found; the model writes no others that --novel and --unique leave: \
+             ask for fewer, or raise --temperature"
+        )));
+    }
+    if args.temperature == 0.0 && count > 1 {
+        note("at --temperature 0 all are the same");
+    }
+    Ok(())
+}
+
+/// The words that the model was trained on.
+fn known(args: &Args, checkpoint: &Checkpoint) -> Result<Known> {
+    let mut config = checkpoint.config.data.clone();
+    config.path = args.data.clone().or(config.path);
+    Ok(Known::of(&Data::load(&config, Some(checkpoint.vocab.clone()))?.splits))
+}
