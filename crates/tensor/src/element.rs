@@ -58,9 +58,39 @@ macro_rules! kernels {
             $($from)::+::gather_rows(table, bias, slots, per_row, activation, y);
         }
 
-        /// Adds each row of `d` to every row of the table that its slots name.
-        fn scatter_rows(d: &[Self], width: usize, slots: &[u32], per_row: usize, table: &mut [Self]) {
-            $($from)::+::scatter_rows(d, width, slots, per_row, table);
+        /// Adds each row of `d`, taken back through the activation, to every row of the table that its slots name.
+        /// `v` holds the sums for gelu, else the activation's values.
+        fn scatter_rows(
+            activation: Option<Activation>,
+            v: &[Self], d: &[Self], width: usize, slots: &[u32], per_row: usize, table: &mut [Self],
+        ) {
+            $($from)::+::scatter_rows(activation, v, d, width, slots, per_row, table);
+        }
+
+        /// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each
+        /// (once where it is empty).
+        fn channel_moments(x: &[Self], counts: &[Self], mean: &mut [Self], squares: &mut [Self]) {
+            $($from)::+::channel_moments(x, counts, mean, squares);
+        }
+
+        /// `y = x scale + shift`, channel by channel.
+        fn channel_affine(x: &[Self], scale: &[Self], shift: &[Self], y: &mut [Self]) {
+            $($from)::+::channel_affine(x, scale, shift, y);
+        }
+
+        /// Per channel: the sums of `d` and of `d (x - mean) inv_std`.
+        fn channel_sums(
+            x: &[Self], d: &[Self], mean: &[Self], inv_std: &[Self], sum: &mut [Self], sum_hat: &mut [Self],
+        ) {
+            $($from)::+::channel_sums(x, d, mean, inv_std, sum, sum_hat);
+        }
+
+        /// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once
+        /// where it is empty).
+        fn channel_backward(
+            x: &[Self], d: &[Self], counts: &[Self], abc: [&[Self]; 3], dx: &mut [Self], add: bool,
+        ) {
+            $($from)::+::channel_backward(x, d, counts, abc, dx, add);
         }
 
         /// Adds every row of `d` to `sum`.

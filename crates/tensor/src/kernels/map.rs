@@ -14,7 +14,7 @@ pub(super) trait Unary {
 }
 
 /// A function of two vectors: of a value, and of the gradient that arrives there.
-trait Slope {
+pub(super) trait Slope {
     /// # Safety
     /// S's target features hold.
     unsafe fn at<S: Simd>(v: S::V, d: S::V) -> S::V;
@@ -24,7 +24,7 @@ pub(super) struct Identity;
 struct Exp;
 pub(super) struct Tanh;
 pub(super) struct Relu;
-struct Gelu;
+pub(super) struct Gelu;
 pub(super) struct Sigmoid;
 
 // SAFETY of every function in the following blocks: the caller guarantees S's target features.
@@ -32,6 +32,13 @@ impl Unary for Identity {
     #[inline(always)]
     unsafe fn at<S: Simd>(x: S::V) -> S::V {
         x
+    }
+}
+
+impl Slope for Identity {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(_: S::V, d: S::V) -> S::V {
+        d
     }
 }
 

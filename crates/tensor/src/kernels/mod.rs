@@ -5,6 +5,7 @@
 //! are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
+mod channels;
 mod gemm;
 mod map;
 mod math;
@@ -16,6 +17,7 @@ mod turn;
 
 use std::sync::OnceLock;
 
+pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
 pub use gemm::gemm;
 pub use map::{activate, activate_backward, exp};
 pub use rows::{add_scaled, gather_rows, scatter_rows, sum_rows};

@@ -111,11 +111,22 @@ pub fn gather_rows<E: Element>(
     }
 }
 
-/// Adds each row of `d` to every row of the table that its slots name.
-pub fn scatter_rows<E: Element>(d: &[E], width: usize, slots: &[u32], per_row: usize, table: &mut [E]) {
-    for (d, slots) in d.chunks_exact(width).zip(slots.chunks_exact(per_row)) {
-        for &s in slots {
-            add_scaled(E::one(), d, &mut table[s as usize * width..][..width]);
+/// Adds each row of `d`, taken back through the activation, to every row of the table that its slots name.
+pub fn scatter_rows<E: Element>(
+    activation: Option<Activation>,
+    v: &[E],
+    d: &[E],
+    width: usize,
+    slots: &[u32],
+    per_row: usize,
+    table: &mut [E],
+) {
+    for (r, slots) in slots.chunks_exact(per_row).take(d.len() / width).enumerate() {
+        for i in r * width..(r + 1) * width {
+            let x = activation.map_or(d[i], |kind| d[i] * slope(kind, v[i], v[i]));
+            for &s in slots {
+                table[s as usize * width + i % width] += x;
+            }
         }
     }
 }
@@ -147,6 +158,94 @@ pub fn gemm_nt<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E],
         for (c, b) in c.iter_mut().zip(b.chunks_exact(k)) {
             let dot = a.iter().zip(b).map(|(&a, &b)| a * b).sum();
             *c = if add { *c + dot } else { dot };
+        }
+    }
+}
+
+/// How often row `i` of `rows` counts. Inputs (B, T, C) have T rows here for each of B counts.
+#[inline(always)]
+fn count<E: Element>(counts: &[E], i: usize, rows: usize) -> E {
+    if counts.is_empty() { E::one() } else { counts[i / (rows / counts.len())] }
+}
+
+/// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each (once
+/// where it is empty).
+#[inline(always)]
+pub fn channel_moments<E: Element>(x: &[E], counts: &[E], mean: &mut [E], squares: &mut [E]) {
+    let c = mean.len();
+    let rows = x.len() / c;
+    mean.fill(E::zero());
+    squares.fill(E::zero());
+    let mut n = E::zero();
+    for (i, x) in x.chunks_exact(c).enumerate() {
+        let w = count(counts, i, rows);
+        n += w;
+        mean.iter_mut().zip(x).for_each(|(m, &x)| *m += w * x);
+    }
+    let share = n.recip();
+    mean.iter_mut().for_each(|m| *m *= share);
+    for (i, x) in x.chunks_exact(c).enumerate() {
+        let w = count(counts, i, rows);
+        for ((s, &m), &x) in squares.iter_mut().zip(&*mean).zip(x) {
+            *s += w * (x - m) * (x - m);
+        }
+    }
+}
+
+/// `y = x scale + shift`, channel by channel.
+#[inline(always)]
+pub fn channel_affine<E: Element>(x: &[E], scale: &[E], shift: &[E], y: &mut [E]) {
+    let c = scale.len();
+    for (y, x) in y.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
+        for (((y, &x), &a), &b) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+            *y = x * a + b;
+        }
+    }
+}
+
+/// Per channel: the sums of `d` and of `d (x - mean) inv_std`.
+#[inline(always)]
+pub fn channel_sums<E: Element>(
+    x: &[E],
+    d: &[E],
+    mean: &[E],
+    inv_std: &[E],
+    sum: &mut [E],
+    sum_hat: &mut [E],
+) {
+    let c = mean.len();
+    sum.fill(E::zero());
+    sum_hat.fill(E::zero());
+    for (d, x) in d.chunks_exact(c).zip(x.chunks_exact(c)) {
+        for ((((s, h), &d), &x), &m) in sum.iter_mut().zip(sum_hat.iter_mut()).zip(d).zip(x).zip(mean) {
+            *s += d;
+            *h += d * (x - m);
+        }
+    }
+    sum_hat.iter_mut().zip(inv_std).for_each(|(h, &i)| *h *= i);
+}
+
+/// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once where it
+/// is empty).
+#[inline(always)]
+pub fn channel_backward<E: Element>(
+    x: &[E],
+    d: &[E],
+    counts: &[E],
+    [a, b, c]: [&[E]; 3],
+    dx: &mut [E],
+    add: bool,
+) {
+    let channels = a.len();
+    let rows = x.len() / channels;
+    let lines = dx.chunks_exact_mut(channels).zip(d.chunks_exact(channels)).zip(x.chunks_exact(channels));
+    for (i, ((dx, d), x)) in lines.enumerate() {
+        let w = count(counts, i, rows);
+        if !add {
+            dx.fill(E::zero());
+        }
+        for (((((dx, &d), &x), &a), &b), &c) in dx.iter_mut().zip(d).zip(x).zip(a).zip(b).zip(c) {
+            *dx += a * d + w * (b * x + c);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sums of whole rows: what a first layer over a small vocabulary, a bias and an optimizer come down to.
 
-use super::map::{Identity, Relu, Sigmoid, Tanh, Unary};
+use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
 use super::simd::Simd;
 use super::{Activation, Isa, dispatch};
 
@@ -87,51 +87,78 @@ pub fn gather_rows(
 }
 
 #[inline(always)]
-unsafe fn scatter_rows_on<S: Simd>(
+unsafe fn scatter<S: Simd, F: Slope>(
+    v: &[f32],
     d: &[f32],
     width: usize,
     slots: &[u32],
     per_row: usize,
     table: &mut [f32],
 ) {
-    for (d, slots) in d.chunks_exact(width).zip(slots.chunks_exact(per_row)) {
-        for &s in slots {
-            let row = &mut table[s as usize * width..][..width];
-            // SAFETY: the caller guarantees S's target features; both rows are `width` long.
-            unsafe { add_to::<S>(d, row) }
+    let rows = d.chunks_exact(width).zip(v.chunks_exact(width));
+    for ((d, v), slots) in rows.zip(slots.chunks_exact(per_row)) {
+        assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
+        let table = table.as_mut_ptr();
+        let mut i = 0;
+        while i < width {
+            let n = (width - i).min(S::LANES);
+            // SAFETY: the caller guarantees S's target features; d and v are `width` long, every slot's row lies in
+            // the table, and every access stops at `width`.
+            unsafe {
+                let x = F::at::<S>(S::load_head(v.as_ptr().add(i), n), S::load_head(d.as_ptr().add(i), n));
+                for &s in slots {
+                    let row = table.add(s as usize * width + i);
+                    S::store_head(row, n, S::add(S::load_head(row, n), x));
+                }
+            }
+            i += n;
         }
     }
 }
 
-/// `y += x`
 #[inline(always)]
-unsafe fn add_to<S: Simd>(x: &[f32], y: &mut [f32]) {
-    let n = x.len().min(y.len());
-    let (x, y) = (x.as_ptr(), y.as_mut_ptr());
-    let mut i = 0;
-    // SAFETY: the caller guarantees S's target features; every access stops at n.
+unsafe fn scatter_rows_on<S: Simd>(
+    activation: Option<Activation>,
+    v: &[f32],
+    d: &[f32],
+    width: usize,
+    slots: &[u32],
+    per_row: usize,
+    table: &mut [f32],
+) {
+    // SAFETY: the caller guarantees S's target features.
     unsafe {
-        while i + S::LANES <= n {
-            S::store(y.add(i), S::add(S::load(y.add(i)), S::load(x.add(i))));
-            i += S::LANES;
-        }
-        if i < n {
-            S::store_head(
-                y.add(i),
-                n - i,
-                S::add(S::load_head(y.add(i), n - i), S::load_head(x.add(i), n - i)),
-            );
+        match activation {
+            Some(Activation::Tanh) => scatter::<S, Tanh>(v, d, width, slots, per_row, table),
+            Some(Activation::Relu) => scatter::<S, Relu>(v, d, width, slots, per_row, table),
+            Some(Activation::Sigmoid) => scatter::<S, Sigmoid>(v, d, width, slots, per_row, table),
+            Some(Activation::Gelu) => scatter::<S, Gelu>(v, d, width, slots, per_row, table),
+            None => scatter::<S, Identity>(d, d, width, slots, per_row, table),
         }
     }
 }
 
 dispatch! {
-    fn scatter_rows_isa(d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32]) = scatter_rows_on
+    fn scatter_rows_isa(
+        activation: Option<Activation>,
+        v: &[f32], d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32],
+    ) = scatter_rows_on
 }
 
-/// The gradient of [`gather_rows`] before the activation: each row of `d` is added to every row that its slots name.
-pub fn scatter_rows(d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32]) {
-    scatter_rows_isa(Isa::detect(), d, width, slots, per_row, table);
+/// The gradient of [`gather_rows`]: each row of `d`, taken back through the activation, is added to every row of the
+/// table that its slots name.
+///
+/// `v` is what the activation's slope is found from: the sums for gelu, else the activation's values.
+pub fn scatter_rows(
+    activation: Option<Activation>,
+    v: &[f32],
+    d: &[f32],
+    width: usize,
+    slots: &[u32],
+    per_row: usize,
+    table: &mut [f32],
+) {
+    scatter_rows_isa(Isa::detect(), activation, v, d, width, slots, per_row, table);
 }
 
 #[inline(always)]
@@ -222,10 +249,19 @@ mod tests {
                     assert_close(isa, &fast, &plain);
                 }
                 let d = numbers(4 * width);
-                let (mut fast, mut plain) = (table.clone(), table.clone());
-                scatter_rows_isa(isa, &d, width, &slots, 3, &mut fast);
-                reference::scatter_rows(&d, width, &slots, 3, &mut plain);
-                assert_close(isa, &fast, &plain);
+                let v: Vec<f32> = d.iter().map(|x| x * 0.5 + 0.1).collect();
+                for kind in [
+                    None,
+                    Some(Activation::Tanh),
+                    Some(Activation::Relu),
+                    Some(Activation::Sigmoid),
+                    Some(Activation::Gelu),
+                ] {
+                    let (mut fast, mut plain) = (table.clone(), table.clone());
+                    scatter_rows_isa(isa, kind, &v, &d, width, &slots, 3, &mut fast);
+                    reference::scatter_rows(kind, &v, &d, width, &slots, 3, &mut plain);
+                    assert_close(isa, &fast, &plain);
+                }
 
                 let (mut fast, mut plain) = (bias.clone(), bias.clone());
                 sum_rows_isa(isa, &d, &mut fast);

@@ -260,9 +260,11 @@ mod x86 {
         ) -> bool {
             // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
             unsafe {
+                // Every loop runs to 16, so that the rows stay in registers; the masks leave out what is not there.
+                let rows = |i: usize, n: usize, lanes: usize| if i < n { head(lanes) } else { 0 };
                 let mut r = [_mm512_setzero_ps(); 16];
-                for (i, r) in r.iter_mut().enumerate().take(height) {
-                    *r = Self::load_head(from.add(i * from_step), width);
+                for (i, r) in r.iter_mut().enumerate() {
+                    *r = _mm512_maskz_loadu_ps(rows(i, height, width), from.wrapping_add(i * from_step));
                 }
                 let mut t = [_mm512_setzero_ps(); 16];
                 // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
@@ -288,8 +290,8 @@ mod x86 {
                     r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
                     r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
                 }
-                for (i, r) in r.iter().enumerate().take(width) {
-                    Self::store_head(to.add(i * to_step), height, *r);
+                for (i, r) in r.iter().enumerate() {
+                    _mm512_mask_storeu_ps(to.wrapping_add(i * to_step), rows(i, width, height), *r);
                 }
             }
             true

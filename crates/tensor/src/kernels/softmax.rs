@@ -13,16 +13,18 @@ unsafe fn softmax_rows_on<S: Simd>(logits: &[f32], width: usize, probs: &mut [f3
         unsafe {
             let mut max = f32::NEG_INFINITY;
             if full > 0 {
-                let mut m = S::load(x);
-                let mut i = S::LANES;
+                // The last vector overlaps the one before, which does not change a maximum.
+                let mut m = S::load(x.add(width - S::LANES));
+                let mut i = 0;
                 while i < full {
                     m = S::max(m, S::load(x.add(i)));
                     i += S::LANES;
                 }
                 max = S::largest(m);
-            }
-            for i in full..width {
-                max = max.max(*x.add(i));
+            } else {
+                for i in 0..width {
+                    max = max.max(*x.add(i));
+                }
             }
             let shift = S::splat(max);
             let mut sum = S::splat(0.0);

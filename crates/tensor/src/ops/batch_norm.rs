@@ -21,37 +21,27 @@ struct BatchNorm<E> {
     /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
     mean: Vec<E>,
     inv_std: Vec<E>,
-    /// Per channel, in backward: the sums of dy and of dy x_hat.
+    /// Per channel: scale and shift in forward, the sums of dy and of dy x_hat in backward.
     sum: Vec<E>,
     sum_hat: Vec<E>,
-}
-
-/// How many examples row `i` stands for.
-fn count<E: Element>(env: &Env<'_, E>, i: usize, rows: usize) -> E {
-    // With inputs (B, T, C) every batch row has T rows here.
-    if env.counts.is_empty() { E::one() } else { env.counts[i / (rows / env.counts.len())] }
+    /// What dx is a sum of, in backward.
+    coefficients: [Vec<E>; 3],
 }
 
 impl<E: Element> BatchNorm<E> {
+    /// How many examples the rows stand for; inputs (B, T, C) have T rows for each.
+    fn examples(&self, rows: usize, counts: &[E]) -> E {
+        if counts.is_empty() {
+            return E::of(rows as f64);
+        }
+        counts.iter().copied().sum::<E>() * E::of((rows / counts.len()) as f64)
+    }
+
     /// The mean and variance of each channel, in two passes; and their share of the running ones.
     fn measure(&mut self, x: &[E], env: &mut Env<'_, E>) {
         let c = self.channels;
-        let rows = x.len() / c;
-        self.mean.fill(E::zero());
-        self.inv_std.fill(E::zero());
-        let mut n = E::zero();
-        for (i, x) in x.chunks_exact(c).enumerate() {
-            let w = count(env, i, rows);
-            n += w;
-            self.mean.iter_mut().zip(x).for_each(|(m, &x)| *m += w * x);
-        }
-        self.mean.iter_mut().for_each(|m| *m /= n);
-        for (i, x) in x.chunks_exact(c).enumerate() {
-            let w = count(env, i, rows);
-            for ((v, &m), &x) in self.inv_std.iter_mut().zip(&self.mean).zip(x) {
-                *v += w * (x - m) * (x - m);
-            }
-        }
+        E::channel_moments(x, env.counts, &mut self.mean, &mut self.inv_std);
+        let n = self.examples(x.len() / c, env.counts);
         let RunningStats { mean, var, momentum } = self.running;
         let (keep, momentum) = (E::of(1.0 - momentum), E::of(momentum));
         for (r, &m) in env.buffers[mean..][..c].iter_mut().zip(&self.mean) {
@@ -87,11 +77,12 @@ impl<E: Element> Op<E> for BatchNorm<E> {
                 *s = (v + self.eps).sqrt().recip();
             }
         }
-        for (y, x) in out.chunks_exact_mut(c).zip(x.chunks_exact(c)) {
-            for j in 0..c {
-                y[j] = weight[j] * ((x[j] - self.mean[j]) * self.inv_std[j]) + bias[j];
-            }
+        // y = x scale + shift with scale = weight / std and shift = bias - mean scale
+        for j in 0..c {
+            self.sum[j] = weight[j] * self.inv_std[j];
+            self.sum_hat[j] = bias[j] - self.mean[j] * self.sum[j];
         }
+        E::channel_affine(x, &self.sum, &self.sum_hat, out);
     }
 
     // With x_hat = (x - mean) / std, and sums over the batch weighed by how often a row counts:
@@ -108,29 +99,17 @@ impl<E: Element> Op<E> for BatchNorm<E> {
     ) {
         let (c, weight) = (self.channels, x.get(1));
         let x = x.get(0);
-        let rows = x.len() / c;
-        self.sum.fill(E::zero());
-        self.sum_hat.fill(E::zero());
-        let mut n = E::zero();
-        for (i, (d, x)) in grad.chunks_exact(c).zip(x.chunks_exact(c)).enumerate() {
-            n += count(env, i, rows);
-            for j in 0..c {
-                self.sum[j] += d[j];
-                self.sum_hat[j] += d[j] * ((x[j] - self.mean[j]) * self.inv_std[j]);
-            }
-        }
+        E::channel_sums(x, grad, &self.mean, &self.inv_std, &mut self.sum, &mut self.sum_hat);
         if let Some(g) = grads.get(0) {
-            for (i, ((g_row, d), x)) in
-                g.data.chunks_exact_mut(c).zip(grad.chunks_exact(c)).zip(x.chunks_exact(c)).enumerate()
-            {
-                let share = if env.training { count(env, i, rows) / n } else { E::zero() };
-                for j in 0..c {
-                    let hat = (x[j] - self.mean[j]) * self.inv_std[j];
-                    let dx =
-                        weight[j] * self.inv_std[j] * (d[j] - share * (self.sum[j] + hat * self.sum_hat[j]));
-                    g_row[j] = if g.add { g_row[j] + dx } else { dx };
-                }
+            // As dx = a dy + count (b x + c), where b and c are 0 if the statistics are not the batch's.
+            let share = if env.training { self.examples(x.len() / c, env.counts).recip() } else { E::zero() };
+            let [a, b, shift] = &mut self.coefficients;
+            for j in 0..c {
+                a[j] = weight[j] * self.inv_std[j];
+                b[j] = -a[j] * share * self.inv_std[j] * self.sum_hat[j];
+                shift[j] = -a[j] * share * self.sum[j] - b[j] * self.mean[j];
             }
+            E::channel_backward(x, grad, env.counts, [a, b, shift], g.data, g.add);
         }
         if let Some(g) = grads.get(1) {
             g.each(|j| self.sum_hat[j]);
@@ -175,6 +154,7 @@ impl<'t, E: Element> Var<'t, E> {
             inv_std: per_channel(),
             sum: per_channel(),
             sum_hat: per_channel(),
+            coefficients: [per_channel(), per_channel(), per_channel()],
         };
         self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
     }

@@ -10,7 +10,7 @@ pub(crate) struct Linear<E> {
     pub bias: bool,
     /// Whether the weight lies in memory as (in, out), the layout of `Tape::parameter_by_columns`.
     pub by_columns: bool,
-    /// The weight in the layout that it does not have.
+    /// The weight in the layout that it does not have, or whatever else is transposed.
     turned: Vec<E>,
 }
 
@@ -54,25 +54,44 @@ impl<E: Element> Op<E> for Linear<E> {
     ) {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let rows = out.len() / n_out;
-        // dx = dy W
+        // dx = dy W, or with fewer rows dx^T = W^T dy^T, so that the smaller matrices are transposed
         if let Some(g) = grads.get(0) {
             let weight = x.get(1);
-            if self.by_columns {
-                E::transpose(weight, n_in, n_out, &mut self.turned);
+            if self.by_columns && !g.add && rows * (n_in + n_out) < n_in * n_out {
+                let (dy_t, dx_t) = self.turned.split_at_mut(rows * n_out);
+                E::transpose(grad, rows, n_out, dy_t);
+                E::gemm(Gemm {
+                    m: n_in,
+                    n: rows,
+                    k: n_out,
+                    a: weight,
+                    a_strides: [n_out, 1],
+                    b: dy_t,
+                    b_stride: rows,
+                    c: dx_t,
+                    c_stride: rows,
+                    bias: None,
+                    add: false,
+                });
+                E::transpose(dx_t, n_in, rows, g.data);
+            } else {
+                if self.by_columns {
+                    E::transpose(weight, n_in, n_out, &mut self.turned);
+                }
+                E::gemm(Gemm {
+                    m: rows,
+                    n: n_in,
+                    k: n_out,
+                    a: grad,
+                    a_strides: [n_out, 1],
+                    b: if self.by_columns { &self.turned } else { weight },
+                    b_stride: n_in,
+                    c: g.data,
+                    c_stride: n_in,
+                    bias: None,
+                    add: g.add,
+                });
             }
-            E::gemm(Gemm {
-                m: rows,
-                n: n_in,
-                k: n_out,
-                a: grad,
-                a_strides: [n_out, 1],
-                b: if self.by_columns { &self.turned } else { weight },
-                b_stride: n_in,
-                c: g.data,
-                c_stride: n_in,
-                bias: None,
-                add: g.add,
-            });
         }
         // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
         if let Some(g) = grads.get(1) {

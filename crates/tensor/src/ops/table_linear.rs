@@ -43,10 +43,11 @@ pub(crate) struct TableLinear<E> {
     /// A row for each slot, and its gradient.
     table: Vec<E>,
     table_grad: Vec<E>,
-    /// The sum before the activation where backward needs it, and its gradient.
+    /// The sum before the activation, where backward needs it.
     sums: Vec<E>,
-    sums_grad: Vec<E>,
     no_bias: Vec<E>,
+    /// Slot 0 for every row.
+    one_slot: Vec<u32>,
 }
 
 impl<E: Element> TableLinear<E> {
@@ -83,8 +84,8 @@ impl<E: Element> TableLinear<E> {
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
             sums: zeros(kept),
-            sums_grad: zeros(if activation.is_some() { rows * outputs } else { 0 }),
             no_bias: zeros(outputs),
+            one_slot: vec![0; rows],
         }
     }
 
@@ -191,27 +192,18 @@ impl<E: Element> Op<E> for TableLinear<E> {
         _: &Env<'_, E>,
     ) {
         let h = self.outputs;
-        let used = out.len() / h * self.positions;
-        let d = match self.activation {
-            Some(kind) => {
-                let sums = if kind == Activation::Gelu { &self.sums[..out.len()] } else { &[][..] };
-                let d = &mut self.sums_grad[..out.len()];
-                E::activate_backward(kind, sums, out, grad, d, false);
-                &*d
-            }
-            None => grad,
-        };
+        let slots = &self.slots[..out.len() / h * self.positions];
+        let v = if self.activation == Some(Activation::Gelu) { &self.sums[..out.len()] } else { out };
         let at_bias = match self.source {
             Source::OneHot => {
                 if let Some(g) = grads.get(0) {
-                    E::scatter_rows(d, h, &self.slots[..used], self.positions, g.zeroed());
+                    E::scatter_rows(self.activation, v, grad, h, slots, self.positions, g.zeroed());
                 }
                 1
             }
             Source::Embedding(width) => {
-                let slots = self.slot_token.len();
-                self.table_grad[..slots * h].fill(E::zero());
-                E::scatter_rows(d, h, &self.slots[..used], self.positions, &mut self.table_grad);
+                self.table_grad[..self.slot_token.len() * h].fill(E::zero());
+                E::scatter_rows(self.activation, v, grad, h, slots, self.positions, &mut self.table_grad);
                 if let Some(g) = grads.get(0) {
                     let (weight, table) = (x.get(1), g.zeroed());
                     for t in 0..self.positions {
@@ -249,7 +241,21 @@ impl<E: Element> Op<E> for TableLinear<E> {
         if self.bias
             && let Some(g) = grads.get(at_bias)
         {
-            E::sum_rows(d, g.zeroed());
+            match self.source {
+                // Every row has one slot at position 0, so what arrived there is the sum over all rows.
+                Source::Embedding(_) => E::sum_rows(&self.table_grad[..self.starts[1] * h], g.zeroed()),
+                Source::OneHot => {
+                    E::scatter_rows(
+                        self.activation,
+                        v,
+                        grad,
+                        h,
+                        &self.one_slot[..out.len() / h],
+                        1,
+                        g.zeroed(),
+                    );
+                }
+            }
         }
     }
 }
