@@ -33,9 +33,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
         if let Some(bias) = call.bias {
             for v in 0..W {
                 let bias = load::<S, W>(bias.as_ptr().add(col), v, last);
-                for acc in &mut acc {
-                    acc[v] = bias;
-                }
+                acc.iter_mut().for_each(|acc| acc[v] = bias);
             }
         }
         for l in 0..k {
@@ -47,21 +45,21 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
             let a = a.add(l * ac);
             for (r, acc) in acc.iter_mut().enumerate() {
                 let x = S::splat(*a.add(r * ar));
-                for v in 0..W {
-                    acc[v] = S::fma(x, bs[v], acc[v]);
+                for (acc, &b) in acc.iter_mut().zip(&bs) {
+                    *acc = S::fma(x, b, *acc);
                 }
             }
         }
         for (r, acc) in acc.iter_mut().enumerate() {
             let c = c.add(r * c_stride);
-            for v in 0..W {
+            for (v, acc) in acc.iter_mut().enumerate() {
                 if add {
-                    acc[v] = S::add(acc[v], load::<S, W>(c, v, last));
+                    *acc = S::add(*acc, load::<S, W>(c, v, last));
                 }
                 if v + 1 == W {
-                    S::store_head(c.add(v * S::LANES), last, acc[v]);
+                    S::store_head(c.add(v * S::LANES), last, *acc);
                 } else {
-                    S::store(c.add(v * S::LANES), acc[v]);
+                    S::store(c.add(v * S::LANES), *acc);
                 }
             }
         }

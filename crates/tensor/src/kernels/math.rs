@@ -3,6 +3,8 @@
 //! # Source
 //! Cephes' `expf` polynomial; the rational approximations of tanh (odd degree 13 over even degree 6) and erf (odd
 //! degree 13 over even degree 8) that Eigen and XLA use.
+// Coefficients as published: rounding them to f32 by hand would only hide a mistake in typing.
+#![expect(clippy::excessive_precision)]
 
 use super::simd::Simd;
 

@@ -1,7 +1,7 @@
 //! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
 //!
-//! Each kernel is written once over the [`simd::Simd`] trait and compiled for AVX-512, AVX2 and plain code; the
-//! best that the machine has is chosen at run time. [`reference`] holds the safe scalar twins: what the kernels
+//! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2 and plain code; the
+//! best that the machine has is chosen at run time. [`mod@reference`] holds the safe scalar twins: what the kernels
 //! are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
@@ -135,6 +135,7 @@ impl Isa {
 macro_rules! dispatch {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $generic:ident) => {
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
         $vis fn $name(isa: $crate::kernels::Isa, $($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]

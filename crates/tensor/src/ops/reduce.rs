@@ -187,7 +187,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// The sum over some dimensions, `y = sum x`, which disappear, or stay with size 1 if `keepdim`.
     ///
     /// # Shapes
-    /// x (B, T, H), dims [1] -> (B, H), or (B, 1, H) with `keepdim`
+    /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
     ///
     /// # Panics
     /// If a dimension is not there, or named twice.
@@ -201,7 +201,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// The mean over some dimensions, `y = 1/n sum x`.
     ///
     /// # Shapes
-    /// x (B, T, H), dims [1] -> (B, H), or (B, 1, H) with `keepdim`
+    /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
     ///
     /// # Panics
     /// If a dimension is not there, or named twice.
@@ -217,7 +217,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// In two passes, so that a mean far from zero costs no digits. Unbiased over one number it is NaN, as in torch.
     ///
     /// # Shapes
-    /// x (B, T, H), dims [1] -> (B, H), or (B, 1, H) with `keepdim`
+    /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
     ///
     /// # Panics
     /// If a dimension is not there, or named twice.
@@ -231,7 +231,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// The maximum over some dimensions; equal maxima share the gradient evenly. NaN if there is a NaN.
     ///
     /// # Shapes
-    /// x (B, T, H), dims [1] -> (B, H), or (B, 1, H) with `keepdim`
+    /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
     ///
     /// # Panics
     /// If a dimension is not there, or named twice, or there is no element.
