@@ -4,6 +4,7 @@
 mod args;
 mod data;
 mod eval;
+mod graph;
 mod info;
 mod output;
 mod presets;
@@ -44,6 +45,8 @@ enum Command {
     #[command(subcommand)]
     Data(data::Command),
     Presets(presets::Args),
+    #[command(allow_negative_numbers = true)]
+    Graph(graph::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
+        Command::Graph(args) => graph::run(&args, &mut out),
     };
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
