@@ -246,3 +246,31 @@ impl Nodes {
 fn small(n: usize) -> u32 {
     u32::try_from(n).expect("a graph holds at most 2^32 nodes; cut it back with Graph::truncate")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Graph, Mlp, Random, Style};
+
+    #[test]
+    fn steps_use_the_memory_of_the_step_before() {
+        let graph = Graph::new();
+        let mlp = Mlp::new(&graph, &mut Random::seed(1), 3, &[4, 4, 1], Style::NOTEBOOK);
+        let mark = graph.mark();
+        let step = || {
+            graph.truncate(mark);
+            mlp.forward(&graph.constants(&[2.0, 3.0, -1.0]))[0].label("y").backward();
+            let nodes = graph.nodes();
+            (
+                nodes.values.as_ptr(),
+                nodes.grads.as_ptr(),
+                nodes.operands.as_ptr(),
+                nodes.reached.as_ptr(),
+                nodes.values.len(),
+                nodes.operands.len(),
+                nodes.labels.len(),
+            )
+        };
+        let first = step();
+        assert!((0..100).all(|_| step() == first));
+    }
+}

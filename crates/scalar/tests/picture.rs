@@ -101,3 +101,13 @@ fn the_largest_pictures_are_drawn_and_larger_ones_refused() {
     assert_eq!(nodes.len(), MOST_NODES + 1);
     assert!(svg(&nodes).unwrap_err().to_string().contains("501 nodes"));
 }
+
+#[test]
+fn the_picture_in_the_docs_is_what_is_drawn_now() {
+    let graph = Graph::new();
+    let names = [("a", 2.0), ("b", -3.0), ("c", 10.0), ("f", -2.0)];
+    let l = Expression::parse("e = a*b; d = e + c; L = d*f").unwrap().eval(&graph, &names).unwrap();
+    l.backward();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pictures/expression.svg");
+    assert_eq!(svg(&graph.nodes_of(l)).unwrap(), std::fs::read_to_string(path).unwrap());
+}
