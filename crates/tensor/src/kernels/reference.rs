@@ -24,19 +24,22 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
 
 /// Applies an activation to every element.
 pub fn activate<E: Element>(activation: Activation, x: &[E], y: &mut [E]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = match activation {
-            Activation::Tanh => x.tanh(),
-            Activation::Relu => {
-                if x > E::zero() || x.is_nan() {
-                    x
-                } else {
-                    E::zero()
-                }
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y = value(activation, x));
+}
+
+/// An activation's value at `x`.
+fn value<E: Element>(activation: Activation, x: E) -> E {
+    match activation {
+        Activation::Tanh => x.tanh(),
+        Activation::Relu => {
+            if x > E::zero() || x.is_nan() {
+                x
+            } else {
+                E::zero()
             }
-            Activation::Gelu => x * normal_cdf(x),
-            Activation::Sigmoid => (E::one() + (-x).exp()).recip(),
-        };
+        }
+        Activation::Gelu => x * normal_cdf(x),
+        Activation::Sigmoid => (E::one() + (-x).exp()).recip(),
     }
 }
 
@@ -97,16 +100,15 @@ pub fn gather_rows<E: Element>(
     activation: Option<Activation>,
     y: &mut [E],
 ) {
-    let width = bias.len();
-    let mut sum = vec![E::zero(); width];
-    for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
-        sum.copy_from_slice(bias);
+    for (y, slots) in y.chunks_exact_mut(bias.len()).zip(slots.chunks_exact(per_row)) {
+        y.copy_from_slice(bias);
         for &s in slots {
-            sum.iter_mut().zip(&table[s as usize * width..]).for_each(|(y, &t)| *y += t);
+            y.iter_mut().zip(&table[s as usize * bias.len()..]).for_each(|(y, &t)| *y += t);
         }
-        match activation {
-            Some(Activation::Gelu) | None => y.copy_from_slice(&sum),
-            Some(kind) => activate(kind, &sum, y),
+        if let Some(kind) = activation
+            && kind != Activation::Gelu
+        {
+            y.iter_mut().for_each(|y| *y = value(kind, *y));
         }
     }
 }

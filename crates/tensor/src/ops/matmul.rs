@@ -156,7 +156,6 @@ impl<'t, E: Element> Var<'t, E> {
         if matrix(a).0[1] != matrix(b).0[0] || sa.is_empty() || sb.is_empty() {
             no_fit();
         }
-        let c = product(a, b, &batch);
         let mut dims = batch.dims().to_vec();
         if sa.rank() > 1 {
             dims.push(matrix(a).0[0]);
@@ -164,20 +163,17 @@ impl<'t, E: Element> Var<'t, E> {
         if sb.rank() > 1 {
             dims.push(matrix(b).0[1]);
         }
-        if dims == c.shape().dims() { c } else { c.reshape(&dims) }
+        product(a, b, &batch, Shape::new(&dims))
     }
 }
 
-/// The product of two tensors of at least two dimensions.
-fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape) -> Var<'t, E> {
+/// The product, of this shape, of two tensors of at least two dimensions.
+fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: Shape) -> Var<'t, E> {
     let ([k, n], [b_row, b_col]) = matrix(b);
     // The kernel reads B row by row.
     let by_rows = (n == 1 || b_col == 1) && (k == 1 || b_row >= n);
     let b = if by_rows { b } else { b.contiguous() };
     let ([m, _], a_steps) = matrix(a);
-    let mut dims = batch.dims().to_vec();
-    dims.extend([m, n]);
-    let shape = Shape::new(&dims);
     // With one matrix on the right, all rows on the left are rows of one matrix.
     let rows = b.shape().rank() == 2 && a.is_contiguous();
     let (lead_a, lead_b) = (leading(&a.shape()), leading(&b.shape()));
