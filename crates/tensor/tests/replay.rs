@@ -41,8 +41,8 @@ impl<F: Element> Net<F> {
             let n = shape.iter().product();
             params.push(tape.parameter(&format!("p{i}"), shape, &numbers(n, i + 2)));
         }
-        let mean = tape.buffer("mean", &[H], &vec![F::zero(); H]);
-        let var = tape.buffer("var", &[H], &vec![F::one(); H]);
+        let mean = tape.buffer("mean", &[H], &[F::zero(); H]);
+        let var = tape.buffer("var", &[H], &[F::one(); H]);
         let running = RunningStats { mean, var, momentum: 0.1 };
         let mark = tape.mark();
         Self { tape, params, running, mark }
