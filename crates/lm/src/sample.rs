@@ -244,7 +244,9 @@ impl<'a, M: LanguageModel + ?Sized> Sampler<'a, M> {
         let (mut keys, mut numbers) = (Vec::new(), Vec::new());
         while drafts.iter().any(|draft| !draft.done) {
             keys.clear();
-            keys.extend(drafts.iter().filter(|draft| !draft.done).map(|draft| self.key(&draft.tokens)));
+            for draft in drafts.iter().filter(|draft| !draft.done) {
+                self.push_key(&draft.tokens, &mut keys);
+            }
             self.look_up(&keys, &mut numbers)?;
             for (draft, &row) in drafts.iter_mut().filter(|draft| !draft.done).zip(&numbers) {
                 self.draw(draft, row);
@@ -256,30 +258,31 @@ impl<'a, M: LanguageModel + ?Sized> Sampler<'a, M> {
         Ok(())
     }
 
-    /// The context after these tokens, and whether the boundary is not allowed yet.
-    fn key(&self, tokens: &[u32]) -> Vec<u32> {
+    /// Appends the context after these tokens, and 1 if the boundary is not allowed yet.
+    fn push_key(&self, tokens: &[u32], keys: &mut Vec<u32>) {
         let length = self.model.context();
         let have = tokens.len().min(length);
-        let mut key = vec![self.vocab.start(); length - have];
-        key.extend_from_slice(&tokens[tokens.len() - have..]);
-        key.push(u32::from(self.vocab.boundary().is_some() && tokens.len() < self.options.min_length));
-        key
+        keys.resize(keys.len() + length - have, self.vocab.start());
+        keys.extend_from_slice(&tokens[tokens.len() - have..]);
+        keys.push(u32::from(self.vocab.boundary().is_some() && tokens.len() < self.options.min_length));
     }
 
     /// The row of each key; the model is asked for those not met yet, all at once.
-    fn look_up(&mut self, keys: &[Vec<u32>], numbers: &mut Vec<usize>) -> Result<()> {
+    fn look_up(&mut self, keys: &[u32], numbers: &mut Vec<usize>) -> Result<()> {
         let (length, vocab) = (self.model.context(), self.model.vocab_size());
+        let keys = keys.chunks_exact(length + 1);
         if self.rows.probs.len() + keys.len() * vocab > KEPT {
             self.rows = Rows::default();
         }
         let rows = &mut self.rows;
         let old = rows.numbers.len();
-        let mut contexts = Vec::new();
+        let (mut contexts, mut forbidden) = (Vec::new(), Vec::new());
         numbers.clear();
         for key in keys {
             let number = rows.numbers.get(key).copied().unwrap_or_else(|| {
-                contexts.extend_from_slice(key);
-                rows.numbers.insert(key.clone(), rows.numbers.len());
+                contexts.extend_from_slice(&key[..length]);
+                forbidden.push(key[length] == 1);
+                rows.numbers.insert(key.to_vec(), rows.numbers.len());
                 rows.numbers.len() - 1
             });
             numbers.push(number);
@@ -288,9 +291,6 @@ impl<'a, M: LanguageModel + ?Sized> Sampler<'a, M> {
         if new == 0 {
             return Ok(());
         }
-        let forbidden: Vec<bool> = contexts.chunks_exact(length + 1).map(|key| key[length] == 1).collect();
-        let contexts: Vec<u32> =
-            contexts.chunks_exact(length + 1).flat_map(|key| &key[..length]).copied().collect();
         rows.log_probs.resize((old + new) * vocab, 0.0);
         self.model.log_probs(&contexts, &mut rows.log_probs[old * vocab..]);
         for (i, forbidden) in forbidden.into_iter().enumerate() {

@@ -218,7 +218,7 @@ fn a_checkpoint_holds_the_model() {
     let tensors = model.tensors();
     let mut copy = NGram::from_tensors(&config, &vocab, &tensors).expect("a model");
     let examples = Examples::new(&split, 2).expect("examples");
-    let mut loss = |model: &mut NGram| evaluate(model, &examples).expect("a loss").loss;
+    let loss = |model: &mut NGram| evaluate(model, &examples).expect("a loss").loss;
     assert_eq!(loss(&mut copy), loss(&mut model));
     assert!(NGram::from_tensors(&config, &vocab, &tensors[..1]).is_err());
     let other = ModelConfig { order: 2, ..config };

@@ -13,14 +13,14 @@ use charloom::score::score;
 use charloom::split::Split;
 use charloom::vocab::Vocab;
 use charloom_tensor::rng::TorchGenerator;
-use charloom_testkit::assert_close;
+use charloom_testkit::{assert_close, shared_data};
 
-fn bigram(bytes: &str, mode: Mode) -> (Vocab, NGram) {
+fn bigram(bytes: &str, mode: Mode, k: f64) -> (Vocab, NGram) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
     let vocab = Vocab::of(mode, [&corpus.content]);
     let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
-    let model = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 0.1).expect("a model");
+    let model = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, k).expect("a model");
     (vocab, model)
 }
 
@@ -34,7 +34,7 @@ fn texts(samples: &[Sample]) -> Vec<&str> {
 
 /// Each first character's share of n samples, and its probability with weights p^(1/temperature), some allowed.
 fn first_characters(options: &SampleOptions, allowed: &[usize]) -> (Vec<f64>, Vec<f64>) {
-    let (vocab, mut model) = bigram("aab\nab\nabc\nb\nca\nbca", Mode::Lines);
+    let (vocab, mut model) = bigram("aab\nab\nabc\nb\nca\nbca", Mode::Lines, 0.1);
     let mut row = vec![0.0; vocab.len()];
     model.log_probs(&[0], &mut row);
     let weights: Vec<f64> = (0..row.len())
@@ -72,7 +72,7 @@ fn characters_come_as_often_as_they_should() {
 
 #[test]
 fn more_words_only_extend_the_list() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let mut draw = |n, seed| draw(&mut model, &vocab, SampleOptions { n, seed, ..SampleOptions::default() });
     let many = draw(3000, 1);
     assert_eq!(draw(7, 1), many[..7]);
@@ -83,7 +83,7 @@ fn more_words_only_extend_the_list() {
 
 #[test]
 fn the_torch_stream_is_a_notebooks_loop() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let options =
         SampleOptions { n: 20, seed: 2_147_483_657, stream: Stream::Torch, ..SampleOptions::default() };
     let samples = draw(&mut model, &vocab, options);
@@ -104,8 +104,18 @@ fn the_torch_stream_is_a_notebooks_loop() {
 }
 
 #[test]
+fn the_lectures_bigram_prints_its_words() {
+    let Some(path) = shared_data("names.txt") else { return };
+    let (vocab, mut model) = bigram(&std::fs::read_to_string(path).expect("names"), Mode::Lines, 1.0);
+    let options =
+        SampleOptions { n: 5, seed: 2_147_483_647, stream: Stream::Torch, ..SampleOptions::default() };
+    let samples = draw(&mut model, &vocab, options);
+    assert_eq!(texts(&samples), ["mor", "axx", "minaymoryles", "kondlaisah", "anchshizarie"]);
+}
+
+#[test]
 fn lengths_and_prefixes_are_kept() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let options = SampleOptions {
         n: 200,
         prefix: "mi".into(),
@@ -128,7 +138,7 @@ fn lengths_and_prefixes_are_kept() {
 
 #[test]
 fn a_text_has_the_length_asked_for() {
-    let (vocab, mut model) = bigram("to be, or not to be\nthat is the question", Mode::Text);
+    let (vocab, mut model) = bigram("to be, or not to be\nthat is the question", Mode::Text, 0.1);
     let options = SampleOptions { n: 2, prefix: "to b".into(), max_length: 80, ..SampleOptions::default() };
     let samples = draw(&mut model, &vocab, options.clone());
     assert!(samples.iter().all(|s| s.tokens.len() == 80 && s.text.starts_with("to b") && !s.truncated));
@@ -162,7 +172,7 @@ fn news_only_and_no_end_without_any() {
 
 #[test]
 fn wrong_options_are_refused() {
-    let (vocab, mut model) = bigram("emma\nava", Mode::Lines);
+    let (vocab, mut model) = bigram("emma\nava", Mode::Lines, 0.1);
     let mut refused = |change: fn(&mut SampleOptions)| {
         let mut options = SampleOptions::default();
         change(&mut options);
@@ -183,7 +193,7 @@ fn wrong_options_are_refused() {
 
 #[test]
 fn a_score_is_the_probability_that_sampling_has() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines);
+    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let samples = draw(&mut model, &vocab, SampleOptions { n: 1000, ..SampleOptions::default() });
     let scores = score(&mut model, &vocab, &texts(&samples));
     let mut sum = HashMap::new();
