@@ -58,6 +58,21 @@ impl<'t, E: Element> Var<'t, E> {
         crate::state::gather(memory, &node.shape, &node.layout)
     }
 
+    /// Lets `f` see its elements in row-major order, of a batch only the rows in use, without copying them.
+    ///
+    /// # Panics
+    /// If it is a view whose elements do not lie so.
+    pub fn with_data<R>(self, f: impl FnOnce(&[E]) -> R) -> R {
+        let inner = self.tape.inner.borrow();
+        let node = &inner.nodes[self.id.0];
+        assert!(node.layout.is_contiguous(&node.shape), "with_data: the elements do not lie row-major");
+        let memory = match node.home {
+            crate::tape::Home::Param => inner.params.all(),
+            crate::tape::Home::Local => inner.values.all(),
+        };
+        f(&memory[node.layout.offset..][..node.stored(inner.rows)])
+    }
+
     /// Its gradient after a backward pass, in row-major order.
     ///
     /// # Panics

@@ -221,6 +221,17 @@ impl Default for TrainConfig {
     }
 }
 
+impl ModelConfig {
+    /// The gain given, or what suits the activation.
+    #[must_use]
+    pub fn gain(&self) -> f64 {
+        self.gain.unwrap_or(match self.activation {
+            Activation::Tanh => 5.0 / 3.0,
+            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
+        })
+    }
+}
+
 impl Config {
     /// Reads and splits the data that this names, and makes explicit what depends on it: the hash, the mode and
     /// all that follows from it.
@@ -241,10 +252,7 @@ impl Config {
         let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);
         data.mode = Some(mode);
         data.split.get_or_insert(mode.default_split());
-        model.gain.get_or_insert(match model.activation {
-            Activation::Tanh => 5.0 / 3.0,
-            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
-        });
+        model.gain = Some(model.gain());
         if model.kind == ModelKind::Ngram {
             model.context = model.order.saturating_sub(1);
         }

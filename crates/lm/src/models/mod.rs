@@ -1,8 +1,12 @@
 //! Models: whatever gives the next character's probabilities.
 
+mod linear;
+mod mlp;
+mod network;
 mod ngram;
 mod saved;
 
+pub use network::Network;
 pub use ngram::{Counts, NGram};
 pub use saved::{open, train_ngram};
 

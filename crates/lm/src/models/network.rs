@@ -1,0 +1,192 @@
+//! What the neural models share: parameters on a tape, and layers that know where.
+
+use std::path::Path;
+
+use charloom_nn::{Embedding, Init, Initializer, Sequential};
+use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, rng::TorchGenerator};
+
+use super::{LanguageModel, linear, mlp};
+use crate::checkpoint::NamedTensor;
+use crate::config::{self, Config, ModelKind};
+use crate::{Checkpoint, Error, Result};
+
+/// The most rows that are evaluated at once.
+const ROWS: usize = 512;
+/// The most numbers in the widest layer of that.
+const NUMBERS: usize = 1 << 20;
+
+/// A neural model, [`ModelKind::Mlp`] or [`ModelKind::Linear`], with its parameters.
+///
+/// ```
+/// use charloom::models::{LanguageModel, Network};
+/// use charloom::Config;
+/// use charloom_tensor::rng::TorchGenerator;
+///
+/// let mut network = Network::<f32>::new(&Config::default(), 27, &mut TorchGenerator::new(42))?;
+/// assert_eq!(network.tape().parameter_count(), 27 * 6 + 3 * 6 * 200 + 200 + 200 * 27 + 27);
+/// let mut log_probs = [0.0; 27];
+/// network.log_probs(&[0, 0, 5], &mut log_probs);
+/// assert!((log_probs.iter().map(|p| p.exp()).sum::<f32>() - 1.0).abs() < 1e-5);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+pub struct Network<E: Element = f32> {
+    tape: Tape<E>,
+    context: usize,
+    vocab: usize,
+    /// None: the input is one-hot.
+    embedding: Option<Embedding>,
+    layers: Sequential,
+    /// The numbers in the widest layer of one row.
+    widest: usize,
+    /// Recorded when first asked for probabilities.
+    judge: Option<Judge<E>>,
+}
+
+/// The recorded forward pass that [`LanguageModel::log_probs`] replays.
+struct Judge<E> {
+    contexts: Indices,
+    logits: Id,
+    graph: Graph,
+    rows: usize,
+    /// (rows, V), and (rows): room for softmax.
+    probs: Vec<E>,
+    lse: Vec<E>,
+}
+
+impl<E: Element> Network<E> {
+    /// A model for a vocabulary of `vocab` characters, its parameters drawn in the order of their declaration.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, or of an n-gram model, which has no parameters to draw.
+    pub fn new(config: &Config, vocab: usize, generator: &mut TorchGenerator) -> Result<Self> {
+        config.validate()?;
+        config.validate_sizes(vocab)?;
+        let tape = Tape::new();
+        let model = &config.model;
+        let mut init = Initializer::new(
+            match model.init {
+                config::Init::UnitNormal => Init::UnitNormal,
+                config::Init::KaimingNormal => Init::KaimingNormal,
+                config::Init::Torch => Init::Torch,
+                config::Init::UnitColumns => Init::UnitColumns,
+            },
+            generator,
+        );
+        let (embedding, layers) = match model.kind {
+            ModelKind::Mlp => mlp::layers(&tape, model, vocab, config.train.seed, &mut init),
+            ModelKind::Linear => (None, linear::layers(&tape, model, vocab, &mut init)),
+            ModelKind::Ngram => return Err(Error::usage("--model ngram counts; it is no neural network")),
+        };
+        let input = model.context * embedding.map_or(vocab, |_| model.embed);
+        let hidden = if model.kind == ModelKind::Mlp { model.hidden.as_slice() } else { &[] };
+        let widest = hidden.iter().copied().fold(input.max(vocab), usize::max);
+        Ok(Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None })
+    }
+
+    /// Where its parameters are.
+    #[must_use]
+    pub fn tape(&self) -> &Tape<E> {
+        &self.tape
+    }
+
+    /// The numbers in the widest layer of one row.
+    #[must_use]
+    pub fn widest(&self) -> usize {
+        self.widest
+    }
+
+    /// Records the logits of the character after each context.
+    ///
+    /// # Shapes
+    /// contexts (B, T) -> (B, V)
+    pub fn logits(&self, contexts: Indices) -> Var<'_, E> {
+        let x = match &self.embedding {
+            Some(embedding) => embedding.forward(&self.tape, contexts),
+            None => self.tape.one_hot(contexts, self.vocab),
+        };
+        self.layers.forward(x.flatten(1))
+    }
+
+    fn judge(&self) -> Judge<E> {
+        let rows = (NUMBERS / self.widest).clamp(1, ROWS);
+        let contexts = self.tape.indices(&[rows, self.context], &vec![0; rows * self.context]);
+        let mark = self.tape.mark();
+        let logits = self.logits(contexts).id();
+        let graph = self.tape.graph_since(mark);
+        self.tape.fuse(graph, &[logits]);
+        let probs = vec![E::zero(); rows * self.vocab];
+        Judge { contexts, logits, graph, rows, probs, lse: vec![E::zero(); rows] }
+    }
+}
+
+impl Network<f32> {
+    /// The model of a checkpoint; `path` is for messages.
+    ///
+    /// # Errors
+    /// Weights that do not fit the configuration and the vocabulary, all of them named.
+    pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<Self> {
+        let mut network = Self::new(&checkpoint.config, checkpoint.vocab.len(), &mut TorchGenerator::new(0))
+            .map_err(|error| Error::model(path, error))?;
+        network.load(checkpoint, path)?;
+        Ok(network)
+    }
+
+    /// Takes up the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Network::from_checkpoint`].
+    pub fn load(&mut self, checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+        let entries = self.tape.entries();
+        let expected: Vec<_> = entries.iter().map(|e| (e.name.clone(), e.shape.dims().to_vec())).collect();
+        checkpoint.expect(&expected, path)?;
+        for entry in &entries {
+            if let Some(data) = checkpoint.tensor(&entry.name).and_then(NamedTensor::as_f32) {
+                self.tape.write_entry(entry, data);
+            }
+        }
+        Ok(())
+    }
+
+    /// Its weights, and the running statistics of its norms.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let tensor = |e: &charloom_tensor::Entry| {
+            NamedTensor::f32(e.name.as_str(), e.shape.dims(), self.tape.read_entry(e))
+        };
+        self.tape.entries().iter().map(tensor).collect()
+    }
+}
+
+impl LanguageModel for Network<f32> {
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.vocab
+    }
+
+    fn log_probs(&mut self, contexts: &[u32], out: &mut [f32]) {
+        let (length, vocab) = (self.context, self.vocab);
+        assert_eq!(contexts.len() / length, out.len() / vocab, "log_probs: a row of `out` for each context");
+        self.tape.set_training(false);
+        self.tape.set_row_limit(None);
+        let mut judge = self.judge.take().unwrap_or_else(|| self.judge());
+        let tape = &self.tape;
+        let chunks = contexts.chunks(judge.rows * length).zip(out.chunks_mut(judge.rows * vocab));
+        for (contexts, out) in chunks {
+            let rows = contexts.len() / length;
+            tape.set_indices(judge.contexts, |all| all[..contexts.len()].copy_from_slice(contexts));
+            tape.set_row_limit(Some(rows));
+            tape.replay(judge.graph);
+            tape.var(judge.logits).with_data(|logits| {
+                f32::softmax_rows(logits, vocab, &mut judge.probs[..rows * vocab], &mut judge.lse[..rows]);
+                let rows = out.chunks_exact_mut(vocab).zip(logits.chunks_exact(vocab)).zip(&judge.lse);
+                for ((out, logits), lse) in rows {
+                    out.iter_mut().zip(logits).for_each(|(out, logit)| *out = logit - lse);
+                }
+            });
+        }
+        self.judge = Some(judge);
+    }
+}
