@@ -19,6 +19,7 @@ pub mod run;
 pub mod sample;
 pub mod score;
 pub mod split;
+pub mod train;
 pub mod vocab;
 
 pub use checkpoint::Checkpoint;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use charloom_nn::{Embedding, Init, Initializer, Sequential};
+use charloom_nn::{Embedding, Init, Initializer, Layer, Sequential};
 use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, rng::TorchGenerator};
 
 use super::{LanguageModel, linear, mlp};
@@ -100,18 +100,25 @@ impl<E: Element> Network<E> {
     /// # Shapes
     /// contexts (B, T) -> (B, V)
     pub fn logits(&self, contexts: Indices) -> Var<'_, E> {
+        self.layers.forward(self.input(contexts))
+    }
+
+    /// (B, T) -> (B, T E), or one-hot (B, T V)
+    fn input(&self, contexts: Indices) -> Var<'_, E> {
         let x = match &self.embedding {
             Some(embedding) => embedding.forward(&self.tape, contexts),
             None => self.tape.one_hot(contexts, self.vocab),
         };
-        self.layers.forward(x.flatten(1))
+        x.flatten(1)
     }
 
     fn judge(&self) -> Judge<E> {
         let rows = (NUMBERS / self.widest).clamp(1, ROWS);
         let contexts = self.tape.indices(&[rows, self.context], &vec![0; rows * self.context]);
         let mark = self.tape.mark();
-        let logits = self.logits(contexts).id();
+        // Dropout does nothing in evaluation, so it is left out.
+        let layers = self.layers.layers.iter().filter(|layer| !matches!(layer, Layer::Dropout(_)));
+        let logits = layers.fold(self.input(contexts), |x, layer| layer.forward(x)).id();
         let graph = self.tape.graph_since(mark);
         self.tape.fuse(graph, &[logits]);
         let probs = vec![E::zero(); rows * self.vocab];

@@ -1,0 +1,226 @@
+//! Training: from examples to weights.
+
+mod batches;
+mod run;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use charloom_nn::{AdamW, LearningRate, Optimizer, Schedule, Sgd, clip_grad_norm};
+use charloom_tensor::rng::TorchGenerator;
+use charloom_tensor::{Element, Graph, Id, Indices, ops::Targets};
+
+use crate::config::{self, Batch, Config, TrainConfig};
+use crate::data::Data;
+use crate::examples::Examples;
+use crate::models::Network;
+use crate::vocab::Vocab;
+use crate::{Error, Result};
+
+use batches::Batches;
+pub use run::{End, Event, Outcome, run};
+use state::Progress;
+
+/// The most numbers in the widest layer of a step's graph.
+const MAX_NUMBERS: usize = 1 << 30;
+
+/// A model in training: parameters, generator, optimizer, and how far it has come.
+///
+/// Parameters are drawn first, then each step's minibatch, from one generator, as a notebook does it.
+///
+/// ```
+/// use charloom::{Config, data::Data, train::Trainer};
+///
+/// let config = Config::from_toml("[model]\nhidden = [16]\n[train]\nsteps = 50", "my.toml".as_ref())?;
+/// let data = Data::load(&config.data, None)?;
+/// let mut trainer = Trainer::new(&config, &data)?;
+/// let first = trainer.step()?;
+/// for _ in 0..50 {
+///     trainer.step()?;
+/// }
+/// assert!(trainer.step()? < first);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+pub struct Trainer {
+    config: Config,
+    vocab: Vocab,
+    val: Examples,
+    network: Network<f32>,
+    generator: TorchGenerator,
+    batches: Batches,
+    graph: StepGraph,
+    learning_rate: LearningRate,
+    optimizer: Optimizer<f32>,
+    step: u64,
+    progress: Progress,
+}
+
+/// The recorded loss of a minibatch, and what is set anew in each step.
+#[derive(Clone, Copy)]
+struct StepGraph {
+    /// (rows, T)
+    contexts: Indices,
+    /// (B,)
+    targets: Indices,
+    /// (B,): the row of each example; None if example i has row i.
+    rows: Option<Indices>,
+    loss: Id,
+    graph: Graph,
+}
+
+impl Trainer {
+    /// A training from the beginning.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, or too large for this data; no examples to train on.
+    pub fn new(config: &Config, data: &Data) -> Result<Self> {
+        let mut config = config.clone();
+        config.resolve(data.corpus.mode());
+        let mut generator = TorchGenerator::new(config.train.seed);
+        let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
+        let length = config.model.context;
+        let train = Examples::new(&data.splits.train, length)?;
+        if train.is_empty() {
+            let message = format!("no examples to train on at --context {length}; give more text");
+            return Err(Error::data(&data.corpus.source, message));
+        }
+        let (batches, graph) = record(&network, train, config.train.batch, true)?;
+        let optimizer = optimizer(&network, &config.train);
+        Ok(Self {
+            vocab: data.vocab.clone(),
+            val: Examples::new(&data.splits.val, length)?,
+            network,
+            generator,
+            batches,
+            graph,
+            learning_rate: learning_rate(&config.train),
+            optimizer,
+            step: 0,
+            progress: Progress::default(),
+            config,
+        })
+    }
+
+    /// Makes one update; returns the minibatch's loss before it.
+    ///
+    /// # Units
+    /// Nats per character.
+    ///
+    /// # Errors
+    /// A loss that is not finite; the parameters are then as they were before the step.
+    pub fn step(&mut self) -> Result<f32> {
+        let tape = self.network.tape();
+        tape.set_training(true);
+        tape.set_step(self.step);
+        self.batches.draw(&mut self.generator, tape, &self.graph);
+        tape.replay(self.graph.graph);
+        let loss = tape.var(self.graph.loss).item();
+        if !loss.is_finite() {
+            return Err(self.diverged(&format!("the loss is {loss}")));
+        }
+        tape.backward(self.graph.loss);
+        if self.config.train.clip > 0.0 {
+            clip_grad_norm(tape, self.config.train.clip);
+        }
+        self.optimizer.step(tape, self.lr());
+        self.step += 1;
+        Ok(loss)
+    }
+
+    /// The learning rate of the next step.
+    #[must_use]
+    pub fn lr(&self) -> f64 {
+        self.learning_rate.at(self.step, self.config.train.steps)
+    }
+
+    /// Updates made.
+    #[must_use]
+    pub fn steps_done(&self) -> u64 {
+        self.step
+    }
+
+    /// Every setting, with defaults made explicit.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model as it is now.
+    pub fn network(&mut self) -> &mut Network<f32> {
+        &mut self.network
+    }
+
+    /// The model as it is now, for good.
+    #[must_use]
+    pub fn into_network(self) -> Network<f32> {
+        self.network
+    }
+
+    fn diverged(&self, what: &str) -> Error {
+        let (step, lr) = (self.step, self.config.train.lr);
+        Error::Failed(format!("step {step}: {what}; a --lr lower than {lr} or --clip 1 may help"))
+    }
+}
+
+/// Records a minibatch's loss. Where the model allows it, examples of equal contexts share a row.
+fn record<E: Element>(
+    network: &Network<E>,
+    train: Examples,
+    batch: Batch,
+    may_merge: bool,
+) -> Result<(Batches, StepGraph)> {
+    let tape = network.tape();
+    let size = match batch {
+        Batch::Size(size) => size,
+        Batch::Full => train.len(),
+    };
+    let start = tape.mark();
+    for merged in [may_merge, false] {
+        let rows = if merged { size.min(train.distinct_len()) } else { size };
+        if rows.checked_mul(network.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
+            let message =
+                format!("--batch {batch}: {rows} rows of up to {} numbers are too many", network.widest());
+            return Err(Error::usage(format!("{message}; choose a smaller batch or smaller layers")));
+        }
+        let contexts = tape.indices(&[rows, train.context_length()], &vec![0; rows * train.context_length()]);
+        let targets = tape.indices(&[size], &vec![0; size]);
+        let rows_of = merged.then(|| tape.indices(&[size], &vec![0; size]));
+        // Recording computes: in evaluation mode it leaves running statistics alone.
+        tape.set_training(false);
+        let mark = tape.mark();
+        let loss = network.logits(contexts).cross_entropy(Targets {
+            tokens: targets,
+            rows: rows_of,
+            ignore_index: None,
+        });
+        let graph = tape.graph_since(mark);
+        if !merged || tape.mergeable(graph) {
+            tape.fuse(graph, &[loss.id()]);
+            let graph = StepGraph { contexts, targets, rows: rows_of, loss: loss.id(), graph };
+            return Ok((Batches::new(train, size, batch == Batch::Full), graph));
+        }
+        tape.truncate(start);
+    }
+    unreachable!("the second way needs nothing of the model")
+}
+
+fn learning_rate(train: &TrainConfig) -> LearningRate {
+    let schedule = match train.schedule {
+        config::Schedule::Constant => Schedule::Constant,
+        config::Schedule::Drops => Schedule::Drops(train.lr_drops.clone()),
+        config::Schedule::Cosine => Schedule::Cosine,
+        config::Schedule::Linear => Schedule::Linear,
+        config::Schedule::Wsd => Schedule::Wsd { decay: train.decay },
+    };
+    LearningRate { base: train.lr, warmup: train.warmup, schedule }
+}
+
+fn optimizer(network: &Network<f32>, train: &TrainConfig) -> Optimizer<f32> {
+    let tape = network.tape();
+    match train.optimizer {
+        config::Optimizer::Sgd => Optimizer::Sgd(Sgd::new(tape, train.momentum, train.weight_decay)),
+        config::Optimizer::AdamW => {
+            Optimizer::AdamW(AdamW::new(tape, [train.beta1, train.beta2], train.eps, train.weight_decay))
+        }
+    }
+}

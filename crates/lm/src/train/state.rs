@@ -1,0 +1,104 @@
+//! A training as a checkpoint, and back.
+
+use std::path::Path;
+
+use charloom_tensor::rng::{GeneratorState, TorchGenerator};
+
+use super::Trainer;
+use crate::checkpoint::NamedTensor;
+use crate::data::Data;
+use crate::{Checkpoint, Error, Result};
+
+/// The best evaluation so far, and how long ago it was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Progress {
+    /// Loss and step.
+    pub best: Option<(f64, u64)>,
+    /// Evaluations since.
+    pub waited: u64,
+}
+
+impl Trainer {
+    /// The model and everything that the training needs to go on bit for bit.
+    ///
+    /// # Errors
+    /// Parameters that are not finite.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut checkpoint = self.weights()?;
+        let GeneratorState { words, position, next_normal } = self.generator.state();
+        let list = |name: &str, data: Vec<f64>| NamedTensor::f64(name, &[data.len()], data);
+        checkpoint.state = vec![
+            NamedTensor::u32("generator.words", &[words.len()], words),
+            NamedTensor::u32("generator.position", &[1], vec![position]),
+            list("generator.next_normal", next_normal.into_iter().collect()),
+            list("best.loss", self.progress.best.iter().map(|best| best.0).collect()),
+            NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
+            NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
+        ];
+        let moments = self.optimizer.state(self.network.tape()).into_iter();
+        checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
+        Ok(checkpoint)
+    }
+
+    /// The model alone.
+    ///
+    /// # Errors
+    /// As [`Trainer::checkpoint`].
+    pub fn weights(&self) -> Result<Checkpoint> {
+        let tensors = self.network.tensors();
+        let finite = |t: &NamedTensor| t.as_f32().is_some_and(|data| data.iter().all(|x| x.is_finite()));
+        if let Some(broken) = tensors.iter().find(|t| !finite(t)) {
+            return Err(self.diverged(&format!("not all numbers in {} are finite", broken.name)));
+        }
+        let (config, vocab) = (self.config.clone(), self.vocab.clone());
+        Ok(Checkpoint { config, vocab, step: self.step, metrics_bytes: 0, tensors, state: Vec::new() })
+    }
+
+    /// Goes on with the training of a checkpoint that [`Trainer::checkpoint`] made; `path` is for messages.
+    ///
+    /// # Errors
+    /// Other data than before; weights or a state that do not fit.
+    pub fn resume(checkpoint: &Checkpoint, data: &Data, path: &Path) -> Result<Self> {
+        if checkpoint.vocab != data.vocab {
+            let message = "was trained on other characters than the data has now; give it the same data";
+            return Err(Error::model(path, message));
+        }
+        let mut trainer = Self::new(&checkpoint.config, data)?;
+        trainer.network.load(checkpoint, path)?;
+        trainer.restore(checkpoint).map_err(|message| {
+            Error::model(path, format!("{message}; resume from a run's last.safetensors"))
+        })?;
+        Ok(trainer)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> std::result::Result<(), String> {
+        let state = |name: &str| checkpoint.state(name).ok_or_else(|| format!("the state has no {name}"));
+        let one = |name: &str| match state(name)?.as_u64() {
+            Some(&[number]) => Ok(number),
+            _ => Err(format!("{name} is not one whole number")),
+        };
+        let at_most_one = |name: &str| match state(name)?.as_f64() {
+            Some([]) => Ok(None),
+            Some(&[number]) => Ok(Some(number)),
+            _ => Err(format!("{name} is not at most one number")),
+        };
+        let generator = GeneratorState {
+            words: state("generator.words")?
+                .as_u32()
+                .ok_or("generator.words are not whole numbers")?
+                .to_vec(),
+            position: match state("generator.position")?.as_u32() {
+                Some(&[position]) => position,
+                _ => return Err("generator.position is not one whole number".to_owned()),
+            },
+            next_normal: at_most_one("generator.next_normal")?,
+        };
+        self.generator = TorchGenerator::from_state(&generator).map_err(|error| error.to_string())?;
+        self.step = checkpoint.step;
+        let step = one("best.step")?;
+        self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));
+        self.progress.waited = one("best.waited")?;
+        let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);
+        self.optimizer.load(self.network.tape(), self.step, find).map_err(|error| error.to_string())
+    }
+}

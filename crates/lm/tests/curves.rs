@@ -1,0 +1,83 @@
+//! Loss curves of PyTorch, by the same seeds (`fixtures/curves.json`).
+
+use std::collections::BTreeMap;
+
+use charloom::data::Data;
+use charloom::evaluate::evaluate;
+use charloom::examples::Examples;
+use charloom::train::Trainer;
+use charloom::{Config, config};
+use charloom_testkit::{assert_close, fixture, workspace_root};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Curves {
+    curves: Vec<Curve>,
+}
+
+#[derive(Deserialize)]
+struct Curve {
+    name: String,
+    flags: BTreeMap<String, Value>,
+    examples: [usize; 3],
+    losses: Vec<f32>,
+    train: f64,
+    val: f64,
+}
+
+/// The flags of `charloom train` as a configuration.
+fn config(flags: &BTreeMap<String, Value>) -> Config {
+    let mut toml = BTreeMap::<&str, String>::new();
+    for (flag, value) in flags {
+        let text = value.as_str().unwrap_or_default();
+        let (section, value) = match flag.as_str() {
+            "data" => ("data", Value::from(workspace_root().join(text).to_str())),
+            "split" => ("data", config::parse_split(text).unwrap().to_vec().into()),
+            "mode" | "split-seed" => ("data", value.clone()),
+            "hidden" => ("model", config::parse_hidden(text).unwrap().into()),
+            "lr-drops" => {
+                let drops = config::parse_lr_drops(text).unwrap();
+                ("train", drops.into_iter().map(|(at, by)| vec![at, by]).collect())
+            }
+            "model" | "context" | "embed" | "activation" | "norm" | "bias" | "init" | "gain"
+            | "output-scale" => ("model", value.clone()),
+            _ => ("train", value.clone()),
+        };
+        let key = match flag.as_str() {
+            "data" => "path".to_owned(),
+            "model" => "kind".to_owned(),
+            other => other.replace('-', "_"),
+        };
+        // A JSON number, string or list is the same in TOML.
+        *toml.entry(section).or_default() += &format!("{key} = {value}\n");
+    }
+    let text: String = toml.iter().map(|(section, lines)| format!("[{section}]\n{lines}")).collect();
+    Config::from_toml(&text, "curves.json".as_ref()).unwrap()
+}
+
+#[test]
+fn every_family_learns_as_in_torch() {
+    let curves = fixture::<Curves>("curves.json").curves;
+    for curve in &curves {
+        println!("{}", curve.name);
+        let config = config(&curve.flags);
+        let data = Data::load(&config.data, None).unwrap();
+        let context = config.model.context;
+        let [train, val, test] = [&data.splits.train, &data.splits.val, &data.splits.test]
+            .map(|split| Examples::new(split, context).unwrap());
+        assert_eq!([train.len(), val.len(), test.len()], curve.examples);
+
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let losses: Vec<f32> = (0..config.train.steps).map(|_| trainer.step().unwrap()).collect();
+        let every = config.train.log_every.unwrap() as usize;
+        let seen: Vec<f32> = losses.iter().step_by(every).copied().collect();
+        assert_eq!((seen.len(), every), (21, 10));
+        assert_close(&seen, &curve.losses, 1e-3, 0.0);
+
+        let network = trainer.network();
+        let after = [&train, &val].map(|split| evaluate(network, split).unwrap().loss);
+        assert_close(&after, &[curve.train, curve.val], 1e-3, 0.0);
+    }
+    assert!(curves.len() >= 11);
+}

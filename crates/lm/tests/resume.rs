@@ -1,0 +1,142 @@
+//! A training that was interrupted, anywhere, ends as one that was not: the same bytes in every file.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use charloom::data::Data;
+use charloom::run::RunFolder;
+use charloom::train::{End, Event, Trainer, run};
+use charloom::{Checkpoint, Config};
+
+const STEPS: u64 = 7;
+
+/// One of each family, and of everything that has a state.
+const MODELS: [&str; 6] = [
+    "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
+    "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
+    "[model]\nhidden = [12]\ninit = 'unit-normal'",
+    "[model]\nhidden = [9, 8]\nnorm = 'batch'\ninit = 'torch'\n[train]\nclip = 0.1\nmomentum = 0.5\npatience = 3",
+    "[model]\nhidden = [12]\ndropout = 0.3\nactivation = 'gelu'\n[train]\noptimizer = 'adamw'\nschedule = 'cosine'",
+    "[model]\nembed = 0\nnorm = 'layer'\nhidden = [5]\nactivation = 'relu'\ninit = 'unit-columns'",
+];
+
+fn config(model: &str) -> Config {
+    let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
+    config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+    config.train.steps = STEPS;
+    config.train.eval_every = Some(3);
+    config.train.log_every = Some(1);
+    config
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    ["metrics.jsonl", "best.safetensors", "last.safetensors"]
+        .map(|name| (name.to_owned(), fs::read(folder.join(name)).unwrap()))
+        .to_vec()
+}
+
+/// Runs until `stop_at` updates are made, or the end.
+fn go(trainer: &mut Trainer, folder: &mut RunFolder, stop_at: u64) -> End {
+    let stop = AtomicBool::new(stop_at == 0);
+    let mut observe = |event: &Event| {
+        // The event of step k comes before the flag is looked at for step k + 1.
+        if matches!(event, Event::Step { step, .. } if step + 1 == stop_at) {
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    run(trainer, folder, &stop, &mut observe).unwrap().end
+}
+
+#[test]
+fn resumed_at_every_step_equals_undisturbed() {
+    for model in MODELS {
+        println!("{model}");
+        let config = config(model);
+        let data = Data::load(&config.data, None).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let whole = home.path().join("whole");
+        let mut folder = RunFolder::create(&whole, false).unwrap();
+        let end = go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, STEPS + 1);
+        assert_eq!(end, End::Finished);
+        let whole = files(&whole);
+
+        for k in 0..STEPS {
+            let path = home.path().join(format!("stopped-{k}"));
+            let mut folder = RunFolder::create(&path, false).unwrap();
+            let end = go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, k);
+            assert_eq!(end, End::Stopped, "at {k}");
+            drop(folder);
+            let (mut folder, checkpoint) = RunFolder::resume(&path).unwrap();
+            assert_eq!(checkpoint.step, k);
+            let mut trainer = Trainer::resume(&checkpoint, &data, &path).unwrap();
+            assert_eq!(trainer.steps_done(), k);
+            assert_eq!(go(&mut trainer, &mut folder, STEPS + 1), End::Finished);
+            for ((name, bytes), (_, expected)) in files(&path).iter().zip(&whole) {
+                assert!(bytes == expected, "{name} differs when stopped at step {k} of {model}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_diverging_run_keeps_its_last_good_state() {
+    // Found by the evaluation, and between two.
+    for (eval_every, found) in [(3, "not a number"), (1000, "the loss is ")] {
+        let mut config = config(MODELS[2]);
+        config.model.output_scale = 1000.0;
+        config.train.weight_decay = 1000.0;
+        (config.train.lr, config.train.steps, config.train.eval_every) = (1e4, 10_000, Some(eval_every));
+        let data = Data::load(&config.data, None).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("run");
+        let mut folder = RunFolder::create(&path, false).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let error =
+            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string();
+        let place = path.to_str().unwrap();
+        for words in [found, "step ", "--lr lower than 10000", place] {
+            assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        }
+        let last = Checkpoint::read(&path.join("last.safetensors")).unwrap();
+        assert!(last.step < trainer.steps_done());
+        charloom::models::Network::from_checkpoint(&last, &path).unwrap();
+    }
+}
+
+#[test]
+fn a_state_that_does_not_fit_is_refused() {
+    let config = config(MODELS[0]);
+    let data = Data::load(&config.data, None).unwrap();
+    let trainer = Trainer::new(&config, &data).unwrap();
+    let whole = trainer.checkpoint().unwrap();
+    let refusal = |checkpoint: &Checkpoint| {
+        let refused = Trainer::resume(checkpoint, &data, "last".as_ref());
+        refused.err().expect("refused").to_string()
+    };
+    assert!(refusal(&trainer.weights().unwrap()).contains("the state has no generator.words"));
+    for (i, tensor) in whole.state.iter().enumerate() {
+        let mut without = whole.clone();
+        without.state.remove(i);
+        let name = tensor.name.as_str();
+        assert!(refusal(&without).contains(name), "{name}");
+    }
+    let mut broken = whole.clone();
+    broken.tensors[0].shape.reverse();
+    broken.tensors[0].shape.push(1);
+    assert!(refusal(&broken).contains("layers.0.weight is"));
+    assert!(Trainer::resume(&whole, &data, "last".as_ref()).is_ok());
+}
+
+#[test]
+fn patience_ends_a_run_that_gets_no_better() {
+    let mut config = config(MODELS[2]);
+    (config.train.lr, config.train.patience, config.train.steps) = (0.0, 2, 100);
+    let data = Data::load(&config.data, None).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut folder = RunFolder::create(&home.path().join("run"), false).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
+    let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    assert_eq!((outcome.end, outcome.step), (End::OutOfPatience, 6));
+    assert_eq!(outcome.best.map(|(_, step)| step), Some(0));
+}
