@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LanguageModel, NGram};
+use super::{LanguageModel, NGram, Network};
 use crate::config::{Config, ModelKind};
 use crate::data::Data;
 use crate::evaluate::evaluate;
@@ -21,9 +21,7 @@ pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageMode
             let ngram = NGram::from_tensors(&checkpoint.config.model, &checkpoint.vocab, &checkpoint.tensors);
             Ok(Box::new(ngram.map_err(|error| Error::model(path, error))?))
         }
-        ModelKind::Mlp | ModelKind::Linear => {
-            Err(Error::model(path, "only n-gram models can be opened so far"))
-        }
+        ModelKind::Mlp | ModelKind::Linear => Ok(Box::new(Network::from_checkpoint(checkpoint, path)?)),
     }
 }
 
