@@ -45,8 +45,9 @@ macro_rules! kernels {
             $($from)::+::exp(x, y);
         }
 
-        /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's log-sum-exp.
-        fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [Self]) {
+        /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's maximum, and the
+        /// logarithm of the sum of exponentials shifted by it: together the log-sum-exp.
+        fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [[Self; 2]]) {
             $($from)::+::softmax_rows(logits, width, probs, lse);
         }
 

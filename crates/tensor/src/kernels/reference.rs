@@ -78,7 +78,7 @@ pub fn exp<E: Element>(x: &[E], y: &mut [E]) {
 }
 
 /// Each row's softmax and log-sum-exp, shifted by the row's maximum so that nothing overflows.
-pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse: &mut [E]) {
+pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse: &mut [[E; 2]]) {
     for ((x, p), lse) in logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse) {
         let max = x.iter().copied().fold(E::neg_infinity(), E::max);
         let mut sum = E::zero();
@@ -87,7 +87,7 @@ pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse
             sum += *p;
         }
         p.iter_mut().for_each(|p| *p /= sum);
-        *lse = max + sum.ln();
+        *lse = [max, sum.ln()];
     }
 }
 

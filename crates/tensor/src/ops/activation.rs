@@ -44,27 +44,56 @@ impl<E: Element> Op<E> for Activate {
 
 impl<'t, E: Element> Var<'t, E> {
     /// Any of the four, element by element.
+    ///
+    /// # Shapes
+    /// any -> as x
     pub fn activate(self, activation: Activation) -> Var<'t, E> {
         let x = self.contiguous();
         self.tape().record(Activate(activation), &[x.id()], x.shape())
     }
 
     /// The hyperbolic tangent; its slope is `1 - y^2`.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// `torch.tanh`
     pub fn tanh(self) -> Var<'t, E> {
         self.activate(Activation::Tanh)
     }
 
-    /// `max(x, 0)`; its slope is 1 above 0 and 0 elsewhere, as in torch.
+    /// `max(x, 0)`; its slope is 1 above 0 and 0 elsewhere.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// `torch.relu`
     pub fn relu(self) -> Var<'t, E> {
         self.activate(Activation::Relu)
     }
 
-    /// `x Phi(x)` with the exact error function, torch's `gelu(approximate="none")`; its slope is `Phi(x) + x phi(x)`.
+    /// `x Phi(x)` with the exact error function; its slope is `Phi(x) + x phi(x)`.
+    ///
+    /// Phi is the standard normal distribution function, phi its density.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// Hendrycks and Gimpel 2016; `torch.nn.functional.gelu` with `approximate="none"`
     pub fn gelu(self) -> Var<'t, E> {
         self.activate(Activation::Gelu)
     }
 
-    /// `1 / (1 + exp(-x))`; its slope is `y (1 - y)`.
+    /// `1 / (1 + e^-x)`; its slope is `y (1 - y)`.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// `torch.sigmoid`
     pub fn sigmoid(self) -> Var<'t, E> {
         self.activate(Activation::Sigmoid)
     }

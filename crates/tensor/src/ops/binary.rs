@@ -142,12 +142,29 @@ operator!(Mul, mul, Mul);
 operator!(Div, div, Div);
 
 impl<'t, E: Element> Var<'t, E> {
-    /// `self` to the power of `exponent`, element by element.
+    /// `x^a`, element by element; its slopes are `a x^(a-1)` and `x^a ln x`.
+    ///
+    /// A negative base has a power only where the exponent is whole, else it is NaN.
+    ///
+    /// # Shapes
+    /// any two that broadcast -> what they broadcast to
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    ///
+    /// # Source
+    /// `torch.pow`
     pub fn pow(self, exponent: Var<'t, E>) -> Var<'t, E> {
         record::<E, Pow>(self, exponent)
     }
 
-    /// `self` to a constant power.
+    /// `x^a` with a constant exponent.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// `torch.pow`
     pub fn powf(self, exponent: f64) -> Var<'t, E> {
         self.pow(self.tape().input(&[], &[E::of(exponent)]))
     }

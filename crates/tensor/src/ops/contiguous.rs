@@ -29,7 +29,13 @@ impl<E: Element> Op<E> for Contiguous {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The tensor itself if its elements lie row-major without gaps, else a copy that does.
+    /// The tensor itself if its elements lie row-major without gaps, else a copy whose elements do.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// `torch.Tensor.contiguous`
     pub fn contiguous(self) -> Var<'t, E> {
         if self.is_contiguous() {
             return self;

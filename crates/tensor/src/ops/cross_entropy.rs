@@ -25,8 +25,8 @@ struct CrossEntropy<E> {
     classes: usize,
     /// softmax(logits), kept for backward.
     probs: Vec<E>,
-    /// Each row's log-sum-exp.
-    lse: Vec<E>,
+    /// Each row's maximum, and the logarithm of the sum of exponentials of what is above it.
+    lse: Vec<[E; 2]>,
     /// How many examples of each row count.
     weights: Vec<E>,
 }
@@ -58,12 +58,14 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         let (logits, v) = (x.get(0), self.classes);
         let rows = logits.len() / v;
         E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
-        let (mut sum, mut n) = (E::zero(), E::zero());
+        // In f64, so that hundreds of thousands of f32 lose nothing.
+        let (mut sum, mut n) = (0.0, 0.0);
         for (row, token) in self.examples(env) {
-            sum += self.lse[row] - logits[row * v..][..v][token];
-            n += E::one();
+            let [max, log_sum] = self.lse[row];
+            sum += (max - logits[row * v..][..v][token] + log_sum).f64();
+            n += 1.0;
         }
-        out[0] = sum / n;
+        out[0] = E::of(sum / n);
     }
 
     // dlogits[row] = (how often the row counts * probs[row] - 1 at each example's token) / examples
@@ -138,9 +140,25 @@ impl<'t, E: Element> Var<'t, E> {
             targets,
             classes,
             probs: vec![E::zero(); rows * classes],
-            lse: vec![E::zero(); rows],
+            lse: vec![[E::zero(); 2]; rows],
             weights: vec![E::zero(); rows],
         };
         self.tape().record(op, &[logits.id()], Shape::new(&[]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn large_logits_and_many_examples_keep_their_digits() {
+        let tape = Tape::<f32>::new();
+        let n = 200_000;
+        for offset in [0.0, 1e4, -1e6] {
+            let loss =
+                tape.input(&[n, 3], &vec![offset; 3 * n]).cross_entropy(tape.indices(&[n], &vec![1; n]));
+            assert!((loss.item() - 3f32.ln()).abs() <= 2e-7, "{offset}: {}", loss.item());
+        }
     }
 }

@@ -3,10 +3,16 @@
 use crate::{Element, Layout, Shape, Var};
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The same elements with other sizes. A view that is not contiguous is copied first.
+    /// The same elements in the same order with other sizes. A view that is not contiguous is copied first.
+    ///
+    /// # Shapes
+    /// any -> `dims`
     ///
     /// # Panics
     /// If the number of elements differs.
+    ///
+    /// # Source
+    /// `torch.reshape`
     pub fn reshape(self, dims: &[usize]) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = Shape::new(dims);
@@ -15,6 +21,15 @@ impl<'t, E: Element> Var<'t, E> {
     }
 
     /// All dimensions from `start` on as one.
+    ///
+    /// # Shapes
+    /// (B, T, E), start 1 -> (B, T E)
+    ///
+    /// # Panics
+    /// If there are fewer than `start` dimensions.
+    ///
+    /// # Source
+    /// `torch.flatten`
     pub fn flatten(self, start: usize) -> Var<'t, E> {
         let shape = self.shape();
         let (kept, rest) = shape.dims().split_at(start);
@@ -24,6 +39,15 @@ impl<'t, E: Element> Var<'t, E> {
     }
 
     /// Two dimensions exchanged.
+    ///
+    /// # Shapes
+    /// (B, T), 0 and 1 -> (T, B)
+    ///
+    /// # Panics
+    /// If one is not there.
+    ///
+    /// # Source
+    /// `torch.transpose`
     pub fn transpose(self, a: usize, b: usize) -> Var<'t, E> {
         let (shape, mut layout) = (self.shape(), self.layout());
         let mut dims = shape.dims().to_vec();
@@ -34,8 +58,14 @@ impl<'t, E: Element> Var<'t, E> {
 
     /// The places `start..end` of one dimension.
     ///
+    /// # Shapes
+    /// (B, T), dim 1 -> (B, end - start)
+    ///
     /// # Panics
     /// If they are not there.
+    ///
+    /// # Source
+    /// `x[:, start:end]` in torch
     pub fn slice(self, dim: usize, start: usize, end: usize) -> Var<'t, E> {
         let (shape, mut layout) = (self.shape(), self.layout());
         let mut dims = shape.dims().to_vec();
