@@ -1,6 +1,7 @@
 //! The operations, one file each: formula, forward, backward, test.
 //!
-//! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones.
+//! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones. The
+//! derivations of the coarse ones' backward passes are pages in `docs/ops`.
 
 pub(crate) mod activation;
 mod batch_norm;
