@@ -100,18 +100,26 @@ unsafe fn scatter<S: Simd, F: Slope>(
         assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
         let table = table.as_mut_ptr();
         let mut i = 0;
-        while i < width {
-            let n = (width - i).min(S::LANES);
-            // SAFETY: the caller guarantees S's target features; d and v are `width` long, every slot's row lies in
-            // the table, and every access stops at `width`.
-            unsafe {
+        // SAFETY: the caller guarantees S's target features; d and v are `width` long, every slot's row lies in the
+        // table, and every access stops at `width`.
+        unsafe {
+            // Whole vectors are not masked: a masked store cannot be forwarded to the load of the next row.
+            while i + S::LANES <= width {
+                let x = F::at::<S>(S::load(v.as_ptr().add(i)), S::load(d.as_ptr().add(i)));
+                for &s in slots {
+                    let row = table.add(s as usize * width + i);
+                    S::store(row, S::add(S::load(row), x));
+                }
+                i += S::LANES;
+            }
+            if i < width {
+                let n = width - i;
                 let x = F::at::<S>(S::load_head(v.as_ptr().add(i), n), S::load_head(d.as_ptr().add(i), n));
                 for &s in slots {
                     let row = table.add(s as usize * width + i);
                     S::store_head(row, n, S::add(S::load_head(row, n), x));
                 }
             }
-            i += n;
         }
     }
 }

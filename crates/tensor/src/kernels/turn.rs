@@ -73,9 +73,9 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
             l += n;
         }
         let mut sums = [[0.0; C]; R];
-        for i in 0..R {
-            for j in 0..C {
-                sums[i][j] = S::sum(acc[i][j]);
+        for (sums, acc) in sums.iter_mut().zip(&acc) {
+            for (sum, &v) in sums.iter_mut().zip(acc) {
+                *sum = S::sum(v);
             }
         }
         sums
@@ -84,15 +84,13 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
 
 #[inline(always)]
 unsafe fn dots_into<S: Simd, const R: usize, const C: usize>(
-    n: [usize; 2],
-    at: [usize; 2],
+    [n, k]: [usize; 2],
+    [i, j]: [usize; 2],
     a: &[f32],
     b: &[f32],
     c: &mut [f32],
     add: bool,
 ) {
-    let [n, k] = n;
-    let [i, j] = at;
     let (a, b) = (&a[i * k..][..R * k], &b[j * k..][..C * k]);
     // SAFETY: the caller guarantees S's target features; the slices hold R and C rows of k.
     let sums = unsafe { dots::<S, R, C>(a.as_ptr(), b.as_ptr(), k) };
@@ -103,27 +101,33 @@ unsafe fn dots_into<S: Simd, const R: usize, const C: usize>(
     }
 }
 
+/// The size of the next block, of at most `most`, that divides what is `left` evenly.
+fn even(left: usize, most: usize) -> usize {
+    left.div_ceil(left.div_ceil(most))
+}
+
 #[inline(always)]
 unsafe fn gemm_nt_on<S: Simd>(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
     let [m, n, k] = size;
+    macro_rules! block {
+        ($i:expr, $j:expr, $high:expr, $wide:expr, $($r:literal: $($w:literal)*;)*) => {
+            match ($high, $wide) {
+                // SAFETY: the caller guarantees S's target features.
+                $($(($r, $w) => unsafe { dots_into::<S, $r, $w>([n, k], [$i, $j], a, b, c, add) },)*)*
+                _ => unreachable!("blocks have at most four rows and five columns"),
+            }
+        };
+    }
     let mut i = 0;
     while i < m {
-        let high = m - i >= 4;
+        let high = even(m - i, 4);
         let mut j = 0;
         while j < n {
-            let wide = n - j >= 4;
-            // SAFETY: the caller guarantees S's target features.
-            unsafe {
-                match (high, wide) {
-                    (true, true) => dots_into::<S, 4, 4>([n, k], [i, j], a, b, c, add),
-                    (true, false) => dots_into::<S, 4, 1>([n, k], [i, j], a, b, c, add),
-                    (false, true) => dots_into::<S, 1, 4>([n, k], [i, j], a, b, c, add),
-                    (false, false) => dots_into::<S, 1, 1>([n, k], [i, j], a, b, c, add),
-                }
-            }
-            j += if wide { 4 } else { 1 };
+            let wide = even(n - j, 5);
+            block!(i, j, high, wide, 1: 1 2 3 4 5; 2: 1 2 3 4 5; 3: 1 2 3 4 5; 4: 1 2 3 4 5;);
+            j += wide;
         }
-        i += if high { 4 } else { 1 };
+        i += high;
     }
 }
 
