@@ -3,6 +3,7 @@
 //! Data walks a straight line, one module to a step: [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
 
+pub mod backprop;
 pub mod card;
 pub mod checkpoint;
 mod clean;
