@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backprop;
 mod data;
 mod eval;
 mod graph;
@@ -47,6 +48,8 @@ enum Command {
     Presets(presets::Args),
     #[command(allow_negative_numbers = true)]
     Graph(graph::Args),
+    #[command(allow_negative_numbers = true)]
+    Backprop(Box<backprop::Args>),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
         Command::Graph(args) => graph::run(&args, &mut out),
+        Command::Backprop(args) => backprop::run(&args, &mut out),
     };
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,123 @@
+//! `charloom backprop`.
+
+use std::path::PathBuf;
+
+use charloom::backprop::{Options, Report, Row, report};
+use charloom::{Error, Result};
+
+use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::output::Out;
+
+/// Compare a backward pass written by hand with the tape's, term by term
+///
+/// The net is notebook 004's: an embedding, a linear layer, BatchNorm, tanh, a linear layer, cross-entropy, each line of
+/// the forward pass a term with a gradient. The flags choose its sizes. docs/backprop/ has the derivations.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A file of lines or of running text, - for standard input, or the name of a known data set
+    data: Option<PathBuf>,
+    /// Begin from a built-in configuration
+    #[arg(long, value_name = "NAME", default_value = "manual-backprop")]
+    preset: String,
+    /// Begin from a configuration file, such as a run's config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Compute in double precision
+    #[arg(long)]
+    f64: bool,
+    /// Fail unless every gradient is approximately equal
+    #[arg(long)]
+    check: bool,
+    /// Train as well, N steps with the gradients by hand and N with the tape's, and compare the parameters
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    train: Option<u64>,
+    /// Add 0.01 to this gradient, a term's or a shortcut's, to see the comparison fail
+    #[arg(long = "break", value_name = "TERM")]
+    wrong: Option<String>,
+    #[command(flatten)]
+    data_flags: DataFlags,
+    #[command(flatten)]
+    model_flags: ModelFlags,
+    #[command(flatten)]
+    train_flags: TrainFlags,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let mut config = args::base(Some(&args.preset), args.config.as_deref())?;
+    args.data_flags.apply(args.data.as_ref(), &mut config);
+    args.model_flags.apply(&mut config);
+    args.train_flags.apply(&mut config);
+    if let Some(steps) = args.train {
+        config.train.steps = steps;
+    }
+    let data = config.load_data()?;
+    let options = Options { wrong: args.wrong.clone(), train: args.train.is_some() };
+    let report = if args.f64 {
+        report::<f64>(&config, &data, &options)?
+    } else {
+        report::<f32>(&config, &data, &options)?
+    };
+    if out.json {
+        out.object(&report)?;
+    } else {
+        print(&report, out)?;
+    }
+    if args.check && !report.equal { Err(Error::Failed(unequal(&report))) } else { Ok(()) }
+}
+
+fn print(report: &Report, out: &mut Out) -> Result<()> {
+    let Report { precision, parameters, batch, loss, tolerance, .. } = report;
+    out.line(format_args!(
+        "{parameters} parameters, a minibatch of {batch}, loss {loss:.4} nats, {precision}"
+    ))?;
+    out.line(format_args!(
+        "approximate: |by hand - by tape| <= {:e} + {:e} |by tape| for every element",
+        tolerance.atol, tolerance.rtol
+    ))?;
+    out.line("")?;
+    let head = |what: &str| {
+        [what, "shape", "exact", "approximate", "maximum difference", "largest"].map(str::to_owned).to_vec()
+    };
+    let mut rows = vec![head("gradient of")];
+    rows.extend(report.rows.iter().map(cells));
+    rows.extend([vec![String::new()], head("in one step")]);
+    rows.extend(report.shortcuts.iter().map(cells));
+    out.table(&rows)?;
+    if let Some(training) = &report.training {
+        let verdict = if training.approximate { "approximately equal" } else { "not equal" };
+        out.line("")?;
+        out.line(format_args!(
+            "{} steps: loss {:.6} by hand, {:.6} by the tape (the mean of the last tenth)",
+            training.steps, training.loss, training.tape_loss
+        ))?;
+        out.line(format_args!(
+            "the parameters are {verdict}: maximum difference {}, allowed {:e} + {:e} |by tape|",
+            small(training.max_difference),
+            training.tolerance.atol,
+            training.tolerance.rtol
+        ))?;
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let word = |is: bool| if is { "yes" } else { "NO" }.to_owned();
+    let exact = if row.exact { "yes" } else { "no" }.to_owned();
+    let shape = format!("{:?}", row.shape);
+    let difference = small(row.max_difference);
+    vec![row.name.to_owned(), shape, exact, word(row.approximate), difference, small(row.largest)]
+}
+
+fn small(x: f64) -> String {
+    if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") }
+}
+
+/// What is not equal, in a line.
+fn unequal(report: &Report) -> String {
+    let rows = report.rows.iter().chain(&report.shortcuts);
+    let mut names: Vec<&str> = rows.filter(|row| !row.approximate).map(|row| row.name).collect();
+    if report.training.is_some_and(|training| !training.approximate) {
+        names.push("the trained parameters");
+    }
+    format!("by hand and by the tape differ: {}; docs/backprop/ derives the formulas", names.join(", "))
+}
