@@ -76,7 +76,7 @@ impl<E: Element> Inner<E> {
         for dead in [looked_up, linear] {
             self.ops[dead] = None;
             self.inputs[dead].clear();
-            self.nodes[dead].needs_grad = false;
+            self.nodes[dead].needs_grad &= dead == id;
         }
         self.ops[id] = Some(Box::new(TableLinear::new(source, indices, size, bias, activation)));
         self.inputs[id] = ids;
