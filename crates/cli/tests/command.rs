@@ -1,0 +1,224 @@
+//! The command as a user meets it: n-gram models, because they train in no time.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Runs `charloom` in `folder`.
+fn charloom(folder: &Path, args: &[&str]) -> Output {
+    Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
+}
+
+fn done(folder: &Path, args: &[&str]) -> String {
+    let output = charloom(folder, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(folder: &Path, args: &[&str]) -> Value {
+    serde_json::from_str(&done(folder, args)).unwrap()
+}
+
+/// Runs what must be refused, with this exit code, in one line that says this, and nothing on standard output.
+fn refused(folder: &Path, args: &[&str], code: i32, said: &str) {
+    let output = charloom(folder, args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    let lines: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(lines.len(), 1, "{args:?}: {stderr}");
+    assert!(stderr.ends_with(&format!("{}\n", lines[0])), "{args:?}: more than one line in {stderr}");
+    assert!(lines[0].contains(said), "{args:?}: {:?} does not say {said:?}", lines[0]);
+}
+
+const NAMES: &str =
+    "emma\nolivia\nava\nisabella\nsophia\ncharlotte\nmia\namelia\nharper\nevelyn\nabigail\nemily\n";
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("names.txt"), NAMES).unwrap();
+    folder
+}
+
+fn trained() -> TempDir {
+    let folder = folder();
+    done(folder.path(), &["train", "names.txt", "--model", "ngram", "--order", "3", "--out", "a"]);
+    folder
+}
+
+#[test]
+fn no_command_shows_help_and_is_wrong_use() {
+    let output = charloom(folder().path(), &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("charloom train"));
+    assert!(done(folder().path(), &["--help"]).contains("sample"));
+    assert!(done(folder().path(), &["train", "--help"]).contains("--lr-drops"));
+    assert!(done(folder().path(), &["--version"]).starts_with("charloom "));
+}
+
+#[test]
+fn wrong_use_is_one_line_and_writes_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    for (args, said) in [
+        (&["train", "--lr", "nan"][..], "--lr NaN"),
+        (&["train", "--lr", "inf"], "--lr inf"),
+        (&["train", "--lr", "-0.1"], "--lr -0.1"),
+        (&["train", "--dropout", "1"], "--dropout 1"),
+        (&["train", "--dropout", "-0.1"], "--dropout -0.1"),
+        (&["train", "--context", "0"], "--context 0"),
+        (&["train", "--context", "1000000000"], "--context 1000000000"),
+        (&["train", "--batch", "0"], "--batch 0"),
+        (&["train", "--batch", "some"], "--batch"),
+        (&["train", "--hidden", "65536,65536,65536"], "parameters; the limit is"),
+        (&["train", "--hidden", "1,x"], "\"x\" is not a whole number"),
+        (&["train", "--activation", "tanj"], "none of tanh, relu, gelu"),
+        (&["train", "--model", "ngram", "--order", "13"], "--order 13"),
+        (&["train", "--contex", "3"], "similar argument exists: '--context'"),
+        (&["train", "--preset", "bengoi"], "did you mean \"bengio\"?"),
+        (&["train", "--resume"], "--out"),
+        (&["train", "--resume", "--out", "a", "--lr", "1"], "the run's own settings"),
+        (&["train", "--split", "0.5,0.5"], "2 fractions"),
+        (&["train", "--seed", "18446744073709551615"], "--seed"),
+        (&["trian"], "similar subcommand exists: 'train'"),
+        (&["data", "get", "nothing"], "no known data set"),
+        (&["presets", "show", "nothing-like-it"], "unknown"),
+    ] {
+        refused(path, args, 2, said);
+    }
+    assert_eq!(fs::read_dir(path).unwrap().count(), 1, "only names.txt");
+}
+
+#[test]
+fn what_cannot_be_read_or_written_fails_in_one_line() {
+    let folder = trained();
+    let path = folder.path();
+    fs::write(path.join("bad.toml"), "[model]\nhiden = [1]").unwrap();
+    fs::write(path.join("empty.txt"), "").unwrap();
+    fs::write(path.join("w.pt"), b"PK\x03\x04").unwrap();
+    fs::write(path.join("file"), "").unwrap();
+    for (args, said) in [
+        (&["train", "none.txt"][..], "none.txt: no such file"),
+        (&["train", "empty.txt"], "empty.txt"),
+        (&["train", "--config", "none.toml"], "none.toml"),
+        (
+            &["train", "--config", "bad.toml"],
+            "bad.toml: line 2: unknown key \"hiden\": did you mean \"hidden\"?",
+        ),
+        (&["train", "names.txt", "--model", "ngram", "--out", "a"], "a: exists; --resume --out a"),
+        (&["train", "names.txt", "--model", "ngram", "--out", "file/b"], "file/b"),
+        (&["train", "--resume", "--out", "none"], "no run to resume"),
+        (&["eval", "none"], "none"),
+        (&["eval", "w.pt"], "pickle"),
+        (&["eval", "names.txt"], "not a safetensors file"),
+        (&["sample", "a", "--data", "none.txt", "--novel"], "none.txt"),
+        (&["score", "a", "none.txt"], "none.txt"),
+    ] {
+        refused(path, args, 1, said);
+    }
+    let mut bytes = fs::read(path.join("a/best.safetensors")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path.join("flipped.safetensors"), bytes).unwrap();
+    refused(path, &["sample", "flipped.safetensors"], 1, "flipped.safetensors: cut off or changed");
+}
+
+#[test]
+fn a_run_is_evaluated_sampled_scored_and_told_about() {
+    let folder = trained();
+    let path = folder.path();
+    let eval = json(path, &["eval", "a", "--split", "all", "--json"]);
+    for key in ["loss", "bits_per_char", "perplexity"] {
+        assert!(eval[key].as_f64().unwrap() > 0.0, "{key} in {eval}");
+    }
+    assert_eq!(eval["examples"], NAMES.len());
+    assert!(eval["splits"]["test"]["loss"].is_f64());
+    assert!(eval["baselines"]["uniform"].as_f64() > eval["loss"].as_f64());
+    assert_eq!(json(path, &["eval", "a/best.safetensors", "--json"]), json(path, &["eval", "a", "--json"]));
+
+    let few = done(path, &["sample", "a", "-n", "3", "--seed", "7"]);
+    let more = done(path, &["sample", "a", "-n", "9", "--seed", "7"]);
+    assert_eq!(few.lines().count(), 3);
+    assert!(more.starts_with(&few));
+    let samples = json(path, &["sample", "a", "-n", "3", "--seed", "7", "--json"]);
+    assert_eq!(samples["samples"][0]["text"], few.lines().next().unwrap());
+    assert!(
+        done(path, &["sample", "a", "-n", "5", "--prefix", "ma"]).lines().all(|word| word.starts_with("ma"))
+    );
+    refused(path, &["sample", "a", "--prefix", "m9"], 2, "'9'");
+
+    fs::write(path.join("lines"), "emma\nava\n").unwrap();
+    let score = json(path, &["score", "a", "lines", "--per-char", "--json"]);
+    let line = &score["lines"][0];
+    let sum: f64 =
+        line["characters"].as_array().unwrap().iter().map(|c| c["log_likelihood"].as_f64().unwrap()).sum();
+    assert!((sum - line["log_likelihood"].as_f64().unwrap()).abs() < 1e-9);
+    assert_eq!(line["characters"].as_array().unwrap().len(), 5);
+
+    let info = json(path, &["info", "a", "--json"]);
+    assert_eq!((info["model"].as_str(), info["config"]["model"]["order"].as_u64()), (Some("ngram"), Some(3)));
+    let card = json(path, &["info", "names.txt", "--context", "3", "--json"]);
+    for key in ["lines", "characters", "vocab_size", "longest", "duplicates", "examples", "leaked"] {
+        assert!(!card[key].is_null(), "{key} in {card}");
+    }
+    assert_eq!(card["lines"], 12);
+}
+
+#[test]
+fn equal_runs_give_equal_bytes_and_the_config_leads_back() {
+    let folder = trained();
+    let path = folder.path();
+    done(path, &["train", "names.txt", "--config", "a/config.toml", "--out", "b"]);
+    for name in ["config.toml", "best.safetensors", "last.safetensors", "metrics.jsonl", "samples.txt"] {
+        let [a, b] = ["a", "b"].map(|run| fs::read(path.join(run).join(name)).unwrap());
+        assert!(!a.is_empty() && a == b, "{name} differs");
+    }
+    done(path, &["train", "names.txt", "--model", "bigram", "--out", "a", "--force"]);
+    assert_eq!(json(path, &["info", "a", "--json"])["config"]["model"]["smoothing"], "add-k");
+}
+
+#[test]
+fn runs_without_a_name_do_not_meet() {
+    let folder = folder();
+    for run in ["runs/ngram", "runs/ngram-2"] {
+        let trained = json(folder.path(), &["train", "names.txt", "--model", "ngram", "--json"]);
+        assert_eq!(trained["run"], run);
+    }
+}
+
+#[test]
+fn splits_are_written_as_trained_on() {
+    let folder = folder();
+    done(folder.path(), &["data", "split", "names.txt", "--out", "parts"]);
+    let read = |name: &str| fs::read_to_string(folder.path().join("parts").join(name)).unwrap();
+    let mut all: Vec<String> = ["train.txt", "val.txt", "test.txt"]
+        .iter()
+        .flat_map(|name| read(name).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    all.sort();
+    let mut names: Vec<&str> = NAMES.lines().collect();
+    names.sort_unstable();
+    assert_eq!(all, names);
+    assert_eq!(read("train.txt").lines().count(), 9);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_quietly() {
+    let folder = trained();
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
+        .current_dir(folder.path())
+        .args(["sample", "a", "-n", "1000000000000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    assert!(!first.trim().is_empty());
+}
