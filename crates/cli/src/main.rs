@@ -20,11 +20,10 @@ use clap::{Parser, Subcommand};
 
 use output::Out;
 
-/// Trains, explains and ships character-level neural language models.
-///
-/// Start with `charloom train`: it trains on the names it brings along, and says how to go on.
+/// Trains, explains and ships character-level neural language models
 #[derive(Parser)]
 #[command(name = "charloom", version, arg_required_else_help = true)]
+#[command(after_help = "Start with: charloom train")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -1,8 +1,10 @@
 //! Printing: results to standard output, the rest to standard error.
 
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::time::Duration;
 
 use charloom::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 /// Standard output.
@@ -70,4 +72,13 @@ pub fn is_closed(error: &Error) -> bool {
 /// Prints a line to standard error, where nobody may be listening.
 pub fn note(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A progress bar over `length` things on standard error; shows itself on a terminal only.
+pub fn bar(length: u64, what: &'static str) -> ProgressBar {
+    let template = "{prefix} {wide_bar} {human_pos}/{human_len} {msg} {eta}";
+    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

@@ -1,17 +1,20 @@
 //! `charloom train`.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::config::ModelKind;
+use charloom::config::{Mode, ModelKind};
 use charloom::data::Data;
 use charloom::models::{self, LanguageModel};
-use charloom::run::RunFolder;
+use charloom::run::{self, RunFolder};
+use charloom::sample::{SampleOptions, Sampler};
+use charloom::train::{self, End, Event, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::json;
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::eval;
-use crate::output::{Out, note};
+use crate::output::{self, Out, note};
 
 /// Train a model; without arguments, on the embedded names
 #[derive(clap::Args)]
@@ -60,6 +63,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                 return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
             }
             let (run, checkpoint) = RunFolder::resume(path)?;
+            if checkpoint.config.model.kind == ModelKind::Ngram {
+                return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
+            }
             (checkpoint.config.clone(), Some((run, checkpoint)))
         }
         _ => (args::base(args.preset.as_deref(), args.config.as_deref())?, None),
@@ -82,8 +88,23 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => (new_run(args, &config)?, None),
     };
     let path = run.path().to_path_buf();
-    let mut model = train(&config, &data, &mut run, checkpoint)?;
-    report(&mut *model, &config, &data, &path, out)
+    let is_done = train(&config, &data, &mut run, checkpoint.as_ref())?;
+    if !is_done {
+        return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
+    }
+    let file = run::model_file(&path)?;
+    let best = Checkpoint::read(&file)?;
+    let mut model = models::open(&best, &file)?;
+    let samples = samples(&mut *model, &data)?;
+    run.write_samples(&samples)?;
+    report(&mut *model, &config, &data, &path, out)?;
+    if !out.json {
+        out.line("")?;
+        samples.lines().take(10).try_for_each(|line| out.line(line))?;
+    }
+    let eval = if data.splits.test.is_empty() { String::new() } else { format!(", charloom eval {} --split test", path.display()) };
+    note(format_args!("saved in {0}; next: charloom sample {0}{eval}", path.display()));
+    Ok(())
 }
 
 /// Makes the folder, so that what stands in its way is found before the training.
@@ -99,19 +120,50 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     Ok(run)
 }
 
-fn train(
-    config: &Config,
-    data: &Data,
-    run: &mut RunFolder,
-    checkpoint: Option<Checkpoint>,
-) -> Result<Box<dyn LanguageModel>> {
-    match config.model.kind {
-        ModelKind::Ngram if checkpoint.is_some() => Err(Error::usage(
-            "--resume: an n-gram model is trained in one pass, there is nothing to go on with",
-        )),
-        ModelKind::Ngram => Ok(Box::new(models::train_ngram(config, data, run)?)),
-        ModelKind::Mlp | ModelKind::Linear => Err(Error::usage("only --model ngram can be trained so far")),
+/// Set by Ctrl-C or SIGTERM: finish the step, save, end.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Trains, or counts; false if it was stopped before its end.
+fn train(config: &Config, data: &Data, run: &mut RunFolder, checkpoint: Option<&Checkpoint>) -> Result<bool> {
+    if config.model.kind == ModelKind::Ngram {
+        models::train_ngram(config, data, run)?;
+        return Ok(true);
     }
+    let mut trainer = match checkpoint {
+        Some(checkpoint) => Trainer::resume(checkpoint, data, run.path())?,
+        None => Trainer::new(config, data)?,
+    };
+    let handled = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked twice: at once, without saving.
+            std::process::exit(130);
+        }
+    });
+    handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
+    let bar = output::bar(config.train.steps, "training");
+    let outcome = train::run(&mut trainer, run, &STOP, &mut |event| match event {
+        Event::Step { step, loss, .. } => {
+            bar.set_position(*step);
+            bar.set_message(format!("loss {loss:.3}"));
+        }
+        Event::Evaluated { step, train, val, best } => {
+            bar.set_position(*step);
+            let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
+            let best = if *best { "  best so far" } else { "" };
+            bar.suspend(|| note(format_args!("step {step:>8}  train {:.4}{val}{best}", train.loss)));
+        }
+    })?;
+    bar.finish_and_clear();
+    match outcome.end {
+        End::Finished => {}
+        End::OutOfPatience => note(format_args!("stopped early at step {}: no better loss for a while", outcome.step)),
+        End::Stopped => {
+            let path = run.path().display();
+            note(format_args!("stopped at step {}, saved; go on with: charloom train --resume --out {path}", outcome.step));
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The losses of the finished model, and what to do with it.
@@ -141,12 +193,17 @@ fn report(
         return out.object(&object);
     }
     eval::print(&rows, None, out)?;
-    let path = path.display();
-    let eval = if data.splits.test.is_empty() {
-        String::new()
-    } else {
-        format!(", charloom eval {path} --split test")
-    };
-    note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
     Ok(())
+}
+
+/// What samples.txt holds: twenty words, or a text.
+fn samples(model: &mut dyn LanguageModel, data: &Data) -> Result<String> {
+    let n = if data.vocab.mode() == Mode::Text { 1 } else { SampleOptions::default().n };
+    let options = SampleOptions { n, ..SampleOptions::default() };
+    let mut text = String::new();
+    for sample in Sampler::new(model, &data.vocab, options, None)? {
+        text += &sample?.text;
+        text.push('\n');
+    }
+    Ok(text)
 }

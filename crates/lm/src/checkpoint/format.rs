@@ -30,18 +30,18 @@ type Said<T> = std::result::Result<T, String>;
 
 /// Looks at the first [`FIRST`] bytes of a file of `size` bytes and says what is wrong with it.
 pub(super) fn check_start(first: &[u8], size: u64) -> Said<()> {
-    if first.starts_with(b"PK\x03\x04") || first.starts_with(&[0x80]) && first.get(1).is_some_and(|&b| b <= 5)
-    {
-        return Err(
-            "a pickle of PyTorch's, which may run code when it is read; charloom reads .safetensors only, \
-                    convert it with safetensors.torch.save_file"
-                .to_owned(),
-        );
+    // A safetensors header is an object; before it comes its length, which may look like anything.
+    let is_header = first.get(8) == Some(&b'{');
+    let is_pickle = first.first() == Some(&0x80) && first.get(1).is_some_and(|&version| version <= 5);
+    if !is_header && (is_pickle || first.starts_with(b"PK\x03\x04")) {
+        let what =
+            "a pickle of PyTorch's, which may run code when it is read; charloom reads .safetensors only";
+        return Err(format!("{what}, convert it with safetensors.torch.save_file"));
     }
     let Some(length) = first.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
         return Err(format!("{size} bytes are no model file; the file may be cut off"));
     };
-    if length > MAX_HEADER || first.get(8) != Some(&b'{') {
+    if length > MAX_HEADER || !is_header {
         return Err("not a safetensors file; give a run folder or a .safetensors of charloom's".to_owned());
     }
     if length > size - 8 {

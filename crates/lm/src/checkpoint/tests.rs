@@ -66,6 +66,15 @@ fn round_trip_is_exact() {
 }
 
 #[test]
+fn any_header_length_is_read() {
+    for length in 0..2048 {
+        let mut checkpoint = example();
+        checkpoint.tensors[0].name = "n".repeat(length + 1);
+        assert_eq!(read(&checkpoint.to_bytes().unwrap()).unwrap(), checkpoint);
+    }
+}
+
+#[test]
 fn every_flipped_bit_and_every_cut_is_refused() {
     let mut bytes = example().to_bytes().unwrap();
     for at in 0..bytes.len() {
