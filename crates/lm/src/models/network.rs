@@ -50,7 +50,7 @@ struct Judge<E> {
     rows: usize,
     /// (rows, V), and (rows): room for softmax.
     probs: Vec<E>,
-    lse: Vec<E>,
+    lse: Vec<[E; 2]>,
 }
 
 impl<E: Element> Network<E> {
@@ -122,7 +122,7 @@ impl<E: Element> Network<E> {
         let graph = self.tape.graph_since(mark);
         self.tape.fuse(graph, &[logits]);
         let probs = vec![E::zero(); rows * self.vocab];
-        Judge { contexts, logits, graph, rows, probs, lse: vec![E::zero(); rows] }
+        Judge { contexts, logits, graph, rows, probs, lse: vec![[E::zero(); 2]; rows] }
     }
 }
 
@@ -189,8 +189,8 @@ impl LanguageModel for Network<f32> {
             tape.var(judge.logits).with_data(|logits| {
                 f32::softmax_rows(logits, vocab, &mut judge.probs[..rows * vocab], &mut judge.lse[..rows]);
                 let rows = out.chunks_exact_mut(vocab).zip(logits.chunks_exact(vocab)).zip(&judge.lse);
-                for ((out, logits), lse) in rows {
-                    out.iter_mut().zip(logits).for_each(|(out, logit)| *out = logit - lse);
+                for ((out, logits), [max, ln_sum]) in rows {
+                    out.iter_mut().zip(logits).for_each(|(out, logit)| *out = (logit - max) - ln_sum);
                 }
             });
         }
