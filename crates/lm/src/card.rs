@@ -1,8 +1,8 @@
 //! The data card: what a person should know about the data before anything is trained on it.
 
-use std::collections::HashSet;
 use std::fmt;
 
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use crate::config::Mode;
@@ -95,7 +95,7 @@ impl DataCard {
             vocab_size: vocab.len(),
             vocab: vocab.characters()[usize::from(words)..].iter().collect(),
             longest: lengths().max().unwrap_or(0),
-            duplicates: words.then(|| lines.len() - lines.iter().collect::<HashSet<_>>().len()),
+            duplicates: words.then(|| lines.len() - lines.iter().collect::<FxHashSet<_>>().len()),
             context,
             examples: OfSplits {
                 train: counts(&splits.train),
@@ -109,7 +109,7 @@ impl DataCard {
 }
 
 fn leaked(splits: &Splits) -> Leaked {
-    let train: HashSet<&[u32]> = splits.train.words().collect();
+    let train: FxHashSet<&[u32]> = splits.train.words().collect();
     let part = |split: &Split| {
         let (mut all, mut known) = (0usize, 0usize);
         for word in split.words() {

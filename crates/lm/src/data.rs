@@ -33,13 +33,15 @@ impl Data {
     /// Reads, cleans, encodes and cuts.
     ///
     /// Without a path it is the embedded list of names. A path that is no file but the name of a known data set
-    /// is its file in the cache; nothing is downloaded here. With `vocab`, a model's, no other characters are
-    /// allowed.
+    /// is its file in the cache; nothing is downloaded here. With `vocab`, a model's, its mode is meant
+    /// where none is named, and no other characters are allowed.
     ///
     /// # Errors
     /// Whatever [`Corpus::read`] and [`Splits::new`] refuse; a file whose SHA-256 is not that of the
     /// configuration, where that has one.
     pub fn load(config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
+        let mode = config.mode.or(vocab.as_ref().map(Vocab::mode));
+        let config = &DataConfig { mode, ..config.clone() };
         let corpus = match &config.path {
             None => Corpus::from_bytes("us-names-2018.txt", NAMES.as_bytes(), config)?,
             Some(path) => Corpus::read(place(path)?, config)?,

@@ -1,6 +1,9 @@
 //! Character-level language models, from a file of text to new words.
 //!
-//! Data walks a straight line, one module to a step: [`error`] is what may go wrong on the way.
+//! Data walks a straight line, one module to a step: a file is read into a [`corpus`], its characters numbered by a
+//! [`vocab`], cut by [`split`], and looked at as [`examples`] of a context and what follows it; [`data`] does these
+//! steps at once. [`models`] learn from them, [`evaluate`] judges, [`sample`] writes new words, [`score`] says how
+//! likely given ones are. [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
 
 pub mod backprop;

@@ -66,7 +66,7 @@ impl Vocab {
         Self::from_sorted(mode, sorted.collect())
     }
 
-    /// The vocabulary of everything in these corpora, of which the first says the mode.
+    /// The vocabulary of everything in these corpora.
     #[must_use]
     pub fn of<'a>(mode: Mode, contents: impl IntoIterator<Item = &'a Content>) -> Self {
         Self::new(
