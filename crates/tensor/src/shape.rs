@@ -129,7 +129,8 @@ impl Layout {
     }
 }
 
-/// Calls `f(place in a, place in b, place in c)` for every element of `shape` in row-major order.
+/// Calls `f(place in a, place in b, ...)` for every element of `shape` in row-major order.
+#[inline(always)]
 pub(crate) fn for_each<const N: usize>(
     shape: &Shape,
     strides: [[usize; MAX_DIMS]; N],
@@ -138,27 +139,29 @@ pub(crate) fn for_each<const N: usize>(
     if shape.is_empty() {
         return;
     }
-    let rank = shape.rank();
+    // The last dimension in a loop of its own, the others like the wheels of a counter.
+    let last = shape.rank().max(1) - 1;
+    let (n, steps) = (shape.last(), strides.map(|s| s[last]));
     let mut index = [0usize; MAX_DIMS];
     let mut at = [0usize; N];
     loop {
-        f(at);
-        let mut d = rank;
+        let mut place = at;
+        for _ in 0..n {
+            f(place);
+            (0..N).for_each(|k| place[k] += steps[k]);
+        }
+        let mut d = last;
         loop {
             if d == 0 {
                 return;
             }
             d -= 1;
             index[d] += 1;
-            for (place, s) in at.iter_mut().zip(&strides) {
-                *place += s[d];
-            }
+            (0..N).for_each(|k| at[k] += strides[k][d]);
             if index[d] < shape.dims()[d] {
                 break;
             }
-            for (place, s) in at.iter_mut().zip(&strides) {
-                *place -= s[d] * index[d];
-            }
+            (0..N).for_each(|k| at[k] -= strides[k][d] * index[d]);
             index[d] = 0;
         }
     }

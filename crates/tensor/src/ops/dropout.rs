@@ -5,21 +5,26 @@ use crate::rng::mix;
 use crate::{Element, Var};
 
 struct Dropout<E> {
-    p: f64,
+    /// An element is dropped if its 32 random bits are below this.
+    below: u64,
     scale: E,
     /// What the mask follows from, besides the step and the element.
     key: u64,
+    /// What each element is multiplied by.
+    mask: Vec<E>,
 }
 
-/// Whether element `i` is kept: a hash of its place, so that the same step has the same mask whenever it is run.
-fn keeps(key: u64, p: f64, i: usize) -> bool {
-    let uniform = (mix(key.wrapping_add(i as u64)) >> 11) as f64 / (1u64 << 53) as f64;
-    uniform >= p
-}
-
-impl<E> Dropout<E> {
-    fn key_at(&self, step: u64) -> u64 {
-        mix(self.key ^ mix(step.wrapping_add(1)))
+impl<E: Element> Dropout<E> {
+    /// Every element's bits are a hash of its place, so that the same step has the same mask whenever it is run.
+    fn draw(&mut self, step: u64) {
+        let key = mix(self.key ^ mix(step.wrapping_add(1)));
+        for (i, pair) in self.mask.chunks_mut(2).enumerate() {
+            let mut bits = mix(key.wrapping_add(i as u64));
+            for m in pair {
+                *m = if bits & 0xffff_ffff < self.below { E::zero() } else { self.scale };
+                bits >>= 32;
+            }
+        }
     }
 }
 
@@ -32,13 +37,11 @@ impl<E: Element> Op<E> for Dropout<E> {
         if !env.training {
             return out.copy_from_slice(x.get(0));
         }
-        let key = self.key_at(env.step);
-        for (i, (y, &x)) in out.iter_mut().zip(x.get(0)).enumerate() {
-            *y = if keeps(key, self.p, i) { x * self.scale } else { E::zero() };
-        }
+        self.draw(env.step);
+        out.iter_mut().zip(x.get(0).iter().zip(&self.mask)).for_each(|(y, (&x, &m))| *y = x * m);
     }
 
-    // dx = dy / (1 - p) where the mask kept x, 0 elsewhere; the mask is made again instead of kept.
+    // dx = dy / (1 - p) where the mask kept x, 0 elsewhere
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -48,11 +51,11 @@ impl<E: Element> Op<E> for Dropout<E> {
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        if !env.training {
-            return g.each(|i| grad[i]);
+        if env.training {
+            g.each(|i| grad[i] * self.mask[i]);
+        } else {
+            g.each(|i| grad[i]);
         }
-        let key = self.key_at(env.step);
-        g.each(|i| if keeps(key, self.p, i) { grad[i] * self.scale } else { E::zero() });
     }
 }
 
@@ -74,7 +77,13 @@ impl<'t, E: Element> Var<'t, E> {
         assert!((0.0..=1.0).contains(&p), "dropout: a probability lies between 0 and 1, not at {p}");
         let x = self.contiguous();
         let key = mix(mix(seed.wrapping_add(1)) ^ layer);
-        self.tape().record(Dropout { p, scale: E::of((1.0 - p).recip()), key }, &[x.id()], x.shape())
+        let below = (p * 2f64.powi(32)).round() as u64;
+        let mask = vec![E::zero(); x.shape().len()];
+        self.tape().record(
+            Dropout { below, scale: E::of((1.0 - p).recip()), key, mask },
+            &[x.id()],
+            x.shape(),
+        )
     }
 }
 

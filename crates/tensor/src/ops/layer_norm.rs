@@ -1,5 +1,6 @@
 //! y = weight (x - mean) / sqrt(var + eps) + bias, with each row's own mean and variance
 
+use super::lanes;
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, Var};
 
@@ -9,6 +10,9 @@ struct LayerNorm<E> {
     /// Per row: its mean, and 1 / sqrt(var + eps).
     mean: Vec<E>,
     inv_std: Vec<E>,
+    /// One row, in backward: x_hat, and the gradient that arrives there.
+    hat: Vec<E>,
+    d: Vec<E>,
 }
 
 impl<E: Element> Op<E> for LayerNorm<E> {
@@ -24,11 +28,11 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         let (n, weight, bias) = (E::of(self.width as f64), x.get(1), x.get(2));
         let rows = x.get(0).chunks_exact(self.width).zip(out.chunks_exact_mut(self.width));
         for (i, (x, y)) in rows.enumerate() {
-            let mean = x.iter().copied().sum::<E>() / n;
-            let var = x.iter().map(|&x| (x - mean) * (x - mean)).sum::<E>() / n;
-            let inv_std = (var + self.eps).sqrt().recip();
-            for (j, y) in y.iter_mut().enumerate() {
-                *y = weight[j] * ((x[j] - mean) * inv_std) + bias[j];
+            let mean = lanes::sum(x) / n;
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - mean);
+            let inv_std = (lanes::dot(y, y) / n + self.eps).sqrt().recip();
+            for ((y, &w), &b) in y.iter_mut().zip(weight).zip(bias) {
+                *y = w * (*y * inv_std) + b;
             }
             (self.mean[i], self.inv_std[i]) = (mean, inv_std);
         }
@@ -43,12 +47,13 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         let stats = self.mean.iter().copied().zip(self.inv_std.iter().copied());
         let rows = || x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(stats.clone());
         if let Some(g) = grads.get(0) {
+            let (hat, d) = (&mut self.hat[..], &mut self.d[..]);
             for (((x, dy), (mean, inv_std)), dx) in rows().zip(g.data.chunks_exact_mut(width)) {
-                let hat = |j: usize| (x[j] - mean) * inv_std;
-                let mean_d = (0..width).map(|j| weight[j] * dy[j]).sum::<E>() / n;
-                let mean_d_hat = (0..width).map(|j| weight[j] * dy[j] * hat(j)).sum::<E>() / n;
-                for (j, dx) in dx.iter_mut().enumerate() {
-                    let d = inv_std * (weight[j] * dy[j] - mean_d - hat(j) * mean_d_hat);
+                hat.iter_mut().zip(x).for_each(|(h, &x)| *h = (x - mean) * inv_std);
+                d.iter_mut().zip(weight.iter().zip(dy)).for_each(|(d, (&w, &dy))| *d = w * dy);
+                let (mean_d, mean_d_hat) = (lanes::sum(d) / n, lanes::dot(d, hat) / n);
+                for ((dx, &d), &hat) in dx.iter_mut().zip(&*d).zip(&*hat) {
+                    let d = inv_std * (d - mean_d - hat * mean_d_hat);
                     *dx = if g.add { *dx + d } else { d };
                 }
             }
@@ -56,8 +61,8 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         if let Some(g) = grads.get(1) {
             let dweight = g.zeroed();
             for ((x, dy), (mean, inv_std)) in rows() {
-                for (j, dw) in dweight.iter_mut().enumerate() {
-                    *dw += dy[j] * ((x[j] - mean) * inv_std);
+                for (dw, (&x, &dy)) in dweight.iter_mut().zip(x.iter().zip(dy)) {
+                    *dw += dy * ((x - mean) * inv_std);
                 }
             }
         }
@@ -90,8 +95,10 @@ impl<'t, E: Element> Var<'t, E> {
         assert!(shape.rank() >= 1 && width > 0, "layer_norm takes rows, not shape {shape:?}");
         assert_eq!(weight.shape().dims(), [width], "layer_norm: a weight for each place of a row");
         assert_eq!(bias.shape().dims(), [width], "layer_norm: a bias for each place of a row");
-        let per_row = || vec![E::zero(); shape.len() / width];
-        let op = LayerNorm { width, eps: E::of(eps), mean: per_row(), inv_std: per_row() };
+        let zeros = |n: usize| vec![E::zero(); n];
+        let rows = shape.len() / width;
+        let (mean, inv_std) = (zeros(rows), zeros(rows));
+        let op = LayerNorm { width, eps: E::of(eps), mean, inv_std, hat: zeros(width), d: zeros(width) };
         self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
     }
 }
@@ -103,6 +110,7 @@ mod tests {
     #[test]
     fn gradient() {
         check(&[&[3, 5], &[5], &[5]], |v| v[0].layer_norm(v[1], v[2], 1e-5));
+        check(&[&[2, 37], &[37], &[37]], |v| v[0].layer_norm(v[1], v[2], 1e-5));
         check(&[&[2, 3, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 0.1));
         // The row itself is used beside its norm, so its gradient is added to.
         check(&[&[2, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 1e-5) * v[0]);

@@ -12,6 +12,7 @@ mod cross_entropy;
 mod dropout;
 pub(crate) mod embedding;
 mod gather;
+mod lanes;
 mod layer_norm;
 pub(crate) mod linear;
 mod matmul;

@@ -1,30 +1,16 @@
 //! softmax and log-softmax along one dimension
 
+use super::lanes;
 use crate::op::{Batch, Env, Grads, Inputs, Op};
-use crate::{Element, Layout, Var};
+use crate::{Element, Var};
 
 struct Softmax<E> {
     log: bool,
-    /// How many elements lie along the dimension, and how far apart.
-    n: usize,
-    step: usize,
-    batch: Batch,
-    /// One line along the dimension, less its maximum, and the exponentials of that.
-    shifted: Vec<E>,
-    exp: Vec<E>,
-}
-
-impl<E> Softmax<E> {
-    /// The places of the first elements of all lines, and of a line's elements.
-    fn lines(
-        &self,
-        len: usize,
-    ) -> impl Iterator<Item = impl Iterator<Item = usize> + Clone + use<E>> + use<E> {
-        let (n, step) = (self.n, self.step);
-        let firsts =
-            (0..len / (n * step)).flat_map(move |block| (0..step).map(move |i| block * n * step + i));
-        firsts.map(move |first| (0..n).map(move |j| first + j * step))
-    }
+    width: usize,
+    /// Each row's maximum, and the logarithm of the sum of exponentials of what is above it.
+    lse: Vec<[E; 2]>,
+    /// The softmax that the logarithm was taken of.
+    probs: Vec<E>,
 }
 
 impl<E: Element> Op<E> for Softmax<E> {
@@ -33,27 +19,21 @@ impl<E: Element> Op<E> for Softmax<E> {
     }
 
     fn batch(&self) -> Batch {
-        self.batch
+        Batch::Rows
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
-        let x = x.get(0);
-        for line in self.lines(out.len()) {
-            // Without the maximum nothing overflows, and the result is the same.
-            let max = line.clone().map(|i| x[i]).fold(E::neg_infinity(), E::max);
-            self.shifted.iter_mut().zip(line.clone()).for_each(|(s, i)| *s = x[i] - max);
-            E::exp_slice(&self.shifted, &mut self.exp);
-            let sum = self.exp.iter().copied().sum::<E>();
-            if self.log {
-                let log = sum.ln();
-                line.zip(&self.shifted).for_each(|(i, &s)| out[i] = s - log);
-            } else {
-                line.zip(&self.exp).for_each(|(i, &e)| out[i] = e / sum);
+        let (x, n, len) = (x.get(0), self.width, out.len());
+        let probs = if self.log { &mut self.probs[..len] } else { &mut *out };
+        E::softmax_rows(x, n, probs, &mut self.lse[..len / n]);
+        if self.log {
+            for ((y, x), &[max, log_sum]) in out.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(&self.lse) {
+                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - max - log_sum);
             }
         }
     }
 
-    // softmax: dx = y (dy - sum dy y)      log_softmax: dx = dy - e^y sum dy, the sums along the dimension
+    // softmax: dx = p (dy - sum dy p)      log-softmax: dx = dy - p sum dy, the sums over the row
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -63,14 +43,14 @@ impl<E: Element> Op<E> for Softmax<E> {
         _: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        let mut write = |i: usize, d: E| g.data[i] = if g.add { g.data[i] + d } else { d };
-        for line in self.lines(out.len()) {
-            if self.log {
-                let sum = line.clone().map(|i| grad[i]).sum::<E>();
-                line.for_each(|i| write(i, grad[i] - out[i].exp() * sum));
-            } else {
-                let sum = line.clone().map(|i| grad[i] * out[i]).sum::<E>();
-                line.for_each(|i| write(i, out[i] * (grad[i] - sum)));
+        let n = self.width;
+        let probs = if self.log { &self.probs[..out.len()] } else { out };
+        let rows = g.data.chunks_exact_mut(n).zip(probs.chunks_exact(n)).zip(grad.chunks_exact(n));
+        for ((dx, p), dy) in rows {
+            let sum = if self.log { lanes::sum(dy) } else { lanes::dot(dy, p) };
+            for ((dx, &p), &dy) in dx.iter_mut().zip(p).zip(dy) {
+                let d = if self.log { dy - p * sum } else { p * (dy - sum) };
+                *dx = if g.add { *dx + d } else { d };
             }
         }
     }
@@ -78,15 +58,23 @@ impl<E: Element> Op<E> for Softmax<E> {
 
 impl<'t, E: Element> Var<'t, E> {
     fn softmax_or_log(self, dim: usize, log: bool) -> Var<'t, E> {
+        let shape = self.shape();
+        assert!(
+            dim < shape.rank() && shape.dims()[dim] > 0,
+            "softmax: no elements along dimension {dim} of shape {shape:?}"
+        );
+        let last = shape.rank() - 1;
+        if dim != last {
+            return self.transpose(dim, last).softmax_or_log(last, log).transpose(dim, last);
+        }
         let x = self.contiguous();
-        let shape = x.shape();
-        assert!(dim < shape.rank(), "softmax over dimension {dim} of shape {shape:?}");
-        let n = shape.dims()[dim];
-        assert!(n > 0, "softmax over dimension {dim} of shape {shape:?}: there is no element");
-        let step = Layout::contiguous(&shape, 0).strides[dim].max(1);
-        let batch = if dim > 0 { Batch::Rows } else { Batch::Mixes };
-        let line = || vec![E::zero(); n];
-        let op = Softmax { log, n, step, batch, shifted: line(), exp: line() };
+        let width = shape.last();
+        let op = Softmax {
+            log,
+            width,
+            lse: vec![[E::zero(); 2]; shape.len() / width],
+            probs: vec![E::zero(); if log { shape.len() } else { 0 }],
+        };
         x.tape().record(op, &[x.id()], shape)
     }
 
