@@ -3,6 +3,7 @@
 //! These are plain loops over rows; compiled for each instruction set, the compiler turns them into vectors.
 
 use super::simd::Simd;
+use super::team::{Shared, split};
 use super::{Isa, dispatch, reference};
 
 #[inline(always)]
@@ -31,7 +32,15 @@ dispatch! {
 
 /// `y = x scale + shift`, channel by channel.
 pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
-    channel_affine_isa(Isa::detect(), x, scale, shift, y);
+    let c = scale.len();
+    let y_len = y.len();
+    let y = Shared::new(y);
+    split(y_len / c, 1, 8 * y_len, |rows| {
+        let part = rows.start * c..rows.end * c;
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(part.clone()) };
+        channel_affine_isa(Isa::detect(), &x[part], scale, shift, y);
+    });
 }
 
 #[inline(always)]

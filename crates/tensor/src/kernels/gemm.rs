@@ -1,6 +1,7 @@
 //! The matrix product, in blocks of C that stay in registers.
 
 use super::simd::Simd;
+use super::team::{Shared, split};
 use super::{Gemm, Isa, dispatch};
 
 /// Vectors side by side in a register block.
@@ -123,7 +124,21 @@ dispatch! {
 /// # Panics
 /// If a slice is shorter than the sizes and steps say.
 pub fn gemm(call: Gemm<'_, f32>) {
-    gemm_isa(Isa::detect(), call);
+    call.check();
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
+    let c = Shared::new(c);
+    split(m, 8, 2 * m * n * k, |rows| {
+        if rows.is_empty() {
+            return;
+        }
+        let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
+        // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
+        let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
+        gemm_isa(
+            Isa::detect(),
+            Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, bias, add },
+        );
+    });
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! Functions of every element of a slice.
 
 use super::simd::Simd;
+use super::team::{Shared, split};
 use super::{Activation, Isa, dispatch, math};
+
+/// About how many operations an element of an exp or tanh costs.
+const WORK: usize = 40;
 
 /// A function of one vector.
 ///
@@ -185,7 +189,13 @@ dispatch! {
 
 /// Applies `activation` to every element of `x`.
 pub fn activate(activation: Activation, x: &[f32], y: &mut [f32]) {
-    activate_isa(Isa::detect(), activation, x, y);
+    let n = x.len().min(y.len());
+    let y = Shared::new(y);
+    split(n, 16, WORK * n, |part| {
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(part.clone()) };
+        activate_isa(Isa::detect(), activation, &x[part], y);
+    });
 }
 
 #[inline(always)]
@@ -231,7 +241,14 @@ dispatch! {
 
 /// The gradient of [`activate`]: `dx = dy f'(x)`, or added to `dx`. Only gelu looks at `x`, the others at `y = f(x)`.
 pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
-    activate_backward_isa(Isa::detect(), kind, x, y, dy, dx, add);
+    let n = dx.len();
+    let dx = Shared::new(dx);
+    split(n, 16, WORK / 2 * n, |part| {
+        // SAFETY: the parts of a split do not overlap.
+        let dx = unsafe { dx.piece(part.clone()) };
+        let x = if kind == Activation::Gelu { &x[part.clone()] } else { x };
+        activate_backward_isa(Isa::detect(), kind, x, &y[part.clone()], &dy[part], dx, add);
+    });
 }
 
 #[cfg(test)]

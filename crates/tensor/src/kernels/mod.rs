@@ -13,6 +13,7 @@ pub mod reference;
 mod rows;
 mod simd;
 mod softmax;
+mod team;
 mod turn;
 
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ pub use gemm::gemm;
 pub use map::{activate, activate_backward, exp};
 pub use rows::{add_scaled, gather_rows, scatter_rows, sum_rows};
 pub use softmax::softmax_rows;
+pub use team::{MAX_THREADS, set_threads, threads};
 pub use turn::{gemm_nt, transpose};
 
 /// A matrix product C = A B, or C += A B: (m, k) times (k, n).

@@ -2,7 +2,9 @@
 
 use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
 use super::simd::Simd;
+use super::team::{Shared, split};
 use super::{Activation, Isa, dispatch};
+use std::ops::Range;
 
 /// `y[r] = F(bias + sum_t table[slots[r, t]])`
 #[inline(always)]
@@ -83,38 +85,56 @@ pub fn gather_rows(
     activation: Option<Activation>,
     y: &mut [f32],
 ) {
-    gather_rows_isa(Isa::detect(), table, bias, slots, per_row, activation, y);
+    let width = bias.len();
+    let rows = y.len() / width;
+    let y = Shared::new(y);
+    split(rows, 1, 40 * rows * width, |part| {
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(part.start * width..part.end * width) };
+        let slots = &slots[part.start * per_row..part.end * per_row];
+        gather_rows_isa(Isa::detect(), table, bias, slots, per_row, activation, y);
+    });
+}
+
+/// What [`scatter_rows`] adds where, for the columns of one thread.
+struct Scatter<'a> {
+    activation: Option<Activation>,
+    v: &'a [f32],
+    d: &'a [f32],
+    width: usize,
+    slots: &'a [u32],
+    per_row: usize,
+    table: Shared<f32>,
+    columns: Range<usize>,
 }
 
 #[inline(always)]
-unsafe fn scatter<S: Simd, F: Slope>(
-    v: &[f32],
-    d: &[f32],
-    width: usize,
-    slots: &[u32],
-    per_row: usize,
-    table: &mut [f32],
-) {
+unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
+    let &Scatter { d, width, slots, per_row, ref columns, .. } = call;
     let rows = d.chunks_exact(width).zip(v.chunks_exact(width));
     for ((d, v), slots) in rows.zip(slots.chunks_exact(per_row)) {
-        assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
-        let table = table.as_mut_ptr();
+        assert!(
+            slots.iter().all(|&s| call.table.holds(s as usize * width, width)),
+            "a slot outside the table"
+        );
+        let (d, v) = (d[columns.clone()].as_ptr(), v[columns.clone()].as_ptr());
+        let table = call.table.start().wrapping_add(columns.start);
         let mut i = 0;
-        // SAFETY: the caller guarantees S's target features; d and v are `width` long, every slot's row lies in the
-        // table, and every access stops at `width`.
+        // SAFETY: the caller guarantees S's target features; d and v hold the columns, each slot's row lies in the table,
+        // no other thread has these columns, and every access stops at their end.
         unsafe {
             // Whole vectors are not masked: a masked store cannot be forwarded to the load of the next row.
-            while i + S::LANES <= width {
-                let x = F::at::<S>(S::load(v.as_ptr().add(i)), S::load(d.as_ptr().add(i)));
+            while i + S::LANES <= columns.len() {
+                let x = F::at::<S>(S::load(v.add(i)), S::load(d.add(i)));
                 for &s in slots {
                     let row = table.add(s as usize * width + i);
                     S::store(row, S::add(S::load(row), x));
                 }
                 i += S::LANES;
             }
-            if i < width {
-                let n = width - i;
-                let x = F::at::<S>(S::load_head(v.as_ptr().add(i), n), S::load_head(d.as_ptr().add(i), n));
+            if i < columns.len() {
+                let n = columns.len() - i;
+                let x = F::at::<S>(S::load_head(v.add(i), n), S::load_head(d.add(i), n));
                 for &s in slots {
                     let row = table.add(s as usize * width + i);
                     S::store_head(row, n, S::add(S::load_head(row, n), x));
@@ -125,32 +145,21 @@ unsafe fn scatter<S: Simd, F: Slope>(
 }
 
 #[inline(always)]
-unsafe fn scatter_rows_on<S: Simd>(
-    activation: Option<Activation>,
-    v: &[f32],
-    d: &[f32],
-    width: usize,
-    slots: &[u32],
-    per_row: usize,
-    table: &mut [f32],
-) {
+unsafe fn scatter_rows_on<S: Simd>(call: Scatter<'_>) {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        match activation {
-            Some(Activation::Tanh) => scatter::<S, Tanh>(v, d, width, slots, per_row, table),
-            Some(Activation::Relu) => scatter::<S, Relu>(v, d, width, slots, per_row, table),
-            Some(Activation::Sigmoid) => scatter::<S, Sigmoid>(v, d, width, slots, per_row, table),
-            Some(Activation::Gelu) => scatter::<S, Gelu>(v, d, width, slots, per_row, table),
-            None => scatter::<S, Identity>(d, d, width, slots, per_row, table),
+        match call.activation {
+            Some(Activation::Tanh) => scatter::<S, Tanh>(&call, call.v),
+            Some(Activation::Relu) => scatter::<S, Relu>(&call, call.v),
+            Some(Activation::Sigmoid) => scatter::<S, Sigmoid>(&call, call.v),
+            Some(Activation::Gelu) => scatter::<S, Gelu>(&call, call.v),
+            None => scatter::<S, Identity>(&call, call.d),
         }
     }
 }
 
 dispatch! {
-    fn scatter_rows_isa(
-        activation: Option<Activation>,
-        v: &[f32], d: &[f32], width: usize, slots: &[u32], per_row: usize, table: &mut [f32],
-    ) = scatter_rows_on
+    fn scatter_rows_isa(call: Scatter<'_>) = scatter_rows_on
 }
 
 /// The gradient of [`gather_rows`]: each row of `d`, taken back through the activation, is added to every row of the
@@ -166,7 +175,11 @@ pub fn scatter_rows(
     per_row: usize,
     table: &mut [f32],
 ) {
-    scatter_rows_isa(Isa::detect(), activation, v, d, width, slots, per_row, table);
+    let table = Shared::new(table);
+    // Rows of different examples meet in the table, so threads share columns out, not rows.
+    split(width, 16, 20 * d.len(), |columns| {
+        scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
+    });
 }
 
 #[inline(always)]
@@ -225,7 +238,13 @@ dispatch! {
 
 /// `y += scale x`: a step of plain gradient descent.
 pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
-    add_scaled_isa(Isa::detect(), scale, x, y);
+    let n = x.len().min(y.len());
+    let y = Shared::new(y);
+    split(n, 16, 8 * n, |part| {
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(part.clone()) };
+        add_scaled_isa(Isa::detect(), scale, &x[part], y);
+    });
 }
 
 #[cfg(test)]
@@ -266,7 +285,20 @@ mod tests {
                     Some(Activation::Gelu),
                 ] {
                     let (mut fast, mut plain) = (table.clone(), table.clone());
-                    scatter_rows_isa(isa, kind, &v, &d, width, &slots, 3, &mut fast);
+                    let table = Shared::new(&mut fast);
+                    for columns in [0..width / 2, width / 2..width] {
+                        let call = Scatter {
+                            activation: kind,
+                            v: &v,
+                            d: &d,
+                            width,
+                            slots: &slots,
+                            per_row: 3,
+                            table,
+                            columns,
+                        };
+                        scatter_rows_isa(isa, call);
+                    }
                     reference::scatter_rows(kind, &v, &d, width, &slots, 3, &mut plain);
                     assert_close(isa, &fast, &plain);
                 }

@@ -1,6 +1,7 @@
 //! Softmax along rows.
 
 use super::simd::Simd;
+use super::team::{Shared, split};
 use super::{Isa, dispatch, math};
 
 #[inline(always)]
@@ -66,7 +67,14 @@ dispatch! {
 /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's maximum, and the logarithm of the
 /// sum of exponentials shifted by it: together the log-sum-exp.
 pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
-    softmax_rows_isa(Isa::detect(), logits, width, probs, lse);
+    let rows = logits.len() / width;
+    let (probs, lse) = (Shared::new(probs), Shared::new(lse));
+    split(rows, 1, 60 * logits.len(), |part| {
+        let numbers = part.start * width..part.end * width;
+        // SAFETY: the parts of a split do not overlap.
+        let (probs, lse) = unsafe { (probs.piece(numbers.clone()), lse.piece(part)) };
+        softmax_rows_isa(Isa::detect(), &logits[numbers], width, probs, lse);
+    });
 }
 
 #[cfg(test)]
