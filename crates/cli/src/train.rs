@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::config::{Mode, ModelKind};
 use charloom::data::Data;
-use charloom::models::{self, LanguageModel};
+use charloom::models::{self, LanguageModel, NGram};
 use charloom::run::{self, RunFolder};
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{self, End, Event, Trainer};
@@ -56,45 +56,43 @@ impl Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let (mut config, resumed) = match (&args.out, args.resume) {
-        (Some(path), true) => {
-            if !args.has_no_settings() {
-                let way = "leave out the flags of data, model and training, or start a new run";
-                return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
-            }
-            let (run, checkpoint) = RunFolder::resume(path)?;
-            if checkpoint.config.model.kind == ModelKind::Ngram {
-                return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
-            }
-            (checkpoint.config.clone(), Some((run, checkpoint)))
-        }
-        _ => (args::base(args.preset.as_deref(), args.config.as_deref())?, None),
+    let resumed = match (&args.out, args.resume) {
+        (Some(path), true) => Some(resume(path, args)?),
+        _ => None,
     };
-    if resumed.is_some() {
-        config.data.path = args.data.clone().or(config.data.path);
-    } else {
-        args.data_flags.apply(args.data.as_ref(), &mut config);
-        args.model_flags.apply(&mut config);
-        args.train_flags.apply(&mut config);
-    }
+    let mut config = match &resumed {
+        Some((_, checkpoint)) => {
+            let mut config = checkpoint.config.clone();
+            config.data.path = args.data.clone().or(config.data.path);
+            config
+        }
+        None => {
+            let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
+            args.data_flags.apply(args.data.as_ref(), &mut config);
+            args.model_flags.apply(&mut config);
+            args.train_flags.apply(&mut config);
+            config
+        }
+    };
     let data = config.load_data()?;
     let card = data.card(config.model.context);
     note(&card);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));
     }
-    let (mut run, checkpoint) = match resumed {
-        Some((run, checkpoint)) => (run, Some(checkpoint)),
-        None => (new_run(args, &config)?, None),
+    // What can be wrong is found before anything is written, and an output that cannot be written before training.
+    let (job, mut run) = match resumed {
+        Some((run, checkpoint)) => {
+            (Job::Network(Box::new(Trainer::resume(&checkpoint, &data, run.path())?)), run)
+        }
+        None => (Job::new(&config, &data)?, new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
-    let is_done = train(&config, &data, &mut run, checkpoint.as_ref())?;
-    if !is_done {
+    if !job.run(&config, &data, &mut run)? {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
     }
     let file = run::model_file(&path)?;
-    let best = Checkpoint::read(&file)?;
-    let mut model = models::open(&best, &file)?;
+    let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
     let samples = samples(&mut *model, &data)?;
     run.write_samples(&samples)?;
     report(&mut *model, &config, &data, &path, out)?;
@@ -102,12 +100,28 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         out.line("")?;
         samples.lines().take(10).try_for_each(|line| out.line(line))?;
     }
-    let eval = if data.splits.test.is_empty() { String::new() } else { format!(", charloom eval {} --split test", path.display()) };
-    note(format_args!("saved in {0}; next: charloom sample {0}{eval}", path.display()));
+    let path = path.display();
+    let eval = if data.splits.test.is_empty() {
+        String::new()
+    } else {
+        format!(", charloom eval {path} --split test")
+    };
+    note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
     Ok(())
 }
 
-/// Makes the folder, so that what stands in its way is found before the training.
+fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
+    if !args.has_no_settings() {
+        let way = "leave out the flags of data, model and training, or start a new run";
+        return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
+    }
+    let (run, checkpoint) = RunFolder::resume(path)?;
+    if checkpoint.config.model.kind == ModelKind::Ngram {
+        return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
+    }
+    Ok((run, checkpoint))
+}
+
 fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     let run = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
@@ -120,19 +134,35 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     Ok(run)
 }
 
+/// What is to be done in a run.
+enum Job {
+    /// Saving: counting is done in no time.
+    Ngram(NGram),
+    /// Training.
+    Network(Box<Trainer>),
+}
+
 /// Set by Ctrl-C or SIGTERM: finish the step, save, end.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Trains, or counts; false if it was stopped before its end.
-fn train(config: &Config, data: &Data, run: &mut RunFolder, checkpoint: Option<&Checkpoint>) -> Result<bool> {
-    if config.model.kind == ModelKind::Ngram {
-        models::train_ngram(config, data, run)?;
-        return Ok(true);
+impl Job {
+    fn new(config: &Config, data: &Data) -> Result<Self> {
+        match config.model.kind {
+            ModelKind::Ngram => models::fit_ngram(config, data).map(Self::Ngram),
+            ModelKind::Mlp | ModelKind::Linear => Ok(Self::Network(Box::new(Trainer::new(config, data)?))),
+        }
     }
-    let mut trainer = match checkpoint {
-        Some(checkpoint) => Trainer::resume(checkpoint, data, run.path())?,
-        None => Trainer::new(config, data)?,
-    };
+
+    /// Does it; false if it was stopped before its end.
+    fn run(self, config: &Config, data: &Data, run: &mut RunFolder) -> Result<bool> {
+        match self {
+            Self::Ngram(mut ngram) => models::save_ngram(&mut ngram, config, data, run).map(|()| true),
+            Self::Network(mut trainer) => train(&mut trainer, run),
+        }
+    }
+}
+
+fn train(trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
     let handled = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             // Asked twice: at once, without saving.
@@ -140,8 +170,8 @@ fn train(config: &Config, data: &Data, run: &mut RunFolder, checkpoint: Option<&
         }
     });
     handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let bar = output::bar(config.train.steps, "training");
-    let outcome = train::run(&mut trainer, run, &STOP, &mut |event| match event {
+    let bar = output::bar(trainer.config().train.steps, "training");
+    let outcome = train::run(trainer, run, &STOP, &mut |event| match event {
         Event::Step { step, loss, .. } => {
             bar.set_position(*step);
             bar.set_message(format!("loss {loss:.3}"));
@@ -152,18 +182,25 @@ fn train(config: &Config, data: &Data, run: &mut RunFolder, checkpoint: Option<&
             let best = if *best { "  best so far" } else { "" };
             bar.suspend(|| note(format_args!("step {step:>8}  train {:.4}{val}{best}", train.loss)));
         }
-    })?;
+    });
     bar.finish_and_clear();
+    let outcome = outcome?;
     match outcome.end {
-        End::Finished => {}
-        End::OutOfPatience => note(format_args!("stopped early at step {}: no better loss for a while", outcome.step)),
+        End::Finished => Ok(true),
+        End::OutOfPatience => {
+            note(format_args!(
+                "stopped early at step {}: no better loss for --patience evaluations",
+                outcome.step
+            ));
+            Ok(true)
+        }
         End::Stopped => {
             let path = run.path().display();
-            note(format_args!("stopped at step {}, saved; go on with: charloom train --resume --out {path}", outcome.step));
-            return Ok(false);
+            let way = format!("go on with: charloom train --resume --out {path}");
+            note(format_args!("stopped at step {}, saved; {way}", outcome.step));
+            Ok(false)
         }
     }
-    Ok(true)
 }
 
 /// The losses of the finished model, and what to do with it.

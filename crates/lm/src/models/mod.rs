@@ -8,7 +8,7 @@ mod saved;
 
 pub use network::Network;
 pub use ngram::{Counts, NGram};
-pub use saved::{open, train_ngram};
+pub use saved::{fit_ngram, open, save_ngram};
 
 /// A model of the next token given the T before it.
 pub trait LanguageModel {

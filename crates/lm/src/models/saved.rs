@@ -25,20 +25,26 @@ pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageMode
     }
 }
 
-/// Counts the training split into a run: the model, both checkpoints and the losses of the training and the
-/// validation split in the metrics, as step 1.
+/// Counts the training split.
 ///
 /// # Errors
-/// The order or the counts cannot be used, or the run cannot be written.
-pub fn train_ngram(config: &Config, data: &Data, run: &mut RunFolder) -> Result<NGram> {
+/// There is nothing to count at this order.
+pub fn fit_ngram(config: &Config, data: &Data) -> Result<NGram> {
     let model = &config.model;
     let examples = Examples::new(&data.splits.train, model.context)?;
-    let boundary = data.vocab.boundary();
-    let mut ngram = NGram::fit(&examples, data.vocab.len(), boundary, model.smoothing, model.k)?;
+    NGram::fit(&examples, data.vocab.len(), data.vocab.boundary(), model.smoothing, model.k)
+}
+
+/// Writes a model of [`fit_ngram`] as a run: both checkpoints, and the losses of the training and the validation split
+/// in the metrics, as step 1.
+///
+/// # Errors
+/// The run cannot be written.
+pub fn save_ngram(ngram: &mut NGram, config: &Config, data: &Data, run: &mut RunFolder) -> Result<()> {
     for (name, split) in [("train", &data.splits.train), ("val", &data.splits.val)] {
-        let examples = Examples::new(split, model.context)?;
+        let examples = Examples::new(split, config.model.context)?;
         if !examples.is_empty() {
-            let loss = evaluate(&mut ngram, &examples)?.loss;
+            let loss = evaluate(ngram, &examples)?.loss;
             run.log(&Metric { step: 1, split: name.to_owned(), loss, lr: None })?;
         }
     }
@@ -51,6 +57,5 @@ pub fn train_ngram(config: &Config, data: &Data, run: &mut RunFolder) -> Result<
         state: Vec::new(),
     };
     run.save_best(&checkpoint)?;
-    run.save_last(&mut checkpoint)?;
-    Ok(ngram)
+    run.save_last(&mut checkpoint)
 }

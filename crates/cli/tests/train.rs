@@ -1,0 +1,132 @@
+//! Training networks with the command: stopping, resuming, failing.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn charloom(folder: &Path, args: &str) -> Output {
+    let args = args.split_whitespace();
+    Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
+}
+
+fn done(folder: &Path, args: &str) -> String {
+    let output = charloom(folder, args);
+    assert_eq!(output.status.code(), Some(0), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn failed(folder: &Path, args: &str, said: &str) {
+    let output = charloom(folder, args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args}: {stderr}");
+    assert!(stderr.lines().last().unwrap().contains(said), "{args}: {stderr}");
+}
+
+fn same(folder: &Path, a: &str, b: &str) {
+    for name in ["config.toml", "best.safetensors", "last.safetensors", "metrics.jsonl", "samples.txt"] {
+        let [a, b] = [a, b].map(|run| fs::read(folder.join(run).join(name)).unwrap());
+        assert!(!a.is_empty() && a == b, "{name} differs");
+    }
+}
+
+#[test]
+fn the_first_command_works() {
+    let folder = TempDir::new().unwrap();
+    let report = done(folder.path(), "train --steps 200");
+    assert!(report.starts_with("split"), "{report}");
+    assert_eq!(fs::read_to_string(folder.path().join("runs/mlp/samples.txt")).unwrap().lines().count(), 20);
+    let shown: serde_json::Value =
+        serde_json::from_str(&done(folder.path(), "eval runs/mlp --json")).unwrap();
+    assert!(shown["loss"].as_f64().unwrap() < 3.2, "{shown}");
+    assert_eq!(done(folder.path(), "sample runs/mlp -n 4").lines().count(), 4);
+}
+
+#[test]
+fn every_preset_trains_a_little() {
+    let folder = TempDir::new().unwrap();
+    fs::write(
+        folder.path().join("text"),
+        "First Citizen:\nBefore we proceed any further, hear me speak.\n".repeat(40),
+    )
+    .unwrap();
+    let few: Vec<&str> = charloom::datasets::NAMES.lines().take(300).collect();
+    fs::write(folder.path().join("names"), few.join("\n")).unwrap();
+    for preset in charloom::presets::all() {
+        let data = if preset.name.starts_with("shakespeare") { "text" } else { "names" };
+        let out = done(folder.path(), &format!("train {data} --preset {} --steps 2 --json", preset.name));
+        let result: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert!(result["loss"].as_f64().unwrap().is_finite(), "{}: {out}", preset.name);
+    }
+}
+
+#[test]
+fn equal_runs_give_equal_bytes() {
+    let folder = TempDir::new().unwrap();
+    let flags = "--steps 60 --norm batch --hidden 20 --dropout 0.2 --optimizer adamw --lr 0.01";
+    done(folder.path(), &format!("train {flags} --out a"));
+    done(folder.path(), "train --config a/config.toml --out b --threads 1");
+    same(folder.path(), "a", "b");
+    let shown = done(folder.path(), "info a");
+    assert!(shown.contains("layers.0.weight"), "{shown}");
+}
+
+#[test]
+fn what_cannot_be_trained_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("short"), "abc").unwrap();
+    for kind in ["mlp", "linear", "ngram --order 9"] {
+        failed(
+            folder.path(),
+            &format!("train short --mode text --context 8 --model {kind} --out a"),
+            "examples",
+        );
+        assert!(!folder.path().join("a").exists(), "{kind}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_saved() {
+    let folder = TempDir::new().unwrap();
+    failed(folder.path(), "train --lr 10000 --steps 500 --out a", "a --lr lower than 10000");
+    done(folder.path(), "sample a -n 1");
+}
+
+#[test]
+fn patience_ends_a_run_early() {
+    let folder = TempDir::new().unwrap();
+    let output = charloom(folder.path(), "train --steps 400 --eval-every 10 --lr 0 --patience 2 --out a");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && stderr.contains("stopped early at step 20"), "{stderr}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_run_is_resumed_bit_for_bit() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let folder = TempDir::new().unwrap();
+    let steps = "--steps 3000 --eval-every 200 --hidden 30";
+    done(folder.path(), &format!("train {steps} --out whole"));
+    for (signal, wait_for) in [("-INT", "step      200"), ("-TERM", "step      400")] {
+        let _ = fs::remove_dir_all(folder.path().join("cut"));
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
+            .current_dir(folder.path())
+            .args(format!("train {steps} --out cut").split_whitespace())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().starts_with(wait_for)), "no {wait_for}");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(rest.last().unwrap().contains("charloom train --resume --out cut"), "{rest:?}");
+        assert!(!folder.path().join("cut/samples.txt").exists());
+        done(folder.path(), "train --resume --out cut");
+        same(folder.path(), "whole", "cut");
+    }
+}
