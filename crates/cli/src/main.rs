@@ -5,6 +5,8 @@ mod args;
 mod backprop;
 mod data;
 mod eval;
+mod explain;
+mod gradcheck;
 mod graph;
 mod info;
 mod output;
@@ -49,6 +51,10 @@ enum Command {
     Graph(graph::Args),
     #[command(allow_negative_numbers = true)]
     Backprop(Box<backprop::Args>),
+    #[command(allow_negative_numbers = true)]
+    Gradcheck(Box<gradcheck::Args>),
+    #[command(subcommand)]
+    Explain(explain::Command),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +73,8 @@ fn main() -> ExitCode {
         Command::Presets(args) => presets::run(&args, &mut out),
         Command::Graph(args) => graph::run(&args, &mut out),
         Command::Backprop(args) => backprop::run(&args, &mut out),
+        Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
+        Command::Explain(command) => explain::run(&command, &mut out),
     };
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,8 @@ pub mod datasets;
 pub mod error;
 pub mod evaluate;
 pub mod examples;
+pub mod explain;
+pub mod gradcheck;
 pub mod models;
 pub mod presets;
 pub mod run;

@@ -69,12 +69,7 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
         )));
     }
     let mut generator = TorchGenerator::new(config.train.seed);
-    let parameters = Parameters::draw(
-        &sizes,
-        config.model.gain.unwrap_or(5.0 / 3.0),
-        config.model.output_scale,
-        &mut generator,
-    );
+    let parameters = Parameters::draw(&sizes, config.model.gain(), config.model.output_scale, &mut generator);
     let mut batches = Batches::new(&examples, &sizes, generator.clone());
     let (contexts, targets) = batches.next();
     let net = Net::<E>::new(&sizes, &parameters, contexts, targets);

@@ -1,11 +1,11 @@
-use charloom_nn::{LearningRate, Schedule};
 use charloom_tensor::Element;
 use charloom_tensor::rng::TorchGenerator;
 use serde::Serialize;
 
 use super::{Matrix, Net, Parameters, Sizes, Terms, Tolerance, by_hand};
-use crate::config::{self, Optimizer, TrainConfig};
+use crate::config::{Optimizer, TrainConfig};
 use crate::examples::Examples;
+use crate::train::learning_rate;
 use crate::{Error, Result};
 
 /// Where two trainings of the same steps end, one with the gradients by hand, one with the tape's.
@@ -95,17 +95,6 @@ pub fn train<E: Element>(
         approximate: row.approximate,
         tolerance,
     })
-}
-
-fn learning_rate(config: &TrainConfig) -> LearningRate {
-    let schedule = match config.schedule {
-        config::Schedule::Constant => Schedule::Constant,
-        config::Schedule::Drops => Schedule::Drops(config.lr_drops.clone()),
-        config::Schedule::Cosine => Schedule::Cosine,
-        config::Schedule::Linear => Schedule::Linear,
-        config::Schedule::Wsd => Schedule::Wsd { decay: config.decay },
-    };
-    LearningRate { base: config.lr, warmup: config.warmup, schedule }
 }
 
 /// Minibatches, as a training draws them.

@@ -9,7 +9,7 @@ use crate::examples::Examples;
 ///
 /// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it as often
 /// as it occurs. All memory is taken beforehand.
-pub(super) struct Batches {
+pub(crate) struct Batches {
     examples: Examples,
     /// The class and the target of each example: a step touches one place an example.
     pairs: Vec<(u32, u32)>,

@@ -17,7 +17,7 @@ use crate::models::Network;
 use crate::vocab::Vocab;
 use crate::{Error, Result};
 
-use batches::Batches;
+pub(crate) use batches::Batches;
 pub use run::{End, Event, Outcome, run};
 use state::Progress;
 
@@ -57,15 +57,15 @@ pub struct Trainer {
 
 /// The recorded loss of a minibatch, and what is set anew in each step.
 #[derive(Clone, Copy)]
-struct StepGraph {
+pub(crate) struct StepGraph {
     /// (rows, T)
     contexts: Indices,
     /// (B,)
     targets: Indices,
     /// (B,): the row of each example; None if example i has row i.
     rows: Option<Indices>,
-    loss: Id,
-    graph: Graph,
+    pub loss: Id,
+    pub graph: Graph,
 }
 
 impl Trainer {
@@ -163,7 +163,7 @@ impl Trainer {
 }
 
 /// Records a minibatch's loss. Where the model allows it, examples of equal contexts share a row.
-fn record<E: Element>(
+pub(crate) fn record<E: Element>(
     network: &Network<E>,
     train: Examples,
     batch: Batch,
@@ -204,7 +204,7 @@ fn record<E: Element>(
     unreachable!("the second way needs nothing of the model")
 }
 
-fn learning_rate(train: &TrainConfig) -> LearningRate {
+pub(crate) fn learning_rate(train: &TrainConfig) -> LearningRate {
     let schedule = match train.schedule {
         config::Schedule::Constant => Schedule::Constant,
         config::Schedule::Drops => Schedule::Drops(train.lr_drops.clone()),

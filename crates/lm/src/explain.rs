@@ -1,0 +1,187 @@
+//! What the numbers mean: a loss beside what it should be and what ignorance would give.
+
+use serde::Serialize;
+
+use crate::config::{Config, ModelKind};
+use crate::data::Data;
+use crate::evaluate::{Baselines, Evaluation, baselines, evaluate};
+use crate::examples::Examples;
+use crate::models::LanguageModel;
+use crate::split::Split;
+use crate::train::Trainer;
+use crate::{Error, Result};
+
+/// Above the loss of ignorance by more than this, an untrained model is confident of what it cannot know.
+///
+/// # Units
+/// nats
+const CONFIDENT: f64 = 0.3;
+
+/// The loss of a configuration or a run, with what to hold it against.
+///
+/// # Units
+/// Losses are nats per character.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Loss {
+    /// V, the characters to choose from.
+    pub vocab_size: usize,
+    /// ln V: what a model should lose that knows nothing yet, and knows that.
+    pub expected: f64,
+    /// What the configuration's model loses on its first minibatch, untrained; none for an n-gram model.
+    pub untrained: Option<f64>,
+    /// The split that baselines and run are measured on: `val`, or `train` where there is none.
+    pub split: &'static str,
+    /// Uniform, unigram and bigram models of the training split.
+    pub baselines: Baselines,
+    /// A trained model on the training split.
+    pub train: Option<Evaluation>,
+    /// The same on `split`.
+    pub run: Option<Evaluation>,
+}
+
+/// Measures the untrained model of a configuration, the baselines on its data and, if there is one, a trained model.
+///
+/// # Errors
+/// No examples, or what [`Trainer::new`] and [`evaluate`] refuse.
+pub fn loss(config: &Config, data: &Data, trained: Option<&mut dyn LanguageModel>) -> Result<Loss> {
+    let split = if data.splits.val.is_empty() { "train" } else { "val" };
+    let measured = if split == "val" { &data.splits.val } else { &data.splits.train };
+    let untrained = match config.model.kind {
+        ModelKind::Ngram => None,
+        ModelKind::Mlp | ModelKind::Linear => Some(f64::from(Trainer::new(config, data)?.step()?)),
+    };
+    let vocab_size = data.vocab.len();
+    let (mut train, mut run) = (None, None);
+    if let Some(model) = trained {
+        if model.vocab_size() != vocab_size {
+            let other = model.vocab_size();
+            return Err(Error::Failed(format!(
+                "the model knows {other} characters, the data has {vocab_size}"
+            )));
+        }
+        let mut on = |split: &Split| evaluate(model, &Examples::new(split, model.context())?);
+        (train, run) = (Some(on(&data.splits.train)?), Some(on(measured)?));
+    }
+    Ok(Loss {
+        vocab_size,
+        expected: (vocab_size as f64).ln(),
+        untrained,
+        split,
+        baselines: baselines(&data.splits.train, measured, vocab_size)?,
+        train,
+        run,
+    })
+}
+
+impl Loss {
+    /// What the numbers say, a sentence each.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let Baselines { unigram, bigram, .. } = self.baselines;
+        let mut said = Vec::new();
+        if let Some(untrained) = self.untrained {
+            let above = untrained - self.expected;
+            said.push(if above > CONFIDENT {
+                format!(
+                    "The untrained model loses {above:.2} more than one that knows nothing: its logits are too far apart. A \
+                     smaller --output-scale, or --init kaiming-normal, saves the steps that would only shrink them."
+                )
+            } else {
+                format!("The untrained model starts where it should: within {CONFIDENT} of ln V.")
+            });
+        }
+        if let Some(run) = self.run {
+            let loss = run.loss;
+            said.push(if loss > self.expected {
+                "The run is worse than no model at all; a lower --lr may help.".to_owned()
+            } else if loss > unigram {
+                format!("The run has not yet learned how often each character occurs ({unigram:.4}); it needs more --steps.")
+            } else if loss > bigram {
+                format!("The run knows how often characters occur, but not yet what follows what ({bigram:.4}).")
+            } else {
+                format!(
+                    "The run is {:.4} better than the bigram: it makes use of more than the last character.",
+                    bigram - loss
+                )
+            });
+        }
+        if let (Some(train), Some(run), "val") = (self.train, self.run, self.split) {
+            let gap = run.loss - train.loss;
+            said.push(if gap > 0.1 {
+                format!("It loses {gap:.4} more on new data than on what it has seen: it has begun to learn by heart.")
+            } else {
+                format!("On new data it loses {gap:+.4} beside what it has seen: it has not learned by heart.")
+            });
+        }
+        said
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explain(toml: &str) -> (Config, Data, Loss) {
+        let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
+        let data = config.load_data().unwrap();
+        let loss = loss(&config, &data, None).unwrap();
+        (config, data, loss)
+    }
+
+    #[test]
+    fn a_careful_start_is_at_ln_v_and_a_careless_one_is_told() {
+        let (_, _, careful) = explain("[model]\nhidden = [20]\noutput_scale = 0.01\n");
+        assert_eq!(careful.expected, 27f64.ln());
+        assert!((careful.untrained.unwrap() - careful.expected).abs() < 0.05, "{careful:?}");
+        assert!(careful.sentences()[0].contains("starts where it should"));
+        let (_, _, careless) =
+            explain("[model]\nhidden = [200]\ninit = \"unit-normal\"\noutput_scale = 1.0\n");
+        assert!(careless.untrained.unwrap() > 10.0);
+        assert!(careless.sentences()[0].contains("--output-scale"));
+        let Baselines { uniform, unigram, bigram } = careless.baselines;
+        assert!(bigram < unigram && unigram < uniform);
+    }
+
+    #[test]
+    fn a_run_is_placed_among_the_baselines() {
+        let (mut config, data, untrained) =
+            explain("[model]\nhidden = [30]\n[train]\nsteps = 400\nbatch = 64\n");
+        assert!(untrained.run.is_none() && untrained.sentences().len() == 1);
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let first = trainer.step().unwrap();
+        for _ in 1..400 {
+            trainer.step().unwrap();
+        }
+        let explained = loss(&config, &data, Some(trainer.network())).unwrap();
+        assert_eq!(explained.untrained, Some(f64::from(first)));
+        let (run, Baselines { unigram, .. }) = (explained.run.unwrap(), explained.baselines);
+        assert!(run.loss < unigram, "{explained:?}");
+        assert_eq!(explained.sentences().len(), 3);
+
+        config.model.kind = ModelKind::Ngram;
+        assert_eq!(loss(&config, &data, None).unwrap().untrained, None);
+    }
+
+    #[test]
+    fn each_sentence_follows_from_its_numbers() {
+        let of = |loss: f64, train: f64| {
+            Loss {
+                vocab_size: 27,
+                expected: 27f64.ln(),
+                untrained: None,
+                split: "val",
+                baselines: Baselines { uniform: 27f64.ln(), unigram: 2.8, bigram: 2.5 },
+                train: Some(Evaluation::new(train, 10)),
+                run: Some(Evaluation::new(loss, 10)),
+            }
+            .sentences()
+            .join(" ")
+        };
+        assert!(of(3.4, 3.4).contains("worse than no model"));
+        assert!(of(3.0, 3.0).contains("needs more --steps"));
+        assert!(of(2.6, 2.6).contains("what follows what"));
+        assert!(of(2.1, 2.05).contains("0.4000 better than the bigram"));
+        assert!(of(2.1, 2.05).contains("not learned by heart"));
+        assert!(of(2.1, 1.5).contains("begun to learn by heart"));
+    }
+}

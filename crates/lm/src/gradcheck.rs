@@ -1,0 +1,316 @@
+//! Are the gradients right? The ones a training follows, beside differences of the loss.
+
+use std::collections::BTreeSet;
+
+use charloom_tensor::rng::{StreamRng, TorchGenerator};
+use charloom_tensor::{Entry, Kind, Tape};
+use serde::Serialize;
+
+use crate::config::{Batch, Config};
+use crate::data::Data;
+use crate::examples::Examples;
+use crate::models::Network;
+use crate::train::{StepGraph, record};
+use crate::{Error, Result};
+
+/// Gradients smaller than this are compared as if they were this large: below it, differences are rounding.
+const SMALLEST: f64 = 1e-5;
+/// Distances at which the loss is looked at. A long one for digits; shorter ones because a kink, as relu has at 0, may
+/// lie within a long one. A wrong gradient is wrong at every distance.
+const DISTANCES: [f64; 3] = [1e-3, 1e-4, 1e-5];
+/// How far parameters are moved, at most, from where they were drawn: at a bias of 0 and a norm's gain of 1 many a wrong
+/// formula gives the right number.
+const NUDGE: f64 = 0.1;
+/// Examples that stand for a batch of all.
+const OF_FULL: usize = 64;
+
+/// What is checked, and how strictly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// How many elements of each parameter, chosen at random, but for the one of the largest gradient, which is always
+    /// among them; None: all.
+    pub elements: Option<usize>,
+    /// The largest relative error that passes.
+    pub tolerance: f64,
+    /// A parameter whose gradient is to be wrong on purpose, by 0.01 in every element.
+    pub wrong: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { elements: Some(24), tolerance: 1e-6, wrong: None }
+    }
+}
+
+/// The gradients of a model's parameters beside differences.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// How many parameters the model has.
+    pub parameters: usize,
+    /// B, the examples of the minibatch.
+    pub batch: usize,
+    /// The loss of the minibatch.
+    ///
+    /// # Units
+    /// nats
+    pub loss: f64,
+    /// The largest relative error that passes.
+    pub tolerance: f64,
+    /// A row for each parameter, in the order of their declaration.
+    pub rows: Vec<Row>,
+    /// Whether all pass.
+    pub passed: bool,
+}
+
+/// One parameter's gradient where it is furthest from the differences.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Its path, such as `layers.0.weight`.
+    pub name: String,
+    /// Its sizes.
+    pub shape: Vec<usize>,
+    /// How many of its elements were checked.
+    pub checked: usize,
+    /// `|analytic - numeric| / max(|analytic|, |numeric|, 1e-5)`; infinite where either is no number.
+    pub worst_error: f64,
+    /// The element that it belongs to.
+    pub element: Vec<usize>,
+    /// The gradient by backward there.
+    pub analytic: f64,
+    /// The gradient by differences there.
+    pub numeric: f64,
+    /// Whether the error is within the tolerance.
+    pub passed: bool,
+}
+
+/// Checks the gradients of a configuration's model in f64, on its first minibatch, in the graph that training uses.
+///
+/// By differences the gradient is `(8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h`, the best of three h.
+/// BatchNorm takes its statistics from the batch and dropout its masks from step 0, so the loss is a function of the
+/// parameters alone. A batch of all examples is stood for by 64.
+///
+/// # Errors
+/// A configuration without a neural model, or training data without examples.
+pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
+    let mut generator = TorchGenerator::new(config.train.seed);
+    let network = Network::<f64>::new(config, data.vocab.len(), &mut generator)?;
+    let length = config.model.context;
+    let examples = Examples::new(&data.splits.train, length)?;
+    if examples.is_empty() {
+        let message = format!("no examples to take gradients on at --context {length}; give more text");
+        return Err(Error::data(&data.corpus.source, message));
+    }
+    let batch = match config.train.batch {
+        Batch::Size(size) => size,
+        Batch::Full => OF_FULL,
+    };
+    let (mut batches, graph) = record(&network, examples, Batch::Size(batch), true)?;
+    let tape = network.tape();
+    let entries: Vec<Entry> = tape.entries().into_iter().filter(|e| e.kind == Kind::Parameter).collect();
+    if let Some(name) = &options.wrong
+        && !entries.iter().any(|entry| entry.name == *name)
+    {
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        return Err(Error::usage(format!(
+            "--break {name:?} is no parameter; it is one of {}",
+            names.join(", ")
+        )));
+    }
+    let mut nudges = StreamRng::new(config.train.seed, 0);
+    tape.with_parameters(|parameters, _| {
+        parameters.iter_mut().for_each(|p| *p += NUDGE * (2.0 * nudges.uniform_f64() - 1.0));
+    });
+    tape.set_training(true);
+    tape.set_step(0);
+    batches.draw(&mut generator, tape, &graph);
+    let loss = evaluate(tape, &graph);
+    tape.backward(graph.loss);
+    let gradients = tape.with_parameters(|_, gradients| gradients.to_vec());
+    let rows: Vec<Row> = entries
+        .iter()
+        .enumerate()
+        .map(|(i, entry)| {
+            let mut analytic = entry.read(&gradients);
+            if options.wrong.as_ref() == Some(&entry.name) {
+                analytic.iter_mut().for_each(|g| *g += 0.01);
+            }
+            let mut choice = StreamRng::new(config.train.seed, 1 + i as u64);
+            check(tape, &graph, entry, &analytic, options, &mut choice)
+        })
+        .collect();
+    let passed = rows.iter().all(|row| row.passed);
+    let parameters = tape.parameter_count();
+    Ok(Report { parameters, batch, loss, tolerance: options.tolerance, rows, passed })
+}
+
+fn evaluate(tape: &Tape<f64>, graph: &StepGraph) -> f64 {
+    tape.replay(graph.graph);
+    tape.var(graph.loss).item()
+}
+
+/// Checks one parameter, which is left as it was.
+fn check(
+    tape: &Tape<f64>,
+    graph: &StepGraph,
+    entry: &Entry,
+    analytic: &[f64],
+    options: &Options,
+    choice: &mut StreamRng,
+) -> Row {
+    let original = tape.read_entry(entry);
+    let mut moved = original.clone();
+    let chosen = choose(analytic, options.elements, choice);
+    let mut worst = (f64::NEG_INFINITY, 0, 0.0);
+    for &i in &chosen {
+        let f = |x: f64| {
+            moved[i] = x;
+            tape.write_entry(entry, &moved);
+            evaluate(tape, graph)
+        };
+        let (error, numeric) = furthest(f, original[i], analytic[i]);
+        moved[i] = original[i];
+        if error > worst.0 {
+            worst = (error, i, numeric);
+        }
+    }
+    tape.write_entry(entry, &original);
+    let (worst_error, element, numeric) = worst;
+    Row {
+        name: entry.name.clone(),
+        shape: entry.shape.dims().to_vec(),
+        checked: chosen.len(),
+        worst_error,
+        element: place(element, entry.shape.dims()),
+        analytic: analytic[element],
+        numeric,
+        passed: worst_error <= options.tolerance,
+    }
+}
+
+/// Which elements to check.
+fn choose(analytic: &[f64], elements: Option<usize>, choice: &mut StreamRng) -> BTreeSet<usize> {
+    let n = analytic.len();
+    let wanted = elements.unwrap_or(n).clamp(1, n);
+    if wanted == n {
+        return (0..n).collect();
+    }
+    let largest = (0..n).max_by(|&a, &b| analytic[a].abs().total_cmp(&analytic[b].abs()));
+    let mut chosen: BTreeSet<usize> = largest.into_iter().collect();
+    while chosen.len() < wanted {
+        chosen.insert((choice.uniform_f64() * n as f64) as usize);
+    }
+    chosen
+}
+
+/// The relative error of a slope of `f` at `x`, and the slope by the differences that come closest to it.
+fn furthest(mut f: impl FnMut(f64) -> f64, x: f64, analytic: f64) -> (f64, f64) {
+    let mut best = (f64::INFINITY, f64::NAN);
+    for h in DISTANCES {
+        let near = f(x + h) - f(x - h);
+        let far = f(x + 2.0 * h) - f(x - 2.0 * h);
+        let numeric = (8.0 * near - far) / (12.0 * h);
+        let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(SMALLEST);
+        // Not true of NaN.
+        if error < best.0 {
+            best = (error, numeric);
+        }
+        if best.0 < 1e-9 {
+            break;
+        }
+    }
+    best
+}
+
+/// The indices of the row-major element `i`.
+fn place(mut i: usize, dims: &[usize]) -> Vec<usize> {
+    let mut indices = vec![0; dims.len()];
+    for (index, size) in indices.iter_mut().zip(dims).rev() {
+        (*index, i) = (i % size, i / size);
+    }
+    indices
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets;
+
+    fn run(toml: &str, options: &Options) -> Report {
+        let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
+        let data = config.load_data().unwrap();
+        gradcheck(&config, &data, options).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_model_passes() {
+        for model in [
+            "kind = \"linear\"\ncontext = 2\nbias = true",
+            "embed = 3\nhidden = [7]\ninit = \"unit-normal\"",
+            "embed = 0\nhidden = [6]\nactivation = \"relu\"",
+            "embed = 2\nhidden = [6, 5]\nactivation = \"gelu\"\nnorm = \"layer\"",
+            "embed = 3\nhidden = [9, 8]\nnorm = \"batch\"\nbias = true\ndropout = 0.3",
+        ] {
+            let options = Options { elements: Some(60), ..Options::default() };
+            let report = run(&format!("[model]\n{model}\n[train]\nbatch = 17\n"), &options);
+            assert!(report.passed, "{model}: {report:#?}");
+            assert!(report.rows.iter().all(|row| row.checked == 60.min(row.shape.iter().product())));
+            // A check of gradients that are all 0 would show nothing; BatchNorm makes those of a bias before it so.
+            let zero = report.rows.iter().filter(|row| row.analytic.abs() < 1e-9 && row.numeric.abs() < 1e-9);
+            assert!(zero.count() <= 2, "{model}: {report:#?}");
+        }
+    }
+
+    #[test]
+    fn every_preset_with_parameters_passes() {
+        for preset in presets::all() {
+            let mut config = Config::layered(Some(preset.toml), None).unwrap();
+            let in_size = config.model.hidden.len() < 4 && !preset.name.starts_with("tuning");
+            if config.model.kind == crate::config::ModelKind::Ngram || !in_size {
+                continue;
+            }
+            let data = config.load_data().unwrap();
+            let options = Options { elements: Some(3), ..Options::default() };
+            let report = gradcheck(&config, &data, &options).unwrap();
+            assert!(report.passed, "{}: {report:#?}", preset.name);
+        }
+    }
+
+    #[test]
+    fn a_wrong_gradient_fails_in_its_row_only() {
+        let toml = "[model]\nembed = 2\nhidden = [4]\n[train]\nbatch = 8\n";
+        let options = Options { wrong: Some("layers.0.weight".to_owned()), ..Options::default() };
+        let report = run(toml, &options);
+        let failed: Vec<&str> =
+            report.rows.iter().filter(|row| !row.passed).map(|row| row.name.as_str()).collect();
+        assert_eq!((failed, report.passed), (vec!["layers.0.weight"], false));
+    }
+
+    #[test]
+    fn a_slope_is_judged_by_its_relative_error() {
+        let cube = |x: f64| x * x * x;
+        assert!(furthest(cube, 2.0, 12.0).0 < 1e-9);
+        let (error, numeric) = furthest(cube, 2.0, 12.0 * 1.00001);
+        assert!(error > 0.9e-5 && error < 1.1e-5, "{error}");
+        assert!((numeric - 12.0).abs() < 1e-6);
+        assert!(furthest(cube, 2.0, 0.0).0 > 0.9);
+        // A kink within the long distance.
+        assert!(furthest(|x: f64| x.max(0.0), 5e-4, 1.0).0 < 1e-9);
+    }
+
+    #[test]
+    fn nan_never_passes() {
+        for (f, analytic) in [(f64::NAN, 0.0), (1.0, f64::NAN), (f64::INFINITY, 0.0)] {
+            assert_eq!(furthest(|_| f, 1.0, analytic).0, f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn the_largest_gradient_is_always_looked_at() {
+        let mut analytic = vec![0.0; 1000];
+        analytic[617] = -3.0;
+        let chosen = choose(&analytic, Some(5), &mut StreamRng::new(1, 2));
+        assert!(chosen.contains(&617) && chosen.len() == 5);
+        assert_eq!(choose(&analytic, None, &mut StreamRng::new(1, 2)).len(), 1000);
+        assert_eq!(place(617, &[10, 20, 5]), [6, 3, 2]);
+    }
+}
