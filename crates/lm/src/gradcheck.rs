@@ -233,6 +233,7 @@ fn place(mut i: usize, dims: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{DataConfig, ModelKind};
     use crate::presets;
 
     fn run(toml: &str, options: &Options) -> Report {
@@ -265,9 +266,11 @@ mod tests {
         for preset in presets::all() {
             let mut config = Config::layered(Some(preset.toml), None).unwrap();
             let in_size = config.model.hidden.len() < 4 && !preset.name.starts_with("tuning");
-            if config.model.kind == crate::config::ModelKind::Ngram || !in_size {
+            if config.model.kind == ModelKind::Ngram || !in_size {
                 continue;
             }
+            // The text that some are for may not be here; the models are the same on names.
+            config.data = DataConfig::default();
             let data = config.load_data().unwrap();
             let options = Options { elements: Some(3), ..Options::default() };
             let report = gradcheck(&config, &data, &options).unwrap();
