@@ -196,6 +196,8 @@ pub(crate) fn record<E: Element>(
         let graph = tape.graph_since(mark);
         if !merged || tape.mergeable(graph) {
             tape.fuse(graph, &[loss.id()]);
+            // Makes room for the counts of as many rows as there can be.
+            tape.set_rows(&vec![1; rows]);
             let graph = StepGraph { contexts, targets, rows: rows_of, loss: loss.id(), graph };
             return Ok((Batches::new(train, size, batch == Batch::Full), graph));
         }

@@ -1,0 +1,32 @@
+//! A training step takes no memory.
+
+use allocation_counter::measure;
+use charloom::Config;
+use charloom::data::Data;
+use charloom::train::Trainer;
+
+/// Every model, optimizer and way to make a batch.
+const MODELS: [&str; 5] = [
+    "",
+    "[model]\nnorm = 'batch'\nhidden = [20, 20]\n[train]\noptimizer = 'adamw'\nclip = 0.5",
+    "[model]\nnorm = 'layer'\nembed = 0\nactivation = 'gelu'\n[train]\nmomentum = 0.9\nweight_decay = 0.1",
+    "[model]\ndropout = 0.5\nactivation = 'relu'\n[train]\nschedule = 'cosine'\nwarmup = 0.1",
+    "[model]\nkind = 'linear'\nbias = true\n[train]\nbatch = 'full'",
+];
+
+#[test]
+fn a_step_takes_no_memory() {
+    for model in MODELS {
+        let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
+        config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+        let data = Data::load(&config.data, None).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        // The first step works out the backward pass.
+        let mut losses = [trainer.step().unwrap(); 50];
+        let taken =
+            measure(|| losses.iter_mut().for_each(|loss| *loss = trainer.step().unwrap())).count_total;
+        assert_eq!(taken, 0, "{model}");
+        assert!(losses[49] != losses[0]);
+    }
+    assert_eq!(measure(|| drop(std::hint::black_box(vec![1u8]))).count_total, 1, "allocations are counted");
+}
