@@ -10,6 +10,7 @@ mod gradcheck;
 mod graph;
 mod info;
 mod output;
+mod plot;
 mod presets;
 mod sample;
 mod score;
@@ -47,6 +48,7 @@ enum Command {
     #[command(subcommand)]
     Data(data::Command),
     Presets(presets::Args),
+    Plot(plot::Args),
     #[command(allow_negative_numbers = true)]
     Graph(graph::Args),
     #[command(allow_negative_numbers = true)]
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
+        Command::Plot(args) => plot::run(&args, &mut out),
         Command::Graph(args) => graph::run(&args, &mut out),
         Command::Backprop(args) => backprop::run(&args, &mut out),
         Command::Gradcheck(args) => gradcheck::run(&args, &mut out),

@@ -20,6 +20,7 @@ pub mod examples;
 pub mod explain;
 pub mod gradcheck;
 pub mod models;
+pub mod plot;
 pub mod presets;
 pub mod run;
 pub mod sample;

@@ -1,7 +1,7 @@
 //! The folder of a run: its files, its lock, and the one way in which files are replaced.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const SAMPLES: &str = "samples.txt";
+/// The longest line of the metrics, in bytes, and the most lines that are read.
+const MAX_LINE: u64 = 1 << 12;
+const MAX_METRICS: usize = 1 << 23;
 /// What the name of a half-written file begins with.
 const TEMPORARY: &str = ".charloom-";
 
@@ -48,6 +51,38 @@ pub struct Metric {
     /// The learning rate of that step.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
+}
+
+impl Metric {
+    /// The metrics of a run folder, as far as they are written.
+    ///
+    /// # Errors
+    /// No run folder, or a line that charloom did not write.
+    pub fn read_all(run: &Path) -> Result<Vec<Self>> {
+        let path = run.join(METRICS);
+        if !path.is_file() {
+            return Err(Error::model(run, "no run folder with a metrics.jsonl; 'charloom train' makes one"));
+        }
+        let mut lines = BufReader::new(open_regular(&path)?);
+        let mut metrics = Vec::new();
+        for number in 1.. {
+            let mut line = String::new();
+            let read = lines.by_ref().take(MAX_LINE).read_line(&mut line);
+            if read.map_err(|error| Error::io(&path, error))? == 0 {
+                break;
+            }
+            match serde_json::from_str(&line) {
+                Ok(metric) => metrics.push(metric),
+                // A training that goes on may be writing this line.
+                Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
+                Err(_) => return Err(Error::model(path, format!("line {number} is none of a run's metrics"))),
+            }
+            if number == MAX_METRICS {
+                return Err(Error::model(path, format!("more than {MAX_METRICS} lines; that is no run's")));
+            }
+        }
+        Ok(metrics)
+    }
 }
 
 impl RunFolder {

@@ -1,0 +1,124 @@
+//! `charloom plot`.
+
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use charloom::data::Data;
+use charloom::plot::{self, Figure, Theme};
+use charloom::run::{self, Metric};
+use charloom::{Checkpoint, Error, Result, models};
+use clap::ValueEnum;
+
+use crate::output::{Out, note};
+
+/// Draw what a training did or what a model holds
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run folders (or .safetensors files); several for loss and lr, over each other
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// What to draw
+    #[arg(value_enum)]
+    what: What,
+    /// A file to write, .svg or .png; without it the terminal
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// light or dark, of a file
+    #[arg(long, value_name = "NAME", default_value = "light")]
+    theme: Theme,
+    /// loss: its logarithm to base 10
+    #[arg(long)]
+    log: bool,
+    /// loss: lines of the metrics that one average is of [default: a fiftieth of them]
+    #[arg(long, value_name = "N")]
+    smooth: Option<usize>,
+    /// weights: which layer, N of layers.N.weight
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    layer: usize,
+    /// surprise: the words
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
+    words: Vec<String>,
+    /// bigram: where the data is now
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum What {
+    /// Loss of minibatches, training and validation
+    Loss,
+    /// Learning rate
+    Lr,
+    /// Where the characters lie: two dimensions, or the first two principal components
+    Embedding,
+    /// Which character follows which in the training data
+    Bigram,
+    /// A layer's weights as pictures
+    Weights,
+    /// How surprising each character of some words is
+    Surprise,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let figure = figure(args)?;
+    if let Some(path) = &args.out {
+        write(&figure, path, args.theme)?;
+        note(format_args!("written to {}", path.display()));
+    }
+    if out.json {
+        return out.object(&figure);
+    }
+    if args.out.is_none() {
+        let colored = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        out.text(figure.to_terminal(colored))?;
+    }
+    Ok(())
+}
+
+/// Writes a picture in the format that the file's name says.
+pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
+    let bytes = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg") => figure.to_svg(theme)?.into_bytes(),
+        Some("png") => figure.to_png(theme)?,
+        _ => {
+            return Err(Error::usage(format!("-o {}: a name that ends in .svg or .png is needed", path.display())));
+        }
+    };
+    fs::write(path, bytes).map_err(|error| Error::io(path, error))
+}
+
+fn figure(args: &Args) -> Result<Figure> {
+    if let What::Loss | What::Lr = args.what {
+        let runs = args.runs.iter().map(|path| metrics(path)).collect::<Result<Vec<_>>>()?;
+        return Ok(match args.what {
+            What::Lr => plot::learning_rates(&runs),
+            _ => plot::losses(&runs, args.smooth, args.log),
+        });
+    }
+    let [path] = &args.runs[..] else {
+        return Err(Error::usage("several runs can be drawn over each other for loss and lr only; name one"));
+    };
+    let file = run::model_file(path)?;
+    let checkpoint = Checkpoint::read(&file)?;
+    match args.what {
+        What::Embedding => plot::embedding(&checkpoint),
+        What::Weights => plot::weights(&checkpoint, args.layer),
+        What::Surprise => {
+            plot::surprise(&mut *models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
+        }
+        What::Bigram => {
+            let mut config = checkpoint.config.data.clone();
+            config.path = args.data.clone().or(config.path);
+            let data = Data::load(&config, Some(checkpoint.vocab))?;
+            Ok(plot::bigram(&data.splits.train, &data.vocab))
+        }
+        What::Loss | What::Lr => unreachable!("drawn above"),
+    }
+}
+
+/// A run's name and metrics.
+fn metrics(path: &Path) -> Result<(String, Vec<Metric>)> {
+    let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    Ok((name.unwrap_or_else(|| path.display().to_string()), Metric::read_all(path)?))
+}

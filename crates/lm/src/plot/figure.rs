@@ -1,0 +1,172 @@
+//! The numbers behind a picture: what `--json` prints and everything else is drawn from.
+
+use serde::Serialize;
+
+/// A picture before it is drawn.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Figure {
+    /// Curves.
+    Lines(Lines),
+    /// Texts in the plane.
+    Points(Points),
+    /// A table of coloured cells.
+    Heat(Heat),
+}
+
+/// Curves over a common axis.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lines {
+    /// What it shows.
+    pub title: String,
+    /// What x is, with its unit.
+    pub x_label: String,
+    /// What y is, with its unit.
+    pub y_label: String,
+    /// The curves, drawn in this order.
+    pub series: Vec<Series>,
+}
+
+/// A curve.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Series {
+    /// What it is called in the legend.
+    pub name: String,
+    /// Which of the series colours; several curves may share one.
+    pub color: usize,
+    /// Drawn pale: a noisy curve behind its smoothed one.
+    pub faint: bool,
+    /// (x, y); where a number is not finite there is a gap.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Texts in the plane, such as characters where their embeddings are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Points {
+    /// What it shows.
+    pub title: String,
+    /// What x is.
+    pub x_label: String,
+    /// What y is.
+    pub y_label: String,
+    /// What the groups are called; a point's colour is its group's.
+    pub groups: Vec<String>,
+    /// The texts.
+    pub points: Vec<Point>,
+}
+
+/// A text at a place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// The text.
+    pub label: String,
+    /// Its place.
+    pub x: f64,
+    /// Its place.
+    pub y: f64,
+    /// Which of the groups.
+    pub group: usize,
+}
+
+/// A table of cells, coloured by their values: from nothing at 0 to the fullest colour at the largest value, in a
+/// second colour below 0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Heat {
+    /// What it shows.
+    pub title: String,
+    /// What each row is called; empty: no names.
+    pub rows: Vec<String>,
+    /// After how many rows and columns there is a gap; 0: none.
+    pub gaps: [usize; 2],
+    /// The cells, row by row; rows may have different lengths.
+    pub cells: Vec<Vec<Cell>>,
+}
+
+/// A cell of [`Heat`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// What its colour says.
+    pub value: f64,
+    /// What stands in it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// What stands under that, small.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl Figure {
+    /// What it shows.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Lines(lines) => &lines.title,
+            Self::Points(points) => &points.title,
+            Self::Heat(heat) => &heat.title,
+        }
+    }
+}
+
+impl Lines {
+    /// The smallest and the largest x and y of all curves, a little wider; `[0, 1]` where there is nothing.
+    #[must_use]
+    pub fn bounds(&self) -> [[f64; 2]; 2] {
+        let points = || self.series.iter().flat_map(|series| &series.points).filter(|p| is_finite(p));
+        // A noisy curve in the background may be cut off; what it is the background of is not.
+        [range(points().map(|p| p.0), 0.0), range(points().map(|p| p.1), 0.04)]
+    }
+}
+
+impl Points {
+    /// As [`Lines::bounds`].
+    #[must_use]
+    pub fn bounds(&self) -> [[f64; 2]; 2] {
+        [range(self.points.iter().map(|p| p.x), 0.06), range(self.points.iter().map(|p| p.y), 0.06)]
+    }
+}
+
+impl Heat {
+    /// The largest distance of a value from 0; 1 where there is none.
+    #[must_use]
+    pub fn largest(&self) -> f64 {
+        let values = self.cells.iter().flatten().map(|cell| cell.value.abs()).filter(|v| v.is_finite());
+        let largest = values.fold(0.0, f64::max);
+        if largest > 0.0 { largest } else { 1.0 }
+    }
+}
+
+/// Whether both coordinates can be drawn.
+pub(super) fn is_finite(point: &(f64, f64)) -> bool {
+    point.0.is_finite() && point.1.is_finite()
+}
+
+fn range(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
+    let values = values.filter(|v| v.is_finite());
+    let [low, high] = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], v| [a.min(v), b.max(v)]);
+    if low > high {
+        return [0.0, 1.0];
+    }
+    // A curve that does not move still needs an axis.
+    let span = if high > low { high - low } else { low.abs().max(1.0) * 0.1 };
+    let extra = if high > low { margin } else { 1.0 };
+    [low - extra * span, high + extra * span]
+}
+
+/// At most about `most` points with the same look: of each stretch the lowest and the highest.
+pub(crate) fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+    if points.len() <= most {
+        return points.to_vec();
+    }
+    let stretch = points.len().div_ceil((most / 2).max(1));
+    let mut kept = Vec::with_capacity(most + 2);
+    for part in points.chunks(stretch) {
+        let by = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let (Some(low), Some(high)) = (part.iter().min_by(by), part.iter().max_by(by)) else { continue };
+        let (first, second) = if low.0 <= high.0 { (low, high) } else { (high, low) };
+        kept.push(*first);
+        if first != second {
+            kept.push(*second);
+        }
+    }
+    kept
+}

@@ -1,0 +1,89 @@
+//! Pictures: what a training did and what a model holds, as SVG, PNG or in a terminal.
+//!
+//! A [`Figure`] is the numbers; what draws it comes after. Letters are outlines of one font, so a picture looks alike
+//! everywhere.
+
+mod bigram;
+mod draw;
+mod embedding;
+mod figure;
+mod font;
+mod layers;
+mod losses;
+mod png;
+mod scene;
+mod surprise;
+mod svg;
+pub mod terminal;
+mod theme;
+
+pub use bigram::bigram;
+pub use embedding::{embedding, principal};
+pub use figure::{Cell, Figure, Heat, Lines, Point, Points, Series};
+pub use layers::weights;
+pub use losses::{learning_rates, losses};
+pub use surprise::surprise;
+pub use theme::Theme;
+
+use crate::Result;
+
+/// Columns and rows of a picture in a terminal: those that every terminal has.
+const COLUMNS: u16 = 80;
+const ROWS: u16 = 22;
+
+impl Figure {
+    /// The picture as SVG, by itself.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    ///
+    /// ```
+    /// use charloom::plot::{Figure, Lines, Series, Theme};
+    /// let series = vec![Series { name: "val".into(), color: 0, faint: false, points: vec![(0.0, 3.3), (1.0, 2.1)] }];
+    /// let (title, x_label, y_label) = ("Loss".to_owned(), "step".to_owned(), "loss".to_owned());
+    /// let svg = Figure::Lines(Lines { title, x_label, y_label, series }).to_svg(Theme::Light)?;
+    /// assert!(svg.starts_with("<svg") && !svg.contains("<text"));
+    /// # Ok::<(), charloom::Error>(())
+    /// ```
+    pub fn to_svg(&self, theme: Theme) -> Result<String> {
+        Ok(svg::write(&draw::draw(self)?, theme::Paint::Fixed(theme), "g"))
+    }
+
+    /// The picture as SVG within a page, whose style sheet has the colours ([`Theme::css`]); `id` is what the
+    /// picture alone has.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn to_svg_of_page(&self, id: &str) -> Result<String> {
+        Ok(svg::write(&draw::draw(self)?, theme::Paint::Page, id))
+    }
+
+    /// The picture as PNG.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn to_png(&self, theme: Theme) -> Result<Vec<u8>> {
+        png::encode(&draw::draw(self)?, theme)
+    }
+
+    /// The picture in characters, for 80 columns and more; in colours if asked to.
+    #[must_use]
+    pub fn to_terminal(&self, colored: bool) -> String {
+        match self {
+            Self::Lines(lines) => terminal::lines(lines, COLUMNS, ROWS, colored),
+            Self::Points(points) => terminal::points(points, COLUMNS, ROWS, colored),
+            Self::Heat(heat) => terminal::heat(heat, COLUMNS, colored),
+        }
+    }
+}
+
+/// A character as something to see.
+pub(crate) fn visible(character: char) -> String {
+    match character {
+        ' ' => "\u{2423}".to_owned(),
+        '\n' => "\u{23ce}".to_owned(),
+        '\t' => "\u{21e5}".to_owned(),
+        c if c.is_control() => c.escape_debug().to_string(),
+        c => c.to_string(),
+    }
+}
