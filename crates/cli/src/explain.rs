@@ -48,7 +48,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
             let mut model = models::open(&checkpoint, &file)?;
             let mut config = checkpoint.config.clone();
             if args.data.is_some() {
-                config.data.path = args.data.clone();
+                (config.data.path, config.data.sha256) = (args.data.clone(), None);
             }
             let data = Data::load(&config.data, Some(checkpoint.vocab.clone()))?;
             explain::loss(&config, &data, Some(&mut *model))?
@@ -87,9 +87,9 @@ fn print(loss: &Loss, out: &mut Out) -> Result<()> {
         rows.push(row("the run", run.loss, models));
     }
     out.table(&rows)?;
-    out.line("")?;
-    for sentence in loss.sentences() {
-        out.line(sentence)?;
+    let sentences = loss.sentences();
+    if !sentences.is_empty() {
+        out.line("")?;
     }
-    Ok(())
+    sentences.iter().try_for_each(|sentence| out.line(sentence))
 }
