@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// What is added to a variance, so that its inverse root is finite.
 pub const EPS: f64 = 1e-5;
 
+/// The most numbers in one term: the lesson keeps some sixty of them.
+const MAX_NUMBERS: usize = 1 << 22;
+
 /// How large the net is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -61,6 +64,15 @@ impl Sizes {
         };
         config.validate()?;
         config.validate_sizes(vocab)?;
+        // The products cannot overflow: both sizes are validated.
+        let (inputs, widest) = (model.context * model.embed, hidden.max(vocab));
+        let numbers = (batch * inputs.max(widest)).max(inputs * hidden).max(hidden * vocab);
+        if numbers > MAX_NUMBERS {
+            return Err(Error::usage(format!(
+                "--batch {batch}, --hidden {hidden}: a term of the lesson would have {numbers} numbers, the limit is \
+                 {MAX_NUMBERS}; choose smaller sizes"
+            )));
+        }
         Ok(Self { vocab, context: model.context, embed: model.embed, hidden, batch })
     }
 }

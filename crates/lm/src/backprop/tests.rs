@@ -111,8 +111,8 @@ fn the_lesson_is_equal_in_both_precisions() {
     let double = report::<f64>(&config, &data, &Options::default()).unwrap();
     assert!(double.equal, "{double:#?}");
     assert_eq!(double.tolerance, Tolerance { atol: 1e-12, rtol: 1e-12 });
-    // The same parameters and minibatch, so the same loss.
-    assert_close(&[single.loss], &[double.loss], 1e-6, 0.0);
+    // What the notebook's cells lose in torch 2.15 on this data with this seed.
+    assert_close(&[single.loss, double.loss], &[3.6144936084747314; 2], 1e-6, 0.0);
     // Where a gradient is not 0 by the net's nature, the difference is also small beside it.
     for row in double.rows.iter().filter(|row| !["b1", "logit_maxes"].contains(&row.name)) {
         assert!(row.max_difference <= 1e-12 * row.largest, "{row:?}");
@@ -176,6 +176,7 @@ fn other_nets_are_refused_by_their_flag() {
     };
     assert!(refused(&|c| c.model.hidden = vec![20, 20]).starts_with("--hidden"));
     assert!(refused(&|c| c.model.hidden = vec![]).starts_with("--hidden"));
+    assert!(refused(&|c| c.train.batch = Batch::Size(1 << 19)).contains("the limit is"));
     assert!(refused(&|c| c.model.norm = crate::config::Norm::None).starts_with("--norm"));
     assert!(refused(&|c| c.model.embed = 0).starts_with("--embed"));
     assert!(refused(&|c| c.train.batch = Batch::Full).starts_with("--batch"));
