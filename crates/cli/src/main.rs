@@ -3,6 +3,7 @@
 
 mod args;
 mod backprop;
+mod compare;
 mod data;
 mod eval;
 mod explain;
@@ -12,6 +13,7 @@ mod info;
 mod output;
 mod plot;
 mod presets;
+mod report;
 mod sample;
 mod score;
 mod train;
@@ -49,6 +51,8 @@ enum Command {
     Data(data::Command),
     Presets(presets::Args),
     Plot(plot::Args),
+    Compare(compare::Args),
+    Report(report::Args),
     #[command(allow_negative_numbers = true)]
     Graph(graph::Args),
     #[command(allow_negative_numbers = true)]
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
         Command::Plot(args) => plot::run(&args, &mut out),
+        Command::Compare(args) => compare::run(&args, &mut out),
+        Command::Report(args) => report::run(&args, &mut out),
         Command::Graph(args) => graph::run(&args, &mut out),
         Command::Backprop(args) => backprop::run(&args, &mut out),
         Command::Gradcheck(args) => gradcheck::run(&args, &mut out),

@@ -119,6 +119,5 @@ fn figure(args: &Args) -> Result<Figure> {
 
 /// A run's name and metrics.
 fn metrics(path: &Path) -> Result<(String, Vec<Metric>)> {
-    let name = path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    Ok((name.unwrap_or_else(|| path.display().to_string()), Metric::read_all(path)?))
+    Ok((plot::run_name(path), Metric::read_all(path)?))
 }

@@ -198,7 +198,7 @@ fn draw_heat(heat: &Heat) -> Scene {
             // A hair of paper between the cells.
             let size = ((wide * UNIT) - UNIT / 2, (high * UNIT) - UNIT / 2);
             scene.shapes.push(Shape::Rect { at, size, ink, tip });
-            let ink = Ink::new(if share > 0.5 { Role::Paper } else { Role::Ink }, 1.0);
+            let ink = Ink::new(if share > 0.75 { Role::Paper } else { Role::Ink }, 1.0);
             let middle = at.0 + wide * UNIT / 2;
             if !cell.text.is_empty() {
                 let y = at.1 + if has_notes { 11 } else { high / 2 } * UNIT;

@@ -25,7 +25,11 @@ pub use losses::{learning_rates, losses};
 pub use surprise::surprise;
 pub use theme::Theme;
 
+use std::path::Path;
+
 use crate::Result;
+
+pub(crate) use figure::thinned;
 
 /// Columns and rows of a picture in a terminal: those that every terminal has.
 const COLUMNS: u16 = 80;
@@ -75,6 +79,13 @@ impl Figure {
             Self::Heat(heat) => terminal::heat(heat, COLUMNS, colored),
         }
     }
+}
+
+/// What a run is called: its folder's name.
+#[must_use]
+pub fn run_name(run: &Path) -> String {
+    let name = run.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| run.display().to_string())
 }
 
 /// A character as something to see.

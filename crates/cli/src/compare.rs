@@ -1,0 +1,72 @@
+//! `charloom compare`.
+
+use std::path::PathBuf;
+
+use charloom::compare::{Comparison, PairedTest, compare};
+use charloom::{Error, Result};
+
+use crate::output::Out;
+
+/// Above this a difference may well be chance.
+const LIKELY: f64 = 0.05;
+
+/// Compare runs: settings that differ, losses, and whether better means better
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run folders or .safetensors files, two or more
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// val or test
+    #[arg(long, value_name = "SPLIT", default_value = "val", value_parser = ["val", "test"])]
+    split: String,
+    /// Where the data is now
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let comparison = compare(&args.runs, &args.split, args.data.as_deref())?;
+    if out.json {
+        return out.object(&comparison);
+    }
+    let Comparison { split, settings, runs, tests } = &comparison;
+    let head = |first: &str| -> Vec<String> {
+        std::iter::once(first.to_owned()).chain(runs.iter().map(|run| run.run.display().to_string())).collect()
+    };
+    let mut table = vec![head("")];
+    for setting in settings {
+        let shown = setting.values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
+        table.push(std::iter::once(setting.key.clone()).chain(shown).collect());
+    }
+    let mut row = |name: &str, value: &dyn Fn(usize) -> String| {
+        table.push(std::iter::once(name.to_owned()).chain((0..runs.len()).map(value)).collect());
+    };
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    row("", &|_| String::new());
+    row(&format!("{split} loss"), &|i| format!("{:.4}", runs[i].evaluation.loss));
+    row("train loss", &|i| or_none(runs[i].train_loss.map(|loss| format!("{loss:.4}"))));
+    row("parameters", &|i| or_none(runs[i].parameters.map(|n| n.to_string())));
+    row("best at step", &|i| format!("{} of {}", runs[i].best_step, runs[i].steps));
+    out.table(&table)?;
+    out.line("")?;
+    let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();
+    tests.iter().try_for_each(|test| out.line(words(test, &first)))
+}
+
+/// A test in words.
+fn words(test: &PairedTest, first: &str) -> String {
+    let PairedTest { run, difference, standard_error, t, p, pairs, better } = test;
+    let run = run.display();
+    let (Some(t), Some(p)) = (t, p) else {
+        return format!("{run} and {first} do not differ on these {pairs} words");
+    };
+    let which = if *difference < 0.0 { "better" } else { "worse" };
+    let verdict = match *p < LIKELY {
+        true => format!("{run} is {which} than {first}"),
+        false => format!("{run} is not told apart from {first}"),
+    };
+    format!(
+        "{verdict}: {difference:+.4} ± {standard_error:.4} nats per character (standard error, paired over {pairs} \
+         words, {better} of them better; t = {t:.2}, p = {p:.2e})"
+    )
+}

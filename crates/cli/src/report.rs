@@ -1,0 +1,40 @@
+//! `charloom report`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use charloom::report::report;
+use charloom::run::replace_file;
+use charloom::{Error, Result};
+use serde_json::json;
+
+use crate::output::{Out, note};
+
+/// Write a page about a run: one HTML file that needs no network
+#[derive(clap::Args)]
+pub struct Args {
+    /// A run folder or a .safetensors file
+    run: PathBuf,
+    /// The page
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+    /// Where the data is now
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let bytes = write(&args.run, args.data.as_deref(), &args.out)?;
+    if out.json {
+        return out.object(&json!({"report": args.out, "bytes": bytes}));
+    }
+    note(format_args!("written to {}; open it in a browser", args.out.display()));
+    Ok(())
+}
+
+/// Writes the page about a run; returns its size in bytes.
+pub fn write(run: &Path, data: Option<&Path>, to: &Path) -> Result<usize> {
+    let page = report(run, data)?;
+    replace_file(to, |file| file.write_all(page.as_bytes())).map_err(|error| Error::io(to, error))?;
+    Ok(page.len())
+}
