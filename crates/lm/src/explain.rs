@@ -110,7 +110,9 @@ impl Loss {
             said.push(if gap > 0.1 {
                 format!("It loses {gap:.4} more on new data than on what it has seen: it has begun to learn by heart.")
             } else {
-                format!("On new data it loses {gap:+.4} beside what it has seen: it has not learned by heart.")
+                let more = if gap < 0.0 { "less" } else { "more" };
+                let gap = gap.abs();
+                format!("It loses {gap:.4} {more} on new data than on what it has seen: it has not learned by heart.")
             });
         }
         said

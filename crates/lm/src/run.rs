@@ -75,7 +75,9 @@ impl Metric {
                 Ok(metric) => metrics.push(metric),
                 // A training that goes on may be writing this line.
                 Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
-                Err(_) => return Err(Error::model(path, format!("line {number} is none of a run's metrics"))),
+                Err(_) => {
+                    return Err(Error::model(path, format!("line {number} is none of a run's metrics")));
+                }
             }
             if number == MAX_METRICS {
                 return Err(Error::model(path, format!("more than {MAX_METRICS} lines; that is no run's")));

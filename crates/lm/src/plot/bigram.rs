@@ -44,7 +44,8 @@ pub fn bigram(split: &Split, vocab: &Vocab) -> Figure {
     };
     let cells = counts.into_iter().enumerate().map(row).collect();
     let all = vocab.len();
-    let of = if all > MOST { format!(", the {MOST} most frequent of {all} characters") } else { String::new() };
+    let of =
+        if all > MOST { format!(", the {MOST} most frequent of {all} characters") } else { String::new() };
     let title = format!("What follows what in the training split{of}");
     Figure::Heat(Heat { title, rows: Vec::new(), gaps: [0, 0], cells })
 }
@@ -60,7 +61,9 @@ mod tests {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("a.txt", b"ab\nb\n", &config).unwrap();
         let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
-        let Figure::Heat(heat) = bigram(&Split::of(&corpus, &vocab).unwrap(), &vocab) else { panic!("no table") };
+        let Figure::Heat(heat) = bigram(&Split::of(&corpus, &vocab).unwrap(), &vocab) else {
+            panic!("no table")
+        };
         let counts: Vec<Vec<f64>> =
             heat.cells.iter().map(|row| row.iter().map(|cell| cell.value).collect()).collect();
         // .a .b; ab; b. twice

@@ -137,9 +137,7 @@ fn chart(
         from + ((v - low) / (high - low) * f64::from(to - from)).round() as i32
     };
     let (across, up) = place;
-    fill(scene, &|point| {
-        (along(point.0, x, across.start, across.end), along(point.1, y, up.end, up.start))
-    });
+    fill(scene, &|point| (along(point.0, x, across.start, across.end), along(point.1, y, up.end, up.start)));
     Ok(())
 }
 

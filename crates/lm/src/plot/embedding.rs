@@ -29,7 +29,10 @@ pub fn embedding(checkpoint: &Checkpoint) -> Result<Figure> {
         data.chunks_exact(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
     let (places, labels) = match width {
         1 => (rows.iter().map(|row| [row[0], 0.0]).collect(), ["dimension 0".to_owned(), String::new()]),
-        2 => (rows.iter().map(|row| [row[0], row[1]]).collect(), ["dimension 0", "dimension 1"].map(str::to_owned)),
+        2 => (
+            rows.iter().map(|row| [row[0], row[1]]).collect(),
+            ["dimension 0", "dimension 1"].map(str::to_owned),
+        ),
         _ => {
             let (places, shares) = principal(&rows);
             let name = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, shares[i] * 100.0);
@@ -161,7 +164,8 @@ mod tests {
             .collect();
         // Wider than long as well, so that both ways are taken.
         for padding in [0, 4] {
-            let rows: Vec<Vec<f64>> = rows.iter().map(|row| [row.as_slice(), &vec![7.0; padding]].concat()).collect();
+            let rows: Vec<Vec<f64>> =
+                rows.iter().map(|row| [row.as_slice(), &vec![7.0; padding]].concat()).collect();
             let (places, shares) = principal(&rows);
             let sign = places[3][0].signum();
             for (place, (s, t)) in places.iter().zip(coordinates) {

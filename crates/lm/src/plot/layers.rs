@@ -18,7 +18,8 @@ const WIDTH: usize = 96;
 /// No such layer, or a model without layers.
 pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     let name = format!("layers.{layer}.weight");
-    let found = checkpoint.tensor(&name).filter(|tensor| tensor.shape.len() == 2 && !tensor.shape.contains(&0));
+    let found =
+        checkpoint.tensor(&name).filter(|tensor| tensor.shape.len() == 2 && !tensor.shape.contains(&0));
     let Some((tensor, data)) = found.and_then(|tensor| Some((tensor, tensor.as_f32()?))) else {
         let is_layer = |name: &&str| name.starts_with("layers.") && name.ends_with(".weight");
         let names = checkpoint.tensors.iter().filter(|tensor| tensor.shape.len() == 2);
@@ -32,7 +33,8 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     let (units, inputs) = (tensor.shape[0], tensor.shape[1]);
     let context = checkpoint.config.model.context;
     let is_first = layer == 0 && checkpoint.config.model.kind != ModelKind::Ngram;
-    let (high, wide) = if is_first && inputs % context == 0 { (context, inputs / context) } else { (1, inputs) };
+    let (high, wide) =
+        if is_first && inputs % context == 0 { (context, inputs / context) } else { (1, inputs) };
     let shown = units.min(MOST_CELLS / inputs.min(MOST_CELLS)).max(1);
     let across = if high == 1 { 1 } else { (WIDTH / wide).clamp(1, shown) };
     let weight = |unit: usize, row: usize, column: usize| {
@@ -43,7 +45,9 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     for tiles in (0..shown).collect::<Vec<_>>().chunks(across) {
         for row in 0..high {
             let of_unit = |&unit: &usize| (0..wide).map(move |column| (unit, column));
-            cells.push(tiles.iter().flat_map(of_unit).map(|(unit, column)| weight(unit, row, column)).collect());
+            cells.push(
+                tiles.iter().flat_map(of_unit).map(|(unit, column)| weight(unit, row, column)).collect(),
+            );
         }
     }
     let some = if shown < units { format!("the first {shown} of {units}") } else { format!("{units}") };

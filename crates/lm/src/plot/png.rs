@@ -1,8 +1,6 @@
 //! A scene as PNG.
 
-use tiny_skia::{
-    Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform,
-};
+use tiny_skia::{Color, FillRule, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
 use super::font;
 use super::scene::{Ink, Role, Scene, Shape, UNIT};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::font;
+use super::scene::Role;
 use super::scene::{At, Ink, Scene, Shape, UNIT};
 use super::theme::Paint;
-use super::scene::Role;
 
 /// `id` tells the letters of several pictures in one page apart.
 pub(super) fn write(scene: &Scene, paint: Paint, id: &str) -> String {
@@ -64,14 +64,20 @@ fn write_shape(shape: &Shape, paint: Paint, id: &str, svg: &mut String) {
             )
         }
         Shape::Circle { at: (x, y), radius, ink } => {
-            writeln!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" style=\"{}\"/>", style("fill", *ink, paint))
+            writeln!(
+                svg,
+                "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" style=\"{}\"/>",
+                style("fill", *ink, paint)
+            )
         }
         Shape::Text { at: (x, y), size, text, upright, ink } => {
             let turn = if *upright { " rotate(-90)" } else { "" };
             let scale = (f64::from(*size) / font::units_per_em() * 1e5).round() / 1e5;
             let fill = style("fill", *ink, paint);
-            let _ =
-                write!(svg, "<g transform=\"translate({x} {y}){turn} scale({scale} -{scale})\" style=\"{fill}\">");
+            let _ = write!(
+                svg,
+                "<g transform=\"translate({x} {y}){turn} scale({scale} -{scale})\" style=\"{fill}\">"
+            );
             for (glyph, at) in font::glyphs(text).0 {
                 let _ = match at {
                     0 => write!(svg, "<use href=\"#{id}{glyph}\"/>"),

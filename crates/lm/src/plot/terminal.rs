@@ -74,16 +74,14 @@ fn short(value: f64) -> String {
 /// The texts at their places.
 pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) -> String {
     let [x, y] = points.bounds();
-    let canvas = Canvas::default()
-        .block(Block::new().borders(Borders::ALL))
-        .x_bounds(x)
-        .y_bounds(y)
-        .paint(|context| {
+    let canvas = Canvas::default().block(Block::new().borders(Borders::ALL)).x_bounds(x).y_bounds(y).paint(
+        |context| {
             for point in &points.points {
                 let style = Style::new().fg(color(point.group));
                 context.print(point.x, point.y, ratatui::text::Line::styled(point.label.clone(), style));
             }
-        });
+        },
+    );
     let mut text = format!("{}\n{}", points.title, render(canvas, width, height, colored));
     let _ = writeln!(text, "across: {}; up: {}", points.x_label, points.y_label);
     text
