@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     row(&format!("{split} loss"), &|i| format!("{:.4}", runs[i].evaluation.loss));
     row("train loss", &|i| or_none(runs[i].train_loss.map(|loss| format!("{loss:.4}"))));
     row("parameters", &|i| or_none(runs[i].parameters.map(|n| n.to_string())));
-    row("best at step", &|i| format!("{} of {}", runs[i].best_step, runs[i].steps));
+    row("best at step", &|i| or_none(runs[i].steps.map(|steps| format!("{} of {steps}", runs[i].best_step))));
     out.table(&table)?;
     out.line("")?;
     let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::config::Mode;
+use crate::config::{Mode, ModelKind};
 use crate::data::Data;
 use crate::evaluate::Evaluation;
 use crate::examples::Examples;
@@ -60,8 +60,8 @@ pub struct Compared {
     /// # Units
     /// Steps; a run has no clock time in it.
     pub best_step: u64,
-    /// Updates that the run is configured for.
-    pub steps: u64,
+    /// Updates that the run is configured for; none of an n-gram model, which counts once.
+    pub steps: Option<u64>,
 }
 
 /// A paired test of two models' losses on the same words.
@@ -139,9 +139,10 @@ impl Opened {
         let file = run::model_file(path)?;
         let checkpoint = Checkpoint::read(&file)?;
         let mut model = models::open(&checkpoint, &file)?;
-        let mut config = checkpoint.config.data.clone();
-        config.path = moved.map(Path::to_path_buf).or(config.path);
-        let data = Data::load(&config, Some(checkpoint.vocab.clone()))?;
+        let config = &checkpoint.config;
+        let mut of_data = config.data.clone();
+        of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
+        let data = Data::load(&of_data, Some(checkpoint.vocab.clone()))?;
         let of = match split {
             "val" => &data.splits.val,
             "test" => &data.splits.test,
@@ -163,11 +164,11 @@ impl Opened {
                 run: path.to_path_buf(),
                 evaluation: Evaluation::new(mean, examples.len()),
                 train_loss,
-                parameters: checkpoint.config.model.parameters(checkpoint.vocab.len()),
+                parameters: config.model.parameters(checkpoint.vocab.len()),
                 best_step: checkpoint.step,
-                steps: checkpoint.config.train.steps,
+                steps: (config.model.kind != ModelKind::Ngram).then_some(config.train.steps),
             },
-            settings: flat(&checkpoint.config.to_toml()),
+            settings: flat(&config.to_toml()),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
             ends: (0..examples.len()).map(|i| examples.target(i) == 0).collect(),
