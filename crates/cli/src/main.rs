@@ -90,7 +90,7 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note(format_args!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -113,6 +113,6 @@ fn wrong_use(error: &clap::Error) -> ExitCode {
     let said: Vec<&str> = lines
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .collect();
-    eprintln!("{}; see --help", said.join("; ").replace(":; ", ": "));
+    output::note(format_args!("{}; see --help", said.join("; ").replace(":; ", ": ")));
     ExitCode::from(2)
 }

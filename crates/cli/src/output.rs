@@ -12,7 +12,8 @@ pub struct Out {
     /// Whether one JSON object is wanted instead of text.
     pub json: bool,
     to: BufWriter<StdoutLock<'static>>,
-    is_terminal: bool,
+    /// Whether a person reads it as it comes.
+    pub is_terminal: bool,
 }
 
 impl Out {

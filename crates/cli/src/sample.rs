@@ -6,9 +6,10 @@ use charloom::config::{Mode, Stream};
 use charloom::data::Data;
 use charloom::sample::{Known, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, models, run};
+use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::output::{Out, note};
+use crate::output::{Out, bar, note};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -79,8 +80,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json {
         out.text("{\"samples\":[")?;
     }
+    let bar = if out.is_terminal { ProgressBar::hidden() } else { bar(wanted, "sampling") };
     for sample in sampler.by_ref() {
         let sample = sample?;
+        bar.inc(1);
         if out.json {
             let object = json!({
                 "text": sample.text, "log_prob": sample.log_prob, "truncated": sample.truncated,
@@ -92,6 +95,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         count += 1;
     }
+    bar.finish_and_clear();
     if out.json {
         out.line("]}")?;
     }

@@ -36,7 +36,7 @@ pub struct Args {
     /// Replace the run in --out
     #[arg(long)]
     force: bool,
-    /// Threads to compute with; any number gives the same results [default: by the machine]
+    /// Most threads to compute with; the results are the same for any number [so far one is used]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(flatten)]

@@ -94,6 +94,14 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was_saved() {
 }
 
 #[test]
+fn no_steps_leave_the_model_as_drawn() {
+    let folder = TempDir::new().unwrap();
+    done(folder.path(), "train --steps 0 --out a");
+    done(folder.path(), "train --resume --out a");
+    done(folder.path(), "sample a -n 1");
+}
+
+#[test]
 fn patience_ends_a_run_early() {
     let folder = TempDir::new().unwrap();
     let output = charloom(folder.path(), "train --steps 400 --eval-every 10 --lr 0 --patience 2 --out a");

@@ -34,3 +34,8 @@ pub mod vocab;
 pub use checkpoint::Checkpoint;
 pub use config::Config;
 pub use error::{Error, Result};
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
