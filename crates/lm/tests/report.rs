@@ -72,8 +72,10 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
     assert!(scripts[..2].iter().all(|script| script.starts_with(" type=\"application/json\"")));
     assert!(!page.contains("<img") && !page.contains("<b>"), "a word is part of the page");
     assert!(page.contains("&#60;b&#62;") || page.contains("&lt;b&gt;"), "the run's name is not in the page");
-    // The words were learned, so that they are in it.
-    assert!(page.contains("onerror"), "no word is in the page");
+    // A model that knows the words by heart writes them into its page.
+    let parrot = report(&runs.train("parrot", "[model]\nkind = 'ngram'\norder = 10"), None).unwrap();
+    assert!(parrot.contains("onerror=") && parrot.contains("document.title"), "no word is in the page");
+    assert!(!parrot.contains("<img") && self::scripts(&parrot).len() == 1, "a word is part of the page");
     for script in &scripts[..2] {
         let json = script.split_once('>').unwrap().1;
         let figure: serde_json::Value = serde_json::from_str(json).unwrap();
