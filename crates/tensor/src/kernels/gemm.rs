@@ -67,29 +67,31 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
     }
 }
 
-/// All rows of a strip of C that is `W` vectors wide.
+/// All rows of a strip of C that is `W` vectors wide, in blocks of about equal height: a block of a few rows would leave
+/// the units waiting for its sums.
 #[inline(always)]
 unsafe fn strip<S: Simd, const W: usize>(call: &mut Gemm<'_, f32>, col: usize, last: usize) {
     let mut row = 0;
-    // SAFETY: the caller guarantees S's target features, and that the columns are below `n`; the rows are below `m`.
-    unsafe {
-        if S::ROWS == 8 {
-            while row + 8 <= call.m {
-                block::<S, 8, W>(call, row, col, last);
-                row += 8;
-            }
+    while row < call.m {
+        let high = even(call.m - row, S::SUMS / W);
+        macro_rules! blocks {
+            ($($r:literal)*) => {
+                match high {
+                    // SAFETY: the caller guarantees S's target features, and that the columns are below `n`; the rows
+                    // are below `m`.
+                    $($r if $r * W <= S::SUMS => unsafe { block::<S, $r, W>(call, row, col, last) },)*
+                    _ => unreachable!("blocks have as many sums as registers hold"),
+                }
+            };
         }
-        while row + 4 <= call.m {
-            block::<S, 4, W>(call, row, col, last);
-            row += 4;
-        }
-        match call.m - row {
-            1 => block::<S, 1, W>(call, row, col, last),
-            2 => block::<S, 2, W>(call, row, col, last),
-            3 => block::<S, 3, W>(call, row, col, last),
-            _ => {}
-        }
+        blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
+        row += high;
     }
+}
+
+/// The size of the next block, of at most `most` and 12, that divides what is `left` evenly.
+fn even(left: usize, most: usize) -> usize {
+    left.div_ceil(left.div_ceil(most.min(12)))
 }
 
 #[inline(always)]

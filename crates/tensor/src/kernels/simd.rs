@@ -10,8 +10,8 @@ pub(super) trait Simd: Copy {
     type V: Copy;
     /// Elements in a vector.
     const LANES: usize;
-    /// Rows of a register block.
-    const ROWS: usize;
+    /// How many vectors of sums stay in registers in a matrix product.
+    const SUMS: usize;
 
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` elements, then zeros. `n` is at most `LANES`.
@@ -51,6 +51,12 @@ pub(super) trait Simd: Copy {
         false
     }
     unsafe fn sum(v: Self::V) -> f32;
+    /// The sums of four vectors.
+    #[inline(always)]
+    unsafe fn sums(v: [Self::V; 4]) -> [f32; 4] {
+        // SAFETY: the caller guarantees the target features.
+        unsafe { [Self::sum(v[0]), Self::sum(v[1]), Self::sum(v[2]), Self::sum(v[3])] }
+    }
     unsafe fn largest(v: Self::V) -> f32;
 }
 
@@ -60,7 +66,7 @@ pub(super) struct Portable;
 impl Simd for Portable {
     type V = f32;
     const LANES: usize = 1;
-    const ROWS: usize = 4;
+    const SUMS: usize = 12;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> f32 {
@@ -164,7 +170,7 @@ mod x86 {
     impl Simd for Avx512 {
         type V = __m512;
         const LANES: usize = 16;
-        const ROWS: usize = 8;
+        const SUMS: usize = 24;
 
         #[inline(always)]
         unsafe fn load(p: *const f32) -> __m512 {
@@ -302,6 +308,24 @@ mod x86 {
             unsafe { _mm512_reduce_add_ps(v) }
         }
         #[inline(always)]
+        unsafe fn sums(v: [__m512; 4]) -> [f32; 4] {
+            // SAFETY: see above.
+            unsafe {
+                let [a, b, c, d] = v;
+                // In each quarter: a0+a2 b0+b2 a1+a3 b1+b3, the same of c and d, then all four sums of the quarter.
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let low = _mm512_shuffle_ps::<0x44>(ab, cd);
+                let high = _mm512_shuffle_ps::<0xee>(ab, cd);
+                let quarters = _mm512_add_ps(low, high);
+                let halves = _mm512_add_ps(quarters, _mm512_shuffle_f32x4::<0x4e>(quarters, quarters));
+                let all = _mm512_add_ps(halves, _mm512_shuffle_f32x4::<0xb1>(halves, halves));
+                let mut sums = [0.0; 4];
+                _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(all));
+                sums
+            }
+        }
+        #[inline(always)]
         unsafe fn largest(v: __m512) -> f32 {
             // SAFETY: see above.
             unsafe { _mm512_reduce_max_ps(v) }
@@ -333,7 +357,7 @@ mod x86 {
     impl Simd for Avx2 {
         type V = __m256;
         const LANES: usize = 8;
-        const ROWS: usize = 4;
+        const SUMS: usize = 12;
 
         #[inline(always)]
         unsafe fn load(p: *const f32) -> __m256 {

@@ -47,6 +47,13 @@ pub fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
     transpose_isa(Isa::detect(), from, rows, cols, to);
 }
 
+/// The first `n` elements, without a mask where they fill a vector.
+#[inline(always)]
+unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::V {
+    // SAFETY: the caller guarantees S's target features, and `n` elements at p.
+    unsafe { if n == S::LANES { S::load(p) } else { S::load_head(p, n) } }
+}
+
 /// `R` rows of A against `C` rows of B: their dot products.
 #[inline(always)]
 unsafe fn dots<S: Simd, const R: usize, const C: usize>(
@@ -56,26 +63,29 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
 ) -> [[f32; C]; R] {
     // SAFETY: the caller guarantees S's target features, and that R rows of k lie at a, C rows of k at b.
     unsafe {
-        let mut acc = [[S::splat(0.0); C]; R];
+        let zero = S::splat(0.0);
+        let mut acc = [[zero; C]; R];
         let mut l = 0;
         while l < k {
             let n = (k - l).min(S::LANES);
-            let mut bs = [S::splat(0.0); C];
+            let mut bs = [zero; C];
             for (j, x) in bs.iter_mut().enumerate() {
-                *x = S::load_head(b.add(j * k + l), n);
+                *x = load::<S>(b.add(j * k + l), n);
             }
             for (i, acc) in acc.iter_mut().enumerate() {
-                let x = S::load_head(a.add(i * k + l), n);
-                for j in 0..C {
-                    acc[j] = S::fma(x, bs[j], acc[j]);
+                let x = load::<S>(a.add(i * k + l), n);
+                for (acc, &b) in acc.iter_mut().zip(&bs) {
+                    *acc = S::fma(x, b, *acc);
                 }
             }
             l += n;
         }
         let mut sums = [[0.0; C]; R];
         for (sums, acc) in sums.iter_mut().zip(&acc) {
-            for (sum, &v) in sums.iter_mut().zip(acc) {
-                *sum = S::sum(v);
+            for (sums, acc) in sums.chunks_mut(4).zip(acc.chunks(4)) {
+                let mut four = [zero; 4];
+                four[..acc.len()].copy_from_slice(acc);
+                sums.copy_from_slice(&S::sums(four)[..sums.len()]);
             }
         }
         sums
@@ -114,17 +124,17 @@ unsafe fn gemm_nt_on<S: Simd>(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f
             match ($high, $wide) {
                 // SAFETY: the caller guarantees S's target features.
                 $($(($r, $w) => unsafe { dots_into::<S, $r, $w>([n, k], [$i, $j], a, b, c, add) },)*)*
-                _ => unreachable!("blocks have at most four rows and five columns"),
+                _ => unreachable!("blocks have at most five rows and four columns"),
             }
         };
     }
     let mut i = 0;
     while i < m {
-        let high = even(m - i, 4);
+        let high = even(m - i, 5);
         let mut j = 0;
         while j < n {
-            let wide = even(n - j, 5);
-            block!(i, j, high, wide, 1: 1 2 3 4 5; 2: 1 2 3 4 5; 3: 1 2 3 4 5; 4: 1 2 3 4 5;);
+            let wide = even(n - j, 4);
+            block!(i, j, high, wide, 1: 1 2 3 4; 2: 1 2 3 4; 3: 1 2 3 4; 4: 1 2 3 4; 5: 1 2 3 4;);
             j += wide;
         }
         i += high;
