@@ -1,0 +1,150 @@
+//! What is compared: models, data, and what charloom has promised.
+
+use protocol::Task;
+
+/// Where a case's text comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `names.txt`.
+    Names,
+    /// Tiny Shakespeare.
+    Shakespeare,
+    /// Made-up words over so many characters, the boundary counted.
+    Synthetic(usize),
+}
+
+/// A ratio that charloom has promised.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal {
+    /// Which of charloom's own columns.
+    pub ours: &'static str,
+    /// At least how many times as fast as `torch` (eager, one thread).
+    pub ratio: f64,
+}
+
+/// Something to be compared.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// A short name, for `--only`.
+    pub name: String,
+    /// One line about it.
+    pub about: String,
+    /// Its text.
+    pub source: Source,
+    /// Its configuration, in charloom's own language.
+    pub config: String,
+    /// What is timed.
+    pub task: Task,
+    /// How far apart the peers' losses after the first steps may be, relative to the loss.
+    pub tolerance: f64,
+    /// What is promised.
+    pub goals: Vec<Goal>,
+    /// The sweep that it belongs to, and how large the swept size is.
+    pub sweep: Option<(&'static str, usize)>,
+}
+
+/// Sums in another order differ by this much after ten steps.
+const ROUNDING: f64 = 1e-3;
+
+fn step(name: impl Into<String>, about: impl Into<String>, config: String) -> Definition {
+    Definition {
+        name: name.into(),
+        about: about.into(),
+        source: Source::Names,
+        config,
+        task: Task::Step,
+        tolerance: ROUNDING,
+        goals: Vec::new(),
+        sweep: None,
+    }
+}
+
+/// Notebook 001's net: T characters of E numbers each, H tanh neurons.
+fn mlp(context: usize, embed: usize, hidden: usize, batch: usize) -> String {
+    format!(
+        "[model]\ncontext = {context}\nembed = {embed}\nhidden = [{hidden}]\n[train]\nbatch = {batch}\nschedule = \"constant\"\n"
+    )
+}
+
+fn preset(name: &str) -> String {
+    charloom::presets::get(name).expect("a built-in preset").toml.to_owned()
+}
+
+/// Everything that is compared.
+pub fn all() -> Vec<Definition> {
+    let mut all = vec![
+        step("single-layer", "one 27 x 27 matrix, all of names.txt at once", preset("single-layer")),
+        Definition {
+            goals: vec![Goal { ours: "train", ratio: 15.0 }],
+            ..step("mlp-32", "3 x 10 -> 200 tanh -> 27, B = 32", mlp(3, 10, 200, 32))
+        },
+        step("mlp-128", "the same, B = 128", mlp(3, 10, 200, 128)),
+        Definition {
+            goals: vec![Goal { ours: "charloom", ratio: 10.0 }],
+            ..step("mlp-1024", "the same, B = 1024", mlp(3, 10, 200, 1024))
+        },
+        step("mlp-4096", "the same, B = 4096", mlp(3, 10, 200, 4096)),
+        step("batchnorm", "004's net: 3 x 10 -> 200, BatchNorm, tanh -> 27, B = 32", preset("manual-backprop")),
+        Definition {
+            goals: vec![Goal { ours: "charloom", ratio: 3.7 }],
+            ..step("deep", "8 x 10 -> 6 x (200, BatchNorm, tanh) -> 27, B = 32", preset("deep-batchnorm"))
+        },
+        Definition {
+            source: Source::Shakespeare,
+            goals: vec![Goal { ours: "charloom", ratio: 20.0 }],
+            ..step("gelu", "one-hot 65 -> 128 gelu -> 65, B = 1024", preset("shakespeare-mlp"))
+        },
+        step(
+            "adamw",
+            "mlp-32 with AdamW",
+            mlp(3, 10, 200, 32) + "optimizer = \"adamw\"\nlr = 0.001\nweight_decay = 0.01\n",
+        ),
+        Definition {
+            // Every peer drops other values.
+            tolerance: 0.15,
+            goals: vec![Goal { ours: "charloom", ratio: 3.0 }],
+            ..step(
+                "outside",
+                "outside the fused patterns: 3 x 10 -> 200, LayerNorm, relu, dropout 0.1 -> 27, B = 32",
+                mlp(3, 10, 200, 32)
+                    .replace("[train]", "activation = \"relu\"\nnorm = \"layer\"\ndropout = 0.1\n[train]"),
+            )
+        },
+    ];
+    let whole = |name: &str, about: &str, task, ratio: Option<f64>| Definition {
+        task,
+        goals: ratio.map(|ratio| Goal { ours: "charloom", ratio }).into_iter().collect(),
+        ..step(name, about, mlp(3, 10, 200, 32))
+    };
+    all.extend([
+        whole("evaluate", "loss of the whole training split, T = 3", Task::Evaluate, Some(300.0)),
+        whole("sample", "10,000 names, one after the other where a peer has a loop", Task::Sample, Some(100.0)),
+        whole("sample-batched", "10,000 names, side by side", Task::SampleBatched, None),
+        whole("score", "log-likelihood of each name of the training split", Task::Score, None),
+    ]);
+    let sweep = |name: &'static str, size: usize, source, config| Definition {
+        source,
+        sweep: Some((name, size)),
+        ..step(format!("{name}-{size}"), format!("mlp-32 with {name} {size}"), config)
+    };
+    all.extend([50, 100, 400, 800, 1600].map(|h| sweep("hidden", h, Source::Names, mlp(3, 10, h, 32))));
+    all.extend([1, 2, 6, 12, 24].map(|t| sweep("context", t, Source::Names, mlp(t, 10, 200, 32))));
+    all.extend([8, 64, 512, 8192].map(|b| sweep("batch", b, Source::Names, mlp(3, 10, 200, b))));
+    all.extend([27, 100, 500, 1000, 5000].map(|v| sweep("vocab", v, Source::Synthetic(v), mlp(3, 10, 200, 32))));
+    all
+}
+
+/// The arithmetic of a step's matrix products: forward, the weights' gradient, and the inputs' where it is needed.
+///
+/// # Units
+/// Floating-point operations, a multiplication and an addition counted as two.
+pub fn flops(case: &protocol::Case) -> f64 {
+    let batch = if case.batch == 0 { case.examples } else { case.batch } as f64;
+    let inputs = case.context * if case.embed > 0 { case.embed } else { case.vocab };
+    let widths: Vec<usize> = [inputs].into_iter().chain(case.hidden.iter().copied()).chain([case.vocab]).collect();
+    let products = widths.windows(2).enumerate().map(|(i, pair)| {
+        let passes = if i == 0 && case.embed == 0 { 2.0 } else { 3.0 };
+        passes * 2.0 * batch * pair[0] as f64 * pair[1] as f64
+    });
+    products.sum()
+}

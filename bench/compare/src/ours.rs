@@ -1,0 +1,131 @@
+//! charloom itself as a peer: the library in this process, and the command in one of its own.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use std::{env, fs};
+
+use charloom::config::Config;
+use charloom::data::Data;
+use charloom::evaluate::evaluate;
+use charloom::examples::Examples;
+use charloom::sample::{SampleOptions, Sampler};
+use charloom::score::score;
+use charloom::train::Trainer;
+use protocol::{Case, Outcome, Peer, Task};
+
+/// The environment variable that tells where the command is.
+pub const COMMAND: &str = "CHARLOOM_COMMAND";
+
+/// The library: its own trainer, evaluation, sampling, scoring.
+pub struct Library {
+    trainer: Trainer,
+    data: Data,
+    train: Examples,
+    names: Vec<String>,
+}
+
+impl Peer for Library {
+    fn open(case: &Case) -> Result<Self, String> {
+        let config = Config::from_toml(&case.config, case.name.as_ref()).map_err(|e| e.to_string())?;
+        let data = Data::load(&config.data, None).map_err(|e| e.to_string())?;
+        let train = Examples::new(&data.splits.train, config.model.context).map_err(|e| e.to_string())?;
+        let trainer = Trainer::new(&config, &data).map_err(|e| e.to_string())?;
+        let names = data.splits.train.words().map(|word| data.vocab.decode(word)).collect();
+        Ok(Self { trainer, data, train, names })
+    }
+
+    fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String> {
+        Outcome::of(|| self.value(task, n)).map_err(|e| e.to_string())
+    }
+}
+
+impl Library {
+    fn value(&mut self, task: Task, n: u64) -> charloom::Result<f64> {
+        let mut value = f64::NAN;
+        for _ in 0..n {
+            value = match task {
+                Task::Check | Task::Step => f64::from(self.trainer.step()?),
+                Task::Evaluate => evaluate(self.trainer.network(), &self.train)?.loss,
+                Task::Sample | Task::SampleBatched => {
+                    let options = SampleOptions { n: 10_000, ..SampleOptions::default() };
+                    let network = self.trainer.network();
+                    let mut characters = 0;
+                    for sample in Sampler::new(network, &self.data.vocab, options, None)? {
+                        characters += sample?.tokens.len();
+                    }
+                    characters as f64 / 10_000.0
+                }
+                Task::Score => {
+                    let scores = score(self.trainer.network(), &self.data.vocab, &self.names);
+                    let total: f64 = scores.iter().flatten().map(|score| score.log_prob).sum();
+                    total / self.names.len() as f64
+                }
+            };
+        }
+        Ok(value)
+    }
+}
+
+/// The command: `charloom train` in a process of its own.
+pub struct Train {
+    command: PathBuf,
+    config: PathBuf,
+    out: PathBuf,
+}
+
+impl Peer for Train {
+    fn open(case: &Case) -> Result<Self, String> {
+        let command = env::var_os(COMMAND).ok_or(format!("{COMMAND} does not say where the command is"))?;
+        let config = case.weights.with_extension("toml");
+        fs::write(&config, &case.config).map_err(|e| e.to_string())?;
+        Ok(Self { command: command.into(), out: case.weights.with_extension("run"), config })
+    }
+
+    /// Steps are timed as the difference of a run of 2n steps and one of n: what is left is what n more steps cost in a
+    /// long run, with progress and metrics (every 200 steps, as in a run of 200,000), and without start and end.
+    fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String> {
+        match task {
+            Task::Check => {
+                let (seconds, value) = self.train(n, 1)?;
+                Ok(Outcome { seconds, value })
+            }
+            Task::Step => {
+                let (short, _) = self.train(n, 200)?;
+                let (long, value) = self.train(2 * n, 200)?;
+                Ok(Outcome { seconds: (long - short).max(0.0), value })
+            }
+            _ => Err("only steps are timed through the command".to_owned()),
+        }
+    }
+}
+
+impl Train {
+    /// Trains so many steps; how long that took, and the last loss in the metrics.
+    fn train(&self, steps: u64, log_every: u64) -> Result<(f64, f64), String> {
+        let start = Instant::now();
+        let steps = steps.to_string();
+        let output = Command::new(&self.command)
+            .args(["train", "--force", "--threads", "1", "--steps", &steps, "--eval-every", &steps])
+            .args(["--log-every", &log_every.to_string()])
+            .arg("--config")
+            .arg(&self.config)
+            .arg("--out")
+            .arg(&self.out)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|e| format!("{}: {e}", self.command.display()))?;
+        let seconds = start.elapsed().as_secs_f64();
+        if !output.status.success() {
+            let message = String::from_utf8_lossy(&output.stderr);
+            return Err(message.lines().last().unwrap_or("the command failed").to_owned());
+        }
+        let metrics = fs::read_to_string(self.out.join("metrics.jsonl")).map_err(|e| e.to_string())?;
+        let losses = metrics.lines().filter_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            (line["split"] == "batch").then(|| line["loss"].as_f64())?
+        });
+        Ok((seconds, losses.last().unwrap_or(f64::NAN)))
+    }
+}

@@ -1,0 +1,108 @@
+//! Makes the files of a case: examples, initial parameters, the first batches.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use charloom::config::{Batch, Config, ModelKind, Norm};
+use charloom::data::Data;
+use charloom::examples::Examples;
+use charloom::models::Network;
+use charloom_tensor::rng::{StreamRng, TorchGenerator};
+use protocol::{Case, write_u32};
+
+use crate::cases::{Definition, Source};
+
+/// How many steps the peers are checked on.
+const CHECKS: u64 = 10;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Writes a case's files into `folder`. `data` is where names.txt and tinyshakespeare.txt are.
+pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Case, Failure> {
+    let mut config = Config::from_toml(&definition.config, Path::new(&definition.name))?;
+    config.data.path = Some(match definition.source {
+        Source::Names => existing(data, "names")?,
+        Source::Shakespeare => existing(data, "tinyshakespeare")?,
+        Source::Synthetic(vocab) => {
+            let path = folder.join(format!("synthetic-{vocab}.txt"));
+            fs::write(&path, synthetic(vocab))?;
+            path
+        }
+    });
+    let data = Data::load(&config.data, None)?;
+    config.resolve(data.corpus.mode());
+    let examples = Examples::new(&data.splits.train, config.model.context)?;
+    let mut generator = TorchGenerator::new(config.train.seed);
+    let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
+    let tensors = network.tensors();
+    let batch = match config.train.batch {
+        Batch::Size(b) => b,
+        Batch::Full => 0,
+    };
+    let mut batches = vec![0; CHECKS as usize * batch];
+    for batch in batches.chunks_mut(batch.max(1)) {
+        generator.randint_into(examples.len() as u32, batch);
+    }
+
+    let path = |what: &str| folder.join(format!("{}.{what}", definition.name));
+    let all = 0..examples.len();
+    write_u32(&path("contexts"), all.clone().flat_map(|i| examples.context(i).iter().copied()))?;
+    write_u32(&path("targets"), all.map(|i| examples.target(i)))?;
+    let numbers = tensors.iter().flat_map(|t| t.as_f32().expect("parameters are f32"));
+    write_u32(&path("weights"), numbers.map(|x| x.to_bits()))?;
+    write_u32(&path("batches"), batches)?;
+    let (model, train) = (&config.model, &config.train);
+    let mlp = model.kind == ModelKind::Mlp;
+    Ok(Case {
+        name: definition.name.clone(),
+        contexts: path("contexts"),
+        targets: path("targets"),
+        examples: examples.len(),
+        context: model.context,
+        vocab: data.vocab.len(),
+        embed: if mlp { model.embed } else { 0 },
+        hidden: if mlp { model.hidden.clone() } else { Vec::new() },
+        activation: model.activation.to_string(),
+        norm: model.norm.to_string(),
+        dropout: model.dropout,
+        hidden_bias: model.norm == Norm::None || model.bias,
+        output_bias: mlp || model.bias,
+        batch,
+        optimizer: train.optimizer.to_string(),
+        lr: train.lr,
+        weight_decay: train.weight_decay,
+        weights: path("weights"),
+        tensors: tensors.iter().map(|t| (t.name.clone(), t.shape.clone())).collect(),
+        batches: path("batches"),
+        checks: CHECKS,
+        config: config.to_toml(),
+    })
+}
+
+fn existing(data: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let path = data.join(format!("{name}.txt"));
+    if path.exists() {
+        return Ok(path.canonicalize()?);
+    }
+    let set = charloom::datasets::Dataset::get(name)?;
+    charloom::datasets::Cache::of_user()?
+        .find(&set)
+        .ok_or_else(|| format!("{}: no such file; 'charloom data get {name}' gets it", path.display()).into())
+}
+
+/// Words of 3 to 8 characters; rare characters are rare as in real text, by a power of a uniform number.
+fn synthetic(vocab: usize) -> String {
+    let characters: Vec<char> =
+        (0..vocab as u32 - 1).map(|i| char::from_u32(0x4E00 + i).expect("a CJK ideograph")).collect();
+    let mut random = StreamRng::new(1, vocab as u64);
+    // Every character once, so that there are as many as asked for.
+    let mut text: String = characters.chunks(8).map(|word| word.iter().chain(&['\n']).collect::<String>()).collect();
+    for _ in 0..20_000 {
+        for _ in 0..3 + random.next_u64() % 6 {
+            let i = (characters.len() as f64).powf(random.uniform_f64()) - 1.0;
+            text.push(characters[i as usize]);
+        }
+        text.push('\n');
+    }
+    text
+}
