@@ -64,10 +64,10 @@ class Case:
                 h = jnp.where(keep, h / (1 - case["dropout"]), 0)
         return h, new
 
-    def given(self, state, ix):
+    def given(self, state, all_x, all_y, ix):
         params, buffers, (first, second), key, count = state
         key, dropout = jax.random.split(key)
-        x, y = (self.x, self.y) if self.case["batch"] == 0 else (self.x[ix], self.y[ix])
+        x, y = (all_x, all_y) if self.case["batch"] == 0 else (all_x[ix], all_y[ix])
 
         def loss_of(params):
             logits, new = self.forward(params, buffers, x, dropout)
@@ -88,24 +88,24 @@ class Case:
             )
         return (params, buffers, (first, second), key, count), loss
 
-    def step(self, state):
+    def step(self, state, all_x, all_y):
         params, buffers, moments, key, count = state
         key, draw = jax.random.split(key)
-        ix = jax.random.randint(draw, (self.case["batch"],), 0, len(self.x))
-        return self.given((params, buffers, moments, key, count), ix)
+        ix = jax.random.randint(draw, (self.case["batch"],), 0, len(all_x))
+        return self.given((params, buffers, moments, key, count), all_x, all_y, ix)
 
-    def losses(self, params, buffers):
-        log_probs = jax.nn.log_softmax(self.forward(params, buffers, self.x, None)[0])
-        return -jnp.take_along_axis(log_probs, self.y[:, None], 1)[:, 0]
+    def losses(self, params, buffers, x, y):
+        log_probs = jax.nn.log_softmax(self.forward(params, buffers, x, None)[0])
+        return -jnp.take_along_axis(log_probs, y[:, None], 1)[:, 0]
 
     def run(self, task, n):
         state = (self.params, self.buffers, self.moments, self.key, self.count)
         if task in ("check", "step"):
             for i in range(n):
                 if task == "step":
-                    state, loss = self.jit_step(state)
+                    state, loss = self.jit_step(state, self.x, self.y)
                 else:
-                    state, loss = self.jit_given(state, jnp.asarray(self.data.batches[i], jnp.int32))
+                    state, loss = self.jit_given(state, self.x, self.y, jnp.asarray(self.data.batches[i], jnp.int32))
             self.params, self.buffers, self.moments, self.key, self.count = jax.block_until_ready(state)
             return loss
         for _ in range(n):
@@ -113,11 +113,11 @@ class Case:
         return value
 
     def evaluate(self):
-        return self.jit_losses(self.params, self.buffers).mean()
+        return self.jit_losses(self.params, self.buffers, self.x, self.y).mean()
 
     def score(self):
         word, count = common.words(self.data)
-        return -np.bincount(word, np.asarray(self.jit_losses(self.params, self.buffers)), count).mean()
+        return -np.bincount(word, np.asarray(self.jit_losses(self.params, self.buffers, self.x, self.y)), count).mean()
 
     def sample(self):
         raise common.Absent("one word at a time; see sample-batched")
