@@ -84,7 +84,11 @@ pub fn all() -> Vec<Definition> {
             ..step("mlp-1024", "the same, B = 1024", mlp(3, 10, 200, 1024))
         },
         step("mlp-4096", "the same, B = 4096", mlp(3, 10, 200, 4096)),
-        step("batchnorm", "004's net: 3 x 10 -> 200, BatchNorm, tanh -> 27, B = 32", preset("manual-backprop")),
+        step(
+            "batchnorm",
+            "004's net: 3 x 10 -> 200, BatchNorm, tanh -> 27, B = 32",
+            preset("manual-backprop"),
+        ),
         Definition {
             goals: vec![Goal { ours: "charloom", ratio: 3.7 }],
             ..step("deep", "8 x 10 -> 6 x (200, BatchNorm, tanh) -> 27, B = 32", preset("deep-batchnorm"))
@@ -118,7 +122,12 @@ pub fn all() -> Vec<Definition> {
     };
     all.extend([
         whole("evaluate", "loss of the whole training split, T = 3", Task::Evaluate, Some(300.0)),
-        whole("sample", "10,000 names, one after the other where a peer has a loop", Task::Sample, Some(100.0)),
+        whole(
+            "sample",
+            "10,000 names, one after the other where a peer has a loop",
+            Task::Sample,
+            Some(100.0),
+        ),
         whole("sample-batched", "10,000 names, side by side", Task::SampleBatched, None),
         whole("score", "log-likelihood of each name of the training split", Task::Score, None),
     ]);
@@ -130,7 +139,9 @@ pub fn all() -> Vec<Definition> {
     all.extend([50, 100, 400, 800, 1600].map(|h| sweep("hidden", h, Source::Names, mlp(3, 10, h, 32))));
     all.extend([1, 2, 6, 12, 24].map(|t| sweep("context", t, Source::Names, mlp(t, 10, 200, 32))));
     all.extend([8, 64, 512, 8192].map(|b| sweep("batch", b, Source::Names, mlp(3, 10, 200, b))));
-    all.extend([27, 100, 500, 1000, 5000].map(|v| sweep("vocab", v, Source::Synthetic(v), mlp(3, 10, 200, 32))));
+    all.extend(
+        [27, 100, 500, 1000, 5000].map(|v| sweep("vocab", v, Source::Synthetic(v), mlp(3, 10, 200, 32))),
+    );
     all
 }
 
@@ -141,7 +152,8 @@ pub fn all() -> Vec<Definition> {
 pub fn flops(case: &protocol::Case) -> f64 {
     let batch = if case.batch == 0 { case.examples } else { case.batch } as f64;
     let inputs = case.context * if case.embed > 0 { case.embed } else { case.vocab };
-    let widths: Vec<usize> = [inputs].into_iter().chain(case.hidden.iter().copied()).chain([case.vocab]).collect();
+    let widths: Vec<usize> =
+        [inputs].into_iter().chain(case.hidden.iter().copied()).chain([case.vocab]).collect();
     let products = widths.windows(2).enumerate().map(|(i, pair)| {
         let passes = if i == 0 && case.embed == 0 { 2.0 } else { 3.0 };
         passes * 2.0 * batch * pair[0] as f64 * pair[1] as f64

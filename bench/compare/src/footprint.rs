@@ -29,7 +29,9 @@ pub struct Footprint {
 
 /// Measures a peer on a case, in fresh processes.
 pub fn of(bench: &Path, installed: &Installed, peer: &Peer, case: &Case, rounds: u32) -> Footprint {
-    let once = |_| if peer.name == "train" { command(installed, case) } else { process(bench, installed, peer, case) };
+    let once = |_| {
+        if peer.name == "train" { command(installed, case) } else { process(bench, installed, peer, case) }
+    };
     let runs: Vec<(f64, Option<u64>)> = (0..rounds).filter_map(|round| once(round).ok()).collect();
     let starts: Vec<f64> = runs.iter().map(|run| run.0).collect();
     Footprint {
@@ -40,7 +42,12 @@ pub fn of(bench: &Path, installed: &Installed, peer: &Peer, case: &Case, rounds:
     }
 }
 
-fn process(bench: &Path, installed: &Installed, peer: &Peer, case: &Case) -> Result<(f64, Option<u64>), Failure> {
+fn process(
+    bench: &Path,
+    installed: &Installed,
+    peer: &Peer,
+    case: &Case,
+) -> Result<(f64, Option<u64>), Failure> {
     let start = Instant::now();
     let mut process = Process::start(installed.start(bench, peer)?)?;
     process.open(case)?;
@@ -82,7 +89,10 @@ pub fn clean_build(root: &Path) -> Result<f64, Failure> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let start = Instant::now();
     let mut command = Command::new(cargo);
-    command.current_dir(root).args(["build", "--release", "-p", "charloom-cli", "--target-dir"]).arg(target.path());
+    command
+        .current_dir(root)
+        .args(["build", "--release", "-p", "charloom-cli", "--target-dir"])
+        .arg(target.path());
     if !command.status()?.success() {
         return Err("the command does not build".into());
     }

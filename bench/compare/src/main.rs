@@ -181,7 +181,9 @@ fn choose_cases(only: &[String], sweeps: bool) -> Result<Vec<Definition>, Failur
     let all = cases::all();
     for name in only {
         if name != "none" && !all.iter().any(|case| case.name.starts_with(name.as_str())) {
-            return Err(format!("--only {name}: no case begins so; --list shows them, and none is none").into());
+            return Err(
+                format!("--only {name}: no case begins so; --list shows them, and none is none").into()
+            );
         }
     }
     let wanted = |case: &Definition| {

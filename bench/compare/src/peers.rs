@@ -77,7 +77,9 @@ impl Installed {
         let what = "no such file; peers/setup.sh makes the environment, CHARLOOM_PEERS_PYTHON names another";
         Self {
             folder: folder.unwrap_or_default(),
-            command: command.filter(|path| path.exists()).ok_or("the command `charloom` is not built".to_owned()),
+            command: command
+                .filter(|path| path.exists())
+                .ok_or("the command `charloom` is not built".to_owned()),
             python: if python.exists() { Ok(python) } else { Err(format!("{}: {what}", python.display())) },
         }
     }

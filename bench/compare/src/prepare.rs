@@ -96,7 +96,8 @@ fn synthetic(vocab: usize) -> String {
         (0..vocab as u32 - 1).map(|i| char::from_u32(0x4E00 + i).expect("a CJK ideograph")).collect();
     let mut random = StreamRng::new(1, vocab as u64);
     // Every character once, so that there are as many as asked for.
-    let mut text: String = characters.chunks(8).map(|word| word.iter().chain(&['\n']).collect::<String>()).collect();
+    let mut text: String =
+        characters.chunks(8).map(|word| word.iter().chain(&['\n']).collect::<String>()).collect();
     for _ in 0..20_000 {
         for _ in 0..3 + random.next_u64() % 6 {
             let i = (characters.len() as f64).powf(random.uniform_f64()) - 1.0;

@@ -74,7 +74,9 @@ impl Process {
     fn ask(&mut self, request: &Request) -> Result<Reply, String> {
         let line = serde_json::to_string(request).map_err(|e| e.to_string())?;
         let input = self.input.as_mut().ok_or("the peer has ended")?;
-        writeln!(input, "{line}").and_then(|()| input.flush()).map_err(|e| format!("the peer has ended: {e}"))?;
+        writeln!(input, "{line}")
+            .and_then(|()| input.flush())
+            .map_err(|e| format!("the peer has ended: {e}"))?;
         self.receive()
     }
 

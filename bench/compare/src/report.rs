@@ -161,15 +161,20 @@ impl Report {
                     None => "absent".to_owned(),
                     Some(t) if !t.agrees => "differs".to_owned(),
                     Some(t) if column.name == "charloom" || ours.is_none() => duration(t.median),
-                    Some(t) => format!("{} ({})", duration(t.median), times(t.median / ours.unwrap_or(f64::NAN))),
+                    Some(t) => {
+                        format!("{} ({})", duration(t.median), times(t.median / ours.unwrap_or(f64::NAN)))
+                    }
                 };
                 let cells = self.columns.iter().zip(&row.cells).map(cell);
                 [row.name.clone(), floor].into_iter().chain(cells).collect()
             });
             tables.push([head].into_iter().chain(rows).collect());
         }
-        let goals: Vec<Vec<String>> = self.rows.iter().flat_map(|row| row.goals.iter().map(move |goal| (row, goal))).map(
-            |(row, (ours, promised, is))| {
+        let goals: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .flat_map(|row| row.goals.iter().map(move |goal| (row, goal)))
+            .map(|(row, (ours, promised, is))| {
                 let is_text = is.map_or("not measured".to_owned(), times);
                 let verdict = match is {
                     None => "?",
@@ -177,18 +182,24 @@ impl Report {
                     Some(_) => "missed",
                 };
                 vec![row.name.clone(), ours.clone(), times(*promised), is_text, verdict.to_owned()]
-            },
-        ).collect();
+            })
+            .collect();
         if !goals.is_empty() {
             let head = ["goal", "column", "torch / it, promised", "is", ""].map(str::to_owned).to_vec();
             tables.push([head].into_iter().chain(goals).collect());
         }
         if !self.footprints.is_empty() {
-            let head = ["footprint", "first step after", "peak memory", "program"].map(str::to_owned).to_vec();
+            let head =
+                ["footprint", "first step after", "peak memory", "program"].map(str::to_owned).to_vec();
             let none = || "-".to_owned();
             let rows = self.footprints.iter().map(|f| {
                 let memory = f.memory.map_or_else(none, bytes);
-                vec![f.peer.clone(), f.start.map_or_else(none, duration), memory, f.program.map_or_else(none, bytes)]
+                vec![
+                    f.peer.clone(),
+                    f.start.map_or_else(none, duration),
+                    memory,
+                    f.program.map_or_else(none, bytes),
+                ]
             });
             tables.push([head].into_iter().chain(rows).collect());
         }
@@ -219,13 +230,22 @@ impl Report {
                         let _ = writeln!(out, "{}, {}: {why}", row.name, column.name);
                     }
                     Cell::Measured(t) if !t.agrees => {
-                        let _ = writeln!(out, "{}, {}: loss {} is not the others'", row.name, column.name, t.check);
+                        let _ = writeln!(
+                            out,
+                            "{}, {}: loss {} is not the others'",
+                            row.name, column.name, t.check
+                        );
                     }
                     _ => {}
                 }
             }
             if let Some((name, ratio)) = self.fastest_peer(row).filter(|(_, ratio)| *ratio < 1.0) {
-                let _ = writeln!(out, "{}: {name} is faster than charloom, {} of its time", row.name, times(ratio));
+                let _ = writeln!(
+                    out,
+                    "{}: {name} is faster than charloom, {} of its time",
+                    row.name,
+                    times(ratio)
+                );
             }
         }
         if let Some(seconds) = self.build_seconds {
@@ -270,7 +290,13 @@ fn times(ratio: f64) -> String {
 }
 
 fn digits(number: f64) -> String {
-    let decimals = if number >= 100.0 { 0 } else if number >= 10.0 { 1 } else { 2 };
+    let decimals = if number >= 100.0 {
+        0
+    } else if number >= 10.0 {
+        1
+    } else {
+        2
+    };
     format!("{number:.decimals$}")
 }
 

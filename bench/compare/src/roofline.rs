@@ -27,13 +27,17 @@ pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<d
         .y_desc("GFLOP/s, one core")
         .draw()?;
     let curve = (0..=200).map(|i| 0.5 * 2000f64.powf(f64::from(i) / 200.0)).map(|x| (x, roof(x)));
-    chart.draw_series(LineSeries::new(curve, BLACK.stroke_width(2)))?.label("the machine").legend(|(x, y)| {
-        PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2))
-    });
+    chart
+        .draw_series(LineSeries::new(curve, BLACK.stroke_width(2)))?
+        .label("the machine")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
     for (name, color) in [("charloom", RGBColor(0, 90, 181)), ("torch", RGBColor(220, 50, 32))] {
         let points = report.points(name);
         let marks = points.iter().map(|(_, x, y)| Circle::new((*x, *y), 4, color.filled()));
-        chart.draw_series(marks)?.label(name).legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
+        chart
+            .draw_series(marks)?
+            .label(name)
+            .legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
         let labels = points.iter().map(|(label, x, y)| {
             Text::new(label.clone(), (*x * 1.06, *y * 1.04), ("sans-serif", 12).into_font().color(&color))
         });

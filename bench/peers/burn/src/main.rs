@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use burn::module::{Module, Param, RunningState};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::nn::{
-    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear,
-    LinearConfig,
+    BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, LayerNorm,
+    LayerNormConfig, Linear, LinearConfig,
 };
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::activation::{gelu, log_softmax, relu, softmax, tanh};
