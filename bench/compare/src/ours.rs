@@ -122,10 +122,10 @@ impl Train {
             return Err(message.lines().last().unwrap_or("the command failed").to_owned());
         }
         let metrics = fs::read_to_string(self.out.join("metrics.jsonl")).map_err(|e| e.to_string())?;
-        let losses = metrics.lines().filter_map(|line| {
+        let mut losses = metrics.lines().filter_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).ok()?;
             (line["split"] == "batch").then(|| line["loss"].as_f64())?
         });
-        Ok((seconds, losses.last().unwrap_or(f64::NAN)))
+        Ok((seconds, losses.next_back().unwrap_or(f64::NAN)))
     }
 }

@@ -63,6 +63,17 @@ pub struct Case {
     pub config: String,
 }
 
+/// A parameter or buffer before the first step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weight {
+    /// torch's name: `layers.0.weight`.
+    pub name: String,
+    /// The length along each dimension.
+    pub shape: Vec<usize>,
+    /// The numbers, row by row.
+    pub data: Vec<f32>,
+}
+
 /// One of a model's modules after the embedding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
@@ -110,11 +121,11 @@ impl Case {
         layers
     }
 
-    /// The initial parameters and buffers: name, shape, numbers.
+    /// The initial parameters and buffers.
     ///
     /// # Errors
     /// A file that cannot be read, or is too short.
-    pub fn read_weights(&self) -> io::Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+    pub fn read_weights(&self) -> io::Result<Vec<Weight>> {
         let all: Vec<f32> = read_u32(&self.weights)?.into_iter().map(f32::from_bits).collect();
         let mut rest = all.as_slice();
         let mut tensors = Vec::new();
@@ -122,7 +133,7 @@ impl Case {
             let n = shape.iter().product();
             let (data, after) = rest.split_at_checked(n).ok_or(io::ErrorKind::UnexpectedEof)?;
             rest = after;
-            tensors.push((name.clone(), shape.clone(), data.to_vec()));
+            tensors.push(Weight { name: name.clone(), shape: shape.clone(), data: data.to_vec() });
         }
         Ok(tensors)
     }

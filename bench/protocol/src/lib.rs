@@ -8,7 +8,7 @@ mod case;
 mod random;
 mod serve;
 
-pub use case::{Case, Layer, read_u32, write_u32};
+pub use case::{Case, Layer, Weight, read_u32, write_u32};
 pub use random::Random;
 pub use serve::{Outcome, Peer, serve};
 

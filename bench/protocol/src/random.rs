@@ -23,7 +23,7 @@ impl Random {
 
     /// Draws numbers below `n`.
     pub fn fill(&mut self, drawn: &mut [u32], n: usize) {
-        drawn.fill_with(|| (u64::from(self.next()) * n as u64 >> 32) as u32);
+        drawn.fill_with(|| ((u64::from(self.next()) * n as u64) >> 32) as u32);
     }
 
     /// Draws a token for each context and moves the context on; a context whose word has ended is left out.

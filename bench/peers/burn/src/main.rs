@@ -12,7 +12,7 @@ use burn::nn::{
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::activation::{gelu, log_softmax, relu, softmax, tanh};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use protocol::{Case, Layer, Outcome, Peer, Random, Task, read_u32};
+use protocol::{Case, Layer, Outcome, Peer, Random, Task, Weight, read_u32};
 
 const NAMES: usize = 10_000;
 
@@ -43,12 +43,12 @@ struct Burn {
 }
 
 /// The initial parameters and buffers by name.
-struct Weights(HashMap<String, (Vec<usize>, Vec<f32>)>);
+struct Weights(HashMap<String, Weight>);
 
 impl Weights {
     fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
-        let (shape, data) = &self.0[name];
-        Tensor::from_data(TensorData::new(data.clone(), shape.clone()), device)
+        let weight = &self.0[name];
+        Tensor::from_data(TensorData::new(weight.data.clone(), weight.shape.clone()), device)
     }
 
     /// A linear layer, whose weight burn has as (in, out).
@@ -69,7 +69,7 @@ impl Peer for Burn {
     fn open(case: &Case) -> Result<Self, String> {
         let device = Device::flex().autodiff();
         let weights = case.read_weights().map_err(|e| e.to_string())?;
-        let weights = Weights(weights.into_iter().map(|(name, shape, data)| (name, (shape, data))).collect());
+        let weights = Weights(weights.into_iter().map(|weight| (weight.name.clone(), weight)).collect());
         let mut net = Net {
             embedding: (case.embed > 0).then(|| {
                 let mut embedding = EmbeddingConfig::new(case.vocab, case.embed).init(&device);

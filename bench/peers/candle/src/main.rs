@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device, Result, Tensor, Var};
 use candle_nn::batch_norm::BatchNorm;
 use candle_nn::optim::{AdamW, Optimizer, ParamsAdamW, SGD};
 use candle_nn::{ModuleT, loss, ops};
-use protocol::{Case, Layer, Outcome, Peer, Random, Task, read_u32};
+use protocol::{Case, Layer, Outcome, Peer, Random, Task, Weight, read_u32};
 use std::collections::HashMap;
 
 enum Optimize {
@@ -42,7 +42,7 @@ impl Candle {
     fn new(case: &Case) -> Result<Self> {
         let (mut params, mut buffers) = (HashMap::new(), HashMap::new());
         let mut all = Vec::new();
-        for (name, shape, data) in case.read_weights()? {
+        for Weight { name, shape, data } in case.read_weights()? {
             let tensor = Tensor::from_vec(data, shape, &Device::Cpu)?;
             if name.contains("running") {
                 buffers.insert(name, tensor);
