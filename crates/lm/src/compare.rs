@@ -106,17 +106,23 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
         if other.text != first.text {
             let [one, other] = [&first.compared.run, &other.compared.run];
             let message = format!("its {split} split is another than that of {}", one.display());
-            return Err(Error::model(other, format!("{message}; train both on the same data, --split-seed and --split")));
+            return Err(Error::model(
+                other,
+                format!("{message}; train both on the same data, --split-seed and --split"),
+            ));
         }
         let (one, two) = (first.units(first, other), other.units(first, other));
         tests.push(paired_test(&one, &two, other.compared.run.clone()));
     }
-    let keys: std::collections::BTreeSet<&String> = opened.iter().flat_map(|run| run.settings.keys()).collect();
+    let keys: std::collections::BTreeSet<&String> =
+        opened.iter().flat_map(|run| run.settings.keys()).collect();
     let values = |key: &String| opened.iter().map(|run| run.settings.get(key).cloned()).collect::<Vec<_>>();
     let settings = keys.into_iter().map(|key| Setting { key: key.clone(), values: values(key) });
     Ok(Comparison {
         split: split.to_owned(),
-        settings: settings.filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1])).collect(),
+        settings: settings
+            .filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1]))
+            .collect(),
         tests,
         runs: opened.into_iter().map(|run| run.compared).collect(),
     })
@@ -146,7 +152,9 @@ impl Opened {
         let of = match split {
             "val" => &data.splits.val,
             "test" => &data.splits.test,
-            _ => return Err(Error::usage("--split: val or test; on the training split the larger model wins"))
+            _ => {
+                return Err(Error::usage("--split: val or test; on the training split the larger model wins"));
+            }
         };
         let examples = Examples::new(of, model.context())?;
         if examples.is_empty() {

@@ -15,7 +15,10 @@ fn figures() -> Vec<Figure> {
     };
     let cell = |value| Cell { value, text: name.clone(), note: name.clone() };
     vec![
-        lines(vec![series(vec![(0.0, 3.0), (1.0, f64::NAN), (2.0, 2.0), (3.0, 1.0)]), series(vec![(1.0, 1.0)])]),
+        lines(vec![
+            series(vec![(0.0, 3.0), (1.0, f64::NAN), (2.0, 2.0), (3.0, 1.0)]),
+            series(vec![(1.0, 1.0)]),
+        ]),
         lines(vec![]),
         lines(vec![series(vec![(5.0, f64::INFINITY)])]),
         lines(vec![series(vec![(1e300, -1e300), (-1e300, 1e300)])]),
@@ -44,7 +47,11 @@ fn any_figure_is_a_well_formed_svg_of_outlines() {
         let document = roxmltree::Document::parse(&svg).unwrap_or_else(|error| panic!("{error} in {svg}"));
         let mut known = std::collections::HashSet::new();
         for node in document.descendants() {
-            assert!(!["text", "script", "image", "style"].contains(&node.tag_name().name()), "{:?}", node.tag_name());
+            assert!(
+                !["text", "script", "image", "style"].contains(&node.tag_name().name()),
+                "{:?}",
+                node.tag_name()
+            );
             known.extend(node.attribute("id").map(|id| format!("#{id}")));
             // Every letter is there, and before it is used.
             assert!(node.attribute("href").is_none_or(|href| known.contains(href)));
@@ -117,7 +124,9 @@ fn surprise_is_in_bits() {
     )
     .unwrap();
     let vocab = Vocab::new(Mode::Lines, 'a'..='z');
-    let Figure::Heat(heat) = surprise(&mut model, &vocab, &["ab".to_owned()]).unwrap() else { panic!("no table") };
+    let Figure::Heat(heat) = surprise(&mut model, &vocab, &["ab".to_owned()]).unwrap() else {
+        panic!("no table")
+    };
     let cells: Vec<&str> = heat.cells[0].iter().map(|cell| cell.text.as_str()).collect();
     assert_eq!(cells, ["a", "b", "."]);
     // Untrained, every character is as likely as any other.

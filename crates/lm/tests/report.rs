@@ -79,7 +79,9 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
     for script in &scripts[..2] {
         let json = script.split_once('>').unwrap().1;
         let figure: serde_json::Value = serde_json::from_str(json).unwrap();
-        assert!(figure["series"].as_array().unwrap().iter().all(|s| !s["points"].as_array().unwrap().is_empty()));
+        assert!(
+            figure["series"].as_array().unwrap().iter().all(|s| !s["points"].as_array().unwrap().is_empty())
+        );
     }
     assert!(page.len() < 400_000, "{} bytes", page.len());
     assert_eq!(page, report(&path, None).unwrap(), "the page is not the same twice");
@@ -104,7 +106,13 @@ fn a_page_says_what_is_missing_without_the_data() {
 fn opened(page: &Path) -> Option<(String, String)> {
     let try_one = |program: &str| {
         let mut command = Command::new(program);
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]);
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            "--dump-dom",
+        ]);
         command.arg(format!("file://{}", page.display())).stdin(Stdio::null());
         let output = command.output().ok()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -161,7 +169,10 @@ fn texts_of_models_with_other_contexts_are_compared_where_both_predict() {
     let text: String = (0..3000).map(|i| if i % 7 == i % 5 { 'a' } else { 'b' }).collect();
     fs::write(runs.folder.path().join("words.txt"), text).unwrap();
     let path = |order: u32| {
-        runs.train(&format!("run{order}"), &format!("[data]\nmode = 'text'\n[model]\nkind = 'ngram'\norder = {order}"))
+        runs.train(
+            &format!("run{order}"),
+            &format!("[data]\nmode = 'text'\n[model]\nkind = 'ngram'\norder = {order}"),
+        )
     };
     let compared = compare(&[path(2), path(6)], "val", None).unwrap();
     // 300 characters: 299 and 295 are predicted, 295 by both.

@@ -99,6 +99,16 @@ macro_rules! kernels {
             $($from)::+::sum_rows(d, sum);
         }
 
+        /// `v = momentum v + g + decay p; p -= lr v`, with `rates` lr, momentum, decay.
+        fn momentum_step(rates: [Self; 3], g: &[Self], v: &mut [Self], p: &mut [Self]) {
+            $($from)::+::momentum_step(rates, g, v, p);
+        }
+
+        /// A step of AdamW; see [`kernels::reference::adamw_step`] for what the rates are.
+        fn adamw_step(rates: [Self; 7], g: &[Self], m: &mut [Self], v: &mut [Self], p: &mut [Self]) {
+            $($from)::+::adamw_step(rates, g, m, v, p);
+        }
+
         /// `y += scale x`
         fn add_scaled(scale: Self, x: &[Self], y: &mut [Self]) {
             $($from)::+::add_scaled(scale, x, y);

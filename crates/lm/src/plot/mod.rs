@@ -84,7 +84,8 @@ impl Figure {
 /// What a run is called: its folder's name.
 #[must_use]
 pub fn run_name(run: &Path) -> String {
-    let name = run.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    let name =
+        run.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
     name.unwrap_or_else(|| run.display().to_string())
 }
 

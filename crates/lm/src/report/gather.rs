@@ -53,7 +53,8 @@ impl Gathered {
         let data = match Data::load(&of_data, Some(checkpoint.vocab.clone())) {
             Ok(data) => Some(data),
             Err(error) => {
-                warnings.push(format!("What needs the data is missing here: {error} (--data names where it is)"));
+                warnings
+                    .push(format!("What needs the data is missing here: {error} (--data names where it is)"));
                 None
             }
         };
@@ -76,8 +77,11 @@ impl Gathered {
         };
         let mut pictures: Vec<Figure> = plot::embedding(&checkpoint).into_iter().collect();
         let words: Vec<String> = samples.iter().map(|sample| sample.text.clone()).collect();
-        let words: Vec<String> =
-            words.into_iter().filter(|w| (1..=LONGEST).contains(&w.chars().count())).take(SURPRISING).collect();
+        let words: Vec<String> = words
+            .into_iter()
+            .filter(|w| (1..=LONGEST).contains(&w.chars().count()))
+            .take(SURPRISING)
+            .collect();
         if !words.is_empty() && !is_text {
             pictures.push(plot::surprise(&mut *model, &checkpoint.vocab, &words)?);
         }
@@ -108,7 +112,8 @@ impl Gathered {
 }
 
 fn losses(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
-    let splits = [("train", &data.splits.train), ("validation", &data.splits.val), ("test", &data.splits.test)];
+    let splits =
+        [("train", &data.splits.train), ("validation", &data.splits.val), ("test", &data.splits.test)];
     let mut rows = Vec::new();
     for (name, split) in splits {
         let examples = Examples::new(split, model.context())?;
@@ -117,9 +122,14 @@ fn losses(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
         }
         let evaluation = evaluate(model, &examples)?;
         let ignorance = baselines(&data.splits.train, split, data.vocab.len())?;
-        let [loss, bits, bigram, unigram, uniform] =
-            [evaluation.loss, evaluation.bits_per_char, ignorance.bigram, ignorance.unigram, ignorance.uniform]
-                .map(|loss| format!("{loss:.4}"));
+        let [loss, bits, bigram, unigram, uniform] = [
+            evaluation.loss,
+            evaluation.bits_per_char,
+            ignorance.bigram,
+            ignorance.unigram,
+            ignorance.uniform,
+        ]
+        .map(|loss| format!("{loss:.4}"));
         let perplexity = format!("{:.3}", evaluation.perplexity);
         rows.push(LossRow {
             split: name,
@@ -148,7 +158,11 @@ fn card(card: &DataCard) -> Vec<(String, String)> {
     std::iter::once(source).chain(lines.map(pair)).chain(hints).collect()
 }
 
-fn samples(model: &mut dyn LanguageModel, checkpoint: &Checkpoint, data: Option<&Data>) -> Result<Vec<Written>> {
+fn samples(
+    model: &mut dyn LanguageModel,
+    checkpoint: &Checkpoint,
+    data: Option<&Data>,
+) -> Result<Vec<Written>> {
     let is_text = checkpoint.vocab.mode() == Mode::Text;
     let default = SampleOptions::default();
     let (n, max_length) = if is_text { (1, CHARACTERS) } else { (WORDS, default.max_length) };

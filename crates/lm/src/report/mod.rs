@@ -85,7 +85,11 @@ pub fn report(run: &Path, data: Option<&Path>) -> Result<String> {
     let mut charts = Vec::new();
     for (i, lines) in gathered.curves.iter().enumerate() {
         let id = format!("figure{i}");
-        charts.push(Chart { svg: Figure::Lines(lines.clone()).to_svg_of_page(&format!("c{i}-"))?, json: json(lines)?, id });
+        charts.push(Chart {
+            svg: Figure::Lines(lines.clone()).to_svg_of_page(&format!("c{i}-"))?,
+            json: json(lines)?,
+            id,
+        });
     }
     let mut pictures = Vec::new();
     for (i, figure) in gathered.pictures.iter().enumerate() {

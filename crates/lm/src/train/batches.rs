@@ -13,6 +13,8 @@ pub(crate) struct Batches {
     examples: Examples,
     /// The class and the target of each example: a step touches one place an example.
     pairs: Vec<(u32, u32)>,
+    /// The context of each class, one after the other; empty if that were too much.
+    contexts: Vec<u32>,
     /// Which examples are in the batch.
     drawn: Vec<u32>,
     /// The batch is all examples, the same in every step.
@@ -25,14 +27,23 @@ pub(crate) struct Batches {
     counts: Vec<u32>,
 }
 
+/// The most tokens of contexts that are laid out anew: what fits in a cache.
+const MOST_TOKENS: usize = 1 << 20;
+
 impl Batches {
     pub fn new(examples: Examples, size: usize, full: bool) -> Self {
         let pairs = (0..examples.len()).map(|i| (examples.class(i) as u32, examples.target(i))).collect();
         let classes = examples.distinct_len();
         let rows = size.min(classes);
+        let contexts = if classes * examples.context_length() <= MOST_TOKENS {
+            (0..classes).flat_map(|class| examples.distinct_context(class)).copied().collect()
+        } else {
+            Vec::new()
+        };
         Self {
             examples,
             pairs,
+            contexts,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
             full,
             seen: vec![(0, 0); classes],
@@ -71,7 +82,13 @@ impl Batches {
             let length = self.examples.context_length();
             tape.set_indices(graph.contexts, |contexts| {
                 for (context, &class) in contexts.chunks_exact_mut(length).zip(&self.classes) {
-                    context.copy_from_slice(self.examples.distinct_context(class as usize));
+                    let class = class as usize;
+                    let from = match self.contexts.get(class * length..(class + 1) * length) {
+                        Some(from) => from,
+                        None => self.examples.distinct_context(class),
+                    };
+                    // Shorter than a call to copy them.
+                    context.iter_mut().zip(from).for_each(|(to, &token)| *to = token);
                 }
             });
         }

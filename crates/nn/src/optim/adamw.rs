@@ -36,13 +36,9 @@ impl<E: Element> AdamW<E> {
         let root = E::of((1.0 - self.beta2.powf(t)).sqrt());
         let (new1, beta2, new2) = (E::of(1.0 - self.beta1), E::of(self.beta2), E::of(1.0 - self.beta2));
         let eps = E::of(self.eps);
+        let rates = [keep, size, root, new1, beta2, new2, eps];
         tape.with_parameters(|params, grads| {
-            let moments = self.first.iter_mut().zip(&mut self.second);
-            for ((p, &g), (m, v)) in params.iter_mut().zip(&*grads).zip(moments) {
-                *m += new1 * (g - *m);
-                *v = beta2 * *v + new2 * g * g;
-                *p = *p * keep - size * *m / (v.sqrt() / root + eps);
-            }
+            E::adamw_step(rates, grads, &mut self.first, &mut self.second, params);
         });
     }
 

@@ -24,15 +24,13 @@ impl<E: Element> Sgd<E> {
     pub fn step(&mut self, tape: &Tape<E>, lr: f64) {
         let (lr, momentum, decay) = (E::of(lr), E::of(self.momentum), E::of(self.weight_decay));
         tape.with_parameters(|params, grads| {
-            let pairs = params.iter_mut().zip(&*grads);
-            match (self.velocity.is_empty(), self.weight_decay == 0.0) {
-                (true, true) => pairs.for_each(|(p, &g)| *p -= lr * g),
-                (true, false) => pairs.for_each(|(p, &g)| *p -= lr * (g + decay * *p)),
-                (false, _) => pairs.zip(&mut self.velocity).for_each(|((p, &g), v)| {
-                    *v = momentum * *v + (g + decay * *p);
-                    *p -= lr * *v;
-                }),
+            if !self.velocity.is_empty() {
+                return E::momentum_step([lr, momentum, decay], grads, &mut self.velocity, params);
             }
+            if self.weight_decay != 0.0 {
+                E::add_scaled(decay, params, grads);
+            }
+            E::add_scaled(-lr, grads, params);
         });
     }
 

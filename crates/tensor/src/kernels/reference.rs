@@ -251,3 +251,29 @@ pub fn channel_backward<E: Element>(
         }
     }
 }
+
+/// `v = momentum v + g + decay p; p -= lr v`
+#[inline(always)]
+pub fn momentum_step<E: Element>([lr, momentum, decay]: [E; 3], g: &[E], v: &mut [E], p: &mut [E]) {
+    for ((p, &g), v) in p.iter_mut().zip(g).zip(v) {
+        *v = momentum * *v + (g + decay * *p);
+        *p -= lr * *v;
+    }
+}
+
+/// `m += (1 - beta1) (g - m); v = beta2 v + (1 - beta2) g^2; p = p keep - size m / (sqrt(v) / root + eps)`, with the
+/// rates keep, size, root, 1 - beta1, beta2, 1 - beta2, eps.
+#[inline(always)]
+pub fn adamw_step<E: Element>(
+    [keep, size, root, new1, beta2, new2, eps]: [E; 7],
+    g: &[E],
+    m: &mut [E],
+    v: &mut [E],
+    p: &mut [E],
+) {
+    for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+        *m += new1 * (g - *m);
+        *v = beta2 * *v + new2 * g * g;
+        *p = *p * keep - size * *m / (v.sqrt() / root + eps);
+    }
+}

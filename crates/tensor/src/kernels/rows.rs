@@ -218,16 +218,14 @@ unsafe fn add_scaled_on<S: Simd>(scale: f32, x: &[f32], y: &mut [f32]) {
     // SAFETY: the caller guarantees S's target features; every access stops at n.
     unsafe {
         let s = S::splat(scale);
+        // Rounded twice, as torch's `p += -lr * g` is.
         while i + S::LANES <= n {
-            S::store(y.add(i), S::fma(s, S::load(x.add(i)), S::load(y.add(i))));
+            S::store(y.add(i), S::add(S::load(y.add(i)), S::mul(s, S::load(x.add(i)))));
             i += S::LANES;
         }
         if i < n {
-            S::store_head(
-                y.add(i),
-                n - i,
-                S::fma(s, S::load_head(x.add(i), n - i), S::load_head(y.add(i), n - i)),
-            );
+            let product = S::mul(s, S::load_head(x.add(i), n - i));
+            S::store_head(y.add(i), n - i, S::add(S::load_head(y.add(i), n - i), product));
         }
     }
 }
