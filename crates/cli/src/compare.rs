@@ -31,7 +31,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let Comparison { split, settings, runs, tests } = &comparison;
     let head = |first: &str| -> Vec<String> {
-        std::iter::once(first.to_owned()).chain(runs.iter().map(|run| run.run.display().to_string())).collect()
+        std::iter::once(first.to_owned())
+            .chain(runs.iter().map(|run| run.run.display().to_string()))
+            .collect()
     };
     let mut table = vec![head("")];
     for setting in settings {

@@ -77,7 +77,7 @@ pub fn note(text: impl std::fmt::Display) {
 
 /// A progress bar over `length` things on standard error; shows itself on a terminal only.
 pub fn bar(length: u64, what: &'static str) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {human_pos}/{human_len} {msg} {eta}";
+    let template = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -82,7 +82,10 @@ pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
         Some("svg") => figure.to_svg(theme)?.into_bytes(),
         Some("png") => figure.to_png(theme)?,
         _ => {
-            return Err(Error::usage(format!("-o {}: a name that ends in .svg or .png is needed", path.display())));
+            return Err(Error::usage(format!(
+                "-o {}: a name that ends in .svg or .png is needed",
+                path.display()
+            )));
         }
     };
     fs::write(path, bytes).map_err(|error| Error::io(path, error))

@@ -7,7 +7,8 @@ use charloom::config::{Mode, ModelKind};
 use charloom::data::Data;
 use charloom::models::{self, LanguageModel, NGram};
 use charloom::run::{self, RunFolder};
-use charloom::sample::{SampleOptions, Sampler};
+use charloom::sample::{Known, Sample, SampleOptions, Sampler};
+use charloom::threads::{self, MAX_THREADS, set_threads};
 use charloom::train::{self, End, Event, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::json;
@@ -36,8 +37,8 @@ pub struct Args {
     /// Replace the run in --out
     #[arg(long)]
     force: bool,
-    /// Most threads to compute with; the results are the same for any number [so far one is used]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Most threads to compute with; the results are the same for any number [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
     #[command(flatten)]
     data_flags: DataFlags,
@@ -74,6 +75,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             config
         }
     };
+    set_threads(args.threads.map_or_else(threads::available, usize::from));
     let data = config.load_data()?;
     let card = data.card(config.model.context);
     note(&card);
@@ -94,12 +96,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = run::model_file(&path)?;
     let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
     let samples = samples(&mut *model, &data)?;
-    run.write_samples(&samples)?;
-    report(&mut *model, &config, &data, &path, out)?;
-    if !out.json {
-        out.line("")?;
-        samples.lines().take(10).try_for_each(|line| out.line(line))?;
-    }
+    run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
+    report(&mut *model, &config, &data, &path, &samples, out)?;
     let path = path.display();
     let eval = if data.splits.test.is_empty() {
         String::new()
@@ -171,10 +169,12 @@ fn train(trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
     });
     handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
     let bar = output::bar(trainer.config().train.steps, "training");
+    bar.set_position(trainer.steps_done());
+    bar.reset_eta();
     let outcome = train::run(trainer, run, &STOP, &mut |event| match event {
-        Event::Step { step, loss, .. } => {
+        Event::Step { step, loss, lr } => {
             bar.set_position(*step);
-            bar.set_message(format!("loss {loss:.3}"));
+            bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
         }
         Event::Evaluated { step, train, val, best } => {
             bar.set_position(*step);
@@ -209,6 +209,7 @@ fn report(
     config: &Config,
     data: &Data,
     path: &Path,
+    samples: &[Sample],
     out: &mut Out,
 ) -> Result<()> {
     let mut rows = eval::rows(model, data, "train")?;
@@ -227,20 +228,34 @@ fn report(
             object[key] = value.clone();
         }
         object["baselines"] = json!(last.baselines);
+        object["samples"] = json!(samples);
         return out.object(&object);
     }
     eval::print(&rows, None, out)?;
-    Ok(())
+    print_samples(samples, out)
 }
 
-/// What samples.txt holds: twenty words, or a text.
-fn samples(model: &mut dyn LanguageModel, data: &Data) -> Result<String> {
-    let n = if data.vocab.mode() == Mode::Text { 1 } else { SampleOptions::default().n };
+/// Twenty words, or a text.
+fn samples(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<Sample>> {
+    let is_text = data.vocab.mode() == Mode::Text;
+    let n = if is_text { 1 } else { SampleOptions::default().n };
+    let known = (!is_text).then(|| Known::of(&data.splits));
     let options = SampleOptions { n, ..SampleOptions::default() };
-    let mut text = String::new();
-    for sample in Sampler::new(model, &data.vocab, options, None)? {
-        text += &sample?.text;
-        text.push('\n');
+    Sampler::new(model, &data.vocab, options, known.as_ref())?.collect()
+}
+
+/// Ten of the words, each with a word on whether the data has it, or the text.
+fn print_samples(samples: &[Sample], out: &mut Out) -> Result<()> {
+    out.line("")?;
+    let row = |sample: &Sample| {
+        let mark = sample.novelty.map_or(String::new(), |novelty| novelty.to_string());
+        let cut = if sample.truncated && !mark.is_empty() { ", cut off" } else { "" };
+        (sample.text.clone(), mark + cut)
+    };
+    let rows: Vec<_> = samples.iter().take(10).map(row).collect();
+    let width = rows.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);
+    for (text, mark) in rows {
+        out.line(if mark.is_empty() { text } else { format!("{text:<width$}  {mark}") })?;
     }
-    Ok(text)
+    Ok(())
 }

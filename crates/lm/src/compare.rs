@@ -153,7 +153,9 @@ impl Opened {
             "val" => &data.splits.val,
             "test" => &data.splits.test,
             _ => {
-                return Err(Error::usage("--split: val or test; on the training split the larger model wins"));
+                return Err(Error::usage(
+                    "--split: val or test; on the training split the larger model wins",
+                ));
             }
         };
         let examples = Examples::new(of, model.context())?;

@@ -28,6 +28,7 @@ pub mod run;
 pub mod sample;
 pub mod score;
 pub mod split;
+pub mod threads;
 pub mod train;
 pub mod vocab;
 

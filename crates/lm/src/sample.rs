@@ -80,6 +80,17 @@ pub enum Novelty {
     InTest,
 }
 
+impl std::fmt::Display for Novelty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::New => "new",
+            Self::InTrain => "in train",
+            Self::InVal => "in validation",
+            Self::InTest => "in test",
+        })
+    }
+}
+
 /// The words of the splits, to tell new ones by.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
