@@ -1,8 +1,8 @@
 "use strict";
 // Redraws each chart from its numbers, so that it can be pointed at, zoomed and thinned out.
 const NS = "http://www.w3.org/2000/svg";
-const W = 760, H = 400, L = 60, R = 14, T = 10, B = 44;
-const short = (v) => String(Number(v.toPrecision(4)));
+const H = 400, L = 60, R = 14, T = 10, B = 44;
+const short = (v) => String(Number(v.toPrecision(Number.isInteger(v) ? 15 : 4)));
 
 function node(parent, name, attributes, text) {
   const made = parent.namespaceURI === NS || name === "svg" ? document.createElementNS(NS, name) : document.createElement(name);
@@ -43,7 +43,11 @@ function live(figure) {
       draw();
     };
   });
+  // A narrow screen gets a narrow chart, not small letters.
+  const W = Math.max(320, Math.min(760, figure.clientWidth));
   const svg = node(figure, "svg", { viewBox: `0 0 ${W} ${H}`, width: W, height: H, role: "img", "aria-label": data.title });
+  // The series with the most points says where the pointer's line may stand.
+  const finest = points.reduce((best, all, i) => (all.length > points[best].length ? i : best), 0);
   let x, y, back, front;
 
   function draw() {
@@ -57,7 +61,7 @@ function live(figure) {
     y = (v) => H - B - ((v - low) / (high - low)) * (H - B - T);
     x.back = (px) => from + ((px - L) / (W - L - R)) * (to - from);
     svg.replaceChildren();
-    for (const v of ticks(from, to, 8)) {
+    for (const v of ticks(from, to, W / 90)) {
       node(svg, "path", { d: `M${x(v)} ${T}V${H - B}`, style: "stroke:var(--grid)" });
       node(svg, "text", { x: x(v), y: H - B + 18, "text-anchor": "middle", style: "fill:var(--ink)" }, short(v));
     }
@@ -107,11 +111,12 @@ function live(figure) {
     });
     const lines = near.map((p, i) => p && `${data.series[i].name}: ${short(p[1])}`).filter(Boolean);
     if (lines.length === 0) return;
-    node(front, "path", { d: `M${px} ${T}V${H - B}`, style: "stroke:var(--ink);stroke-opacity:.4" });
+    const here = near[finest] || near.find(Boolean);
+    node(front, "path", { d: `M${x(here[0])} ${T}V${H - B}`, style: "stroke:var(--ink);stroke-opacity:.4" });
     near.forEach((p, i) => {
       if (p && p[0] >= from && p[0] <= to) node(front, "circle", { cx: x(p[0]), cy: y(p[1]), r: 4, style: `fill:${color(i)}` });
     });
-    lines.unshift(`${data.x_label} ${Math.round(value * 1000) / 1000}`);
+    lines.unshift(`${data.x_label} ${short(here[0])}`);
     const wide = 14 + 6.4 * lines.reduce((a, l) => Math.max(a, l.length), 0);
     const left = px + 12 + wide > W ? px - 12 - wide : px + 12;
     const box = { x: left, y: T + 4, width: wide, height: 10 + 15 * lines.length, rx: 3 };

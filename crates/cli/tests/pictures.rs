@@ -1,0 +1,73 @@
+//! `charloom plot`, `report` and `compare`, as one calls them.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use predicates::prelude::PredicateBooleanExt;
+use predicates::str::{contains, starts_with};
+
+fn charloom(folder: &Path, args: &[&str]) -> assert_cmd::assert::Assert {
+    Command::cargo_bin("charloom").unwrap().current_dir(folder).args(args).assert()
+}
+
+/// A folder with two trained runs, `a` and `b`.
+fn runs() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, hidden) in [("a", "8"), ("b", "30")] {
+        let args = ["train", "--hidden", hidden, "--steps", "200", "--lr-drops", "0.5:0.1", "--out", name];
+        charloom(folder.path(), &args).success();
+    }
+    folder
+}
+
+#[test]
+fn a_picture_is_what_the_files_name_says() {
+    let folder = runs();
+    let folder = folder.path();
+    for what in ["loss", "lr", "embedding", "bigram", "weights"] {
+        charloom(folder, &["plot", "a", what]).success().stdout(contains("\n"));
+        charloom(folder, &["plot", "a", what, "-o", "x.svg"]).success().stdout("");
+        assert!(fs::read_to_string(folder.join("x.svg")).unwrap().starts_with("<svg"), "{what}");
+        charloom(folder, &["plot", "a", what, "-o", "x.png", "--theme", "dark"]).success();
+        assert!(fs::read(folder.join("x.png")).unwrap().starts_with(b"\x89PNG"), "{what}");
+    }
+    charloom(folder, &["plot", "a", "surprise", "--words", "anna"]).success().stdout(contains("bits"));
+    let done = charloom(folder, &["plot", "a", "b", "loss", "--json", "--smooth", "3"]).success();
+    let json: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
+    let names: Vec<&str> =
+        json["series"].as_array().unwrap().iter().map(|series| series["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["a: minibatch", "a: validation", "b: minibatch", "b: validation"]);
+}
+
+#[test]
+fn wrong_use_is_told_in_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    charloom(folder, &["train", "--model", "bigram", "--out", "n"]).success();
+    charloom(folder, &["plot", "n", "loss", "-o", "x.gif"]).code(2).stderr(contains(".svg or .png"));
+    charloom(folder, &["plot", "n", "n", "bigram"]).code(2).stderr(contains("name one"));
+    charloom(folder, &["plot", "n", "embedding"]).code(2).stderr(contains("no embedding"));
+    charloom(folder, &["plot", "n", "surprise"]).code(2).stderr(contains("--words"));
+    charloom(folder, &["plot", "n", "surprise", "--words", "é"]).code(1).stderr(contains("é"));
+    charloom(folder, &["plot", "none", "loss"]).code(1).stderr(starts_with("error: none: "));
+    charloom(folder, &["compare", "n"]).code(2);
+    charloom(folder, &["report", "none"]).code(1);
+    assert!(!folder.join("report.html").exists());
+}
+
+#[test]
+fn runs_are_reported_and_compared() {
+    let folder = runs();
+    let folder = folder.path();
+    charloom(folder, &["report", "a"]).success().stdout("");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
+    charloom(folder, &["compare", "a", "b"])
+        .success()
+        .stdout(contains("model.hidden").and(contains("standard error, paired over 3226 words")));
+    let done = charloom(folder, &["compare", "a", "b", "--split", "test", "--json"]).success();
+    let json: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
+    assert_eq!((&json["split"], &json["runs"][1]["parameters"]), (&"test".into(), &1569.into()));
+    assert!(json["tests"][0]["p"].is_number());
+}
