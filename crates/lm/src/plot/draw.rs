@@ -169,7 +169,7 @@ fn draw_heat(heat: &Heat) -> Scene {
     };
     let names = heat.rows.iter().map(|name| super::font::width(name, f64::from(12 * UNIT)) as i32).max();
     let left = 14 * UNIT + names.map_or(0, |wide| wide + 10 * UNIT);
-    let gap = |i: usize, every: usize| if every == 0 { 0 } else { (i / every) as i32 * 5 };
+    let gap = |i: usize, every: usize| i.checked_div(every).unwrap_or(0) as i32 * 5;
     let place = |row: usize, column: usize| {
         let x = left + (column as i32 * wide + gap(column, heat.gaps[1])) * UNIT;
         (x, (HEAD + row as i32 * high + gap(row, heat.gaps[0])) * UNIT)
