@@ -100,7 +100,7 @@ pub struct ModelFlags {
 pub struct TrainFlags {
     /// Updates [default: 200000]
     #[arg(long, value_name = "N")]
-    steps: Option<u64>,
+    pub steps: Option<u64>,
     /// Examples of a step, or full [default: 32]
     #[arg(long, value_name = "B")]
     batch: Option<Batch>,

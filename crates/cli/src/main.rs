@@ -4,12 +4,15 @@
 mod args;
 mod backprop;
 mod compare;
+mod dashboard;
 mod data;
 mod eval;
 mod explain;
 mod gradcheck;
 mod graph;
 mod info;
+mod inspect;
+mod lr_find;
 mod output;
 mod plot;
 mod presets;
@@ -46,6 +49,10 @@ enum Command {
     Sample(sample::Args),
     Score(score::Args),
     #[command(allow_negative_numbers = true)]
+    Inspect(Box<inspect::Args>),
+    #[command(allow_negative_numbers = true)]
+    LrFind(Box<lr_find::Args>),
+    #[command(allow_negative_numbers = true)]
     Info(info::Args),
     #[command(subcommand)]
     Data(data::Command),
@@ -74,6 +81,8 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args, &mut out),
         Command::Sample(args) => sample::run(&args, &mut out),
         Command::Score(args) => score::run(&args, &mut out),
+        Command::Inspect(args) => inspect::run(&args, &mut out),
+        Command::LrFind(args) => lr_find::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),

@@ -28,6 +28,11 @@ impl Out {
         if self.is_terminal { self.flush() } else { Ok(()) }
     }
 
+    /// Whether colours can be seen, and are wanted.
+    pub fn is_colored(&self) -> bool {
+        self.is_terminal && std::env::var_os("NO_COLOR").is_none()
+    }
+
     /// Prints without ending the line.
     pub fn text(&mut self, text: impl std::fmt::Display) -> Result<()> {
         write!(self.to, "{text}").map_err(failed)

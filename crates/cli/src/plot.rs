@@ -1,7 +1,6 @@
 //! `charloom plot`.
 
 use std::fs;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use charloom::data::Data;
@@ -70,8 +69,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return out.object(&figure);
     }
     if args.out.is_none() {
-        let colored = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        out.text(figure.to_terminal(colored))?;
+        out.text(figure.to_terminal(out.is_colored()))?;
     }
     Ok(())
 }

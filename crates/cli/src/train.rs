@@ -8,12 +8,15 @@ use charloom::data::Data;
 use charloom::models::{self, LanguageModel, NGram};
 use charloom::run::{self, RunFolder};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
+use charloom::tensorboard::TensorBoard;
 use charloom::threads::{self, MAX_THREADS, set_threads};
 use charloom::train::{self, End, Event, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::dashboard::Dashboard;
 use crate::eval;
 use crate::output::{self, Out, note};
 
@@ -37,6 +40,15 @@ pub struct Args {
     /// Replace the run in --out
     #[arg(long)]
     force: bool,
+    /// Look at the layers now and then, for charloom inspect and plot; costs about a hundredth of the time
+    #[arg(long)]
+    diagnostics: bool,
+    /// Watch on the whole screen, with keys: q stops, p pauses, l lowers the learning rate; with --diagnostics
+    #[arg(long)]
+    dashboard: bool,
+    /// Write event files for TensorBoard; with --diagnostics
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// Most threads to compute with; the results are the same for any number [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
@@ -90,7 +102,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => (Job::new(&config, &data)?, new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
-    if !job.run(&config, &data, &mut run)? {
+    if !job.run(args, &config, &data, &mut run)? {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
     }
     let file = run::model_file(&path)?;
@@ -152,15 +164,15 @@ impl Job {
     }
 
     /// Does it; false if it was stopped before its end.
-    fn run(self, config: &Config, data: &Data, run: &mut RunFolder) -> Result<bool> {
+    fn run(self, args: &Args, config: &Config, data: &Data, run: &mut RunFolder) -> Result<bool> {
         match self {
             Self::Ngram(mut ngram) => models::save_ngram(&mut ngram, config, data, run).map(|()| true),
-            Self::Network(mut trainer) => train(&mut trainer, run),
+            Self::Network(mut trainer) => train(args, &mut trainer, run),
         }
     }
 }
 
-fn train(trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
+fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
     let handled = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             // Asked twice: at once, without saving.
@@ -168,22 +180,38 @@ fn train(trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
         }
     });
     handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let bar = output::bar(trainer.config().train.steps, "training");
-    bar.set_position(trainer.steps_done());
-    bar.reset_eta();
-    let outcome = train::run(trainer, run, &STOP, &mut |event| match event {
-        Event::Step { step, loss, lr } => {
-            bar.set_position(*step);
-            bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
+    let mut board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
+    if args.diagnostics || args.dashboard || board.is_some() {
+        trainer.diagnose();
+    }
+    let steps = trainer.config().train.steps;
+    let dashboard = if args.dashboard { Dashboard::open(&run.path().display().to_string(), steps)? } else { None };
+    if args.dashboard && dashboard.is_none() {
+        note("--dashboard needs a terminal; here is the bar");
+    }
+    let mut show = match dashboard {
+        Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
+        None => Show::Bar(output::bar(steps, "training")),
+    };
+    if let Show::Bar(bar) = &show {
+        bar.set_position(trainer.steps_done());
+        bar.reset_eta();
+    }
+    let outcome = train::run(trainer, run, &STOP, &mut |trainer, event| {
+        if let Some(board) = &mut board {
+            board.observe(trainer, event)?;
         }
-        Event::Evaluated { step, train, val, best } => {
-            bar.set_position(*step);
-            let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
-            let best = if *best { "  best so far" } else { "" };
-            bar.suspend(|| note(format_args!("step {step:>8}  train {:.4}{val}{best}", train.loss)));
+        match &mut show {
+            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
+            Show::Bar(bar) => advance(bar, event),
         }
+        Ok(())
     });
-    bar.finish_and_clear();
+    if let Show::Bar(bar) = &show {
+        bar.finish_and_clear();
+    }
+    // A dashboard gives the terminal back.
+    drop(show);
     let outcome = outcome?;
     match outcome.end {
         End::Finished => Ok(true),
@@ -199,6 +227,28 @@ fn train(trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
             let way = format!("go on with: charloom train --resume --out {path}");
             note(format_args!("stopped at step {}, saved; {way}", outcome.step));
             Ok(false)
+        }
+    }
+}
+
+/// How a training is shown.
+enum Show {
+    Dashboard(Box<Dashboard>),
+    Bar(ProgressBar),
+}
+
+fn advance(bar: &ProgressBar, event: &Event) {
+    match event {
+        Event::Looked(_) => {}
+        Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
+            bar.set_position(*step);
+            bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
+        }
+        Event::Evaluated { step, train, val, best } => {
+            bar.set_position(*step);
+            let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
+            let best = if *best { "  best so far" } else { "" };
+            bar.suspend(|| note(format_args!("step {step:>8}  train {:.4}{val}{best}", train.loss)));
         }
     }
 }

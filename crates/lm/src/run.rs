@@ -4,9 +4,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::inspect::Record;
 use crate::{Config, Error, Result};
 
 const CONFIG: &str = "config.toml";
@@ -14,9 +16,11 @@ const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const SAMPLES: &str = "samples.txt";
-/// The longest line of the metrics, in bytes, and the most lines that are read.
-const MAX_LINE: u64 = 1 << 12;
+/// The longest line that is read, in bytes, and the most lines of the metrics and of the diagnostics.
+const MAX_LINE: u64 = 1 << 14;
 const MAX_METRICS: usize = 1 << 23;
+const MAX_RECORDS: usize = 1 << 20;
+const DIAGNOSTICS: &str = "diagnostics.jsonl";
 /// What the name of a half-written file begins with.
 const TEMPORARY: &str = ".charloom-";
 
@@ -28,6 +32,7 @@ const TEMPORARY: &str = ".charloom-";
 ///          last.safetensors     the whole state
 ///          metrics.jsonl        one Metric a line
 ///          samples.txt
+///          diagnostics.jsonl    one Record a line, of a training with diagnostics
 /// ```
 #[derive(Debug)]
 pub struct RunFolder {
@@ -63,27 +68,7 @@ impl Metric {
         if !path.is_file() {
             return Err(Error::model(run, "no run folder with a metrics.jsonl; 'charloom train' makes one"));
         }
-        let mut lines = BufReader::new(open_regular(&path)?);
-        let mut metrics = Vec::new();
-        for number in 1.. {
-            let mut line = String::new();
-            let read = lines.by_ref().take(MAX_LINE).read_line(&mut line);
-            if read.map_err(|error| Error::io(&path, error))? == 0 {
-                break;
-            }
-            match serde_json::from_str(&line) {
-                Ok(metric) => metrics.push(metric),
-                // A training that goes on may be writing this line.
-                Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
-                Err(_) => {
-                    return Err(Error::model(path, format!("line {number} is none of a run's metrics")));
-                }
-            }
-            if number == MAX_METRICS {
-                return Err(Error::model(path, format!("more than {MAX_METRICS} lines; that is no run's")));
-            }
-        }
-        Ok(metrics)
+        read_lines(&path, MAX_METRICS)
     }
 }
 
@@ -104,7 +89,7 @@ impl RunFolder {
         fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(path)?;
         run.metrics.set_len(0).map_err(|error| Error::io(path.join(METRICS), error))?;
-        for name in [CONFIG, BEST, LAST, SAMPLES] {
+        for name in [CONFIG, BEST, LAST, SAMPLES, DIAGNOSTICS] {
             match fs::remove_file(path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io(path.join(name), error));
@@ -150,6 +135,7 @@ impl RunFolder {
             return Err(Error::model(metrics, message));
         }
         run.metrics.set_len(checkpoint.metrics_bytes).map_err(|error| Error::io(&metrics, error))?;
+        run.cut_records(checkpoint.step)?;
         Ok((run, checkpoint))
     }
 
@@ -218,6 +204,37 @@ impl RunFolder {
         self.metrics.write_all(&line).map_err(|error| Error::io(self.path.join(METRICS), error))
     }
 
+    /// Appends lines to `diagnostics.jsonl`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn log_records(&self, records: &[Record]) -> Result<()> {
+        let path = self.path.join(DIAGNOSTICS);
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| file.write_all(&lines(records)?)).map_err(|error| Error::io(path, error))
+    }
+
+    /// What `diagnostics.jsonl` says; nothing if there is none.
+    ///
+    /// # Errors
+    /// A line is none of charloom's, or it cannot be read.
+    pub fn records(path: &Path) -> Result<Vec<Record>> {
+        let path = path.join(DIAGNOSTICS);
+        if path.is_file() { read_lines(&path, MAX_RECORDS) } else { Ok(Vec::new()) }
+    }
+
+    /// Removes what was seen from `step` on, which will be seen again.
+    fn cut_records(&self, step: u64) -> Result<()> {
+        let path = self.path.join(DIAGNOSTICS);
+        if !path.is_file() {
+            return Ok(());
+        }
+        let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
+        records.retain(|record| record.step < step);
+        let written = lines(&records).and_then(|lines| replace_file(&path, |file| file.write_all(&lines)));
+        written.map_err(|error| Error::io(path, error))
+    }
+
     /// Writes `samples.txt`.
     ///
     /// # Errors
@@ -230,6 +247,39 @@ impl RunFolder {
         let path = self.path.join(name);
         replace_file(&path, |file| file.write_all(bytes)).map_err(|error| Error::io(&path, error))
     }
+}
+
+/// The objects of a file with one on each line.
+fn read_lines<T: DeserializeOwned>(path: &Path, most: usize) -> Result<Vec<T>> {
+    let mut lines = BufReader::new(open_regular(path)?);
+    let mut objects = Vec::new();
+    for number in 1.. {
+        let mut line = String::new();
+        let read = lines.by_ref().take(MAX_LINE).read_line(&mut line);
+        if read.map_err(|error| Error::io(path, error))? == 0 {
+            break;
+        }
+        match serde_json::from_str(&line) {
+            Ok(object) => objects.push(object),
+            // A training that goes on may be writing this line.
+            Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
+            Err(_) => return Err(Error::model(path, format!("line {number} is none that charloom wrote"))),
+        }
+        if number == most {
+            return Err(Error::model(path, format!("more than {most} lines; that is no run's")));
+        }
+    }
+    Ok(objects)
+}
+
+/// One JSON object a line.
+fn lines(records: &[Record]) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for record in records {
+        serde_json::to_writer(&mut lines, record)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 /// The model file that a path means: of a run folder its best (its last while there is no best), else itself.

@@ -39,11 +39,12 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 /// Runs until `stop_at` updates are made, or the end.
 fn go(trainer: &mut Trainer, folder: &mut RunFolder, stop_at: u64) -> End {
     let stop = AtomicBool::new(stop_at == 0);
-    let mut observe = |event: &Event| {
+    let mut observe = |_: &mut Trainer, event: &Event| {
         // The event of step k comes before the flag is looked at for step k + 1.
         if matches!(event, Event::Step { step, .. } if step + 1 == stop_at) {
             stop.store(true, Ordering::Relaxed);
         }
+        Ok(())
     };
     run(trainer, folder, &stop, &mut observe).unwrap().end
 }
@@ -93,7 +94,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
         let mut folder = RunFolder::create(&path, false).unwrap();
         let mut trainer = Trainer::new(&config, &data).unwrap();
         let error =
-            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_| {}).unwrap_err().to_string();
+            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap_err().to_string();
         let place = path.to_str().unwrap();
         for words in [found, "step ", "--lr lower than 10000", place] {
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
@@ -136,7 +137,7 @@ fn patience_ends_a_run_that_gets_no_better() {
     let home = tempfile::tempdir().unwrap();
     let mut folder = RunFolder::create(&home.path().join("run"), false).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
-    let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_| {}).unwrap();
+    let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
     assert_eq!((outcome.end, outcome.step), (End::OutOfPatience, 6));
     assert_eq!(outcome.best.map(|(_, step)| step), Some(0));
 }

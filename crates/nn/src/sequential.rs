@@ -17,6 +17,13 @@ macro_rules! layers {
                     $(Self::$name(layer) => layer.forward(x),)+
                 }
             }
+
+            /// Its type, as torch names it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)+
+                }
+            }
         }
 
         $(impl From<$name> for Layer {

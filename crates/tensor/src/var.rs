@@ -87,6 +87,21 @@ impl<'t, E: Element> Var<'t, E> {
         crate::state::gather(memory, &node.shape, &node.layout)
     }
 
+    /// Lets `f` see its gradient after a backward pass, as [`Var::with_data`] its elements.
+    ///
+    /// # Panics
+    /// As [`Var::with_data`] and [`Var::grad`].
+    pub fn with_grad<R>(self, f: impl FnOnce(&[E]) -> R) -> R {
+        let inner = self.tape.inner.borrow();
+        let node = &inner.nodes[self.id.0];
+        assert!(node.layout.is_contiguous(&node.shape), "with_grad: the elements do not lie row-major");
+        let memory = match node.home {
+            crate::tape::Home::Param => inner.param_grads.all(),
+            crate::tape::Home::Local => inner.grads.all(),
+        };
+        f(&memory[node.layout.offset..][..node.stored(inner.rows)])
+    }
+
     /// The only element of a tensor of one element.
     ///
     /// # Panics

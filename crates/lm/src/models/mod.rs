@@ -6,7 +6,7 @@ mod network;
 mod ngram;
 mod saved;
 
-pub use network::Network;
+pub use network::{Network, Traced};
 pub use ngram::{Counts, NGram};
 pub use saved::{fit_ngram, open, save_ngram};
 

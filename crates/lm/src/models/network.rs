@@ -42,6 +42,17 @@ pub struct Network<E: Element = f32> {
     judge: Option<Judge<E>>,
 }
 
+/// A layer's output on a recorded way through a network.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The layer's path, as `layers.1`.
+    pub name: String,
+    /// What it computes, as torch names it: `Linear`, `Tanh`.
+    pub op: &'static str,
+    /// (B, H)
+    pub output: Id,
+}
+
 /// The recorded forward pass that [`LanguageModel::log_probs`] replays.
 struct Judge<E> {
     contexts: Indices,
@@ -101,6 +112,21 @@ impl<E: Element> Network<E> {
     /// contexts (B, T) -> (B, V)
     pub fn logits(&self, contexts: Indices) -> Var<'_, E> {
         self.layers.forward(self.input(contexts))
+    }
+
+    /// Records every layer for itself, to be looked at: what [`Network::logits`] does, without dropout.
+    #[must_use]
+    pub fn trace(&self, contexts: Indices) -> Vec<Traced> {
+        let mut x = self.input(contexts);
+        let embedding = self.embedding.map(|_| Traced { name: "embedding".to_owned(), op: "Embedding", output: x.id() });
+        let mut traced: Vec<Traced> = embedding.into_iter().collect();
+        for (i, layer) in self.layers.layers.iter().enumerate() {
+            if !matches!(layer, Layer::Dropout(_)) {
+                x = layer.forward(x);
+                traced.push(Traced { name: format!("layers.{i}"), op: layer.name(), output: x.id() });
+            }
+        }
+        traced
     }
 
     /// (B, T) -> (B, T E), or one-hot (B, T V)

@@ -1,6 +1,7 @@
 //! Training: from examples to weights.
 
 mod batches;
+mod diagnose;
 mod run;
 mod state;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::vocab::Vocab;
 use crate::{Error, Result};
 
 pub(crate) use batches::Batches;
+use diagnose::Diagnostics;
 pub use run::{End, Event, Outcome, run};
 use state::Progress;
 
@@ -50,9 +52,12 @@ pub struct Trainer {
     batches: Batches,
     graph: StepGraph,
     learning_rate: LearningRate,
+    /// What the learning rate is multiplied with besides its schedule.
+    lr_factor: f64,
     optimizer: Optimizer<f32>,
     step: u64,
     progress: Progress,
+    diagnostics: Option<Diagnostics>,
 }
 
 /// The recorded loss of a minibatch, and what is set anew in each step.
@@ -94,9 +99,11 @@ impl Trainer {
             batches,
             graph,
             learning_rate: learning_rate(&config.train),
+            lr_factor: 1.0,
             optimizer,
             step: 0,
             progress: Progress::default(),
+            diagnostics: None,
             config,
         })
     }
@@ -109,6 +116,18 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite; the parameters are then as they were before the step.
     pub fn step(&mut self) -> Result<f32> {
+        self.step_at(self.lr())
+    }
+
+    /// The same at another learning rate than the schedule's.
+    ///
+    /// # Units
+    /// As [`Trainer::step`].
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_at(&mut self, lr: f64) -> Result<f32> {
+        self.look();
         let tape = self.network.tape();
         tape.set_training(true);
         tape.set_step(self.step);
@@ -122,7 +141,8 @@ impl Trainer {
         if self.config.train.clip > 0.0 {
             clip_grad_norm(tape, self.config.train.clip);
         }
-        self.optimizer.step(tape, self.lr());
+        self.optimizer.step(tape, lr);
+        self.look_back();
         self.step += 1;
         Ok(loss)
     }
@@ -130,7 +150,12 @@ impl Trainer {
     /// The learning rate of the next step.
     #[must_use]
     pub fn lr(&self) -> f64 {
-        self.learning_rate.at(self.step, self.config.train.steps)
+        self.learning_rate.at(self.step, self.config.train.steps) * self.lr_factor
+    }
+
+    /// Multiplies the learning rate of all steps to come; what it is by then is saved with the state.
+    pub fn scale_lr(&mut self, by: f64) {
+        self.lr_factor *= by;
     }
 
     /// Updates made.
@@ -143,6 +168,12 @@ impl Trainer {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The characters.
+    #[must_use]
+    pub fn vocab(&self) -> &Vocab {
+        &self.vocab
     }
 
     /// The model as it is now.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Trainer;
 use crate::evaluate::{Evaluation, evaluate};
 use crate::examples::Examples;
+use crate::inspect::Record;
 use crate::run::{Metric, RunFolder};
 use crate::{Error, Result};
 
@@ -13,6 +14,8 @@ use crate::{Error, Result};
 const SAVE_AFTER: Duration = Duration::from_secs(10);
 /// How often, in steps, the clock is looked at.
 const LOOK_EVERY: u64 = 64;
+/// How often whoever watches is told.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a training tells while it goes on.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +29,17 @@ pub enum Event {
         /// The learning rate of this step.
         lr: f64,
     },
+    /// The same at any step, about ten times a second: for whoever shows it or listens to keys.
+    Tick {
+        /// Updates made before.
+        step: u64,
+        /// Nats per character.
+        loss: f32,
+        /// The learning rate of this step.
+        lr: f64,
+    },
+    /// What was seen of the layers, in a training with diagnostics.
+    Looked(Vec<Record>),
     /// Losses of whole splits, every `eval_every` steps, at the beginning and at the end.
     Evaluated {
         /// Updates made before.
@@ -70,11 +84,14 @@ pub struct Outcome {
 /// # Errors
 /// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
 /// written.
+///
+/// `observe` is told what happens, and may look at the model or lower its learning rate meanwhile; its error ends the
+/// training.
 pub fn run(
     trainer: &mut Trainer,
     folder: &mut RunFolder,
     stop: &AtomicBool,
-    observe: &mut dyn FnMut(&Event),
+    observe: &mut dyn FnMut(&mut Trainer, &Event) -> Result<()>,
 ) -> Result<Outcome> {
     let train = &trainer.config.train;
     let (steps, patience) = (train.steps, train.patience);
@@ -83,14 +100,23 @@ pub fn run(
     if trainer.progress.best.is_none() {
         evaluate_and_save(trainer, folder, observe)?;
     }
-    let mut saved = Instant::now();
+    let (mut saved, mut ticked) = (Instant::now(), Instant::now());
     let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.progress.waited >= patience;
     while trainer.step < steps && !out_of_patience(trainer) && !stop.load(Ordering::Relaxed) {
         let (step, lr) = (trainer.step, trainer.lr());
         let loss = trainer.step().map_err(|error| kept(folder, error))?;
         if step.is_multiple_of(log_every) {
             folder.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
-            observe(&Event::Step { step, loss, lr });
+            observe(trainer, &Event::Step { step, loss, lr })?;
+        }
+        let records = trainer.take_records();
+        if !records.is_empty() {
+            folder.log_records(&records)?;
+            observe(trainer, &Event::Looked(records))?;
+        }
+        if ticked.elapsed() > TICK {
+            observe(trainer, &Event::Tick { step, loss, lr })?;
+            ticked = Instant::now();
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
             evaluate_and_save(trainer, folder, observe)?;
@@ -113,7 +139,7 @@ pub fn run(
 fn evaluate_and_save(
     trainer: &mut Trainer,
     folder: &mut RunFolder,
-    observe: &mut dyn FnMut(&Event),
+    observe: &mut dyn FnMut(&mut Trainer, &Event) -> Result<()>,
 ) -> Result<()> {
     let step = trainer.step;
     // The weights first: broken ones are told as such, not as a broken evaluation.
@@ -141,8 +167,7 @@ fn evaluate_and_save(
         trainer.progress.waited += 1;
     }
     save(trainer, folder)?;
-    observe(&Event::Evaluated { step, train, val, best: is_best });
-    Ok(())
+    observe(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
 fn save(trainer: &Trainer, folder: &RunFolder) -> Result<()> {

@@ -31,6 +31,7 @@ impl Trainer {
             NamedTensor::u32("generator.words", &[words.len()], words),
             NamedTensor::u32("generator.position", &[1], vec![position]),
             list("generator.next_normal", next_normal.into_iter().collect()),
+            list("lr.factor", vec![self.lr_factor]),
             list("best.loss", self.progress.best.iter().map(|best| best.0).collect()),
             NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
             NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
@@ -98,6 +99,7 @@ impl Trainer {
         let step = one("best.step")?;
         self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));
         self.progress.waited = one("best.waited")?;
+        self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);
         self.optimizer.load(self.network.tape(), self.step, find).map_err(|error| error.to_string())
     }

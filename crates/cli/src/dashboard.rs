@@ -1,0 +1,309 @@
+//! The full-screen view of a training.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use charloom::inspect::Kind;
+use charloom::sample::{SampleOptions, Sampler};
+use charloom::train::{Event, Trainer};
+use charloom::{Error, Result};
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::symbols::Marker;
+use ratatui::text::Line;
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
+use ratatui::{Frame, Terminal};
+
+/// How often new words are drawn.
+const SAMPLE_EVERY: Duration = Duration::from_secs(2);
+/// How often keys are looked at while the training pauses.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The most points of a curve; beyond, every second one goes.
+const POINTS: usize = 2000;
+/// What the running mean of the loss keeps.
+const KEPT: f64 = 0.98;
+
+/// A training on the whole screen, with keys.
+pub struct Dashboard {
+    screen: Screen<CrosstermBackend<Stderr>>,
+}
+
+/// The terminal and what is shown in it.
+struct Screen<B: Backend> {
+    terminal: Terminal<B>,
+    view: View,
+}
+
+/// What is shown.
+#[derive(Default)]
+struct View {
+    title: String,
+    steps: u64,
+    first: Option<(Instant, u64)>,
+    /// How long the training has paused.
+    paused_for: Duration,
+    paused: bool,
+    stopping: bool,
+    step: u64,
+    lr: f64,
+    /// Of the minibatches, a running mean.
+    losses: VecDeque<(f64, f64)>,
+    mean: Option<f64>,
+    /// Every how many steps told one is kept.
+    stride: usize,
+    skipped: usize,
+    train: Option<f64>,
+    val: Vec<(f64, f64)>,
+    best: Option<f64>,
+    /// The last update ratio of each weight.
+    ratios: Vec<(String, f64)>,
+    samples: Vec<String>,
+    sampled: Option<Instant>,
+}
+
+impl Dashboard {
+    /// Takes the screen; none where standard error is no terminal.
+    pub fn open(title: &str, steps: u64) -> Result<Option<Self>> {
+        if !io::stderr().is_terminal() || !io::stdin().is_terminal() {
+            return Ok(None);
+        }
+        let failed = |error| Error::io("the terminal", error);
+        enable_raw_mode().map_err(failed)?;
+        execute!(io::stderr(), EnterAlternateScreen).map_err(failed)?;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stderr())).map_err(failed)?;
+        let view = View { title: title.to_owned(), steps, stride: 1, ..View::default() };
+        Ok(Some(Self { screen: Screen { terminal, view } }))
+    }
+
+    /// Takes up what a training tells, draws, and does what keys say.
+    pub fn observe(&mut self, trainer: &mut Trainer, event: &Event, stop: &AtomicBool) -> Result<()> {
+        let Screen { terminal, view } = &mut self.screen;
+        view.take(event);
+        if !matches!(event, Event::Tick { .. } | Event::Evaluated { .. }) {
+            return Ok(());
+        }
+        if view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY) || matches!(event, Event::Evaluated { .. }) {
+            view.samples = samples(trainer)?;
+            view.sampled = Some(Instant::now());
+        }
+        let failed = |error| Error::io("the terminal", error);
+        let mut wait = Duration::ZERO;
+        loop {
+            while event::poll(wait).map_err(failed)? {
+                wait = Duration::ZERO;
+                if let Input::Key(key) = event::read().map_err(failed)?
+                    && key.kind == KeyEventKind::Press
+                {
+                    let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                    match key.code {
+                        KeyCode::Char('q') => view.stopping = true,
+                        _ if ctrl_c => view.stopping = true,
+                        KeyCode::Char('p') => view.paused = !view.paused,
+                        KeyCode::Char('l') => {
+                            trainer.scale_lr(0.1);
+                            view.lr = trainer.lr();
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            terminal.draw(|frame| view.draw(frame)).map_err(failed)?;
+            if view.stopping {
+                stop.store(true, Ordering::Relaxed);
+            }
+            if !view.paused || stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            wait = PAUSE;
+            view.paused_for += PAUSE;
+        }
+    }
+}
+
+impl Drop for Dashboard {
+    fn drop(&mut self) {
+        // Whatever the terminal says to this, there is nothing else to be done.
+        let _ = execute!(io::stderr(), LeaveAlternateScreen);
+        let _ = disable_raw_mode();
+        let _ = self.screen.terminal.show_cursor();
+    }
+}
+
+/// A few words, or the beginning of a text, as the model writes now.
+fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
+    let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
+    let options = SampleOptions { n: 12, seed, max_length: 160, ..SampleOptions::default() };
+    Sampler::new(trainer.network(), &vocab, options, None)?
+        .map(|sample| Ok(sample?.text.escape_debug().to_string()))
+        .collect()
+}
+
+impl View {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
+                (self.step, self.lr) = (step + 1, *lr);
+                self.first.get_or_insert((Instant::now(), *step));
+                let loss = f64::from(*loss);
+                let mean = self.mean.map_or(loss, |mean| KEPT * mean + (1.0 - KEPT) * loss);
+                self.mean = Some(mean);
+                self.skipped += 1;
+                if self.skipped >= self.stride {
+                    self.skipped = 0;
+                    self.losses.push_back((*step as f64, mean));
+                }
+                if self.losses.len() > POINTS {
+                    self.losses = self.losses.iter().copied().step_by(2).collect();
+                    self.stride *= 2;
+                }
+            }
+            Event::Evaluated { step, train, val, .. } => {
+                self.step = *step;
+                self.train = Some(train.loss);
+                let loss = val.map_or(train.loss, |val| val.loss);
+                self.val.push((*step as f64, loss));
+                self.best = Some(self.best.map_or(loss, |best| best.min(loss)));
+            }
+            Event::Looked(records) => {
+                let weights = records.iter().filter(|r| r.kind == Kind::Weight);
+                self.ratios = weights.filter_map(|r| Some((r.layer.clone(), r.update_ratio?))).collect();
+            }
+        }
+    }
+
+    fn draw(&self, frame: &mut Frame) {
+        let [head, body, foot] =
+            Layout::vertical([Constraint::Length(3), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+        let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(body);
+        let ratios = u16::try_from(self.ratios.len()).unwrap_or(u16::MAX).min(8);
+        let [upper, lower] =
+            Layout::vertical([Constraint::Fill(1), Constraint::Length(if ratios > 0 { ratios + 2 } else { 0 })])
+                .areas(right);
+        self.draw_head(frame, head);
+        self.draw_losses(frame, left);
+        let samples = self.samples.iter().map(|text| Line::from(text.as_str()));
+        let wrap = ratatui::widgets::Wrap { trim: false };
+        let samples = Paragraph::new(samples.collect::<Vec<_>>()).wrap(wrap);
+        frame.render_widget(samples.block(Block::bordered().title("samples")), upper);
+        let ratios = self.ratios.iter().map(|(layer, ratio)| {
+            let style = if (-4.5..=-1.5).contains(ratio) { Style::new() } else { Style::new().fg(Color::Yellow) };
+            Line::styled(format!("{ratio:>6.2}  {layer}"), style)
+        });
+        let ratios = Paragraph::new(ratios.collect::<Vec<_>>());
+        frame.render_widget(ratios.block(Block::bordered().title("log10 update/weight")), lower);
+        let state = if self.stopping {
+            " stopping"
+        } else if self.paused {
+            " paused: p goes on"
+        } else {
+            ""
+        };
+        frame.render_widget(Line::from(format!("q stop and save  p pause  l learning rate / 10 {state}")).dim(), foot);
+    }
+
+    fn draw_head(&self, frame: &mut Frame, area: Rect) {
+        let (rate, left) = self.pace();
+        let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
+        let percent = self.step as f64 * 100.0 / self.steps.max(1) as f64;
+        let lines = vec![
+            Line::from(format!("{}  step {} of {} ({percent:.0} %)", self.title, self.step, self.steps)).bold(),
+            Line::from(format!(
+                "loss {}  train {}  val {}  best {}  lr {:.3e}",
+                number(self.mean),
+                number(self.train),
+                number(self.val.last().map(|v| v.1)),
+                number(self.best),
+                self.lr
+            )),
+            Line::from(format!("{rate:.0} steps/s  {left} left")),
+        ];
+        frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    /// Steps a second, and the time left in words.
+    fn pace(&self) -> (f64, String) {
+        let Some((start, first)) = self.first else { return (0.0, "?".to_owned()) };
+        let seconds = start.elapsed().saturating_sub(self.paused_for).as_secs_f64();
+        let rate = (self.step - first.min(self.step)) as f64 / seconds.max(1e-3);
+        let left = (self.steps - self.step.min(self.steps)) as f64 / rate.max(1e-9);
+        let left = match left {
+            s if s < 90.0 => format!("{s:.0} s"),
+            s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+            s if s < 360_000.0 => format!("{:.1} h", s / 3600.0),
+            _ => "?".to_owned(),
+        };
+        (rate, left)
+    }
+
+    fn draw_losses(&self, frame: &mut Frame, area: Rect) {
+        let losses: Vec<(f64, f64)> = self.losses.iter().copied().collect();
+        // The first losses may be far above: the axis follows what came after the first twentieth.
+        let settled = losses.iter().skip(losses.len() / 20).chain(&self.val[self.val.len().min(1)..]);
+        let bounds = settled.fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], p| [a.min(p.1), b.max(p.1)]);
+        let [low, high] = if bounds[0] < bounds[1] { bounds } else { [0.0, self.mean.unwrap_or(1.0) + 1.0] };
+        let end = self.losses.back().map_or(1.0, |p| p.0).max(1.0);
+        let curve = |points, name: &'static str, color| {
+            Dataset::default()
+                .name(name)
+                .marker(Marker::Braille)
+                .graph_type(GraphType::Line)
+                .style(Style::new().fg(color))
+                .data(points)
+        };
+        let sets = vec![curve(&losses, "minibatch", Color::Cyan), curve(&self.val, "val", Color::Magenta)];
+        let ticks = |a: f64, b: f64, digits: usize| [a, (a + b) / 2.0, b].map(|x| format!("{x:.digits$}"));
+        let chart = Chart::new(sets)
+            .block(Block::bordered().title("loss, nats per character"))
+            .x_axis(Axis::default().bounds([0.0, end]).labels(ticks(0.0, end, 0)))
+            .y_axis(Axis::default().bounds([low, high]).labels(ticks(low, high, 2)));
+        frame.render_widget(chart, area);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use charloom::evaluate::Evaluation;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+
+    fn shown(view: &View) -> String {
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        terminal.draw(|frame| view.draw(frame)).unwrap();
+        let cells = terminal.backend().buffer().content();
+        cells.chunks(80).map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>() + "\n").collect()
+    }
+
+    #[test]
+    fn everything_fits_on_80_by_24() {
+        let mut view = View { title: "runs/mlp".to_owned(), steps: 10_000, stride: 1, ..View::default() };
+        assert!(shown(&view).contains("step 0 of 10000"), "before the first step");
+        for step in 0..5000u64 {
+            let loss = 2.0 + 1.3 * (-(step as f32) / 500.0).exp();
+            view.take(&Event::Step { step, loss, lr: 0.1 });
+        }
+        let val = Some(Evaluation::new(2.1234, 10));
+        view.take(&Event::Evaluated { step: 5000, train: Evaluation::new(2.0567, 10), val, best: true });
+        view.samples = vec!["emma".to_owned(), "olivia".to_owned()];
+        view.ratios = vec![("layers.0.weight".to_owned(), -2.71)];
+        let shown = shown(&view);
+        println!("{shown}");
+        for part in [
+            "step 5000 of 10000 (50 %)", "train 2.0567", "val 2.1234", "lr 1.000e-1", "steps/s", "emma", "olivia",
+            "-2.71  layers.0.weight", "q stop and save", "minibatch", "5000",
+        ] {
+            assert!(shown.contains(part), "no {part:?}");
+        }
+        assert!(view.losses.len() <= POINTS);
+        let curve = shown.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
+        assert!(curve > 40, "the curve has only {curve} cells");
+    }
+}

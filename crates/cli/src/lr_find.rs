@@ -1,0 +1,92 @@
+//! `charloom lr-find`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use charloom::lr_find::{LrFind, LrFindOptions, find};
+use charloom::plot::Theme;
+use charloom::{Error, Result};
+
+use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::output::{Out, note};
+use crate::plot;
+
+/// Find a learning rate: raise it from step to step, watch the loss (--steps says in how many)
+#[derive(clap::Args)]
+pub struct Args {
+    /// A file of lines or of running text, - for standard input, or the name of a known data set
+    data: Option<PathBuf>,
+    /// Begin from a built-in configuration; see charloom presets
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Begin from a configuration file, such as a run's config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The first learning rate
+    #[arg(long, value_name = "X", default_value_t = LrFindOptions::default().from)]
+    from: f64,
+    /// The last learning rate
+    #[arg(long, value_name = "X", default_value_t = LrFindOptions::default().to)]
+    to: f64,
+    /// Draw the curve into a file, .svg or .png
+    #[arg(short, long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// light or dark, of that file
+    #[arg(long, value_name = "NAME", default_value = "light")]
+    theme: Theme,
+    /// Write the numbers as a table
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    #[command(flatten)]
+    data_flags: DataFlags,
+    #[command(flatten)]
+    model_flags: ModelFlags,
+    #[command(flatten)]
+    train_flags: TrainFlags,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
+    args.data_flags.apply(args.data.as_ref(), &mut config);
+    args.model_flags.apply(&mut config);
+    args.train_flags.apply(&mut config);
+    let defaults = LrFindOptions::default();
+    let steps = args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
+    let data = config.load_data()?;
+    let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
+    if let Some(path) = &args.csv {
+        fs::write(path, table(&found)).map_err(|error| Error::io(path, error))?;
+    }
+    let figure = found.figure();
+    if let Some(path) = &args.out {
+        plot::write(&figure, path, args.theme)?;
+        note(format_args!("written to {}", path.display()));
+    }
+    if out.json {
+        return out.object(&found);
+    }
+    out.text(figure.to_terminal(out.is_colored()))?;
+    out.line(format_args!("suggested learning rate  {}", rate(found.suggestion)))?;
+    out.line(format_args!("  where the loss is lowest       {}", rate(found.minimum_tenth * 10.0)))?;
+    out.line(format_args!("  a decade under that            {}", rate(found.minimum_tenth)))?;
+    out.line(format_args!("  where the loss falls fastest   {}", rate(found.steepest)))?;
+    match found.diverged {
+        Some(step) => out.line(format_args!("  the loss broke at step {step}, at {}", rate(found.rates[found.rates.len() - 1])))?,
+        None => out.line(format_args!("  the loss did not break up to {}", rate(args.to)))?,
+    }
+    note(format_args!("next: charloom train --lr {} with the same flags", rate(found.suggestion)));
+    Ok(())
+}
+
+/// A rate to two digits, as one would type it.
+fn rate(x: f64) -> f64 {
+    format!("{x:.1e}").parse().unwrap_or(x)
+}
+
+fn table(found: &LrFind) -> String {
+    let mut text = String::from("step,lr,loss,smoothed\n");
+    for (step, ((lr, loss), smoothed)) in found.rates.iter().zip(&found.losses).zip(&found.smoothed).enumerate() {
+        text += &format!("{step},{lr},{loss},{smoothed}\n");
+    }
+    text
+}

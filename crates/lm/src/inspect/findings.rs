@@ -1,0 +1,200 @@
+//! Words on what is wrong, and what to try.
+
+use serde::Serialize;
+
+use super::{Inspection, Kind, Record, Snapshot};
+use crate::config::{Activation, Config, Init, Norm};
+
+/// A first loss this much above ln V, as a share of it, is too high.
+const TOO_HIGH: f64 = 0.15;
+/// More saturated outputs than this, before and after training, are too many.
+const SATURATED: [f64; 2] = [0.3, 0.6];
+/// More dead units than this share are told.
+const DEAD: f64 = 0.1;
+/// A signal that grows or shrinks this much between the first and the last hidden layer.
+const FADES: f64 = 4.0;
+/// Updates should be about a thousandth of the weights: log10 within these.
+const UPDATES: [f64; 2] = [-4.5, -1.5];
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What kind: `first-loss`, `loss`, `saturated`, `dead`, `signal`, `gradient`, `updates`.
+    pub kind: &'static str,
+    /// The layers it is about; empty: the whole.
+    pub layers: Vec<String>,
+    /// One line: what, where, why, and what to try.
+    pub message: String,
+}
+
+/// Everything that is wrong, the gravest first.
+pub(super) fn all(of: &Inspection, config: &Config) -> Vec<Finding> {
+    let moments = [("at the start", 0, Some(&of.start)), ("at the end", 1, of.end.as_ref())];
+    let mut found: Vec<Finding> = first_loss(of, config).into_iter().chain(last_loss(of)).collect();
+    for (when, which, snapshot) in moments {
+        let Some(snapshot) = snapshot else { continue };
+        found.extend(saturated(snapshot, config, when, SATURATED[which]));
+        found.extend(dead(snapshot, config, when));
+    }
+    found.extend(signal(&of.start, config));
+    found.extend(gradient(&of.start));
+    found.extend(updates(&of.updates));
+    found
+}
+
+fn first_loss(of: &Inspection, config: &Config) -> Option<Finding> {
+    let (loss, uniform) = (of.start.loss, of.uniform);
+    if loss < uniform * (1.0 + TOO_HIGH) {
+        return None;
+    }
+    let deviation = of.start.outputs().last().map_or(f64::NAN, |logits| logits.std);
+    // Logits of a deviation under a third cost next to nothing.
+    let lower = 10f64.powf((0.32 * config.model.output_scale / deviation).log10().floor());
+    let init = if config.model.init == Init::KaimingNormal { "" } else { " or --init kaiming-normal" };
+    let message = format!(
+        "the first loss is {loss:.1} where ln V is {uniform:.2}: the output layer's scale is too large (its logits \
+         have a deviation of {deviation:.1}): try --output-scale {lower}{init}"
+    );
+    Some(Finding { kind: "first-loss", layers: Vec::new(), message })
+}
+
+fn last_loss(of: &Inspection) -> Option<Finding> {
+    let loss = of.end.as_ref()?.loss;
+    let message = if !loss.is_finite() {
+        format!("the loss at the end is {loss}: the training diverged; try a tenth of the --lr, or --clip 1")
+    } else if loss >= of.uniform {
+        let uniform = of.uniform;
+        format!("the loss at the end, {loss:.2}, is no better than guessing (ln V is {uniform:.2}): try another --lr")
+    } else {
+        return None;
+    };
+    Some(Finding { kind: "loss", layers: Vec::new(), message })
+}
+
+fn saturated(of: &Snapshot, config: &Config, when: &str, limit: f64) -> Option<Finding> {
+    let over: Vec<&Record> =
+        of.outputs().filter(|r| r.saturated.is_some_and(|share| !(share <= limit))).collect();
+    let share = |r: &Record| r.saturated.unwrap_or(f64::NAN);
+    let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let model = &config.model;
+    let mut ways = Vec::new();
+    match model.init {
+        Init::KaimingNormal if model.gain() > 5.0 / 3.0 + 1e-9 => {
+            ways.push(format!("a --gain of 5/3 instead of {}", model.gain()));
+        }
+        Init::KaimingNormal => {}
+        _ => ways.push("--init kaiming-normal".to_owned()),
+    }
+    if model.norm == Norm::None {
+        ways.push("--norm batch".to_owned());
+    }
+    if ways.is_empty() || when.ends_with("end") {
+        ways.push("a lower --lr".to_owned());
+    }
+    let message = format!(
+        "{when} {:.0} % of the outputs of {} are beyond +-0.97{}, where tanh is flat and passes hardly any gradient: \
+         what goes into it is too large; try {}",
+        share(worst) * 100.0,
+        worst.layer,
+        others(over.len(), "saturated too"),
+        ways.join(" or ")
+    );
+    Some(Finding { kind: "saturated", layers: names(&over), message })
+}
+
+fn dead(of: &Snapshot, config: &Config, when: &str) -> Option<Finding> {
+    let share = |r: &Record| r.dead.unwrap_or(0) as f64 / r.units.unwrap_or(1).max(1) as f64;
+    let over: Vec<&Record> = of.outputs().filter(|r| share(r) > DEAD).collect();
+    let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let mut ways = vec!["smaller biases and a lower --lr".to_owned()];
+    if config.model.norm == Norm::None {
+        ways.push("--norm batch".to_owned());
+    }
+    if config.model.activation == Activation::Relu {
+        ways.push("--activation gelu".to_owned());
+    }
+    let message = format!(
+        "{when} {} of the {} units of {} are dead{}: no example of {} brings them out of the flat part of {}, so no \
+         gradient reaches their weights; try {}",
+        worst.dead.unwrap_or(0),
+        worst.units.unwrap_or(0),
+        worst.layer,
+        others(over.len(), "have dead units too"),
+        of.rows,
+        worst.op.to_lowercase(),
+        ways.join(" or ")
+    );
+    Some(Finding { kind: "dead", layers: names(&over), message })
+}
+
+/// Whether the values grow or shrink from hidden layer to hidden layer.
+fn signal(of: &Snapshot, config: &Config) -> Option<Finding> {
+    let hidden: Vec<&Record> = of.outputs().filter(|r| r.units.is_some()).collect();
+    let (first, last) = (hidden.first()?, hidden.last()?);
+    let change = last.std / first.std;
+    if (1.0 / FADES..=FADES).contains(&change) {
+        return None;
+    }
+    let (what, way) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
+    let norm = if config.model.norm == Norm::None { " or --norm batch" } else { "" };
+    let message = format!(
+        "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {way} \
+         --gain (now {:.2}){norm}",
+        first.std,
+        first.layer,
+        last.std,
+        last.layer,
+        config.model.gain()
+    );
+    Some(Finding { kind: "signal", layers: names(&[first, last]), message })
+}
+
+/// Whether the gradient vanishes or explodes on its way back through the hidden layers.
+fn gradient(of: &Snapshot) -> Option<Finding> {
+    let hidden: Vec<&Record> =
+        of.records.iter().filter(|r| r.kind == Kind::Gradient && r.op == "Linear").collect();
+    let [first, .., last, _] = hidden[..] else { return None };
+    let change = first.std / last.std;
+    // A gradient may well differ tenfold; hundredfold is another matter.
+    if (0.01..=100.0).contains(&change) {
+        return None;
+    }
+    let what = if change > 1.0 { "explodes" } else { "vanishes" };
+    let message = format!(
+        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or fewer \
+         layers",
+        last.std, last.layer, first.std, first.layer
+    );
+    Some(Finding { kind: "gradient", layers: names(&[first, last]), message })
+}
+
+/// The median of the weights' update ratios over the first half of the run, before the learning rate is lowered.
+fn updates(records: &[Record]) -> Option<Finding> {
+    let last = records.iter().map(|r| r.step).max()?;
+    let mut ratios: Vec<f64> =
+        records.iter().filter(|r| r.step > 0 && r.step <= last / 2).filter_map(|r| r.update_ratio).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = *ratios.get(ratios.len() / 2)?;
+    let [low, high] = UPDATES;
+    if (low..=high).contains(&median) {
+        return None;
+    }
+    let (what, way) = if median > high { ("large", "a lower --lr") } else { ("small", "a higher --lr") };
+    let message = format!(
+        "the updates are {what}: a step changes the weights by 10^{median:.1} of themselves, where 10^-3 is usual; \
+         try {way} (charloom lr-find suggests one)"
+    );
+    Some(Finding { kind: "updates", layers: Vec::new(), message })
+}
+
+fn names(records: &[&Record]) -> Vec<String> {
+    records.iter().map(|r| r.layer.clone()).collect()
+}
+
+fn others(count: usize, what: &str) -> String {
+    match count {
+        0 | 1 => String::new(),
+        2 => format!(" (1 other layer: {what})"),
+        _ => format!(" ({} other layers: {what})", count - 1),
+    }
+}

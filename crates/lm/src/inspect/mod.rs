@@ -1,0 +1,121 @@
+//! What goes on inside a network: every layer's values and gradients on a batch, and words on what is wrong.
+
+mod findings;
+mod measure;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use charloom_tensor::rng::TorchGenerator;
+use serde::Serialize;
+
+use crate::config::{Config, ModelKind};
+use crate::data::Data;
+use crate::examples::Examples;
+use crate::models::Network;
+use crate::{Checkpoint, Error, Result};
+
+pub use findings::Finding;
+pub(crate) use measure::ratio;
+pub use measure::{Probe, Snapshot};
+pub use record::{Histogram, Kind, Record};
+
+/// A network looked into, at the start of its training and at the end.
+///
+/// ```
+/// use charloom::{Config, data::Data, inspect::Inspection};
+///
+/// let config = Config::from_toml("[model]\ninit = 'unit-normal'\noutput_scale = 1.0", "my.toml".as_ref())?;
+/// let data = Data::load(&config.data, None)?;
+/// let seen = Inspection::untrained(&config, &data, 256)?;
+/// assert!(seen.findings[0].message.starts_with("the first loss is"));
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Inspection {
+    /// ln V, the loss of ignorance.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub uniform: f64,
+    /// What is wrong, the gravest first; empty: nothing stands out.
+    pub findings: Vec<Finding>,
+    /// The network before training.
+    pub start: Snapshot,
+    /// After it.
+    pub end: Option<Snapshot>,
+    /// What training with diagnostics noted on the way.
+    #[serde(skip)]
+    pub updates: Vec<Record>,
+}
+
+impl Inspection {
+    /// The network of a configuration, before any training, on `rows` examples of the training split.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, an n-gram model, or no examples.
+    pub fn untrained(config: &Config, data: &Data, rows: usize) -> Result<Self> {
+        Self::of(&drawn(config, data)?, None, config, data, rows, Vec::new())
+    }
+
+    /// The network of a checkpoint, beside what it was before training, drawn again; `path` is for messages,
+    /// `updates` what a `diagnostics.jsonl` says.
+    ///
+    /// # Errors
+    /// A model without layers, other data than it was trained on, or no examples.
+    pub fn trained(
+        checkpoint: &Checkpoint,
+        data: &Data,
+        rows: usize,
+        updates: Vec<Record>,
+        path: &Path,
+    ) -> Result<Self> {
+        if checkpoint.vocab != data.vocab {
+            let message = "was trained on other characters than the data has; name its data with --data";
+            return Err(Error::model(path, message));
+        }
+        let start = drawn(&checkpoint.config, data)?;
+        let end = Network::from_checkpoint(checkpoint, path)?;
+        Self::of(&start, Some((&end, checkpoint.step)), &checkpoint.config, data, rows, updates)
+    }
+
+    /// Looks into networks as they are, the second after so many updates.
+    ///
+    /// # Errors
+    /// No examples.
+    pub fn of(
+        start: &Network<f32>,
+        end: Option<(&Network<f32>, u64)>,
+        config: &Config,
+        data: &Data,
+        rows: usize,
+        updates: Vec<Record>,
+    ) -> Result<Self> {
+        let examples = Examples::new(&data.splits.train, config.model.context)?;
+        if examples.is_empty() || rows == 0 {
+            return Err(Error::data(&data.corpus.source, "no examples to look at; give more text"));
+        }
+        // A probe's memory is bounded as a training step's is.
+        let rows = rows.min((1 << 26) / start.widest()).max(2);
+        let look = |network: &Network<f32>, step| Probe::new(network, &examples, rows).measure(network, step);
+        let mut seen = Self {
+            uniform: (data.vocab.len() as f64).ln(),
+            findings: Vec::new(),
+            start: look(start, 0),
+            end: end.map(|(network, step)| look(network, step)),
+            updates,
+        };
+        seen.findings = findings::all(&seen, config);
+        Ok(seen)
+    }
+}
+
+/// The network that a training begins with.
+fn drawn(config: &Config, data: &Data) -> Result<Network<f32>> {
+    if config.model.kind == ModelKind::Ngram {
+        return Err(Error::usage("an n-gram model has no layers to inspect; charloom info tells what it holds"));
+    }
+    Network::new(config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed))
+}

@@ -1,0 +1,198 @@
+//! Which learning rate: raised exponentially from step to step, it shows where the loss falls and where it breaks.
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::data::Data;
+use crate::plot::{Figure, Lines, Series};
+use crate::train::Trainer;
+use crate::{Error, Result};
+
+/// The loss has broken when its running mean is this many times the lowest so far.
+const BROKEN: f64 = 4.0;
+/// What the running mean keeps at each step.
+const KEPT: f64 = 0.95;
+/// The most steps.
+const MAX_STEPS: usize = 1_000_000;
+
+/// From which rate to which, in how many steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LrFindOptions {
+    /// The first rate.
+    pub from: f64,
+    /// The last.
+    pub to: f64,
+    /// How many, equally far from each other on a logarithmic scale.
+    pub steps: usize,
+}
+
+impl Default for LrFindOptions {
+    /// `10**linspace(-3, 0, 1000)`
+    fn default() -> Self {
+        Self { from: 1e-3, to: 1.0, steps: 1000 }
+    }
+}
+
+/// A training with a rising learning rate, and what it suggests.
+///
+/// ```
+/// use charloom::lr_find::{LrFindOptions, find};
+/// use charloom::{Config, data::Data};
+///
+/// let config = Config::from_toml("[model]\nhidden = [16]", "my.toml".as_ref())?;
+/// let data = Data::load(&config.data, None)?;
+/// let found = find(&config, &data, LrFindOptions { steps: 100, ..LrFindOptions::default() })?;
+/// assert!(found.suggestion > 1e-3 && found.suggestion <= 1.0);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LrFind {
+    /// The rate to begin with, half a decade under where the loss is lowest: that far from breaking, and no slower than
+    /// it has to be, as the rate falls later in a training.
+    pub suggestion: f64,
+    /// Where the smoothed loss falls fastest, as a share of itself.
+    pub steepest: f64,
+    /// A tenth of where it is lowest.
+    pub minimum_tenth: f64,
+    /// The step at which the loss broke, if it did.
+    pub diverged: Option<usize>,
+    /// The learning rate of each step.
+    pub rates: Vec<f64>,
+    /// The minibatch's loss before each step.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub losses: Vec<f64>,
+    /// The mean of the losses around each step.
+    pub smoothed: Vec<f64>,
+}
+
+impl LrFind {
+    /// The loss over the learning rate, and where the suggestion lies.
+    #[must_use]
+    pub fn figure(&self) -> Figure {
+        let curve = |losses: &[f64]| self.rates.iter().map(|lr| lr.log10()).zip(losses.iter().copied()).collect();
+        let series = |name: String, color, faint, points| Series { name, color, faint, points };
+        let [low, high] =
+            self.smoothed.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], &x| [a.min(x), b.max(x)]);
+        let at = self.suggestion.log10();
+        Figure::Lines(Lines {
+            title: "Loss over the learning rate".to_owned(),
+            x_label: "log10 of the learning rate".to_owned(),
+            y_label: "loss, nats per character".to_owned(),
+            series: vec![
+                series("minibatch".to_owned(), 0, true, curve(&self.losses)),
+                series("smoothed".to_owned(), 0, false, curve(&self.smoothed)),
+                series(format!("suggested: {:.2}", self.suggestion), 1, false, vec![(at, low), (at, high)]),
+            ],
+        })
+    }
+}
+
+/// Trains a new model while the learning rate rises, until the loss breaks.
+///
+/// # Errors
+/// Rates that do not rise from above 0, fewer than 10 steps, whatever [`Trainer::new`] refuses, or a loss that breaks
+/// before anything can be seen.
+pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFind> {
+    let LrFindOptions { from, to, steps } = options;
+    if !(from > 0.0 && from < to && to.is_finite()) {
+        return Err(Error::usage(format!("--from {from} --to {to}: the rate must rise, and from above 0")));
+    }
+    if !(10..=MAX_STEPS).contains(&steps) {
+        return Err(Error::usage(format!("--steps {steps} is out of range; it must be from 10 to {MAX_STEPS}")));
+    }
+    let mut trainer = Trainer::new(config, data)?;
+    let (start, end) = (from.log10(), to.log10());
+    let (mut rates, mut losses) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
+    let (mut mean, mut weight, mut lowest) = (0.0, 0.0, f64::INFINITY);
+    let mut diverged = None;
+    for i in 0..steps {
+        let rate = 10f64.powf(start + (end - start) * i as f64 / (steps - 1) as f64);
+        // A loss that is no number is what is looked for here, not a failure.
+        let Ok(loss) = trainer.step_at(rate) else {
+            diverged = Some(i);
+            break;
+        };
+        let loss = f64::from(loss);
+        rates.push(rate);
+        losses.push(loss);
+        (mean, weight) = (KEPT * mean + (1.0 - KEPT) * loss, KEPT * weight + (1.0 - KEPT));
+        lowest = f64::min(lowest, mean / weight);
+        if mean / weight > BROKEN * lowest {
+            diverged = Some(i);
+            break;
+        }
+    }
+    if losses.len() < 10 {
+        let message = format!("the loss broke within {} steps; try --from {:e}", losses.len(), from / 100.0);
+        return Err(Error::Failed(message));
+    }
+    let smoothed = around(&losses, (steps / 40).max(2));
+    let lowest = lowest_at(&smoothed);
+    let minimum_tenth = rates[lowest] / 10.0;
+    let suggestion = rates[lowest] / 10f64.sqrt();
+    let steepest = rates[steepest_before(&smoothed, lowest, (steps / 20).max(2))];
+    Ok(LrFind { suggestion, steepest, minimum_tenth, diverged, rates, losses, smoothed })
+}
+
+/// The mean of each number and its `reach` neighbours on either side.
+fn around(numbers: &[f64], reach: usize) -> Vec<f64> {
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let last = numbers.len() - 1;
+    (0..=last).map(|i| mean(&numbers[i.saturating_sub(reach)..=(i + reach).min(last)])).collect()
+}
+
+fn lowest_at(numbers: &[f64]) -> usize {
+    (0..numbers.len()).min_by(|&a, &b| numbers[a].total_cmp(&numbers[b])).unwrap_or(0)
+}
+
+/// Where, up to the lowest, the numbers shrink most over `2 reach` steps.
+fn steepest_before(numbers: &[f64], lowest: usize, reach: usize) -> usize {
+    let fall = |i: usize| numbers[i.saturating_sub(reach)] / numbers[(i + reach).min(numbers.len() - 1)];
+    (reach.min(lowest)..=lowest).max_by(|&a, &b| fall(a).total_cmp(&fall(b))).unwrap_or(lowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use charloom_testkit::{fixture_path, shared_data};
+
+    use super::*;
+
+    #[test]
+    fn the_steepest_is_before_the_lowest() {
+        let numbers = [9.0, 9.0, 8.9, 6.0, 3.0, 2.9, 2.8, 5.0];
+        assert_eq!(lowest_at(&numbers), 6);
+        assert_eq!(steepest_before(&numbers, 6, 1), 3);
+        assert_eq!(around(&[1.0, 2.0, 6.0], 1), [1.5, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn notebook_001s_models_get_rates_that_suit_them() {
+        let Some(path) = shared_data("names.txt") else { return };
+        for preset in ["bengio", "bengio-printed", "default", "tuning-11"] {
+            let mut config = Config::layered(Some(crate::presets::get(preset).unwrap().toml), None).unwrap();
+            config.data.path = Some(path.clone());
+            let data = config.load_data().unwrap();
+            let found = find(&config, &data, LrFindOptions::default()).unwrap();
+            println!("{preset}: {}", found.suggestion);
+            assert!((0.05..=0.5).contains(&found.suggestion), "{preset}: {}", found.suggestion);
+            assert!((found.rates[0] - 1e-3).abs() < 1e-12 && found.rates.len() == found.smoothed.len());
+        }
+    }
+
+    #[test]
+    fn a_loss_that_breaks_ends_it() {
+        let mut config =
+            Config::from_toml("[model]\nhidden = [20]\nactivation = 'relu'", "test".as_ref()).unwrap();
+        config.data.path = Some(fixture_path("data/words.txt"));
+        let data = config.load_data().unwrap();
+        let options = LrFindOptions { from: 1e-3, to: 1e4, steps: 300 };
+        let found = find(&config, &data, options).unwrap();
+        assert!(found.diverged.is_some_and(|step| step < 299), "{:?}", found.diverged);
+        assert!(found.suggestion < 10.0, "{}", found.suggestion);
+        let refused = |options| find(&config, &data, options).unwrap_err().to_string();
+        assert!(refused(LrFindOptions { from: 1.0, to: 0.1, steps: 100 }).contains("the rate must rise"));
+        assert!(refused(LrFindOptions { steps: 3, ..options }).starts_with("--steps 3"));
+    }
+}

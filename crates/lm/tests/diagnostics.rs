@@ -1,0 +1,122 @@
+//! Diagnostics change no number of a training, survive its interruptions, and say what they should.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use charloom::Config;
+use charloom::data::Data;
+use charloom::inspect::Kind;
+use charloom::run::RunFolder;
+use charloom::train::{Event, Trainer, run};
+use charloom_testkit::assert_close;
+
+fn config(settings: &str) -> Config {
+    let mut config = Config::from_toml(settings, "test".as_ref()).unwrap();
+    config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+    config
+}
+
+/// Trains in a folder of that name until so many updates are made; lowers the learning rate at step 7.
+fn go(trainer: &mut Trainer, folder: &mut RunFolder, diagnose: bool, stop_at: u64) {
+    if diagnose {
+        trainer.diagnose();
+    }
+    let stop = AtomicBool::new(false);
+    run(trainer, folder, &stop, &mut |trainer, event| {
+        if let Event::Step { step, .. } = event {
+            if *step == 7 {
+                trainer.scale_lr(0.1);
+            }
+            stop.store(step + 1 == stop_at, Ordering::Relaxed);
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join(name)).unwrap()
+}
+
+#[test]
+fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    for model in ["[model]\nhidden = [9]\nnorm = 'batch'", "[model]\nhidden = [9]\ndropout = 0.3"] {
+        let config = config(&format!("{model}\n[train]\nsteps = 40\neval_every = 20\nlog_every = 1\nbatch = 2048"));
+        let data = Data::load(&config.data, None).unwrap();
+        let start = |name: &str, diagnose, stop_at| {
+            let path = home.path().join(name);
+            let mut folder = RunFolder::create(&path, true).unwrap();
+            go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, diagnose, stop_at);
+            path
+        };
+        let (plain, whole, cut) = (start("plain", false, 99), start("whole", true, 99), start("cut", true, 33));
+        let (mut folder, checkpoint) = RunFolder::resume(&cut).unwrap();
+        go(&mut Trainer::resume(&checkpoint, &data, &cut).unwrap(), &mut folder, true, 99);
+        for name in ["metrics.jsonl", "best.safetensors", "last.safetensors"] {
+            assert!(read(&plain, name) == read(&whole, name), "{name} differs with diagnostics, {model}");
+            assert!(read(&whole, name) == read(&cut, name), "{name} differs after a stop, {model}");
+        }
+        assert!(read(&whole, "diagnostics.jsonl") == read(&cut, "diagnostics.jsonl"), "{model}");
+        assert!(!plain.join("diagnostics.jsonl").exists());
+        let rates: Vec<f64> = String::from_utf8(read(&cut, "metrics.jsonl"))
+            .unwrap()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<charloom::run::Metric>(line).unwrap().lr)
+            .collect();
+        assert_close(&[rates[7] / 10.0], &[rates[8]], 1e-9, 0.0);
+    }
+}
+
+#[test]
+fn an_update_ratio_is_the_learning_rate_times_the_gradients() {
+    let config = config("[model]\nhidden = [12]\n[train]\nsteps = 30\nbatch = 'full'\nlr = 0.25\nschedule = 'constant'");
+    let data = Data::load(&config.data, None).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
+    trainer.diagnose();
+    let read_weight = |trainer: &mut Trainer| {
+        let tape = trainer.network().tape();
+        let entries = tape.entries();
+        let entry = entries.iter().find(|entry| entry.name == "layers.2.weight").unwrap();
+        (tape.read_entry(entry), tape.with_parameters(|_, grads| entry.read(grads)))
+    };
+    let (weight, _) = read_weight(&mut trainer);
+    trainer.step().unwrap();
+    let (_, gradient) = read_weight(&mut trainer);
+    let deviation = |numbers: &[f32]| {
+        let mean = numbers.iter().map(|&x| f64::from(x)).sum::<f64>() / numbers.len() as f64;
+        let sum: f64 = numbers.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+        (sum / (numbers.len() - 1) as f64).sqrt()
+    };
+    let expected = (0.25 * deviation(&gradient) / deviation(&weight)).log10();
+    let records = trainer.take_records();
+    let record = records.iter().find(|record| record.layer == "layers.2.weight").unwrap();
+    assert_eq!((record.kind, record.step), (Kind::Weight, 0));
+    assert_close(&[record.update_ratio.unwrap()], &[expected], 1e-4, 0.0);
+    assert!(trainer.take_records().is_empty());
+}
+
+#[test]
+fn records_come_back_from_their_file_and_others_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let config = config("[model]\nhidden = [5]\n[train]\nsteps = 3");
+    let data = Data::load(&config.data, None).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
+    trainer.diagnose();
+    trainer.step().unwrap();
+    let records = trainer.take_records();
+    let folder = RunFolder::create(&home.path().join("run"), false).unwrap();
+    folder.log_records(&records).unwrap();
+    assert_eq!(RunFolder::records(folder.path()).unwrap(), records);
+
+    let path = folder.path().join("diagnostics.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 5]).unwrap();
+    assert_eq!(RunFolder::records(folder.path()).unwrap().len(), records.len() - 1);
+    fs::write(&path, format!("{{}}\n{text}")).unwrap();
+    let refused = RunFolder::records(folder.path()).unwrap_err().to_string();
+    assert!(refused.ends_with("line 1 is none that charloom wrote"), "{refused}");
+    fs::write(&path, "x".repeat(1 << 20)).unwrap();
+    assert!(RunFolder::records(folder.path()).is_err());
+}
