@@ -78,7 +78,8 @@ impl Dashboard {
         let failed = |error| Error::io("the terminal", error);
         enable_raw_mode().map_err(failed)?;
         execute!(io::stderr(), EnterAlternateScreen).map_err(failed)?;
-        let terminal = Terminal::new(CrosstermBackend::new(io::stderr())).map_err(failed)?;
+        let mut terminal = Terminal::new(CrosstermBackend::new(io::stderr())).map_err(failed)?;
+        terminal.clear().map_err(failed)?;
         let view = View { title: title.to_owned(), steps, stride: 1, ..View::default() };
         Ok(Some(Self { screen: Screen { terminal, view } }))
     }

@@ -40,7 +40,7 @@ pub struct Args {
     /// Replace the run in --out
     #[arg(long)]
     force: bool,
-    /// Look at the layers now and then, for charloom inspect and plot; costs about a hundredth of the time
+    /// Look at the layers now and then, for charloom inspect and plot; costs a few percent of the time
     #[arg(long)]
     diagnostics: bool,
     /// Watch on the whole screen, with keys: q stops, p pauses, l lowers the learning rate; with --diagnostics

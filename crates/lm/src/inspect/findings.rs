@@ -130,9 +130,10 @@ fn dead(of: &Snapshot, config: &Config, when: &str) -> Option<Finding> {
 /// Whether the values grow or shrink from hidden layer to hidden layer.
 fn signal(of: &Snapshot, config: &Config) -> Option<Finding> {
     let hidden: Vec<&Record> = of.outputs().filter(|r| r.units.is_some()).collect();
-    let (first, last) = (hidden.first()?, hidden.last()?);
+    let [first, .., last] = hidden[..] else { return None };
     let change = last.std / first.std;
-    if (1.0 / FADES..=FADES).contains(&change) {
+    // Where nothing moves at all, all is dead, and said to be.
+    if change.is_nan() || (1.0 / FADES..=FADES).contains(&change) {
         return None;
     }
     let (what, way) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
@@ -156,7 +157,7 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
     let [first, .., last, _] = hidden[..] else { return None };
     let change = first.std / last.std;
     // A gradient may well differ tenfold; hundredfold is another matter.
-    if (0.01..=100.0).contains(&change) {
+    if change.is_nan() || (0.01..=100.0).contains(&change) {
         return None;
     }
     let what = if change > 1.0 { "explodes" } else { "vanishes" };

@@ -88,7 +88,7 @@ fn dead_units_are_named() {
 
 #[test]
 fn a_fading_signal_is_named() {
-    let found = seen("[model]\nhidden = [50, 50, 50, 50, 50, 50]\ngain = 0.5");
+    let found = seen("[model]\nhidden = [50, 50, 50, 50, 50, 50]\ngain = 0.2");
     assert_eq!(kinds(&found), ["signal", "gradient"]);
     assert!(found.findings[0].message.contains("fades"));
 }

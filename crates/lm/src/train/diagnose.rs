@@ -7,8 +7,10 @@ use crate::inspect::{Kind, Probe, Record, ratio};
 
 /// The examples that are looked at.
 const ROWS: usize = 128;
-/// A look costs up to this many times what a step of as many rows does; one step in so many may be spent on it.
+/// A look takes as long as about five steps of as many rows; one in so many steps of such costs under two hundredths.
 const SHARE: u64 = 300;
+/// Steps of many rows take less time a row, so no fewer than this lie between two looks.
+const LEAST: u64 = 50;
 /// The most looks in a run.
 const MOST: u64 = 200;
 
@@ -23,7 +25,7 @@ pub(super) struct Diagnostics {
 }
 
 impl Trainer {
-    /// From now on looks at the layers every so many steps, so seldom that it costs about a hundredth of the time.
+    /// From now on looks at the layers every so many steps, so seldom that it costs few hundredths of the time.
     ///
     /// It changes no number of the training.
     pub fn diagnose(&mut self) {
@@ -75,5 +77,5 @@ impl Trainer {
 
 /// Steps between looks, for a run of `steps` with so many rows a step.
 fn interval(steps: u64, rows: usize) -> u64 {
-    (SHARE * ROWS as u64).div_ceil(rows.max(1) as u64).max(steps / MOST).max(1)
+    (SHARE * ROWS as u64).div_ceil(rows.max(1) as u64).max(steps / MOST).max(LEAST)
 }
