@@ -91,7 +91,9 @@ impl Dashboard {
         if !matches!(event, Event::Tick { .. } | Event::Evaluated { .. }) {
             return Ok(());
         }
-        if view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY) || matches!(event, Event::Evaluated { .. }) {
+        if view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY)
+            || matches!(event, Event::Evaluated { .. })
+        {
             view.samples = samples(trainer)?;
             view.sampled = Some(Instant::now());
         }
@@ -103,7 +105,8 @@ impl Dashboard {
                 if let Input::Key(key) = event::read().map_err(failed)?
                     && key.kind == KeyEventKind::Press
                 {
-                    let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+                    let ctrl_c =
+                        key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
                     match key.code {
                         KeyCode::Char('q') => view.stopping = true,
                         _ if ctrl_c => view.stopping = true,
@@ -182,12 +185,15 @@ impl View {
 
     fn draw(&self, frame: &mut Frame) {
         let [head, body, foot] =
-            Layout::vertical([Constraint::Length(3), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+            Layout::vertical([Constraint::Length(3), Constraint::Fill(1), Constraint::Length(1)])
+                .areas(frame.area());
         let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(body);
         let ratios = u16::try_from(self.ratios.len()).unwrap_or(u16::MAX).min(8);
-        let [upper, lower] =
-            Layout::vertical([Constraint::Fill(1), Constraint::Length(if ratios > 0 { ratios + 2 } else { 0 })])
-                .areas(right);
+        let [upper, lower] = Layout::vertical([
+            Constraint::Fill(1),
+            Constraint::Length(if ratios > 0 { ratios + 2 } else { 0 }),
+        ])
+        .areas(right);
         self.draw_head(frame, head);
         self.draw_losses(frame, left);
         let samples = self.samples.iter().map(|text| Line::from(text.as_str()));
@@ -195,7 +201,8 @@ impl View {
         let samples = Paragraph::new(samples.collect::<Vec<_>>()).wrap(wrap);
         frame.render_widget(samples.block(Block::bordered().title("samples")), upper);
         let ratios = self.ratios.iter().map(|(layer, ratio)| {
-            let style = if (-4.5..=-1.5).contains(ratio) { Style::new() } else { Style::new().fg(Color::Yellow) };
+            let style =
+                if (-4.5..=-1.5).contains(ratio) { Style::new() } else { Style::new().fg(Color::Yellow) };
             Line::styled(format!("{ratio:>6.2}  {layer}"), style)
         });
         let ratios = Paragraph::new(ratios.collect::<Vec<_>>());
@@ -207,7 +214,10 @@ impl View {
         } else {
             ""
         };
-        frame.render_widget(Line::from(format!("q stop and save  p pause  l learning rate / 10 {state}")).dim(), foot);
+        frame.render_widget(
+            Line::from(format!("q stop and save  p pause  l learning rate / 10 {state}")).dim(),
+            foot,
+        );
     }
 
     fn draw_head(&self, frame: &mut Frame, area: Rect) {
@@ -215,7 +225,8 @@ impl View {
         let number = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:.4}"));
         let percent = self.step as f64 * 100.0 / self.steps.max(1) as f64;
         let lines = vec![
-            Line::from(format!("{}  step {} of {} ({percent:.0} %)", self.title, self.step, self.steps)).bold(),
+            Line::from(format!("{}  step {} of {} ({percent:.0} %)", self.title, self.step, self.steps))
+                .bold(),
             Line::from(format!(
                 "loss {}  train {}  val {}  best {}  lr {:.3e}",
                 number(self.mean),
@@ -298,8 +309,17 @@ mod tests {
         let shown = shown(&view);
         println!("{shown}");
         for part in [
-            "step 5000 of 10000 (50 %)", "train 2.0567", "val 2.1234", "lr 1.000e-1", "steps/s", "emma", "olivia",
-            "-2.71  layers.0.weight", "q stop and save", "minibatch", "5000",
+            "step 5000 of 10000 (50 %)",
+            "train 2.0567",
+            "val 2.1234",
+            "lr 1.000e-1",
+            "steps/s",
+            "emma",
+            "olivia",
+            "-2.71  layers.0.weight",
+            "q stop and save",
+            "minibatch",
+            "5000",
         ] {
             assert!(shown.contains(part), "no {part:?}");
         }

@@ -63,7 +63,9 @@ fn trained(args: &Args) -> Result<Inspection> {
         || args.model_flags != ModelFlags::default()
         || args.train_flags != TrainFlags::default();
     if has_settings || args.preset.is_some() || args.config.is_some() {
-        return Err(Error::usage("a run has its own settings; add --untrained to look at others before training"));
+        return Err(Error::usage(
+            "a run has its own settings; add --untrained to look at others before training",
+        ));
     }
     let what = args.what.as_deref().expect("required without --untrained");
     let file = run::model_file(what)?;
@@ -85,16 +87,20 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     for finding in &seen.findings {
         out.line(format_args!("! {}", finding.message))?;
     }
-    let states: Vec<(&str, &Snapshot)> =
-        [("start", Some(&seen.start)), ("end", seen.end.as_ref())].into_iter().filter_map(|(n, s)| Some((n, s?))).collect();
+    let states: Vec<(&str, &Snapshot)> = [("start", Some(&seen.start)), ("end", seen.end.as_ref())]
+        .into_iter()
+        .filter_map(|(n, s)| Some((n, s?)))
+        .collect();
     out.line("")?;
     out.line(format_args!("loss on {} examples (ln V is {:.4})", seen.start.rows, seen.uniform))?;
     for (name, state) in &states {
         out.line(format_args!("  {name:<5} {:.4}  after {} steps", state.loss, state.step))?;
     }
-    for (kind, title) in
-        [(Kind::Activation, "values"), (Kind::Gradient, "gradients of the loss at these"), (Kind::Weight, "weights")]
-    {
+    for (kind, title) in [
+        (Kind::Activation, "values"),
+        (Kind::Gradient, "gradients of the loss at these"),
+        (Kind::Weight, "weights"),
+    ] {
         out.line("")?;
         let rows = table(&states, kind, &seen.updates);
         out.line(title)?;
@@ -103,7 +109,9 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     for (name, state) in &states {
         for (layer, map) in state.maps.iter().filter(|(_, map)| map.iter().any(|&share| share > 0.5)) {
             out.line("")?;
-            out.line(format_args!("{layer} at the {name}, by unit: share of examples in the flat part (' ' none, # all)"))?;
+            out.line(format_args!(
+                "{layer} at the {name}, by unit: share of examples in the flat part (' ' none, # all)"
+            ))?;
             for line in map.chunks(UNITS) {
                 out.line(format_args!("  {}", line.iter().map(|&share| shade(share)).collect::<String>()))?;
             }
@@ -119,20 +127,32 @@ fn table(states: &[(&str, &Snapshot)], kind: Kind, updates: &[Record]) -> Vec<Ve
         Kind::Gradient => ["", ""],
         Kind::Weight => ["grad/weight", "log10 update/weight"],
     };
-    let head = ["  layer", "when", "mean", "std"].into_iter().chain(own.into_iter().filter(|name| !name.is_empty()));
+    let head =
+        ["  layer", "when", "mean", "std"].into_iter().chain(own.into_iter().filter(|name| !name.is_empty()));
     let mut rows = vec![head.chain(["histogram"]).map(str::to_owned).collect::<Vec<_>>()];
-    let of = |snapshot: &Snapshot| snapshot.records.iter().filter(|r| r.kind == kind).cloned().collect::<Vec<_>>();
+    let of =
+        |snapshot: &Snapshot| snapshot.records.iter().filter(|r| r.kind == kind).cloned().collect::<Vec<_>>();
     let columns: Vec<Vec<Record>> = states.iter().map(|(_, snapshot)| of(snapshot)).collect();
     for layer in 0..columns[0].len() {
         for ((when, _), records) in states.iter().zip(&columns) {
             let record = &records[layer];
             let op = if kind == Kind::Weight { String::new() } else { format!(" {}", record.op) };
-            let mut row =
-                vec![format!("  {}{op}", record.layer), (*when).to_owned(), number(record.mean), number(record.std)];
+            let mut row = vec![
+                format!("  {}{op}", record.layer),
+                (*when).to_owned(),
+                number(record.mean),
+                number(record.std),
+            ];
             match kind {
                 Kind::Activation => {
-                    row.push(record.saturated.map_or(String::new(), |share| format!("{:.1} %", share * 100.0)));
-                    row.push(record.dead.map_or(String::new(), |dead| format!("{dead}/{}", record.units.unwrap_or(0))));
+                    row.push(
+                        record.saturated.map_or(String::new(), |share| format!("{:.1} %", share * 100.0)),
+                    );
+                    row.push(
+                        record
+                            .dead
+                            .map_or(String::new(), |dead| format!("{dead}/{}", record.units.unwrap_or(0))),
+                    );
                 }
                 Kind::Gradient => {}
                 Kind::Weight => {
@@ -161,7 +181,8 @@ fn number(x: f64) -> String {
 
 /// A histogram in one line; what is there at all can be seen.
 fn bars(counts: &[u64]) -> String {
-    let merged: Vec<u64> = counts.chunks(counts.len().div_ceil(BARS).max(1)).map(|part| part.iter().sum()).collect();
+    let merged: Vec<u64> =
+        counts.chunks(counts.len().div_ceil(BARS).max(1)).map(|part| part.iter().sum()).collect();
     let most = merged.iter().copied().max().unwrap_or(0).max(1);
     let blocks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     merged.iter().map(|&n| if n == 0 { ' ' } else { blocks[(n * 7).div_ceil(most) as usize] }).collect()

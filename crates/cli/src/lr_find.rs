@@ -51,7 +51,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     args.model_flags.apply(&mut config);
     args.train_flags.apply(&mut config);
     let defaults = LrFindOptions::default();
-    let steps = args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
+    let steps =
+        args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
     let data = config.load_data()?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
@@ -71,7 +72,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     out.line(format_args!("  a decade under that            {}", rate(found.minimum_tenth)))?;
     out.line(format_args!("  where the loss falls fastest   {}", rate(found.steepest)))?;
     match found.diverged {
-        Some(step) => out.line(format_args!("  the loss broke at step {step}, at {}", rate(found.rates[found.rates.len() - 1])))?,
+        Some(step) => out.line(format_args!(
+            "  the loss broke at step {step}, at {}",
+            rate(found.rates[found.rates.len() - 1])
+        ))?,
         None => out.line(format_args!("  the loss did not break up to {}", rate(args.to)))?,
     }
     note(format_args!("next: charloom train --lr {} with the same flags", rate(found.suggestion)));
@@ -85,7 +89,9 @@ fn rate(x: f64) -> f64 {
 
 fn table(found: &LrFind) -> String {
     let mut text = String::from("step,lr,loss,smoothed\n");
-    for (step, ((lr, loss), smoothed)) in found.rates.iter().zip(&found.losses).zip(&found.smoothed).enumerate() {
+    for (step, ((lr, loss), smoothed)) in
+        found.rates.iter().zip(&found.losses).zip(&found.smoothed).enumerate()
+    {
         text += &format!("{step},{lr},{loss},{smoothed}\n");
     }
     text

@@ -185,7 +185,8 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
         trainer.diagnose();
     }
     let steps = trainer.config().train.steps;
-    let dashboard = if args.dashboard { Dashboard::open(&run.path().display().to_string(), steps)? } else { None };
+    let dashboard =
+        if args.dashboard { Dashboard::open(&run.path().display().to_string(), steps)? } else { None };
     if args.dashboard && dashboard.is_none() {
         note("--dashboard needs a terminal; here is the bar");
     }

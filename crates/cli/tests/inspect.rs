@@ -53,7 +53,13 @@ fn a_run_with_diagnostics_is_inspected_and_tensorboard_gets_its_files() {
     let seen: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert!(seen["end"]["loss"].as_f64().unwrap() < seen["start"]["loss"].as_f64().unwrap());
     assert_eq!(seen["start"]["records"][1]["kind"], "gradient");
-    charloom().arg("inspect").arg(&run).args(["--gain", "3"]).assert().code(2).stderr(contains("--untrained"));
+    charloom()
+        .arg("inspect")
+        .arg(&run)
+        .args(["--gain", "3"])
+        .assert()
+        .code(2)
+        .stderr(contains("--untrained"));
 
     let other = home.path().join("other");
     let plain = |out: &PathBuf| {

@@ -71,7 +71,8 @@ impl LrFind {
     /// The loss over the learning rate, and where the suggestion lies.
     #[must_use]
     pub fn figure(&self) -> Figure {
-        let curve = |losses: &[f64]| self.rates.iter().map(|lr| lr.log10()).zip(losses.iter().copied()).collect();
+        let curve =
+            |losses: &[f64]| self.rates.iter().map(|lr| lr.log10()).zip(losses.iter().copied()).collect();
         let series = |name: String, color, faint, points| Series { name, color, faint, points };
         let [low, high] =
             self.smoothed.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], &x| [a.min(x), b.max(x)]);
@@ -100,7 +101,9 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
         return Err(Error::usage(format!("--from {from} --to {to}: the rate must rise, and from above 0")));
     }
     if !(10..=MAX_STEPS).contains(&steps) {
-        return Err(Error::usage(format!("--steps {steps} is out of range; it must be from 10 to {MAX_STEPS}")));
+        return Err(Error::usage(format!(
+            "--steps {steps} is out of range; it must be from 10 to {MAX_STEPS}"
+        )));
     }
     let mut trainer = Trainer::new(config, data)?;
     let (start, end) = (from.log10(), to.log10());

@@ -142,18 +142,23 @@ impl TensorBoard {
     fn embedding(&self, trainer: &mut Trainer) -> Result<()> {
         let tape = trainer.network().tape();
         let entries = tape.entries();
-        let Some(entry) = entries.iter().find(|entry| entry.name == "embedding.weight") else { return Ok(()) };
+        let Some(entry) = entries.iter().find(|entry| entry.name == "embedding.weight") else {
+            return Ok(());
+        };
         let numbers = tape.read_entry(entry);
         let row = |row: &[f32]| row.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t") + "\n";
         let rows: String = numbers.chunks(entry.shape.dims()[1]).map(row).collect();
         let vocab = trainer.vocab();
-        let label = |token: u32| vocab.decode(&[token]).escape_debug().to_string().replace(' ', "(space)") + "\n";
+        let label =
+            |token: u32| vocab.decode(&[token]).escape_debug().to_string().replace(' ', "(space)") + "\n";
         let labels: String = (0..vocab.len() as u32).map(label).collect();
         let config = "embeddings {\n  tensor_name: \"embedding\"\n  tensor_path: \"embedding.tsv\"\n  \
                       metadata_path: \"characters.tsv\"\n}\n";
-        for (name, text) in
-            [("embedding.tsv", rows.as_str()), ("characters.tsv", &labels), ("projector_config.pbtxt", config)]
-        {
+        for (name, text) in [
+            ("embedding.tsv", rows.as_str()),
+            ("characters.tsv", &labels),
+            ("projector_config.pbtxt", config),
+        ] {
             let path = self.folder.join(name);
             fs::write(&path, text).map_err(|error| Error::io(path, error))?;
         }
@@ -164,7 +169,8 @@ impl TensorBoard {
     fn write(&mut self, step: u64, file_version: Option<String>, values: Vec<Value>) -> Result<()> {
         let summary = (!values.is_empty()).then_some(Summary { value: values });
         let step = i64::try_from(step).unwrap_or(i64::MAX);
-        let message = EventMessage { wall_time: now().as_secs_f64(), step, file_version, summary }.encode_to_vec();
+        let message =
+            EventMessage { wall_time: now().as_secs_f64(), step, file_version, summary }.encode_to_vec();
         let length = (message.len() as u64).to_le_bytes();
         let parts: [&[u8]; 4] =
             [&length, &masked(&length).to_le_bytes(), &message, &masked(&message).to_le_bytes()];

@@ -44,7 +44,8 @@ fn read(folder: &Path, name: &str) -> Vec<u8> {
 fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
     let home = tempfile::tempdir().unwrap();
     for model in ["[model]\nhidden = [9]\nnorm = 'batch'", "[model]\nhidden = [9]\ndropout = 0.3"] {
-        let config = config(&format!("{model}\n[train]\nsteps = 120\neval_every = 40\nlog_every = 1\nbatch = 2048"));
+        let config =
+            config(&format!("{model}\n[train]\nsteps = 120\neval_every = 40\nlog_every = 1\nbatch = 2048"));
         let data = Data::load(&config.data, None).unwrap();
         let start = |name: &str, diagnose, stop_at| {
             let path = home.path().join(name);
@@ -52,7 +53,8 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
             go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, diagnose, stop_at);
             path
         };
-        let (plain, whole, cut) = (start("plain", false, 999), start("whole", true, 999), start("cut", true, 77));
+        let (plain, whole, cut) =
+            (start("plain", false, 999), start("whole", true, 999), start("cut", true, 77));
         let (mut folder, checkpoint) = RunFolder::resume(&cut).unwrap();
         go(&mut Trainer::resume(&checkpoint, &data, &cut).unwrap(), &mut folder, true, 999);
         for name in ["metrics.jsonl", "best.safetensors", "last.safetensors"] {
@@ -61,7 +63,8 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
         }
         assert!(read(&whole, "diagnostics.jsonl") == read(&cut, "diagnostics.jsonl"), "{model}");
         assert!(!plain.join("diagnostics.jsonl").exists());
-        let steps: BTreeSet<u64> = RunFolder::records(&cut).unwrap().iter().map(|record| record.step).collect();
+        let steps: BTreeSet<u64> =
+            RunFolder::records(&cut).unwrap().iter().map(|record| record.step).collect();
         assert!(steps.len() > 1 && steps.iter().any(|&step| step > 77), "{steps:?}");
         let rates: Vec<f64> = String::from_utf8(read(&cut, "metrics.jsonl"))
             .unwrap()
@@ -74,7 +77,9 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
 
 #[test]
 fn an_update_ratio_is_the_learning_rate_times_the_gradients() {
-    let config = config("[model]\nhidden = [12]\n[train]\nsteps = 30\nbatch = 'full'\nlr = 0.25\nschedule = 'constant'");
+    let config = config(
+        "[model]\nhidden = [12]\n[train]\nsteps = 30\nbatch = 'full'\nlr = 0.25\nschedule = 'constant'",
+    );
     let data = Data::load(&config.data, None).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
     trainer.diagnose();

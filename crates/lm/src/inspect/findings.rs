@@ -64,7 +64,9 @@ fn last_loss(of: &Inspection) -> Option<Finding> {
         format!("the loss at the end is {loss}: the training diverged; try a tenth of the --lr, or --clip 1")
     } else if loss >= of.uniform {
         let uniform = of.uniform;
-        format!("the loss at the end, {loss:.2}, is no better than guessing (ln V is {uniform:.2}): try another --lr")
+        format!(
+            "the loss at the end, {loss:.2}, is no better than guessing (ln V is {uniform:.2}): try another --lr"
+        )
     } else {
         return None;
     };

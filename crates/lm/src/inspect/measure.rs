@@ -84,13 +84,15 @@ impl Probe {
         let (mut records, mut maps) = (Vec::new(), Vec::new());
         for (i, layer) in self.layers.iter().enumerate() {
             let output = tape.var(layer.output);
-            let mut record = output.with_data(|y| Record::new(step, &layer.name, Kind::Activation, layer.op, y));
+            let mut record =
+                output.with_data(|y| Record::new(step, &layer.name, Kind::Activation, layer.op, y));
             let before = self.layers[i.saturating_sub(1)].output;
             if let Some(flat) = flat_part(layer.op) {
                 let seen = if layer.op == "Gelu" { tape.var(before) } else { output };
                 let map = seen.with_data(|x| share_by_unit(x, self.rows, flat));
                 if layer.op == "Tanh" {
-                    record.saturated = Some(map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64);
+                    record.saturated =
+                        Some(map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64);
                 }
                 record.dead = Some(map.iter().filter(|&&share| share == 1.0).count());
                 record.units = Some(map.len());

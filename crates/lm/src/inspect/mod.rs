@@ -115,7 +115,9 @@ impl Inspection {
 /// The network that a training begins with.
 fn drawn(config: &Config, data: &Data) -> Result<Network<f32>> {
     if config.model.kind == ModelKind::Ngram {
-        return Err(Error::usage("an n-gram model has no layers to inspect; charloom info tells what it holds"));
+        return Err(Error::usage(
+            "an n-gram model has no layers to inspect; charloom info tells what it holds",
+        ));
     }
     Network::new(config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed))
 }

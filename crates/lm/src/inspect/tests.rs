@@ -1,5 +1,5 @@
-use charloom_testkit::{assert_close, fixture_path, shared_data};
 use charloom_tensor::Kind as EntryKind;
+use charloom_testkit::{assert_close, fixture_path, shared_data};
 
 use super::*;
 use crate::train::Trainer;
@@ -34,7 +34,8 @@ fn moments_are_torchs() {
 
 #[test]
 fn an_output_too_large_is_named() {
-    let wide = "[model]\nembed = 0\nhidden = [128]\nactivation = 'gelu'\ncontext = 1\noutput_scale = 1.0\ninit = ";
+    let wide =
+        "[model]\nembed = 0\nhidden = [128]\nactivation = 'gelu'\ncontext = 1\noutput_scale = 1.0\ninit = ";
     let found = seen(&format!("{wide}'unit-normal'"));
     assert_eq!(found.findings[0].kind, "first-loss");
     let message = &found.findings[0].message;
@@ -81,8 +82,13 @@ fn dead_units_are_named() {
     let found = of(&network);
     assert_eq!(kinds(&found), ["dead"]);
     assert!(found.findings[0].message.contains("50 of the 50 units of layers.1 are dead"));
-    let gradients: Vec<f64> =
-        found.start.records.iter().filter(|r| r.layer == "layers.0.weight").filter_map(|r| r.gradient_ratio).collect();
+    let gradients: Vec<f64> = found
+        .start
+        .records
+        .iter()
+        .filter(|r| r.layer == "layers.0.weight")
+        .filter_map(|r| r.gradient_ratio)
+        .collect();
     assert_eq!(gradients, [0.0]);
 }
 
@@ -121,7 +127,8 @@ fn a_probes_gradients_are_the_losss() {
 
 #[test]
 fn a_run_shows_start_and_end() {
-    let (mut config, data) = prepared("[model]\nhidden = [30]\n[train]\nsteps = 300\nlr = 0.3", "data/words.txt");
+    let (mut config, data) =
+        prepared("[model]\nhidden = [30]\n[train]\nsteps = 300\nlr = 0.3", "data/words.txt");
     config.resolve(data.corpus.mode());
     let mut trainer = Trainer::new(&config, &data).unwrap();
     for _ in 0..300 {

@@ -118,7 +118,8 @@ impl<E: Element> Network<E> {
     #[must_use]
     pub fn trace(&self, contexts: Indices) -> Vec<Traced> {
         let mut x = self.input(contexts);
-        let embedding = self.embedding.map(|_| Traced { name: "embedding".to_owned(), op: "Embedding", output: x.id() });
+        let embedding =
+            self.embedding.map(|_| Traced { name: "embedding".to_owned(), op: "Embedding", output: x.id() });
         let mut traced: Vec<Traced> = embedding.into_iter().collect();
         for (i, layer) in self.layers.layers.iter().enumerate() {
             if !matches!(layer, Layer::Dropout(_)) {

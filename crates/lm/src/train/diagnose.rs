@@ -37,7 +37,9 @@ impl Trainer {
 
     /// What was seen since this was last asked, layer by layer.
     pub fn take_records(&mut self) -> Vec<Record> {
-        self.diagnostics.as_mut().map_or_else(Vec::new, |diagnostics| std::mem::take(&mut diagnostics.records))
+        self.diagnostics
+            .as_mut()
+            .map_or_else(Vec::new, |diagnostics| std::mem::take(&mut diagnostics.records))
     }
 
     /// The rows that a step computes, at most.
@@ -66,7 +68,8 @@ impl Trainer {
         let update = &mut diagnostics.before;
         tape.with_parameters(|params, _| update.iter_mut().zip(params).for_each(|(u, p)| *u = *p - *u));
         for entry in tape.entries().iter().filter(|entry| entry.kind == EntryKind::Parameter) {
-            let record = diagnostics.records.iter_mut().find(|r| r.kind == Kind::Weight && r.layer == entry.name);
+            let record =
+                diagnostics.records.iter_mut().find(|r| r.kind == Kind::Weight && r.layer == entry.name);
             if let Some(record) = record {
                 let size = Record::deviation(&entry.read(update));
                 record.update_ratio = ratio(size, record.std).map(f64::log10).filter(|r| r.is_finite());
