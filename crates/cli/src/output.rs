@@ -1,10 +1,11 @@
 //! Printing: results to standard output, the rest to standard error.
 
+use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
 use charloom::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 /// Standard output.
@@ -82,8 +83,13 @@ pub fn note(text: impl std::fmt::Display) {
 
 /// A progress bar over `length` things on standard error; shows itself on a terminal only.
 pub fn bar(length: u64, what: &'static str) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {per_sec}  {eta} left";
-    let style = ProgressStyle::with_template(template).expect("the template is well formed");
+    let template = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left";
+    let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
+        // A bar that cannot be written shows less.
+        let _ = write!(to, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    let style =
+        ProgressStyle::with_template(template).expect("the template is well formed").with_key("rate", rate);
     let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

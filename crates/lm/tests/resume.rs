@@ -93,8 +93,9 @@ fn a_diverging_run_keeps_its_last_good_state() {
         let path = home.path().join("run");
         let mut folder = RunFolder::create(&path, false).unwrap();
         let mut trainer = Trainer::new(&config, &data).unwrap();
-        let error =
-            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap_err().to_string();
+        let error = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(()))
+            .unwrap_err()
+            .to_string();
         let place = path.to_str().unwrap();
         for words in [found, "step ", "--lr lower than 10000", place] {
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
