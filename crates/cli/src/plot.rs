@@ -4,12 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use charloom::data::Data;
+use charloom::inspect::{Inspection, Kind};
 use charloom::plot::{self, Figure, Theme};
-use charloom::run::{self, Metric};
+use charloom::run::{self, Metric, RunFolder};
 use charloom::{Checkpoint, Error, Result, models};
 use clap::ValueEnum;
 
 use crate::output::{Out, note};
+
+/// Examples that the layers are looked at on.
+const ROWS: usize = 1024;
 
 /// Draw what a training did or what a model holds
 #[derive(clap::Args)]
@@ -38,7 +42,7 @@ pub struct Args {
     /// surprise: the words
     #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
     words: Vec<String>,
-    /// bigram: where the data is now
+    /// bigram, activations, gradients: where the data is now
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 }
@@ -53,6 +57,12 @@ enum What {
     Embedding,
     /// Which character follows which in the training data
     Bigram,
+    /// Where the layers' outputs lie: after the last step of a training with --diagnostics, else of the best model
+    Activations,
+    /// Where the gradients at the layers' outputs lie
+    Gradients,
+    /// How fast the weights changed, of a training with --diagnostics
+    Updates,
     /// A layer's weights as pictures
     Weights,
     /// How surprising each character of some words is
@@ -102,6 +112,11 @@ fn figure(args: &Args) -> Result<Figure> {
     };
     let file = run::model_file(path)?;
     let checkpoint = Checkpoint::read(&file)?;
+    let data = || {
+        let mut config = checkpoint.config.data.clone();
+        config.path = args.data.clone().or(config.path);
+        Data::load(&config, Some(checkpoint.vocab.clone()))
+    };
     match args.what {
         What::Embedding => plot::embedding(&checkpoint),
         What::Weights => plot::weights(&checkpoint, args.layer),
@@ -109,10 +124,18 @@ fn figure(args: &Args) -> Result<Figure> {
             plot::surprise(&mut *models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
         }
         What::Bigram => {
-            let mut config = checkpoint.config.data.clone();
-            config.path = args.data.clone().or(config.path);
-            let data = Data::load(&config, Some(checkpoint.vocab))?;
+            let data = data()?;
             Ok(plot::bigram(&data.splits.train, &data.vocab))
+        }
+        What::Updates => plot::updates(&RunFolder::records(path)?),
+        What::Activations | What::Gradients => {
+            let mut records = RunFolder::records(path)?;
+            if records.is_empty() {
+                let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;
+                records = seen.end.map(|snapshot| snapshot.records).unwrap_or_default();
+            }
+            let kind = if args.what == What::Gradients { Kind::Gradient } else { Kind::Activation };
+            plot::histograms(&records, kind)
         }
         What::Loss | What::Lr => unreachable!("drawn above"),
     }

@@ -1,7 +1,8 @@
-//! What is inside a network: its first layer's weights, unit by unit.
+//! What is inside a network: weights, where values and gradients lie, and how fast the weights change.
 
-use super::figure::{Cell, Figure, Heat};
+use super::figure::{Cell, Figure, Heat, Lines, Series};
 use crate::config::ModelKind;
+use crate::inspect::{Kind, Record};
 use crate::{Checkpoint, Error, Result};
 
 /// More cells than this take a picture too long to open.
@@ -55,4 +56,144 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     let title = format!("Weights of {some} units of layers.{layer} ({what} of {inputs} inputs)");
     let gaps = if high == 1 { [0, 0] } else { [high, wide] };
     Ok(Figure::Heat(Heat { title, rows: Vec::new(), gaps, cells }))
+}
+
+/// Where the outputs of each layer's activation function lie, or the gradients there: a curve for each layer, of the
+/// last step that is recorded. A model without activation functions shows its layers.
+///
+/// # Errors
+/// No records of this kind.
+pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
+    let last = records.iter().map(|record| record.step).max();
+    let of_kind: Vec<&Record> =
+        records.iter().filter(|record| record.kind == kind && Some(record.step) == last).collect();
+    let functions: Vec<&Record> = of_kind
+        .iter()
+        .copied()
+        .filter(|record| ["Tanh", "Relu", "Gelu"].contains(&record.op.as_str()))
+        .collect();
+    let chosen = if functions.is_empty() { of_kind } else { functions };
+    let Some(step) = last.filter(|_| !chosen.is_empty()) else { return Err(no_records()) };
+    let series = chosen.iter().enumerate().map(|(color, record)| Series {
+        name: named(record),
+        color,
+        faint: false,
+        points: density(record),
+    });
+    let (what, x_label) = match kind {
+        Kind::Activation => ("Outputs of the layers", "output"),
+        Kind::Gradient => ("Gradients at the layers' outputs", "gradient"),
+        Kind::Weight => ("Weights of the layers", "weight"),
+    };
+    Ok(Figure::Lines(Lines {
+        title: format!("{what} after {step} steps"),
+        x_label: x_label.to_owned(),
+        y_label: "density".to_owned(),
+        series: series.collect(),
+    }))
+}
+
+/// Its layer, and the moments.
+fn named(record: &Record) -> String {
+    let saturated = match record.saturated {
+        Some(share) => format!(", {:.1} % saturated", share * 100.0),
+        None => String::new(),
+    };
+    format!("{} {}: mean {:.1e}, std {:.1e}{saturated}", record.layer, record.op, record.mean, record.std)
+}
+
+/// The share of all numbers in each bin over its width, at its middle.
+fn density(record: &Record) -> Vec<(f64, f64)> {
+    let histogram = &record.histogram;
+    let total: u64 = histogram.counts.iter().sum();
+    let width = (histogram.max - histogram.min) / histogram.counts.len().max(1) as f64;
+    let middle = |i: usize| histogram.min + (i as f64 + 0.5) * width;
+    let counts = histogram.counts.iter().enumerate();
+    counts.map(|(i, &count)| (middle(i), count as f64 / (total as f64 * width))).collect()
+}
+
+/// How much each weight changes in a step, in comparison with itself, over a training: log10 of std(update) /
+/// std(weight). About -3 is usual; far above, the learning rate is too high.
+///
+/// # Errors
+/// No records of updates: the training ran without diagnostics.
+pub fn updates(records: &[Record]) -> Result<Figure> {
+    let mut series: Vec<Series> = Vec::new();
+    for record in records {
+        let Some(ratio) = record.update_ratio else { continue };
+        let point = (record.step as f64, ratio);
+        match series.iter_mut().find(|series| series.name == record.layer) {
+            Some(series) => series.points.push(point),
+            None => {
+                let color = series.len();
+                series.push(Series { name: record.layer.clone(), color, faint: false, points: vec![point] });
+            }
+        }
+    }
+    let steps = || series.iter().flat_map(|series| &series.points).map(|point| point.0);
+    let ends = [steps().fold(f64::INFINITY, f64::min), steps().fold(f64::NEG_INFINITY, f64::max)];
+    if series.is_empty() {
+        return Err(no_records());
+    }
+    let points = ends.map(|step| (step, -3.0)).to_vec();
+    series.push(Series { name: "a thousandth".to_owned(), color: 7, faint: true, points });
+    Ok(Figure::Lines(Lines {
+        title: "Updates in comparison with the weights".to_owned(),
+        x_label: "step".to_owned(),
+        y_label: "log10 of std(update) / std(weight)".to_owned(),
+        series,
+    }))
+}
+
+fn no_records() -> Error {
+    Error::usage("the run has no diagnostics.jsonl with that; 'charloom train --diagnostics' writes one")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::Histogram;
+
+    fn record(step: u64, kind: Kind, op: &str) -> Record {
+        let json = format!(
+            r#"{{"step":{step},"layer":"layers.1","kind":"activation","op":"{op}","mean":0.5,"std":1.0,
+                "histogram":{{"min":-1.0,"max":1.0,"counts":[1,3]}}}}"#
+        );
+        Record { kind, ..serde_json::from_str(&json).unwrap() }
+    }
+
+    fn lines(figure: Figure) -> Lines {
+        match figure {
+            Figure::Lines(lines) => lines,
+            other => panic!("no curves: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_histogram_is_the_density_after_the_last_step() {
+        let records = [
+            record(0, Kind::Activation, "Tanh"),
+            record(9, Kind::Activation, "Linear"),
+            record(9, Kind::Activation, "Tanh"),
+            record(9, Kind::Gradient, "Tanh"),
+        ];
+        let drawn = lines(histograms(&records, Kind::Activation).unwrap());
+        assert_eq!(drawn.series.len(), 1);
+        // A quarter and three quarters, over bins of width 1.
+        assert_eq!(drawn.series[0].points, [(-0.5, 0.25), (0.5, 0.75)]);
+        assert!(drawn.title.ends_with("after 9 steps"));
+        assert!(histograms(&records, Kind::Weight).is_err());
+        let empty = Record { histogram: Histogram { min: 0.0, max: 0.0, counts: vec![] }, ..records[0].clone() };
+        assert!(lines(histograms(&[empty], Kind::Activation).unwrap()).series[0].points.is_empty());
+    }
+
+    #[test]
+    fn updates_are_a_curve_for_each_weight() {
+        let update = |step, ratio| Record { update_ratio: Some(ratio), ..record(step, Kind::Weight, "layers.1") };
+        let drawn = lines(updates(&[update(0, -2.0), update(5, -3.5)]).unwrap());
+        assert_eq!(drawn.series[0].points, [(0.0, -2.0), (5.0, -3.5)]);
+        assert_eq!(drawn.series[1].points, [(0.0, -3.0), (5.0, -3.0)]);
+        let refused = updates(&[record(0, Kind::Weight, "")]).unwrap_err().to_string();
+        assert!(refused.contains("--diagnostics"), "{refused}");
+    }
 }

@@ -20,7 +20,7 @@ mod theme;
 pub use bigram::bigram;
 pub use embedding::{embedding, principal};
 pub use figure::{Cell, Figure, Heat, Lines, Point, Points, Series};
-pub use layers::weights;
+pub use layers::{histograms, updates, weights};
 pub use losses::{learning_rates, losses};
 pub use surprise::surprise;
 pub use theme::Theme;

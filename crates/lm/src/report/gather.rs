@@ -5,19 +5,22 @@ use std::path::Path;
 use super::{LossRow, Written};
 use crate::card::DataCard;
 use crate::compare::flat;
-use crate::config::Mode;
+use crate::config::{Mode, ModelKind};
 use crate::data::Data;
 use crate::evaluate::{baselines, evaluate};
 use crate::examples::Examples;
+use crate::inspect::{Inspection, Kind};
 use crate::models::{self, LanguageModel};
 use crate::plot::{self, Figure, Lines};
-use crate::run::{self, Metric};
+use crate::run::{self, Metric, RunFolder};
 use crate::sample::{Known, Novelty, SampleOptions, Sampler};
 use crate::{Checkpoint, Result};
 
 /// Words in the page, and characters of a text.
 const WORDS: u64 = 60;
 const CHARACTERS: usize = 1000;
+/// Examples that the layers are looked at on.
+const ROWS: usize = 1024;
 /// The words whose surprise is shown, and the longest of them.
 const SURPRISING: usize = 8;
 const LONGEST: usize = 20;
@@ -33,7 +36,8 @@ pub(super) struct Gathered {
     pub novel: String,
     pub samples: Vec<Written>,
     pub pictures: Vec<Figure>,
-    pub findings: Vec<String>,
+    /// None: not looked for.
+    pub findings: Option<Vec<String>>,
     pub card: Vec<(String, String)>,
     pub configuration: Vec<(String, Vec<(String, String)>)>,
     pub toml: String,
@@ -64,7 +68,9 @@ impl Gathered {
         };
         let metrics = if run.is_dir() { Metric::read_all(run)? } else { Vec::new() };
         let runs = [(name.clone(), metrics)];
-        let curves = [plot::losses(&runs, None, false), plot::learning_rates(&runs)];
+        let records = RunFolder::records(run)?;
+        let mut curves = vec![plot::losses(&runs, None, false), plot::learning_rates(&runs)];
+        curves.extend(plot::updates(&records));
         let curves = curves.into_iter().filter_map(|figure| match figure {
             Figure::Lines(lines) if lines.series.iter().any(|series| series.points.len() > 1) => Some(lines),
             _ => None,
@@ -76,6 +82,15 @@ impl Gathered {
             None => String::new(),
         };
         let mut pictures: Vec<Figure> = plot::embedding(&checkpoint).into_iter().collect();
+        let mut findings = None;
+        if let Some(data) = data.as_ref().filter(|_| config.model.kind != ModelKind::Ngram) {
+            let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;
+            findings = Some(seen.findings.into_iter().map(|finding| finding.message).collect());
+            if let Some(end) = seen.end {
+                let kinds = [Kind::Activation, Kind::Gradient].into_iter();
+                pictures.extend(kinds.flat_map(|kind| plot::histograms(&end.records, kind)));
+            }
+        }
         let words: Vec<String> = samples.iter().map(|sample| sample.text.clone()).collect();
         let words: Vec<String> = words
             .into_iter()
@@ -86,13 +101,14 @@ impl Gathered {
             pictures.push(plot::surprise(&mut *model, &checkpoint.vocab, &words)?);
         }
         let parameters = config.model.parameters(checkpoint.vocab.len());
-        let summary = format!(
-            "{} with {}, best after {} of {} steps",
-            config.model.kind.word(),
-            parameters.map_or("counts".to_owned(), |n| format!("{n} parameters")),
-            checkpoint.step,
-            if parameters.is_some() { config.train.steps } else { 1 },
-        );
+        let kind = config.model.kind.word();
+        let summary = match parameters {
+            Some(n) => {
+                let (best, steps) = (checkpoint.step, config.train.steps);
+                format!("{kind} with {n} parameters, best after {best} of {steps} steps")
+            }
+            None => format!("{kind}: counts of {} characters in a row", config.model.order),
+        };
         Ok(Self {
             name,
             summary,
@@ -103,7 +119,7 @@ impl Gathered {
             novel,
             samples,
             pictures,
-            findings: Vec::new(),
+            findings,
             card,
             configuration: sections(&config.to_toml()),
             toml: config.to_toml(),

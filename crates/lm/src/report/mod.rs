@@ -35,7 +35,7 @@ struct Page {
     samples: Vec<Written>,
     /// SVG.
     pictures: Vec<String>,
-    findings: Vec<String>,
+    findings: Option<Vec<String>>,
     card: Vec<(String, String)>,
     configuration: Vec<(String, Vec<(String, String)>)>,
     toml: String,
