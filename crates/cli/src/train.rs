@@ -49,6 +49,9 @@ pub struct Args {
     /// Write event files for TensorBoard; with --diagnostics
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    /// At the end, write a page about the run to report.html in its folder
+    #[arg(long)]
+    report: bool,
     /// Most threads to compute with; the results are the same for any number [default: as many as there are cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
@@ -109,6 +112,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
     let samples = samples(&mut *model, &data)?;
     run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
+    if args.report {
+        let page = path.join(run::REPORT);
+        crate::report::write(&path, args.data.as_deref().filter(|_| args.resume), &page)?;
+        note(format_args!("report written to {}", page.display()));
+    }
     report(&mut *model, &config, &data, &path, &samples, out)?;
     let path = path.display();
     let eval = if data.splits.test.is_empty() {

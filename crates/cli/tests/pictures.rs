@@ -25,7 +25,7 @@ fn runs() -> tempfile::TempDir {
 fn a_picture_is_what_the_files_name_says() {
     let folder = runs();
     let folder = folder.path();
-    for what in ["loss", "lr", "embedding", "bigram", "weights"] {
+    for what in ["loss", "lr", "embedding", "bigram", "activations", "gradients", "weights"] {
         charloom(folder, &["plot", "a", what]).success().stdout(contains("\n"));
         charloom(folder, &["plot", "a", what, "-o", "x.svg"]).success().stdout("");
         assert!(fs::read_to_string(folder.join("x.svg")).unwrap().starts_with("<svg"), "{what}");
@@ -33,6 +33,10 @@ fn a_picture_is_what_the_files_name_says() {
         assert!(fs::read(folder.join("x.png")).unwrap().starts_with(b"\x89PNG"), "{what}");
     }
     charloom(folder, &["plot", "a", "surprise", "--words", "anna"]).success().stdout(contains("bits"));
+    charloom(folder, &["plot", "a", "updates"]).code(2).stderr(contains("--diagnostics"));
+    charloom(folder, &["train", "--hidden", "8", "--steps", "200", "--diagnostics", "--out", "d"]).success();
+    charloom(folder, &["plot", "d", "updates"]).success().stdout(contains("layers.0.weight"));
+    charloom(folder, &["plot", "d", "activations"]).success().stdout(contains("Tanh"));
     let done = charloom(folder, &["plot", "a", "b", "loss", "--json", "--smooth", "3"]).success();
     let json: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
     let names: Vec<&str> =
@@ -60,8 +64,11 @@ fn wrong_use_is_told_in_a_line() {
 fn runs_are_reported_and_compared() {
     let folder = runs();
     let folder = folder.path();
+    charloom(folder, &["train", "--resume", "--report", "--out", "a"]).success();
+    let with_training = fs::read_to_string(folder.join("a/report.html")).unwrap();
     charloom(folder, &["report", "a"]).success().stdout("");
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert_eq!(page, with_training);
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
     charloom(folder, &["compare", "a", "b"])
         .success()

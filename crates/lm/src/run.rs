@@ -21,6 +21,8 @@ const MAX_LINE: u64 = 1 << 14;
 const MAX_METRICS: usize = 1 << 23;
 const MAX_RECORDS: usize = 1 << 20;
 const DIAGNOSTICS: &str = "diagnostics.jsonl";
+/// The page about a run, if one is asked for with its training.
+pub const REPORT: &str = "report.html";
 /// What the name of a half-written file begins with.
 const TEMPORARY: &str = ".charloom-";
 
@@ -33,6 +35,7 @@ const TEMPORARY: &str = ".charloom-";
 ///          metrics.jsonl        one Metric a line
 ///          samples.txt
 ///          diagnostics.jsonl    one Record a line, of a training with diagnostics
+///          report.html          a page about it, on request
 /// ```
 #[derive(Debug)]
 pub struct RunFolder {
@@ -89,7 +92,7 @@ impl RunFolder {
         fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(path)?;
         run.metrics.set_len(0).map_err(|error| Error::io(path.join(METRICS), error))?;
-        for name in [CONFIG, BEST, LAST, SAMPLES, DIAGNOSTICS] {
+        for name in [CONFIG, BEST, LAST, SAMPLES, DIAGNOSTICS, REPORT] {
             match fs::remove_file(path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(Error::io(path.join(name), error));

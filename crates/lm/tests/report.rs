@@ -46,7 +46,7 @@ impl Runs {
             models::save_ngram(&mut ngram, &config, &data, &mut folder).unwrap();
         } else {
             let mut trainer = Trainer::new(&config, &data).unwrap();
-            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_| ()).unwrap();
+            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
         }
         path
     }
@@ -72,6 +72,7 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
     assert!(scripts[..2].iter().all(|script| script.starts_with(" type=\"application/json\"")));
     assert!(!page.contains("<img") && !page.contains("<b>"), "a word is part of the page");
     assert!(page.contains("&#60;b&#62;") || page.contains("&lt;b&gt;"), "the run's name is not in the page");
+    assert!(page.contains("<h2>Diagnostics</h2>"));
     // A model that knows the words by heart writes them into its page.
     let parrot = report(&runs.train("parrot", "[model]\nkind = 'ngram'\norder = 10"), None).unwrap();
     assert!(parrot.contains("onerror=") && parrot.contains("document.title"), "no word is in the page");
