@@ -74,7 +74,7 @@ fn write_head(scene: &mut Scene, legend: &[(&str, usize)]) -> i32 {
     let left = 14 * UNIT;
     let title = scene.title.clone();
     scene.text(&title, (left, 18 * UNIT), TITLE * UNIT, 0.0, Ink::new(Role::Ink, 1.0));
-    if legend.len() < 2 {
+    if legend.is_empty() {
         return HEAD;
     }
     let (mut x, mut y) = (left, 40);

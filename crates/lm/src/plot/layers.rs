@@ -183,13 +183,15 @@ mod tests {
         assert_eq!(drawn.series[0].points, [(-0.5, 0.25), (0.5, 0.75)]);
         assert!(drawn.title.ends_with("after 9 steps"));
         assert!(histograms(&records, Kind::Weight).is_err());
-        let empty = Record { histogram: Histogram { min: 0.0, max: 0.0, counts: vec![] }, ..records[0].clone() };
+        let empty =
+            Record { histogram: Histogram { min: 0.0, max: 0.0, counts: vec![] }, ..records[0].clone() };
         assert!(lines(histograms(&[empty], Kind::Activation).unwrap()).series[0].points.is_empty());
     }
 
     #[test]
     fn updates_are_a_curve_for_each_weight() {
-        let update = |step, ratio| Record { update_ratio: Some(ratio), ..record(step, Kind::Weight, "layers.1") };
+        let update =
+            |step, ratio| Record { update_ratio: Some(ratio), ..record(step, Kind::Weight, "layers.1") };
         let drawn = lines(updates(&[update(0, -2.0), update(5, -3.5)]).unwrap());
         assert_eq!(drawn.series[0].points, [(0.0, -2.0), (5.0, -3.5)]);
         assert_eq!(drawn.series[1].points, [(0.0, -3.0), (5.0, -3.0)]);

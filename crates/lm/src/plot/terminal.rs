@@ -40,12 +40,12 @@ pub fn lines(lines: &Lines, width: u16, height: u16, colored: bool) -> String {
         })
         .collect();
     let datasets = lines.series.iter().zip(&drawn).map(|(series, points)| {
-        let dataset = Dataset::default()
+        Dataset::default()
+            .name(series.name.as_str())
             .marker(if series.faint { Marker::Dot } else { Marker::Braille })
             .graph_type(if series.faint { GraphType::Scatter } else { GraphType::Line })
             .style(Style::new().fg(color(series.color)))
-            .data(points);
-        if lines.series.len() > 1 { dataset.name(series.name.as_str()) } else { dataset }
+            .data(points)
     });
     let axis = |label: &str, [low, high]: [f64; 2]| {
         let labels = [low, (low + high) / 2.0, high].map(short);
