@@ -30,7 +30,11 @@ pub struct Footprint {
 /// Measures a peer on a case, in fresh processes.
 pub fn of(bench: &Path, installed: &Installed, peer: &Peer, case: &Case, rounds: u32) -> Footprint {
     let once = |_| {
-        if peer.name == "train" { command(installed, case) } else { process(bench, installed, peer, case) }
+        if peer.name.starts_with("train") {
+            command(installed, case)
+        } else {
+            process(bench, installed, peer, case)
+        }
     };
     let runs: Vec<(f64, Option<u64>)> = (0..rounds).filter_map(|round| once(round).ok()).collect();
     let starts: Vec<f64> = runs.iter().map(|run| run.0).collect();

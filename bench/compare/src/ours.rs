@@ -17,6 +17,13 @@ use protocol::{Case, Outcome, Peer, Task};
 /// The environment variable that tells where the command is.
 pub const COMMAND: &str = "CHARLOOM_COMMAND";
 
+/// The environment variable that tells charloom's own columns how many threads they have.
+pub const THREADS: &str = "CHARLOOM_THREADS";
+
+fn threads() -> usize {
+    env::var(THREADS).ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
 /// The library: its own trainer, evaluation, sampling, scoring.
 pub struct Library {
     trainer: Trainer,
@@ -27,6 +34,7 @@ pub struct Library {
 
 impl Peer for Library {
     fn open(case: &Case) -> Result<Self, String> {
+        charloom::threads::set_threads(threads());
         let config = Config::from_toml(&case.config, case.name.as_ref()).map_err(|e| e.to_string())?;
         let data = Data::load(&config.data, None).map_err(|e| e.to_string())?;
         let train = Examples::new(&data.splits.train, config.model.context).map_err(|e| e.to_string())?;
@@ -106,8 +114,8 @@ impl Train {
         let start = Instant::now();
         let steps = steps.to_string();
         let output = Command::new(&self.command)
-            .args(["train", "--force", "--threads", "1", "--steps", &steps, "--eval-every", &steps])
-            .args(["--log-every", &log_every.to_string()])
+            .args(["train", "--force", "--steps", &steps, "--eval-every", &steps])
+            .args(["--log-every", &log_every.to_string(), "--threads", &threads().to_string()])
             .arg("--config")
             .arg(&self.config)
             .arg("--out")

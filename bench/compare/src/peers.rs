@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use crate::ours::COMMAND;
+use crate::ours::{COMMAND, THREADS};
 
 /// How a peer is started.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,9 @@ const fn peer(name: &'static str, about: &'static str, kind: Kind) -> Peer {
 /// Every peer, charloom first.
 pub const ALL: &[Peer] = &[
     peer("charloom", "the library, one thread", Kind::Own("library")),
-    peer("train", "`charloom train`, progress and metrics included", Kind::Own("train")),
+    peer("charloom-2", "the library, two threads", Kind::Own("library")),
+    peer("train", "`charloom train`, progress and metrics included, one thread", Kind::Own("train")),
+    peer("train-2", "the same, two threads", Kind::Own("train")),
     peer("torch", "PyTorch eager, one thread", Kind::Script("torch_peer.py", &["eager", "1"])),
     peer("torch-2", "PyTorch eager, two threads", Kind::Script("torch_peer.py", &["eager", "2"])),
     peer("compiled", "PyTorch compiled, one thread", Kind::Script("torch_peer.py", &["compiled", "1"])),
@@ -114,8 +116,9 @@ impl Installed {
                 command
             }
         };
-        if !peer.name.ends_with("-2") {
-            command.env("OMP_NUM_THREADS", "1").env("RAYON_NUM_THREADS", "1").env("MKL_NUM_THREADS", "1");
+        let threads = if peer.name.ends_with("-2") { "2" } else { "1" };
+        for variable in [THREADS, "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS"] {
+            command.env(variable, threads);
         }
         Ok(command)
     }
