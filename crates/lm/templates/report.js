@@ -1,7 +1,7 @@
 "use strict";
 // Redraws each chart from its numbers, so that it can be pointed at, zoomed and thinned out.
 const NS = "http://www.w3.org/2000/svg";
-const H = 400, L = 60, R = 14, T = 10, B = 44;
+const H = 400, L = 60, R = 26, T = 10, B = 44;
 const short = (v) => String(Number(v.toPrecision(Number.isInteger(v) ? 15 : 4)));
 
 function node(parent, name, attributes, text) {
