@@ -274,6 +274,7 @@ impl View {
         let ticks = |a: f64, b: f64, digits: usize| [a, (a + b) / 2.0, b].map(|x| format!("{x:.digits$}"));
         let chart = Chart::new(sets)
             .block(Block::bordered().title("loss, nats per character"))
+            .hidden_legend_constraints((Constraint::Percentage(60), Constraint::Percentage(60)))
             .x_axis(Axis::default().bounds([0.0, end]).labels(ticks(0.0, end, 0)))
             .y_axis(Axis::default().bounds([low, high]).labels(ticks(low, high, 2)));
         frame.render_widget(chart, area);
