@@ -75,7 +75,7 @@ fn last_loss(of: &Inspection) -> Option<Finding> {
 
 fn saturated(of: &Snapshot, config: &Config, when: &str, limit: f64) -> Option<Finding> {
     let over: Vec<&Record> =
-        of.outputs().filter(|r| r.saturated.is_some_and(|share| !(share <= limit))).collect();
+        of.outputs().filter(|r| r.saturated.is_some_and(|share| share > limit || share.is_nan())).collect();
     let share = |r: &Record| r.saturated.unwrap_or(f64::NAN);
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let model = &config.model;
