@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use charloom::{Checkpoint, Config, Result, run};
+use charloom::{Checkpoint, Config, Result, run, speed};
 use serde_json::json;
 
 use crate::args::DataFlags;
@@ -17,11 +17,17 @@ pub struct Args {
     /// Of data: count the examples at this context
     #[arg(long, value_name = "T", default_value_t = 3)]
     context: usize,
+    /// Tell what the computing is done with on this machine
+    #[arg(long, conflicts_with = "what")]
+    hardware: bool,
     #[command(flatten)]
     data: DataFlags,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    if args.hardware {
+        return of_machine(out);
+    }
     if let Some(path) = &args.what
         && (path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors"))
     {
@@ -35,6 +41,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         note(format_args!("warning: {warning}"));
     }
     if out.json { out.object(&card) } else { out.line(card) }
+}
+
+fn of_machine(out: &mut Out) -> Result<()> {
+    let hardware = speed::hardware();
+    if out.json {
+        return out.object(&hardware);
+    }
+    out.line(format_args!("kernels    {} (of {})", hardware.kernels, hardware.available.join(", ")))?;
+    out.line(format_args!("cores      {}", hardware.cores))?;
+    out.line(format_args!("threads    {} in training, unless --threads says otherwise", hardware.threads))
 }
 
 fn of_model(path: &Path, out: &mut Out) -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod args;
 mod backprop;
+mod bench;
 mod compare;
 mod dashboard;
 mod data;
@@ -57,6 +58,8 @@ enum Command {
     #[command(subcommand)]
     Data(data::Command),
     Presets(presets::Args),
+    #[command(allow_negative_numbers = true)]
+    Bench(Box<bench::Args>),
     Plot(plot::Args),
     Compare(compare::Args),
     Report(report::Args),
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
+        Command::Bench(args) => bench::run(&args, &mut out),
         Command::Plot(args) => plot::run(&args, &mut out),
         Command::Compare(args) => compare::run(&args, &mut out),
         Command::Report(args) => report::run(&args, &mut out),

@@ -29,6 +29,7 @@ pub mod report;
 pub mod run;
 pub mod sample;
 pub mod score;
+pub mod speed;
 pub mod split;
 pub mod tensorboard;
 pub mod threads;

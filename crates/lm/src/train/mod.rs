@@ -158,6 +158,12 @@ impl Trainer {
         self.lr_factor *= by;
     }
 
+    /// N, the number of examples that minibatches are drawn from.
+    #[must_use]
+    pub fn examples(&self) -> usize {
+        self.batches.examples().len()
+    }
+
     /// Updates made.
     #[must_use]
     pub fn steps_done(&self) -> u64 {

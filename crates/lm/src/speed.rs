@@ -1,0 +1,175 @@
+//! How fast a model trains on this machine, beside what the machine could do.
+
+use std::time::{Duration, Instant};
+
+use charloom_tensor::kernels::{self, Gemm, Isa, threads};
+use serde::Serialize;
+
+use crate::config::{Batch, Config, ModelKind};
+use crate::data::Data;
+use crate::train::Trainer;
+use crate::{Error, Result};
+
+/// How many stretches of steps are timed; the median counts.
+const ROUNDS: usize = 9;
+
+/// What kernels run on here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Hardware {
+    /// The instruction set that the kernels use.
+    pub kernels: String,
+    /// All that they could use here, best first.
+    pub available: Vec<String>,
+    /// Cores that the system lets us use.
+    pub cores: usize,
+    /// Threads that train uses unless told otherwise.
+    pub threads: usize,
+}
+
+/// What the kernels found on this machine.
+#[must_use]
+pub fn hardware() -> Hardware {
+    let name = |isa: Isa| format!("{isa:?}").to_lowercase();
+    Hardware {
+        kernels: name(Isa::detect()),
+        available: Isa::available().into_iter().map(name).collect(),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        threads: crate::threads::available(),
+    }
+}
+
+/// A model's training speed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Speed {
+    /// The instruction set that the kernels use.
+    pub kernels: String,
+    /// Threads that share a step.
+    pub threads: usize,
+    /// Numbers that are trained.
+    pub parameters: u64,
+    /// Updates a second, the median of some stretches.
+    pub steps_per_second: f64,
+    /// The same as microseconds for one update.
+    pub microseconds: f64,
+    /// Billions of floating-point operations a second, counted as the model is written: each example's products,
+    /// forward and twice backward.
+    pub gflops: f64,
+    /// The rate of a large matrix product on one thread, measured in the same minute.
+    pub peak_gflops: f64,
+    /// `gflops` as a share of the threads' peak; above 1 where equal work is done once.
+    pub share: f64,
+}
+
+/// Trains for about `time` without saving anything, and says how fast that was.
+///
+/// # Errors
+/// A configuration that is not valid, an n-gram model, or a loss that is not finite.
+pub fn measure(config: &Config, data: &Data, time: Duration) -> Result<Speed> {
+    if config.model.kind == ModelKind::Ngram {
+        return Err(Error::usage("--model ngram is counted in one pass; there are no steps to time"));
+    }
+    let mut trainer = Trainer::new(config, data)?;
+    let examples = match config.train.batch {
+        Batch::Size(size) => size as u64,
+        Batch::Full => trainer.examples() as u64,
+    };
+    let mut steps = 1u32;
+    let round = time / ROUNDS as u32;
+    // Warm-up: as many steps as take about one round.
+    loop {
+        let taken = stretch(&mut trainer, steps)?;
+        if taken >= round / 2 || steps >= 1 << 24 {
+            break;
+        }
+        steps *= 2;
+    }
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        rates.push(f64::from(steps) / stretch(&mut trainer, steps)?.as_secs_f64());
+    }
+    rates.sort_by(f64::total_cmp);
+    let steps_per_second = rates[ROUNDS / 2];
+    let parameters = config.model.parameters(data.vocab.len()).unwrap_or(0);
+    let operations = 6 * examples * products(config, data.vocab.len());
+    let gflops = operations as f64 * steps_per_second / 1e9;
+    let peak_gflops = peak();
+    Ok(Speed {
+        kernels: hardware().kernels,
+        threads: threads(),
+        parameters,
+        steps_per_second,
+        microseconds: 1e6 / steps_per_second,
+        gflops,
+        peak_gflops,
+        share: gflops / (peak_gflops * threads() as f64),
+    })
+}
+
+fn stretch(trainer: &mut Trainer, steps: u32) -> Result<Duration> {
+    let start = Instant::now();
+    for _ in 0..steps {
+        trainer.step()?;
+    }
+    Ok(start.elapsed())
+}
+
+/// Multiplications of one example going forward: the sizes of the layers' weights.
+fn products(config: &Config, vocab: usize) -> u64 {
+    let model = &config.model;
+    let mut inputs =
+        model.context * if model.kind == ModelKind::Mlp && model.embed > 0 { model.embed } else { vocab };
+    let mut sum = 0u64;
+    let hidden: &[usize] = if model.kind == ModelKind::Mlp { &model.hidden } else { &[] };
+    for &outputs in hidden.iter().chain([&vocab]) {
+        sum += inputs as u64 * outputs as u64;
+        inputs = outputs;
+    }
+    sum
+}
+
+/// The rate of a 256 x 256 matrix product on this thread alone, in billions of operations a second: the best of some.
+fn peak() -> f64 {
+    const N: usize = 256;
+    let before = threads();
+    kernels::set_threads(1);
+    let (a, b, mut c) = (vec![0.5f32; N * N], vec![0.25f32; N * N], vec![0.0f32; N * N]);
+    let mut best = f64::INFINITY;
+    for _ in 0..100 {
+        let start = Instant::now();
+        kernels::gemm(Gemm {
+            m: N,
+            n: N,
+            k: N,
+            a: &a,
+            a_strides: [N, 1],
+            b: &b,
+            b_stride: N,
+            c: &mut c,
+            c_stride: N,
+            bias: None,
+            add: false,
+        });
+        std::hint::black_box(&mut c);
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    kernels::set_threads(before);
+    (2 * N * N * N) as f64 / best / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_model_is_measured() {
+        let mut config = Config::default();
+        config.model.hidden = vec![8];
+        let data = config.load_data().unwrap();
+        let speed = measure(&config, &data, Duration::from_millis(90)).unwrap();
+        assert!(speed.steps_per_second > 0.0 && speed.peak_gflops > 0.0);
+        let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);
+        assert!((speed.gflops * 1e9 / operations / speed.steps_per_second - 1.0).abs() < 1e-9);
+        config.model.kind = ModelKind::Ngram;
+        assert_eq!(measure(&config, &data, Duration::ZERO).unwrap_err().exit_code(), 2);
+    }
+}
