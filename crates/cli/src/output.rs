@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
+use charloom::config::Mode;
 use charloom::{Error, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
@@ -69,6 +70,19 @@ impl Out {
 
 fn failed(error: io::Error) -> Error {
     Error::io("standard output", error)
+}
+
+/// Text of a model's for a person's eyes: what would steer a terminal, or turn the direction of writing, is escaped; a
+/// line feed is not, in a text.
+pub fn shown(text: &str, mode: Mode) -> String {
+    let steers = |c: char| {
+        (c.is_control() && !(c == '\n' && mode == Mode::Text) && c != '\t')
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+        shown
+    })
 }
 
 /// Whether the reader of standard output has gone, as `head` does.

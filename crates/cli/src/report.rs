@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use charloom::disk::replace_file;
 use charloom::report::report;
-use charloom::run::replace_file;
 use charloom::{Error, Result};
 use serde_json::json;
 
@@ -35,6 +35,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 /// Writes the page about a run; returns its size in bytes.
 pub fn write(run: &Path, data: Option<&Path>, to: &Path) -> Result<usize> {
     let page = report(run, data)?;
-    replace_file(to, |file| file.write_all(page.as_bytes())).map_err(|error| Error::io(to, error))?;
+    replace_file(to, page.as_bytes()).map_err(|error| Error::io(to, error))?;
     Ok(page.len())
 }

@@ -134,6 +134,9 @@ fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
         return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
     }
     let (run, checkpoint) = RunFolder::resume(path)?;
+    if let Some(warning) = run.warning() {
+        note(format_args!("warning: {warning}"));
+    }
     if checkpoint.config.model.kind == ModelKind::Ngram {
         return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
     }

@@ -91,7 +91,7 @@ impl Checkpoint {
     /// One line: the file is not there, is none of charloom's, comes from a newer charloom, is cut off or changed
     /// in any bit, or holds numbers that are not finite (each tensor that does is named).
     pub fn read(path: &Path) -> Result<Self> {
-        let file = crate::run::open_regular(path)?;
+        let file = crate::disk::open_regular(path)?;
         let size = file.metadata().map_err(|error| Error::io(path, error))?.len();
         if size > MAX_BYTES {
             return Err(Error::model(path, format!("{size} bytes, more than any model of charloom's has")));

@@ -1,7 +1,7 @@
 //! Data that is known by name: the embedded list, and files to download once.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::corpus::hex;
+use crate::disk::replace_file;
 use crate::error::{Error, Result};
-use crate::run::replace_file;
 
 /// Names the folder that files are kept in, instead of the user's cache.
 pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
@@ -141,7 +141,7 @@ impl Cache {
             Some(url) => self.download(set, url)?,
         };
         fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
-        replace_file(&path, |file| file.write_all(&bytes)).map_err(|e| Error::io(&path, e))?;
+        replace_file(&path, &bytes).map_err(|e| Error::io(&path, e))?;
         Ok(path)
     }
 

@@ -15,6 +15,7 @@ pub mod config;
 pub mod corpus;
 pub mod data;
 pub mod datasets;
+pub mod disk;
 pub mod error;
 pub mod evaluate;
 pub mod examples;

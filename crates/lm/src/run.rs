@@ -1,19 +1,21 @@
 //! The folder of a run: its files, its lock, and the one way in which files are replaced.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::Checkpoint;
+use crate::disk::{self, Disk, RealDisk, TEMPORARY, open_regular};
 use crate::inspect::Record;
 use crate::{Config, Error, Result};
 
 const CONFIG: &str = "config.toml";
 const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
 const METRICS: &str = "metrics.jsonl";
 const SAMPLES: &str = "samples.txt";
 /// The longest line that is read, in bytes, and the most lines of the metrics and of the diagnostics.
@@ -23,8 +25,6 @@ const MAX_RECORDS: usize = 1 << 20;
 const DIAGNOSTICS: &str = "diagnostics.jsonl";
 /// The page about a run, if one is asked for with its training.
 pub const REPORT: &str = "report.html";
-/// What the name of a half-written file begins with.
-const TEMPORARY: &str = ".charloom-";
 
 /// The folder of a run, locked as long as this lives: no second program writes to it.
 ///
@@ -32,6 +32,7 @@ const TEMPORARY: &str = ".charloom-";
 /// runs/NAME/config.toml         every setting
 ///          best.safetensors     weights of the best validation loss
 ///          last.safetensors     the whole state
+///          previous.safetensors the one before, should the last be damaged
 ///          metrics.jsonl        one Metric a line
 ///          samples.txt
 ///          diagnostics.jsonl    one Record a line, of a training with diagnostics
@@ -42,6 +43,8 @@ pub struct RunFolder {
     path: PathBuf,
     /// `metrics.jsonl`, which is also what is locked.
     metrics: File,
+    disk: Box<dyn Disk>,
+    warning: Option<String>,
 }
 
 /// A line of `metrics.jsonl`.
@@ -82,6 +85,10 @@ impl RunFolder {
     /// The folder holds something already and `force` is not given, another program writes to it, or it cannot
     /// be written. Nothing has changed then.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
+        Self::create_on(Box::new(RealDisk), path, force)
+    }
+
+    fn create_on(disk: Box<dyn Disk>, path: &Path, force: bool) -> Result<Self> {
         if !force && is_occupied(path)? {
             let out = path.display();
             let way = format!(
@@ -89,17 +96,15 @@ impl RunFolder {
             );
             return Err(Error::model(path, way));
         }
-        fs::create_dir_all(path).map_err(|error| Error::io(path, error))?;
-        let run = Self::lock(path)?;
-        run.metrics.set_len(0).map_err(|error| Error::io(path.join(METRICS), error))?;
-        for name in [CONFIG, BEST, LAST, SAMPLES, DIAGNOSTICS, REPORT] {
-            match fs::remove_file(path.join(name)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io(path.join(name), error));
-                }
-                _ => {}
-            }
+        disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
+        let run = Self::lock(disk, path)?;
+        for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT] {
+            let path = path.join(name);
+            disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
         }
+        // Only then the metrics: after a power cut there is no checkpoint without its metrics.
+        run.disk.sync_folder(path).map_err(|error| Error::io(path, error))?;
+        run.cut_metrics(0)?;
         Ok(run)
     }
 
@@ -118,38 +123,51 @@ impl RunFolder {
         Self::create(&path, false)
     }
 
-    /// Opens a run to go on with it from [`Checkpoint`] `last.safetensors`: what the metrics say beyond that is
+    /// Opens a run to go on with it from [`Checkpoint`] `last.safetensors`, or, where that is damaged, from
+    /// `previous.safetensors`, which [`RunFolder::warning`] then says. What the metrics say beyond the checkpoint is
     /// cut off, so that the resumed run's file equals an undisturbed one's.
     ///
     /// # Errors
-    /// There is no such run, another program writes to it, its last checkpoint cannot be used, or its metrics
+    /// There is no such run, another program writes to it, neither checkpoint can be used, or its metrics
     /// have been shortened since.
     pub fn resume(path: &Path) -> Result<(Self, Checkpoint)> {
-        if !path.join(LAST).is_file() {
+        Self::resume_on(Box::new(RealDisk), path)
+    }
+
+    fn resume_on(disk: Box<dyn Disk>, path: &Path) -> Result<(Self, Checkpoint)> {
+        let (last, previous) = (path.join(LAST), path.join(PREVIOUS));
+        if !last.is_file() && !previous.is_file() {
             let message = "no run to resume here (no last.safetensors); start one without --resume";
             return Err(Error::model(path, message));
         }
-        let run = Self::lock(path)?;
-        let checkpoint = Checkpoint::read(&path.join(LAST))?;
+        let mut run = Self::lock(disk, path)?;
+        let checkpoint = match Checkpoint::read(&last) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                let Ok(checkpoint) = Checkpoint::read(&previous) else { return Err(error) };
+                let step = checkpoint.step;
+                run.warning = Some(format!("{error}; going on from {PREVIOUS}, step {step}, instead"));
+                checkpoint
+            }
+        };
         let metrics = path.join(METRICS);
         let length = run.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
         if length < checkpoint.metrics_bytes {
             let message = "shorter than when the run was last saved; restore it, or start anew with --force";
             return Err(Error::model(metrics, message));
         }
-        run.metrics.set_len(checkpoint.metrics_bytes).map_err(|error| Error::io(&metrics, error))?;
+        run.cut_metrics(checkpoint.metrics_bytes)?;
         run.cut_records(checkpoint.step)?;
         Ok((run, checkpoint))
     }
 
-    fn lock(path: &Path) -> Result<Self> {
+    fn lock(disk: Box<dyn Disk>, path: &Path) -> Result<Self> {
         let file = path.join(METRICS);
-        let metrics = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(&file)
-            .map_err(|error| Error::io(&file, error))?;
+        // What a link leads to is somebody else's.
+        if fs::symlink_metadata(&file).is_ok_and(|meta| !meta.is_file()) {
+            return Err(Error::model(file, "not a regular file; choose another --out"));
+        }
+        let metrics = disk.open_append(&file).map_err(|error| Error::io(&file, error))?;
         match metrics.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -161,7 +179,18 @@ impl RunFolder {
             Err(TryLockError::Error(error)) => return Err(Error::io(file, error)),
         }
         remove_temporaries(path);
-        Ok(Self { path: path.to_path_buf(), metrics })
+        Ok(Self { path: path.to_path_buf(), metrics, disk, warning: None })
+    }
+
+    fn cut_metrics(&self, length: u64) -> Result<()> {
+        let path = self.path.join(METRICS);
+        self.disk.set_len(&path, &self.metrics, length).map_err(|error| Error::io(path, error))
+    }
+
+    /// What a person should know about how the run was opened.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
     }
 
     /// The folder.
@@ -175,7 +204,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_config(&self, config: &Config) -> Result<()> {
-        self.replace(CONFIG, config.to_toml().as_bytes())
+        self.replace(CONFIG, config.to_toml().as_bytes(), None)
     }
 
     /// Writes `best.safetensors`.
@@ -183,18 +212,19 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn save_best(&self, checkpoint: &Checkpoint) -> Result<()> {
-        self.replace(BEST, &checkpoint.to_bytes()?)
+        self.replace(BEST, &checkpoint.to_bytes()?, None)
     }
 
-    /// Writes `last.safetensors`, with the length of the metrics at this point.
+    /// Writes `last.safetensors`, with the length of the metrics at this point; the one before becomes
+    /// `previous.safetensors`.
     ///
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn save_last(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         let metrics = self.path.join(METRICS);
-        self.metrics.sync_data().map_err(|error| Error::io(&metrics, error))?;
+        self.disk.sync(&metrics, &self.metrics).map_err(|error| Error::io(&metrics, error))?;
         checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
-        self.replace(LAST, &checkpoint.to_bytes()?)
+        self.replace(LAST, &checkpoint.to_bytes()?, Some(PREVIOUS))
     }
 
     /// Appends a line to `metrics.jsonl`.
@@ -204,7 +234,8 @@ impl RunFolder {
     pub fn log(&mut self, metric: &Metric) -> Result<()> {
         let mut line = serde_json::to_vec(metric).map_err(|error| Error::Failed(error.to_string()))?;
         line.push(b'\n');
-        self.metrics.write_all(&line).map_err(|error| Error::io(self.path.join(METRICS), error))
+        let path = self.path.join(METRICS);
+        self.disk.write(&path, &self.metrics, &line).map_err(|error| Error::io(path, error))
     }
 
     /// Appends lines to `diagnostics.jsonl`.
@@ -213,8 +244,9 @@ impl RunFolder {
     /// It cannot be written.
     pub fn log_records(&self, records: &[Record]) -> Result<()> {
         let path = self.path.join(DIAGNOSTICS);
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        file.and_then(|mut file| file.write_all(&lines(records)?)).map_err(|error| Error::io(path, error))
+        let written = lines(records)
+            .and_then(|lines| self.disk.write(&path, &self.disk.open_append(&path)?, &lines));
+        written.map_err(|error| Error::io(path, error))
     }
 
     /// What `diagnostics.jsonl` says; nothing if there is none.
@@ -234,8 +266,8 @@ impl RunFolder {
         }
         let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
         records.retain(|record| record.step < step);
-        let written = lines(&records).and_then(|lines| replace_file(&path, |file| file.write_all(&lines)));
-        written.map_err(|error| Error::io(path, error))
+        let lines = lines(&records).map_err(|error| Error::io(path, error))?;
+        self.replace(DIAGNOSTICS, &lines, None)
     }
 
     /// Writes `samples.txt`.
@@ -243,12 +275,13 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_samples(&self, text: &str) -> Result<()> {
-        self.replace(SAMPLES, text.as_bytes())
+        self.replace(SAMPLES, text.as_bytes(), None)
     }
 
-    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    fn replace(&self, name: &str, bytes: &[u8], keep: Option<&str>) -> Result<()> {
         let path = self.path.join(name);
-        replace_file(&path, |file| file.write_all(bytes)).map_err(|error| Error::io(&path, error))
+        let keep = keep.map(|name| self.path.join(name));
+        disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
     }
 }
 
@@ -317,45 +350,7 @@ fn remove_temporaries(path: &Path) {
     }
 }
 
-/// Replaces a file as a whole or not at all: `fill` writes a temporary beside it, which is synced and renamed, and
-/// the folder synced. When anything fails the temporary is removed and the file is as it was.
-///
-/// # Errors
-/// What the operating system says, or `fill`.
-pub fn replace_file(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY);
-    #[cfg(unix)]
-    {
-        // Readable as any other new file; tempfile's own choice is the owner alone.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut temporary = builder.tempfile_in(folder)?;
-    fill(temporary.as_file_mut())?;
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map_err(|error| error.error)?;
-    // Windows has no folders to open, and syncs a rename by itself.
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
-}
-
-/// Opens a file to read, and refuses what is none: a folder, a pipe, a device, which might never end.
-pub(crate) fn open_regular(path: &Path) -> Result<File> {
-    let meta = fs::metadata(path).map_err(|error| Error::io(path, error))?;
-    if meta.is_dir() {
-        return Err(Error::model(path, "a folder, not a file"));
-    }
-    if !meta.is_file() {
-        return Err(Error::model(path, "not a regular file; copy its contents to one first"));
-    }
-    File::open(path).map_err(|error| Error::io(path, error))
-}
-
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -188,7 +188,7 @@ impl Config {
 
 fn read_text(path: &Path) -> Result<String> {
     use std::io::Read;
-    let file = crate::run::open_regular(path)?;
+    let file = crate::disk::open_regular(path)?;
     let mut text = String::new();
     file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| Error::io(path, error))?;
     if text.len() as u64 > MAX_BYTES {

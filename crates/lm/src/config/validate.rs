@@ -144,7 +144,7 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     if let Batch::Size(batch) = train.batch {
         whole("--batch", batch as u64, 1, MAX_BATCH as u64)?;
     }
-    real("--lr", train.lr, (0.0..=10_000.0).contains(&train.lr), "from 0 to 10000")?;
+    real("--lr", train.lr, (0.0..=1e30).contains(&train.lr), "from 0 to 1e30")?;
     for (at, by) in &train.lr_drops {
         if !((0.0..=1.0).contains(at) && (0.0..=1000.0).contains(by)) {
             return refuse(

@@ -1,5 +1,3 @@
-use std::io;
-
 use super::*;
 use crate::checkpoint::tests::example;
 
@@ -77,17 +75,40 @@ fn what_is_no_run_is_refused() {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_and_no_other() {
+fn a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("best.safetensors");
-    replace_file(&path, |file| file.write_all(b"old")).unwrap();
-    let full = replace_file(&path, |file| {
-        file.write_all(b"ne")?;
-        Err(io::ErrorKind::StorageFull.into())
-    });
-    assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
-    assert_eq!(fs::read(&path).unwrap(), b"old");
-    assert_eq!(names(folder.path()), ["best.safetensors"]);
+    let path = folder.path().join("a");
+    let (last, previous) = (path.join(LAST), path.join(PREVIOUS));
+    let mut run = RunFolder::create(&path, false).unwrap();
+    for step in [3, 6] {
+        run.log(&metric(step)).unwrap();
+        run.save_last(&mut Checkpoint { step, ..example() }).unwrap();
+    }
+    drop(run);
+    let whole = fs::read(&last).unwrap();
+    let (run, checkpoint) = RunFolder::resume(&path).unwrap();
+    assert_eq!((checkpoint.step, run.warning()), (6, None));
+    drop(run);
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 4;
+    for damaged in [Some(&flipped[..]), Some(&whole[..whole.len() - 1]), Some(b""), None] {
+        match damaged {
+            Some(bytes) => fs::write(&last, bytes).unwrap(),
+            None => fs::remove_file(&last).unwrap(),
+        }
+        let (run, checkpoint) = RunFolder::resume(&path).unwrap();
+        assert_eq!((checkpoint.step, checkpoint.metrics_bytes), (3, 48));
+        let said = run.warning().expect("a warning");
+        assert!(
+            said.contains("last.safetensors: ") && said.contains("previous.safetensors, step 3"),
+            "{said}"
+        );
+        assert!(!said.contains('\n'), "{said}");
+    }
+    fs::write(&last, &flipped).unwrap();
+    fs::write(&previous, "").unwrap();
+    let refused = RunFolder::resume(&path).unwrap_err().to_string();
+    assert!(refused.contains("last.safetensors: cut off or changed"), "{refused}");
 }
 
 #[test]

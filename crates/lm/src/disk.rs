@@ -1,0 +1,141 @@
+//! The one way in which files are replaced, and the operations of which it consists.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// What the name of a half-written file begins with.
+pub(crate) const TEMPORARY: &str = ".charloom-";
+
+/// What a run asks of the file system, a method an operation: a test's own disk lets any of them fail, and remembers
+/// what was not synced when the power goes.
+pub(crate) trait Disk: Debug + Send {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir(path)
+    }
+
+    /// Opens a file to append to, new or not.
+    fn open_append(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().create(true).read(true).append(true).open(path)
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    fn write(&self, _path: &Path, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        file.write_all(bytes)
+    }
+
+    fn set_len(&self, _path: &Path, file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)
+    }
+
+    fn sync(&self, _path: &Path, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    /// Gives a file a second name.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        // Windows has no folders to open, and syncs a rename by itself.
+        if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    }
+}
+
+/// The operating system's.
+#[derive(Debug)]
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {}
+
+/// Replaces a file as a whole or not at all: a temporary beside it is written, synced and renamed, and the folder
+/// synced. When anything fails before the renaming, the temporary is removed and the file is as it was.
+///
+/// # Errors
+/// What the operating system says.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(&RealDisk, path, bytes, None)
+}
+
+/// As [`replace_file`]; the file before stays under the name `keep`, if there is one.
+pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], keep: Option<&Path>) -> io::Result<()> {
+    let folder = folder_of(path);
+    let builder = &mut tempfile::Builder::new();
+    let (file, mut temporary) =
+        builder.prefix(TEMPORARY).make_in(folder, |path| disk.create_new(path))?.into_parts();
+    disk.write(&temporary, &file, bytes)?;
+    disk.sync(&temporary, &file)?;
+    if let Some(keep) = keep {
+        keep_as(disk, path, keep)?;
+    }
+    disk.rename(&temporary, path)?;
+    temporary.disable_cleanup(true);
+    disk.sync_folder(folder)
+}
+
+/// Gives the file at `path`, if there is one, the second name `keep`.
+fn keep_as(disk: &dyn Disk, path: &Path, keep: &Path) -> io::Result<()> {
+    remove(disk, keep)?;
+    match disk.link(path, keep) {
+        // No file yet; or a file system without second names, on which none is kept.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Removes a file; none is as good.
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a folder and those above it, each of them safe from a power cut.
+pub(crate) fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = folder_of(path);
+    create_folders(disk, parent)?;
+    disk.create_folder(path)?;
+    disk.sync_folder(parent)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
+}
+
+/// Opens a file to read, and refuses what is none: a folder, a pipe, a device, which might never end.
+pub(crate) fn open_regular(path: &Path) -> Result<File> {
+    let meta = fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if meta.is_dir() {
+        return Err(Error::model(path, "a folder, not a file"));
+    }
+    if !meta.is_file() {
+        return Err(Error::model(path, "not a regular file; copy its contents to one first"));
+    }
+    File::open(path).map_err(|error| Error::io(path, error))
+}
