@@ -80,7 +80,11 @@ pub fn shown(text: &str, mode: Mode) -> String {
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+        if steers(c) {
+            shown.extend(c.escape_unicode())
+        } else {
+            shown.push(c)
+        }
         shown
     })
 }

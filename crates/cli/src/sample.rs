@@ -9,7 +9,7 @@ use charloom::{Checkpoint, Error, Result, models, run};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::output::{Out, bar, note};
+use crate::output::{Out, bar, note, shown};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -91,7 +91,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             });
             out.text(format_args!("{}{object}", if count > 0 { "," } else { "" }))?;
         } else {
-            out.line(&sample.text)?;
+            out.line(shown(&sample.text, vocab.mode()))?;
         }
         count += 1;
     }

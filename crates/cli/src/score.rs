@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use charloom::config::Mode;
 use charloom::models::{self, LanguageModel};
 use charloom::score::{Score, score};
 use charloom::vocab::Vocab;
 use charloom::{Checkpoint, Error, Result, run};
 use serde_json::{Value, json};
 
-use crate::output::Out;
+use crate::output::{Out, shown};
 
 /// The longest line that is scored, in bytes.
 const MAX_LINE: u64 = 1 << 20;
@@ -135,6 +136,8 @@ fn print(score: &Score, per_char: bool, is_first: bool, out: &mut Out) -> Result
         }
         return out.text(format_args!("{}{object}", if is_first { "" } else { "," }));
     }
+    // A line to be scored has no line feed.
+    let text = shown(text, Mode::Lines);
     out.line(format_args!("{log_prob:14.4}  {loss:9.4}  {text}"))?;
     if per_char {
         let shown = characters.iter().map(|c| format!("{} {:.4}", c.character.escape_debug(), c.log_prob));

@@ -294,7 +294,7 @@ fn report(
         return out.object(&object);
     }
     eval::print(&rows, None, out)?;
-    print_samples(samples, out)
+    print_samples(samples, data.vocab.mode(), out)
 }
 
 /// Twenty words, or a text.
@@ -307,12 +307,12 @@ fn samples(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<Sample>> {
 }
 
 /// Ten of the words, each with a word on whether the data has it, or the text.
-fn print_samples(samples: &[Sample], out: &mut Out) -> Result<()> {
+fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
     out.line("")?;
     let row = |sample: &Sample| {
         let mark = sample.novelty.map_or(String::new(), |novelty| novelty.to_string());
         let cut = if sample.truncated && !mark.is_empty() { ", cut off" } else { "" };
-        (sample.text.clone(), mark + cut)
+        (output::shown(&sample.text, mode), mark + cut)
     };
     let rows: Vec<_> = samples.iter().take(10).map(row).collect();
     let width = rows.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const NAMES: &str = "emma\nolivia\nava\nisabella\nsophia\nmia\namelia\nharper\nevelyn\nabigail\nemily\nella\n";
+const NAMES: &str =
+    "emma\nolivia\nava\nisabella\nsophia\nmia\namelia\nharper\nevelyn\nabigail\nemily\nella\n";
 
 /// Data that cannot be used, and what is said of it.
 const BAD_DATA: [(&str, &[u8], &str, &str); 8] = [

@@ -244,8 +244,8 @@ impl RunFolder {
     /// It cannot be written.
     pub fn log_records(&self, records: &[Record]) -> Result<()> {
         let path = self.path.join(DIAGNOSTICS);
-        let written = lines(records)
-            .and_then(|lines| self.disk.write(&path, &self.disk.open_append(&path)?, &lines));
+        let written =
+            lines(records).and_then(|lines| self.disk.write(&path, &self.disk.open_append(&path)?, &lines));
         written.map_err(|error| Error::io(path, error))
     }
 
