@@ -1,6 +1,5 @@
 //! `charloom report`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use charloom::disk::replace_file;

@@ -115,6 +115,7 @@ impl Lines<'_> {
             return fail("is longer than 1 MiB; cut it");
         }
         match String::from_utf8(bytes) {
+            Ok(line) if self.number == 1 && line.starts_with('\u{feff}') => Ok(Some(line[3..].to_owned())),
             Ok(line) => Ok(Some(line)),
             Err(error) => {
                 fail(&format!("is not UTF-8 from its byte {} on", error.utf8_error().valid_up_to() + 1))

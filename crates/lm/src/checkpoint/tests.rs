@@ -76,44 +76,62 @@ fn any_header_length_is_read() {
 
 #[test]
 fn every_flipped_bit_and_every_cut_is_refused() {
-    let mut bytes = example().to_bytes().unwrap();
-    for at in 0..bytes.len() {
-        for bit in 0..8 {
-            bytes[at] ^= 1 << bit;
-            refusal(&bytes);
-            bytes[at] ^= 1 << bit;
+    let weights = Checkpoint { state: Vec::new(), ..example() };
+    for checkpoint in [example(), weights] {
+        let mut bytes = checkpoint.to_bytes().unwrap();
+        read(&bytes).unwrap();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                bytes[at] ^= 1 << bit;
+                refusal(&bytes);
+                bytes[at] ^= 1 << bit;
+            }
+            refusal(&bytes[..at]);
         }
-        refusal(&bytes[..at]);
+        bytes.push(0);
+        refusal(&bytes);
     }
-    bytes.push(0);
-    refusal(&bytes);
+}
+
+/// The refusal, which takes no more than 20 MB and, at the best of five tries, 50 ms.
+fn refused_at_once(bytes: &[u8]) -> String {
+    let mut said = String::new();
+    let quickest = (0..5).map(|_| {
+        let start = std::time::Instant::now();
+        let taken = allocation_counter::measure(|| said = refusal(bytes));
+        assert!(taken.bytes_max < 20_000_000, "{said}: {} bytes", taken.bytes_max);
+        start.elapsed()
+    });
+    let quickest = quickest.min().unwrap();
+    assert!(quickest.as_millis() < 50, "{said}: {quickest:?}");
+    said
 }
 
 #[test]
 fn lies_in_the_header_are_refused_at_once() {
-    let start = std::time::Instant::now();
     let mut huge = example().to_bytes().unwrap();
     huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(refusal(&huge).contains("not a safetensors file"));
+    assert!(refused_at_once(&huge).contains("not a safetensors file"));
 
     let shape = "[2,3]";
     let most = usize::MAX.to_string();
     assert!(
-        refusal(&edited(|h| h.replace(shape, &format!("[{most},{most}]"))))
+        refused_at_once(&edited(|h| h.replace(shape, &format!("[{most},{most}]"))))
             .contains("not a valid safetensors")
     );
-    assert!(refusal(&edited(|h| h.replace(shape, "[2,4]"))).contains("not a valid safetensors"));
-    assert!(refusal(&edited(|h| h.replace("[0,24]", "[8,24]"))).contains("not a valid safetensors"));
-    assert!(refusal(&edited(|h| h.replace("\"F32\"", "\"BF16\""))).contains("not a valid safetensors"));
-    assert!(refusal(&edited(|h| h.replace("\"U8\"", "\"I8\""))).contains("unknown type I8"));
+    assert!(refused_at_once(&edited(|h| h.replace(shape, "[2,4]"))).contains("not a valid safetensors"));
+    assert!(refused_at_once(&edited(|h| h.replace("[0,24]", "[8,24]"))).contains("not a valid safetensors"));
+    assert!(
+        refused_at_once(&edited(|h| h.replace("\"F32\"", "\"BF16\""))).contains("not a valid safetensors")
+    );
+    assert!(refused_at_once(&edited(|h| h.replace("\"U8\"", "\"I8\""))).contains("unknown type I8"));
 
     let many: String = (0..1_000_000)
         .map(|i| format!(",\"{i}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}"))
         .collect();
-    refusal(&edited(|h| h.replacen("},\"embedding", &format!("}}{many},\"embedding"), 1)));
+    refused_at_once(&edited(|h| h.replacen("},\"embedding", &format!("}}{many},\"embedding"), 1)));
     let nested = "[".repeat(1 << 20);
-    refusal(&edited(|h| h.replace(shape, &nested)));
-    assert!(start.elapsed().as_secs() < 10, "took {:?}", start.elapsed());
+    refused_at_once(&edited(|h| h.replace(shape, &nested)));
 }
 
 #[test]

@@ -1,0 +1,64 @@
+//! Any number of threads, and any change of it when a run is resumed, gives the same bits.
+
+use charloom::data::Data;
+use charloom::evaluate::evaluate;
+use charloom::examples::Examples;
+use charloom::threads::set_threads;
+use charloom::train::Trainer;
+use charloom::{Checkpoint, Config};
+
+const STEPS: u64 = 4;
+const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
+
+/// Large enough for the kernels to share: the smallest product here has 256 x 81 x 27 multiplications.
+const MODELS: [&str; 6] = [
+    "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9\nclip = 0.5",
+    "[model]\nhidden = [200]\nembed = 10\ninit = 'unit-normal'",
+    "[model]\nhidden = [100, 100]\nembed = 10\nnorm = 'batch'\n[train]\nweight_decay = 0.1",
+    "[model]\nhidden = [128]\nnorm = 'layer'\nactivation = 'gelu'\n[train]\noptimizer = 'adamw'\nlr = 0.001",
+    "[model]\nhidden = [150]\ndropout = 0.2\nactivation = 'relu'\ninit = 'torch'",
+    "[model]\nembed = 0\nhidden = [99]\ncontext = 8",
+];
+
+fn bytes(trainer: &Trainer) -> Vec<u8> {
+    trainer.checkpoint().unwrap().to_bytes().unwrap()
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step() {
+    for model in MODELS {
+        let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
+        config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+        config.train.batch = charloom::config::Batch::Size(256);
+        config.train.steps = STEPS;
+        let data = Data::load(&config.data, None).unwrap();
+        let judged = Examples::new(&data.splits.train, config.model.context).unwrap();
+        let mut expected: Option<(Vec<Vec<u8>>, u64)> = None;
+        for threads in THREADS {
+            set_threads(threads);
+            let mut trainer = Trainer::new(&config, &data).unwrap();
+            let mut states = vec![bytes(&trainer)];
+            for _ in 0..STEPS {
+                trainer.step().unwrap();
+                states.push(bytes(&trainer));
+            }
+            let loss = evaluate(trainer.network(), &judged).unwrap().loss;
+            assert!(loss.is_finite());
+            let (states_before, loss_before) = expected.get_or_insert((states.clone(), loss.to_bits()));
+            assert!(states == *states_before, "{threads} threads differ: {model}");
+            assert_eq!(loss.to_bits(), *loss_before, "{threads} threads evaluate differently: {model}");
+        }
+        let (states, _) = expected.unwrap();
+        assert_ne!(states[0], states[1]);
+        for (k, state) in states.iter().enumerate() {
+            set_threads(THREADS[k % THREADS.len()]);
+            let checkpoint = Checkpoint::from_bytes(state, "state".as_ref()).unwrap();
+            let mut trainer = Trainer::resume(&checkpoint, &data, "state".as_ref()).unwrap();
+            set_threads(THREADS[(k + 2) % THREADS.len()]);
+            while trainer.steps_done() < STEPS {
+                trainer.step().unwrap();
+            }
+            assert!(bytes(&trainer) == states[STEPS as usize], "resumed at step {k}: {model}");
+        }
+    }
+}
