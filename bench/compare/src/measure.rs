@@ -57,9 +57,10 @@ pub fn case(
     eprint!("{:16}", definition.name);
     let mut state: Vec<Result<Running, String>> = running
         .iter_mut()
-        .map(|process| {
+        .zip(chosen)
+        .map(|(process, peer)| {
             let process = process.as_mut().map_err(|why| why.clone())?;
-            begin(process, case, definition.task, plan.seconds)
+            begin(process, case, definition.task, plan.seconds * peer.patience())
         })
         .collect();
     for round in 0..plan.rounds as usize {

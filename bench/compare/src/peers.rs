@@ -47,6 +47,14 @@ pub const ALL: &[Peer] = &[
     peer("burn", "burn (flex), AVX-512 in its GEMM, one thread", Kind::Package("peer-burn")),
 ];
 
+impl Peer {
+    /// How many times the usual time it is timed for: the command's is the difference of two runs, whose starts and
+    /// ends take a quarter of a second.
+    pub fn patience(&self) -> f64 {
+        if matches!(self.kind, Kind::Own("train")) { 5.0 } else { 1.0 }
+    }
+}
+
 /// Whether a column is charloom's own.
 pub fn is_ours(name: &str) -> bool {
     ALL.iter().any(|peer| peer.name == name && matches!(peer.kind, Kind::Own(_)))

@@ -14,29 +14,33 @@ pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<d
     let root = SVGBackend::new(path, (900, 560)).into_drawing_area();
     root.fill(&WHITE)?;
     let roof = |intensity: f64| (intensity * machine.bandwidth).min(machine.flops) / 1e9;
-    let top = machine.flops / 1e9 * 4.0;
+    let columns = [("charloom", RGBColor(0, 90, 181)), ("torch", RGBColor(220, 50, 32))];
+    let points = columns.map(|(name, color)| (name, color, report.points(name)));
+    let all = || points.iter().flat_map(|(_, _, points)| points);
+    let top = all().fold(machine.flops / 1e9, |top, point| top.max(point.2)) * 1.5;
+    let right = all().fold(100.0, |right: f64, point| right.max(point.1)) * 3.0;
     let mut chart = ChartBuilder::on(&root)
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d((0.5f64..1000.0).log_scale(), (0.5f64..top).log_scale())?;
+        .build_cartesian_2d((0.5f64..right).log_scale(), (0.5f64..top).log_scale())?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
         .x_desc("floating-point operations for each byte that a step has to touch")
         .y_desc("GFLOP/s, one core")
         .draw()?;
-    let curve = (0..=200).map(|i| 0.5 * 2000f64.powf(f64::from(i) / 200.0)).map(|x| (x, roof(x)));
+    let curve = (0..=200).map(|i| 0.5 * (right / 0.5).powf(f64::from(i) / 200.0)).map(|x| (x, roof(x)));
     chart
         .draw_series(LineSeries::new(curve, BLACK.stroke_width(2)))?
         .label("the machine")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
-    for (name, color) in [("charloom", RGBColor(0, 90, 181)), ("torch", RGBColor(220, 50, 32))] {
-        let points = report.points(name);
+    for (name, color, points) in &points {
+        let color = *color;
         let marks = points.iter().map(|(_, x, y)| Circle::new((*x, *y), 4, color.filled()));
         chart
             .draw_series(marks)?
-            .label(name)
+            .label(*name)
             .legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
         let labels = points.iter().map(|(label, x, y)| {
             Text::new(label.clone(), (*x * 1.06, *y * 1.04), ("sans-serif", 12).into_font().color(&color))
