@@ -103,11 +103,13 @@ impl Disk for FaultyDisk {
     }
 }
 
+/// A file's bytes as written and as synced.
+type Contents = (Vec<u8>, Vec<u8>);
+
 /// What the file system has been told, and what of it lies on the platter.
 #[derive(Clone, Default)]
 struct Platter {
-    /// Each file's bytes as written and as synced.
-    files: Vec<(Vec<u8>, Vec<u8>)>,
+    files: Vec<Contents>,
     names: BTreeMap<PathBuf, usize>,
     synced_names: BTreeMap<PathBuf, usize>,
     /// Changes of names since the last sync of the folder, in order.
@@ -156,7 +158,7 @@ impl Platter {
     /// Every folder that a power cut may leave: any number of the unsynced changes of names made, in order, and of
     /// the unsynced bytes none, half, all or as many zeros.
     fn after_a_cut(&self) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
-        let bytes: [fn(&(Vec<u8>, Vec<u8>)) -> Vec<u8>; 4] = [
+        let bytes: [fn(&Contents) -> Vec<u8>; 4] = [
             |(_, synced)| synced.clone(),
             |(written, _)| written.clone(),
             |(written, synced)| match written.strip_prefix(&synced[..]) {
