@@ -20,6 +20,7 @@ mod presets;
 mod report;
 mod sample;
 mod score;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -71,6 +72,8 @@ enum Command {
     Gradcheck(Box<gradcheck::Args>),
     #[command(subcommand)]
     Explain(explain::Command),
+    #[command(allow_negative_numbers = true)]
+    Sweep(Box<sweep::Args>),
 }
 
 fn main() -> ExitCode {
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Command::Backprop(args) => backprop::run(&args, &mut out),
         Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
         Command::Explain(command) => explain::run(&command, &mut out),
+        Command::Sweep(args) => sweep::run(&args, &mut out),
     };
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,

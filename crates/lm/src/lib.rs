@@ -32,8 +32,12 @@ pub mod sample;
 pub mod score;
 pub mod speed;
 pub mod split;
+<<<<<<< HEAD
 pub mod tensorboard;
 pub mod threads;
+=======
+pub mod sweep;
+>>>>>>> 0ec5662 (sweep: studies in SQLite or PostgreSQL, samplers, pruning, workers)
 pub mod train;
 pub mod vocab;
 

@@ -29,7 +29,7 @@ macro_rules! words {
         impl std::str::FromStr for $name {
             type Err = String;
 
-            fn from_str(word: &str) -> Result<Self, String> {
+            fn from_str(word: &str) -> std::result::Result<Self, String> {
                 match word {
                     $($word => Ok(Self::$variant),)+
                     _ => Err(format!("{word:?} is none of {}", Self::WORDS.join(", "))),
@@ -38,6 +38,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// Which order the words are put in before they are split.
