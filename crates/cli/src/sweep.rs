@@ -149,7 +149,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                 return out.object(&chosen);
             }
             let sweep::Chosen { number, validation, test } = chosen;
-            out.line(format_args!("trial {number}: validation {validation:.4}, test {test:.4} nats per character"))
+            out.line(format_args!(
+                "trial {number}: validation {validation:.4}, test {test:.4} nats per character"
+            ))
         }
         Some(Command::Tuning { study, ours, data, work }) => tuning(study, *ours, data.as_ref(), work, out),
     }
@@ -164,7 +166,9 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
                 && args.grid.is_empty()
                 && args.range.is_empty();
             if !is_bare {
-                return Err(Error::usage("--resume goes on with the study's own settings; leave out the others"));
+                return Err(Error::usage(
+                    "--resume goes on with the study's own settings; leave out the others",
+                ));
             }
             Study::open(address)?
         }
@@ -191,7 +195,9 @@ fn specification(args: &Args) -> Result<(Spec, Config)> {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
             if args.preset.is_some() || args.config.is_some() {
                 let way = "put preset or base into the file";
-                return Err(Error::usage(format!("--preset and --config do not go with a file of settings; {way}")));
+                return Err(Error::usage(format!(
+                    "--preset and --config do not go with a file of settings; {way}"
+                )));
             }
             Spec::from_toml(&text, path)?
         }
@@ -220,7 +226,8 @@ fn address(args: &Args) -> Result<Address> {
     if let Some(address) = &args.study {
         return Ok(address.clone());
     }
-    let stem = args.spec.as_deref().and_then(Path::file_stem).map_or("sweep".into(), |stem| stem.to_string_lossy());
+    let stem =
+        args.spec.as_deref().and_then(Path::file_stem).map_or("sweep".into(), |stem| stem.to_string_lossy());
     let folder = Path::new("studies");
     std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let numbered = (2..).map(|n| format!("{stem}-{n}"));
@@ -272,7 +279,8 @@ fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
                     told.0 = Some((*loss, *number));
                 }
                 let loss = loss.map_or(String::new(), |loss| format!(" {loss:.4}"));
-                let best = told.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
+                let best =
+                    told.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
                 let error = error.as_ref().map_or(String::new(), |error| format!(": {error}"));
                 note(format_args!("trial {number:>4}  {state}{loss}{error}{best}  {}", line(&settings)));
             }
@@ -315,7 +323,8 @@ fn show(study: &mut Study, out: &mut Out) -> Result<()> {
         out.line("importance: the share of the trials' differences that a setting explains by itself")?;
         let width = importance.iter().map(|row| row.name.len()).max().unwrap_or(0);
         for row in &importance {
-            let of = row.share.map_or_else(|| "too few trials".to_owned(), |x| format!("{:>4.0} %", 100.0 * x));
+            let of =
+                row.share.map_or_else(|| "too few trials".to_owned(), |x| format!("{:>4.0} %", 100.0 * x));
             let bar = row.share.map_or(0, |x| (30.0 * x / share.max(1e-9)).round() as usize);
             out.line(format!("{:width$}  {of}  {}", row.name, "#".repeat(bar)).trim_end())?;
         }
@@ -326,7 +335,9 @@ fn show(study: &mut Study, out: &mut Out) -> Result<()> {
         out.line(config.to_toml().trim_end())?;
     }
     match chosen {
-        Some((number, Some(test))) => out.line(format_args!("# trial {number} was chosen; its test loss is {test:.4}")),
+        Some((number, Some(test))) => {
+            out.line(format_args!("# trial {number} was chosen; its test loss is {test:.4}"))
+        }
         Some((number, None)) => out.line(format_args!("# trial {number} was chosen, and is not tested yet")),
         None => Ok(()),
     }
@@ -337,7 +348,8 @@ fn table(study: &Study, trials: &[Trial]) -> Vec<Vec<String>> {
     let names: Vec<&str> = study.space().settings.iter().map(|setting| setting.name.as_str()).collect();
     let has_deviation = study.spec().seeds > 1;
     let head = ["trial", "state", "validation"].into_iter().chain(has_deviation.then_some("deviation"));
-    let mut rows = vec![head.chain(["steps", "seconds"]).chain(names.iter().copied()).map(str::to_owned).collect()];
+    let mut rows =
+        vec![head.chain(["steps", "seconds"]).chain(names.iter().copied()).map(str::to_owned).collect()];
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
     for trial in sweep::sorted(trials) {
         let mut row = vec![trial.number.to_string(), trial.state.to_string(), number(trial.loss)];
@@ -402,13 +414,20 @@ fn tuning(address: &Address, ours: bool, data: Option<&PathBuf>, how: &Work, out
             json!({"preset": name, "validation": validation, "test": test, "notebook": notebook})
         });
         let init = if ours { "kaiming-normal" } else { "unit-normal" };
-        return out.object(&json!({"study": address.to_string(), "init": init, "rows": each.collect::<Vec<_>>()}));
+        return out
+            .object(&json!({"study": address.to_string(), "init": init, "rows": each.collect::<Vec<_>>()}));
     }
     let mut table = vec![["row", "validation", "test", "notebook", "difference"].map(str::to_owned).to_vec()];
     for (name, notebook, validation, test) in rows {
         let number = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:.4}"));
         let difference = test.map_or(String::new(), |test| format!("{:+.4}", test - notebook));
-        table.push(vec![name.to_owned(), number(validation), number(test), format!("{notebook:.4}"), difference]);
+        table.push(vec![
+            name.to_owned(),
+            number(validation),
+            number(test),
+            format!("{notebook:.4}"),
+            difference,
+        ]);
     }
     out.table(&table)
 }

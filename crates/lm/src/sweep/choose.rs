@@ -77,6 +77,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
     let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
     let test = Examples::new(&data.splits.test, config.model.context)?;
     study.record_test(evaluate(&mut *model, &test)?.loss)?;
-    let test = study.chosen()?.and_then(|(_, test)| test).ok_or_else(|| address.error("the study is gone"))?;
+    let test =
+        study.chosen()?.and_then(|(_, test)| test).ok_or_else(|| address.error("the study is gone"))?;
     Ok(Chosen { number, validation, test })
 }

@@ -13,6 +13,8 @@ mod sampler;
 mod space;
 mod spec;
 mod study;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod tuning;
 mod worker;

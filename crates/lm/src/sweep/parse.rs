@@ -35,7 +35,8 @@ pub fn parse_range(text: &str) -> Result<(String, Value), String> {
         Some(range) => (range, true),
         None => (range, false),
     };
-    let (low, high) = range.split_once("..").ok_or_else(|| format!("{text:?} is not of the form {example}"))?;
+    let (low, high) =
+        range.split_once("..").ok_or_else(|| format!("{text:?} is not of the form {example}"))?;
     let [low, high] = [low, high].map(value);
     if !(low.is_number() && high.is_number()) {
         return Err(format!("{text:?}: the ends must be numbers, as in {example}"));

@@ -22,7 +22,8 @@ pub struct Importance {
 /// The trials from the lowest validation loss up: those trained to their end first, then the others.
 #[must_use]
 pub fn sorted(trials: &[Trial]) -> Vec<&Trial> {
-    let rank = |trial: &&Trial| (trial.state != State::Done, trial.loss.unwrap_or(f64::INFINITY), trial.number);
+    let rank =
+        |trial: &&Trial| (trial.state != State::Done, trial.loss.unwrap_or(f64::INFINITY), trial.number);
     let mut trials: Vec<&Trial> = trials.iter().collect();
     trials.sort_by(|a, b| {
         let ((a0, a1, a2), (b0, b1, b2)) = (rank(a), rank(b));
@@ -128,5 +129,9 @@ pub fn shown(value: Option<&Value>) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }

@@ -121,7 +121,13 @@ fn place(domain: &Domain, value: &Value) -> Option<f64> {
             let x = value.as_f64()? + 0.5;
             if log { x.ln() } else { x }
         }
-        Domain::Float { log, .. } => if log { value.as_f64()?.ln() } else { value.as_f64()? },
+        Domain::Float { log, .. } => {
+            if log {
+                value.as_f64()?.ln()
+            } else {
+                value.as_f64()?
+            }
+        }
     };
     Some(place.clamp(low, high.next_down()))
 }

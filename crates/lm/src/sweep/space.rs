@@ -69,9 +69,9 @@ impl Space {
     ) -> Result<Self> {
         let mut all = Vec::new();
         for (name, value) in written {
-            let setting = read(&name.replace('-', "_"), value)?;
-            known(&setting.name)?;
-            all.push(setting);
+            let name = name.replace('-', "_");
+            let (_, _, is_real) = known(&name)?;
+            all.push(read(&name, value, is_real)?);
         }
         let all = one_for_each_layer(all)?;
         let mut settings: Vec<Setting> = Vec::new();
@@ -181,7 +181,7 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         if name == "layers" || name == "preset" || name.starts_with("hidden.") {
             continue;
         }
-        let (section, key) = known(name)?;
+        let (section, key, _) = known(name)?;
         // One layer is written as its width alone.
         let is_width = key == "hidden" && value.is_u64();
         config[section][key] = if is_width { json!([value]) } else { value.clone() };
@@ -191,34 +191,37 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
     Ok(config)
 }
 
-/// The section and key of a setting.
-fn known(name: &str) -> Result<(&'static str, String)> {
+/// The section and key of a setting, and whether it is a real number.
+fn known(name: &str) -> Result<(&'static str, String, bool)> {
     if matches!(name, "layers" | "preset") {
-        return Ok(("model", name.to_owned()));
+        return Ok(("model", name.to_owned(), false));
     }
     if matches!(name, "seed" | "seeds") {
-        return Err(Error::usage("setting seed: a study does not choose seeds; seeds = N trains each trial N times"));
+        return Err(Error::usage(
+            "setting seed: a study does not choose seeds; seeds = N trains each trial N times",
+        ));
     }
     let key = if name == "model" { "kind" } else { name };
     let mut config = Config::default();
     config.resolve(Mode::Lines);
     let config = serde_json::to_value(config).unwrap_or_default();
     for section in ["model", "train"] {
-        if config[section].get(key).is_some() {
-            return Ok((section, key.to_owned()));
+        if let Some(default) = config[section].get(key) {
+            return Ok((section, key.to_owned(), default.is_f64()));
         }
     }
     if config["data"].get(key).is_some() {
         return Err(Error::usage(format!("setting {name}: a study's data is one; put it into the base")));
     }
     let keys = ["model", "train"].iter().flat_map(|section| config[*section].as_object());
-    let keys: Vec<&str> = keys.flat_map(|table| table.keys().map(String::as_str)).chain(["layers", "preset"]).collect();
+    let keys: Vec<&str> =
+        keys.flat_map(|table| table.keys().map(String::as_str)).chain(["layers", "preset"]).collect();
     let hint = nearest(key, &keys).map_or(String::new(), |near| format!("; did you mean {near:?}?"));
     Err(Error::usage(format!("no setting {name:?}{hint}")))
 }
 
 /// A setting as it is written: a list of values, or a table.
-fn read(name: &str, value: &Value) -> Result<Setting> {
+fn read(name: &str, value: &Value, is_real: bool) -> Result<Setting> {
     let refuse = |what: &str| Err(Error::usage(format!("setting {name}: {what}")));
     let table = match value {
         Value::Array(choices) => &Map::from_iter([("choices".to_owned(), json!(choices))]),
@@ -255,7 +258,8 @@ fn read(name: &str, value: &Value) -> Result<Setting> {
             Domain::Choices(choices.clone())
         }
         (None, Some(low), Some(high)) => {
-            if let (Some(low), Some(high)) = (low.as_i64(), high.as_i64()) {
+            let whole = if is_real { (None, None) } else { (low.as_i64(), high.as_i64()) };
+            if let (Some(low), Some(high)) = whole {
                 if !(0 <= low && low < high && high < 1 << 53) {
                     return refuse("low must be below high, and not below 0");
                 }

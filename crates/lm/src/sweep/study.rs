@@ -155,10 +155,8 @@ impl Study {
     /// There is none, or it is of a newer charloom.
     pub fn open(address: &Address) -> Result<Self> {
         let mut database = Database::open(address, false)?;
-        let found = database.query(
-            "SELECT format, spec, base FROM charloom_study WHERE name = ?1",
-            &[address.name().into()],
-        );
+        let found = database
+            .query("SELECT format, spec, base FROM charloom_study WHERE name = ?1", &[address.name().into()]);
         let rows = found.map_err(|e| match address {
             Address::File(_) => address.error("not a study's file"),
             Address::Server { .. } => e,
@@ -168,7 +166,8 @@ impl Study {
             let message = format!("the study has format {}, this charloom knows {FORMAT}", row[0].int());
             return Err(address.error(message));
         }
-        let broken = |e: serde_json::Error| address.error(format!("the study's settings cannot be read: {e}"));
+        let broken =
+            |e: serde_json::Error| address.error(format!("the study's settings cannot be read: {e}"));
         let spec: Spec = serde_json::from_str(row[1].text().unwrap_or_default()).map_err(broken)?;
         let base: Config = serde_json::from_str(row[2].text().unwrap_or_default()).map_err(broken)?;
         let space = spec.validate(&base, mode(&base))?;

@@ -67,7 +67,10 @@ pub fn work(
     }
     let mut study = Study::open(address)?;
     if study.spec().measure_test && data.splits.test.is_empty() {
-        return Err(Error::data(&data.corpus.source, "no test split to measure; change --split or add --test"));
+        return Err(Error::data(
+            &data.corpus.source,
+            "no test split to measure; change --split or add --test",
+        ));
     }
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -82,15 +85,8 @@ pub fn work(
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
             .map(|i| {
-                let worker = Worker {
-                    name: format!("{token}-{i}"),
-                    address,
-                    data,
-                    stop,
-                    halt: &halt,
-                    began,
-                    observe,
-                };
+                let worker =
+                    Worker { name: format!("{token}-{i}"), address, data, stop, halt: &halt, began, observe };
                 let broken = &broken;
                 scope.spawn(move || {
                     if let Err(error) = worker.run() {
@@ -114,13 +110,7 @@ pub fn work(
 }
 
 /// Shows signs of life for all threads until they are done, and passes `stop` on to them.
-fn beat(
-    study: &mut Study,
-    token: &str,
-    done: &(Mutex<bool>, Condvar),
-    stop: &AtomicBool,
-    halt: &AtomicBool,
-) {
+fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &AtomicBool, halt: &AtomicBool) {
     let often = Duration::from_secs_f64(study.spec().lease / 4.0);
     let mut last = Instant::now();
     let mut is_done = done.0.lock().unwrap_or_else(|e| e.into_inner());
