@@ -70,15 +70,19 @@ enum What {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let figure = figure(args)?;
-    if let Some(path) = &args.out {
-        write(&figure, path, args.theme)?;
+    show(&figure(args)?, args.out.as_deref(), args.theme, out)
+}
+
+/// Writes a picture to a file, or else to the terminal.
+pub fn show(figure: &Figure, file: Option<&Path>, theme: Theme, out: &mut Out) -> Result<()> {
+    if let Some(path) = file {
+        write(figure, path, theme)?;
         note(format_args!("written to {}", path.display()));
     }
     if out.json {
-        return out.object(&figure);
+        return out.object(figure);
     }
-    if args.out.is_none() {
+    if file.is_none() {
         out.text(figure.to_terminal(out.is_colored()))?;
     }
     Ok(())

@@ -1,11 +1,14 @@
 //! `charloom sweep`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::config::{Config, Mode};
+use charloom::config::Config;
 use charloom::data::Data;
+use charloom::plot::Theme;
+use charloom::run::replace_file;
 use charloom::sweep::{
     self, Address, Event, Pruning, Sampler, Settings, Spec, State, Study, Trial, WorkOptions, parse_choices,
     parse_range, shown,
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, note};
+use crate::plot;
 
 /// Try many settings, and find those of the lowest validation loss
 ///
@@ -99,6 +103,27 @@ enum Command {
         #[arg(long)]
         best: bool,
     },
+    /// Draw the best so far, parallel coordinates, or the loss against a setting
+    Plot {
+        /// Which study
+        study: Address,
+        /// progress, parallel, or the name of a setting
+        what: String,
+        /// A file to write, .svg or .png; without it the terminal
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// light or dark, of a file
+        #[arg(long, value_name = "NAME", default_value = "light")]
+        theme: Theme,
+    },
+    /// Write a page about it: one HTML file that needs no network
+    Report {
+        /// Which study
+        study: Address,
+        /// The page
+        #[arg(short, long, value_name = "FILE", default_value = "study.html")]
+        out: PathBuf,
+    },
     /// Train the best trial again as a run, evaluate it on the test split, once, and close the study
     Choose {
         /// Which study
@@ -140,6 +165,25 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             }
             show(&mut study, out)
         }
+        Some(Command::Plot { study, what, out: file, theme }) => {
+            let mut study = Study::open(study)?;
+            let trials = study.trials()?;
+            let all = sweep::figures(study.space(), &trials);
+            if all.is_empty() {
+                return Err(none_finished());
+            }
+            let Some((_, figure)) = all.iter().find(|(name, _)| name == what) else {
+                let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(Error::usage(format!("no picture {what:?}; there are {}", names.join(", "))));
+            };
+            plot::show(figure, file.as_deref(), *theme, out)
+        }
+        Some(Command::Report { study, out: file }) => {
+            let page = sweep::page(&mut Study::open(study)?)?;
+            replace_file(file, |to| to.write_all(page.as_bytes())).map_err(|e| Error::io(file, e))?;
+            note(format_args!("written to {}; open it in a browser", file.display()));
+            if out.json { out.object(&json!({"report": file, "bytes": page.len()})) } else { Ok(()) }
+        }
         Some(Command::Choose { study, out: folder, data }) => {
             let mut study = Study::open(study)?;
             let data = load(&study, data.as_ref())?;
@@ -158,7 +202,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn search(args: &Args, out: &mut Out) -> Result<()> {
-    let mut study = match &args.resume {
+    let (mut study, data) = match &args.resume {
         Some(address) => {
             let is_bare = args.data_flags == DataFlags::default()
                 && args.model_flags == ModelFlags::default()
@@ -170,22 +214,28 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
                     "--resume goes on with the study's own settings; leave out the others",
                 ));
             }
-            Study::open(address)?
+            let study = Study::open(address)?;
+            let data = load(&study, args.data.as_ref())?;
+            (study, data)
         }
         None => {
             let (spec, mut base) = specification(args)?;
-            base.load_data()?;
-            // What depends on other settings is made explicit in each trial.
-            let resolved = base.data.clone();
-            let (_, mut base) = specification(args)?;
-            base.data = resolved;
-            Study::create(&address(args)?, &spec, &base)?
+            let data = read(&mut base)?;
+            (Study::create(&address(args)?, &spec, &base)?, data)
         }
     };
-    let data = load(&study, args.data.as_ref())?;
     note(format_args!("study {}; go on after a stop, or help: charloom sweep --resume {0}", study.address()));
     work(&mut study, &data, &args.work)?;
     show(&mut study, out)
+}
+
+/// Reads the data, and writes into the base which they are. What else depends on them is made explicit in each trial,
+/// because it may depend on the trial's settings too.
+fn read(base: &mut Config) -> Result<Data> {
+    let mut resolved = base.clone();
+    let data = resolved.load_data()?;
+    base.data = resolved.data;
+    Ok(data)
 }
 
 /// What the file and the flags say.
@@ -229,7 +279,6 @@ fn address(args: &Args) -> Result<Address> {
     let stem =
         args.spec.as_deref().and_then(Path::file_stem).map_or("sweep".into(), |stem| stem.to_string_lossy());
     let folder = Path::new("studies");
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
     let numbered = (2..).map(|n| format!("{stem}-{n}"));
     let names = std::iter::once(stem.to_string()).chain(numbered);
     let mut paths = names.map(|name| folder.join(format!("{name}.db")));
@@ -376,30 +425,27 @@ fn short(value: Option<&Value>) -> String {
 fn print_best(study: &mut Study, out: &mut Out) -> Result<()> {
     let trials = study.trials()?;
     let best = sweep::best(&trials);
-    let best = best.ok_or_else(|| Error::Failed("no trial is trained to its end yet".to_owned()))?;
+    let best = best.ok_or_else(none_finished)?;
     let config = study.config(&best.settings)?;
     if out.json { out.object(&config) } else { out.text(config.to_toml()) }
 }
 
+fn none_finished() -> Error {
+    Error::Failed("no trial is trained to its end yet".to_owned())
+}
+
 fn tuning(address: &Address, ours: bool, data: Option<&PathBuf>, how: &Work, out: &mut Out) -> Result<()> {
     let is_there = matches!(address, Address::File(path) if path.exists());
-    let mut study = if is_there {
-        Study::open(address)?
+    let (mut study, loaded) = if is_there {
+        let study = Study::open(address)?;
+        let data = load(&study, data)?;
+        (study, data)
     } else {
-        if let Address::File(path) = address
-            && let Some(folder) = path.parent()
-        {
-            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        }
         let mut base = Config::default();
         base.data.path = data.cloned();
-        base.data.mode = Some(Mode::Lines);
-        let mut read = base.clone();
-        read.load_data()?;
-        base.data = read.data;
-        Study::create(address, &sweep::tuning(ours), &base)?
+        let data = read(&mut base)?;
+        (Study::create(address, &sweep::tuning(ours), &base)?, data)
     };
-    let loaded = load(&study, data)?;
     work(&mut study, &loaded, how)?;
     let trials = study.trials()?;
     let row = |&(name, notebook): &(&'static str, f64)| {

@@ -232,6 +232,12 @@ fn the_best_configuration_leads_to_the_same_loss_and_is_tested_once() {
     assert!(String::from_utf8_lossy(&closed.stderr).contains("the study is closed: trial 1 was chosen"));
     assert_eq!(closed.status.code(), Some(1));
 
+    done(path, &["sweep", "plot", "s.db", "hidden", "-o", "hidden.svg"]);
+    done(path, &["sweep", "report", "s.db", "-o", "study.html"]);
+    let read = |name| fs::read_to_string(path.join(name)).unwrap();
+    assert!(read("hidden.svg").starts_with("<svg"));
+    assert!(read("study.html").contains("trial 1 was chosen, and its test loss is"));
+
     let csv = done(path, &["sweep", "show", "s.db", "--csv"]);
     assert_eq!(csv.lines().count(), 3);
     assert!(csv.starts_with("number,state,loss,deviation,steps,seconds,attempts,hidden,error\n1,done,"));

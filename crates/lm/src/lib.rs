@@ -32,12 +32,9 @@ pub mod sample;
 pub mod score;
 pub mod speed;
 pub mod split;
-<<<<<<< HEAD
+pub mod sweep;
 pub mod tensorboard;
 pub mod threads;
-=======
-pub mod sweep;
->>>>>>> 0ec5662 (sweep: studies in SQLite or PostgreSQL, samplers, pruning, workers)
 pub mod train;
 pub mod vocab;
 

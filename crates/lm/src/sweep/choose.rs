@@ -66,7 +66,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
     run.write_config(&config)?;
     study.close(number)?;
     if config.model.kind == ModelKind::Ngram {
-        models::train_ngram(&config, data, &mut run)?;
+        models::save_ngram(&mut models::fit_ngram(&config, data)?, &config, data, &mut run)?;
     } else {
         let mut trainer = Trainer::new(&config, data)?;
         if train::run(&mut trainer, &mut run, stop, &mut |_| {})?.end == End::Stopped {

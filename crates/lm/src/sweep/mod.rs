@@ -6,6 +6,8 @@
 
 mod choose;
 mod database;
+mod figures;
+mod page;
 mod parse;
 mod prune;
 mod results;
@@ -21,6 +23,8 @@ mod worker;
 
 pub use choose::{Chosen, choose};
 pub use database::Address;
+pub use figures::{against, figures, parallel, progress};
+pub use page::page;
 pub use parse::{parse_choices, parse_range};
 pub use results::{Importance, best, csv, importance, shown, sorted};
 pub use space::{Domain, Setting, Settings, Space};

@@ -133,6 +133,11 @@ impl Study {
         let space = spec.validate(base, mode(base))?;
         // Whatever can be refused before anything is written.
         sampler::propose(spec, &space, 0, &[])?;
+        if let Address::File(path) = address
+            && let Some(folder) = path.parent()
+        {
+            std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        }
         let mut database = Database::open(address, true)?;
         database.prepare(TABLES)?;
         let text = |value: serde_json::Result<String>| value.map_err(|e| Error::Failed(e.to_string()));
@@ -275,7 +280,7 @@ impl Study {
         self.database.execute(sql, &[self.address.name().into(), loss.into()]).map(|_| ())
     }
 
-    /// A trial for this worker: one whose worker died, or a new one.
+    /// A trial for this worker: one whose worker died, or a new one; none if it may not begin any more.
     pub(super) fn claim(&mut self, worker: &str, may_begin: bool) -> Result<Claim> {
         let Self { database, address, spec, base, space } = self;
         let (name, lease) = (address.name(), spec.lease);
@@ -283,6 +288,9 @@ impl Study {
             if let Some((number, _)) = chosen(database, name)? {
                 let message = format!("the study is closed: trial {number} was chosen and tested");
                 return Err(address.error(message));
+            }
+            if !may_begin {
+                return Ok(Claim::Finished);
             }
             let rows = database.query(
                 "UPDATE charloom_trial SET worker = ?1, lease = NOW() + ?2, attempts = attempts + 1
@@ -305,7 +313,7 @@ impl Study {
             let is_running = |row: &Vec<Cell>| row[1].text() == Some(State::Running.word());
             let none_left = if rows.iter().any(is_running) { Claim::Wait } else { Claim::Finished };
             let number = rows.len() as u64;
-            if number >= spec.limit() || !may_begin {
+            if number >= spec.limit() {
                 return Ok(none_left);
             }
             let mut finished = Vec::new();

@@ -4,9 +4,10 @@ use super::prune::{goes_on, rungs};
 use super::sampler::propose;
 use super::spec::{Pruning, Sampler, Spec};
 use super::study::{State, Trial};
-use super::{Settings, Space, best, importance, sorted};
+use super::{Address, Settings, Space, Study, WorkOptions, best, figures, importance, page, sorted, work};
 use crate::Config;
 use crate::config::Mode;
+use crate::plot::{Figure, Lines};
 
 fn spec(sampler: Sampler, settings: Value) -> Spec {
     let settings = serde_json::from_value(settings).unwrap();
@@ -206,4 +207,57 @@ fn the_best_is_of_those_trained_to_their_end() {
     assert_eq!(sorted(&trials).iter().map(|trial| trial.number).collect::<Vec<_>>(), [3, 0, 1, 2, 4]);
     assert_eq!(best(&trials).unwrap().number, 3);
     assert!(best(&trials[1..3]).is_none());
+}
+
+#[test]
+fn pictures_show_each_finished_trial() {
+    let spec = spec(
+        Sampler::Grid,
+        json!({"optimizer": ["sgd", "adamw"], "beta1": {"choices": [0.8, 0.9], "when": {"optimizer": "adamw"}}}),
+    );
+    let space = space(&spec);
+    let trials = [
+        trial(0, json!({"optimizer": "sgd"}), State::Done, Some(2.5)),
+        trial(1, json!({"optimizer": "adamw", "beta1": 0.8}), State::Done, Some(2.1)),
+        trial(2, json!({"optimizer": "adamw", "beta1": 0.9}), State::Pruned, Some(2.3)),
+    ];
+    let lines = |wanted: &str| -> Lines {
+        let found = figures(&space, &trials).into_iter().find(|(name, _)| name == wanted);
+        let Some((_, Figure::Lines(lines))) = found else { panic!("no curves {wanted}") };
+        lines
+    };
+    let finite = |points: &[(f64, f64)]| {
+        points.iter().copied().filter(|p| p.0.is_finite() && p.1.is_finite()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines("progress").series[0].points, [(0.0, 2.5), (1.0, 2.1)]);
+    assert_eq!(finite(&lines("optimizer").series[0].points), [(0.0, 2.5), (1.0, 2.1)]);
+    assert_eq!(finite(&lines("optimizer").series[1].points), [(1.0, 2.3)]);
+    assert_eq!(finite(&lines("beta1").series[0].points), [(0.8, 2.1)]);
+    // The best tenth is trial 1; trial 0 has no beta1, so its line has a gap there.
+    let parallel = lines("parallel");
+    assert_eq!(finite(&parallel.series[1].points).len(), 3);
+    assert_eq!(finite(&parallel.series[0].points), [(0.0, 0.0), (2.0, 1.0)]);
+    assert!(figures(&space, &trials[2..]).is_empty());
+}
+
+#[test]
+fn a_study_of_counts_in_a_file_has_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = Address::File(folder.path().join("new/study.db"));
+    let spec =
+        Spec { seeds: 2, ..spec(Sampler::Grid, json!({"model": ["ngram"], "order": [2, 3], "k": [1.0]})) };
+    let mut resolved = Config::default();
+    let data = resolved.load_data().unwrap();
+    let base = Config { data: resolved.data, ..Config::default() };
+    let mut study = Study::create(&address, &spec, &base).unwrap();
+    assert!(Study::create(&address, &spec, &base).is_err());
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    work(&address, &data, WorkOptions { threads: 2 }, &stop, &|_| {}).unwrap();
+    let trials = study.trials().unwrap();
+    assert_eq!(trials.len(), 2);
+    let best = best(&trials).unwrap();
+    assert_eq!((best.settings["order"].as_u64(), best.deviation), (Some(3), Some(0.0)));
+    let page = page(&mut study).unwrap();
+    assert_eq!(page.matches("<svg").count(), 5);
+    assert!(page.contains("order = 3") && page.contains("2 trials by grid"));
 }

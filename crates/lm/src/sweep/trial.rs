@@ -12,7 +12,7 @@ use crate::config::ModelKind;
 use crate::data::Data;
 use crate::evaluate::evaluate;
 use crate::examples::Examples;
-use crate::models::{LanguageModel, NGram};
+use crate::models::{self, LanguageModel};
 use crate::train::Trainer;
 use crate::{Config, Error, Result};
 
@@ -137,11 +137,9 @@ impl Run<'_> {
 
     /// An n-gram model is counted, as one step.
     fn count(&self, ending: &mut Ending) -> Result<End> {
-        let (model, data) = (&self.config.model, self.data);
-        let train = Examples::new(&data.splits.train, model.context)?;
-        let mut ngram =
-            NGram::fit(&train, data.vocab.len(), data.vocab.boundary(), model.smoothing, model.k)?;
-        let val = Examples::new(&data.splits.val, model.context)?;
+        let data = self.data;
+        let mut ngram = models::fit_ngram(&self.config, data)?;
+        let val = Examples::new(&data.splits.val, self.config.model.context)?;
         let (seed, loss) = (self.config.train.seed, evaluate(&mut ngram, &val)?.loss);
         ending.steps += 1;
         ending.curve.push(CurvePoint { seed, step: 1, loss });
