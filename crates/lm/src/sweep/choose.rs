@@ -69,7 +69,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
         models::save_ngram(&mut models::fit_ngram(&config, data)?, &config, data, &mut run)?;
     } else {
         let mut trainer = Trainer::new(&config, data)?;
-        if train::run(&mut trainer, &mut run, stop, &mut |_| {})?.end == End::Stopped {
+        if train::run(&mut trainer, &mut run, stop, &mut |_, _| Ok(()))?.end == End::Stopped {
             return Err(Error::Failed("stopped before the chosen trial was trained again".to_owned()));
         }
     }
