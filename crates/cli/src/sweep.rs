@@ -1,14 +1,13 @@
 //! `charloom sweep`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::config::Config;
 use charloom::data::Data;
+use charloom::disk::replace_file;
 use charloom::plot::Theme;
-use charloom::run::replace_file;
 use charloom::sweep::{
     self, Address, Event, Pruning, Sampler, Settings, Spec, State, Study, Trial, WorkOptions, parse_choices,
     parse_range, shown,
@@ -180,7 +179,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         Some(Command::Report { study, out: file }) => {
             let page = sweep::page(&mut Study::open(study)?)?;
-            replace_file(file, |to| to.write_all(page.as_bytes())).map_err(|e| Error::io(file, e))?;
+            replace_file(file, page.as_bytes()).map_err(|e| Error::io(file, e))?;
             note(format_args!("written to {}; open it in a browser", file.display()));
             if out.json { out.object(&json!({"report": file, "bytes": page.len()})) } else { Ok(()) }
         }

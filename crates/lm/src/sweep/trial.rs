@@ -30,6 +30,9 @@ pub struct CurvePoint {
     pub loss: f64,
 }
 
+/// Stores the points since the last time; the others' losses at the last of them, or none if the trial is lost.
+pub(super) type Report<'a> = dyn FnMut(&[CurvePoint]) -> Result<Option<Vec<f64>>> + 'a;
+
 /// A trial at work.
 pub(super) struct Run<'a> {
     pub spec: &'a Spec,
@@ -37,8 +40,7 @@ pub(super) struct Run<'a> {
     pub config: Config,
     pub data: &'a Data,
     pub stop: &'a AtomicBool,
-    /// Stores the points since the last time; the others' losses at the last of them, or none if the trial is lost.
-    pub report: &'a mut dyn FnMut(&[CurvePoint]) -> Result<Option<Vec<f64>>>,
+    pub report: &'a mut Report<'a>,
 }
 
 /// How one seed's training ended.
