@@ -65,9 +65,7 @@ fn step(name: impl Into<String>, about: impl Into<String>, config: String) -> De
 
 /// Notebook 001's net: T characters of E numbers each, H tanh neurons.
 fn mlp(context: usize, embed: usize, hidden: usize, batch: usize) -> String {
-    format!(
-        "[model]\ncontext = {context}\nembed = {embed}\nhidden = [{hidden}]\n[train]\nbatch = {batch}\nschedule = \"constant\"\n"
-    )
+    format!("[model]\ncontext = {context}\nembed = {embed}\nhidden = [{hidden}]\n[train]\nbatch = {batch}\n")
 }
 
 fn preset(name: &str) -> String {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use charloom::config::{Batch, Config, ModelKind, Norm};
+use charloom::config::{Batch, Config, ModelKind, Norm, Schedule};
 use charloom::data::Data;
 use charloom::examples::Examples;
 use charloom::models::Network;
@@ -20,6 +20,8 @@ type Failure = Box<dyn std::error::Error>;
 /// Writes a case's files into `folder`. `data` is where names.txt and tinyshakespeare.txt are.
 pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Case, Failure> {
     let mut config = Config::from_toml(&definition.config, Path::new(&definition.name))?;
+    // The peers have no schedules.
+    config.train.schedule = Schedule::Constant;
     config.data.path = Some(match definition.source {
         Source::Names => existing(data, "names")?,
         Source::Shakespeare => existing(data, "tinyshakespeare")?,
