@@ -49,6 +49,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     row("train loss", &|i| or_none(runs[i].train_loss.map(|loss| format!("{loss:.4}"))));
     row("parameters", &|i| or_none(runs[i].parameters.map(|n| n.to_string())));
     row("best at step", &|i| or_none(runs[i].steps.map(|steps| format!("{} of {steps}", runs[i].best_step))));
+    row("time", &|i| or_none(runs[i].timing.map(|timing| timing.to_string())));
     out.table(&table)?;
     out.line("")?;
     let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();

@@ -2,18 +2,21 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Stderr};
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use charloom::config::Mode;
 use charloom::inspect::Kind;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
 use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
@@ -21,6 +24,9 @@ use ratatui::symbols::Marker;
 use ratatui::text::Line;
 use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
 use ratatui::{Frame, Terminal};
+
+use crate::output::shown;
+use crate::train::evaluating;
 
 /// How often new words are drawn.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
@@ -30,6 +36,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const POINTS: usize = 2000;
 /// What the running mean of the loss keeps.
 const KEPT: f64 = 0.98;
+
+/// Whether a dashboard has the terminal.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
 
 /// A training on the whole screen, with keys.
 pub struct Dashboard {
@@ -52,6 +61,8 @@ struct View {
     paused_for: Duration,
     paused: bool,
     stopping: bool,
+    /// What is evaluated right now.
+    evaluating: String,
     step: u64,
     lr: f64,
     /// Of the minibatches, a running mean.
@@ -75,11 +86,14 @@ impl Dashboard {
         if !io::stderr().is_terminal() || !io::stdin().is_terminal() {
             return Ok(None);
         }
-        let failed = |error| Error::io("the terminal", error);
-        enable_raw_mode().map_err(failed)?;
-        execute!(io::stderr(), EnterAlternateScreen).map_err(failed)?;
-        let mut terminal = Terminal::new(CrosstermBackend::new(io::stderr())).map_err(failed)?;
-        terminal.clear().map_err(failed)?;
+        // A program that aborts on a panic drops nothing: the terminal is given back before the message is printed.
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            restore();
+            before(info);
+        }));
+        let terminal = take_terminal().inspect_err(|_| restore());
+        let terminal = terminal.map_err(|error| Error::io("the terminal", error))?;
         let view = View { title: title.to_owned(), steps, stride: 1, ..View::default() };
         Ok(Some(Self { screen: Screen { terminal, view } }))
     }
@@ -88,12 +102,14 @@ impl Dashboard {
     pub fn observe(&mut self, trainer: &mut Trainer, event: &Event, stop: &AtomicBool) -> Result<()> {
         let Screen { terminal, view } = &mut self.screen;
         view.take(event);
-        if !matches!(event, Event::Tick { .. } | Event::Evaluated { .. }) {
-            return Ok(());
-        }
-        if view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY)
-            || matches!(event, Event::Evaluated { .. })
-        {
+        view.lr = trainer.lr();
+        let sample = match event {
+            Event::Tick { .. } => view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY),
+            Event::Evaluated { .. } => true,
+            Event::Evaluating { .. } => false,
+            Event::Step { .. } | Event::Looked(_) => return Ok(()),
+        };
+        if sample {
             view.samples = samples(trainer)?;
             view.sampled = Some(Instant::now());
         }
@@ -134,24 +150,42 @@ impl Dashboard {
 
 impl Drop for Dashboard {
     fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take_terminal() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
+    IS_OPEN.store(true, Ordering::Relaxed);
+    enable_raw_mode()?;
+    // Not by Terminal::clear, which asks where the cursor is, and some terminals do not answer.
+    execute!(io::stderr(), EnterAlternateScreen, Clear(ClearType::All))?;
+    Terminal::new(CrosstermBackend::new(io::stderr()))
+}
+
+/// Gives the terminal back, if a dashboard has it.
+pub fn restore() {
+    if IS_OPEN.swap(false, Ordering::Relaxed) {
         // Whatever the terminal says to this, there is nothing else to be done.
-        let _ = execute!(io::stderr(), LeaveAlternateScreen);
+        let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
-        let _ = self.screen.terminal.show_cursor();
     }
 }
 
 /// A few words, or the beginning of a text, as the model writes now.
 fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
     let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
-    let options = SampleOptions { n: 12, seed, max_length: 160, ..SampleOptions::default() };
-    Sampler::new(trainer.network(), &vocab, options, None)?
-        .map(|sample| Ok(sample?.text.escape_debug().to_string()))
-        .collect()
+    let (n, max_length) = if vocab.mode() == Mode::Text { (1, 600) } else { (24, 40) };
+    let options = SampleOptions { n, seed, max_length, ..SampleOptions::default() };
+    let mut lines = Vec::new();
+    for sample in Sampler::new(trainer.network(), &vocab, options, None)? {
+        lines.extend(shown(&sample?.text, vocab.mode()).split('\n').map(str::to_owned));
+    }
+    Ok(lines)
 }
 
 impl View {
     fn take(&mut self, event: &Event) {
+        self.evaluating = evaluating(event);
         match event {
             Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
                 (self.step, self.lr) = (step + 1, *lr);
@@ -169,6 +203,7 @@ impl View {
                     self.stride *= 2;
                 }
             }
+            Event::Evaluating { step, .. } => self.step = *step,
             Event::Evaluated { step, train, val, .. } => {
                 self.step = *step;
                 self.train = Some(train.loss);
@@ -208,14 +243,14 @@ impl View {
         let ratios = Paragraph::new(ratios.collect::<Vec<_>>());
         frame.render_widget(ratios.block(Block::bordered().title("log10 update/weight")), lower);
         let state = if self.stopping {
-            " stopping"
+            "stopping"
         } else if self.paused {
-            " paused: p goes on"
+            "paused: p goes on"
         } else {
-            ""
+            &self.evaluating
         };
         frame.render_widget(
-            Line::from(format!("q stop and save  p pause  l learning rate / 10 {state}")).dim(),
+            Line::from(format!("q stop and save  p pause  l learning rate / 10  {state}")).dim(),
             foot,
         );
     }
@@ -288,7 +323,7 @@ mod tests {
 
     use super::*;
 
-    fn shown(view: &View) -> String {
+    fn screen(view: &View) -> String {
         let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
         terminal.draw(|frame| view.draw(frame)).unwrap();
         let cells = terminal.backend().buffer().content();
@@ -298,16 +333,21 @@ mod tests {
     #[test]
     fn everything_fits_on_80_by_24() {
         let mut view = View { title: "runs/mlp".to_owned(), steps: 10_000, stride: 1, ..View::default() };
-        assert!(shown(&view).contains("step 0 of 10000"), "before the first step");
+        assert!(screen(&view).contains("step 0 of 10000"), "before the first step");
         for step in 0..5000u64 {
             let loss = 2.0 + 1.3 * (-(step as f32) / 500.0).exp();
             view.take(&Event::Step { step, loss, lr: 0.1 });
         }
         let val = Some(Evaluation::new(2.1234, 10));
         view.take(&Event::Evaluated { step: 5000, train: Evaluation::new(2.0567, 10), val, best: true });
+        assert!(!screen(&view).contains("evaluating"));
+        view.take(&Event::Evaluating { step: 5000, split: "val", share: 0.25 });
+        assert!(
+            screen(&view).contains("evaluating val, 25 %") && screen(&view).contains("step 5000 of 10000")
+        );
         view.samples = vec!["emma".to_owned(), "olivia".to_owned()];
         view.ratios = vec![("layers.0.weight".to_owned(), -2.71)];
-        let shown = shown(&view);
+        let shown = screen(&view);
         println!("{shown}");
         for part in [
             "step 5000 of 10000 (50 %)",

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use charloom::{Checkpoint, Config, Result, run, speed};
+use charloom::run::{self, Timing};
+use charloom::{Checkpoint, Config, Result, speed};
 use serde_json::json;
 
 use crate::args::DataFlags;
@@ -59,11 +60,13 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let config = &checkpoint.config;
     let vocab: String = checkpoint.vocab.characters().iter().collect();
     let parameters = config.model.parameters(checkpoint.vocab.len());
+    let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
     if out.json {
         let tensors: Vec<_> = tensors().map(|(name, shape)| json!({"name": name, "shape": shape})).collect();
         return out.object(&json!({
-            "file": file, "model": config.model.kind, "step": checkpoint.step, "parameters": parameters,
+            "file": file, "model": config.model.kind, "step": checkpoint.step, "timing": timing,
+            "parameters": parameters,
             "vocab_size": checkpoint.vocab.len(), "vocab": vocab, "tensors": tensors, "config": config,
         }));
     }
@@ -73,6 +76,9 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
         out.line(format_args!("  parameters  {parameters}"))?;
     }
     out.line(format_args!("  steps       {}", checkpoint.step))?;
+    if let Some(timing) = timing {
+        out.line(format_args!("  time        {timing}"))?;
+    }
     out.line(format_args!("  vocabulary  {} ({})", checkpoint.vocab.len(), vocab.escape_debug()))?;
     out.line("")?;
     let rows: Vec<_> =

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
-use charloom::inspect::{Inspection, Kind, Record, Snapshot};
+use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::run::{self, RunFolder};
 use charloom::{Checkpoint, Error, Result};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::Out;
 
-/// Columns of a histogram.
-const BARS: usize = 20;
 /// Units in a line of the map.
 const UNITS: usize = 64;
 
@@ -96,15 +94,19 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     for (name, state) in &states {
         out.line(format_args!("  {name:<5} {:.4}  after {} steps", state.loss, state.step))?;
     }
+    let blocks = if out.size().0 < 96 { 10 } else { 20 };
     for (kind, title) in [
         (Kind::Activation, "values"),
         (Kind::Gradient, "gradients of the loss at these"),
-        (Kind::Weight, "weights"),
+        (Kind::Weight, "weights; gradient and update in comparison with them"),
     ] {
         out.line("")?;
-        let rows = table(&states, kind, &seen.updates);
         out.line(title)?;
-        out.table(&rows)?;
+        let indented = |mut row: Vec<String>| {
+            row[0].insert_str(0, "  ");
+            row
+        };
+        out.table(&seen.table(kind, blocks).into_iter().map(indented).collect::<Vec<_>>())?;
     }
     for (name, state) in &states {
         for (layer, map) in state.maps.iter().filter(|(_, map)| map.iter().any(|&share| share > 0.5)) {
@@ -118,74 +120,6 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A row for each layer at each time.
-fn table(states: &[(&str, &Snapshot)], kind: Kind, updates: &[Record]) -> Vec<Vec<String>> {
-    let own = match kind {
-        Kind::Activation => ["saturated", "dead"],
-        Kind::Gradient => ["", ""],
-        Kind::Weight => ["grad/weight", "log10 update/weight"],
-    };
-    let head =
-        ["  layer", "when", "mean", "std"].into_iter().chain(own.into_iter().filter(|name| !name.is_empty()));
-    let mut rows = vec![head.chain(["histogram"]).map(str::to_owned).collect::<Vec<_>>()];
-    let of =
-        |snapshot: &Snapshot| snapshot.records.iter().filter(|r| r.kind == kind).cloned().collect::<Vec<_>>();
-    let columns: Vec<Vec<Record>> = states.iter().map(|(_, snapshot)| of(snapshot)).collect();
-    for layer in 0..columns[0].len() {
-        for ((when, _), records) in states.iter().zip(&columns) {
-            let record = &records[layer];
-            let op = if kind == Kind::Weight { String::new() } else { format!(" {}", record.op) };
-            let mut row = vec![
-                format!("  {}{op}", record.layer),
-                (*when).to_owned(),
-                number(record.mean),
-                number(record.std),
-            ];
-            match kind {
-                Kind::Activation => {
-                    row.push(
-                        record.saturated.map_or(String::new(), |share| format!("{:.1} %", share * 100.0)),
-                    );
-                    row.push(
-                        record
-                            .dead
-                            .map_or(String::new(), |dead| format!("{dead}/{}", record.units.unwrap_or(0))),
-                    );
-                }
-                Kind::Gradient => {}
-                Kind::Weight => {
-                    row.push(record.gradient_ratio.map_or(String::new(), number));
-                    row.push(update(updates, &record.layer, *when == "start"));
-                }
-            }
-            row.push(bars(&record.histogram.counts));
-            rows.push(row);
-        }
-    }
-    rows
-}
-
-/// The first or the last update ratio of this weight that a training with diagnostics noted.
-fn update(updates: &[Record], layer: &str, first: bool) -> String {
-    let mut ratios = updates.iter().filter(|r| r.layer == layer).filter_map(|r| r.update_ratio);
-    let ratio = if first { ratios.next() } else { ratios.next_back() };
-    ratio.map_or(String::from("-"), |ratio| format!("{ratio:.2}"))
-}
-
-/// Three digits, without an exponent where that is short.
-fn number(x: f64) -> String {
-    if x == 0.0 || (0.001..1000.0).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.1e}") }
-}
-
-/// A histogram in one line; what is there at all can be seen.
-fn bars(counts: &[u64]) -> String {
-    let merged: Vec<u64> =
-        counts.chunks(counts.len().div_ceil(BARS).max(1)).map(|part| part.iter().sum()).collect();
-    let most = merged.iter().copied().max().unwrap_or(0).max(1);
-    let blocks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    merged.iter().map(|&n| if n == 0 { ' ' } else { blocks[(n * 7).div_ceil(most) as usize] }).collect()
 }
 
 fn shade(share: f32) -> char {

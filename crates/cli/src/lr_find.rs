@@ -66,7 +66,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json {
         return out.object(&found);
     }
-    out.text(figure.to_terminal(out.is_colored()))?;
+    plot::draw(&figure, out)?;
     out.line(format_args!("suggested learning rate  {}", rate(found.suggestion)))?;
     out.line(format_args!("  where the loss is lowest       {}", rate(found.minimum_tenth * 10.0)))?;
     out.line(format_args!("  a decade under that            {}", rate(found.minimum_tenth)))?;
@@ -77,6 +77,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             rate(found.rates[found.rates.len() - 1])
         ))?,
         None => out.line(format_args!("  the loss did not break up to {}", rate(args.to)))?,
+    }
+    if found.diverged.is_none() && found.minimum_tenth * 10.0 > args.to * 0.8 {
+        note(format_args!("the loss was lowest at the end: look further with --to {}", args.to * 10.0));
     }
     note(format_args!("next: charloom train --lr {} with the same flags", rate(found.suggestion)));
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use charloom::config::Mode;
 use charloom::{Error, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use ratatui::crossterm::terminal;
 use serde::Serialize;
 
 /// Standard output.
@@ -33,6 +34,12 @@ impl Out {
     /// Whether colours can be seen, and are wanted.
     pub fn is_colored(&self) -> bool {
         self.is_terminal && std::env::var_os("NO_COLOR").is_none()
+    }
+
+    /// Columns and rows of the terminal; where there is none, those that every terminal has.
+    pub fn size(&self) -> (u16, u16) {
+        let size = if self.is_terminal { terminal::size().ok() } else { None };
+        size.filter(|&(columns, rows)| columns > 0 && rows > 0).unwrap_or((80, 24))
     }
 
     /// Prints without ending the line.

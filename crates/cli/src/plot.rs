@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use charloom::data::Data;
-use charloom::inspect::{Inspection, Kind};
+use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::plot::{self, Figure, Theme};
 use charloom::run::{self, Metric, RunFolder};
 use charloom::{Checkpoint, Error, Result, models};
@@ -42,7 +42,7 @@ pub struct Args {
     /// surprise: the words
     #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
     words: Vec<String>,
-    /// bigram, activations, gradients: where the data is now
+    /// bigram, activations, gradients, dead: where the data is now
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 }
@@ -61,6 +61,8 @@ enum What {
     Activations,
     /// Where the gradients at the layers' outputs lie
     Gradients,
+    /// Which units lie in the flat part of their function, of the best model
+    Dead,
     /// How fast the weights changed, of a training with --diagnostics
     Updates,
     /// A layer's weights as pictures
@@ -83,9 +85,17 @@ pub fn show(figure: &Figure, file: Option<&Path>, theme: Theme, out: &mut Out) -
         return out.object(figure);
     }
     if file.is_none() {
-        out.text(figure.to_terminal(out.is_colored()))?;
+        draw(figure, out)?;
     }
     Ok(())
+}
+
+/// Draws a picture as large as the terminal is; where there is none, for 80 columns.
+pub fn draw(figure: &Figure, out: &mut Out) -> Result<()> {
+    let (columns, rows) = out.size();
+    // The prompt has a row; a narrow picture need not fill a high terminal.
+    let rows = rows.saturating_sub(1).clamp(10, (columns / 4).max(23));
+    out.text(figure.to_terminal(columns, rows, out.is_colored()))
 }
 
 /// Writes a picture in the format that the file's name says.
@@ -121,6 +131,10 @@ fn figure(args: &Args) -> Result<Figure> {
         config.path = args.data.clone().or(config.path);
         Data::load(&config, Some(checkpoint.vocab.clone()))
     };
+    let seen = || -> Result<Snapshot> {
+        let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;
+        Ok(seen.end.unwrap_or(seen.start))
+    };
     match args.what {
         What::Embedding => plot::embedding(&checkpoint),
         What::Weights => plot::weights(&checkpoint, args.layer),
@@ -131,12 +145,12 @@ fn figure(args: &Args) -> Result<Figure> {
             let data = data()?;
             Ok(plot::bigram(&data.splits.train, &data.vocab))
         }
+        What::Dead => plot::dead(&seen()?),
         What::Updates => plot::updates(&RunFolder::records(path)?),
         What::Activations | What::Gradients => {
             let mut records = RunFolder::records(path)?;
             if records.is_empty() {
-                let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;
-                records = seen.end.map(|snapshot| snapshot.records).unwrap_or_default();
+                records = seen()?.records;
             }
             let kind = if args.what == What::Gradients { Kind::Gradient } else { Kind::Activation };
             plot::histograms(&records, kind)

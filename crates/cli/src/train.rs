@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
-use crate::dashboard::Dashboard;
+use crate::dashboard::{self, Dashboard};
 use crate::eval;
 use crate::output::{self, Out, note};
 
@@ -187,6 +187,7 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
     let handled = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             // Asked twice: at once, without saving.
+            dashboard::restore();
             std::process::exit(130);
         }
     });
@@ -249,9 +250,18 @@ enum Show {
     Bar(ProgressBar),
 }
 
+/// What is evaluated, and how far it has come; nothing between evaluations.
+pub fn evaluating(event: &Event) -> String {
+    match event {
+        Event::Evaluating { split, share, .. } => format!("evaluating {split}, {:.0} %", share * 100.0),
+        _ => String::new(),
+    }
+}
+
 fn advance(bar: &ProgressBar, event: &Event) {
     match event {
         Event::Looked(_) => {}
+        Event::Evaluating { .. } => bar.set_message(evaluating(event)),
         Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
             bar.set_position(*step);
             bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));

@@ -25,7 +25,7 @@ fn runs() -> tempfile::TempDir {
 fn a_picture_is_what_the_files_name_says() {
     let folder = runs();
     let folder = folder.path();
-    for what in ["loss", "lr", "embedding", "bigram", "activations", "gradients", "weights"] {
+    for what in ["loss", "lr", "embedding", "bigram", "activations", "gradients", "dead", "weights"] {
         charloom(folder, &["plot", "a", what]).success().stdout(contains("\n"));
         charloom(folder, &["plot", "a", what, "-o", "x.svg"]).success().stdout("");
         assert!(fs::read_to_string(folder.join("x.svg")).unwrap().starts_with("<svg"), "{what}");
@@ -70,9 +70,11 @@ fn runs_are_reported_and_compared() {
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
     assert_eq!(page, with_training);
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
-    charloom(folder, &["compare", "a", "b"])
-        .success()
-        .stdout(contains("model.hidden").and(contains("standard error, paired over 3226 words")));
+    charloom(folder, &["compare", "a", "b"]).success().stdout(
+        contains("model.hidden")
+            .and(contains("steps/s"))
+            .and(contains("standard error, paired over 3226 words")),
+    );
     let done = charloom(folder, &["compare", "a", "b", "--split", "test", "--json"]).success();
     let json: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
     assert_eq!((&json["split"], &json["runs"][1]["parameters"]), (&"test".into(), &1569.into()));

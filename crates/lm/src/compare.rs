@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::evaluate::Evaluation;
 use crate::examples::Examples;
 use crate::models::{self, LanguageModel};
-use crate::run::{self, Metric};
+use crate::run::{self, Metric, Timing};
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text that count as one observation: neighbours are not independent.
@@ -58,10 +58,12 @@ pub struct Compared {
     /// Updates until the best model.
     ///
     /// # Units
-    /// Steps; a run has no clock time in it.
+    /// Steps.
     pub best_step: u64,
     /// Updates that the run is configured for; none of an n-gram model, which counts once.
     pub steps: Option<u64>,
+    /// How long the training took, if the run has noted it.
+    pub timing: Option<Timing>,
 }
 
 /// A paired test of two models' losses on the same words.
@@ -176,6 +178,7 @@ impl Opened {
                 train_loss,
                 parameters: config.model.parameters(checkpoint.vocab.len()),
                 best_step: checkpoint.step,
+                timing: Timing::read(path),
                 steps: (config.model.kind != ModelKind::Ngram).then_some(config.train.steps),
             },
             settings: flat(&config.to_toml()),

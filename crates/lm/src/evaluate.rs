@@ -48,43 +48,68 @@ impl Evaluation {
 /// # Errors
 /// No examples; a model of another context; a probability that is not a number.
 pub fn evaluate<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -> Result<Evaluation> {
-    let (length, vocab) = (model.context(), model.vocab_size());
-    if length != examples.context_length() {
-        let other = examples.context_length();
-        return Err(Error::Failed(format!(
-            "the model looks at {length} characters, the examples have {other}"
-        )));
-    }
-    if examples.is_empty() {
-        let message =
-            format!("the split has no examples at context {length}; give more data or another --split");
-        return Err(Error::Failed(message));
-    }
-    // Rows enough to keep a matrix product busy, in a few MiB.
-    let rows = ((1 << 20) / vocab.max(1)).clamp(1, 4096).min(examples.distinct_len());
-    let mut contexts = Vec::with_capacity(rows * length);
-    let mut log_probs = vec![0.0; rows * vocab];
-    let mut total = 0.0f64;
-    for start in (0..examples.distinct_len()).step_by(rows) {
-        let chunk = start..(start + rows).min(examples.distinct_len());
-        contexts.clear();
-        for d in chunk.clone() {
-            contexts.extend_from_slice(examples.distinct_context(d));
+    let mut parts = Parts::default();
+    while !parts.go_on(model, examples)? {}
+    parts.evaluation(examples)
+}
+
+/// An evaluation in parts, for whoever has something to do in between.
+#[derive(Default)]
+pub(crate) struct Parts {
+    /// The different contexts that are done.
+    done: usize,
+    contexts: Vec<u32>,
+    log_probs: Vec<f32>,
+    total: f64,
+}
+
+impl Parts {
+    /// Evaluates the next part; whether it was the last.
+    pub fn go_on<M: LanguageModel + ?Sized>(&mut self, model: &mut M, examples: &Examples) -> Result<bool> {
+        let (length, vocab) = (model.context(), model.vocab_size());
+        if length != examples.context_length() {
+            let other = examples.context_length();
+            return Err(Error::Failed(format!(
+                "the model looks at {length} characters, the examples have {other}"
+            )));
         }
-        let log_probs = &mut log_probs[..chunk.len() * vocab];
-        model.log_probs(&contexts, log_probs);
-        for (d, row) in chunk.zip(log_probs.chunks_exact(vocab)) {
+        if examples.is_empty() {
+            let message =
+                format!("the split has no examples at context {length}; give more data or another --split");
+            return Err(Error::Failed(message));
+        }
+        // Rows enough to keep a matrix product busy, in a few MiB.
+        let rows = ((1 << 20) / vocab.max(1)).clamp(1, 4096).min(examples.distinct_len());
+        let chunk = self.done..(self.done + rows).min(examples.distinct_len());
+        self.contexts.clear();
+        for d in chunk.clone() {
+            self.contexts.extend_from_slice(examples.distinct_context(d));
+        }
+        self.log_probs.resize(chunk.len() * vocab, 0.0);
+        model.log_probs(&self.contexts, &mut self.log_probs);
+        self.done = chunk.end;
+        for (d, row) in chunk.zip(self.log_probs.chunks_exact(vocab)) {
             for &target in examples.distinct_targets(d) {
-                total -= f64::from(row[target as usize]);
+                self.total -= f64::from(row[target as usize]);
             }
         }
+        Ok(self.done == examples.distinct_len())
     }
-    if total.is_nan() {
-        return Err(Error::Failed(
-            "the model gives a probability that is not a number; it is broken".to_owned(),
-        ));
+
+    /// How much is done, from 0 to 1.
+    pub fn share(&self, examples: &Examples) -> f64 {
+        self.done as f64 / examples.distinct_len().max(1) as f64
     }
-    Ok(Evaluation::new(total / examples.len() as f64, examples.len()))
+
+    /// The result, when all is done.
+    pub fn evaluation(&self, examples: &Examples) -> Result<Evaluation> {
+        if self.total.is_nan() {
+            return Err(Error::Failed(
+                "the model gives a probability that is not a number; it is broken".to_owned(),
+            ));
+        }
+        Ok(Evaluation::new(self.total / examples.len() as f64, examples.len()))
+    }
 }
 
 /// Losses that ask for no understanding, to compare with.

@@ -1,5 +1,6 @@
 //! The folder of a run: its files, its lock, and the one way in which files are replaced.
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ const MAX_LINE: u64 = 1 << 14;
 const MAX_METRICS: usize = 1 << 23;
 const MAX_RECORDS: usize = 1 << 20;
 const DIAGNOSTICS: &str = "diagnostics.jsonl";
+const TIMING: &str = "timing.json";
 /// The page about a run, if one is asked for with its training.
 pub const REPORT: &str = "report.html";
 
@@ -37,7 +39,11 @@ pub const REPORT: &str = "report.html";
 ///          samples.txt
 ///          diagnostics.jsonl    one Record a line, of a training with diagnostics
 ///          report.html          a page about it, on request
+///          timing.json          Timing: how long it took
 /// ```
+///
+/// The same training writes the same bytes into all of them but the last, which is the only one with a clock, and the
+/// page, which quotes it.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -78,6 +84,54 @@ impl Metric {
     }
 }
 
+/// How long a training took: what `timing.json` says.
+///
+/// It is noted at the end of each sitting and every ten seconds, so a crash may cost as much of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Time for updates, evaluations and saving, of all sittings; pauses and those who watch do not count.
+    ///
+    /// # Units
+    /// Seconds.
+    pub seconds: f64,
+    /// Updates made in that time.
+    pub steps: u64,
+}
+
+impl Timing {
+    /// The timing in a run folder; none where it is not known.
+    #[must_use]
+    pub fn read(run: &Path) -> Option<Self> {
+        let mut text = String::new();
+        open_regular(&run.join(TIMING)).ok()?.take(MAX_LINE).read_to_string(&mut text).ok()?;
+        let timing: Self = serde_json::from_str(&text).ok()?;
+        (timing.seconds >= 0.0).then_some(timing)
+    }
+
+    /// Updates a second; none where there is no time or no update.
+    #[must_use]
+    pub fn steps_per_second(&self) -> Option<f64> {
+        (self.seconds > 0.0 && self.steps > 0).then(|| self.steps as f64 / self.seconds)
+    }
+}
+
+impl fmt::Display for Timing {
+    /// `1 h 23 min`, and how many steps a second that is.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self.seconds {
+            s if s < 9.95 => write!(f, "{s:.1} s")?,
+            s if s < 99.5 => write!(f, "{s:.0} s")?,
+            s if s < 5400.0 => write!(f, "{:.0} min", s / 60.0)?,
+            s => write!(f, "{} h {} min", (s / 3600.0) as u64, (s / 60.0) as u64 % 60)?,
+        }
+        match self.steps_per_second() {
+            Some(rate) if rate < 10.0 => write!(f, ", {rate:.2} steps/s"),
+            Some(rate) => write!(f, ", {rate:.0} steps/s"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl RunFolder {
     /// Makes a new run; with `force`, in place of one that is there.
     ///
@@ -98,7 +152,7 @@ impl RunFolder {
         }
         disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(disk, path)?;
-        for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT] {
+        for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT, TIMING] {
             let path = path.join(name);
             disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
         }
@@ -276,6 +330,15 @@ impl RunFolder {
     /// It cannot be written; the one before is kept.
     pub fn write_samples(&self, text: &str) -> Result<()> {
         self.replace(SAMPLES, text.as_bytes(), None)
+    }
+
+    /// Writes `timing.json`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn write_timing(&self, timing: &Timing) -> Result<()> {
+        let text = serde_json::to_string(timing).map_err(|error| Error::Failed(error.to_string()))? + "\n";
+        self.replace(TIMING, text.as_bytes(), None)
     }
 
     fn replace(&self, name: &str, bytes: &[u8], keep: Option<&str>) -> Result<()> {

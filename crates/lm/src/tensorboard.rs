@@ -102,7 +102,7 @@ impl TensorBoard {
                 self.file.flush().map_err(|error| Error::io(&self.path, error))
             }
             Event::Looked(records) => self.records(records),
-            Event::Tick { .. } => Ok(()),
+            Event::Tick { .. } | Event::Evaluating { .. } => Ok(()),
         }
     }
 

@@ -63,7 +63,7 @@ function live(figure) {
     svg.replaceChildren();
     for (const v of ticks(from, to, W / 90)) {
       node(svg, "path", { d: `M${x(v)} ${T}V${H - B}`, style: "stroke:var(--grid)" });
-      node(svg, "text", { x: x(v), y: H - B + 18, "text-anchor": "middle", style: "fill:var(--ink)" }, short(v));
+      node(svg, "text", { x: Math.min(x(v), W - 3.4 * short(v).length), y: H - B + 18, "text-anchor": "middle", style: "fill:var(--ink)" }, short(v));
     }
     for (const v of ticks(low, high, 6)) {
       node(svg, "path", { d: `M${L} ${y(v)}H${W - R}`, style: "stroke:var(--grid)" });

@@ -27,6 +27,15 @@ fn a_step_takes_no_memory() {
             measure(|| losses.iter_mut().for_each(|loss| *loss = trainer.step().unwrap())).count_total;
         assert_eq!(taken, 0, "{model}");
         assert!(losses[49] != losses[0]);
+        // Neither does one between two looks of a training with diagnostics.
+        trainer.diagnose();
+        trainer.step().unwrap();
+        let mut looks = 0;
+        let step = |_| {
+            trainer.step().unwrap();
+            looks += trainer.take_records().len();
+        };
+        assert_eq!((measure(|| (52..100).for_each(step)).count_total, looks), (0, 0), "{model}, diagnostics");
     }
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1u8]))).count_total, 1, "allocations are counted");
 }

@@ -34,9 +34,10 @@ fn figures() -> Vec<Figure> {
             title: name.clone(),
             rows: vec![name.clone()],
             gaps: [1, 2],
+            full: None,
             cells: vec![vec![cell(-1.0), cell(f64::NAN), cell(0.5)], vec![], vec![cell(0.0)]],
         }),
-        Figure::Heat(Heat { title: name, rows: vec![], gaps: [0, 0], cells: vec![] }),
+        Figure::Heat(Heat { title: name, rows: vec![], gaps: [0, 0], full: None, cells: vec![] }),
     ]
 }
 
@@ -75,11 +76,17 @@ fn any_figure_is_a_png_and_a_text_for_80_columns() {
         let inked = light.pixels().iter().filter(|&&pixel| Some(pixel) != paper).count();
         assert!(inked > 100, "nothing is drawn");
         for colored in [false, true] {
-            assert!(figure.to_terminal(colored).lines().count() >= 1);
+            assert!(figure.to_terminal(80, 22, colored).lines().count() >= 1);
         }
     }
     let lines = &figures()[0];
-    assert!(lines.to_terminal(false).lines().skip(1).all(|line| line.chars().count() <= 80));
+    for columns in [40, 80, 200] {
+        let shown = lines.to_terminal(columns, 22, false);
+        let widest = shown.lines().skip(1).map(|line| line.chars().count()).max().unwrap();
+        assert!((columns as usize - 4..=columns as usize).contains(&widest), "{widest} of {columns}");
+        assert_eq!(shown.lines().count(), 22);
+        assert_eq!(figures()[5].to_terminal(columns, 22, false).lines().count(), 22);
+    }
 }
 
 /// A checkpoint of an untrained network.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use charloom::data::Data;
-use charloom::run::RunFolder;
+use charloom::run::{RunFolder, Timing};
 use charloom::train::{End, Event, Trainer, run};
 use charloom::{Checkpoint, Config};
 
@@ -78,6 +79,36 @@ fn resumed_at_every_step_equals_undisturbed() {
             }
         }
     }
+}
+
+#[test]
+fn the_time_of_all_sittings_is_added_up_without_the_time_of_who_watches() {
+    let config = config(MODELS[0]);
+    let data = Data::load(&config.data, None).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let mut folder = RunFolder::create(&path, false).unwrap();
+    let begun = Instant::now();
+    go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, 4);
+    drop(folder);
+    let first = Timing::read(&path).unwrap();
+    assert_eq!(first.steps, 4);
+    let (mut folder, checkpoint) = RunFolder::resume(&path).unwrap();
+    let mut trainer = Trainer::resume(&checkpoint, &data, &path).unwrap();
+    let mut watched = Duration::ZERO;
+    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| {
+        let since = Instant::now();
+        std::thread::sleep(Duration::from_millis(20));
+        watched += since.elapsed();
+        Ok(())
+    })
+    .unwrap();
+    let whole = Timing::read(&path).unwrap();
+    assert_eq!(whole.steps, STEPS);
+    assert!(watched > Duration::from_millis(50));
+    // Each is rounded once.
+    let most = (begun.elapsed() - watched).as_secs_f64() + 2e-6;
+    assert!(first.seconds > 0.0 && (first.seconds..most).contains(&whole.seconds), "{whole:?}, {most}");
 }
 
 #[test]

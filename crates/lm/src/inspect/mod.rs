@@ -3,6 +3,7 @@
 mod findings;
 mod measure;
 mod record;
+mod table;
 #[cfg(test)]
 mod tests;
 

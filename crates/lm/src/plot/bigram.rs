@@ -47,7 +47,7 @@ pub fn bigram(split: &Split, vocab: &Vocab) -> Figure {
     let of =
         if all > MOST { format!(", the {MOST} most frequent of {all} characters") } else { String::new() };
     let title = format!("What follows what in the training split{of}");
-    Figure::Heat(Heat { title, rows: Vec::new(), gaps: [0, 0], cells })
+    Figure::Heat(Heat { title, rows: Vec::new(), gaps: [0, 0], full: None, cells })
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn chart(
             .y_label_area_size(62 * UNIT)
             .build_cartesian_2d(x[0]..x[1], y[0]..y[1])
             .map_err(|error| failed(error.to_string()))?;
-        let number = |v: &f64| tick(*v);
+        let number = |bounds| move |v: &f64| tick_within(*v, bounds);
         chart
             .configure_mesh()
             .x_labels(8)
@@ -125,8 +125,8 @@ fn chart(
             .set_all_tick_mark_size(4 * UNIT)
             .label_style(style(SMALL))
             .axis_desc_style(style(12))
-            .x_label_formatter(&number)
-            .y_label_formatter(&number)
+            .x_label_formatter(&number(x))
+            .y_label_formatter(&number(y))
             .x_desc(x_label)
             .y_desc(y_label)
             .draw()
@@ -139,6 +139,11 @@ fn chart(
     let (across, up) = place;
     fill(scene, &|point| (along(point.0, x, across.start, across.end), along(point.1, y, up.end, up.start)));
     Ok(())
+}
+
+/// A number of an axis with these bounds. Ticks are sums of steps: what should be 0 may be off by a rounding error.
+fn tick_within(value: f64, [low, high]: [f64; 2]) -> String {
+    tick(if value.abs() < 1e-9 * (high - low) { 0.0 } else { value })
 }
 
 /// A number of an axis, as short as it can be.
@@ -208,4 +213,19 @@ fn draw_heat(heat: &Heat) -> Scene {
         }
     }
     scene
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_as_short_as_it_can_be() {
+        for (value, text) in
+            [(-5.6e-17, "0"), (0.1 + 0.2, "0.3"), (-0.25, "-0.25"), (20_000.0, "20k"), (2.5e6, "2.5M")]
+        {
+            assert_eq!(tick_within(value, [-0.5, 0.7]), text);
+        }
+        assert_eq!(tick_within(-5.6e-17, [-1e-16, 1e-16]), "-5.6e-17");
+    }
 }

@@ -68,8 +68,8 @@ pub struct Point {
     pub group: usize,
 }
 
-/// A table of cells, coloured by their values: from nothing at 0 to the fullest colour at the largest value, in a
-/// second colour below 0.
+/// A table of cells, coloured by their values: from nothing at 0 to the fullest colour at the largest value (or at
+/// `full`), in a second colour below 0.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Heat {
     /// What it shows.
@@ -78,6 +78,9 @@ pub struct Heat {
     pub rows: Vec<String>,
     /// After how many rows and columns there is a gap; 0: none.
     pub gaps: [usize; 2],
+    /// The value of the fullest colour; none: the largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full: Option<f64>,
     /// The cells, row by row; rows may have different lengths.
     pub cells: Vec<Vec<Cell>>,
 }
@@ -126,9 +129,12 @@ impl Points {
 }
 
 impl Heat {
-    /// The largest distance of a value from 0; 1 where there is none.
+    /// The distance from 0 of the fullest colour: `full`, or else a value's largest; 1 where there is none.
     #[must_use]
     pub fn largest(&self) -> f64 {
+        if let Some(full) = self.full {
+            return full;
+        }
         let values = self.cells.iter().flatten().map(|cell| cell.value.abs()).filter(|v| v.is_finite());
         let largest = values.fold(0.0, f64::max);
         if largest > 0.0 { largest } else { 1.0 }

@@ -2,11 +2,13 @@
 
 use super::figure::{Cell, Figure, Heat, Lines, Series};
 use crate::config::ModelKind;
-use crate::inspect::{Kind, Record};
+use crate::inspect::{Kind, Record, Snapshot};
 use crate::{Checkpoint, Error, Result};
 
 /// More cells than this take a picture too long to open.
 const MOST_CELLS: usize = 6000;
+/// Units in a row of the map of dead ones.
+const UNITS: usize = 25;
 /// Pixels that a row of tiles may have in cells.
 const WIDTH: usize = 96;
 
@@ -55,7 +57,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     let what = if high == 1 { "rows" } else { "tiles" };
     let title = format!("Weights of {some} units of layers.{layer} ({what} of {inputs} inputs)");
     let gaps = if high == 1 { [0, 0] } else { [high, wide] };
-    Ok(Figure::Heat(Heat { title, rows: Vec::new(), gaps, cells }))
+    Ok(Figure::Heat(Heat { title, rows: Vec::new(), gaps, full: None, cells }))
 }
 
 /// Where the outputs of each layer's activation function lie, or the gradients there: a curve for each layer, of the
@@ -91,6 +93,33 @@ pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
         y_label: "density".to_owned(),
         series: series.collect(),
     }))
+}
+
+/// Which units an activation function keeps in its flat part, layer by layer: the share of examples that do, from none
+/// to all; a unit of the fullest colour is dead. Beside each layer, how many of its units are.
+///
+/// # Errors
+/// A model without such functions.
+pub fn dead(snapshot: &Snapshot) -> Result<Figure> {
+    if snapshot.maps.is_empty() {
+        return Err(Error::usage("the model has no activation functions, so no unit can be dead"));
+    }
+    let most = MOST_CELLS / snapshot.maps.len();
+    let (mut rows, mut cells) = (Vec::new(), Vec::new());
+    for (layer, map) in &snapshot.maps {
+        if !rows.is_empty() {
+            rows.push(String::new());
+            cells.push(Vec::new());
+        }
+        let dead = map.iter().filter(|&&share| share >= 1.0).count();
+        rows.push(format!("{layer}: {dead} of {} dead", map.len()));
+        let cell = |&share: &f32| Cell { value: share.into(), text: String::new(), note: String::new() };
+        cells.extend(map[..map.len().min(most)].chunks(UNITS).map(|units| units.iter().map(cell).collect()));
+        rows.resize(cells.len(), String::new());
+    }
+    let (rows_seen, step) = (snapshot.rows, snapshot.step);
+    let title = format!("Units in the flat part after {step} steps: for how many of {rows_seen} examples");
+    Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: Some(1.0), cells }))
 }
 
 /// Its layer, and the moments.
@@ -186,6 +215,21 @@ mod tests {
         let empty =
             Record { histogram: Histogram { min: 0.0, max: 0.0, counts: vec![] }, ..records[0].clone() };
         assert!(lines(histograms(&[empty], Kind::Activation).unwrap()).series[0].points.is_empty());
+    }
+
+    #[test]
+    fn a_dead_unit_has_the_fullest_colour_and_a_row_has_its_layers_name() {
+        let maps =
+            vec![("layers.1".to_owned(), vec![0.0, 1.0, 0.25]), ("layers.3".to_owned(), vec![0.5; 60])];
+        let seen = Snapshot { step: 7, rows: 64, loss: 1.0, records: Vec::new(), maps };
+        let Figure::Heat(heat) = dead(&seen).unwrap() else { panic!("no table") };
+        assert_eq!(heat.rows, ["layers.1: 1 of 3 dead", "", "layers.3: 0 of 60 dead", "", ""]);
+        assert_eq!(heat.cells.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 25, 25, 10]);
+        assert_eq!((heat.cells[0][1].value, heat.largest()), (1.0, 1.0));
+        let without_dead = Snapshot { maps: seen.maps[1..].to_vec(), ..seen.clone() };
+        let Figure::Heat(heat) = dead(&without_dead).unwrap() else { panic!("no table") };
+        assert_eq!((heat.cells[0][1].value, heat.largest()), (0.5, 1.0), "half is not the fullest colour");
+        assert!(dead(&Snapshot { maps: Vec::new(), ..seen }).is_err());
     }
 
     #[test]

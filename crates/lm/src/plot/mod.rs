@@ -20,7 +20,7 @@ mod theme;
 pub use bigram::bigram;
 pub use embedding::{embedding, principal};
 pub use figure::{Cell, Figure, Heat, Lines, Point, Points, Series};
-pub use layers::{histograms, updates, weights};
+pub use layers::{dead, histograms, updates, weights};
 pub use losses::{learning_rates, losses};
 pub use surprise::surprise;
 pub use theme::Theme;
@@ -30,10 +30,6 @@ use std::path::Path;
 use crate::Result;
 
 pub(crate) use figure::thinned;
-
-/// Columns and rows of a picture in a terminal: those that every terminal has.
-const COLUMNS: u16 = 80;
-const ROWS: u16 = 22;
 
 impl Figure {
     /// The picture as SVG, by itself.
@@ -70,13 +66,13 @@ impl Figure {
         png::encode(&draw::draw(self)?, theme)
     }
 
-    /// The picture in characters, for 80 columns and more; in colours if asked to.
+    /// The picture in characters, so many columns wide and, but for a table, so many rows high; in colours if asked to.
     #[must_use]
-    pub fn to_terminal(&self, colored: bool) -> String {
+    pub fn to_terminal(&self, columns: u16, rows: u16, colored: bool) -> String {
         match self {
-            Self::Lines(lines) => terminal::lines(lines, COLUMNS, ROWS, colored),
-            Self::Points(points) => terminal::points(points, COLUMNS, ROWS, colored),
-            Self::Heat(heat) => terminal::heat(heat, COLUMNS, colored),
+            Self::Lines(lines) => terminal::lines(lines, columns, rows.saturating_sub(1), colored),
+            Self::Points(points) => terminal::points(points, columns, rows.saturating_sub(3), colored),
+            Self::Heat(heat) => terminal::heat(heat, columns, colored),
         }
     }
 }

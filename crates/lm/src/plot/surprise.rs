@@ -27,5 +27,5 @@ pub fn surprise<M: LanguageModel + ?Sized>(model: &mut M, vocab: &Vocab, words: 
         rows.push(format!("{:.1} bits", scored.bits));
     }
     let title = "Surprise at each character, in bits".to_owned();
-    Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], cells }))
+    Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: None, cells }))
 }

@@ -83,7 +83,7 @@ pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) ->
         },
     );
     let mut text = format!("{}\n{}", points.title, render(canvas, width, height, colored));
-    let _ = writeln!(text, "across: {}; up: {}", points.x_label, points.y_label);
+    let _ = writeln!(text, "across: {}\nup: {}", points.x_label, points.y_label);
     text
 }
 

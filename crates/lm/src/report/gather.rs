@@ -25,6 +25,9 @@ const ROWS: usize = 1024;
 const SURPRISING: usize = 8;
 const LONGEST: usize = 20;
 
+/// The share of examples in the flat part from which on a unit is worth a look.
+const MOSTLY_FLAT: f32 = 0.5;
+
 /// What is known about a run, before it is a page.
 pub(super) struct Gathered {
     pub name: String,
@@ -38,6 +41,8 @@ pub(super) struct Gathered {
     pub pictures: Vec<Figure>,
     /// None: not looked for.
     pub findings: Option<Vec<String>>,
+    pub tables: Vec<(&'static str, Vec<Vec<String>>)>,
+    pub layers: Vec<Figure>,
     pub card: Vec<(String, String)>,
     pub configuration: Vec<(String, Vec<(String, String)>)>,
     pub toml: String,
@@ -82,13 +87,23 @@ impl Gathered {
             None => String::new(),
         };
         let mut pictures: Vec<Figure> = plot::embedding(&checkpoint).into_iter().collect();
-        let mut findings = None;
+        let (mut findings, mut tables, mut layers) = (None, Vec::new(), Vec::new());
         if let Some(data) = data.as_ref().filter(|_| config.model.kind != ModelKind::Ngram) {
             let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;
+            let kinds = [
+                ("Outputs of the layers", Kind::Activation),
+                ("Gradients of the loss at these", Kind::Gradient),
+                ("Weights; gradient and update in comparison with them", Kind::Weight),
+            ];
+            tables.extend(kinds.map(|(title, kind)| (title, seen.table(kind, 20))));
             findings = Some(seen.findings.into_iter().map(|finding| finding.message).collect());
             if let Some(end) = seen.end {
                 let kinds = [Kind::Activation, Kind::Gradient].into_iter();
-                pictures.extend(kinds.flat_map(|kind| plot::histograms(&end.records, kind)));
+                layers.extend(kinds.flat_map(|kind| plot::histograms(&end.records, kind)));
+                // A map of units that all do their work says nothing.
+                if end.maps.iter().any(|(_, map)| map.iter().any(|&share| share > MOSTLY_FLAT)) {
+                    layers.push(plot::dead(&end)?);
+                }
             }
         }
         let words: Vec<String> = samples.iter().map(|sample| sample.text.clone()).collect();
@@ -105,7 +120,8 @@ impl Gathered {
         let summary = match parameters {
             Some(n) => {
                 let (best, steps) = (checkpoint.step, config.train.steps);
-                format!("{kind} with {n} parameters, best after {best} of {steps} steps")
+                let time = run::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));
+                format!("{kind} with {n} parameters, best after {best} of {steps} steps{time}")
             }
             None => format!("{kind}: counts of {} characters in a row", config.model.order),
         };
@@ -120,6 +136,8 @@ impl Gathered {
             samples,
             pictures,
             findings,
+            tables,
+            layers,
             card,
             configuration: sections(&config.to_toml()),
             toml: config.to_toml(),

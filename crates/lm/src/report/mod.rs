@@ -36,6 +36,10 @@ struct Page {
     /// SVG.
     pictures: Vec<String>,
     findings: Option<Vec<String>>,
+    /// A title, the head and the rows.
+    tables: Vec<(&'static str, Vec<Vec<String>>)>,
+    /// SVG.
+    layers: Vec<String>,
     card: Vec<(String, String)>,
     configuration: Vec<(String, Vec<(String, String)>)>,
     toml: String,
@@ -91,10 +95,9 @@ pub fn report(run: &Path, data: Option<&Path>) -> Result<String> {
             id,
         });
     }
-    let mut pictures = Vec::new();
-    for (i, figure) in gathered.pictures.iter().enumerate() {
-        pictures.push(figure.to_svg_of_page(&format!("p{i}-"))?);
-    }
+    let drawn = |figures: &[Figure], id: &str| -> Result<Vec<String>> {
+        figures.iter().enumerate().map(|(i, figure)| figure.to_svg_of_page(&format!("{id}{i}-"))).collect()
+    };
     let page = Page {
         name: gathered.name,
         summary: gathered.summary,
@@ -104,7 +107,9 @@ pub fn report(run: &Path, data: Option<&Path>) -> Result<String> {
         is_text: gathered.is_text,
         novel: gathered.novel,
         samples: gathered.samples,
-        pictures,
+        pictures: drawn(&gathered.pictures, "p")?,
+        layers: drawn(&gathered.layers, "l")?,
+        tables: gathered.tables,
         findings: gathered.findings,
         card: gathered.card,
         configuration: gathered.configuration,

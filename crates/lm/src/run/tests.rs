@@ -118,3 +118,26 @@ fn folders_are_not_read_as_files() {
     #[cfg(unix)]
     assert!(open_regular(Path::new("/dev/null")).unwrap_err().to_string().contains("not a regular file"));
 }
+
+#[test]
+fn a_timing_is_told_in_words_and_a_broken_one_is_none() {
+    for (seconds, steps, words) in [
+        (0.0, 0, "0.0 s"),
+        (4.25, 34, "4.2 s, 8.00 steps/s"),
+        (20.0, 10_000, "20 s, 500 steps/s"),
+        (600.0, 600_000, "10 min, 1000 steps/s"),
+        (7530.0, 753_000, "2 h 5 min, 100 steps/s"),
+    ] {
+        assert_eq!(Timing { seconds, steps }.to_string(), words);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(&folder.path().join("run"), false).unwrap();
+    assert_eq!(Timing::read(run.path()), None);
+    let timing = Timing { seconds: 1.5, steps: 3 };
+    run.write_timing(&timing).unwrap();
+    assert_eq!(Timing::read(run.path()), Some(timing));
+    for broken in ["", "{}", "{\"seconds\":-1,\"steps\":0}", "{\"seconds\":1e999,\"steps\":0}", "\u{0}"] {
+        fs::write(run.path().join(TIMING), broken).unwrap();
+        assert_eq!(Timing::read(run.path()), None, "{broken:?}");
+    }
+}

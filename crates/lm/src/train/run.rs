@@ -1,13 +1,13 @@
 //! A training in its run folder: what is measured, saved and told, and when it ends.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Trainer;
-use crate::evaluate::{Evaluation, evaluate};
-use crate::examples::Examples;
+use crate::evaluate::{Evaluation, Parts};
 use crate::inspect::Record;
-use crate::run::{Metric, RunFolder};
+use crate::run::{Metric, RunFolder, Timing};
 use crate::{Error, Result};
 
 /// How much work a crash may cost.
@@ -40,6 +40,15 @@ pub enum Event {
     },
     /// What was seen of the layers, in a training with diagnostics.
     Looked(Vec<Record>),
+    /// Whole splits are being evaluated; told, like a tick, about ten times a second.
+    Evaluating {
+        /// Updates made before.
+        step: u64,
+        /// `train` or `val`.
+        split: &'static str,
+        /// How much of it is done, from 0 to 1.
+        share: f64,
+    },
     /// Losses of whole splits, every `eval_every` steps, at the beginning and at the end.
     Evaluated {
         /// Updates made before.
@@ -63,6 +72,9 @@ pub enum End {
     /// As many evaluations as `patience` says went by without a better one.
     OutOfPatience,
 }
+
+/// Whoever watches a training.
+type Observe<'a> = dyn FnMut(&mut Trainer, &Event) -> Result<()> + 'a;
 
 /// How a training ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +109,13 @@ pub fn run(
     let (steps, patience) = (train.steps, train.patience);
     let eval_every = train.eval_every.unwrap_or(steps).max(1);
     let log_every = train.log_every.unwrap_or(steps).max(1);
+    let clock = Clock::new(trainer, folder);
+    let observe: &mut Observe = &mut |trainer: &mut Trainer, event: &Event| {
+        let since = Instant::now();
+        observe(trainer, event)?;
+        clock.watched.set(clock.watched.get() + since.elapsed());
+        Ok(())
+    };
     if trainer.progress.best.is_none() {
         evaluate_and_save(trainer, folder, observe)?;
     }
@@ -120,13 +139,16 @@ pub fn run(
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
             evaluate_and_save(trainer, folder, observe)?;
+            clock.note(trainer, folder, SAVE_AFTER)?;
             saved = Instant::now();
         } else if trainer.step.is_multiple_of(LOOK_EVERY) && saved.elapsed() > SAVE_AFTER {
             save(trainer, folder)?;
+            clock.note(trainer, folder, SAVE_AFTER)?;
             saved = Instant::now();
         }
     }
     save(trainer, folder)?;
+    clock.note(trainer, folder, Duration::ZERO)?;
     let end = match () {
         () if trainer.step >= steps => End::Finished,
         () if out_of_patience(trainer) => End::OutOfPatience,
@@ -135,22 +157,50 @@ pub fn run(
     Ok(Outcome { end, step: trainer.step, best: trainer.progress.best })
 }
 
+/// How long this sitting of a training has lasted, without the time of whoever watches.
+struct Clock {
+    /// What earlier sittings took.
+    before: Timing,
+    begun: Instant,
+    first_step: u64,
+    watched: Cell<Duration>,
+    noted: Cell<Instant>,
+}
+
+impl Clock {
+    fn new(trainer: &Trainer, folder: &RunFolder) -> Self {
+        let now = Instant::now();
+        Self {
+            before: Timing::read(folder.path()).unwrap_or_default(),
+            begun: now,
+            first_step: trainer.step,
+            watched: Cell::default(),
+            noted: Cell::new(now),
+        }
+    }
+
+    /// Writes it, if the last time was so long ago.
+    fn note(&self, trainer: &Trainer, folder: &RunFolder, after: Duration) -> Result<()> {
+        if self.noted.get().elapsed() < after {
+            return Ok(());
+        }
+        self.noted.set(Instant::now());
+        let lasted = self.begun.elapsed().saturating_sub(self.watched.get());
+        let seconds = self.before.seconds + lasted.as_secs_f64();
+        let steps = self.before.steps.saturating_add(trainer.step - self.first_step);
+        folder.write_timing(&Timing { seconds: (seconds * 1e6).round() / 1e6, steps })
+    }
+}
+
 /// Evaluates the whole training and validation split, logs both, and saves the model.
-fn evaluate_and_save(
-    trainer: &mut Trainer,
-    folder: &mut RunFolder,
-    observe: &mut dyn FnMut(&mut Trainer, &Event) -> Result<()>,
-) -> Result<()> {
+fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mut Observe) -> Result<()> {
     let step = trainer.step;
     // The weights first: broken ones are told as such, not as a broken evaluation.
     let weights = trainer.weights().map_err(|error| kept(folder, error))?;
-    let mut judged =
-        |examples: &Examples| evaluate(&mut trainer.network, examples).map_err(|e| e.to_string());
-    let train = judged(trainer.batches.examples());
-    let val = if trainer.val.is_empty() { Ok(None) } else { judged(&trainer.val).map(Some) };
-    let (train, val) = match (train, val) {
-        (Ok(train), Ok(val)) => (train, val),
-        (Err(error), _) | (_, Err(error)) => return Err(kept(folder, trainer.diverged(&error))),
+    let train = judge(trainer, "train", folder, observe)?;
+    let val = match trainer.val.is_empty() {
+        true => None,
+        false => Some(judge(trainer, "val", folder, observe)?),
     };
     for (split, evaluation) in [("train", Some(train)), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
@@ -168,6 +218,33 @@ fn evaluate_and_save(
     }
     save(trainer, folder)?;
     observe(trainer, &Event::Evaluated { step, train, val, best: is_best })
+}
+
+/// The loss of a whole split; who watches is told meanwhile.
+fn judge(
+    trainer: &mut Trainer,
+    split: &'static str,
+    folder: &RunFolder,
+    observe: &mut Observe,
+) -> Result<Evaluation> {
+    let mut ticked = Instant::now();
+    let mut parts = Parts::default();
+    loop {
+        let examples = match split {
+            "train" => trainer.batches.examples(),
+            _ => &trainer.val,
+        };
+        let done = parts.go_on(&mut trainer.network, examples);
+        let done = done.and_then(|done| if done { parts.evaluation(examples).map(Some) } else { Ok(None) });
+        if let Some(evaluation) = done.map_err(|error| kept(folder, trainer.diverged(&error.to_string())))? {
+            return Ok(evaluation);
+        }
+        if ticked.elapsed() > TICK {
+            let share = parts.share(examples);
+            observe(trainer, &Event::Evaluating { step: trainer.step, split, share })?;
+            ticked = Instant::now();
+        }
+    }
 }
 
 fn save(trainer: &Trainer, folder: &RunFolder) -> Result<()> {

@@ -1,0 +1,68 @@
+//! An inspection's figures as text, a row for each layer at each time.
+
+use super::{Inspection, Kind, Record};
+
+impl Inspection {
+    /// The head, then for each layer or weight a row at the start and, of a trained network, one at the end; the last
+    /// column is a histogram in at most so many blocks.
+    #[must_use]
+    pub fn table(&self, kind: Kind, blocks: usize) -> Vec<Vec<String>> {
+        let own: &[&str] = match kind {
+            Kind::Activation => &["saturated", "dead"],
+            Kind::Gradient => &[],
+            Kind::Weight => &["grad/weight", "log10 update"],
+        };
+        let head = ["layer", "when", "mean", "std"].iter().chain(own).chain(&["histogram"]);
+        let mut rows = vec![head.map(|name| (*name).to_owned()).collect::<Vec<_>>()];
+        let of_kind =
+            |records: &[Record]| records.iter().filter(|r| r.kind == kind).cloned().collect::<Vec<_>>();
+        let start = of_kind(&self.start.records);
+        let end = self.end.as_ref().map(|end| of_kind(&end.records)).unwrap_or_default();
+        for (i, record) in start.iter().enumerate() {
+            rows.push(self.row(record, "start", blocks));
+            rows.extend(end.get(i).map(|record| self.row(record, "end", blocks)));
+        }
+        rows
+    }
+
+    fn row(&self, record: &Record, when: &str, blocks: usize) -> Vec<String> {
+        let op = if record.kind == Kind::Weight { String::new() } else { format!(" {}", record.op) };
+        let name = format!("{}{op}", record.layer);
+        let mut row = vec![name, when.to_owned(), number(record.mean), number(record.std)];
+        let or_none = |text: Option<String>| text.unwrap_or_default();
+        match record.kind {
+            Kind::Activation => {
+                row.push(or_none(record.saturated.map(|share| format!("{:.1} %", share * 100.0))));
+                row.push(or_none(record.dead.map(|dead| format!("{dead}/{}", record.units.unwrap_or(0)))));
+            }
+            Kind::Gradient => {}
+            Kind::Weight => {
+                row.push(or_none(record.gradient_ratio.map(number)));
+                row.push(update(&self.updates, &record.layer, when == "start"));
+            }
+        }
+        row.push(bars(&record.histogram.counts, blocks));
+        row
+    }
+}
+
+/// The first or the last update ratio of this weight that a training with diagnostics noted.
+fn update(updates: &[Record], layer: &str, first: bool) -> String {
+    let mut ratios = updates.iter().filter(|r| r.layer == layer).filter_map(|r| r.update_ratio);
+    let ratio = if first { ratios.next() } else { ratios.next_back() };
+    ratio.map_or(String::from("-"), |ratio| format!("{ratio:.2}"))
+}
+
+/// Three digits, without an exponent where that is short.
+fn number(x: f64) -> String {
+    if x == 0.0 || (0.001..1000.0).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.1e}") }
+}
+
+/// A histogram in one line; what is there at all can be seen.
+fn bars(counts: &[u64], blocks: usize) -> String {
+    let merged: Vec<u64> =
+        counts.chunks(counts.len().div_ceil(blocks.max(1)).max(1)).map(|part| part.iter().sum()).collect();
+    let most = merged.iter().copied().max().unwrap_or(0).max(1);
+    let blocks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    merged.iter().map(|&n| if n == 0 { ' ' } else { blocks[(n * 7).div_ceil(most) as usize] }).collect()
+}
