@@ -89,8 +89,8 @@ impl Parts {
         model.log_probs(&self.contexts, &mut self.log_probs);
         self.done = chunk.end;
         for (d, row) in chunk.zip(self.log_probs.chunks_exact(vocab)) {
-            for &target in examples.distinct_targets(d) {
-                self.total -= f64::from(row[target as usize]);
+            for &(target, often) in examples.distinct_targets(d) {
+                self.total -= f64::from(row[target as usize]) * f64::from(often);
             }
         }
         Ok(self.done == examples.distinct_len())

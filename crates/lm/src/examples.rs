@@ -49,8 +49,8 @@ struct Classes {
     first: Vec<u32>,
     /// Where each class begins in `targets`, and the end.
     offsets: Vec<u32>,
-    /// The targets of each class's examples.
-    targets: Vec<u32>,
+    /// The different targets of each class's examples, and how often each occurs.
+    targets: Vec<(u32, u32)>,
 }
 
 impl Examples {
@@ -154,12 +154,12 @@ impl Examples {
         self.context(self.classes().first[d] as usize)
     }
 
-    /// The targets that follow the d-th different context, as often as they do.
+    /// The different targets that follow the d-th different context, in order, and how often each does.
     ///
     /// # Panics
     /// If d is not below [`Examples::distinct_len`].
     #[must_use]
-    pub fn distinct_targets(&self, d: usize) -> &[u32] {
+    pub fn distinct_targets(&self, d: usize) -> &[(u32, u32)] {
         let classes = self.classes();
         &classes.targets[classes.offsets[d] as usize..classes.offsets[d + 1] as usize]
     }
@@ -184,11 +184,19 @@ impl Examples {
                 offsets[i] += offsets[i - 1];
             }
             let mut next = offsets.clone();
-            let mut targets = vec![0; of.len()];
+            let mut all = vec![0; of.len()];
             for (i, &class) in of.iter().enumerate() {
-                targets[next[class as usize] as usize] = self.target(i);
+                all[next[class as usize] as usize] = self.target(i);
                 next[class as usize] += 1;
             }
+            let mut targets = Vec::new();
+            for class in 0..first.len() {
+                let of_class = &mut all[offsets[class] as usize..offsets[class + 1] as usize];
+                of_class.sort_unstable();
+                offsets[class] = targets.len() as u32;
+                targets.extend(of_class.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
+            }
+            offsets[first.len()] = targets.len() as u32;
             Classes { of, first, offsets, targets }
         })
     }

@@ -1,5 +1,6 @@
 //! How likely a model finds a given word.
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::models::LanguageModel;
@@ -48,40 +49,23 @@ pub fn score<M: LanguageModel + ?Sized>(
     vocab: &Vocab,
     texts: &[impl AsRef<str>],
 ) -> Vec<Result<Score, UnknownCharacter>> {
-    let (length, width) = (model.context(), model.vocab_size());
-    // Rows enough to keep a matrix product busy, in a few MiB.
-    let rows = ((1 << 20) / width.max(1)).clamp(1, 4096);
-    let mut log_probs = vec![0.0; rows * width];
     let mut scores: Vec<Result<Score, UnknownCharacter>> = Vec::with_capacity(texts.len());
-    let (mut contexts, mut targets) = (Vec::new(), Vec::new());
-    let mut look_up =
-        |contexts: &mut Vec<u32>, targets: &mut Vec<u32>, characters: &mut Vec<CharacterScore>| {
-            let log_probs = &mut log_probs[..targets.len() * width];
-            model.log_probs(contexts, log_probs);
-            for (row, token) in log_probs.chunks_exact(width).zip(targets.drain(..)) {
-                let log_prob = f64::from(row[token as usize]);
-                characters.push(CharacterScore { character: vocab.characters()[token as usize], log_prob });
-            }
-            contexts.clear();
-        };
+    let length = model.context();
     // The characters of all texts in one row, looked up as many at once as there is room for.
-    let mut all = Vec::new();
+    let mut questions = Questions::new(model, vocab);
     let mut lengths = Vec::with_capacity(texts.len());
     for text in texts {
         let tokens = vocab.encode(text.as_ref()).map(|tokens| [vec![vocab.start(); length], tokens].concat());
         lengths.push(tokens.map(|mut stream| {
             stream.extend(vocab.boundary());
             for window in stream.windows(length + 1) {
-                contexts.extend_from_slice(&window[..length]);
-                targets.push(window[length]);
-                if targets.len() == rows {
-                    look_up(&mut contexts, &mut targets, &mut all);
-                }
+                questions.ask(&window[..length], window[length]);
             }
             stream.len() - length
         }));
     }
-    look_up(&mut contexts, &mut targets, &mut all);
+    questions.answer();
+    let all = questions.characters;
     let mut rest = all.into_iter();
     for (text, length) in texts.iter().zip(lengths) {
         scores.push(length.map(|length| {
@@ -97,4 +81,66 @@ pub fn score<M: LanguageModel + ?Sized>(
         }));
     }
     scores
+}
+
+/// Characters whose probabilities are asked for together: the model sees each different context once.
+struct Questions<'a, M: ?Sized> {
+    model: &'a mut M,
+    vocab: &'a Vocab,
+    /// The row of each context.
+    rows: FxHashMap<Vec<u32>, u32>,
+    contexts: Vec<u32>,
+    /// The row and the token of each character not answered yet.
+    asked: Vec<(u32, u32)>,
+    log_probs: Vec<f32>,
+    /// Those that are.
+    characters: Vec<CharacterScore>,
+}
+
+/// How many characters wait for an answer at most.
+const MOST_ASKED: usize = 1 << 18;
+
+impl<'a, M: LanguageModel + ?Sized> Questions<'a, M> {
+    fn new(model: &'a mut M, vocab: &'a Vocab) -> Self {
+        // Rows enough to keep a matrix product busy, in a few MiB.
+        let width = model.vocab_size();
+        let rows = ((1 << 20) / width.max(1)).clamp(1, 4096);
+        Self {
+            model,
+            vocab,
+            rows: FxHashMap::default(),
+            contexts: Vec::new(),
+            asked: Vec::new(),
+            log_probs: vec![0.0; rows * width],
+            characters: Vec::new(),
+        }
+    }
+
+    fn ask(&mut self, context: &[u32], token: u32) {
+        let row = self.rows.get(context).copied().unwrap_or_else(|| {
+            if (self.rows.len() + 1) * self.model.vocab_size() > self.log_probs.len() {
+                self.answer();
+            }
+            let row = self.rows.len() as u32;
+            self.rows.insert(context.to_vec(), row);
+            self.contexts.extend_from_slice(context);
+            row
+        });
+        self.asked.push((row, token));
+        if self.asked.len() == MOST_ASKED {
+            self.answer();
+        }
+    }
+
+    fn answer(&mut self) {
+        let width = self.model.vocab_size();
+        let log_probs = &mut self.log_probs[..self.rows.len() * width];
+        self.model.log_probs(&self.contexts, log_probs);
+        self.characters.extend(self.asked.drain(..).map(|(row, token)| CharacterScore {
+            character: self.vocab.characters()[token as usize],
+            log_prob: f64::from(log_probs[row as usize * width + token as usize]),
+        }));
+        self.rows.clear();
+        self.contexts.clear();
+    }
 }

@@ -51,6 +51,11 @@ macro_rules! kernels {
             $($from)::+::softmax_rows(logits, width, probs, lse);
         }
 
+        /// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+        fn scale_rows(factors: &[Self], x: &[Self], y: &mut [Self], add: bool) {
+            $($from)::+::scale_rows(factors, x, y, add);
+        }
+
         /// Each row of `y` is a bias plus the `per_row` rows of the table that its slots name, with an activation
         /// (other than gelu) on top.
         fn gather_rows(

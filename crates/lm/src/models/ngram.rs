@@ -35,15 +35,11 @@ impl Counts {
     #[must_use]
     pub fn of(examples: &Examples) -> Self {
         let mut counts = Self::default();
-        let mut targets = Vec::new();
         for d in 0..examples.distinct_len() {
-            targets.clear();
-            targets.extend_from_slice(examples.distinct_targets(d));
-            targets.sort_unstable();
-            for same in targets.chunk_by(|a, b| a == b) {
+            for &(target, often) in examples.distinct_targets(d) {
                 counts.grams.extend_from_slice(examples.distinct_context(d));
-                counts.grams.push(same[0]);
-                counts.counts.push(same.len() as u32);
+                counts.grams.push(target);
+                counts.counts.push(often);
             }
         }
         counts

@@ -22,7 +22,8 @@ pub(crate) struct Batches {
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
-    /// The class of each row, and how many examples it stands for.
+    /// How many rows the batch has; the class of each, and how many examples it stands for.
+    rows: usize,
     classes: Vec<u32>,
     counts: Vec<u32>,
 }
@@ -48,8 +49,10 @@ impl Batches {
             full,
             seen: vec![(0, 0); classes],
             clock: 0,
-            classes: Vec::with_capacity(rows),
-            counts: Vec::with_capacity(rows),
+            rows: 0,
+            // One more than there can be: the next row's place is written before it is known whether there is one.
+            classes: vec![0; size + 1],
+            counts: vec![0; rows + 1],
         }
     }
 
@@ -61,7 +64,7 @@ impl Batches {
     /// How many rows the batch has.
     #[cfg(test)]
     pub fn rows(&self) -> usize {
-        self.classes.len()
+        self.rows
     }
 
     /// Draws the next minibatch, `randint(0, N, (B,))`, or takes all examples in order.
@@ -81,7 +84,7 @@ impl Batches {
             }
             let length = self.examples.context_length();
             tape.set_indices(graph.contexts, |contexts| {
-                for (context, &class) in contexts.chunks_exact_mut(length).zip(&self.classes) {
+                for (context, &class) in contexts.chunks_exact_mut(length).zip(&self.classes[..self.rows]) {
                     let class = class as usize;
                     let from = match self.contexts.get(class * length..(class + 1) * length) {
                         Some(from) => from,
@@ -94,7 +97,7 @@ impl Batches {
         }
         // An evaluation since may have asked for other rows, so they are set in every step.
         match graph.rows {
-            Some(_) => tape.set_rows(&self.counts),
+            Some(_) => tape.set_rows(&self.counts[..self.rows]),
             None => tape.set_row_limit(None),
         }
     }
@@ -106,25 +109,27 @@ impl Batches {
             self.clock = 0;
         }
         self.clock += 1;
-        self.classes.clear();
-        self.counts.clear();
+        self.rows = 0;
+        // Without branches, since whether a context is new cannot be foreseen: the next row is written every time.
         for (row, &i) in rows.iter_mut().zip(&self.drawn) {
             let class = self.pairs[i as usize].0;
             let seen = &mut self.seen[class as usize];
-            if seen.0 != self.clock {
-                *seen = (self.clock, self.classes.len() as u32);
-                self.classes.push(class);
-                self.counts.push(0);
-            }
-            *row = seen.1;
-            self.counts[seen.1 as usize] += 1;
+            let new = seen.0 != self.clock;
+            *row = if new { self.rows as u32 } else { seen.1 };
+            *seen = (self.clock, *row);
+            self.classes[self.rows] = class;
+            let count = &mut self.counts[*row as usize];
+            *count = if new { 1 } else { *count + 1 };
+            self.rows += usize::from(new);
         }
     }
 
     /// Gives each example its own row.
     fn keep_apart(&mut self) {
         self.clock = 1;
-        self.classes.clear();
-        self.classes.extend(self.drawn.iter().map(|&i| self.pairs[i as usize].0));
+        self.rows = self.drawn.len();
+        for (class, &i) in self.classes.iter_mut().zip(&self.drawn) {
+            *class = self.pairs[i as usize].0;
+        }
     }
 }

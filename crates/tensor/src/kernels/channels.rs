@@ -1,24 +1,130 @@
 //! The passes of a batch norm: sums and affine maps, channel by channel.
 //!
-//! These are plain loops over rows; compiled for each instruction set, the compiler turns them into vectors.
+//! Sums go down the columns, a few vectors of channels at a time, which stay in registers; a thread has some of the
+//! channels. Maps are plain loops over rows, which the compiler turns into vectors for each instruction set.
 
 use super::simd::Simd;
 use super::team::{Shared, split};
 use super::{Isa, dispatch, reference};
+use std::ops::Range;
+
+/// Vectors of channels side by side.
+const WIDE: usize = 4;
+
+/// The sums of some channels: what they are of, and where they go.
+struct Channels<'a> {
+    /// Row by row, `channels` to a row.
+    x: &'a [f32],
+    /// What goes with each row: how often it counts (may be empty), or its gradient.
+    with: &'a [f32],
+    channels: usize,
+    /// The channels that are asked for; the other slices have only these.
+    range: Range<usize>,
+}
+
+impl Channels<'_> {
+    /// Panics unless the range is of whole rows' channels, and `len` long.
+    fn check(&self, len: usize) {
+        assert!(self.range.end <= self.channels && self.range.len() == len, "channels outside the rows");
+    }
+}
+
+/// Calls `$sums::<S, vectors>($arguments, first channel, how many the last vector has)` for all channels of a range.
+macro_rules! blocks {
+    ($range:expr, $sums:ident($($argument:expr),*)) => {{
+        let mut at = 0;
+        while at < $range.len() {
+            let left = $range.len() - at;
+            if left >= WIDE * S::LANES {
+                $sums::<S, WIDE>($($argument,)* at, S::LANES);
+                at += WIDE * S::LANES;
+            } else {
+                $sums::<S, 1>($($argument,)* at, left.min(S::LANES));
+                at += left.min(S::LANES);
+            }
+        }
+    }};
+}
+
+/// Vector `v` of `N`, the last of which has `last` elements.
+#[inline(always)]
+unsafe fn load<S: Simd, const N: usize>(p: *const f32, v: usize, last: usize) -> S::V {
+    // SAFETY: the caller guarantees S's target features, and `N` vectors less what the last one lacks at `p`.
+    unsafe { if v + 1 == N { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
+}
+
+/// Writes `N` vectors, the last of which has `last` elements.
+#[inline(always)]
+unsafe fn store<S: Simd, const N: usize>(p: *mut f32, all: [S::V; N], last: usize) {
+    for (v, x) in all.into_iter().enumerate() {
+        let n = if v + 1 == N { last } else { S::LANES };
+        // SAFETY: the caller guarantees S's target features, and room for these elements at `p`.
+        unsafe { S::store_head(p.add(v * S::LANES), n, x) };
+    }
+}
+
+/// The moments of `N` vectors of channels from place `at` of the range on, the last of which has `last`.
+#[inline(always)]
+unsafe fn moments_of<S: Simd, const N: usize>(
+    call: &Channels<'_>,
+    mean: &mut [f32],
+    squares: &mut [f32],
+    at: usize,
+    last: usize,
+) {
+    let &Channels { x, with: counts, channels, ref range } = call;
+    let rows = x.len() / channels;
+    let per_count = if counts.is_empty() { 1 } else { rows / counts.len() };
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row.
+    unsafe {
+        let mut n = 0.0;
+        let mut sums = [S::splat(0.0); N];
+        for (i, x) in x.chunks_exact(channels).enumerate() {
+            let w = if counts.is_empty() { 1.0 } else { counts[i / per_count] };
+            n += w;
+            for (v, sum) in sums.iter_mut().enumerate() {
+                let x = load::<S, N>(x.as_ptr().add(range.start + at), v, last);
+                *sum = S::fma(S::splat(w), x, *sum);
+            }
+        }
+        let share = S::splat(1.0 / n);
+        for sum in &mut sums {
+            *sum = S::mul(*sum, share);
+        }
+        let mut distances = [S::splat(0.0); N];
+        for (i, x) in x.chunks_exact(channels).enumerate() {
+            let w = S::splat(if counts.is_empty() { 1.0 } else { counts[i / per_count] });
+            for (v, (distance, &mean)) in distances.iter_mut().zip(&sums).enumerate() {
+                let d = S::sub(load::<S, N>(x.as_ptr().add(range.start + at), v, last), mean);
+                *distance = S::fma(S::mul(w, d), d, *distance);
+            }
+        }
+        store::<S, N>(mean[at..].as_mut_ptr(), sums, last);
+        store::<S, N>(squares[at..].as_mut_ptr(), distances, last);
+    }
+}
 
 #[inline(always)]
-unsafe fn channel_moments_on<S: Simd>(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) {
-    reference::channel_moments(x, counts, mean, squares);
+unsafe fn channel_moments_on<S: Simd>(call: Channels<'_>, mean: &mut [f32], squares: &mut [f32]) {
+    call.check(mean.len().min(squares.len()));
+    // SAFETY: the caller guarantees S's target features; checked above.
+    unsafe { blocks!(call.range, moments_of(&call, mean, squares)) }
 }
 
 dispatch! {
-    fn channel_moments_isa(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) = channel_moments_on
+    fn channel_moments_isa(call: Channels<'_>, mean: &mut [f32], squares: &mut [f32]) = channel_moments_on
 }
 
 /// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each (once
 /// where it is empty).
 pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) {
-    channel_moments_isa(Isa::detect(), x, counts, mean, squares);
+    let channels = mean.len();
+    let (mean, squares) = (Shared::new(mean), Shared::new(squares));
+    split(channels, 16, 8 * x.len(), |range| {
+        // SAFETY: the parts of a split do not overlap.
+        let (mean, squares) = unsafe { (mean.piece(range.clone()), squares.piece(range.clone())) };
+        channel_moments_isa(Isa::detect(), Channels { x, with: counts, channels, range }, mean, squares);
+    });
 }
 
 #[inline(always)]
@@ -43,22 +149,50 @@ pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
     });
 }
 
+/// The sums of `N` vectors of channels from place `at` of the range on, the last of which has `last`.
 #[inline(always)]
-unsafe fn channel_sums_on<S: Simd>(
-    x: &[f32],
-    d: &[f32],
-    mean: &[f32],
-    inv_std: &[f32],
-    sum: &mut [f32],
-    sum_hat: &mut [f32],
+unsafe fn sums_of<S: Simd, const N: usize>(
+    call: &Channels<'_>,
+    [mean, inv_std]: [&[f32]; 2],
+    [sum, sum_hat]: [&mut [f32]; 2],
+    at: usize,
+    last: usize,
 ) {
-    reference::channel_sums(x, d, mean, inv_std, sum, sum_hat);
+    let &Channels { x, with: d, channels, ref range } = call;
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row
+    // and is as long as the sums.
+    unsafe {
+        let mut means = [S::splat(0.0); N];
+        for (v, m) in means.iter_mut().enumerate() {
+            *m = load::<S, N>(mean[at..].as_ptr(), v, last);
+        }
+        let mut sums = [[S::splat(0.0); N]; 2];
+        for (d, x) in d.chunks_exact(channels).zip(x.chunks_exact(channels)) {
+            let (d, x) = (d.as_ptr().add(range.start + at), x.as_ptr().add(range.start + at));
+            for v in 0..N {
+                let (d, x) = (load::<S, N>(d, v, last), load::<S, N>(x, v, last));
+                sums[0][v] = S::add(sums[0][v], d);
+                sums[1][v] = S::fma(d, S::sub(x, means[v]), sums[1][v]);
+            }
+        }
+        for (v, hat) in sums[1].iter_mut().enumerate() {
+            *hat = S::mul(*hat, load::<S, N>(inv_std[at..].as_ptr(), v, last));
+        }
+        store::<S, N>(sum[at..].as_mut_ptr(), sums[0], last);
+        store::<S, N>(sum_hat[at..].as_mut_ptr(), sums[1], last);
+    }
+}
+
+#[inline(always)]
+unsafe fn channel_sums_on<S: Simd>(call: Channels<'_>, of: [&[f32]; 2], [sum, sum_hat]: [&mut [f32]; 2]) {
+    let [mean, inv_std] = of;
+    call.check(mean.len().min(inv_std.len()).min(sum.len()).min(sum_hat.len()));
+    // SAFETY: the caller guarantees S's target features; checked above.
+    unsafe { blocks!(call.range, sums_of(&call, [mean, inv_std], [&mut *sum, &mut *sum_hat])) }
 }
 
 dispatch! {
-    fn channel_sums_isa(
-        x: &[f32], d: &[f32], mean: &[f32], inv_std: &[f32], sum: &mut [f32], sum_hat: &mut [f32],
-    ) = channel_sums_on
+    fn channel_sums_isa(call: Channels<'_>, of: [&[f32]; 2], sums: [&mut [f32]; 2]) = channel_sums_on
 }
 
 /// Per channel: the sums of `d` and of `d (x - mean) inv_std`.
@@ -70,7 +204,14 @@ pub fn channel_sums(
     sum: &mut [f32],
     sum_hat: &mut [f32],
 ) {
-    channel_sums_isa(Isa::detect(), x, d, mean, inv_std, sum, sum_hat);
+    let channels = sum.len();
+    let (sum, sum_hat) = (Shared::new(sum), Shared::new(sum_hat));
+    split(channels, 16, 8 * x.len(), |range| {
+        // SAFETY: the parts of a split do not overlap.
+        let sums = unsafe { [sum.piece(range.clone()), sum_hat.piece(range.clone())] };
+        let of = [&mean[range.clone()], &inv_std[range.clone()]];
+        channel_sums_isa(Isa::detect(), Channels { x, with: d, channels, range }, of, sums);
+    });
 }
 
 #[inline(always)]
@@ -94,7 +235,18 @@ dispatch! {
 /// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once where it
 /// is empty).
 pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], dx: &mut [f32], add: bool) {
-    channel_backward_isa(Isa::detect(), x, d, counts, abc, dx, add);
+    let c = abc[0].len();
+    // A part is of whole counts.
+    let unit = if counts.is_empty() { 1 } else { x.len() / c / counts.len() };
+    let (rows, work) = (x.len() / c, 8 * x.len());
+    let dx = Shared::new(dx);
+    split(rows, unit.max(1), work, |rows| {
+        let part = rows.start * c..rows.end * c;
+        let counts = if counts.is_empty() { counts } else { &counts[rows.start / unit..rows.end / unit] };
+        // SAFETY: the parts of a split do not overlap.
+        let dx = unsafe { dx.piece(part.clone()) };
+        channel_backward_isa(Isa::detect(), &x[part.clone()], &d[part], counts, abc, dx, add);
+    });
 }
 
 #[cfg(test)]
@@ -106,7 +258,7 @@ mod tests {
         let numbers = |n: usize, seed: usize| -> Vec<f32> {
             (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
         };
-        let (rows, c) = (6, 19);
+        let (rows, c) = (6, 150);
         let (x, d, counts) = (numbers(rows * c, 1), numbers(rows * c, 2), [2.0, 1.0, 1.0, 3.0, 1.0, 1.0]);
         for counts in [&counts[..], &[]] {
             let run = |isa: Option<Isa>| {
@@ -114,9 +266,21 @@ mod tests {
                 let (mut y, mut dx) = (vec![0.0; rows * c], numbers(rows * c, 3));
                 match isa {
                     Some(isa) => {
-                        channel_moments_isa(isa, &x, counts, &mut m, &mut s);
+                        for range in [0..c / 2, c / 2..c] {
+                            let [m, s] = [&mut m[range.clone()], &mut s[range.clone()]];
+                            channel_moments_isa(
+                                isa,
+                                Channels { x: &x, with: counts, channels: c, range },
+                                m,
+                                s,
+                            );
+                        }
                         channel_affine_isa(isa, &x, &m, &s, &mut y);
-                        channel_sums_isa(isa, &x, &d, &m, &s, &mut t, &mut u);
+                        for range in [0..c / 2, c / 2..c] {
+                            let sums = [&mut t[range.clone()], &mut u[range.clone()]];
+                            let of = [&m[range.clone()], &s[range.clone()]];
+                            channel_sums_isa(isa, Channels { x: &x, with: &d, channels: c, range }, of, sums);
+                        }
                         channel_backward_isa(isa, &x, &d, counts, [&m, &s, &t], &mut dx, true);
                     }
                     None => {

@@ -23,7 +23,7 @@ pub use channels::{channel_affine, channel_backward, channel_moments, channel_su
 pub use gemm::gemm;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
-pub use rows::{add_scaled, gather_rows, scatter_rows, sum_rows};
+pub use rows::{add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::softmax_rows;
 pub use team::{MAX_THREADS, set_threads, threads};
 pub use turn::{gemm_nt, transpose};

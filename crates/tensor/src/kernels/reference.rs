@@ -164,6 +164,19 @@ pub fn gemm_nt<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E],
     }
 }
 
+/// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+#[inline(always)]
+pub fn scale_rows<E: Element>(factors: &[E], x: &[E], y: &mut [E], add: bool) {
+    let width = x.len() / factors.len();
+    for ((y, x), &factor) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(factors) {
+        if add {
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y += factor * x);
+        } else {
+            y.iter_mut().zip(x).for_each(|(y, &x)| *y = factor * x);
+        }
+    }
+}
+
 /// How often row `i` of `rows` counts. Inputs (B, T, C) have T rows here for each of B counts.
 #[inline(always)]
 fn count<E: Element>(counts: &[E], i: usize, rows: usize) -> E {

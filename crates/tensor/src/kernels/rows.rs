@@ -108,37 +108,70 @@ struct Scatter<'a> {
     columns: Range<usize>,
 }
 
+/// Vectors of columns that are worked on at a time: so few that their part of a table stays in first-level cache.
+const BLOCK: usize = 4;
+
+/// `N` vectors of columns from `at` on, the last of which has `last` columns.
 #[inline(always)]
-unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
-    let &Scatter { d, width, slots, per_row, ref columns, .. } = call;
+unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
+    call: &Scatter<'_>,
+    v: &[f32],
+    at: usize,
+    last: usize,
+) {
+    let &Scatter { d, width, slots, per_row, .. } = call;
     let rows = d.chunks_exact(width).zip(v.chunks_exact(width));
+    let table = call.table.start().wrapping_add(at);
     for ((d, v), slots) in rows.zip(slots.chunks_exact(per_row)) {
-        assert!(
-            slots.iter().all(|&s| call.table.holds(s as usize * width, width)),
-            "a slot outside the table"
-        );
-        let (d, v) = (d[columns.clone()].as_ptr(), v[columns.clone()].as_ptr());
-        let table = call.table.start().wrapping_add(columns.start);
-        let mut i = 0;
-        // SAFETY: the caller guarantees S's target features; d and v hold the columns, each slot's row lies in the table,
-        // no other thread has these columns, and every access stops at their end.
+        let (d, v) = (d[at..].as_ptr(), v[at..].as_ptr());
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each slot's row
+        // lies in the table, and that no other thread has these columns.
         unsafe {
             // Whole vectors are not masked: a masked store cannot be forwarded to the load of the next row.
-            while i + S::LANES <= columns.len() {
-                let x = F::at::<S>(S::load(v.add(i)), S::load(d.add(i)));
-                for &s in slots {
-                    let row = table.add(s as usize * width + i);
-                    S::store(row, S::add(S::load(row), x));
+            if last == S::LANES {
+                let mut x = [S::splat(0.0); N];
+                for (i, x) in x.iter_mut().enumerate() {
+                    *x = F::at::<S>(S::load(v.add(i * S::LANES)), S::load(d.add(i * S::LANES)));
                 }
-                i += S::LANES;
+                for &s in slots {
+                    let row = table.add(s as usize * width);
+                    for (i, &x) in x.iter().enumerate() {
+                        let to = row.add(i * S::LANES);
+                        S::store(to, S::add(S::load(to), x));
+                    }
+                }
+            } else {
+                let x = F::at::<S>(S::load_head(v, last), S::load_head(d, last));
+                for &s in slots {
+                    let row = table.add(s as usize * width);
+                    S::store_head(row, last, S::add(S::load_head(row, last), x));
+                }
             }
-            if i < columns.len() {
-                let n = columns.len() - i;
-                let x = F::at::<S>(S::load_head(v.add(i), n), S::load_head(d.add(i), n));
-                for &s in slots {
-                    let row = table.add(s as usize * width + i);
-                    S::store_head(row, n, S::add(S::load_head(row, n), x));
-                }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
+    let &Scatter { width, ref columns, .. } = call;
+    assert!(columns.end <= width, "columns outside the rows");
+    assert!(
+        call.slots.iter().all(|&s| call.table.holds(s as usize * width, width)),
+        "a slot outside the table"
+    );
+    let mut at = columns.start;
+    while at < columns.end {
+        let left = columns.end - at;
+        // SAFETY: the caller guarantees S's target features, and that no other thread has these columns; they end at
+        // `columns.end`, and every slot's row lies in the table.
+        unsafe {
+            if left >= BLOCK * S::LANES {
+                scatter_block::<S, F, BLOCK>(call, v, at, S::LANES);
+                at += BLOCK * S::LANES;
+            } else {
+                let last = left.min(S::LANES);
+                scatter_block::<S, F, 1>(call, v, at, last);
+                at += last;
             }
         }
     }
@@ -208,6 +241,32 @@ dispatch! {
 /// Adds every row of `d` to `sum`.
 pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
     sum_rows_isa(Isa::detect(), d, sum);
+}
+
+#[inline(always)]
+unsafe fn scale_rows_on<S: Simd>(factors: &[f32], x: &[f32], y: &mut [f32], add: bool) {
+    let width = x.len() / factors.len();
+    for ((y, x), &factor) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(factors) {
+        // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
+        unsafe {
+            let factor = S::splat(factor);
+            for i in (0..width).step_by(S::LANES) {
+                let n = (width - i).min(S::LANES);
+                let product = S::mul(factor, S::load_head(x.as_ptr().add(i), n));
+                let to = y.as_mut_ptr().add(i);
+                S::store_head(to, n, if add { S::add(S::load_head(to, n), product) } else { product });
+            }
+        }
+    }
+}
+
+dispatch! {
+    fn scale_rows_isa(factors: &[f32], x: &[f32], y: &mut [f32], add: bool) = scale_rows_on
+}
+
+/// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+pub fn scale_rows(factors: &[f32], x: &[f32], y: &mut [f32], add: bool) {
+    scale_rows_isa(Isa::detect(), factors, x, y, add);
 }
 
 #[inline(always)]
@@ -305,6 +364,13 @@ mod tests {
                 sum_rows_isa(isa, &d, &mut fast);
                 reference::sum_rows(&d, &mut plain);
                 assert_close(isa, &fast, &plain);
+
+                for add in [false, true] {
+                    let (mut fast, mut plain) = (table.clone(), table.clone());
+                    scale_rows_isa(isa, &bias[..width.min(4)], &d[..width * width.min(4)], &mut fast, add);
+                    reference::scale_rows(&bias[..width.min(4)], &d[..width * width.min(4)], &mut plain, add);
+                    assert_close(isa, &fast, &plain);
+                }
 
                 add_scaled_isa(isa, -0.5, &d[..width], &mut fast);
                 reference::add_scaled(-0.5, &d[..width], &mut plain);

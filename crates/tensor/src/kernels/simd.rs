@@ -16,6 +16,8 @@ pub(super) trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` elements, then zeros. `n` is at most `LANES`.
     unsafe fn load_head(p: *const f32, n: usize) -> Self::V;
+    /// The first `n` elements, then those of `rest`.
+    unsafe fn load_or(p: *const f32, n: usize, rest: Self::V) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Writes only the first `n` elements.
     unsafe fn store_head(p: *mut f32, n: usize, v: Self::V);
@@ -77,6 +79,11 @@ impl Simd for Portable {
     unsafe fn load_head(p: *const f32, n: usize) -> f32 {
         // SAFETY: the caller may read `n` elements.
         if n == 0 { 0.0 } else { unsafe { *p } }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: f32) -> f32 {
+        // SAFETY: the caller may read `n` elements.
+        if n == 0 { rest } else { unsafe { *p } }
     }
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: f32) {
@@ -181,6 +188,11 @@ mod x86 {
         unsafe fn load_head(p: *const f32, n: usize) -> __m512 {
             // SAFETY: see above; lanes outside the mask are not read.
             unsafe { _mm512_maskz_loadu_ps(head(n), p) }
+        }
+        #[inline(always)]
+        unsafe fn load_or(p: *const f32, n: usize, rest: __m512) -> __m512 {
+            // SAFETY: see above; lanes outside the mask are not read.
+            unsafe { _mm512_mask_loadu_ps(rest, head(n), p) }
         }
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: __m512) {
@@ -368,6 +380,11 @@ mod x86 {
         unsafe fn load_head(p: *const f32, n: usize) -> __m256 {
             // SAFETY: see above; lanes outside the mask are not read.
             unsafe { _mm256_maskload_ps(p, head8(n)) }
+        }
+        #[inline(always)]
+        unsafe fn load_or(p: *const f32, n: usize, rest: __m256) -> __m256 {
+            // SAFETY: see above; lanes outside the mask are not read.
+            unsafe { _mm256_blendv_ps(rest, _mm256_maskload_ps(p, head8(n)), _mm256_castsi256_ps(head8(n))) }
         }
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: __m256) {

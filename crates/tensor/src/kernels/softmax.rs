@@ -4,59 +4,94 @@ use super::simd::Simd;
 use super::team::{Shared, split};
 use super::{Isa, dispatch, math};
 
+/// How far below a row's maximum is what fills its last vector: its exponential is lost beside that of the maximum, and
+/// yet a normal number, since others take the processor a hundred cycles.
+const BEYOND: f32 = 80.0;
+
+/// The softmax of a row of `W` vectors, the last of which has `last` elements; its maximum, and the sum of
+/// exponentials above it.
+#[inline(always)]
+unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: usize) -> [f32; 2] {
+    // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p.
+    unsafe {
+        let mut v = [S::load_or(x.add((W - 1) * S::LANES), last, S::splat(f32::NEG_INFINITY)); W];
+        let mut m = v[W - 1];
+        for (i, v) in v.iter_mut().take(W - 1).enumerate() {
+            *v = S::load(x.add(i * S::LANES));
+            m = S::max(m, *v);
+        }
+        let max = S::largest(m);
+        let shift = S::splat(max);
+        v[W - 1] = S::load_or(x.add((W - 1) * S::LANES), last, S::splat(max - BEYOND));
+        let mut sum = S::splat(0.0);
+        for v in &mut v {
+            *v = math::exp::<S>(S::sub(*v, shift));
+            sum = S::add(sum, *v);
+        }
+        let total = S::sum(sum);
+        let scale = S::splat(1.0 / total);
+        for (i, &v) in v.iter().take(W - 1).enumerate() {
+            S::store(p.add(i * S::LANES), S::mul(v, scale));
+        }
+        S::store_head(p.add((W - 1) * S::LANES), last, S::mul(v[W - 1], scale));
+        [max, total]
+    }
+}
+
+/// The same for a row of any length, which is read again for each of the three steps.
+#[inline(always)]
+unsafe fn long_row<S: Simd>(x: *const f32, p: *mut f32, width: usize) -> [f32; 2] {
+    // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p, where every access ends.
+    unsafe {
+        let least = S::splat(f32::NEG_INFINITY);
+        let mut m = least;
+        for i in (0..width).step_by(S::LANES) {
+            m = S::max(m, S::load_or(x.add(i), (width - i).min(S::LANES), least));
+        }
+        let max = S::largest(m);
+        let (shift, beyond) = (S::splat(max), S::splat(max - BEYOND));
+        let mut sum = S::splat(0.0);
+        for i in (0..width).step_by(S::LANES) {
+            let n = (width - i).min(S::LANES);
+            let e = math::exp::<S>(S::sub(S::load_or(x.add(i), n, beyond), shift));
+            S::store_head(p.add(i), n, e);
+            sum = S::add(sum, e);
+        }
+        let total = S::sum(sum);
+        let scale = S::splat(1.0 / total);
+        for i in (0..width).step_by(S::LANES) {
+            let n = (width - i).min(S::LANES);
+            S::store_head(p.add(i), n, S::mul(S::load_head(p.add(i), n), scale));
+        }
+        [max, total]
+    }
+}
+
 #[inline(always)]
 unsafe fn softmax_rows_on<S: Simd>(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
-    let full = width / S::LANES * S::LANES;
-    let rest = width - full;
-    for ((x, p), lse) in logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse) {
-        let (x, p) = (x.as_ptr(), p.as_mut_ptr());
-        // SAFETY: the caller guarantees S's target features; x and p are `width` long, and every access ends there.
-        unsafe {
-            let mut max = f32::NEG_INFINITY;
-            if full > 0 {
-                // The last vector overlaps the one before, which does not change a maximum.
-                let mut m = S::load(x.add(width - S::LANES));
-                let mut i = 0;
-                while i < full {
-                    m = S::max(m, S::load(x.add(i)));
-                    i += S::LANES;
-                }
-                max = S::largest(m);
-            } else {
-                for i in 0..width {
-                    max = max.max(*x.add(i));
-                }
+    let vectors = width.div_ceil(S::LANES);
+    let last = width - (vectors - 1) * S::LANES;
+    let rows = logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse.iter_mut());
+    // Loops and not closures, which would be compiled without the target features.
+    macro_rules! each {
+        ($row:ident $(of $size:literal)?, $length:expr) => {
+            for ((x, p), lse) in rows {
+                // SAFETY: the caller guarantees S's target features; x and p are `width` long.
+                *lse = unsafe { $row::<S, $($size)?>(x.as_ptr(), p.as_mut_ptr(), $length) };
             }
-            let shift = S::splat(max);
-            let mut sum = S::splat(0.0);
-            let mut i = 0;
-            while i < full {
-                let e = math::exp::<S>(S::sub(S::load(x.add(i)), shift));
-                S::store(p.add(i), e);
-                sum = S::add(sum, e);
-                i += S::LANES;
-            }
-            let mut total = S::sum(sum);
-            if rest > 0 {
-                S::store_head(
-                    p.add(full),
-                    rest,
-                    math::exp::<S>(S::sub(S::load_head(x.add(full), rest), shift)),
-                );
-                // Read back, so that lanes beyond the row do not count.
-                total += S::sum(S::load_head(p.add(full), rest));
-            }
-            let scale = S::splat(1.0 / total);
-            let mut i = 0;
-            while i < full {
-                S::store(p.add(i), S::mul(S::load(p.add(i)), scale));
-                i += S::LANES;
-            }
-            if rest > 0 {
-                S::store_head(p.add(full), rest, S::mul(S::load_head(p.add(full), rest), scale));
-            }
-            *lse = [max, total.ln()];
-        }
+        };
+    }
+    match vectors {
+        1 => each!(short_row of 1, last),
+        2 => each!(short_row of 2, last),
+        3 => each!(short_row of 3, last),
+        4 => each!(short_row of 4, last),
+        5 => each!(short_row of 5, last),
+        _ => each!(long_row, width),
+    }
+    // Apart, because a call saves no vector registers.
+    for [_, total] in lse {
+        *total = total.ln();
     }
 }
 

@@ -11,6 +11,8 @@ use std::thread::{self, JoinHandle};
 
 /// Work below this, in floating-point operations, is not worth a second thread: about half a microsecond.
 const LEAST: usize = 50_000;
+/// Parts of this size there are several of to a thread, since one core may be slower than another.
+const LARGE: usize = 8 * LEAST;
 /// How often a waiting thread looks before it goes to sleep, or lets others run.
 const LOOKS: u32 = 20_000;
 
@@ -46,7 +48,8 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
     TEAM.with_borrow(|team| {
         let Some(team) = team else { return f(0..n) };
         let units = n.div_ceil(unit);
-        let parts = (team.helpers.len() + 1).min(work / LEAST).min(units);
+        let threads = team.helpers.len() + 1;
+        let parts = threads.min(work / LEAST).max((4 * threads).min(work / LARGE)).min(units);
         if parts < 2 {
             return f(0..n);
         }

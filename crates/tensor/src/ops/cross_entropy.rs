@@ -77,27 +77,21 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         grads: &mut Grads<'_, E>,
         env: &Env<'_, E>,
     ) {
+        let Some(g) = grads.get(0) else { return };
         let v = self.classes;
         let rows = x.get(0).len() / v;
-        self.weights[..rows].fill(E::zero());
-        let mut n = E::zero();
         let mut weights = std::mem::take(&mut self.weights);
-        for (row, _) in self.examples(env) {
-            weights[row] += E::one();
-            n += E::one();
+        let of_rows = &mut weights[..rows];
+        if self.targets.rows.is_some() && self.targets.ignore_index.is_none() && !env.counts.is_empty() {
+            of_rows.copy_from_slice(env.counts);
+        } else {
+            of_rows.fill(E::zero());
+            self.examples(env).for_each(|(row, _)| of_rows[row] += E::one());
         }
+        let scale = grad[0] / of_rows.iter().copied().sum();
+        of_rows.iter_mut().for_each(|w| *w *= scale);
+        E::scale_rows(of_rows, &self.probs[..rows * v], g.data, g.add);
         self.weights = weights;
-        let Some(g) = grads.get(0) else { return };
-        let scale = grad[0] / n;
-        for (row, d) in g.data.chunks_exact_mut(v).enumerate() {
-            let weight = self.weights[row] * scale;
-            let probs = self.probs[row * v..][..v].iter();
-            if g.add {
-                d.iter_mut().zip(probs).for_each(|(d, &p)| *d += weight * p);
-            } else {
-                d.iter_mut().zip(probs).for_each(|(d, &p)| *d = weight * p);
-            }
-        }
         for (row, token) in self.examples(env) {
             g.data[row * v + token] -= scale;
         }
