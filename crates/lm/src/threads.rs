@@ -1,6 +1,6 @@
 //! How many threads compute.
 
-pub use charloom_tensor::kernels::{MAX_THREADS, set_threads, threads};
+pub use charloom_tensor::kernels::{MAX_THREADS, set_least_work, set_threads, threads};
 
 /// More than these seldom help a model of this size.
 const USEFUL: usize = 8;

@@ -3,17 +3,18 @@
 //! A kernel splits its rows or columns so that every element is computed by one thread in the order in which one
 //! thread alone would: results are the same bits for any number of threads.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
-/// Work below this, in floating-point operations, is not worth a second thread: about half a microsecond.
-const LEAST: usize = 50_000;
-/// Parts of this size there are several of to a thread, since one core may be slower than another.
-const LARGE: usize = 8 * LEAST;
-/// How often a waiting thread looks before it goes to sleep, or lets others run.
+/// The least work that a thread is given, in floating-point operations. A part that another core did brings its results
+/// along from that core's cache, which takes longer than less work than this.
+const LEAST: usize = 4_000_000;
+/// How often a waiting thread looks without a pause: some microseconds, the time between two kernels.
+const CLOSE_LOOKS: u32 = 2_000;
+/// How often it looks before it goes to sleep, or lets others run.
 const LOOKS: u32 = 20_000;
 
 /// The most threads a team can have.
@@ -21,6 +22,7 @@ pub const MAX_THREADS: usize = 256;
 
 thread_local! {
     static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
+    static LEAST_WORK: Cell<usize> = const { Cell::new(LEAST) };
 }
 
 /// How many threads work on the kernels that this thread calls; 1 unless [`set_threads`] said otherwise.
@@ -39,22 +41,42 @@ pub fn set_threads(n: usize) {
     }
 }
 
+/// From now on a thread is given at least so much work, in floating-point operations, by kernels that this thread calls:
+/// for tests that want small kernels split, and for finding out what is worth it.
+pub fn set_least_work(operations: usize) {
+    LEAST_WORK.set(operations.max(1));
+}
+
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.
 /// Ranges start at multiples of `unit`.
 pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
-    if work < 2 * LEAST {
+    let least = LEAST_WORK.get();
+    if work / least < 2 {
         return f(0..n);
     }
     TEAM.with_borrow(|team| {
         let Some(team) = team else { return f(0..n) };
         let units = n.div_ceil(unit);
         let threads = team.helpers.len() + 1;
-        let parts = threads.min(work / LEAST).max((4 * threads).min(work / LARGE)).min(units);
+        // Of much work there are several parts to a thread, since one core may be slower than another.
+        let parts = threads.min(work / least).max((4 * threads).min(work / least / 4)).min(units);
         if parts < 2 {
             return f(0..n);
         }
         let at = |part: usize| (units * part / parts * unit).min(n);
-        team.run(parts, &|part| f(at(part)..at(part + 1)));
+        if parts <= threads {
+            return team.run(parts, &|part| f(at(part)..at(part + 1)));
+        }
+        let next = AtomicUsize::new(0);
+        team.run(threads, &|_| {
+            loop {
+                let part = next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts {
+                    break;
+                }
+                f(at(part)..at(part + 1));
+            }
+        });
     });
 }
 
@@ -99,82 +121,138 @@ impl<T> Shared<T> {
 /// A job's function, with the lifetime of its borrows forgotten.
 type Job = *const (dyn Fn(usize) + Sync);
 
-/// What the threads of a team see.
-struct Board {
-    /// The job's number (upper half), how many parts it has, and which part is next (16 bits each).
-    ticket: AtomicU64,
+/// How far a desk's job is; the rest of the number counts the jobs.
+const POSTED: u64 = 1;
+const CLAIMED: u64 = 2;
+const DONE: u64 = 3;
+const STATES: u64 = 4;
+
+/// Where a helper finds its part of a job. Alone on its cache lines, so that posting a part and telling that it is done
+/// take one line to the other core and back, and nothing else.
+#[repr(align(128))]
+struct Desk {
+    state: AtomicU64,
     job: UnsafeCell<Option<Job>>,
-    /// Parts not yet done.
-    pending: AtomicU32,
+    sleeping: AtomicBool,
     panicked: AtomicBool,
     stop: AtomicBool,
 }
 
-// SAFETY: `job` is written only by the team's owner while no part is pending, before the ticket is published with
-// release order; it is read only by who has claimed a part through that ticket with acquire order, and the owner waits
-// for every claimed part before it writes again.
-unsafe impl Sync for Board {}
+// SAFETY: `job` is written only by the team's owner while the state is DONE, before POSTED is stored with release order;
+// it is read only by who has moved the state from POSTED to CLAIMED with acquire order, and the owner waits for DONE
+// before it writes again.
+unsafe impl Sync for Desk {}
 // SAFETY: as above; the pointer in it is used only while the owner waits in `Team::run`.
-unsafe impl Send for Board {}
+unsafe impl Send for Desk {}
+
+impl Desk {
+    /// Does the posted part, unless somebody else has claimed it.
+    fn work(&self, posted: u64, part: usize) -> bool {
+        let claimed = posted - POSTED + CLAIMED;
+        if self.state.compare_exchange(posted, claimed, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        let _done = Done { desk: self, state: posted - POSTED + DONE };
+        // SAFETY: a claimed part keeps the owner waiting, so the job is there and what it borrows is alive.
+        unsafe {
+            if let Some(job) = *self.job.get() {
+                (*job)(part);
+            }
+        }
+        true
+    }
+}
+
+/// Tells that a part is done, also when it panicked.
+struct Done<'a> {
+    desk: &'a Desk,
+    state: u64,
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.desk.panicked.store(true, Ordering::Relaxed);
+        }
+        self.desk.state.store(self.state, Ordering::Release);
+    }
+}
 
 struct Helper {
-    sleeping: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Team {
-    board: Arc<Board>,
     helpers: Vec<Helper>,
 }
 
 impl Team {
     fn new(helpers: usize) -> Self {
-        let board = Arc::new(Board {
-            ticket: AtomicU64::new(0),
-            job: UnsafeCell::new(None),
-            pending: AtomicU32::new(0),
-            panicked: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-        });
-        let helper = |_| {
-            let (board, sleeping) = (Arc::clone(&board), Arc::new(AtomicBool::new(false)));
-            let asleep = Arc::clone(&sleeping);
-            Helper { sleeping, thread: Some(thread::spawn(move || help(&board, &asleep))) }
+        let helper = |i| {
+            let desk = Arc::new(Desk {
+                state: AtomicU64::new(DONE),
+                job: UnsafeCell::new(None),
+                sleeping: AtomicBool::new(false),
+                panicked: AtomicBool::new(false),
+                stop: AtomicBool::new(false),
+            });
+            let own = Arc::clone(&desk);
+            Helper { desk, thread: Some(thread::spawn(move || help(&own, i + 1))) }
         };
-        Self { helpers: (0..helpers).map(helper).collect(), board }
+        Self { helpers: (0..helpers).map(helper).collect() }
     }
 
-    /// Calls `f` once for each part, on all threads, and returns when all are done.
+    /// Calls `f` once for each of so many parts, a thread each, and returns when all are done.
     fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
-        let board = &*self.board;
-        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function returns
-        // after all of them are done.
+        let helpers = &self.helpers[..parts - 1];
+        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function does not
+        // return or unwind before all of them are done: `Waiting` sees to it.
         let job: Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
-        // SAFETY: no part is pending, so nobody reads `job`; see `Board`.
-        unsafe { *board.job.get() = Some(job) };
-        board.pending.store(parts as u32, Ordering::Relaxed);
-        let number = (board.ticket.load(Ordering::Relaxed) >> 32).wrapping_add(1);
-        board.ticket.store(number << 32 | (parts as u64) << 16, Ordering::SeqCst);
-        for helper in &self.helpers {
-            if helper.sleeping.load(Ordering::SeqCst)
-                && let Some(thread) = &helper.thread
+        for Helper { desk, thread } in helpers {
+            // SAFETY: the desk's last part is done, so nobody reads `job`; see `Desk`.
+            unsafe { *desk.job.get() = Some(job) };
+            let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
+            desk.state.store(posted, Ordering::Release);
+            // A helper that falls asleep right now may be missed; then the owner does its part.
+            if desk.sleeping.load(Ordering::Relaxed)
+                && let Some(thread) = thread
             {
                 thread.thread().unpark();
             }
         }
-        board.work();
-        let mut looks = 0;
-        while board.pending.load(Ordering::Acquire) > 0 {
-            wait(&mut looks);
+        let waiting = Waiting(helpers);
+        f(0);
+        drop(waiting);
+        let panicked = helpers.iter().any(|helper| helper.desk.panicked.load(Ordering::Relaxed));
+        assert!(!panicked, "a kernel's thread panicked");
+    }
+}
+
+/// Waits for the helpers at its end, and does what none of them has begun: a helper that the system has stopped before
+/// it claimed its part holds up nobody.
+struct Waiting<'a>(&'a [Helper]);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        for (i, helper) in self.0.iter().enumerate() {
+            let mut looks = 0;
+            loop {
+                let state = helper.desk.state.load(Ordering::Acquire);
+                match state % STATES {
+                    DONE => break,
+                    POSTED if helper.desk.work(state, i + 1) => break,
+                    _ => wait(&mut looks),
+                }
+            }
         }
-        assert!(!board.panicked.load(Ordering::Relaxed), "a kernel's thread panicked");
     }
 }
 
 impl Drop for Team {
     fn drop(&mut self) {
-        self.board.stop.store(true, Ordering::SeqCst);
         for helper in &mut self.helpers {
+            helper.desk.stop.store(true, Ordering::SeqCst);
             if let Some(thread) = helper.thread.take() {
                 thread.thread().unpark();
                 // A helper's panic was told when it happened.
@@ -184,71 +262,34 @@ impl Drop for Team {
     }
 }
 
-impl Board {
-    /// Claims and does parts until none is left. A helper that the system has stopped holds up nobody before it claims.
-    fn work(&self) {
-        loop {
-            let ticket = self.ticket.load(Ordering::Acquire);
-            if ticket & 0xffff >= ticket >> 16 & 0xffff {
-                return;
-            }
-            if self
-                .ticket
-                .compare_exchange_weak(ticket, ticket + 1, Ordering::AcqRel, Ordering::Relaxed)
-                .is_err()
-            {
-                continue;
-            }
-            let _done = Done(self);
-            // SAFETY: a claimed part keeps the owner waiting, so the job is there and what it borrows is alive.
-            unsafe {
-                if let Some(job) = *self.job.get() {
-                    (*job)((ticket & 0xffff) as usize);
-                }
-            }
-        }
-    }
-}
-
-/// Counts a part as done, also when it panicked.
-struct Done<'a>(&'a Board);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.panicked.store(true, Ordering::Relaxed);
-        }
-        self.0.pending.fetch_sub(1, Ordering::Release);
-    }
-}
-
 /// A helper's life.
-fn help(board: &Board, sleeping: &AtomicBool) {
+fn help(desk: &Desk, part: usize) {
     let mut looks = 0;
-    let mut seen = 0;
-    while !board.stop.load(Ordering::Relaxed) {
-        let ticket = board.ticket.load(Ordering::Acquire);
-        if ticket >> 32 != seen {
-            seen = ticket >> 32;
+    while !desk.stop.load(Ordering::Relaxed) {
+        let state = desk.state.load(Ordering::Relaxed);
+        if state % STATES == POSTED {
             looks = 0;
-            board.work();
+            desk.work(state, part);
         } else if looks < LOOKS {
             wait(&mut looks);
         } else {
-            sleeping.store(true, Ordering::SeqCst);
-            // What was published before the owner could see the flag would go unnoticed otherwise.
-            if board.ticket.load(Ordering::SeqCst) >> 32 == seen && !board.stop.load(Ordering::SeqCst) {
+            desk.sleeping.store(true, Ordering::SeqCst);
+            // What was posted before the owner could see the flag would wait for the owner otherwise.
+            if desk.state.load(Ordering::SeqCst) == state && !desk.stop.load(Ordering::SeqCst) {
                 thread::park();
             }
-            sleeping.store(false, Ordering::SeqCst);
+            desk.sleeping.store(false, Ordering::SeqCst);
             looks = 0;
         }
     }
 }
 
-/// A moment's wait; now and then the processor goes to whoever needs it.
+/// A moment's wait; after some, the processor goes to whoever needs it now and then.
 fn wait(looks: &mut u32) {
     *looks += 1;
+    if *looks < CLOSE_LOOKS {
+        return;
+    }
     if (*looks).is_multiple_of(512) {
         thread::yield_now();
     } else {
