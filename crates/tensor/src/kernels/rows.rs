@@ -6,7 +6,51 @@ use super::team::{Shared, split};
 use super::{Activation, Isa, dispatch};
 use std::ops::Range;
 
-/// `y[r] = F(bias + sum_t table[slots[r, t]])`
+/// Vectors of columns that are worked on at a time: so few that their part of a table stays in first-level cache.
+const BLOCK: usize = 4;
+
+/// `y[r] = F(bias + sum_t table[slots[r, t]])`, for `N` vectors of columns from `at` on, the last of which has `last`.
+#[inline(always)]
+unsafe fn gather_block<S: Simd, F: Unary, const N: usize>(
+    table: &[f32],
+    bias: &[f32],
+    slots: &[u32],
+    per_row: usize,
+    y: &mut [f32],
+    [at, last]: [usize; 2],
+) {
+    let width = bias.len();
+    let (table, bias) = (table[at..].as_ptr(), bias[at..].as_ptr());
+    for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
+        let y = y[at..].as_mut_ptr();
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, and that each slot's row
+        // lies in the table.
+        unsafe {
+            if last == S::LANES {
+                let mut sums = [S::splat(0.0); N];
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::load(bias.add(i * S::LANES));
+                }
+                for &s in slots {
+                    let row = table.add(s as usize * width);
+                    for (i, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::add(*sum, S::load(row.add(i * S::LANES)));
+                    }
+                }
+                for (i, &sum) in sums.iter().enumerate() {
+                    S::store(y.add(i * S::LANES), F::at::<S>(sum));
+                }
+            } else {
+                let mut sum = S::load_head(bias, last);
+                for &s in slots {
+                    sum = S::add(sum, S::load_head(table.add(s as usize * width), last));
+                }
+                S::store_head(y, last, F::at::<S>(sum));
+            }
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn gather<S: Simd, F: Unary>(
     table: &[f32],
@@ -16,33 +60,19 @@ unsafe fn gather<S: Simd, F: Unary>(
     y: &mut [f32],
 ) {
     let width = bias.len();
-    for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
-        assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
-        let mut i = 0;
-        // SAFETY: the caller guarantees S's target features; bias and y are `width` long, every slot's row lies in
-        // the table, and the last access stops at `width`.
+    assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
+    let mut at = 0;
+    while at < width {
+        // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row lies in the
+        // table.
         unsafe {
-            let table = table.as_ptr();
-            while i + 2 * S::LANES <= width {
-                let (mut a, mut b) =
-                    (S::load(bias.as_ptr().add(i)), S::load(bias.as_ptr().add(i + S::LANES)));
-                for &s in slots {
-                    let row = table.add(s as usize * width + i);
-                    a = S::add(a, S::load(row));
-                    b = S::add(b, S::load(row.add(S::LANES)));
-                }
-                S::store(y.as_mut_ptr().add(i), F::at::<S>(a));
-                S::store(y.as_mut_ptr().add(i + S::LANES), F::at::<S>(b));
-                i += 2 * S::LANES;
-            }
-            while i < width {
-                let n = (width - i).min(S::LANES);
-                let mut sum = S::load_head(bias.as_ptr().add(i), n);
-                for &s in slots {
-                    sum = S::add(sum, S::load_head(table.add(s as usize * width + i), n));
-                }
-                S::store_head(y.as_mut_ptr().add(i), n, F::at::<S>(sum));
-                i += n;
+            if width - at >= BLOCK * S::LANES {
+                gather_block::<S, F, BLOCK>(table, bias, slots, per_row, y, [at, S::LANES]);
+                at += BLOCK * S::LANES;
+            } else {
+                let last = (width - at).min(S::LANES);
+                gather_block::<S, F, 1>(table, bias, slots, per_row, y, [at, last]);
+                at += last;
             }
         }
     }
@@ -107,9 +137,6 @@ struct Scatter<'a> {
     table: Shared<f32>,
     columns: Range<usize>,
 }
-
-/// Vectors of columns that are worked on at a time: so few that their part of a table stays in first-level cache.
-const BLOCK: usize = 4;
 
 /// `N` vectors of columns from `at` on, the last of which has `last` columns.
 #[inline(always)]

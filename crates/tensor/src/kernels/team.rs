@@ -333,9 +333,9 @@ mod tests {
         set_threads(2);
         for _ in 0..3 {
             std::thread::sleep(std::time::Duration::from_millis(20));
-            let sum = AtomicU32::new(0);
+            let sum = AtomicUsize::new(0);
             split(100, 1, 100 * LEAST, |range| {
-                sum.fetch_add(range.len() as u32, Ordering::Relaxed);
+                sum.fetch_add(range.len(), Ordering::Relaxed);
             });
             assert_eq!(sum.load(Ordering::Relaxed), 100);
         }
