@@ -96,7 +96,7 @@ pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
 }
 
 /// Which units an activation function keeps in its flat part, layer by layer: the share of examples that do, from none
-/// to all; a unit of the fullest colour is dead. Beside each layer, how many of its units are.
+/// to all, which has a cross: such a unit is dead. Beside each layer, how many of its units are.
 ///
 /// # Errors
 /// A model without such functions.
@@ -113,12 +113,16 @@ pub fn dead(snapshot: &Snapshot) -> Result<Figure> {
         }
         let dead = map.iter().filter(|&&share| share >= 1.0).count();
         rows.push(format!("{layer}: {dead} of {} dead", map.len()));
-        let cell = |&share: &f32| Cell { value: share.into(), text: String::new(), note: String::new() };
+        let cell = |&share: &f32| {
+            let text = if share >= 1.0 { "\u{d7}" } else { "" };
+            Cell { value: share.into(), text: text.to_owned(), note: String::new() }
+        };
         cells.extend(map[..map.len().min(most)].chunks(UNITS).map(|units| units.iter().map(cell).collect()));
         rows.resize(cells.len(), String::new());
     }
     let (rows_seen, step) = (snapshot.rows, snapshot.step);
-    let title = format!("Units in the flat part after {step} steps: for how many of {rows_seen} examples");
+    let title =
+        format!("Units in the flat part after {step} steps: share of {rows_seen} examples, \u{d7} for all");
     Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: Some(1.0), cells }))
 }
 
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_unit_has_the_fullest_colour_and_a_row_has_its_layers_name() {
+    fn a_dead_unit_has_a_cross_and_a_row_has_its_layers_name() {
         let maps =
             vec![("layers.1".to_owned(), vec![0.0, 1.0, 0.25]), ("layers.3".to_owned(), vec![0.5; 60])];
         let seen = Snapshot { step: 7, rows: 64, loss: 1.0, records: Vec::new(), maps };
@@ -226,6 +230,7 @@ mod tests {
         assert_eq!(heat.rows, ["layers.1: 1 of 3 dead", "", "layers.3: 0 of 60 dead", "", ""]);
         assert_eq!(heat.cells.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 25, 25, 10]);
         assert_eq!((heat.cells[0][1].value, heat.largest()), (1.0, 1.0));
+        assert!(heat.cells[0][1].text == "\u{d7}" && heat.cells[0][2].text.is_empty());
         let without_dead = Snapshot { maps: seen.maps[1..].to_vec(), ..seen.clone() };
         let Figure::Heat(heat) = dead(&without_dead).unwrap() else { panic!("no table") };
         assert_eq!((heat.cells[0][1].value, heat.largest()), (0.5, 1.0), "half is not the fullest colour");
