@@ -25,6 +25,7 @@ mod train;
 
 use std::process::ExitCode;
 
+use charloom::config::Mode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -107,7 +108,8 @@ fn main() -> ExitCode {
         // Who reads our output has seen enough.
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(format_args!("error: {error}"));
+            // Names and words of a file may stand in it. Only a formula's has a second line.
+            output::note(format_args!("error: {}", output::shown(&error.to_string(), Mode::Text)));
             ExitCode::from(error.exit_code())
         }
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::output::{Out, shown};
 
 /// The longest line that is scored, in bytes.
-const MAX_LINE: u64 = 1 << 20;
+const MAX_LINE: usize = 1 << 20;
 /// Lines scored at once.
 const BATCH: usize = 1024;
 
@@ -40,7 +40,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         _ => (Path::new("standard input"), Box::new(io::stdin())),
     };
-    let mut lines = Lines { reader: BufReader::new(reader), name, number: 0 };
+    let mut lines = Lines { reader: BufReader::new(reader), name, number: 0, after_cr: false };
     let mut is_first = true;
     let mut failed = None;
     if out.json {
@@ -89,29 +89,22 @@ fn scored<'a>(
     score(model, vocab, lines).into_iter()
 }
 
-/// A line without its end, one after the other.
+/// A line without its end, one after the other. As in a file of data it ends with LF, CRLF or a lone CR.
 struct Lines<'a> {
     reader: BufReader<Box<dyn Read>>,
     name: &'a Path,
     number: usize,
+    /// Whether the line before ended with CR: an LF then belongs to it.
+    after_cr: bool,
 }
 
 impl Lines<'_> {
     fn next(&mut self) -> Result<Option<String>> {
-        let mut bytes = Vec::new();
-        let mut limited = self.reader.by_ref().take(MAX_LINE);
-        let read = limited.read_until(b'\n', &mut bytes).map_err(|error| Error::io(self.name, error))?;
+        let bytes = self.bytes().map_err(|error| Error::io(self.name, error))?;
         self.number += 1;
         let fail = |what: &str| Err(Error::data(self.name, format!("line {} {what}", self.number)));
-        if read == 0 {
-            return Ok(None);
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-            if bytes.last() == Some(&b'\r') {
-                bytes.pop();
-            }
-        } else if read as u64 == MAX_LINE {
+        let Some(bytes) = bytes else { return Ok(None) };
+        if bytes.len() > MAX_LINE {
             return fail("is longer than 1 MiB; cut it");
         }
         match String::from_utf8(bytes) {
@@ -121,6 +114,32 @@ impl Lines<'_> {
                 fail(&format!("is not UTF-8 from its byte {} on", error.utf8_error().valid_up_to() + 1))
             }
         }
+    }
+
+    /// The bytes up to the next line end, or a little more than [`MAX_LINE`]; none at the end.
+    fn bytes(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        let mut is_line = false;
+        while line.len() <= MAX_LINE {
+            let ready = self.reader.fill_buf()?;
+            if ready.is_empty() {
+                return Ok(is_line.then_some(line));
+            }
+            if std::mem::take(&mut self.after_cr) && ready[0] == b'\n' {
+                self.reader.consume(1);
+                continue;
+            }
+            is_line = true;
+            let end = ready.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+            line.extend_from_slice(&ready[..end.unwrap_or(ready.len())]);
+            self.after_cr = end.is_some_and(|end| ready[end] == b'\r');
+            let read = end.map_or(ready.len(), |end| end + 1);
+            self.reader.consume(read);
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok(Some(line))
     }
 }
 

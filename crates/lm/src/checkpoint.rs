@@ -6,7 +6,7 @@
 
 mod format;
 
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 
 use crate::vocab::Vocab;
@@ -14,6 +14,8 @@ use crate::{Config, Error, Result};
 
 /// The largest model file that is read, in bytes: weights and two moments of the most parameters, twice.
 const MAX_BYTES: u64 = 1 << 33;
+/// A file above this is held only once its checksum is known to be right: it costs a second reading.
+const LARGE: u64 = 1 << 26;
 
 /// A model, and in the last checkpoint of a run what it takes to go on with the training bit for bit.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,13 +98,19 @@ impl Checkpoint {
         if size > MAX_BYTES {
             return Err(Error::model(path, format!("{size} bytes, more than any model of charloom's has")));
         }
-        // The header says what the file is: a wrong one is refused before the rest is read.
-        let mut file = std::io::BufReader::new(file).take(MAX_BYTES);
-        let mut bytes = Vec::new();
         let fail = |error| Error::io(path, error);
-        file.by_ref().take(format::FIRST as u64).read_to_end(&mut bytes).map_err(fail)?;
-        format::check_start(&bytes, size).map_err(|message| Error::model(path, message))?;
-        file.read_to_end(&mut bytes).map_err(fail)?;
+        let refuse = |message| Error::model(path, message);
+        // The header says what the file is: a wrong one is refused before the rest is read.
+        let mut first = Vec::new();
+        (&file).take(format::FIRST as u64).read_to_end(&mut first).map_err(fail)?;
+        format::check_start(&first, size).map_err(refuse)?;
+        (&file).rewind().map_err(fail)?;
+        if size > LARGE {
+            format::check_digest(&file).map_err(fail)?.map_err(refuse)?;
+            (&file).rewind().map_err(fail)?;
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail)?;
         Self::from_bytes(&bytes, path)
     }
 

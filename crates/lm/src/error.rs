@@ -64,12 +64,12 @@ impl Error {
 
     /// An [`Error::Usage`].
     pub fn usage(message: impl Display) -> Self {
-        Self::Usage(message.to_string())
+        Self::Usage(one_line(message))
     }
 
     /// An [`Error::Data`] about `path`.
     pub fn data(path: impl AsRef<Path>, message: impl Display) -> Self {
-        Self::Data { path: path.as_ref().to_path_buf(), message: message.to_string() }
+        Self::Data { path: path.as_ref().to_path_buf(), message: one_line(message) }
     }
 
     /// An [`Error::Io`] about `path`; meant for `map_err(|e| Error::io(path, e))`.
@@ -79,6 +79,34 @@ impl Error {
 
     /// An [`Error::Model`] about `path`.
     pub fn model(path: impl AsRef<Path>, message: impl Display) -> Self {
-        Self::Model { path: path.as_ref().to_path_buf(), message: message.to_string() }
+        Self::Model { path: path.as_ref().to_path_buf(), message: one_line(message) }
+    }
+}
+
+/// Words of a file may stand in a message: line ends and other control characters are escaped, and what is too long
+/// for anybody to read is cut off.
+fn one_line(message: impl Display) -> String {
+    const LONGEST: usize = 4096;
+    let message = message.to_string();
+    let shown = message.chars().take(LONGEST).fold(String::new(), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    });
+    if message.chars().nth(LONGEST).is_some() { shown + "..." } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_that_can_be_read() {
+        let said = Error::model("m", "unknown `a\nb\u{1b}[31m\u{85}`, zo\u{eb}").to_string();
+        assert_eq!(said, "m: unknown `a\\nb\\u{1b}[31m\\u{85}`, zo\u{eb}");
+        assert_eq!(Error::data("d", "x".repeat(1 << 20)).to_string().len(), 3 + 4096 + 3);
     }
 }

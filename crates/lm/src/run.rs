@@ -277,6 +277,12 @@ impl RunFolder {
     pub fn save_last(&self, checkpoint: &mut Checkpoint) -> Result<()> {
         let metrics = self.path.join(METRICS);
         self.disk.sync(&metrics, &self.metrics).map_err(|error| Error::io(&metrics, error))?;
+        let diagnostics = self.path.join(DIAGNOSTICS);
+        if diagnostics.is_file() {
+            let file = self.disk.open_append(&diagnostics);
+            file.and_then(|file| self.disk.sync(&diagnostics, &file))
+                .map_err(|error| Error::io(&diagnostics, error))?;
+        }
         checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
         self.replace(LAST, &checkpoint.to_bytes()?, Some(PREVIOUS))
     }

@@ -39,3 +39,18 @@ fn a_step_takes_no_memory() {
     }
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1u8]))).count_total, 1, "allocations are counted");
 }
+
+#[test]
+fn a_vocabulary_of_100_000_is_too_large_before_anything_is_made_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("many");
+    let many = ('\u{3400}'..).filter(|c| !c.is_whitespace()).take(100_000);
+    std::fs::write(&path, many.map(|c| format!("{c}\n")).collect::<String>()).unwrap();
+    let mut config = Config::from_toml("[model]\nkind = 'linear'", "test".as_ref()).unwrap();
+    config.data.path = Some(path);
+    let mut said = String::new();
+    let taken = measure(|| said = config.load_data().unwrap_err().to_string());
+    assert!(said.contains("100001 characters make 30000600003 parameters; the limit is"), "{said}");
+    // The words themselves, their tokens and their order.
+    assert!(taken.bytes_max < 30_000_000, "{} bytes", taken.bytes_max);
+}

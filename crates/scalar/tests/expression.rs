@@ -71,6 +71,8 @@ fn errors_point_at_the_place() {
         ("a + 1", "a b", "`b` is given a value but not used", "^"),
         ("a + 1", "a a", "`a` is given two values", "^"),
         ("b = a; b = 2; b", "a", "`b` already has a value", "       ^"),
+        ("a = 1 + a; a", "", "`a` is computed from itself", "        ^"),
+        ("a\u{7}", "", "`\\u{7}` has no meaning here", " ^"),
         ("b = a; b", "a b", "`b` is computed here and given a value too", "^"),
     ] {
         let names: Vec<_> = names.split_whitespace().map(|n| (n, 1.0)).collect();

@@ -3,6 +3,7 @@
 //! The safetensors crate reads and checks the header. It is written here, because that crate keeps metadata in a
 //! hash map, whose order would make the files of equal runs differ, and because the digest needs a fixed place.
 
+use std::io::{self, Read};
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -93,7 +94,7 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);
     bytes.extend(payload);
-    let digest = digest(&bytes);
+    let digest = crate::corpus::hex(&Sha256::digest(&bytes));
     bytes[DIGEST].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
@@ -109,11 +110,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
             "written by a newer charloom (format {version}; this one reads up to {VERSION}): update charloom"
         )));
     }
-    if bytes[DIGEST] != *digest(bytes).as_bytes() {
-        return Err(refuse(
-            "cut off or changed since it was written (its checksum differs); take another copy".into(),
-        ));
-    }
+    check_digest(bytes).map_err(|error| Error::io(path, error))?.map_err(refuse)?;
     let broken = |error: &dyn std::fmt::Display| refuse(format!("not a valid safetensors file: {error}"));
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| broken(&error))?;
     let views = SafeTensors::deserialize(bytes).map_err(|error| broken(&error))?;
@@ -129,7 +126,10 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
         serde_json::from_str(text("vocab")?).map_err(|error| refuse(format!("its vocabulary: {error}")))?;
     let (step, metrics_bytes) = (number("step")?, number("metrics_bytes")?);
     let (mut tensors, mut state) = (Vec::new(), Vec::new());
-    for name in metadata.offset_keys() {
+    let mut names = metadata.offset_keys();
+    // Empty tensors may lie at the same place, and come out of a hash map.
+    names.sort_by_cached_key(|name| (metadata.info(name).map(|info| info.data_offsets), name.clone()));
+    for name in names {
         let view = views.tensor(&name).map_err(|error| broken(&error))?;
         let data = TensorData::read(view.dtype(), view.data())
             .ok_or_else(|| refuse(format!("the tensor {name} is of the unknown type {:?}", view.dtype())))?;
@@ -155,13 +155,29 @@ fn version(header: &[u8]) -> Said<u64> {
     version.ok_or_else(|| "its header does not say which format it has; take another copy".to_owned())
 }
 
-/// SHA-256 of the file, with the digest itself as zeros.
-fn digest(bytes: &[u8]) -> String {
+/// What a file without its checksum is told.
+const CHANGED: &str = "cut off or changed since it was written (its checksum differs); take another copy";
+
+/// Compares the checksum in a file with that of its bytes, of which few are held at once.
+///
+/// # Errors
+/// What the operating system says of reading it, if it does, and else that they differ.
+pub(super) fn check_digest(mut file: impl Read) -> io::Result<Said<()>> {
+    let mut start = [0; FIRST];
+    file.read_exact(&mut start)?;
+    let mut said = [0; DIGEST.end - DIGEST.start];
+    // The digest itself counts as zeros.
+    said.copy_from_slice(&start[DIGEST]);
+    start[DIGEST].fill(b'0');
     let mut hash = Sha256::new();
-    hash.update(&bytes[..DIGEST.start]);
-    hash.update([b'0'; 64]);
-    hash.update(&bytes[DIGEST.end..]);
-    crate::corpus::hex(&hash.finalize())
+    hash.update(start);
+    let mut piece = Vec::new();
+    while file.by_ref().take(1 << 16).read_to_end(&mut piece)? > 0 {
+        hash.update(&piece);
+        piece.clear();
+    }
+    let fits = crate::corpus::hex(&hash.finalize()).as_bytes() == said;
+    Ok(if fits { Ok(()) } else { Err(CHANGED.to_owned()) })
 }
 
 macro_rules! codes {

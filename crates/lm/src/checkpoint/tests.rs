@@ -134,6 +134,30 @@ fn lies_in_the_header_are_refused_at_once() {
 }
 
 #[test]
+fn a_huge_file_that_is_wrong_is_not_held() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("m.safetensors");
+    std::fs::write(&path, example().to_bytes().unwrap()).unwrap();
+    // Zeros that take no place on the disk.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4 * LARGE).unwrap();
+    let mut said = String::new();
+    let taken =
+        allocation_counter::measure(|| said = Checkpoint::read(&path).expect_err("refused").to_string());
+    assert!(said.contains("its checksum differs") && !said.contains('\n'), "{said}");
+    assert!(taken.bytes_max < 1_000_000, "{} bytes", taken.bytes_max);
+}
+
+#[test]
+fn a_large_file_that_is_right_is_read() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("m.safetensors");
+    let mut large = example();
+    large.state.push(NamedTensor::u8("large", &[LARGE as usize], vec![1; LARGE as usize]));
+    std::fs::write(&path, large.to_bytes().unwrap()).unwrap();
+    assert!(Checkpoint::read(&path).unwrap() == large);
+}
+
+#[test]
 fn what_is_no_model_is_named() {
     assert!(refusal(b"PK\x03\x04 archive/data.pkl").contains("pickle"));
     assert!(refusal(b"\x80\x02}q\x00").contains("pickle"));

@@ -195,6 +195,7 @@ fn begin(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<()> {
     let mut run = RunFolder::create_on(disk, path, false)?;
     run.write_config(&config())?;
     let mut trainer = Trainer::new(&config(), data)?;
+    trainer.diagnose();
     train::run(&mut trainer, &mut run, &AtomicBool::new(false), &mut |_, _| Ok(()))?;
     run.write_samples("emma\n")
 }
@@ -204,13 +205,14 @@ fn go_on(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<u64> {
     let (mut run, checkpoint) = RunFolder::resume_on(disk, path)?;
     assert_eq!(run.warning(), None);
     let mut trainer = Trainer::resume(&checkpoint, data, path)?;
+    trainer.diagnose();
     train::run(&mut trainer, &mut run, &AtomicBool::new(false), &mut |_, _| Ok(()))?;
     run.write_samples("emma\n")?;
     Ok(checkpoint.step)
 }
 
 fn contents(path: &Path) -> Vec<Vec<u8>> {
-    [BEST, LAST, METRICS, SAMPLES].map(|name| fs::read(path.join(name)).unwrap()).to_vec()
+    [BEST, LAST, METRICS, SAMPLES, DIAGNOSTICS].map(|name| fs::read(path.join(name)).unwrap()).to_vec()
 }
 
 fn has_temporaries(path: &Path) -> bool {
@@ -267,6 +269,7 @@ fn a_failing_operation_while_resuming_leaves_a_run_that_goes_on() {
     let cut = home.path().join("cut");
     let mut run = RunFolder::create(&cut, false).unwrap();
     let (mut trainer, stop) = (Trainer::new(&config(), &data).unwrap(), AtomicBool::new(false));
+    trainer.diagnose();
     train::run(&mut trainer, &mut run, &stop, &mut |_, event| {
         stop.store(matches!(event, train::Event::Step { step: 2, .. }), Ordering::Relaxed);
         Ok(())
@@ -325,7 +328,7 @@ fn a_power_cut_after_any_operation_leaves_the_previous_checkpoint_or_the_new_one
         }
     }
     assert!(platter.unsynced.is_empty(), "names are not synced at the end");
-    for (name, expected) in [BEST, LAST, METRICS, SAMPLES].into_iter().zip(&whole) {
+    for (name, expected) in [BEST, LAST, METRICS, SAMPLES, DIAGNOSTICS].into_iter().zip(&whole) {
         let file = platter.synced_names[&path.join(name)];
         assert!(platter.files[file].1 == *expected, "{name} is not synced at the end");
     }

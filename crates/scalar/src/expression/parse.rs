@@ -79,7 +79,16 @@ impl Parser<'_> {
         }
         self.advance()?;
         self.advance()?;
+        let first = self.steps.len();
         self.formula(SUM)?;
+        let text = &self.source[name.clone()];
+        let itself =
+            |(step, span): &&(Step, Range<usize>)| *step == Step::Name && self.source[span.clone()] == *text;
+        if let Some((_, span)) = self.steps[first..].iter().find(itself) {
+            return Err(
+                self.error(format!("`{text}` is computed from itself; take another name"), span.clone())
+            );
+        }
         self.emit(Step::Assign, name);
         Ok(())
     }
@@ -217,7 +226,9 @@ impl Parser<'_> {
             };
             self.token = Token::Number(x);
         } else {
-            let help = format!("`{first}` has no meaning here; numbers, names, + - * / ^ and functions do");
+            let shown: String =
+                if first.is_control() { first.escape_unicode().collect() } else { first.to_string() };
+            let help = format!("`{shown}` has no meaning here; numbers, names, + - * / ^ and functions do");
             return Err(self.error(help, start..start + first.len_utf8()));
         }
         self.span = start..start + length;
