@@ -39,6 +39,26 @@ pub fn shared_data(name: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// The corpus of a fuzz target, `fuzz/corpus/TARGET`: each file's name and bytes, sorted.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
+pub fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = workspace_root().join("fuzz/corpus").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (name, fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        })
+        .collect();
+    assert!(!files.is_empty(), "{} is empty", folder.display());
+    files.sort();
+    files
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +80,12 @@ mod tests {
     #[should_panic(expected = "fixture no-such.json")]
     fn an_absent_fixture_is_named() {
         fixture::<f64>("no-such.json");
+    }
+
+    #[test]
+    #[should_panic(expected = "no-such-target")]
+    fn an_absent_corpus_is_named() {
+        corpus("no-such-target");
     }
 
     #[test]

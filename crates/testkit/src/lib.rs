@@ -7,6 +7,6 @@ mod gradient;
 mod ops;
 
 pub use close::{assert_close, closeness};
-pub use files::{fixture, fixture_path, shared_data, workspace_root};
+pub use files::{corpus, fixture, fixture_path, shared_data, workspace_root};
 pub use gradient::{GradCheck, gradcheck};
 pub use ops::{Golden, OpCase, op_cases};
