@@ -86,6 +86,7 @@ impl LrFind {
                 series("smoothed".to_owned(), 0, false, curve(&self.smoothed)),
                 series(format!("suggested: {:.2}", self.suggestion), 1, false, vec![(at, low), (at, high)]),
             ],
+            ..Lines::default()
         })
     }
 }

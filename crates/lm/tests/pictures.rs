@@ -11,7 +11,13 @@ fn figures() -> Vec<Figure> {
     let name = DANGEROUS.to_owned();
     let series = |points| Series { name: name.clone(), color: 11, faint: false, points };
     let lines = |series| {
-        Figure::Lines(Lines { title: name.clone(), x_label: name.clone(), y_label: name.clone(), series })
+        Figure::Lines(Lines {
+            title: name.clone(),
+            x_label: name.clone(),
+            y_label: name.clone(),
+            series,
+            ..Lines::default()
+        })
     };
     let cell = |value| Cell { value, text: name.clone(), note: name.clone() };
     vec![

@@ -34,7 +34,12 @@ fn draw_lines(lines: &Lines) -> Result<Scene> {
     let names = lines.series.iter().filter(|series| !series.faint || lines.series.len() == 1);
     let legend: Vec<(&str, usize)> = names.map(|series| (series.name.as_str(), series.color)).collect();
     let head = write_head(&mut scene, &legend);
-    chart(&mut scene, head, lines.bounds(), [&lines.x_label, &lines.y_label], |scene, place| {
+    let names = names_that_fit(&lines.x_names);
+    let mut x_label = lines.x_label.clone();
+    if names.len() < lines.x_names.len() {
+        x_label += ", by its number in the order given, from 0";
+    }
+    chart(&mut scene, head, lines.bounds(), [&x_label, &lines.y_label], names, |scene, place| {
         for series in &lines.series {
             let width = if series.faint { UNIT } else { 2 * UNIT };
             let alpha = if series.faint { 0.35 } else { 1.0 };
@@ -58,7 +63,7 @@ fn draw_points(points: &Points) -> Result<Scene> {
     let legend: Vec<(&str, usize)> =
         points.groups.iter().enumerate().map(|(group, name)| (name.as_str(), group)).collect();
     let head = write_head(&mut scene, &legend);
-    chart(&mut scene, head, points.bounds(), [&points.x_label, &points.y_label], |scene, place| {
+    chart(&mut scene, head, points.bounds(), [&points.x_label, &points.y_label], &[], |scene, place| {
         for point in points.points.iter().filter(|p| p.x.is_finite() && p.y.is_finite()) {
             let at = place((point.x, point.y));
             let role = Role::series(point.group);
@@ -92,12 +97,20 @@ fn write_head(scene: &mut Scene, legend: &[(&str, usize)]) -> i32 {
     y + 16
 }
 
-/// Axes and grid by plotters; then `fill` draws, given where a point of the plane is.
+/// The names of an axis, if there is room for all of them.
+fn names_that_fit(names: &[String]) -> &[String] {
+    let wide: f64 = names.iter().map(|name| super::font::width(name, f64::from(SMALL)) + 8.0).sum();
+    if wide < f64::from(WIDTH - 110) { names } else { &[] }
+}
+
+/// Axes and grid by plotters, with names under the whole numbers of x if there are any; then `fill` draws, given where a
+/// point of the plane is.
 fn chart(
     scene: &mut Scene,
     head: i32,
     [x, y]: [[f64; 2]; 2],
     [x_label, y_label]: [&String; 2],
+    names: &[String],
     fill: impl FnOnce(&mut Scene, &dyn Fn((f64, f64)) -> At),
 ) -> Result<()> {
     let failed = |error| Error::Failed(format!("the picture cannot be drawn: {error}"));
@@ -114,9 +127,14 @@ fn chart(
             .build_cartesian_2d(x[0]..x[1], y[0]..y[1])
             .map_err(|error| failed(error.to_string()))?;
         let number = |bounds| move |v: &f64| tick_within(*v, bounds);
+        let name = |v: &f64| match names.get(v.round() as usize) {
+            Some(name) if (v - v.round()).abs() < 1e-6 => name.clone(),
+            Some(_) => String::new(),
+            None => tick_within(*v, x),
+        };
         chart
             .configure_mesh()
-            .x_labels(8)
+            .x_labels(names.len().max(8))
             .y_labels(7)
             .max_light_lines(1)
             .light_line_style(Role::Paper.color().mix(0.0))
@@ -125,7 +143,7 @@ fn chart(
             .set_all_tick_mark_size(4 * UNIT)
             .label_style(style(SMALL))
             .axis_desc_style(style(12))
-            .x_label_formatter(&number(x))
+            .x_label_formatter(&name)
             .y_label_formatter(&number(y))
             .x_desc(x_label)
             .y_desc(y_label)

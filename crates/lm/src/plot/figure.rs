@@ -15,12 +15,15 @@ pub enum Figure {
 }
 
 /// Curves over a common axis.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Lines {
     /// What it shows.
     pub title: String,
     /// What x is, with its unit.
     pub x_label: String,
+    /// What stands under x = 0, 1, 2... instead of the numbers; empty: the numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub x_names: Vec<String>,
     /// What y is, with its unit.
     pub y_label: String,
     /// The curves, drawn in this order.

@@ -92,6 +92,7 @@ pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
         x_label: x_label.to_owned(),
         y_label: "density".to_owned(),
         series: series.collect(),
+        ..Lines::default()
     }))
 }
 
@@ -175,6 +176,7 @@ pub fn updates(records: &[Record]) -> Result<Figure> {
         x_label: "step".to_owned(),
         y_label: "log10 of std(update) / std(weight)".to_owned(),
         series,
+        ..Lines::default()
     }))
 }
 

@@ -47,7 +47,13 @@ pub fn losses(runs: &[(String, Vec<Metric>)], smooth: Option<usize>, log10: bool
         [(name, _)] => format!("Loss of {name}"),
         _ => "Loss".to_owned(),
     };
-    Figure::Lines(Lines { title, x_label: "step".to_owned(), y_label: y_label.to_owned(), series })
+    Figure::Lines(Lines {
+        title,
+        x_label: "step".to_owned(),
+        y_label: y_label.to_owned(),
+        series,
+        ..Lines::default()
+    })
 }
 
 /// The learning rate of each logged step.
@@ -62,6 +68,7 @@ pub fn learning_rates(runs: &[(String, Vec<Metric>)]) -> Figure {
         x_label: "step".to_owned(),
         y_label: "learning rate".to_owned(),
         series: series.collect(),
+        ..Lines::default()
     })
 }
 

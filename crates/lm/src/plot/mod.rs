@@ -41,7 +41,7 @@ impl Figure {
     /// use charloom::plot::{Figure, Lines, Series, Theme};
     /// let series = vec![Series { name: "val".into(), color: 0, faint: false, points: vec![(0.0, 3.3), (1.0, 2.1)] }];
     /// let (title, x_label, y_label) = ("Loss".to_owned(), "step".to_owned(), "loss".to_owned());
-    /// let svg = Figure::Lines(Lines { title, x_label, y_label, series }).to_svg(Theme::Light)?;
+    /// let svg = Figure::Lines(Lines { title, x_label, y_label, series, ..Lines::default() }).to_svg(Theme::Light)?;
     /// assert!(svg.starts_with("<svg") && !svg.contains("<text"));
     /// # Ok::<(), charloom::Error>(())
     /// ```

@@ -26,7 +26,7 @@ fn color(i: usize) -> Color {
 /// use charloom::plot::{Lines, Series, terminal};
 /// # let (title, x_label, y_label) = ("t".to_owned(), String::new(), String::new());
 /// let series = vec![Series { name: "val".into(), color: 0, faint: false, points: vec![(0.0, 3.3), (1.0, 2.1)] }];
-/// let text = terminal::lines(&Lines { title, x_label, y_label, series }, 60, 16, false);
+/// let text = terminal::lines(&Lines { title, x_label, y_label, series, ..Lines::default() }, 60, 16, false);
 /// assert_eq!(text.lines().count(), 17);
 /// ```
 pub fn lines(lines: &Lines, width: u16, height: u16, colored: bool) -> String {

@@ -24,7 +24,13 @@ pub fn progress(trials: &[Trial]) -> Figure {
     });
     let series =
         vec![series("best so far", 0, so_far.collect()), series("trial", 1, apart(done.iter().copied()))];
-    lines("The best trial so far".to_owned(), "trial".to_owned(), LOSS, series)
+    Figure::Lines(Lines {
+        title: "The best trial so far".to_owned(),
+        x_label: "trial".to_owned(),
+        y_label: LOSS.to_owned(),
+        series,
+        ..Lines::default()
+    })
 }
 
 /// The validation loss of each trial trained to its end, against the setting's value; pruned ones are beside them in
@@ -40,19 +46,25 @@ pub fn against(setting: &Setting, trials: &[Trial]) -> Figure {
     if !pruned.is_empty() {
         all.push(series("pruned", 1, pruned));
     }
-    lines(format!("Loss against {}", setting.name), label(setting), LOSS, all)
+    let (x_label, x_names) = axis(setting);
+    Figure::Lines(Lines {
+        title: format!("Loss against {}", setting.name),
+        x_label,
+        x_names,
+        y_label: LOSS.to_owned(),
+        series: all,
+    })
 }
 
 /// Parallel coordinates: an upright axis for each setting and one for the loss, from the lowest value to the highest; a
 /// trial is a line across all of them. The best tenth stands out; a line has a gap where a setting does not matter.
+/// Settings of one value are left out.
 #[must_use]
 pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     let done: Vec<&Trial> = sorted(trials).into_iter().filter(|t| t.state == State::Done).collect();
-    let mut axes: Vec<Vec<Option<f64>>> = space
-        .settings
-        .iter()
-        .map(|setting| done.iter().map(|trial| place(setting, trial)).collect())
-        .collect();
+    let settings: Vec<&Setting> = space.settings.iter().filter(|setting| varies(setting, trials)).collect();
+    let mut axes: Vec<Vec<Option<f64>>> =
+        settings.iter().map(|setting| done.iter().map(|trial| place(setting, trial)).collect()).collect();
     axes.push(done.iter().map(|trial| trial.loss).collect());
     for axis in &mut axes {
         let values = || axis.iter().flatten();
@@ -69,14 +81,14 @@ pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     let tenth = done.len().div_ceil(10);
     let others = Series { faint: true, ..series("others", 1, (tenth..done.len()).flat_map(line).collect()) };
     let best = series("the best tenth", 0, (0..tenth).flat_map(line).collect());
-    let names = space.settings.iter().map(label).chain([LOSS.to_owned()]);
-    let names: Vec<String> = names.enumerate().map(|(i, name)| format!("{i}: {name}")).collect();
-    lines(
-        "Settings and loss of each trial".to_owned(),
-        names.join("   "),
-        "lowest to highest",
-        vec![others, best],
-    )
+    let names = settings.iter().map(|setting| axis(setting).0).chain(["validation loss".to_owned()]);
+    Figure::Lines(Lines {
+        title: "Settings and loss of each trial".to_owned(),
+        x_names: names.collect(),
+        y_label: "lowest to highest".to_owned(),
+        series: vec![others, best],
+        ..Lines::default()
+    })
 }
 
 /// All of them, with their names.
@@ -85,7 +97,8 @@ pub fn figures(space: &Space, trials: &[Trial]) -> Vec<(String, Figure)> {
     if best(trials).is_none() {
         return Vec::new();
     }
-    let settings = space.settings.iter().map(|setting| (setting.name.clone(), against(setting, trials)));
+    let settings = space.settings.iter().filter(|setting| varies(setting, trials));
+    let settings = settings.map(|setting| (setting.name.clone(), against(setting, trials)));
     let first = [("progress".to_owned(), progress(trials)), ("parallel".to_owned(), parallel(space, trials))];
     first.into_iter().chain(settings).collect()
 }
@@ -102,18 +115,23 @@ fn place(setting: &Setting, trial: &Trial) -> Option<f64> {
     }
 }
 
-/// What the numbers of a setting's axis mean.
-fn label(setting: &Setting) -> String {
+/// What a setting's axis is called, and its places, where they are not numbers.
+fn axis(setting: &Setting) -> (String, Vec<String>) {
     match &setting.domain {
         Domain::Choices(choices) if !choices.iter().all(Value::is_number) => {
-            let each = choices.iter().enumerate().map(|(i, choice)| format!("{i} {}", shown(Some(choice))));
-            format!("{} ({})", setting.name, each.collect::<Vec<_>>().join(", "))
+            (setting.name.clone(), choices.iter().map(|choice| shown(Some(choice))).collect())
         }
         Domain::Int { log: true, .. } | Domain::Float { log: true, .. } => {
-            format!("log10 of {}", setting.name)
+            (format!("log10 of {}", setting.name), Vec::new())
         }
-        _ => setting.name.clone(),
+        _ => (setting.name.clone(), Vec::new()),
     }
+}
+
+/// Whether trials have different values of it.
+fn varies(setting: &Setting, trials: &[Trial]) -> bool {
+    let mut values = trials.iter().filter_map(|trial| trial.settings.get(&setting.name));
+    values.next().is_some_and(|first| values.any(|value| value != first))
 }
 
 /// Points with gaps between them, so that none is joined to the next.
@@ -123,8 +141,4 @@ fn apart(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
 
 fn series(name: &str, color: usize, points: Vec<(f64, f64)>) -> Series {
     Series { name: name.to_owned(), color, faint: false, points }
-}
-
-fn lines(title: String, x_label: String, y_label: &str, series: Vec<Series>) -> Figure {
-    Figure::Lines(Lines { title, x_label, y_label: y_label.to_owned(), series })
 }
