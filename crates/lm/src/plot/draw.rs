@@ -134,7 +134,7 @@ fn chart(
         };
         chart
             .configure_mesh()
-            .x_labels(names.len().max(8))
+            .x_labels(if names.is_empty() { 8 } else { names.len() })
             .y_labels(7)
             .max_light_lines(1)
             .light_line_style(Role::Paper.color().mix(0.0))

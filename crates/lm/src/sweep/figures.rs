@@ -81,7 +81,7 @@ pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     let tenth = done.len().div_ceil(10);
     let others = Series { faint: true, ..series("others", 1, (tenth..done.len()).flat_map(line).collect()) };
     let best = series("the best tenth", 0, (0..tenth).flat_map(line).collect());
-    let names = settings.iter().map(|setting| axis(setting).0).chain(["validation loss".to_owned()]);
+    let names = settings.iter().map(|setting| axis(setting).0).chain(["loss".to_owned()]);
     Figure::Lines(Lines {
         title: "Settings and loss of each trial".to_owned(),
         x_names: names.collect(),

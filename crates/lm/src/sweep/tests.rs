@@ -237,7 +237,7 @@ fn pictures_show_each_finished_trial() {
     assert!(lines("beta1").x_names.is_empty());
     // The best tenth is trial 1; trial 0 has no beta1, so its line has a gap there.
     let parallel = lines("parallel");
-    assert_eq!(parallel.x_names, ["optimizer", "beta1", "validation loss"]);
+    assert_eq!(parallel.x_names, ["optimizer", "beta1", "loss"]);
     assert_eq!(finite(&parallel.series[1].points).len(), 3);
     assert_eq!(finite(&parallel.series[0].points), [(0.0, 0.0), (2.0, 1.0)]);
     assert!(figures(&space, &trials[2..]).is_empty());
