@@ -282,7 +282,7 @@ fn what_may_not_be_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let home = trained("--model bigram");
     for name in ["names", "run/best.safetensors"] {
-        fs::set_permissions(home.path().join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(home.path().join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     if File::open(home.path().join("names")).is_ok() {
         println!("skipped: this user may read everything");
