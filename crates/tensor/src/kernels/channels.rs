@@ -3,6 +3,7 @@
 //! Sums go down the columns, a few vectors of channels at a time, which stay in registers; a thread has some of the
 //! channels. Maps are plain loops over rows, which the compiler turns into vectors for each instruction set.
 
+use super::gemm::load;
 use super::simd::Simd;
 use super::team::{Shared, split};
 use super::{Isa, dispatch, reference};
@@ -44,13 +45,6 @@ macro_rules! blocks {
             }
         }
     }};
-}
-
-/// Vector `v` of `N`, the last of which has `last` elements.
-#[inline(always)]
-unsafe fn load<S: Simd, const N: usize>(p: *const f32, v: usize, last: usize) -> S::V {
-    // SAFETY: the caller guarantees S's target features, and `N` vectors less what the last one lacks at `p`.
-    unsafe { if v + 1 == N { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
 }
 
 /// Writes `N` vectors, the last of which has `last` elements.

@@ -9,7 +9,7 @@ const WIDE: usize = 3;
 
 /// Vector `v` of `W`, the last of which has `last` elements.
 #[inline(always)]
-unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
+pub(super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
     // SAFETY: the caller guarantees S's target features, and `W` vectors less what the last one lacks at `p`.
     unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
 }
