@@ -7,8 +7,8 @@ use crate::inspect::{Kind, Probe, Record, ratio};
 
 /// The examples that are looked at.
 const ROWS: usize = 128;
-/// A look takes as long as about five steps of as many rows; one in so many steps of such costs under two hundredths.
-const SHARE: u64 = 300;
+/// A look takes as long as some twenty steps of as many rows; one in so many steps of such costs under four hundredths.
+const SHARE: u64 = 500;
 /// Steps of many rows take less time a row, so no fewer than this lie between two looks.
 const LEAST: u64 = 50;
 /// The most looks in a run.
