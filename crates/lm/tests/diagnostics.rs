@@ -45,7 +45,7 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
     let home = tempfile::tempdir().unwrap();
     for model in ["[model]\nhidden = [9]\nnorm = 'batch'", "[model]\nhidden = [9]\ndropout = 0.3"] {
         let config =
-            config(&format!("{model}\n[train]\nsteps = 120\neval_every = 40\nlog_every = 1\nbatch = 2048"));
+            config(&format!("{model}\n[train]\nsteps = 200\neval_every = 40\nlog_every = 1\nbatch = 2048"));
         let data = Data::load(&config.data, None).unwrap();
         let start = |name: &str, diagnose, stop_at| {
             let path = home.path().join(name);
