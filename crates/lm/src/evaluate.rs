@@ -53,6 +53,11 @@ pub fn evaluate<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -
     parts.evaluation(examples)
 }
 
+/// How many contexts to ask a model for at once: enough to keep a matrix product busy, in a few MiB.
+pub(crate) fn rows_at_once(vocab: usize) -> usize {
+    ((1 << 20) / vocab.max(1)).clamp(1, 4096)
+}
+
 /// An evaluation in parts, for whoever has something to do in between.
 #[derive(Default)]
 pub(crate) struct Parts {
@@ -78,8 +83,7 @@ impl Parts {
                 format!("the split has no examples at context {length}; give more data or another --split");
             return Err(Error::Failed(message));
         }
-        // Rows enough to keep a matrix product busy, in a few MiB.
-        let rows = ((1 << 20) / vocab.max(1)).clamp(1, 4096).min(examples.distinct_len());
+        let rows = rows_at_once(vocab).min(examples.distinct_len());
         let chunk = self.done..(self.done + rows).min(examples.distinct_len());
         self.contexts.clear();
         for d in chunk.clone() {

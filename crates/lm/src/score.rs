@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use crate::evaluate::rows_at_once;
 use crate::models::LanguageModel;
 use crate::vocab::{UnknownCharacter, Vocab};
 
@@ -102,16 +103,14 @@ const MOST_ASKED: usize = 1 << 18;
 
 impl<'a, M: LanguageModel + ?Sized> Questions<'a, M> {
     fn new(model: &'a mut M, vocab: &'a Vocab) -> Self {
-        // Rows enough to keep a matrix product busy, in a few MiB.
         let width = model.vocab_size();
-        let rows = ((1 << 20) / width.max(1)).clamp(1, 4096);
         Self {
             model,
             vocab,
             rows: FxHashMap::default(),
             contexts: Vec::new(),
             asked: Vec::new(),
-            log_probs: vec![0.0; rows * width],
+            log_probs: vec![0.0; rows_at_once(width) * width],
             characters: Vec::new(),
         }
     }
