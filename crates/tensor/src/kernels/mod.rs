@@ -1,6 +1,6 @@
 //! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
 //!
-//! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2 and plain code; the
+//! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
 //! best that the machine has is chosen at run time. [`mod@reference`] holds the safe scalar twins: what the kernels
 //! are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
@@ -90,6 +90,8 @@ pub enum Isa {
     Avx512,
     /// 256-bit vectors with fused multiply-add (x86-64).
     Avx2,
+    /// 128-bit vectors (64-bit ARM, all of them).
+    Neon,
     /// Plain code, compiled for the least that the target has.
     Portable,
 }
@@ -120,13 +122,21 @@ impl Isa {
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn best() -> Self {
+        Self::Neon
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn best() -> Self {
         Self::Portable
     }
 
     /// Everything that this machine can run, best first.
     pub fn available() -> Vec<Self> {
+        #[cfg(target_arch = "aarch64")]
+        let all = [Self::Neon, Self::Portable];
+        #[cfg(not(target_arch = "aarch64"))]
         let all = [Self::Avx512, Self::Avx2, Self::Portable];
         all.into_iter().skip_while(|&isa| isa != Self::best()).collect()
     }
@@ -153,6 +163,12 @@ macro_rules! dispatch {
                 // SAFETY: this function's target features are what `Avx2` needs.
                 unsafe { $generic::<$crate::kernels::simd::Avx2>($($arg),*) }
             }
+            #[cfg(target_arch = "aarch64")]
+            #[target_feature(enable = "neon")]
+            fn neon($($arg: $ty),*) {
+                // SAFETY: this function's target feature is what `Neon` needs.
+                unsafe { $generic::<$crate::kernels::simd::Neon>($($arg),*) }
+            }
             match isa {
                 // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have.
                 #[cfg(target_arch = "x86_64")]
@@ -160,6 +176,9 @@ macro_rules! dispatch {
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "aarch64")]
+                $crate::kernels::Isa::Neon => unsafe { neon($($arg),*) },
                 // SAFETY: plain code needs nothing.
                 _ => unsafe { $generic::<$crate::kernels::simd::Portable>($($arg),*) },
             }

@@ -1,0 +1,133 @@
+//! 256-bit vectors.
+
+use super::Simd;
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub(in super::super) struct Avx2;
+
+/// All bits set in the first `n` lanes of 8.
+#[inline(always)]
+unsafe fn head8(n: usize) -> __m256i {
+    // SAFETY: the caller guarantees AVX2.
+    unsafe {
+        let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(n as i32), lane)
+    }
+}
+
+/// 2^n for whole n between -126 and 127.
+#[inline(always)]
+unsafe fn power(n: __m256i) -> __m256 {
+    // SAFETY: the caller guarantees AVX2.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127)))) }
+}
+
+// SAFETY of every function below: the caller guarantees AVX2 and FMA, and the reads and writes that the trait
+// names.
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+    const SUMS: usize = 12;
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> __m256 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm256_maskload_ps(p, head8(n)) }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: __m256) -> __m256 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm256_blendv_ps(rest, _mm256_maskload_ps(p, head8(n)), _mm256_castsi256_ps(head8(n))) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: see above.
+        unsafe { _mm256_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
+        // SAFETY: see above; lanes outside the mask are not written.
+        unsafe { _mm256_maskstore_ps(p, head8(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    unsafe fn scale(p: __m256, n: __m256) -> __m256 {
+        // In two halves, so that neither power of two leaves the range of normal numbers.
+        // SAFETY: see above.
+        unsafe {
+            let whole = _mm256_cvtps_epi32(n);
+            let half = _mm256_srai_epi32::<1>(whole);
+            _mm256_mul_ps(_mm256_mul_ps(p, power(half)), power(_mm256_sub_epi32(whole, half)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn where_positive(a: __m256, x: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), x) }
+    }
+    #[inline(always)]
+    unsafe fn sum(v: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        // SAFETY: see above; eight lanes fit.
+        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
+        let [a, b, c, d, e, f, g, h] = lanes;
+        ((a + e) + (b + f)) + ((c + g) + (d + h))
+    }
+    #[inline(always)]
+    unsafe fn largest(v: __m256) -> f32 {
+        let mut lanes = [0.0; 8];
+        // SAFETY: see above; eight lanes fit.
+        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
+        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+}

@@ -1,0 +1,184 @@
+//! 512-bit vectors, with masks.
+
+use super::Simd;
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub(in super::super) struct Avx512;
+
+/// The first `n` lanes of 16.
+#[inline(always)]
+fn head(n: usize) -> __mmask16 {
+    ((1u32 << n) - 1) as __mmask16
+}
+
+// SAFETY of every function below: the caller guarantees AVX-512F, and the reads and writes that the trait names.
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    const SUMS: usize = 24;
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm512_maskz_loadu_ps(head(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: __m512) -> __m512 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm512_mask_loadu_ps(rest, head(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        // SAFETY: see above.
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: __m512) {
+        // SAFETY: see above; lanes outside the mask are not written.
+        unsafe { _mm512_mask_storeu_ps(p, head(n), v) }
+    }
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: __m512, b: __m512) -> __m512 {
+        // The divider takes 16 cycles a vector. An estimate of 1/b, improved twice, gives the quotient to the
+        // last bit or the one before in three; infinite and tiny b do not occur where this is called.
+        // SAFETY: see above.
+        unsafe {
+            let one = _mm512_set1_ps(1.0);
+            let estimate = _mm512_rcp14_ps(b);
+            let inverse = _mm512_fmadd_ps(estimate, _mm512_fnmadd_ps(b, estimate, one), estimate);
+            let quotient = _mm512_mul_ps(a, inverse);
+            _mm512_fmadd_ps(_mm512_fnmadd_ps(b, quotient, a), inverse, quotient)
+        }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_roundscale_ps::<0>(a) }
+    }
+    #[inline(always)]
+    unsafe fn scale(p: __m512, n: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_scalef_ps(p, n) }
+    }
+    #[inline(always)]
+    unsafe fn where_positive(a: __m512, x: __m512) -> __m512 {
+        // SAFETY: see above.
+        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), x) }
+    }
+    #[inline(always)]
+    unsafe fn transpose_tile(
+        from: *const f32,
+        from_step: usize,
+        to: *mut f32,
+        to_step: usize,
+        height: usize,
+        width: usize,
+    ) -> bool {
+        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
+        unsafe {
+            // Every loop runs to 16, so that the rows stay in registers; the masks leave out what is not there.
+            let rows = |i: usize, n: usize, lanes: usize| if i < n { head(lanes) } else { 0 };
+            let mut r = [_mm512_setzero_ps(); 16];
+            for (i, r) in r.iter_mut().enumerate() {
+                *r = _mm512_maskz_loadu_ps(rows(i, height, width), from.wrapping_add(i * from_step));
+            }
+            let mut t = [_mm512_setzero_ps(); 16];
+            // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
+            for i in 0..8 {
+                t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..4 {
+                let (a, b) = (_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1]));
+                let (c, d) = (_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3]));
+                r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+                r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+                r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+                r[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+            }
+            for i in 0..4 {
+                t[i] = _mm512_shuffle_f32x4::<0x88>(r[i], r[i + 4]);
+                t[i + 4] = _mm512_shuffle_f32x4::<0xdd>(r[i], r[i + 4]);
+                t[i + 8] = _mm512_shuffle_f32x4::<0x88>(r[i + 8], r[i + 12]);
+                t[i + 12] = _mm512_shuffle_f32x4::<0xdd>(r[i + 8], r[i + 12]);
+            }
+            for i in 0..8 {
+                r[i] = _mm512_shuffle_f32x4::<0x88>(t[i], t[i + 8]);
+                r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
+            }
+            for (i, r) in r.iter().enumerate() {
+                _mm512_mask_storeu_ps(to.wrapping_add(i * to_step), rows(i, width, height), *r);
+            }
+        }
+        true
+    }
+    #[inline(always)]
+    unsafe fn sum(v: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn sums(v: [__m512; 4]) -> [f32; 4] {
+        // SAFETY: see above.
+        unsafe {
+            let [a, b, c, d] = v;
+            // In each quarter: a0+a2 b0+b2 a1+a3 b1+b3, the same of c and d, then all four sums of the quarter.
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let low = _mm512_shuffle_ps::<0x44>(ab, cd);
+            let high = _mm512_shuffle_ps::<0xee>(ab, cd);
+            let quarters = _mm512_add_ps(low, high);
+            let halves = _mm512_add_ps(quarters, _mm512_shuffle_f32x4::<0x4e>(quarters, quarters));
+            let all = _mm512_add_ps(halves, _mm512_shuffle_f32x4::<0xb1>(halves, halves));
+            let mut sums = [0.0; 4];
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(all));
+            sums
+        }
+    }
+    #[inline(always)]
+    unsafe fn largest(v: __m512) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_max_ps(v) }
+    }
+}
