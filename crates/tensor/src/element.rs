@@ -18,6 +18,11 @@ macro_rules! kernels {
             $($from)::+::gemm(call);
         }
 
+        /// The same for a `k` that goes over the rows of a batch, whose order of sums may be another.
+        fn gemm_over_rows(call: Gemm<'_, Self>) {
+            $($from)::+::gemm_over_rows(call);
+        }
+
         /// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n).
         fn gemm_nt(size: [usize; 3], a: &[Self], b: &[Self], c: &mut [Self], add: bool) {
             $($from)::+::gemm_nt(size, a, b, c, add);

@@ -27,6 +27,12 @@ pub trait Op<E: Element> {
         Batch::Mixes
     }
 
+    /// Whether its kernels share a batch's rows out alike among threads, in training or in evaluation; see
+    /// [`keep_rows`](crate::kernels::keep_rows).
+    fn keeps_rows(&self, _training: bool) -> bool {
+        false
+    }
+
     /// The operation as itself, for the fusions that look for it.
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
         None

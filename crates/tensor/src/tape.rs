@@ -1,8 +1,11 @@
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::slab::Slab;
 use crate::state::Entry;
-use crate::{Element, Kind, Layout, Shape, Var};
+use crate::{Element, Kind, Layout, Shape, Var, kernels};
 use std::cell::RefCell;
+
+/// From so many rows on, threads are given rows to keep: then what passes between the cores is little beside them.
+const LARGE_BATCH: usize = 256;
 
 /// Which node of a tape; a handle without its tape, to store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -290,6 +293,7 @@ impl<E: Element> Tape<E> {
     /// Computes every value of a recorded stretch again, from the leaves' present values.
     pub fn replay(&self, graph: Graph) {
         let inner = &mut *self.inner.borrow_mut();
+        kernels::keep_rows(inner.keeps_rows(graph));
         for id in graph.nodes() {
             inner.run(id);
         }
@@ -377,6 +381,14 @@ impl<E: Element> Inner<E> {
     /// Makes the next backward pass work its way out anew.
     pub fn forget_plan(&mut self) {
         self.plan = None;
+    }
+
+    /// Whether every operation of this stretch works on the rows of one large batch, and leaves a thread the same ones.
+    fn keeps_rows(&self, graph: Graph) -> bool {
+        let batched = graph.nodes().map(|id| &self.nodes[id]).find(|node| node.batched);
+        let rows = batched.map_or(0, |node| self.rows.unwrap_or(node.shape.dims()[0]));
+        rows >= LARGE_BATCH
+            && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows(self.training)))
     }
 
     fn run(&mut self, id: usize) {

@@ -5,7 +5,7 @@
 
 use super::gemm::load;
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::{ROWS, Shared, split};
 use super::{Isa, dispatch, reference};
 use std::ops::Range;
 
@@ -135,7 +135,7 @@ pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
     let c = scale.len();
     let y_len = y.len();
     let y = Shared::new(y);
-    split(y_len / c, 1, 8 * y_len, |rows| {
+    split(y_len / c, ROWS, 8 * y_len, |rows| {
         let part = rows.start * c..rows.end * c;
         // SAFETY: the parts of a split do not overlap.
         let y = unsafe { y.piece(part.clone()) };

@@ -1,7 +1,8 @@
 //! The matrix product, in blocks of C that stay in registers.
 
+use super::halves::{sum_in_halves, worthwhile};
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::{ROWS, Shared, split};
 use super::{Gemm, Isa, dispatch};
 
 /// Vectors side by side in a register block.
@@ -129,7 +130,7 @@ pub fn gemm(call: Gemm<'_, f32>) {
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
     let c = Shared::new(c);
-    split(m, 8, 2 * m * n * k, |rows| {
+    split(m, ROWS, 2 * m * n * k, |rows| {
         if rows.is_empty() {
             return;
         }
@@ -140,6 +141,23 @@ pub fn gemm(call: Gemm<'_, f32>) {
             Isa::detect(),
             Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, bias, add },
         );
+    });
+}
+
+/// The same for a product whose `k` goes over the rows of a batch: of many rows it is made in two halves.
+///
+/// # Panics
+/// As [`gemm`].
+pub fn gemm_over_rows(call: Gemm<'_, f32>) {
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
+    if c_stride != n || !worthwhile(k, m + n, m * n) {
+        return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add });
+    }
+    sum_in_halves(k, 2 * m * n * k, &mut c[..m * n], |second, rows, c| {
+        let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_stride..]);
+        let bias = bias.filter(|_| !second);
+        let (k, add) = (rows.len(), add && !second);
+        gemm_isa(Isa::detect(), Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add });
     });
 }
 

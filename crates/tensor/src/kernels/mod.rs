@@ -7,6 +7,7 @@
 
 mod channels;
 mod gemm;
+mod halves;
 mod map;
 mod math;
 mod optim;
@@ -20,12 +21,12 @@ mod turn;
 use std::sync::OnceLock;
 
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
-pub use gemm::gemm;
+pub use gemm::{gemm, gemm_over_rows};
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use rows::{add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::softmax_rows;
-pub use team::{MAX_THREADS, set_least_work, set_threads, threads};
+pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use turn::{gemm_nt, transpose};
 
 /// A matrix product C = A B, or C += A B: (m, k) times (k, n).

@@ -1,8 +1,9 @@
 //! Sums of whole rows: what a first layer over a small vocabulary, a bias and an optimizer come down to.
 
+use super::halves::{sum_in_halves, worthwhile};
 use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::{ROWS, Shared, split};
 use super::{Activation, Isa, dispatch};
 use std::ops::Range;
 
@@ -118,7 +119,7 @@ pub fn gather_rows(
     let width = bias.len();
     let rows = y.len() / width;
     let y = Shared::new(y);
-    split(rows, 1, 40 * rows * width, |part| {
+    split(rows, ROWS, 40 * rows * width, |part| {
         // SAFETY: the parts of a split do not overlap.
         let y = unsafe { y.piece(part.start * width..part.end * width) };
         let slots = &slots[part.start * per_row..part.end * per_row];
@@ -235,9 +236,25 @@ pub fn scatter_rows(
     per_row: usize,
     table: &mut [f32],
 ) {
+    let (rows, work) = (d.len() / width, 20 * d.len());
+    if worthwhile(rows, per_row * width, table.len()) {
+        return sum_in_halves(rows, work, table, |second, rows, table| {
+            if second {
+                table.fill(0.0);
+            }
+            let numbers = rows.start * width..rows.end * width;
+            let (v, d) = (&v[numbers.clone()], &d[numbers]);
+            let slots = &slots[rows.start * per_row..rows.end * per_row];
+            let (table, columns) = (Shared::new(table), 0..width);
+            scatter_rows_isa(
+                Isa::detect(),
+                Scatter { activation, v, d, width, slots, per_row, table, columns },
+            );
+        });
+    }
     let table = Shared::new(table);
     // Rows of different examples meet in the table, so threads share columns out, not rows.
-    split(width, 16, 20 * d.len(), |columns| {
+    split(width, 16, work, |columns| {
         scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
     });
 }
@@ -317,7 +334,7 @@ unsafe fn add_scaled_on<S: Simd>(scale: f32, x: &[f32], y: &mut [f32]) {
 }
 
 dispatch! {
-    fn add_scaled_isa(scale: f32, x: &[f32], y: &mut [f32]) = add_scaled_on
+    pub(super) fn add_scaled_isa(scale: f32, x: &[f32], y: &mut [f32]) = add_scaled_on
 }
 
 /// `y += scale x`: a step of plain gradient descent.

@@ -1,7 +1,7 @@
 //! Softmax along rows.
 
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::{ROWS, Shared, split};
 use super::{Isa, dispatch, math};
 
 /// How far below a row's maximum is what fills its last vector: its exponential is lost beside that of the maximum, and
@@ -104,7 +104,7 @@ dispatch! {
 pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
     let rows = logits.len() / width;
     let (probs, lse) = (Shared::new(probs), Shared::new(lse));
-    split(rows, 1, 60 * logits.len(), |part| {
+    split(rows, ROWS, 60 * logits.len(), |part| {
         let numbers = part.start * width..part.end * width;
         // SAFETY: the parts of a split do not overlap.
         let (probs, lse) = unsafe { (probs.piece(numbers.clone()), lse.piece(part)) };

@@ -12,6 +12,10 @@ use std::thread::{self, JoinHandle};
 /// The least work that a thread is given, in floating-point operations. A part that another core did brings its results
 /// along from that core's cache, which takes longer than less work than this.
 const LEAST: usize = 4_000_000;
+/// The same where every kernel gives a thread the same rows, whose numbers stay in its core's cache.
+const LEAST_OF_ROWS: usize = 200_000;
+/// Rows are shared out at multiples of this.
+pub(super) const ROWS: usize = 8;
 /// How often a waiting thread looks without a pause: some microseconds, the time between two kernels.
 const CLOSE_LOOKS: u32 = 2_000;
 /// How often it looks before it goes to sleep, or lets others run.
@@ -23,6 +27,7 @@ pub const MAX_THREADS: usize = 256;
 thread_local! {
     static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
     static LEAST_WORK: Cell<usize> = const { Cell::new(LEAST) };
+    static KEEP_ROWS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How many threads work on the kernels that this thread calls; 1 unless [`set_threads`] said otherwise.
@@ -47,10 +52,38 @@ pub fn set_least_work(operations: usize) {
     LEAST_WORK.set(operations.max(1));
 }
 
+/// Says whether the kernels to come are steps of one computation that all share the rows of a large batch out alike, so
+/// that a core finds its rows in its own cache. Then less work is worth a thread.
+pub fn keep_rows(on: bool) {
+    KEEP_ROWS.set(on);
+}
+
+/// Where the second half of so many rows begins: where [`split`] cuts them for two threads.
+pub(super) fn cut(rows: usize) -> usize {
+    rows.div_ceil(ROWS) / 2 * ROWS
+}
+
+/// Calls `f` with 0 and with 1, on two threads if `work` (floating-point operations) is enough.
+pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
+    TEAM.with_borrow(|team| match team {
+        Some(team) if work / least() >= 2 => team.run(2, f),
+        _ => {
+            f(0);
+            f(1);
+        }
+    });
+}
+
+/// The least work that a thread is given by the kernels to come.
+fn least() -> usize {
+    let least = LEAST_WORK.get();
+    if KEEP_ROWS.get() { least.min(LEAST_OF_ROWS) } else { least }
+}
+
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.
 /// Ranges start at multiples of `unit`.
 pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
-    let least = LEAST_WORK.get();
+    let least = least();
     if work / least < 2 {
         return f(0..n);
     }
@@ -58,8 +91,10 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
         let Some(team) = team else { return f(0..n) };
         let units = n.div_ceil(unit);
         let threads = team.helpers.len() + 1;
-        // Of much work there are several parts to a thread, since one core may be slower than another.
-        let parts = threads.min(work / least).max((4 * threads).min(work / least / 4)).min(units);
+        // Of much work there are several parts to a thread, since one core may be slower than another; unless a core
+        // is to keep what it has.
+        let several = if KEEP_ROWS.get() { 0 } else { (4 * threads).min(work / least / 4) };
+        let parts = threads.min(work / least).max(several).min(units);
         if parts < 2 {
             return f(0..n);
         }
@@ -105,6 +140,16 @@ impl<T> Shared<T> {
     #[inline(always)]
     pub fn start(self) -> *mut T {
         self.start
+    }
+
+    /// All of it.
+    ///
+    /// # Safety
+    /// The slice is still borrowed, and no other piece is in use.
+    pub unsafe fn all<'a>(self) -> &'a mut [T] {
+        let len = self.len;
+        // SAFETY: the caller's promise.
+        unsafe { self.piece(0..len) }
     }
 
     /// Elements `range` of the slice.

@@ -20,6 +20,10 @@ impl<E: Element> Op<E> for Activate {
         Batch::Rows
     }
 
+    fn keeps_rows(&self, _: bool) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
         E::activate(self.0, x.get(0), out);
     }

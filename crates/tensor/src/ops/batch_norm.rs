@@ -66,6 +66,11 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         Batch::Rows
     }
 
+    // The statistics of a batch are sums over all rows.
+    fn keeps_rows(&self, training: bool) -> bool {
+        !training
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
         let (c, weight, bias) = (self.channels, x.get(1), x.get(2));
         let x = x.get(0);

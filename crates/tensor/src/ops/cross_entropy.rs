@@ -54,6 +54,10 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         if self.targets.rows.is_some() { Batch::Ends } else { Batch::Mixes }
     }
 
+    fn keeps_rows(&self, _: bool) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
         let (logits, v) = (x.get(0), self.classes);
         let rows = logits.len() / v;

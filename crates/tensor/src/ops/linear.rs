@@ -23,6 +23,10 @@ impl<E: Element> Op<E> for Linear<E> {
         Batch::Rows
     }
 
+    fn keeps_rows(&self, _: bool) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let weight = x.get(1);
@@ -97,7 +101,7 @@ impl<E: Element> Op<E> for Linear<E> {
         if let Some(g) = grads.get(1) {
             let (m, n, a, b) =
                 if self.by_columns { (n_in, n_out, x.get(0), grad) } else { (n_out, n_in, grad, x.get(0)) };
-            E::gemm(Gemm {
+            E::gemm_over_rows(Gemm {
                 m,
                 n,
                 k: rows,

@@ -148,6 +148,10 @@ impl<E: Element> Op<E> for TableLinear<E> {
         Batch::Starts
     }
 
+    fn keeps_rows(&self, _: bool) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
         let rows = out.len() / self.outputs;
         let used = rows * self.positions;
@@ -202,8 +206,9 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 1
             }
             Source::Embedding(width) => {
-                self.table_grad[..self.slot_token.len() * h].fill(E::zero());
-                E::scatter_rows(self.activation, v, grad, h, slots, self.positions, &mut self.table_grad);
+                let table = &mut self.table_grad[..self.slot_token.len() * h];
+                table.fill(E::zero());
+                E::scatter_rows(self.activation, v, grad, h, slots, self.positions, table);
                 if let Some(g) = grads.get(0) {
                     let (weight, table) = (x.get(1), g.zeroed());
                     for t in 0..self.positions {

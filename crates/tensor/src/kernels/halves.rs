@@ -1,0 +1,118 @@
+//! Sums over a batch's rows, made in two halves.
+//!
+//! Where threads share rows out, each core has its part of the batch in its cache. A sum over all rows that one core
+//! makes pulls the other part over; so two cores sum a half each, and then one adds the second sum to the first. The rows
+//! are cut at the same place for any number of threads, and so the result is the same bits.
+
+use super::Isa;
+use super::rows::add_scaled_isa;
+use super::team::{self, Shared};
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Sums over fewer rows are made in one.
+const MANY_ROWS: usize = 256;
+
+thread_local! {
+    static SECOND: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether a sum of `len` numbers, over so many rows of `width` numbers, is made in two halves: there is little to add
+/// beside what is summed.
+pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
+    rows >= MANY_ROWS && len <= rows * width / 4
+}
+
+/// Calls `sum` for the first half of so many rows with `total`, and for the second (then its first argument is true) with
+/// as many numbers, in which anything may be; adds the latter to `total`.
+pub(super) fn sum_in_halves(
+    rows: usize,
+    work: usize,
+    total: &mut [f32],
+    sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
+) {
+    let cut = team::cut(rows);
+    SECOND.with_borrow_mut(|second| {
+        // Once: the memory is kept from call to call.
+        if second.len() < total.len() {
+            second.resize(total.len(), 0.0);
+        }
+        let second = &mut second[..total.len()];
+        let halves = [Shared::new(total), Shared::new(second)];
+        team::halves(work, &|half| {
+            // SAFETY: each half has a slice of its own.
+            let to = unsafe { halves[half].all() };
+            sum(half == 1, if half == 0 { 0..cut } else { cut..rows }, to);
+        });
+        add_scaled_isa(Isa::detect(), 1.0, second, total);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::{Activation, Gemm, gemm_over_rows, keep_rows, reference, scatter_rows, set_threads};
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
+    }
+
+    /// What `sum` gives with one thread, after a look that two and five give the same bits.
+    fn any_threads(len: usize, sum: impl Fn(&mut [f32])) -> Vec<f32> {
+        let results = [1, 2, 5].map(|threads| {
+            set_threads(threads);
+            keep_rows(true);
+            let mut total = numbers(len, 9);
+            sum(&mut total);
+            keep_rows(false);
+            set_threads(1);
+            total
+        });
+        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0], results[2]);
+        results.into_iter().next().unwrap()
+    }
+
+    fn assert_close(fast: &[f32], plain: &[f64]) {
+        for (i, (&f, p)) in fast.iter().zip(plain).enumerate() {
+            assert!((f64::from(f) - p).abs() <= 1e-3, "at {i}: {f} instead of {p}");
+        }
+    }
+
+    fn wide(x: &[f32]) -> Vec<f64> {
+        x.iter().map(|&x| x.into()).collect()
+    }
+
+    #[test]
+    fn products_over_many_rows_equal_the_plain_loops() {
+        for (rows, m, n) in [(255, 40, 27), (256, 40, 27), (543, 200, 27), (301, 17, 300), (300, 300, 300)] {
+            for add in [false, true] {
+                let (a, b) = (numbers(rows * m, 1), numbers(rows * n, 2));
+                let fast = any_threads(m * n, |c| {
+                    let (a, b, a_strides) = (&a[..], &b[..], [1, m]);
+                    let (b_stride, c_stride, bias) = (n, n, None);
+                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, bias, add });
+                });
+                let (a, b, mut plain) = (wide(&a), wide(&b), wide(&numbers(m * n, 9)));
+                let (a, b, c, a_strides) = (&a[..], &b[..], &mut plain[..], [1, m]);
+                let (b_stride, c_stride, bias) = (n, n, None);
+                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, bias, add });
+                assert_close(&fast, &plain);
+            }
+        }
+    }
+
+    #[test]
+    fn table_rows_of_many_rows_equal_the_plain_loops() {
+        for (rows, width, slots_in_table) in [(255, 40, 9), (256, 40, 9), (600, 33, 90), (400, 20, 1000)] {
+            let (v, d) = (numbers(rows * width, 1), numbers(rows * width, 2));
+            let slots: Vec<u32> = (0..rows * 3).map(|i| (i * 31 % slots_in_table) as u32).collect();
+            let tanh = Some(Activation::Tanh);
+            let fast = any_threads(slots_in_table * width, |table| {
+                scatter_rows(tanh, &v, &d, width, &slots, 3, table);
+            });
+            let mut plain = wide(&numbers(slots_in_table * width, 9));
+            reference::scatter_rows(tanh, &wide(&v), &wide(&d), width, &slots, 3, &mut plain);
+            assert_close(&fast, &plain);
+        }
+    }
+}
