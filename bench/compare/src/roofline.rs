@@ -9,6 +9,36 @@ use crate::machine::Machine;
 use crate::measure::Cell;
 use crate::report::Report;
 
+/// The height of a label.
+const SIZE: i32 = 12;
+
+/// What a point or a label covers, in pixels: left, top, right, bottom.
+#[derive(Clone, Copy)]
+struct Area([i32; 4]);
+
+impl Area {
+    fn around((x, y): (i32, i32)) -> Self {
+        Self([x - 4, y - 4, x + 4, y + 4])
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        let ([l, t, r, b], [left, top, right, bottom]) = (self.0, other.0);
+        l < right && left < r && t < bottom && top < b
+    }
+}
+
+/// Where a point's label begins: on the first side of it where nothing is.
+fn place(label: &str, (x, y): (i32, i32), taken: &mut Vec<Area>) -> (i32, i32) {
+    let width = label.len() as i32 * 6;
+    let (right, left, above, below) = (x + 7, x - 7 - width, y - SIZE - 3, y + 4);
+    let sides = [(right, y - 6), (right, above), (right, below), (left, y - 6), (left, above), (left, below)];
+    let covered = |(x, y): (i32, i32)| Area([x, y, x + width, y + SIZE]);
+    let free = |&at: &(i32, i32)| !taken.iter().any(|other| covered(at).meets(other));
+    let at = sides.into_iter().find(free).unwrap_or(sides[0]);
+    taken.push(covered(at));
+    at
+}
+
 /// Draws the steps of charloom and of PyTorch under the roof of one core.
 pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(path, (900, 560)).into_drawing_area();
@@ -35,6 +65,16 @@ pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<d
         .draw_series(LineSeries::new(curve, BLACK.stroke_width(2)))?
         .label("the machine")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 16, y)], BLACK.stroke_width(2)));
+    let pixels = |point: &(String, f64, f64)| chart.backend_coord(&(point.1, point.2));
+    let mut taken: Vec<Area> = all().map(|point| Area::around(pixels(point))).collect();
+    let labels: Vec<_> = points
+        .iter()
+        .flat_map(|(_, color, points)| points.iter().map(move |point| (color, point)))
+        .map(|(color, point)| (point.0.clone(), place(&point.0, pixels(point), &mut taken), *color))
+        .collect();
+    for (label, at, color) in labels {
+        root.draw(&Text::new(label, at, ("sans-serif", SIZE).into_font().color(&color)))?;
+    }
     for (name, color, points) in &points {
         let color = *color;
         let marks = points.iter().map(|(_, x, y)| Circle::new((*x, *y), 4, color.filled()));
@@ -42,10 +82,6 @@ pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<d
             .draw_series(marks)?
             .label(*name)
             .legend(move |(x, y)| Circle::new((x + 8, y), 4, color.filled()));
-        let labels = points.iter().map(|(label, x, y)| {
-            Text::new(label.clone(), (*x * 1.06, *y * 1.04), ("sans-serif", 12).into_font().color(&color))
-        });
-        chart.draw_series(labels)?;
     }
     chart
         .configure_series_labels()

@@ -56,6 +56,11 @@ macro_rules! kernels {
             $($from)::+::softmax_rows(logits, width, probs, lse);
         }
 
+        /// Each row of `logits` (rows of `width`) becomes the logarithm of its softmax.
+        fn log_softmax_rows(logits: &[Self], width: usize, y: &mut [Self]) {
+            $($from)::+::log_softmax_rows(logits, width, y);
+        }
+
         /// Each row of `y` is that of `x` times the row's factor; or that is added to it.
         fn scale_rows(factors: &[Self], x: &[Self], y: &mut [Self], add: bool) {
             $($from)::+::scale_rows(factors, x, y, add);

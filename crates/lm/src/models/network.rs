@@ -39,7 +39,7 @@ pub struct Network<E: Element = f32> {
     /// The numbers in the widest layer of one row.
     widest: usize,
     /// Recorded when first asked for probabilities.
-    judge: Option<Judge<E>>,
+    judge: Option<Judge>,
 }
 
 /// A layer's output on a recorded way through a network.
@@ -54,14 +54,12 @@ pub struct Traced {
 }
 
 /// The recorded forward pass that [`LanguageModel::log_probs`] replays.
-struct Judge<E> {
+#[derive(Clone, Copy)]
+struct Judge {
     contexts: Indices,
     logits: Id,
     graph: Graph,
     rows: usize,
-    /// (rows, V), and (rows): room for softmax.
-    probs: Vec<E>,
-    lse: Vec<[E; 2]>,
 }
 
 impl<E: Element> Network<E> {
@@ -139,7 +137,7 @@ impl<E: Element> Network<E> {
         x.flatten(1)
     }
 
-    fn judge(&self) -> Judge<E> {
+    fn judge(&self) -> Judge {
         let rows = (NUMBERS / self.widest).clamp(1, ROWS);
         let contexts = self.tape.indices(&[rows, self.context], &vec![0; rows * self.context]);
         let mark = self.tape.mark();
@@ -148,8 +146,7 @@ impl<E: Element> Network<E> {
         let logits = layers.fold(self.input(contexts), |x, layer| layer.forward(x)).id();
         let graph = self.tape.graph_since(mark);
         self.tape.fuse(graph, &[logits]);
-        let probs = vec![E::zero(); rows * self.vocab];
-        Judge { contexts, logits, graph, rows, probs, lse: vec![[E::zero(); 2]; rows] }
+        Judge { contexts, logits, graph, rows }
     }
 }
 
@@ -205,7 +202,8 @@ impl LanguageModel for Network<f32> {
         assert_eq!(contexts.len() / length, out.len() / vocab, "log_probs: a row of `out` for each context");
         self.tape.set_training(false);
         self.tape.set_row_limit(None);
-        let mut judge = self.judge.take().unwrap_or_else(|| self.judge());
+        let judge = self.judge.unwrap_or_else(|| self.judge());
+        self.judge = Some(judge);
         let tape = &self.tape;
         let chunks = contexts.chunks(judge.rows * length).zip(out.chunks_mut(judge.rows * vocab));
         for (contexts, out) in chunks {
@@ -213,14 +211,7 @@ impl LanguageModel for Network<f32> {
             tape.set_indices(judge.contexts, |all| all[..contexts.len()].copy_from_slice(contexts));
             tape.set_row_limit(Some(rows));
             tape.replay(judge.graph);
-            tape.var(judge.logits).with_data(|logits| {
-                f32::softmax_rows(logits, vocab, &mut judge.probs[..rows * vocab], &mut judge.lse[..rows]);
-                let rows = out.chunks_exact_mut(vocab).zip(logits.chunks_exact(vocab)).zip(&judge.lse);
-                for ((out, logits), [max, ln_sum]) in rows {
-                    out.iter_mut().zip(logits).for_each(|(out, logit)| *out = (logit - max) - ln_sum);
-                }
-            });
+            tape.var(judge.logits).with_data(|logits| f32::log_softmax_rows(logits, vocab, out));
         }
-        self.judge = Some(judge);
     }
 }

@@ -25,7 +25,7 @@ pub use gemm::{gemm, gemm_over_rows};
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use rows::{add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
-pub use softmax::softmax_rows;
+pub use softmax::{log_softmax_rows, softmax_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use turn::{gemm_nt, transpose};
 

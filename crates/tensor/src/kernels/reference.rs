@@ -96,6 +96,15 @@ pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse
     }
 }
 
+/// The logarithm of each row's softmax.
+pub fn log_softmax_rows<E: Element>(logits: &[E], width: usize, y: &mut [E]) {
+    for (x, y) in logits.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        let max = x.iter().copied().fold(E::neg_infinity(), E::max);
+        let log_sum = x.iter().map(|&x| (x - max).exp()).sum::<E>().ln();
+        y.iter_mut().zip(x).for_each(|(y, &x)| *y = (x - max) - log_sum);
+    }
+}
+
 /// `y[r] = activation(bias + sum_t table[slots[r, t]])`; gelu is left out, its backward needs the sum itself.
 pub fn gather_rows<E: Element>(
     table: &[E],

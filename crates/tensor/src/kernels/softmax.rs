@@ -112,6 +112,45 @@ pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [
     });
 }
 
+/// Rows whose log-sum-exp is found before any of them is written: a call to `ln` saves no vector registers.
+const GROUP: usize = 16;
+
+#[inline(always)]
+unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f32]) {
+    let mut lse = [[0.0; 2]; GROUP];
+    for (x, y) in logits.chunks(GROUP * width).zip(y.chunks_mut(GROUP * width)) {
+        // SAFETY: the caller guarantees S's target features.
+        unsafe { softmax_rows_on::<S>(x, width, y, &mut lse) };
+        for ((x, y), &[max, log_sum]) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(&lse) {
+            // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
+            unsafe {
+                let (max, log_sum) = (S::splat(max), S::splat(log_sum));
+                for i in (0..width).step_by(S::LANES) {
+                    let n = (width - i).min(S::LANES);
+                    let above = S::sub(S::load_head(x.as_ptr().add(i), n), max);
+                    S::store_head(y.as_mut_ptr().add(i), n, S::sub(above, log_sum));
+                }
+            }
+        }
+    }
+}
+
+dispatch! {
+    fn log_softmax_rows_isa(logits: &[f32], width: usize, y: &mut [f32]) = log_softmax_rows_on
+}
+
+/// Each row of `logits` (rows of `width`) becomes the logarithm of its softmax.
+pub fn log_softmax_rows(logits: &[f32], width: usize, y: &mut [f32]) {
+    let rows = logits.len() / width;
+    let y = Shared::new(y);
+    split(rows, ROWS, 60 * logits.len(), |part| {
+        let numbers = part.start * width..part.end * width;
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(numbers.clone()) };
+        log_softmax_rows_isa(Isa::detect(), &logits[numbers], width, y);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +176,25 @@ mod tests {
                     assert!(
                         (f64::from(*l) - e).abs() <= 1e-6 * e.abs() + 1e-6,
                         "{isa:?} width {width}: {l} instead of {e}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn logarithms_are_those_of_the_softmax() {
+        for isa in Isa::available() {
+            for (rows, width) in [(1, 1), (16, 27), (17, 27), (35, 200)] {
+                let x: Vec<f32> = (0..rows * width).map(|i| (i as f32 * 0.37).sin() * 30.0).collect();
+                let wide: Vec<f64> = x.iter().map(|&x| x.into()).collect();
+                let (mut y, mut expected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+                log_softmax_rows_isa(isa, &x, width, &mut y);
+                reference::log_softmax_rows(&wide, width, &mut expected);
+                for (y, e) in y.iter().zip(&expected) {
+                    assert!(
+                        (f64::from(*y) - e).abs() <= 1e-5,
+                        "{isa:?} {rows} x {width}: {y} instead of {e}"
                     );
                 }
             }
