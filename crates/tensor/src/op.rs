@@ -27,9 +27,9 @@ pub trait Op<E: Element> {
         Batch::Mixes
     }
 
-    /// Whether its kernels share a batch's rows out alike among threads, in training or in evaluation; see
+    /// Whether its kernels share a batch's rows out alike among threads; see
     /// [`keep_rows`](crate::kernels::keep_rows).
-    fn keeps_rows(&self, _training: bool) -> bool {
+    fn keeps_rows(&self) -> bool {
         false
     }
 

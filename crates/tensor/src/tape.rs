@@ -387,8 +387,7 @@ impl<E: Element> Inner<E> {
     fn keeps_rows(&self, graph: Graph) -> bool {
         let batched = graph.nodes().map(|id| &self.nodes[id]).find(|node| node.batched);
         let rows = batched.map_or(0, |node| self.rows.unwrap_or(node.shape.dims()[0]));
-        rows >= LARGE_BATCH
-            && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows(self.training)))
+        rows >= LARGE_BATCH && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows()))
     }
 
     fn run(&mut self, id: usize) {

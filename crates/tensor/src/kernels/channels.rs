@@ -1,9 +1,10 @@
 //! The passes of a batch norm: sums and affine maps, channel by channel.
 //!
 //! Sums go down the columns, a few vectors of channels at a time, which stay in registers; a thread has some of the
-//! channels. Maps are plain loops over rows, which the compiler turns into vectors for each instruction set.
+//! channels, or of many rows half. Maps are plain loops over rows, which the compiler turns into vectors for each instruction set.
 
 use super::gemm::load;
+use super::halves::{in_halves, worthwhile};
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
 use super::{Isa, dispatch, reference};
@@ -112,13 +113,52 @@ dispatch! {
 /// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each (once
 /// where it is empty).
 pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) {
-    let channels = mean.len();
-    let (mean, squares) = (Shared::new(mean), Shared::new(squares));
-    split(channels, 16, 8 * x.len(), |range| {
+    let (channels, work) = (mean.len(), 8 * x.len());
+    let rows = x.len() / channels;
+    let [first_mean, first_squares] = [Shared::new(mean), Shared::new(squares)];
+    if (counts.is_empty() || counts.len() == rows) && worthwhile(rows, channels, channels) {
+        let counts = |rows: Range<usize>| if counts.is_empty() { counts } else { &counts[rows] };
+        return in_halves(
+            rows,
+            work,
+            2 * channels,
+            |rows, second| {
+                let (mean, squares) = match second {
+                    Some(second) => second.split_at_mut(channels),
+                    // SAFETY: only the first half has them.
+                    None => unsafe { (first_mean.all(), first_squares.all()) },
+                };
+                let x = &x[rows.start * channels..rows.end * channels];
+                let call = Channels { x, with: counts(rows), channels, range: 0..channels };
+                channel_moments_isa(Isa::detect(), call, mean, squares);
+            },
+            |second| {
+                let cut = super::team::cut(rows);
+                let examples = |part: Range<usize>| match counts(part.clone()) {
+                    [] => part.len() as f32,
+                    counts => counts.iter().sum(),
+                };
+                join_moments([examples(0..cut), examples(cut..rows)], second, mean, squares);
+            },
+        );
+    }
+    let (mean, squares) = (first_mean, first_squares);
+    split(channels, 16, work, |range| {
         // SAFETY: the parts of a split do not overlap.
         let (mean, squares) = unsafe { (mean.piece(range.clone()), squares.piece(range.clone())) };
         channel_moments_isa(Isa::detect(), Channels { x, with: counts, channels, range }, mean, squares);
     });
+}
+
+/// Joins the moments of a second half to those of the first: the halves have so many examples.
+fn join_moments([n0, n1]: [f32; 2], second: &[f32], mean: &mut [f32], squares: &mut [f32]) {
+    let share = n1 / (n0 + n1);
+    let (other_mean, other_squares) = second.split_at(mean.len());
+    for (((m, s), &other), &more) in mean.iter_mut().zip(squares).zip(other_mean).zip(other_squares) {
+        let apart = other - *m;
+        *m += apart * share;
+        *s += more + apart * apart * n0 * share;
+    }
 }
 
 #[inline(always)]
@@ -198,9 +238,33 @@ pub fn channel_sums(
     sum: &mut [f32],
     sum_hat: &mut [f32],
 ) {
-    let channels = sum.len();
-    let (sum, sum_hat) = (Shared::new(sum), Shared::new(sum_hat));
-    split(channels, 16, 8 * x.len(), |range| {
+    let (channels, work) = (sum.len(), 8 * x.len());
+    let rows = x.len() / channels;
+    let firsts = [Shared::new(sum), Shared::new(sum_hat)];
+    if worthwhile(rows, channels, channels) {
+        return in_halves(
+            rows,
+            work,
+            2 * channels,
+            |rows, second| {
+                let sums = match second {
+                    Some(second) => <[_; 2]>::from(second.split_at_mut(channels)),
+                    // SAFETY: only the first half has them.
+                    None => firsts.map(|first| unsafe { first.all() }),
+                };
+                let numbers = rows.start * channels..rows.end * channels;
+                let (x, with) = (&x[numbers.clone()], &d[numbers]);
+                let call = Channels { x, with, channels, range: 0..channels };
+                channel_sums_isa(Isa::detect(), call, [mean, inv_std], sums);
+            },
+            |second| {
+                let all = sum.iter_mut().chain(sum_hat.iter_mut());
+                all.zip(second).for_each(|(sum, &more)| *sum += more);
+            },
+        );
+    }
+    let [sum, sum_hat] = firsts;
+    split(channels, 16, work, |range| {
         // SAFETY: the parts of a split do not overlap.
         let sums = unsafe { [sum.piece(range.clone()), sum_hat.piece(range.clone())] };
         let of = [&mean[range.clone()], &inv_std[range.clone()]];
@@ -234,7 +298,7 @@ pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], 
     let unit = if counts.is_empty() { 1 } else { x.len() / c / counts.len() };
     let (rows, work) = (x.len() / c, 8 * x.len());
     let dx = Shared::new(dx);
-    split(rows, unit.max(1), work, |rows| {
+    split(rows, ROWS * unit.max(1), work, |rows| {
         let part = rows.start * c..rows.end * c;
         let counts = if counts.is_empty() { counts } else { &counts[rows.start / unit..rows.end / unit] };
         // SAFETY: the parts of a split do not overlap.

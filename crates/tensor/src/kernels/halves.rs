@@ -14,13 +14,38 @@ use std::ops::Range;
 const MANY_ROWS: usize = 256;
 
 thread_local! {
-    static SECOND: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Whether a sum of `len` numbers, over so many rows of `width` numbers, is made in two halves: there is little to add
 /// beside what is summed.
 pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
+}
+
+/// Calls `part` for the first half of so many rows with None, and for the second with room for its results, in which
+/// anything may be; then `join` with what is there.
+pub(super) fn in_halves(
+    rows: usize,
+    work: usize,
+    room: usize,
+    part: impl Fn(Range<usize>, Option<&mut [f32]>) + Sync,
+    join: impl FnOnce(&[f32]),
+) {
+    let cut = team::cut(rows);
+    ROOM.with_borrow_mut(|all| {
+        // Once: the memory is kept from call to call.
+        if all.len() < room {
+            all.resize(room, 0.0);
+        }
+        let shared = Shared::new(&mut all[..room]);
+        team::halves(work, &|half| match half {
+            0 => part(0..cut, None),
+            // SAFETY: only the second half has it.
+            _ => part(cut..rows, Some(unsafe { shared.all() })),
+        });
+        join(&all[..room]);
+    });
 }
 
 /// Calls `sum` for the first half of so many rows with `total`, and for the second (then its first argument is true) with
@@ -31,26 +56,26 @@ pub(super) fn sum_in_halves(
     total: &mut [f32],
     sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
 ) {
-    let cut = team::cut(rows);
-    SECOND.with_borrow_mut(|second| {
-        // Once: the memory is kept from call to call.
-        if second.len() < total.len() {
-            second.resize(total.len(), 0.0);
-        }
-        let second = &mut second[..total.len()];
-        let halves = [Shared::new(total), Shared::new(second)];
-        team::halves(work, &|half| {
-            // SAFETY: each half has a slice of its own.
-            let to = unsafe { halves[half].all() };
-            sum(half == 1, if half == 0 { 0..cut } else { cut..rows }, to);
-        });
-        add_scaled_isa(Isa::detect(), 1.0, second, total);
-    });
+    let first = Shared::new(total);
+    in_halves(
+        rows,
+        work,
+        total.len(),
+        |rows, second| match second {
+            // SAFETY: only the first half has it.
+            None => sum(false, rows, unsafe { first.all() }),
+            Some(second) => sum(true, rows, second),
+        },
+        |second| add_scaled_isa(Isa::detect(), 1.0, second, total),
+    );
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::kernels::{Activation, Gemm, gemm_over_rows, keep_rows, reference, scatter_rows, set_threads};
+    use crate::kernels::{
+        Activation, Gemm, channel_moments, channel_sums, gemm_over_rows, keep_rows, reference, scatter_rows,
+        set_threads,
+    };
 
     fn numbers(n: usize, seed: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
@@ -113,6 +138,34 @@ mod tests {
             let mut plain = wide(&numbers(slots_in_table * width, 9));
             reference::scatter_rows(tanh, &wide(&v), &wide(&d), width, &slots, 3, &mut plain);
             assert_close(&fast, &plain);
+        }
+    }
+
+    #[test]
+    fn statistics_of_many_rows_equal_the_plain_loops() {
+        for (rows, c) in [(255, 40), (256, 40), (601, 33)] {
+            let (x, d) = (numbers(rows * c, 1), numbers(rows * c, 2));
+            let often: Vec<f32> = (0..rows).map(|i| (1 + i % 3) as f32).collect();
+            for counts in [&often[..], &[]] {
+                let fast = any_threads(4 * c, |all| {
+                    let (mean, rest) = all.split_at_mut(c);
+                    let (squares, sums) = rest.split_at_mut(c);
+                    channel_moments(&x, counts, mean, squares);
+                    let (sum, sum_hat) = sums.split_at_mut(c);
+                    channel_sums(&x, &d, mean, squares, sum, sum_hat);
+                });
+                let (x, d, counts) = (wide(&x), wide(&d), wide(counts));
+                let mut plain = vec![0.0; 4 * c];
+                let (mean, rest) = plain.split_at_mut(c);
+                let (squares, sums) = rest.split_at_mut(c);
+                reference::channel_moments(&x, &counts, mean, squares);
+                let (sum, sum_hat) = sums.split_at_mut(c);
+                reference::channel_sums(&x, &d, mean, squares, sum, sum_hat);
+                for (i, (&f, p)) in fast.iter().zip(&plain).enumerate() {
+                    let close = (f64::from(f) - p).abs() <= 1e-5 * p.abs() + 1e-2;
+                    assert!(close, "{rows} x {c}, at {i}: {f} instead of {p}");
+                }
+            }
         }
     }
 }

@@ -116,11 +116,18 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
 }
 
 /// A mutable slice of which threads take different pieces.
-#[derive(Clone, Copy)]
 pub(super) struct Shared<T> {
     start: *mut T,
     len: usize,
 }
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: threads reach the elements only through `piece`, whose callers keep to different ones.
 unsafe impl<T: Send> Sync for Shared<T> {}
@@ -147,9 +154,8 @@ impl<T> Shared<T> {
     /// # Safety
     /// The slice is still borrowed, and no other piece is in use.
     pub unsafe fn all<'a>(self) -> &'a mut [T] {
-        let len = self.len;
         // SAFETY: the caller's promise.
-        unsafe { self.piece(0..len) }
+        unsafe { self.piece(0..self.len) }
     }
 
     /// Elements `range` of the slice.

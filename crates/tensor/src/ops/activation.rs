@@ -20,7 +20,7 @@ impl<E: Element> Op<E> for Activate {
         Batch::Rows
     }
 
-    fn keeps_rows(&self, _: bool) -> bool {
+    fn keeps_rows(&self) -> bool {
         true
     }
 

@@ -66,9 +66,8 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         Batch::Rows
     }
 
-    // The statistics of a batch are sums over all rows.
-    fn keeps_rows(&self, training: bool) -> bool {
-        !training
+    fn keeps_rows(&self) -> bool {
+        true
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {

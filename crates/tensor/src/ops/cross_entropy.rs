@@ -54,7 +54,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         if self.targets.rows.is_some() { Batch::Ends } else { Batch::Mixes }
     }
 
-    fn keeps_rows(&self, _: bool) -> bool {
+    fn keeps_rows(&self) -> bool {
         true
     }
 

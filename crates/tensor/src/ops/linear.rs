@@ -23,7 +23,7 @@ impl<E: Element> Op<E> for Linear<E> {
         Batch::Rows
     }
 
-    fn keeps_rows(&self, _: bool) -> bool {
+    fn keeps_rows(&self) -> bool {
         true
     }
 

@@ -148,7 +148,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
         Batch::Starts
     }
 
-    fn keeps_rows(&self, _: bool) -> bool {
+    fn keeps_rows(&self) -> bool {
         true
     }
 
