@@ -115,7 +115,7 @@ dispatch! {
 pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) {
     let (channels, work) = (mean.len(), 8 * x.len());
     let rows = x.len() / channels;
-    let [first_mean, first_squares] = [Shared::new(mean), Shared::new(squares)];
+    let (mean, squares) = (Shared::new(mean), Shared::new(squares));
     if (counts.is_empty() || counts.len() == rows) && worthwhile(rows, channels, channels) {
         let counts = |rows: Range<usize>| if counts.is_empty() { counts } else { &counts[rows] };
         return in_halves(
@@ -126,7 +126,7 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
                 let (mean, squares) = match second {
                     Some(second) => second.split_at_mut(channels),
                     // SAFETY: only the first half has them.
-                    None => unsafe { (first_mean.all(), first_squares.all()) },
+                    None => unsafe { (mean.all(), squares.all()) },
                 };
                 let x = &x[rows.start * channels..rows.end * channels];
                 let call = Channels { x, with: counts(rows), channels, range: 0..channels };
@@ -138,11 +138,12 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
                     [] => part.len() as f32,
                     counts => counts.iter().sum(),
                 };
+                // SAFETY: both halves are done.
+                let (mean, squares) = unsafe { (mean.all(), squares.all()) };
                 join_moments([examples(0..cut), examples(cut..rows)], second, mean, squares);
             },
         );
     }
-    let (mean, squares) = (first_mean, first_squares);
     split(channels, 16, work, |range| {
         // SAFETY: the parts of a split do not overlap.
         let (mean, squares) = unsafe { (mean.piece(range.clone()), squares.piece(range.clone())) };
@@ -240,30 +241,31 @@ pub fn channel_sums(
 ) {
     let (channels, work) = (sum.len(), 8 * x.len());
     let rows = x.len() / channels;
-    let firsts = [Shared::new(sum), Shared::new(sum_hat)];
+    let sums = [Shared::new(sum), Shared::new(sum_hat)];
     if worthwhile(rows, channels, channels) {
         return in_halves(
             rows,
             work,
             2 * channels,
             |rows, second| {
-                let sums = match second {
+                let of_half = match second {
                     Some(second) => <[_; 2]>::from(second.split_at_mut(channels)),
                     // SAFETY: only the first half has them.
-                    None => firsts.map(|first| unsafe { first.all() }),
+                    None => sums.map(|sums| unsafe { sums.all() }),
                 };
                 let numbers = rows.start * channels..rows.end * channels;
                 let (x, with) = (&x[numbers.clone()], &d[numbers]);
                 let call = Channels { x, with, channels, range: 0..channels };
-                channel_sums_isa(Isa::detect(), call, [mean, inv_std], sums);
+                channel_sums_isa(Isa::detect(), call, [mean, inv_std], of_half);
             },
             |second| {
-                let all = sum.iter_mut().chain(sum_hat.iter_mut());
+                // SAFETY: both halves are done.
+                let all = sums.into_iter().flat_map(|sums| unsafe { sums.all() });
                 all.zip(second).for_each(|(sum, &more)| *sum += more);
             },
         );
     }
-    let [sum, sum_hat] = firsts;
+    let [sum, sum_hat] = sums;
     split(channels, 16, work, |range| {
         // SAFETY: the parts of a split do not overlap.
         let sums = unsafe { [sum.piece(range.clone()), sum_hat.piece(range.clone())] };

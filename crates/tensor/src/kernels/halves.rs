@@ -56,17 +56,18 @@ pub(super) fn sum_in_halves(
     total: &mut [f32],
     sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
 ) {
-    let first = Shared::new(total);
+    let (len, total) = (total.len(), Shared::new(total));
     in_halves(
         rows,
         work,
-        total.len(),
+        len,
         |rows, second| match second {
             // SAFETY: only the first half has it.
-            None => sum(false, rows, unsafe { first.all() }),
+            None => sum(false, rows, unsafe { total.all() }),
             Some(second) => sum(true, rows, second),
         },
-        |second| add_scaled_isa(Isa::detect(), 1.0, second, total),
+        // SAFETY: both halves are done.
+        |second| add_scaled_isa(Isa::detect(), 1.0, second, unsafe { total.all() }),
     );
 }
 
