@@ -75,9 +75,12 @@ const REFUSED: [(&str, i32, &str); 32] = [
     ("names --out dangling", 1, "dangling: "),
 ];
 
+fn program() -> Command {
+    Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
+}
+
 fn charloom(folder: &Path, args: &str) -> Output {
-    let args = args.split_whitespace();
-    Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
+    program().current_dir(folder).args(args.split_whitespace()).output().unwrap()
 }
 
 fn done(folder: &Path, args: &str) -> String {
@@ -102,8 +105,12 @@ fn listing(folder: &Path) -> Vec<String> {
 
 /// Runs what must be refused.
 fn refused(folder: &Path, args: &str, code: i32, said: &str) {
+    refused_by(&mut program(), folder, args, code, said);
+}
+
+fn refused_by(program: &mut Command, folder: &Path, args: &str, code: i32, said: &str) {
     let before = listing(folder);
-    let output = charloom(folder, args);
+    let output = program.current_dir(folder).args(args.split_whitespace()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{args}: {stderr}");
     let error = stderr.lines().last().unwrap_or_default();
@@ -278,18 +285,37 @@ fn a_run_is_resumed_with_its_own_data_by_one_program_only() {
 
 #[cfg(unix)]
 #[test]
-fn what_may_not_be_read_is_refused() {
-    use std::os::unix::fs::PermissionsExt;
+fn what_may_not_be_read_or_written_is_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
     let home = trained("--model bigram");
-    for name in ["names", "run/best.safetensors"] {
-        fs::set_permissions(home.path().join(name), fs::Permissions::from_mode(0o000)).unwrap();
+    let path = home.path();
+    fs::create_dir(path.join("closed")).unwrap();
+    // Root may do everything, so for root the command runs as nobody, from where nobody may run it.
+    let nobody = (fs::metadata(path).unwrap().uid() == 0).then_some(65534);
+    let program = path.join("program");
+    fs::copy(assert_cmd::cargo::cargo_bin!("charloom"), &program).unwrap();
+    for name in [".", "names", "program", "closed", "run"] {
+        chown(path.join(name), nobody, nobody).unwrap();
     }
-    if File::open(home.path().join("names")).is_ok() {
-        println!("skipped: this user may read everything");
-        return;
+    for (name, mode) in [("names", 0o000), ("run/best.safetensors", 0o000), ("closed", 0o500)] {
+        chown(path.join(name), nobody, nobody).unwrap();
+        fs::set_permissions(path.join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
-    refused(home.path(), "train names --out another", 1, "names: no permission to read this file");
-    refused(home.path(), "sample run", 1, "run/best.safetensors: ");
+    for (args, said) in [
+        ("train names --out another", "names: no permission to read this file"),
+        ("sample run", "run/best.safetensors: "),
+        ("score run program", "run/best.safetensors: "),
+        ("train --model bigram --out closed/run", "closed/run: "),
+        ("train --model bigram --out run/best.safetensors/run", "run/best.safetensors/run: "),
+    ] {
+        let mut command = Command::new(&program);
+        if let Some(nobody) = nobody {
+            command.uid(nobody).gid(nobody);
+        }
+        refused_by(&mut command, path, args, 1, said);
+    }
 }
 
 #[cfg(unix)]
@@ -311,7 +337,7 @@ fn special_files_are_not_touched() {
     refused(path, "train names --model bigram --out run --force", 1, "metrics.jsonl: ");
     assert_eq!(fs::read_to_string(path.join("precious")).unwrap(), "mine");
 
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"));
+    let mut child = program();
     child.current_dir(path).args(["train", "-", "--out", "zeros"]).stdin(File::open("/dev/zero").unwrap());
     let output = child.stdout(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -83,7 +83,7 @@ impl Corpus {
     pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         let path = path.as_ref();
         if path == Path::new("-") {
-            return Self::from_bytes(path, &read_bounded(path, io::stdin().lock())?, config);
+            return Self::from_bytes(path, &read_bounded(path, io::stdin().lock(), MAX_BYTES)?, config);
         }
         let fail = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -99,7 +99,8 @@ impl Corpus {
         if !kind.is_file() {
             return Err(Error::data(path, "is not a regular file; pipe it in and name it '-'"));
         }
-        Self::from_bytes(path, &read_bounded(path, File::open(path).map_err(fail)?)?, config)
+        let file = File::open(path).map_err(fail)?;
+        Self::from_bytes(path, &read_bounded(path, file, MAX_BYTES)?, config)
     }
 
     /// Cleans bytes that are already in memory; `source` names them in messages.
@@ -149,16 +150,16 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// All bytes of `reader`, but no more than [`MAX_BYTES`]; stops at a chunk with a NUL, which no text has, so that
+/// All bytes of `reader`, but no more than `most`; stops at a chunk with a NUL, which no text has, so that
 /// an endless stream of zeros ends.
-fn read_bounded(path: &Path, reader: impl Read) -> Result<Vec<u8>> {
-    let mut reader = reader.take(MAX_BYTES + 1);
+fn read_bounded(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut reader = reader.take(most + 1);
     let mut bytes = Vec::new();
     loop {
         let start = bytes.len();
         let read = reader.by_ref().take(1 << 20).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            let limit = MAX_BYTES >> 20;
+        if bytes.len() as u64 > most {
+            let limit = most >> 20;
             return Err(Error::data(
                 path,
                 format!("is larger than {limit} MiB, the most that is read; cut it"),
@@ -195,4 +196,17 @@ fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) ->
         warnings.push(format!("{spaced} lines begin or end with white space, which is kept as characters"));
     }
     Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_not_read_for_ever() {
+        let read = |byte| read_bounded("-".as_ref(), io::repeat(byte), 3 << 20);
+        let refused = read(b'a').expect_err("refused").to_string();
+        assert!(refused.contains("larger than 3 MiB"), "{refused}");
+        assert_eq!(read(0).expect("to be refused for its NUL").len(), 1 << 20);
+    }
 }

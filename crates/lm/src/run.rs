@@ -364,14 +364,14 @@ fn read_lines<T: DeserializeOwned>(path: &Path, most: usize) -> Result<Vec<T>> {
         if read.map_err(|error| Error::io(path, error))? == 0 {
             break;
         }
+        if number > most {
+            return Err(Error::model(path, format!("more than {most} lines; that is no run's")));
+        }
         match serde_json::from_str(&line) {
             Ok(object) => objects.push(object),
             // A training that goes on may be writing this line.
             Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
             Err(_) => return Err(Error::model(path, format!("line {number} is none that charloom wrote"))),
-        }
-        if number == most {
-            return Err(Error::model(path, format!("more than {most} lines; that is no run's")));
         }
     }
     Ok(objects)
@@ -411,8 +411,7 @@ fn is_occupied(path: &Path) -> Result<bool> {
 
 /// Half-written files of a program that was killed. Called under the lock; what cannot be removed does no harm.
 fn remove_temporaries(path: &Path) {
-    let Ok(entries) = fs::read_dir(path) else { return };
-    for entry in entries.flatten() {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
             let _ = fs::remove_file(entry.path());
         }

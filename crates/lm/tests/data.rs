@@ -5,6 +5,7 @@ use std::fs;
 use charloom::card::DataCard;
 use charloom::config::{DataConfig, Mode, Normalize, Shuffle};
 use charloom::corpus::{Content, Corpus, MAX_WORD};
+use charloom::data::Data;
 use charloom::examples::Examples;
 use charloom::split::{Split, Splits};
 use charloom::vocab::Vocab;
@@ -81,7 +82,9 @@ fn accents_in_two_forms_are_told_and_joined() {
     assert_eq!(normal(Normalize::Nfc).content, Content::Words(vec!["Zo\u{eb}".into(), "Chlo\u{e9}".into()]));
     let apart = vec!["Zoe\u{308}".into(), "Chloe\u{301}".into()];
     assert_eq!(normal(Normalize::Nfkd).content, Content::Words(apart));
-    assert!(corpus("Zo\u{eb}\nChlo\u{e9}", &lines()).warnings.is_empty());
+    for one in ["Zo\u{eb}\nChlo\u{e9}", "Zoe\u{308}\nChloe\u{301}"] {
+        assert!(corpus(one, &lines()).warnings.is_empty());
+    }
 }
 
 #[test]
@@ -89,6 +92,9 @@ fn a_very_long_line_is_text_and_no_word() {
     let long = "ab".repeat(MAX_WORD);
     assert!(refusal(&long, &lines()).contains("--mode text"));
     assert_eq!(corpus(&long, &DataConfig::default()).mode(), Mode::Text);
+    assert_eq!(corpus("ab".repeat(60), &DataConfig::default()).mode(), Mode::Text);
+    // Characters count, not bytes.
+    assert_eq!(words("\u{e9}".repeat(MAX_WORD))[0].len(), 2 * MAX_WORD);
 }
 
 #[test]
@@ -159,7 +165,14 @@ fn a_text_is_cut_in_order_and_contexts_stay_inside() {
 
 #[test]
 fn fractions_must_be_parts_of_one() {
-    for split in [[0.8, 0.1, 0.2], [f64::NAN, 0.1, 0.9], [1.2, -0.1, -0.1], [0.0, 0.5, 0.5]] {
+    for split in [
+        [0.8, 0.1, 0.2],
+        [f64::NAN, 0.1, 0.9],
+        [1.2, -0.1, -0.1],
+        [0.6, -0.1, 0.5],
+        [0.6, 0.5, -0.1],
+        [0.0, 0.5, 0.5],
+    ] {
         let config = DataConfig { split: Some(split), ..lines() };
         let corpus = corpus("emma\nava", &config);
         let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
@@ -176,11 +189,28 @@ fn files_stand_for_splits_and_nothing_is_shuffled_then() {
     assert_eq!(splits.train.to_text(&vocab), "emma\nava\nmia\n");
     assert_eq!(splits.val.to_text(&vocab), "noa\n");
     assert!(splits.test.is_empty());
+    let splits = Splits::new(&all, &vocab, &lines(), None, Some(&val)).expect("splits");
+    assert_eq!((splits.test.to_text(&vocab).as_str(), splits.val.is_empty()), ("noa\n", true));
     let other = corpus("noa noa", &text());
     assert!(Splits::new(&all, &vocab, &lines(), Some(&other), None).is_err());
     let narrow = Vocab::of(Mode::Lines, [&all.content]);
     let error = Splits::new(&all, &narrow, &lines(), Some(&val), None).expect_err("unknown").to_string();
     assert!(error.contains("'n'"), "{error}");
+}
+
+#[test]
+fn data_is_known_again_and_its_splits_are_written_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("names");
+    fs::write(&path, "emma\n").expect("written");
+    let config = DataConfig { path: Some(path), ..lines() };
+    let data = Data::load(&config, None).expect("data");
+    let out = folder.path().join("splits");
+    // One word is all for training.
+    assert_eq!(data.write_splits(&out).expect("written"), [out.join("train.txt")]);
+    assert!(data.write_splits(&out).expect_err("refused").to_string().contains("is there already"));
+    let other = DataConfig { sha256: Some("0".repeat(64)), ..config };
+    assert!(Data::load(&other, None).expect_err("refused").to_string().contains("has changed since"));
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use charloom::config::{DataConfig, Mode, ModelConfig, Smoothing};
+use charloom::config::{DataConfig, Mode, ModelConfig, ModelKind, Smoothing};
 use charloom::corpus::Corpus;
 use charloom::evaluate::{Evaluation, baselines, evaluate};
 use charloom::examples::Examples;
-use charloom::models::{Counts, LanguageModel, NGram};
+use charloom::models::{Counts, LanguageModel, NGram, fit_ngram, open, save_ngram};
+use charloom::run::{Metric, RunFolder, model_file};
 use charloom::split::{Split, Splits};
 use charloom::vocab::Vocab;
+use charloom::{Checkpoint, Config};
 use charloom_testkit::{assert_close, shared_data};
 use proptest::prelude::*;
 
@@ -223,6 +225,31 @@ fn a_checkpoint_holds_the_model() {
     assert!(NGram::from_tensors(&config, &vocab, &tensors[..1]).is_err());
     let other = ModelConfig { order: 2, ..config };
     assert!(NGram::from_tensors(&other, &vocab, &tensors).is_err());
+}
+
+#[test]
+fn a_run_holds_the_model_and_its_losses() {
+    let home = tempfile::tempdir().expect("a folder");
+    // Of one word nothing is left to validate on.
+    for (words, splits) in
+        [("emma\n", &["train"][..]), ("emma\nava\nmia\nnoa\nole\nida\n", &["train", "val"])]
+    {
+        let path = home.path().join("words");
+        std::fs::write(&path, words).expect("written");
+        let mut config = Config::default();
+        config.data.path = Some(path);
+        config.model = ModelConfig { kind: ModelKind::Ngram, order: 2, ..ModelConfig::default() };
+        let data = config.load_data().expect("data");
+        let mut model = fit_ngram(&config, &data).expect("a model");
+        let mut run = RunFolder::create_next(home.path(), "run").expect("a folder");
+        save_ngram(&mut model, &config, &data, &mut run).expect("saved");
+        let metrics = Metric::read_all(run.path()).expect("metrics");
+        assert_eq!(metrics.iter().map(|metric| metric.split.as_str()).collect::<Vec<_>>(), splits);
+        let file = model_file(run.path()).expect("a model file");
+        let mut back = open(&Checkpoint::read(&file).expect("read"), &file).expect("a model");
+        let examples = Examples::new(&data.splits.train, 1).expect("examples");
+        assert_eq!(evaluate(&mut *back, &examples).expect("a loss").loss, metrics[0].loss);
+    }
 }
 
 #[test]

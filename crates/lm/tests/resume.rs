@@ -5,9 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use charloom::checkpoint::NamedTensor;
 use charloom::data::Data;
 use charloom::run::{RunFolder, Timing};
 use charloom::train::{End, Event, Trainer, run};
+use charloom::vocab::Vocab;
 use charloom::{Checkpoint, Config};
 
 const STEPS: u64 = 7;
@@ -152,12 +154,19 @@ fn a_state_that_does_not_fit_is_refused() {
         let mut without = whole.clone();
         without.state.remove(i);
         let name = tensor.name.as_str();
-        assert!(refusal(&without).contains(name), "{name}");
+        let mut other = whole.clone();
+        other.state[i] = NamedTensor::u8(name, &[2], vec![1, 2]);
+        for checkpoint in [without, other] {
+            let said = refusal(&checkpoint);
+            assert!(said.contains(name) && said.contains("last.safetensors"), "{name}: {said}");
+        }
     }
     let mut broken = whole.clone();
     broken.tensors[0].shape.reverse();
     broken.tensors[0].shape.push(1);
     assert!(refusal(&broken).contains("layers.0.weight is"));
+    let strange = Checkpoint { vocab: Vocab::new(data.vocab.mode(), "xyz".chars()), ..whole.clone() };
+    assert!(refusal(&strange).contains("other characters"));
     assert!(Trainer::resume(&whole, &data, "last".as_ref()).is_ok());
 }
 
@@ -172,4 +181,16 @@ fn patience_ends_a_run_that_gets_no_better() {
     let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
     assert_eq!((outcome.end, outcome.step), (End::OutOfPatience, 6));
     assert_eq!(outcome.best.map(|(_, step)| step), Some(0));
+}
+
+#[test]
+fn parameters_that_are_not_finite_are_not_saved() {
+    let config = config("[model]\nkind = 'linear'\n[train]\nlr = 1e30\nweight_decay = 1000");
+    let data = Data::load(&config.data, None).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
+    trainer.step().unwrap();
+    trainer.checkpoint().unwrap();
+    trainer.step().unwrap();
+    let said = trainer.checkpoint().unwrap_err().to_string();
+    assert!(said.contains("not all numbers in layers.0.weight are finite"), "{said}");
 }

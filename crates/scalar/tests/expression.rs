@@ -28,6 +28,7 @@ fn precedence_and_grouping_are_pythons() {
         ("ln(exp(2)) + log(exp(1)) + sqrt(9) + tanh(0) + sigmoid(0)", 6.5),
         ("e = 2*3; d = e + 1; d*2", 14.0),
         ("e = 2*3;", 6.0),
+        ("_x1 = 2; _x1*_x1", 4.0),
     ] {
         let got = eval(source, &[]).unwrap();
         assert!((got - want).abs() < 1e-12, "{source}: {got}, wanted {want}");

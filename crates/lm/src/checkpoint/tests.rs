@@ -145,6 +145,9 @@ fn a_huge_file_that_is_wrong_is_not_held() {
         allocation_counter::measure(|| said = Checkpoint::read(&path).expect_err("refused").to_string());
     assert!(said.contains("its checksum differs") && !said.contains('\n'), "{said}");
     assert!(taken.bytes_max < 1_000_000, "{} bytes", taken.bytes_max);
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_BYTES + 1).unwrap();
+    let said = Checkpoint::read(&path).expect_err("refused").to_string();
+    assert!(said.contains("8589934593 bytes, more than any model"), "{said}");
 }
 
 #[test]
@@ -165,6 +168,8 @@ fn what_is_no_model_is_named() {
     assert!(refusal(b"emma\nolivia\nava\n").contains("not a safetensors file"));
     let foreign = r#"{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
     assert!(refusal(&file(foreign, &[0; 4])).contains("not one of charloom's"));
+    let short = [&32u64.to_le_bytes()[..], br#"{"__metadata__":{"sha256":"00"}}"#].concat();
+    assert!(refusal(&short).contains("not one of charloom's"));
     let newer = refusal(&edited(|h| h.replace("\"format\":\"1\"", "\"format\":\"2\"")));
     assert!(newer.contains("newer charloom (format 2"), "{newer}");
 }
@@ -206,6 +211,9 @@ fn tensors_that_do_not_fit_are_all_listed() {
         "{said}"
     );
     assert!(expect(&[]).unwrap_err().to_string().contains("embedding.weight has no place"));
+    let wide = Checkpoint { tensors: vec![NamedTensor::f64("w", &[1], vec![0.5])], ..example() };
+    let said = wide.expect(&[("w".to_owned(), vec![1])], Path::new("m")).unwrap_err().to_string();
+    assert!(said.ends_with("w is not of 32-bit floats"), "{said}");
 }
 
 #[test]
@@ -216,4 +224,7 @@ fn what_could_not_be_read_is_not_written() {
     let mut wrong = example();
     wrong.tensors[0].shape = vec![7];
     assert!(wrong.to_bytes().unwrap_err().to_string().contains("6 numbers for the shape [7]"));
+    let mut long = example();
+    long.tensors[0].name = "n".repeat(1 << 24);
+    assert!(long.to_bytes().unwrap_err().to_string().contains("too large for a file"));
 }

@@ -47,6 +47,18 @@ fn layers_lie_over_each_other() {
         (config.train.lr, config.train.steps, config.model.embed, config.model.context),
         (3.0, 7, 0, 3)
     );
+    assert_eq!(Config::layered(None, Some(file.path())).unwrap().train.lr, 3.0);
+}
+
+#[test]
+fn a_file_too_large_for_a_configuration_is_not_read() {
+    let large = "#".repeat(2 << 20);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &large).unwrap();
+    for error in [from(&large), Config::read(file.path())] {
+        let said = error.expect_err("refused").to_string();
+        assert!(said.contains("more than 1048576 bytes") && !said.contains('\n'), "{said}");
+    }
 }
 
 #[test]
@@ -104,6 +116,21 @@ fn values_out_of_range_name_flag_value_and_limit() {
         ("--embed", refusal(|c| c.model.embed = usize::MAX)),
         ("--split", refusal(|c| c.data.split = Some([0.8, 0.1, f64::NAN]))),
         ("--split", refusal(|c| c.data.split = Some([0.8, 0.3, 0.1]))),
+        ("--split", refusal(|c| c.data.split = Some([0.0, 0.5, 0.5]))),
+        ("data.sha256", refusal(|c| c.data.sha256 = Some("ab".to_owned()))),
+        ("data.sha256", refusal(|c| c.data.sha256 = Some("x".repeat(64)))),
+        ("--gain", refusal(|c| c.model.gain = Some(0.0))),
+        ("--output-scale", refusal(|c| c.model.output_scale = 1001.0)),
+        ("--lr-drops", refusal(|c| c.train.lr_drops = vec![(1.5, 0.1)])),
+        ("--lr-drops", refusal(|c| c.train.lr_drops = vec![(0.5, -0.1)])),
+        ("--eps", refusal(|c| c.train.eps = 0.0)),
+        (
+            "--batch",
+            refusal(|c| {
+                c.model.hidden = vec![65_536];
+                c.train.batch = Batch::Size(1 << 20)
+            }),
+        ),
         (
             "--order",
             refusal(|c| {
@@ -128,6 +155,10 @@ fn values_out_of_range_name_flag_value_and_limit() {
         );
     }
     assert!(Config::default().validate_sizes(usize::MAX).is_err());
+    let mut config = Config::default();
+    config.model.output_scale = 0.0;
+    config.data.sha256 = Some("0".repeat(64));
+    config.validate().unwrap();
 }
 
 #[test]

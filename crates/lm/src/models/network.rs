@@ -171,9 +171,8 @@ impl Network<f32> {
         let expected: Vec<_> = entries.iter().map(|e| (e.name.clone(), e.shape.dims().to_vec())).collect();
         checkpoint.expect(&expected, path)?;
         for entry in &entries {
-            if let Some(data) = checkpoint.tensor(&entry.name).and_then(NamedTensor::as_f32) {
-                self.tape.write_entry(entry, data);
-            }
+            let data = checkpoint.tensor(&entry.name).and_then(NamedTensor::as_f32);
+            self.tape.write_entry(entry, data.expect("a tensor that was expected, and is there"));
         }
         Ok(())
     }

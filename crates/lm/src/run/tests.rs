@@ -70,7 +70,14 @@ fn what_is_no_run_is_refused() {
     assert!(model_file(folder.path()).unwrap_err().to_string().contains("no run folder"));
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
+    assert_eq!(model_file(&file).unwrap(), file);
     assert!(RunFolder::create(&file, true).is_err());
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&file, folder.path().join(METRICS)).unwrap();
+        let refused = RunFolder::create(folder.path(), true).unwrap_err().to_string();
+        assert!(refused.contains("metrics.jsonl: not a regular file"), "{refused}");
+    }
     assert!(RunFolder::create(&file.join("below"), false).is_err());
 }
 
@@ -109,6 +116,18 @@ fn a_damaged_last_checkpoint_falls_back_to_the_one_before_and_says_so() {
     fs::write(&previous, "").unwrap();
     let refused = RunFolder::resume(&path).unwrap_err().to_string();
     assert!(refused.contains("last.safetensors: cut off or changed"), "{refused}");
+}
+
+#[test]
+fn more_lines_than_a_run_has_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunFolder::create(&folder.path().join("a"), false).unwrap();
+    assert!(RunFolder::records(run.path()).unwrap().is_empty());
+    let path = run.path().join(METRICS);
+    fs::write(&path, b"{\"step\":0,\"split\":\"batch\",\"loss\":3.31,\"lr\":0.1}\n".repeat(3)).unwrap();
+    assert_eq!(read_lines::<Metric>(&path, 3).unwrap(), [metric(0), metric(0), metric(0)]);
+    let refused = read_lines::<Metric>(&path, 2).unwrap_err().to_string();
+    assert!(refused.contains("more than 2 lines"), "{refused}");
 }
 
 #[test]

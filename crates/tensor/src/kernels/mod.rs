@@ -187,3 +187,6 @@ macro_rules! dispatch {
     };
 }
 use dispatch;
+
+#[cfg(test)]
+mod tests;

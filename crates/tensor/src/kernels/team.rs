@@ -17,9 +17,9 @@ const LEAST_OF_ROWS: usize = 200_000;
 /// Rows are shared out at multiples of this.
 pub(super) const ROWS: usize = 8;
 /// How often a waiting thread looks without a pause: some microseconds, the time between two kernels.
-const CLOSE_LOOKS: u32 = 2_000;
-/// How often it looks before it goes to sleep, or lets others run.
-const LOOKS: u32 = 20_000;
+const CLOSE_LOOKS: u32 = if cfg!(miri) { 10 } else { 2_000 };
+/// How often it looks before it goes to sleep, or lets others run. Miri's threads take turns, so there it is seldom.
+const LOOKS: u32 = if cfg!(miri) { 20 } else { 20_000 };
 
 /// The most threads a team can have.
 pub const MAX_THREADS: usize = 256;
@@ -354,9 +354,10 @@ mod tests {
 
     #[test]
     fn every_element_is_visited_once_by_any_number_of_threads() {
+        let rounds = if cfg!(miri) { 3 } else { 200 };
         for n in [1, 2, 3, 8, 16] {
             set_threads(n);
-            for round in 0..200 {
+            for round in 0..rounds {
                 let mut all = vec![0u32; 1000 + round];
                 let shared = Shared::new(&mut all);
                 split(shared.len, 16, 100 * LEAST, |range| {

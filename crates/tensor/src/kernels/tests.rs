@@ -1,0 +1,59 @@
+//! Every kernel that threads share: the same bits by one thread and by several, under Miri and the sanitizers too.
+
+use super::*;
+
+fn numbers(n: usize, seed: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
+}
+
+/// The results of all of them at so many threads, one after another.
+fn all(n: usize) -> Vec<f32> {
+    const ROWS: usize = 20;
+    const WIDTH: usize = 50;
+    let (x, d) = (numbers(ROWS * WIDTH, 1), numbers(ROWS * WIDTH, 2));
+    let (first, second) = (numbers(WIDTH, 3), numbers(WIDTH, 4));
+    let slots: Vec<u32> = (0..3 * ROWS as u32).map(|i| i * 7 % ROWS as u32).collect();
+    let counts = [2.0; ROWS / 2];
+    let (mut y, mut row) = ([(); 8].map(|()| numbers(x.len(), 5)), [(); 6].map(|()| numbers(WIDTH, 6)));
+    let mut lse = [[0.0; 2]; ROWS];
+    set_threads(n);
+    set_least_work(1);
+    let [a, b, c, e, f, g, h, table] = &mut y;
+    gemm(Gemm {
+        m: ROWS,
+        n: 30,
+        k: ROWS,
+        a: &x,
+        a_strides: [WIDTH, 1],
+        b: &d,
+        b_stride: WIDTH,
+        c: a,
+        c_stride: WIDTH,
+        bias: Some(&first),
+        add: true,
+    });
+    softmax_rows(&x, WIDTH, b, &mut lse);
+    gather_rows(&x, &first, &slots, 3, Some(Activation::Relu), c);
+    scatter_rows(Some(Activation::Relu), &x, &d, WIDTH, &slots, 3, table);
+    activate(Activation::Relu, &x, e);
+    activate_backward(Activation::Relu, &x, e, &d, f, true);
+    let [mean, squares, sum, sum_hat, v, m] = &mut row;
+    channel_moments(&x, &[], mean, squares);
+    channel_affine(&x, &first, &second, g);
+    channel_sums(&x, &d, &first, &second, sum, sum_hat);
+    channel_backward(&x, &d, &counts, [&first, &second, sum], h, true);
+    add_scaled(0.5, &x, g);
+    momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
+    adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
+    set_threads(1);
+    [y.concat(), row.concat(), lse.concat()].concat()
+}
+
+#[test]
+fn threads_that_share_a_kernel_give_the_same_bits() {
+    let bits = |n| all(n).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let one = bits(1);
+    for n in [2, 3, 8] {
+        assert!(bits(n) == one, "{n} threads");
+    }
+}
