@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes hours; a small one is in `kernels::tests`")]
     fn products_over_many_rows_equal_the_plain_loops() {
         for (rows, m, n) in [(255, 40, 27), (256, 40, 27), (543, 200, 27), (301, 17, 300), (300, 300, 300)] {
             for add in [false, true] {
@@ -128,6 +129,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes hours; a small one is in `kernels::tests`")]
     fn table_rows_of_many_rows_equal_the_plain_loops() {
         for (rows, width, slots_in_table) in [(255, 40, 9), (256, 40, 9), (600, 33, 90), (400, 20, 1000)] {
             let (v, d) = (numbers(rows * width, 1), numbers(rows * width, 2));

@@ -15,7 +15,7 @@ fn all(n: usize) -> Vec<f32> {
     let slots: Vec<u32> = (0..3 * ROWS as u32).map(|i| i * 7 % ROWS as u32).collect();
     let counts = [2.0; ROWS / 2];
     let (mut y, mut row) = ([(); 8].map(|()| numbers(x.len(), 5)), [(); 6].map(|()| numbers(WIDTH, 6)));
-    let mut lse = [[0.0; 2]; ROWS];
+    let (mut lse, mut logs, mut products) = ([[0.0; 2]; ROWS], numbers(x.len(), 7), [0.5; 6]);
     set_threads(n);
     set_least_work(1);
     let [a, b, c, e, f, g, h, table] = &mut y;
@@ -32,7 +32,22 @@ fn all(n: usize) -> Vec<f32> {
         bias: Some(&first),
         add: true,
     });
+    let (many, other) = (numbers(256 * 2, 8), numbers(256 * 3, 9));
+    gemm_over_rows(Gemm {
+        m: 2,
+        n: 3,
+        k: 256,
+        a: &many,
+        a_strides: [1, 2],
+        b: &other,
+        b_stride: 3,
+        c: &mut products,
+        c_stride: 3,
+        bias: None,
+        add: true,
+    });
     softmax_rows(&x, WIDTH, b, &mut lse);
+    log_softmax_rows(&x, WIDTH, &mut logs);
     gather_rows(&x, &first, &slots, 3, Some(Activation::Relu), c);
     scatter_rows(Some(Activation::Relu), &x, &d, WIDTH, &slots, 3, table);
     activate(Activation::Relu, &x, e);
@@ -46,7 +61,7 @@ fn all(n: usize) -> Vec<f32> {
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
     set_threads(1);
-    [y.concat(), row.concat(), lse.concat()].concat()
+    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec()].concat()
 }
 
 #[test]
