@@ -27,6 +27,7 @@ mod check;
 mod element;
 mod fuse;
 mod op;
+mod plan;
 mod shape;
 mod slab;
 mod state;

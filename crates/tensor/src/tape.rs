@@ -1,11 +1,9 @@
 use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::state::Entry;
 use crate::{Element, Kind, Layout, Shape, Var, kernels};
 use std::cell::RefCell;
-
-/// From so many rows on, threads are given rows to keep: then what passes between the cores is little beside them.
-const LARGE_BATCH: usize = 256;
 
 /// Which node of a tape; a handle without its tape, to store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -64,14 +62,6 @@ impl Node {
             _ => self.layout.extent(&self.shape),
         }
     }
-}
-
-/// The backward pass from one loss: worked out once, then followed every step.
-struct Plan {
-    loss: usize,
-    order: Vec<usize>,
-    add: Vec<u32>,
-    zero: Vec<usize>,
 }
 
 /// The memory and the record of a computation.
@@ -387,7 +377,8 @@ impl<E: Element> Inner<E> {
     fn keeps_rows(&self, graph: Graph) -> bool {
         let batched = graph.nodes().map(|id| &self.nodes[id]).find(|node| node.batched);
         let rows = batched.map_or(0, |node| self.rows.unwrap_or(node.shape.dims()[0]));
-        rows >= LARGE_BATCH && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows()))
+        rows >= kernels::MANY_ROWS
+            && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows()))
     }
 
     fn run(&mut self, id: usize) {
@@ -453,49 +444,5 @@ impl<E: Element> Inner<E> {
             Home::Param => self.param_grads.all_mut(),
             Home::Local => self.grads.all_mut(),
         }
-    }
-
-    /// Which operations the gradient passes through, and whether each writes to an input's gradient or adds.
-    fn plan_from(&self, loss: usize) -> Plan {
-        let mut reached = vec![false; loss + 1];
-        let mut touched = vec![false; self.nodes.len()];
-        let mut add = vec![0u32; loss + 1];
-        let (mut order, mut zero) = (Vec::new(), Vec::new());
-        reached[loss] = true;
-        touched[self.nodes[loss].root] = true;
-        for id in (0..=loss).rev() {
-            if !reached[id] || !self.nodes[id].needs_grad {
-                continue;
-            }
-            // A view's gradient is the same view of its root's gradient: nothing to run, only to pass on.
-            let is_op = self.ops[id].is_some();
-            if is_op {
-                order.push(id);
-            }
-            for (k, &input) in self.inputs[id].iter().enumerate() {
-                reached[input] = true;
-                if !is_op || !self.nodes[input].needs_grad {
-                    continue;
-                }
-                let node = &self.nodes[input];
-                let root = &self.nodes[node.root];
-                let whole = node.layout.offset == root.layout.offset
-                    && node.shape.len() == root.shape.len()
-                    && node.layout.extent(&node.shape) == node.shape.len();
-                if touched[node.root] {
-                    add[id] |= 1 << k;
-                } else if !whole {
-                    zero.push(node.root);
-                    add[id] |= 1 << k;
-                }
-                touched[node.root] = true;
-            }
-        }
-        let untouched = |&id: &usize| {
-            let node = &self.nodes[id];
-            node.root == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
-        };
-        zero.extend((0..self.nodes.len()).filter(untouched));
-        Plan { loss, order, add, zero }
     }
 }

@@ -10,8 +10,9 @@ use super::team::{self, Shared};
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Sums over fewer rows are made in one.
-const MANY_ROWS: usize = 256;
+/// From so many rows on, threads keep rows and sums over them are made in two halves: what passes between the cores is
+/// little beside them then.
+pub(crate) const MANY_ROWS: usize = 256;
 
 thread_local! {
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
