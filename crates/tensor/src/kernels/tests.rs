@@ -46,6 +46,12 @@ fn all(n: usize) -> Vec<f32> {
         bias: None,
         add: true,
     });
+    let mut statistics = [[0.5; 2]; 4];
+    let [mean, squares, sum, sum_hat] = &mut statistics;
+    channel_moments(&many, &numbers(256, 10), mean, squares);
+    channel_sums(&many, &other[..256 * 2], mean, squares, sum, sum_hat);
+    let often: Vec<u32> = (0..256).map(|i| i % 3).collect();
+    scatter_rows(None, &many, &many, 2, &often, 1, &mut products);
     softmax_rows(&x, WIDTH, b, &mut lse);
     log_softmax_rows(&x, WIDTH, &mut logs);
     gather_rows(&x, &first, &slots, 3, Some(Activation::Relu), c);
@@ -61,7 +67,7 @@ fn all(n: usize) -> Vec<f32> {
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
     set_threads(1);
-    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec()].concat()
+    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), statistics.concat()].concat()
 }
 
 #[test]
