@@ -146,6 +146,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes hours; a small one is in `kernels::tests`")]
     fn statistics_of_many_rows_equal_the_plain_loops() {
         for (rows, c) in [(255, 40), (256, 40), (601, 33)] {
             let (x, d) = (numbers(rows * c, 1), numbers(rows * c, 2));
