@@ -1,12 +1,13 @@
 //! The passes of a batch norm: sums and affine maps, channel by channel.
 //!
 //! Sums go down the columns, a few vectors of channels at a time, which stay in registers; a thread has some of the
-//! channels, or of many rows half. Maps are plain loops over rows, which the compiler turns into vectors for each instruction set.
+//! channels, or of many rows half. Maps are plain loops over rows, which the compiler turns into vectors for each
+//! instruction set.
 
 use super::gemm::load;
 use super::halves::{in_halves, worthwhile};
 use super::simd::Simd;
-use super::team::{ROWS, Shared, split};
+use super::team::{ROWS, Shared, cut, split};
 use super::{Isa, dispatch, reference};
 use std::ops::Range;
 
@@ -133,7 +134,7 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
                 channel_moments_isa(Isa::detect(), call, mean, squares);
             },
             |second| {
-                let cut = super::team::cut(rows);
+                let cut = cut(rows);
                 let examples = |part: Range<usize>| match counts(part.clone()) {
                     [] => part.len() as f32,
                     counts => counts.iter().sum(),

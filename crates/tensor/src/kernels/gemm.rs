@@ -165,10 +165,7 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
 mod tests {
     use super::*;
     use crate::kernels::reference;
-
-    fn numbers(n: usize, seed: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
-    }
+    use crate::kernels::tests::numbers;
 
     #[test]
     fn every_shape_equals_the_plain_loops() {

@@ -74,14 +74,11 @@ pub(super) fn sum_in_halves(
 
 #[cfg(test)]
 mod tests {
+    use crate::kernels::tests::numbers;
     use crate::kernels::{
         Activation, Gemm, channel_moments, channel_sums, gemm_over_rows, keep_rows, reference, scatter_rows,
         set_threads,
     };
-
-    fn numbers(n: usize, seed: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
-    }
 
     /// What `sum` gives with one thread, after a look that two and five give the same bits.
     fn any_threads(len: usize, sum: impl Fn(&mut [f32])) -> Vec<f32> {

@@ -119,9 +119,11 @@ const GROUP: usize = 16;
 unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f32]) {
     let mut lse = [[0.0; 2]; GROUP];
     for (x, y) in logits.chunks(GROUP * width).zip(y.chunks_mut(GROUP * width)) {
+        // The last group may be smaller; a word that is sampled alone is a group of one.
+        let lse = &mut lse[..x.len() / width];
         // SAFETY: the caller guarantees S's target features.
-        unsafe { softmax_rows_on::<S>(x, width, y, &mut lse) };
-        for ((x, y), &[max, log_sum]) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(&lse) {
+        unsafe { softmax_rows_on::<S>(x, width, y, lse) };
+        for ((x, y), &mut [max, log_sum]) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(lse) {
             // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
             unsafe {
                 let (max, log_sum) = (S::splat(max), S::splat(log_sum));

@@ -2,7 +2,8 @@
 
 use super::*;
 
-fn numbers(n: usize, seed: usize) -> Vec<f32> {
+/// As many numbers between -1 and 1, others for each seed.
+pub(super) fn numbers(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
 }
 
