@@ -122,7 +122,8 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
     });
     tape.set_training(true);
     tape.set_step(0);
-    batches.draw(&mut generator, tape, &graph);
+    batches.draw(&mut generator);
+    batches.write(tape, &graph);
     let loss = evaluate(tape, &graph);
     tape.backward(graph.loss);
     let gradients = tape.with_parameters(|_, gradients| gradients.to_vec());

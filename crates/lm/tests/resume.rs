@@ -143,7 +143,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
 fn a_state_that_does_not_fit_is_refused() {
     let config = config(MODELS[0]);
     let data = Data::load(&config.data, None).unwrap();
-    let trainer = Trainer::new(&config, &data).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
     let whole = trainer.checkpoint().unwrap();
     let refusal = |checkpoint: &Checkpoint| {
         let refused = Trainer::resume(checkpoint, &data, "last".as_ref());

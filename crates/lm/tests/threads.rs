@@ -12,23 +12,27 @@ const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
 
 /// What a thread is given at least: the smallest product here has 256 x 81 x 27 multiplications.
 const LEAST: usize = 50_000;
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 8] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9\nclip = 0.5",
     "[model]\nhidden = [200]\nembed = 10\ninit = 'unit-normal'",
     "[model]\nhidden = [100, 100]\nembed = 10\nnorm = 'batch'\n[train]\nweight_decay = 0.1",
     "[model]\nhidden = [128]\nnorm = 'layer'\nactivation = 'gelu'\n[train]\noptimizer = 'adamw'\nlr = 0.001",
     "[model]\nhidden = [150]\ndropout = 0.2\nactivation = 'relu'\ninit = 'torch'",
     "[model]\nembed = 0\nhidden = [99]\ncontext = 8",
+    "[model]\nembed = 0\nhidden = [100]\nactivation = 'gelu'\n[train]\nmomentum = 0.9",
+    "[model]\nhidden = [128, 64, 90]\nactivation = 'relu'\ninit = 'torch'\n[train]\noptimizer = 'adamw'\nlr = 0.001",
 ];
 
-fn bytes(trainer: &Trainer) -> Vec<u8> {
+fn bytes(trainer: &mut Trainer) -> Vec<u8> {
     trainer.checkpoint().unwrap().to_bytes().unwrap()
 }
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step() {
     set_least_work(LEAST);
-    for (model, batch) in MODELS.iter().map(|&model| (model, 256)).chain([(MODELS[1], 2048)]) {
+    for (model, batch) in
+        MODELS.iter().map(|&model| (model, 256)).chain([(MODELS[1], 2048), (MODELS[1], 32), (MODELS[7], 7)])
+    {
         let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
         config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
         config.train.batch = charloom::config::Batch::Size(batch);
@@ -39,10 +43,10 @@ fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step(
         for threads in THREADS {
             set_threads(threads);
             let mut trainer = Trainer::new(&config, &data).unwrap();
-            let mut states = vec![bytes(&trainer)];
+            let mut states = vec![bytes(&mut trainer)];
             for _ in 0..STEPS {
                 trainer.step().unwrap();
-                states.push(bytes(&trainer));
+                states.push(bytes(&mut trainer));
             }
             let loss = evaluate(trainer.network(), &judged).unwrap().loss;
             assert!(loss.is_finite());
@@ -60,7 +64,7 @@ fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step(
             while trainer.steps_done() < STEPS {
                 trainer.step().unwrap();
             }
-            assert!(bytes(&trainer) == states[STEPS as usize], "resumed at step {k}: {model}");
+            assert!(bytes(&mut trainer) == states[STEPS as usize], "resumed at step {k}: {model}");
         }
     }
 }

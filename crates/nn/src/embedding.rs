@@ -27,8 +27,10 @@ impl Embedding {
         Self { weight: tape.parameter(&path(name, "weight"), &[count, width], &drawn) }
     }
 
-    /// Records the choice of rows.
+    /// Records the choice of rows. Of two partners both have the whole table.
     pub fn forward<'t, E: Element>(&self, tape: &'t Tape<E>, indices: Indices) -> Var<'t, E> {
-        tape.var(self.weight).embedding(indices)
+        let weight = tape.var(self.weight);
+        let weight = if tape.has_partner() { weight.replicated() } else { weight };
+        weight.embedding(indices)
     }
 }

@@ -39,6 +39,7 @@ mod init;
 mod linear;
 mod norm;
 mod optim;
+mod partners;
 mod schedule;
 mod sequential;
 
@@ -50,6 +51,7 @@ pub use init::{Init, Initializer};
 pub use linear::Linear;
 pub use norm::{BatchNorm1d, LayerNorm};
 pub use optim::{AdamW, MissingState, Optimizer, Sgd, StateTensor, clip_grad_norm};
+pub use partners::{AllReduce, ReduceScatter};
 pub use schedule::{LearningRate, Schedule};
 pub use sequential::{Layer, Sequential};
 

@@ -1,4 +1,7 @@
-use crate::{BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, Relu, Tanh};
+use crate::{
+    AllReduce, BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, ReduceScatter,
+    Relu, Tanh,
+};
 use charloom_tensor::{Element, Var};
 
 macro_rules! layers {
@@ -34,7 +37,9 @@ macro_rules! layers {
     };
 }
 
-layers! { Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive, }
+layers! {
+    Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive, AllReduce, ReduceScatter,
+}
 
 /// Layers one after the other.
 ///

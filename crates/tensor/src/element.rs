@@ -23,9 +23,9 @@ macro_rules! kernels {
             $($from)::+::gemm_over_rows(call);
         }
 
-        /// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n).
-        fn gemm_nt(size: [usize; 3], a: &[Self], b: &[Self], c: &mut [Self], add: bool) {
-            $($from)::+::gemm_nt(size, a, b, c, add);
+        /// C = A B^T (or C += A B^T), for A (m, k) and B (n, k) whose rows are `step` apart, and contiguous C (m, n).
+        fn gemm_nt(size: [usize; 3], step: usize, a: &[Self], b: &[Self], c: &mut [Self], add: bool) {
+            $($from)::+::gemm_nt(size, step, a, b, c, add);
         }
 
         /// The transpose of a (rows, cols) matrix.
@@ -107,6 +107,11 @@ macro_rules! kernels {
             x: &[Self], d: &[Self], counts: &[Self], abc: [&[Self]; 3], dx: &mut [Self], add: bool,
         ) {
             $($from)::+::channel_backward(x, d, counts, abc, dx, add);
+        }
+
+        /// `y = x + z + bias`, row by row: rows of `x` are `step` apart, the others as long as `bias`.
+        fn add_rows(x: &[Self], step: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
+            $($from)::+::add_rows(x, step, z, bias, y);
         }
 
         /// Adds every row of `d` to `sum`.

@@ -39,7 +39,7 @@ pub mod ops;
 pub mod rng;
 
 pub use element::Element;
-pub use op::{Batch, Env, Grad, Grads, Inputs, Op};
+pub use op::{Batch, Env, Grad, Grads, Inputs, Op, can_be_cut};
 pub use shape::{Layout, MAX_DIMS, Shape};
 pub use state::{Entry, Kind};
 pub use tape::{Graph, Id, Indices, Mark, Tape};

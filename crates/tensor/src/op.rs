@@ -5,7 +5,7 @@ use crate::{Element, Indices, Shape};
 ///
 /// One file in `ops/` an operation; forward and backward stand together. What backward needs beyond inputs and
 /// output, the operation keeps in itself, in memory taken when it is recorded.
-pub trait Op<E: Element> {
+pub trait Op<E: Element>: Send {
     /// The name that errors and pictures show.
     fn name(&self) -> &'static str;
 
@@ -148,13 +148,30 @@ pub struct Env<'a, E> {
     pub counts: &'a [E],
     /// How many examples the batch stands for, if rows are merged.
     pub examples: Option<usize>,
+    /// Whether the tape is one of two partners', and so has only a half of every layer's units.
+    pub partnered: bool,
     pub(crate) indices: &'a [(Shape, Vec<u32>)],
 }
 
+/// From so many units on, sums over a layer's units are made in two halves.
+const MANY_UNITS: usize = 64;
+
 impl<E> Env<'_, E> {
+    /// Where sums over so many units are cut in two, whose sums are added: where two [partners](crate::kernels::Partners)
+    /// cut them, so that both ways give the same bits.
+    #[inline]
+    pub fn cut(&self, units: usize) -> Option<usize> {
+        (!self.partnered && can_be_cut(units)).then_some(units / 2)
+    }
+
     /// The integers of an index tensor.
     #[inline]
     pub fn indices(&self, which: Indices) -> &[u32] {
         &self.indices[which.0].1
     }
+}
+
+/// Whether a layer of so many units can be shared by two partners.
+pub fn can_be_cut(units: usize) -> bool {
+    units >= MANY_UNITS && units.is_multiple_of(2)
 }

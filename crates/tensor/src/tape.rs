@@ -1,9 +1,11 @@
+use crate::kernels::{self, Partners, Place};
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::state::Entry;
-use crate::{Element, Kind, Layout, Shape, Var, kernels};
+use crate::{Element, Kind, Layout, Shape, Var};
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// Which node of a tape; a handle without its tape, to store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -88,7 +90,15 @@ pub(crate) struct Inner<E: Element> {
     pub rows: Option<usize>,
     pub counts: Vec<E>,
     pub examples: Option<usize>,
+    pub partner: Option<Partner<E>>,
     plan: Option<Plan>,
+}
+
+/// Which side of which partners' work a tape is, and at how many places it meets the other.
+pub(crate) struct Partner<E> {
+    side: usize,
+    partners: Arc<Partners<E>>,
+    meetings: usize,
 }
 
 impl<E: Element> Default for Tape<E> {
@@ -117,9 +127,43 @@ impl<E: Element> Tape<E> {
                 rows: None,
                 counts: Vec::new(),
                 examples: None,
+                partner: None,
                 plan: None,
             }),
         }
+    }
+
+    /// An empty tape for side 0 or 1 of two partners' work. Both have to record the same operations.
+    pub fn with_partner(side: usize, partners: &Arc<Partners<E>>) -> Self {
+        let tape = Self::new();
+        let partners = Arc::clone(partners);
+        tape.inner.borrow_mut().partner = Some(Partner { side, partners, meetings: 0 });
+        tape
+    }
+
+    /// Whether it has a partner.
+    pub fn has_partner(&self) -> bool {
+        self.inner.borrow().partner.is_some()
+    }
+
+    /// Which of two partners' tapes it is.
+    ///
+    /// # Panics
+    /// If it has no partner.
+    pub(crate) fn side(&self) -> usize {
+        self.inner.borrow().partner.as_ref().expect("a tape made by `with_partner`").side
+    }
+
+    /// The place where an operation of this tape meets the same one of the partner's, to give it at most `len` numbers at
+    /// a time.
+    ///
+    /// # Panics
+    /// If the tape has no partner.
+    pub(crate) fn place(&self, len: usize) -> Place<E> {
+        let inner = &mut *self.inner.borrow_mut();
+        let partner = inner.partner.as_mut().expect("a tape made by `with_partner`");
+        partner.meetings += 1;
+        partner.partners.place(partner.meetings - 1, partner.side, len)
     }
 
     /// A tensor to be trained, from its elements in row-major order.
@@ -398,6 +442,7 @@ impl<E: Element> Inner<E> {
             step: self.step,
             counts: &self.counts,
             examples: self.examples,
+            partnered: self.partner.is_some(),
             indices: &self.indices,
         };
         op.forward(x, &mut rest[..node.stored(self.rows)], &mut env);
@@ -432,6 +477,7 @@ impl<E: Element> Inner<E> {
                 step: self.step,
                 counts: &self.counts,
                 examples: self.examples,
+                partnered: self.partner.is_some(),
                 indices: &self.indices,
             };
             op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);

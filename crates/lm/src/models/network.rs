@@ -1,13 +1,15 @@
 //! What the neural models share: parameters on a tape, and layers that know where.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use charloom_nn::{Embedding, Init, Initializer, Layer, Sequential};
+use charloom_tensor::kernels::Partners;
 use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, rng::TorchGenerator};
 
 use super::{LanguageModel, linear, mlp};
 use crate::checkpoint::NamedTensor;
-use crate::config::{self, Config, ModelKind};
+use crate::config::{self, Config, ModelConfig, ModelKind};
 use crate::{Checkpoint, Error, Result};
 
 /// The most rows that are evaluated at once.
@@ -86,10 +88,16 @@ impl<E: Element> Network<E> {
             ModelKind::Linear => (None, linear::layers(&tape, model, vocab, &mut init)),
             ModelKind::Ngram => return Err(Error::usage("--model ngram counts; it is no neural network")),
         };
-        let input = model.context * embedding.map_or(vocab, |_| model.embed);
-        let hidden = if model.kind == ModelKind::Mlp { model.hidden.as_slice() } else { &[] };
-        let widest = hidden.iter().copied().fold(input.max(vocab), usize::max);
+        let widest = Self::widest_of(model, vocab);
         Ok(Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None })
+    }
+
+    /// The numbers in the widest layer of one row, for a model of this configuration.
+    fn widest_of(model: &ModelConfig, vocab: usize) -> usize {
+        let input =
+            model.context * if model.kind == ModelKind::Mlp && model.embed > 0 { model.embed } else { vocab };
+        let hidden = if model.kind == ModelKind::Mlp { model.hidden.as_slice() } else { &[] };
+        hidden.iter().copied().fold(input.max(vocab), usize::max)
     }
 
     /// Where its parameters are.
@@ -151,6 +159,24 @@ impl<E: Element> Network<E> {
 }
 
 impl Network<f32> {
+    /// Whether [`Network::half`] can be had of a model of this configuration.
+    pub(crate) fn can_be_halved(model: &ModelConfig) -> bool {
+        model.kind == ModelKind::Mlp && mlp::can_be_halved(model)
+    }
+
+    /// One of two partners' halves of a model of this configuration, all zero.
+    pub(crate) fn half(
+        model: &ModelConfig,
+        vocab: usize,
+        side: usize,
+        partners: &Arc<Partners<f32>>,
+    ) -> Self {
+        let tape = Tape::with_partner(side, partners);
+        let (embedding, layers) = mlp::half_of_layers(&tape, model, vocab);
+        let widest = Self::widest_of(model, vocab);
+        Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None }
+    }
+
     /// The model of a checkpoint; `path` is for messages.
     ///
     /// # Errors

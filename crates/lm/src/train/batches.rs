@@ -15,10 +15,16 @@ pub(crate) struct Batches {
     pairs: Vec<(u32, u32)>,
     /// The context of each class, one after the other; empty if that were too much.
     contexts: Vec<u32>,
-    /// Which examples are in the batch.
+    /// Which examples are in the batch, what comes after each, and its row.
     drawn: Vec<u32>,
+    targets: Vec<u32>,
+    row_of: Vec<u32>,
+    /// The batch is another than before.
+    fresh: bool,
     /// The batch is all examples, the same in every step.
     full: bool,
+    /// Examples of equal contexts share a row.
+    merged: bool,
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
@@ -32,7 +38,7 @@ pub(crate) struct Batches {
 const MOST_TOKENS: usize = 1 << 20;
 
 impl Batches {
-    pub fn new(examples: Examples, size: usize, full: bool) -> Self {
+    pub fn new(examples: Examples, size: usize, full: bool, merged: bool) -> Self {
         let pairs = (0..examples.len()).map(|i| (examples.class(i) as u32, examples.target(i))).collect();
         let classes = examples.distinct_len();
         let rows = size.min(classes);
@@ -46,7 +52,11 @@ impl Batches {
             pairs,
             contexts,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
+            targets: vec![0; size],
+            row_of: vec![0; size],
+            fresh: false,
             full,
+            merged,
             seen: vec![(0, 0); classes],
             clock: 0,
             rows: 0,
@@ -68,19 +78,25 @@ impl Batches {
     }
 
     /// Draws the next minibatch, `randint(0, N, (B,))`, or takes all examples in order.
-    pub fn draw<E: Element>(&mut self, generator: &mut TorchGenerator, tape: &Tape<E>, graph: &StepGraph) {
+    pub fn draw(&mut self, generator: &mut TorchGenerator) {
         if !self.full {
             generator.randint_into(self.pairs.len() as u32, &mut self.drawn);
         }
-        if !self.full || self.clock == 0 {
-            tape.set_indices(graph.targets, |targets| {
-                for (target, &i) in targets.iter_mut().zip(&self.drawn) {
-                    *target = self.pairs[i as usize].1;
-                }
-            });
-            match graph.rows {
-                Some(rows) => tape.set_indices(rows, |rows| self.merge(rows)),
-                None => self.keep_apart(),
+        self.fresh = !self.full || self.clock == 0;
+        if self.fresh {
+            for (target, &i) in self.targets.iter_mut().zip(&self.drawn) {
+                *target = self.pairs[i as usize].1;
+            }
+            if self.merged { self.merge() } else { self.keep_apart() }
+        }
+    }
+
+    /// Writes it where a graph reads it.
+    pub fn write<E: Element>(&self, tape: &Tape<E>, graph: &StepGraph) {
+        if self.fresh {
+            tape.set_indices(graph.targets, |targets| targets.copy_from_slice(&self.targets));
+            if let Some(rows) = graph.rows {
+                tape.set_indices(rows, |rows| rows.copy_from_slice(&self.row_of));
             }
             let length = self.examples.context_length();
             tape.set_indices(graph.contexts, |contexts| {
@@ -103,24 +119,25 @@ impl Batches {
     }
 
     /// Gives each class in the batch a row, in order of appearance.
-    fn merge(&mut self, rows: &mut [u32]) {
+    fn merge(&mut self) {
         if self.clock == u32::MAX {
             self.seen.fill((0, 0));
             self.clock = 0;
         }
         self.clock += 1;
         self.rows = 0;
-        // Without branches, since whether a context is new cannot be foreseen: the next row is written every time.
-        for (row, &i) in rows.iter_mut().zip(&self.drawn) {
+        // Without branches, since whether a context is new cannot be foreseen: the next row is written every time, and what
+        // was there is multiplied by 0 or 1.
+        for (row, &i) in self.row_of.iter_mut().zip(&self.drawn) {
             let class = self.pairs[i as usize].0;
             let seen = &mut self.seen[class as usize];
-            let new = seen.0 != self.clock;
-            *row = if new { self.rows as u32 } else { seen.1 };
+            let known = u32::from(seen.0 == self.clock);
+            *row = known * seen.1 + (1 - known) * self.rows as u32;
             *seen = (self.clock, *row);
             self.classes[self.rows] = class;
             let count = &mut self.counts[*row as usize];
-            *count = if new { 1 } else { *count + 1 };
-            self.rows += usize::from(new);
+            *count = known * *count + 1;
+            self.rows += 1 - known as usize;
         }
     }
 

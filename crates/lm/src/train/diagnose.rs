@@ -29,6 +29,7 @@ impl Trainer {
     ///
     /// It changes no number of the training.
     pub fn diagnose(&mut self) {
+        self.make_whole();
         let examples = self.batches.examples();
         let probe = Probe::new(&self.network, examples, ROWS);
         let every = interval(self.config.train.steps, self.rows(&self.graph));
@@ -47,11 +48,17 @@ impl Trainer {
         self.network.tape().indices_shape(graph.contexts).dims()[0]
     }
 
+    /// Whether the layers are to be looked at in the next step.
+    pub(super) fn is_to_look(&self) -> bool {
+        self.diagnostics.as_ref().is_some_and(|diagnostics| self.step.is_multiple_of(diagnostics.every))
+    }
+
     /// Before an update, if it is time: looks, and keeps the parameters.
     pub(super) fn look(&mut self) {
+        let is_to_look = self.is_to_look();
         let Some(diagnostics) = &mut self.diagnostics else { return };
         diagnostics.before.clear();
-        if self.step.is_multiple_of(diagnostics.every) {
+        if is_to_look {
             diagnostics.records = diagnostics.probe.measure(&self.network, self.step).records;
             let before = &mut diagnostics.before;
             self.network.tape().with_parameters(|params, _| before.extend_from_slice(params));

@@ -2,6 +2,7 @@
 
 mod batches;
 mod diagnose;
+mod halves;
 mod run;
 mod state;
 #[cfg(test)]
@@ -9,7 +10,7 @@ mod tests;
 
 use charloom_nn::{AdamW, LearningRate, Optimizer, Schedule, Sgd, clip_grad_norm};
 use charloom_tensor::rng::TorchGenerator;
-use charloom_tensor::{Element, Graph, Id, Indices, ops::Targets};
+use charloom_tensor::{Element, Graph, Id, Indices, kernels, ops::Targets};
 
 use crate::config::{self, Batch, Config, TrainConfig};
 use crate::data::Data;
@@ -20,6 +21,7 @@ use crate::{Error, Result};
 
 pub(crate) use batches::Batches;
 use diagnose::Diagnostics;
+use halves::Halves;
 pub use run::{End, Event, Outcome, run};
 use state::Progress;
 
@@ -58,6 +60,11 @@ pub struct Trainer {
     step: u64,
     progress: Progress,
     diagnostics: Option<Diagnostics>,
+    can_be_halved: bool,
+    /// For two threads; made when first used.
+    halves: Option<Halves>,
+    /// Whether the newest parameters and moments are there, not in `network` and `optimizer`.
+    in_halves: bool,
 }
 
 /// The recorded loss of a minibatch, and what is set anew in each step.
@@ -104,6 +111,9 @@ impl Trainer {
             step: 0,
             progress: Progress::default(),
             diagnostics: None,
+            can_be_halved: Halves::suit(&config, data.vocab.len()),
+            halves: None,
+            in_halves: false,
             config,
         })
     }
@@ -127,24 +137,56 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn step_at(&mut self, lr: f64) -> Result<f32> {
+        self.batches.draw(&mut self.generator);
+        let halved = self.can_be_halved && kernels::threads() > 1 && !self.is_to_look();
+        let loss = if halved { self.step_in_halves(lr)? } else { self.step_whole(lr) };
+        if !loss.is_finite() {
+            return Err(self.diverged(&format!("the loss is {loss}")));
+        }
+        self.step += 1;
+        Ok(loss)
+    }
+
+    /// One update with the minibatch that was drawn, unless its loss is not finite.
+    fn step_whole(&mut self, lr: f64) -> f32 {
+        self.make_whole();
         self.look();
         let tape = self.network.tape();
         tape.set_training(true);
         tape.set_step(self.step);
-        self.batches.draw(&mut self.generator, tape, &self.graph);
+        self.batches.write(tape, &self.graph);
         tape.replay(self.graph.graph);
         let loss = tape.var(self.graph.loss).item();
-        if !loss.is_finite() {
-            return Err(self.diverged(&format!("the loss is {loss}")));
+        if loss.is_finite() {
+            tape.backward(self.graph.loss);
+            if self.config.train.clip > 0.0 {
+                clip_grad_norm(tape, self.config.train.clip);
+            }
+            self.optimizer.step(tape, lr);
+            self.look_back();
         }
-        tape.backward(self.graph.loss);
-        if self.config.train.clip > 0.0 {
-            clip_grad_norm(tape, self.config.train.clip);
+        loss
+    }
+
+    /// The same on two threads.
+    fn step_in_halves(&mut self, lr: f64) -> Result<f32> {
+        let halves = match &mut self.halves {
+            Some(halves) => halves,
+            none => none.insert(Halves::new(&self.config, self.vocab.len(), &self.batches)?),
+        };
+        if !self.in_halves {
+            halves.take(&self.network, &self.optimizer, self.step);
+            self.in_halves = true;
         }
-        self.optimizer.step(tape, lr);
-        self.look_back();
-        self.step += 1;
-        Ok(loss)
+        Ok(halves.step(&self.batches, lr))
+    }
+
+    /// Brings parameters and moments back to where all but the halves look for them.
+    fn make_whole(&mut self) {
+        if let Some(halves) = self.halves.as_ref().filter(|_| self.in_halves) {
+            halves.give(&self.network, &mut self.optimizer, self.step);
+        }
+        self.in_halves = false;
     }
 
     /// The learning rate of the next step.
@@ -184,12 +226,14 @@ impl Trainer {
 
     /// The model as it is now.
     pub fn network(&mut self) -> &mut Network<f32> {
+        self.make_whole();
         &mut self.network
     }
 
     /// The model as it is now, for good.
     #[must_use]
-    pub fn into_network(self) -> Network<f32> {
+    pub fn into_network(mut self) -> Network<f32> {
+        self.make_whole();
         self.network
     }
 
@@ -199,18 +243,34 @@ impl Trainer {
     }
 }
 
-/// Records a minibatch's loss. Where the model allows it, examples of equal contexts share a row.
+/// Minibatches of these examples, and the recorded loss of one.
 pub(crate) fn record<E: Element>(
     network: &Network<E>,
     train: Examples,
     batch: Batch,
     may_merge: bool,
 ) -> Result<(Batches, StepGraph)> {
-    let tape = network.tape();
-    let size = match batch {
+    let graph = record_step(network, &train, batch, may_merge)?;
+    let size = batch_size(&train, batch);
+    Ok((Batches::new(train, size, batch == Batch::Full, graph.rows.is_some()), graph))
+}
+
+fn batch_size(train: &Examples, batch: Batch) -> usize {
+    match batch {
         Batch::Size(size) => size,
         Batch::Full => train.len(),
-    };
+    }
+}
+
+/// Records a minibatch's loss. Where the model allows it, examples of equal contexts share a row.
+fn record_step<E: Element>(
+    network: &Network<E>,
+    train: &Examples,
+    batch: Batch,
+    may_merge: bool,
+) -> Result<StepGraph> {
+    let tape = network.tape();
+    let size = batch_size(train, batch);
     let start = tape.mark();
     for merged in [may_merge, false] {
         let rows = if merged { size.min(train.distinct_len()) } else { size };
@@ -235,8 +295,7 @@ pub(crate) fn record<E: Element>(
             tape.fuse(graph, &[loss.id()]);
             // Makes room for the counts of as many rows as there can be.
             tape.set_rows(&vec![1; rows]);
-            let graph = StepGraph { contexts, targets, rows: rows_of, loss: loss.id(), graph };
-            return Ok((Batches::new(train, size, batch == Batch::Full), graph));
+            return Ok(StepGraph { contexts, targets, rows: rows_of, loss: loss.id(), graph });
         }
         tape.truncate(start);
     }

@@ -247,7 +247,7 @@ fn judge(
     }
 }
 
-fn save(trainer: &Trainer, folder: &RunFolder) -> Result<()> {
+fn save(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {
     folder.save_last(&mut trainer.checkpoint().map_err(|error| kept(folder, error))?)
 }
 

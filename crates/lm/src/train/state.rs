@@ -23,7 +23,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Parameters that are not finite.
-    pub fn checkpoint(&self) -> Result<Checkpoint> {
+    pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         let mut checkpoint = self.weights()?;
         let GeneratorState { words, position, next_normal } = self.generator.state();
         let list = |name: &str, data: Vec<f64>| NamedTensor::f64(name, &[data.len()], data);
@@ -45,7 +45,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::checkpoint`].
-    pub fn weights(&self) -> Result<Checkpoint> {
+    pub fn weights(&mut self) -> Result<Checkpoint> {
+        self.make_whole();
         let tensors = self.network.tensors();
         let finite = |t: &NamedTensor| t.as_f32().is_some_and(|data| data.iter().all(|x| x.is_finite()));
         if let Some(broken) = tensors.iter().find(|t| !finite(t)) {

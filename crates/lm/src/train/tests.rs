@@ -19,7 +19,8 @@ fn prepared<E: Element>(config: &Config, merge: bool) -> (Network<E>, StepGraph,
     let train = Examples::new(&data.splits.train, config.model.context).unwrap();
     let (mut batches, graph) = record(&network, train, config.train.batch, merge).unwrap();
     network.tape().set_training(true);
-    batches.draw(&mut generator, network.tape(), &graph);
+    batches.draw(&mut generator);
+    batches.write(network.tape(), &graph);
     network.tape().replay(graph.graph);
     network.tape().backward(graph.loss);
     (network, graph, batches)
@@ -188,4 +189,39 @@ fn an_optimizer_is_what_the_configuration_says() {
     let config = config("[train]\noptimizer = 'adamw'");
     let data = Data::load(&config.data, None).unwrap();
     assert!(matches!(Trainer::new(&config, &data).unwrap().optimizer, Optimizer::AdamW(_)));
+}
+
+#[test]
+fn two_threads_halve_what_can_be_halved() {
+    let train = |model: &str| {
+        let config = config(model);
+        let data = Data::load(&config.data, None).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        trainer.step().unwrap();
+        trainer
+    };
+    kernels::set_threads(2);
+    for model in
+        ["[model]\nhidden = [200]", "[model]\nhidden = [128, 64]\nnorm = 'batch'\n[train]\nbatch = 64"]
+    {
+        let mut trainer = train(model);
+        assert!(trainer.in_halves, "{model}");
+        let before = trainer.network().tensors();
+        assert!(!trainer.in_halves, "whoever looks sees the whole");
+        trainer.step().unwrap();
+        assert!(trainer.in_halves);
+        assert_ne!(trainer.network().tensors(), before);
+    }
+    for model in [
+        "[model]\nhidden = [201]",
+        "[model]\nhidden = [200, 20]",
+        "[model]\nhidden = [200]\nnorm = 'layer'",
+        "[model]\nhidden = [200]\ndropout = 0.1",
+        "[model]\nhidden = [200]\n[train]\nclip = 1.0",
+        "[model]\nhidden = [200]\n[train]\nbatch = 2",
+        "[model]\nkind = 'linear'\n[train]\nbatch = 1024",
+    ] {
+        assert!(!train(model).in_halves, "{model}");
+    }
+    kernels::set_threads(1);
 }

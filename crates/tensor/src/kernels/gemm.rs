@@ -1,6 +1,6 @@
 //! The matrix product, in blocks of C that stay in registers.
 
-use super::halves::{sum_in_halves, worthwhile};
+use super::halves::{MANY_ROWS, sum_in_halves};
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
 use super::{Gemm, Isa, dispatch};
@@ -32,7 +32,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
         let b = call.b.as_ptr().add(if k == 0 { 0 } else { col });
         let c = call.c.as_mut_ptr().add(row * c_stride + col);
         let mut acc = [[S::splat(0.0); W]; R];
-        if let Some(bias) = call.bias {
+        if let Some(bias) = call.bias.filter(|_| !add) {
             for v in 0..W {
                 let bias = load::<S, W>(bias.as_ptr().add(col), v, last);
                 acc.iter_mut().for_each(|acc| acc[v] = bias);
@@ -57,6 +57,9 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
             for (v, acc) in acc.iter_mut().enumerate() {
                 if add {
                     *acc = S::add(*acc, load::<S, W>(c, v, last));
+                    if let Some(bias) = call.bias {
+                        *acc = S::add(*acc, load::<S, W>(bias.as_ptr().add(col), v, last));
+                    }
                 }
                 if v + 1 == W {
                     S::store_head(c.add(v * S::LANES), last, *acc);
@@ -144,13 +147,14 @@ pub fn gemm(call: Gemm<'_, f32>) {
     });
 }
 
-/// The same for a product whose `k` goes over the rows of a batch: of many rows it is made in two halves.
+/// The same for a product whose `k` goes over the rows of a batch: of many rows it is made in two halves. Whether it is does
+/// not depend on `m`, of which a thread may have only a part.
 ///
 /// # Panics
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
-    if c_stride != n || !worthwhile(k, m + n, m * n) {
+    if c_stride != n || k < MANY_ROWS || n > k / 2 {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add });
     }
     sum_in_halves(k, 2 * m * n * k, &mut c[..m * n], |second, rows, c| {
@@ -185,7 +189,7 @@ mod tests {
                     continue;
                 }
                 for transposed in [false, true] {
-                    for (add, with_bias) in [(false, true), (true, false)] {
+                    for (add, with_bias) in [(false, true), (true, false), (true, true)] {
                         let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
                         let before = numbers(m * (n + 1), 4);
                         let call = |c| Gemm {

@@ -11,6 +11,7 @@ mod halves;
 mod map;
 mod math;
 mod optim;
+mod partners;
 pub mod reference;
 mod rows;
 mod simd;
@@ -25,7 +26,8 @@ pub use gemm::{gemm, gemm_over_rows};
 pub(crate) use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
-pub use rows::{add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
+pub use partners::{Partners, Place};
+pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use turn::{gemm_nt, transpose};
@@ -50,7 +52,7 @@ pub struct Gemm<'a, E> {
     pub c: &'a mut [E],
     /// How far apart C's rows are.
     pub c_stride: usize,
-    /// Added to every row of C.
+    /// Added to every row of C: with `add` as the last thing, else as the first.
     pub bias: Option<&'a [E]>,
     /// Whether to add to what C holds.
     pub add: bool,

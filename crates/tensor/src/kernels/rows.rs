@@ -4,7 +4,7 @@ use super::halves::{sum_in_halves, worthwhile};
 use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
-use super::{Activation, Isa, dispatch};
+use super::{Activation, Isa, dispatch, reference};
 use std::ops::Range;
 
 /// Vectors of columns that are worked on at a time: so few that their part of a table stays in first-level cache.
@@ -348,10 +348,23 @@ pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
     });
 }
 
+#[inline(always)]
+unsafe fn add_rows_on<S: Simd>(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    reference::add_rows(x, step, z, bias, y);
+}
+
+dispatch! {
+    fn add_rows_isa(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
+}
+
+/// `y = x + z + bias`, row by row: rows of `x` are `step` apart, the others as long as `bias`.
+pub fn add_rows(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    add_rows_isa(Isa::detect(), x, step, z, bias, y);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::reference;
 
     fn numbers(n: usize) -> Vec<f32> {
         (0..n).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect()

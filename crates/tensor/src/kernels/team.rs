@@ -28,6 +28,7 @@ thread_local! {
     static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
     static LEAST_WORK: Cell<usize> = const { Cell::new(LEAST) };
     static KEEP_ROWS: Cell<bool> = const { Cell::new(false) };
+    static TOGETHER: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How many threads work on the kernels that this thread calls; 1 unless [`set_threads`] said otherwise.
@@ -74,8 +75,31 @@ pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
     });
 }
 
+/// Calls `f` with 0 and with 1 on two threads, which may wait for each other; the kernels that they call are not shared out.
+///
+/// # Panics
+/// If this thread has no other or lost it in a panic, or is in such a call already.
+pub(super) fn together(f: &(dyn Fn(usize) + Sync)) {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            TOGETHER.set(false);
+        }
+    }
+    assert!(!TOGETHER.replace(true), "two threads are at work together already");
+    let _end = End;
+    TEAM.with_borrow(|team| {
+        let team = team.as_ref().expect("`set_threads` gave another");
+        assert!(!team.helpers[0].desk.panicked.load(Ordering::Relaxed), "the other thread panicked");
+        team.run(2, f);
+    });
+}
+
 /// The least work that a thread is given by the kernels to come.
 fn least() -> usize {
+    if TOGETHER.get() {
+        return usize::MAX;
+    }
     let least = LEAST_WORK.get();
     if KEEP_ROWS.get() { least.min(LEAST_OF_ROWS) } else { least }
 }
@@ -336,7 +360,7 @@ fn help(desk: &Desk, part: usize) {
 }
 
 /// A moment's wait; after some, the processor goes to whoever needs it now and then.
-fn wait(looks: &mut u32) {
+pub(super) fn wait(looks: &mut u32) {
     *looks += 1;
     if *looks < CLOSE_LOOKS {
         return;

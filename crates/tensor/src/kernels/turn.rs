@@ -60,8 +60,9 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
     a: *const f32,
     b: *const f32,
     k: usize,
+    step: usize,
 ) -> [[f32; C]; R] {
-    // SAFETY: the caller guarantees S's target features, and that R rows of k lie at a, C rows of k at b.
+    // SAFETY: the caller guarantees S's target features, and that R rows of k lie at a, C rows of k at b, `step` apart.
     unsafe {
         let zero = S::splat(0.0);
         let mut acc = [[zero; C]; R];
@@ -70,10 +71,10 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
             let n = (k - l).min(S::LANES);
             let mut bs = [zero; C];
             for (j, x) in bs.iter_mut().enumerate() {
-                *x = load::<S>(b.add(j * k + l), n);
+                *x = load::<S>(b.add(j * step + l), n);
             }
             for (i, acc) in acc.iter_mut().enumerate() {
-                let x = load::<S>(a.add(i * k + l), n);
+                let x = load::<S>(a.add(i * step + l), n);
                 for (acc, &b) in acc.iter_mut().zip(&bs) {
                     *acc = S::fma(x, b, *acc);
                 }
@@ -94,16 +95,16 @@ unsafe fn dots<S: Simd, const R: usize, const C: usize>(
 
 #[inline(always)]
 unsafe fn dots_into<S: Simd, const R: usize, const C: usize>(
-    [n, k]: [usize; 2],
+    [n, k, step]: [usize; 3],
     [i, j]: [usize; 2],
     a: &[f32],
     b: &[f32],
     c: &mut [f32],
     add: bool,
 ) {
-    let (a, b) = (&a[i * k..][..R * k], &b[j * k..][..C * k]);
-    // SAFETY: the caller guarantees S's target features; the slices hold R and C rows of k.
-    let sums = unsafe { dots::<S, R, C>(a.as_ptr(), b.as_ptr(), k) };
+    let (a, b) = (&a[i * step..][..(R - 1) * step + k], &b[j * step..][..(C - 1) * step + k]);
+    // SAFETY: the caller guarantees S's target features; the slices hold R and C rows of k, `step` apart.
+    let sums = unsafe { dots::<S, R, C>(a.as_ptr(), b.as_ptr(), k, step) };
     for (r, sums) in sums.iter().enumerate() {
         for (c, &s) in c[(i + r) * n + j..][..C].iter_mut().zip(sums) {
             *c = if add { *c + s } else { s };
@@ -117,13 +118,13 @@ fn even(left: usize, most: usize) -> usize {
 }
 
 #[inline(always)]
-unsafe fn gemm_nt_on<S: Simd>(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
+unsafe fn gemm_nt_on<S: Simd>(size: [usize; 3], step: usize, a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
     let [m, n, k] = size;
     macro_rules! block {
         ($i:expr, $j:expr, $high:expr, $wide:expr, $($r:literal: $($w:literal)*;)*) => {
             match ($high, $wide) {
                 // SAFETY: the caller guarantees S's target features.
-                $($(($r, $w) => unsafe { dots_into::<S, $r, $w>([n, k], [$i, $j], a, b, c, add) },)*)*
+                $($(($r, $w) => unsafe { dots_into::<S, $r, $w>([n, k, step], [$i, $j], a, b, c, add) },)*)*
                 _ => unreachable!("blocks have at most five rows and four columns"),
             }
         };
@@ -142,12 +143,13 @@ unsafe fn gemm_nt_on<S: Simd>(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f
 }
 
 dispatch! {
-    fn gemm_nt_isa(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) = gemm_nt_on
+    fn gemm_nt_isa(size: [usize; 3], step: usize, a: &[f32], b: &[f32], c: &mut [f32], add: bool) = gemm_nt_on
 }
 
-/// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n): for a long k and small m or n.
-pub fn gemm_nt(size: [usize; 3], a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
-    gemm_nt_isa(Isa::detect(), size, a, b, c, add);
+/// C = A B^T (or C += A B^T), for A (m, k) and B (n, k) whose rows are `step` apart, and contiguous C (m, n): for a long k
+/// and small m or n.
+pub fn gemm_nt(size: [usize; 3], step: usize, a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
+    gemm_nt_isa(Isa::detect(), size, step, a, b, c, add);
 }
 
 #[cfg(test)]
@@ -176,11 +178,11 @@ mod tests {
     fn products_equal_the_plain_loops() {
         for isa in Isa::available() {
             for (m, n, k) in [(1, 1, 1), (17, 10, 200), (4, 5, 16), (6, 3, 33)] {
-                let (a, b) = (numbers(m * k), numbers(n * k));
-                for add in [false, true] {
+                for (add, step) in [(false, k), (true, k), (false, k + 3)] {
+                    let (a, b) = (numbers(m * step), numbers(n * step));
                     let (mut fast, mut plain) = (numbers(m * n), numbers(m * n));
-                    gemm_nt_isa(isa, [m, n, k], &a, &b, &mut fast, add);
-                    reference::gemm_nt([m, n, k], &a, &b, &mut plain, add);
+                    gemm_nt_isa(isa, [m, n, k], step, &a, &b, &mut fast, add);
+                    reference::gemm_nt([m, n, k], step, &a, &b, &mut plain, add);
                     for (i, (f, p)) in fast.iter().zip(&plain).enumerate() {
                         assert!((f - p).abs() <= 1e-4, "{isa:?} {m}x{n}x{k} at {i}: {f} instead of {p}");
                     }

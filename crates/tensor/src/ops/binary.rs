@@ -5,7 +5,7 @@ use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
 /// A function of two numbers and its two partial derivatives.
-trait Function<E: Element>: 'static {
+trait Function<E: Element>: Send + 'static {
     const NAME: &'static str;
 
     fn value(a: E, b: E) -> E;

@@ -27,25 +27,33 @@ impl<E: Element> Op<E> for Linear<E> {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let weight = x.get(1);
         if !self.by_columns {
             E::transpose(weight, n_out, n_in, &mut self.turned);
         }
-        E::gemm(Gemm {
-            m: out.len() / n_out,
-            n: n_out,
-            k: n_in,
-            a: x.get(0),
-            a_strides: [n_in, 1],
-            b: if self.by_columns { weight } else { &self.turned },
-            b_stride: n_out,
-            c: out,
-            c_stride: n_out,
-            bias: self.bias.then(|| x.get(2)),
-            add: false,
-        });
+        let weight = if self.by_columns { weight } else { &self.turned };
+        let mut product = |from: usize, to: usize, last: bool| {
+            E::gemm(Gemm {
+                m: out.len() / n_out,
+                n: n_out,
+                k: to - from,
+                a: &x.get(0)[from..],
+                a_strides: [n_in, 1],
+                b: &weight[from * n_out..],
+                b_stride: n_out,
+                c: out,
+                c_stride: n_out,
+                bias: (self.bias && last).then(|| x.get(2)),
+                add: from > 0,
+            });
+        };
+        let cut = env.cut(n_in);
+        if let Some(cut) = cut {
+            product(0, cut, false);
+        }
+        product(cut.unwrap_or(0), n_in, true);
     }
 
     fn backward(

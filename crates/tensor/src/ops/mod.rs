@@ -17,6 +17,7 @@ mod layer_norm;
 pub(crate) mod linear;
 mod matmul;
 pub(crate) mod one_hot;
+mod partners;
 mod reduce;
 mod softmax;
 pub(crate) mod table_linear;

@@ -7,6 +7,7 @@
 use crate::kernels::{Activation, Gemm};
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, Indices};
+use std::ops::Range;
 
 /// What the first layer looks its rows up in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,10 @@ pub(crate) struct TableLinear<E> {
     /// The token of each slot, and where each position's slots start.
     slot_token: Vec<u32>,
     starts: Vec<usize>,
-    /// The embeddings of the slots' tokens, and their gradients.
+    /// The embeddings of the slots' tokens, and their gradients; the embedding's gradient from the second half of the units.
     gathered: Vec<E>,
     gathered_grad: Vec<E>,
+    second: Vec<E>,
     /// A row for each slot, and its gradient.
     table: Vec<E>,
     table_grad: Vec<E>,
@@ -81,6 +83,7 @@ impl<E: Element> TableLinear<E> {
             starts: vec![0; positions + 1],
             gathered: zeros(slots * embed),
             gathered_grad: zeros(slots * embed),
+            second: zeros(tokens * embed),
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
             sums: zeros(kept),
@@ -135,6 +138,27 @@ impl<E: Element> TableLinear<E> {
                 bias: None,
                 add: false,
             });
+        }
+    }
+
+    /// What the activation's slope follows from.
+    fn slope_of<'a>(&'a self, out: &'a [E]) -> &'a [E] {
+        if self.activation == Some(Activation::Gelu) { &self.sums[..out.len()] } else { out }
+    }
+
+    /// dembedding[token] += dtable[slot] W_t, over some of the units
+    fn embedding_grad(&mut self, weight: &[E], width: usize, units: Range<usize>, to: &mut [E]) {
+        let h = self.outputs;
+        for t in 0..self.positions {
+            let (start, end) = (self.starts[t], self.starts[t + 1]);
+            let of_slots = &mut self.gathered_grad[start * width..end * width];
+            let from = &self.table_grad[start * h..end * h][units.start..];
+            let weight = &weight[t * width * h..][..width * h][units.start..];
+            E::gemm_nt([end - start, width, units.len()], h, from, weight, of_slots, false);
+        }
+        for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token) {
+            let row = &mut to[token as usize * width..][..width];
+            row.iter_mut().zip(d).for_each(|(r, &d)| *r += d);
         }
     }
 }
@@ -193,33 +217,35 @@ impl<E: Element> Op<E> for TableLinear<E> {
         out: &[E],
         grad: &[E],
         grads: &mut Grads<'_, E>,
-        _: &Env<'_, E>,
+        env: &Env<'_, E>,
     ) {
         let h = self.outputs;
-        let slots = &self.slots[..out.len() / h * self.positions];
-        let v = if self.activation == Some(Activation::Gelu) { &self.sums[..out.len()] } else { out };
+        let used = out.len() / h * self.positions;
         let at_bias = match self.source {
             Source::OneHot => {
                 if let Some(g) = grads.get(0) {
+                    let (v, slots) = (self.slope_of(out), &self.slots[..used]);
                     E::scatter_rows(self.activation, v, grad, h, slots, self.positions, g.zeroed());
                 }
                 1
             }
             Source::Embedding(width) => {
-                let table = &mut self.table_grad[..self.slot_token.len() * h];
-                table.fill(E::zero());
-                E::scatter_rows(self.activation, v, grad, h, slots, self.positions, table);
+                let mut table = std::mem::take(&mut self.table_grad);
+                let of_slots = &mut table[..self.slot_token.len() * h];
+                of_slots.fill(E::zero());
+                let (v, slots) = (self.slope_of(out), &self.slots[..used]);
+                E::scatter_rows(self.activation, v, grad, h, slots, self.positions, of_slots);
+                self.table_grad = table;
                 if let Some(g) = grads.get(0) {
-                    let (weight, table) = (x.get(1), g.zeroed());
-                    for t in 0..self.positions {
-                        let (start, end) = (self.starts[t], self.starts[t + 1]);
-                        let to = &mut self.gathered_grad[start * width..end * width];
-                        let (from, weight) = (&self.table_grad[start * h..end * h], &weight[t * width * h..]);
-                        E::gemm_nt([end - start, width, h], from, &weight[..width * h], to, false);
-                    }
-                    for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token) {
-                        let row = &mut table[token as usize * width..][..width];
-                        row.iter_mut().zip(d).for_each(|(r, &d)| *r += d);
+                    let (weight, total) = (x.get(1), g.zeroed());
+                    let cut = env.cut(h);
+                    self.embedding_grad(weight, width, 0..cut.unwrap_or(h), total);
+                    if let Some(cut) = cut {
+                        let mut second = std::mem::take(&mut self.second);
+                        second.fill(E::zero());
+                        self.embedding_grad(weight, width, cut..h, &mut second);
+                        total.iter_mut().zip(&second).for_each(|(total, &more)| *total += more);
+                        self.second = second;
                     }
                 }
                 if let Some(g) = grads.get(1) {
@@ -250,15 +276,8 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 // Every row has one slot at position 0, so what arrived there is the sum over all rows.
                 Source::Embedding(_) => E::sum_rows(&self.table_grad[..self.starts[1] * h], g.zeroed()),
                 Source::OneHot => {
-                    E::scatter_rows(
-                        self.activation,
-                        v,
-                        grad,
-                        h,
-                        &self.one_slot[..out.len() / h],
-                        1,
-                        g.zeroed(),
-                    );
+                    let (v, slots) = (self.slope_of(out), &self.one_slot[..out.len() / h]);
+                    E::scatter_rows(self.activation, v, grad, h, slots, 1, g.zeroed());
                 }
             }
         }

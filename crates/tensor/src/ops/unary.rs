@@ -4,7 +4,7 @@ use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, Var};
 
 /// A function of a number, and its derivative.
-trait Function<E: Element>: 'static {
+trait Function<E: Element>: Send + 'static {
     const NAME: &'static str;
 
     fn value(x: &[E], y: &mut [E]);

@@ -1,0 +1,222 @@
+//! Two threads that each compute a half of the same thing, and hand each other numbers on the way.
+
+use super::team::{self, Shared, wait};
+use crate::Element;
+use crate::slab::Slab;
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Two threads' common work, and the places where they meet in it.
+pub struct Partners<E> {
+    state: Arc<State>,
+    meetings: Mutex<Vec<Arc<Meeting<E>>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Both are at work; else nobody would answer who waits.
+    live: AtomicBool,
+    /// One of them panicked.
+    broken: AtomicBool,
+}
+
+/// Where each gives the other numbers, over and over.
+struct Meeting<E> {
+    sides: [Side<E>; 2],
+}
+
+/// What one of the two gives. Alone on its cache lines, so that a look at it takes one line from the other core.
+#[repr(align(128))]
+struct Side<E> {
+    /// How often numbers were given. Those of the n-th time are in `numbers[n % 2]`, so that the next can be written while
+    /// the other one still reads them.
+    given: AtomicU64,
+    numbers: [UnsafeCell<Slab<E>>; 2],
+    taken: AtomicBool,
+}
+
+// SAFETY: `numbers[n % 2]` is written only by the one `Place` of this side, between its turns n - 1 and n, when the other
+// side has told by its own count that it has read turn n - 2's; it is read only by the other side's place after it has
+// seen, with acquire order, the count that was stored with release order after the writing.
+unsafe impl<E: Send + Sync> Sync for Meeting<E> {}
+
+/// One side of a meeting.
+pub struct Place<E> {
+    side: usize,
+    state: Arc<State>,
+    meeting: Arc<Meeting<E>>,
+}
+
+impl<E: Element> Default for Partners<E> {
+    fn default() -> Self {
+        Self { state: Arc::default(), meetings: Mutex::default() }
+    }
+}
+
+impl<E: Element> Partners<E> {
+    /// The side `side` of meeting `which`, at which at most `len` numbers are given at a time.
+    ///
+    /// # Panics
+    /// If somebody has it already, or the other side took the place for another number of numbers.
+    pub fn place(&self, which: usize, side: usize, len: usize) -> Place<E> {
+        let mut meetings = self.meetings.lock().unwrap_or_else(PoisonError::into_inner);
+        while meetings.len() <= which {
+            let slab = || {
+                let mut slab = Slab::new();
+                slab.grow(len);
+                UnsafeCell::new(slab)
+            };
+            let side = || Side {
+                given: AtomicU64::new(0),
+                numbers: [slab(), slab()],
+                taken: AtomicBool::new(false),
+            };
+            meetings.push(Arc::new(Meeting { sides: [side(), side()] }));
+        }
+        let meeting = Arc::clone(&meetings[which]);
+        assert!(!meeting.sides[side].taken.swap(true, Ordering::Relaxed), "a place is taken once");
+        Place { side, state: Arc::clone(&self.state), meeting }
+    }
+
+    /// Calls `f` with 0 and the first, and with 1 and the second, on two threads at once; returns when both are done.
+    ///
+    /// # Panics
+    /// If either panics, or if [`set_threads`](super::set_threads) gave this thread no other.
+    pub fn work<T: Send>(&self, both: &mut [T; 2], f: impl Fn(usize, &mut T) + Sync) {
+        let shared = Shared::new(both);
+        self.state.live.store(true, Ordering::Relaxed);
+        let _end = End(&self.state);
+        team::together(&|side| {
+            // Only when the other has panicked before this one began.
+            if self.state.broken.load(Ordering::Relaxed) {
+                return;
+            }
+            let _watch = Watch(&self.state);
+            // SAFETY: each side has its own piece.
+            f(side, &mut unsafe { shared.piece(side..side + 1) }[0]);
+        });
+    }
+}
+
+struct End<'a>(&'a State);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.live.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Tells the partner when this thread panics, who would wait for it for ever.
+struct Watch<'a>(&'a State);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<E: Element> Place<E> {
+    /// Which of the two this is.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Lets `write` write the numbers that the partner gets, so many, and `read` see as many of the partner's. Outside
+    /// [`Partners::work`], where nobody would answer, one sees one's own.
+    ///
+    /// # Panics
+    /// If there are more than the place was made for, or if the partner panicked.
+    pub fn exchange(&mut self, len: usize, write: impl FnOnce(&mut [E]), read: impl FnOnce(&[E])) {
+        let broken = || self.state.broken.load(Ordering::Relaxed);
+        // Nor ever again: the partner may have been left reading.
+        assert!(!broken(), "the other thread panicked");
+        let own = &self.meeting.sides[self.side];
+        let turn = own.given.load(Ordering::Relaxed);
+        let which = (turn % 2) as usize;
+        {
+            // SAFETY: this is the side's one place, borrowed mutably, and the partner has read what was here two turns ago;
+            // see `Meeting`.
+            let numbers = unsafe { &mut *own.numbers[which].get() };
+            write(&mut numbers.all_mut()[..len]);
+        }
+        let from = if self.state.live.load(Ordering::Relaxed) {
+            own.given.store(turn + 1, Ordering::Release);
+            let other = &self.meeting.sides[1 - self.side];
+            let mut looks = 0;
+            while other.given.load(Ordering::Acquire) <= turn {
+                assert!(!broken(), "the other thread panicked");
+                wait(&mut looks);
+            }
+            other
+        } else {
+            own
+        };
+        // SAFETY: the partner has given this turn's numbers and does not write here before it has seen this side's next
+        // turn; see `Meeting`. One's own are not being written.
+        read(unsafe { &(&(*from.numbers[which].get()).all())[..len] });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::set_threads;
+
+    #[test]
+    fn both_get_what_the_other_gave_in_every_turn() {
+        set_threads(2);
+        let partners = Partners::<f32>::default();
+        let mut both = [0, 1].map(|side| (partners.place(0, side, 40), partners.place(1, side, 3), 0.0));
+        let rounds = if cfg!(miri) { 5 } else { 300 };
+        for call in 0..rounds {
+            partners.work(&mut both, |side, (first, second, seen)| {
+                for turn in 0..5 {
+                    let number = |side: usize| (call * 10 + turn * 2 + side) as f32;
+                    let len = 1 + turn * 9;
+                    first.exchange(
+                        len,
+                        |to| to.fill(number(side)),
+                        |from| assert_eq!(from, vec![number(1 - side); len]),
+                    );
+                    second.exchange(3, |to| to.fill(1.0), |from| *seen += from.iter().sum::<f32>());
+                }
+            });
+        }
+        assert!(both.iter().all(|(.., seen)| *seen == (rounds * 15) as f32));
+        set_threads(1);
+    }
+
+    #[test]
+    fn who_is_alone_does_not_wait() {
+        let partners = Partners::<f64>::default();
+        partners.place(0, 0, 2).exchange(2, |to| to.fill(7.0), |from| assert_eq!(from, [7.0, 7.0]));
+    }
+
+    #[test]
+    fn a_panic_of_either_reaches_the_owner() {
+        for guilty in 0..2 {
+            set_threads(2);
+            let partners = Partners::<f32>::default();
+            let mut both = [0, 1].map(|side| partners.place(0, side, 1));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                partners.work(&mut both, |side, place| {
+                    assert!(side != guilty, "no");
+                    place.exchange(1, |_| {}, |_| {});
+                });
+            }));
+            assert!(result.is_err());
+            set_threads(1);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "taken once")]
+    fn a_place_has_one_owner() {
+        let partners = Partners::<f32>::default();
+        let _first = partners.place(0, 0, 1);
+        partners.place(0, 0, 1);
+    }
+}

@@ -1,0 +1,259 @@
+//! What two partners tell each other, who each have a half of every layer's units.
+//!
+//! A layer that is fed by half of the units computes half of a sum, whose other half the partner has. And what both
+//! read whole has the sum of both gradients.
+
+use crate::kernels::Place;
+use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::{Element, Shape, Var};
+use std::ops::Range;
+
+/// y = x + the partner's x + bias, for the columns that this side keeps.
+struct Reduce<E> {
+    place: Place<E>,
+    /// The columns of x.
+    width: usize,
+    keeps: Range<usize>,
+    gives: Range<usize>,
+    no_bias: Vec<E>,
+}
+
+impl<E: Element> Op<E> for Reduce<E> {
+    fn name(&self) -> &'static str {
+        if self.keeps == self.gives { "all_reduce" } else { "reduce_scatter" }
+    }
+
+    fn batch(&self) -> Batch {
+        Batch::Rows
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        let bias = if self.no_bias.is_empty() { x.get(1) } else { &self.no_bias };
+        let (x, gives, keeps) = (x.get(0), self.gives.clone(), self.keeps.clone());
+        let numbers = x.len() / self.width * gives.len();
+        let give = |to: &mut [E]| {
+            for (to, x) in to.chunks_exact_mut(gives.len()).zip(x.chunks_exact(self.width)) {
+                to.copy_from_slice(&x[gives.clone()]);
+            }
+        };
+        self.place.exchange(numbers, give, |other| {
+            E::add_rows(&x[keeps.start..], self.width, other, bias, out);
+        });
+    }
+
+    // Both sides' x have the gradient of every column. Where both keep all, they have it already.
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+        if let Some(g) = grads.get(0) {
+            let add = g.add;
+            let mut put = |columns: Range<usize>, from: &[E]| {
+                let rows = g.data.chunks_exact_mut(self.width).zip(from.chunks_exact(columns.len()));
+                for (to, from) in rows {
+                    let to = &mut to[columns.clone()];
+                    if add {
+                        to.iter_mut().zip(from).for_each(|(to, &d)| *to += d);
+                    } else {
+                        to.copy_from_slice(from);
+                    }
+                }
+            };
+            put(self.keeps.clone(), grad);
+            if self.keeps != self.gives {
+                let give = |to: &mut [E]| to.copy_from_slice(grad);
+                self.place.exchange(grad.len(), give, |other| put(self.gives.clone(), other));
+            }
+        }
+        if self.no_bias.is_empty()
+            && let Some(g) = grads.get(1)
+        {
+            E::sum_rows(grad, g.zeroed());
+        }
+    }
+}
+
+/// y = x, of which the partner has the same; dx = dy + the partner's dy
+struct Replicated<E>(Place<E>);
+
+impl<E: Element> Op<E> for Replicated<E> {
+    fn name(&self) -> &'static str {
+        "replicated"
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+        out.copy_from_slice(x.get(0));
+    }
+
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+        if let Some(g) = grads.get(0) {
+            let give = |to: &mut [E]| to.copy_from_slice(grad);
+            self.0.exchange(grad.len(), give, |other| g.each(|i| grad[i] + other[i]));
+        }
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// The sum of this and of the partner's, plus a bias; both get all of it.
+    ///
+    /// # Shapes
+    /// x (B, C), bias (C) -> (B, C)
+    ///
+    /// # Panics
+    /// If the tape was not made by [`Tape::with_partner`](crate::Tape::with_partner).
+    ///
+    /// # Source
+    /// Shoeybi et al. 2019, "Megatron-LM"
+    pub fn all_reduce(self, bias: Option<Var<'t, E>>) -> Var<'t, E> {
+        let all = 0..self.shape().last();
+        self.sum_of_partners(all.clone(), all, bias)
+    }
+
+    /// The same, but side 0 gets the first half of the columns, and side 1 the second.
+    ///
+    /// # Shapes
+    /// x (B, C), bias (C / 2) -> (B, C / 2)
+    ///
+    /// # Panics
+    /// As [`Var::all_reduce`]; if C is odd.
+    ///
+    /// # Source
+    /// As [`Var::all_reduce`].
+    pub fn reduce_scatter(self, bias: Option<Var<'t, E>>) -> Var<'t, E> {
+        let width = self.shape().last();
+        assert!(width.is_multiple_of(2), "reduce_scatter halves columns, {width} cannot be");
+        let half = width / 2;
+        let sides = [0..half, half..width];
+        let side = self.tape().side();
+        self.sum_of_partners(sides[side].clone(), sides[1 - side].clone(), bias)
+    }
+
+    fn sum_of_partners(
+        self,
+        keeps: Range<usize>,
+        gives: Range<usize>,
+        bias: Option<Var<'t, E>>,
+    ) -> Var<'t, E> {
+        let x = self.contiguous();
+        let shape = x.shape();
+        assert_eq!(shape.rank(), 2, "partners share rows of columns, not a tensor of shape {shape:?}");
+        let (rows, width) = (shape.dims()[0], shape.dims()[1]);
+        let place = self.tape().place(rows * gives.len());
+        let mut inputs = vec![x.id()];
+        if let Some(bias) = bias {
+            assert_eq!(bias.shape().dims(), [keeps.len()], "a bias for each column that is kept");
+            inputs.push(bias.contiguous().id());
+        }
+        let no_bias = if bias.is_none() { vec![E::zero(); keeps.len()] } else { Vec::new() };
+        let shape = Shape::new(&[rows, keeps.len()]);
+        self.tape().record(Reduce { place, width, keeps, gives, no_bias }, &inputs, shape)
+    }
+
+    /// This, which the partner has too; its gradient is the sum of both sides'.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Panics
+    /// As [`Var::all_reduce`].
+    ///
+    /// # Source
+    /// As [`Var::all_reduce`].
+    pub fn replicated(self) -> Var<'t, E> {
+        let x = self.contiguous();
+        let place = self.tape().place(x.shape().len());
+        self.tape().record(Replicated(place), &[x.id()], x.shape())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kernels::{Partners, set_threads};
+    use crate::ops::Targets;
+    use crate::{Element, Graph, Id, Tape};
+    use std::sync::Arc;
+
+    const ROWS: usize = 5;
+    const WIDE: usize = 8;
+    const CLASSES: usize = 6;
+
+    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
+        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
+    }
+
+    /// Loss and gradients of a net with two hidden layers: whole, or one partner's half of it.
+    struct Net<E: Element> {
+        tape: Tape<E>,
+        parameters: Vec<Id>,
+        graph: Graph,
+        loss: Id,
+    }
+
+    /// The columns `from..to` of rows of `width`.
+    fn columns<E: Element>(all: &[E], width: usize, from: usize, to: usize) -> Vec<E> {
+        all.chunks(width).flat_map(|row| &row[from..to]).copied().collect()
+    }
+
+    fn net<E: Element>(tape: Tape<E>, side: Option<usize>) -> Net<E> {
+        // Which units of the hidden layers it has.
+        let (from, to) = side.map_or((0, WIDE), |side| (side * WIDE / 2, (side + 1) * WIDE / 2));
+        let (w, n) = (WIDE, to - from);
+        let (first, middle, last) = (numbers(w * 3, 1), numbers(w * w, 2), numbers(CLASSES * w, 3));
+        let (middle_bias, last_bias) = (numbers(w, 4), numbers(CLASSES, 5));
+        let parameters = vec![
+            tape.parameter("x", &[ROWS, 3], &numbers(ROWS * 3, 6)),
+            tape.parameter("first", &[n, 3], &first[from * 3..to * 3]),
+            tape.parameter("middle", &[w, n], &columns(&middle, w, from, to)),
+            tape.parameter("middle_bias", &[n], &middle_bias[from..to]),
+            tape.parameter("last", &[CLASSES, n], &columns(&last, w, from, to)),
+            tape.parameter("last_bias", &[CLASSES], &last_bias),
+        ];
+        let targets = tape.indices(&[ROWS], &[0, 3, 5, 1, 3]);
+        let mark = tape.mark();
+        let var = |i: usize| tape.var(parameters[i]);
+        let loss = if side.is_some() {
+            let h = var(0).replicated().linear(var(1), None).tanh();
+            let h = h.linear(var(2), None).reduce_scatter(Some(var(3))).tanh();
+            h.linear(var(4), None).all_reduce(Some(var(5))).cross_entropy(Targets::from(targets)).id()
+        } else {
+            let h = var(0).linear(var(1), None).tanh().linear(var(2), Some(var(3))).tanh();
+            h.linear(var(4), Some(var(5))).cross_entropy(Targets::from(targets)).id()
+        };
+        let graph = tape.graph_since(mark);
+        Net { tape, parameters, graph, loss }
+    }
+
+    fn check<E: Element>(tolerance: f64) {
+        let whole = net(Tape::<E>::new(), None);
+        whole.tape.backward(whole.loss);
+        let partners = Arc::new(Partners::default());
+        let mut halves = [0, 1].map(|side| net(Tape::with_partner(side, &partners), Some(side)));
+        set_threads(2);
+        partners.work(&mut halves, |_, half| {
+            half.tape.replay(half.graph);
+            half.tape.backward(half.loss);
+        });
+        set_threads(1);
+        let close = |a: &[E], b: &[E], what: &str| {
+            assert_eq!(a.len(), b.len(), "{what}");
+            for (a, b) in a.iter().zip(b) {
+                assert!((a.f64() - b.f64()).abs() <= tolerance, "{what}: {a} instead of {b}");
+            }
+        };
+        for (side, half) in halves.iter().enumerate() {
+            let (from, to) = (side * WIDE / 2, (side + 1) * WIDE / 2);
+            let of_whole = |i: usize| whole.tape.var(whole.parameters[i]).grad();
+            let of_half = |i: usize| half.tape.var(half.parameters[i]).grad();
+            close(&half.tape.var(half.loss).data(), &whole.tape.var(whole.loss).data(), "loss");
+            close(&of_half(0), &of_whole(0), "what both read");
+            close(&of_half(1), &of_whole(1)[from * 3..to * 3], "first");
+            close(&of_half(2), &columns(&of_whole(2), WIDE, from, to), "middle");
+            close(&of_half(3), &of_whole(3)[from..to], "middle bias");
+            close(&of_half(4), &columns(&of_whole(4), WIDE, from, to), "last");
+            close(&of_half(5), &of_whole(5), "last bias");
+        }
+    }
+
+    #[test]
+    fn halves_have_the_wholes_gradients() {
+        check::<f64>(1e-12);
+        check::<f32>(1e-5);
+    }
+}
