@@ -23,11 +23,6 @@ macro_rules! kernels {
             $($from)::+::gemm_over_rows(call);
         }
 
-        /// C = A B^T (or C += A B^T), for A (m, k) and B (n, k) whose rows are `step` apart, and contiguous C (m, n).
-        fn gemm_nt(size: [usize; 3], step: usize, a: &[Self], b: &[Self], c: &mut [Self], add: bool) {
-            $($from)::+::gemm_nt(size, step, a, b, c, add);
-        }
-
         /// The transpose of a (rows, cols) matrix.
         fn transpose(from: &[Self], rows: usize, cols: usize, to: &mut [Self]) {
             $($from)::+::transpose(from, rows, cols, to);

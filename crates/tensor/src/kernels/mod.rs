@@ -17,7 +17,7 @@ mod rows;
 mod simd;
 mod softmax;
 mod team;
-mod turn;
+mod transpose;
 
 use std::sync::OnceLock;
 
@@ -30,7 +30,7 @@ pub use partners::{Partners, Place};
 pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
-pub use turn::{gemm_nt, transpose};
+pub use transpose::transpose;
 
 /// A matrix product C = A B, or C += A B: (m, k) times (k, n).
 pub struct Gemm<'a, E> {

@@ -156,7 +156,8 @@ impl<E: Element> Place<E> {
         };
         // SAFETY: the partner has given this turn's numbers and does not write here before it has seen this side's next
         // turn; see `Meeting`. One's own are not being written.
-        read(unsafe { &(&(*from.numbers[which].get()).all())[..len] });
+        let numbers = unsafe { &*from.numbers[which].get() };
+        read(&numbers.all()[..len]);
     }
 }
 

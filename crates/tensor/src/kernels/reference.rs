@@ -168,16 +168,6 @@ pub fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E])
     }
 }
 
-/// C = A B^T (or C += A B^T), for contiguous A (m, k), B (n, k), C (m, n).
-pub fn gemm_nt<E: Element>([m, n, k]: [usize; 3], step: usize, a: &[E], b: &[E], c: &mut [E], add: bool) {
-    for (c, a) in c.chunks_exact_mut(n).zip(a.chunks(step)).take(m) {
-        for (c, b) in c.iter_mut().zip(b.chunks(step)) {
-            let dot = a[..k].iter().zip(&b[..k]).map(|(&a, &b)| a * b).sum();
-            *c = if add { *c + dot } else { dot };
-        }
-    }
-}
-
 /// `y = x + z + bias`, row by row; rows of `x` are `step` apart.
 #[inline(always)]
 pub fn add_rows<E: Element>(x: &[E], step: usize, z: &[E], bias: &[E], y: &mut [E]) {

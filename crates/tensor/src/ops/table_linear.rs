@@ -31,9 +31,8 @@ pub(crate) struct TableLinear<E> {
     activation: Option<Activation>,
     /// The slot of each (row, position).
     slots: Vec<u32>,
-    /// The slot of each (position, token), valid where `stamps` holds the present step's number.
-    slot_of: Vec<u32>,
-    stamps: Vec<u32>,
+    /// The step in which each (position, token) was last seen, and its slot then.
+    pairs: Vec<(u32, u32)>,
     stamp: u32,
     /// The token of each slot, and where each position's slots start.
     slot_token: Vec<u32>,
@@ -42,6 +41,8 @@ pub(crate) struct TableLinear<E> {
     gathered: Vec<E>,
     gathered_grad: Vec<E>,
     second: Vec<E>,
+    /// The weight as (H, T E).
+    turned: Vec<E>,
     /// A row for each slot, and its gradient.
     table: Vec<E>,
     table_grad: Vec<E>,
@@ -76,14 +77,15 @@ impl<E: Element> TableLinear<E> {
             bias,
             activation,
             slots: vec![0; rows * positions],
-            slot_of: vec![0; positions * tokens],
-            stamps: vec![0; positions * tokens],
+            pairs: vec![(0, 0); positions * tokens],
             stamp: 0,
-            slot_token: Vec::with_capacity(slots),
+            // One more than there can be, since the next one's place is always written.
+            slot_token: vec![0; slots + 1],
             starts: vec![0; positions + 1],
             gathered: zeros(slots * embed),
             gathered_grad: zeros(slots * embed),
             second: zeros(tokens * embed),
+            turned: zeros(outputs * positions * embed),
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
             sums: zeros(kept),
@@ -95,33 +97,34 @@ impl<E: Element> TableLinear<E> {
     /// Gives every pair of position and token in the batch a slot, position by position.
     fn assign(&mut self, tokens: &[u32]) {
         if self.stamp == u32::MAX {
-            self.stamps.fill(0);
+            self.pairs.fill((0, 0));
             self.stamp = 0;
         }
         self.stamp += 1;
-        self.slot_token.clear();
+        // Without branches, since whether a pair is new cannot be foreseen: the next slot is written every time.
+        let mut count = 0;
         for t in 0..self.positions {
-            self.starts[t] = self.slot_token.len();
+            self.starts[t] = count;
             for (slots, tokens) in
                 self.slots.chunks_exact_mut(self.positions).zip(tokens.chunks_exact(self.positions))
             {
-                let pair = t * self.tokens + tokens[t] as usize;
-                if self.stamps[pair] != self.stamp {
-                    self.stamps[pair] = self.stamp;
-                    self.slot_of[pair] = self.slot_token.len() as u32;
-                    self.slot_token.push(tokens[t]);
-                }
-                slots[t] = self.slot_of[pair];
+                let pair = &mut self.pairs[t * self.tokens + tokens[t] as usize];
+                let known = u32::from(pair.0 == self.stamp);
+                slots[t] = known * pair.1 + (1 - known) * count as u32;
+                *pair = (self.stamp, slots[t]);
+                self.slot_token[count] = tokens[t];
+                count += 1 - known as usize;
             }
         }
-        self.starts[self.positions] = self.slot_token.len();
+        self.starts[self.positions] = count;
     }
 
     /// table[slot] = embedding[token of slot] W_t^T
     fn fill_table(&mut self, embedding: &[E], weight: &[E], width: usize) {
-        let h = self.outputs;
-        for (to, &token) in self.gathered.chunks_exact_mut(width).zip(&self.slot_token) {
-            to.copy_from_slice(&embedding[token as usize * width..][..width]);
+        let (h, count) = (self.outputs, self.starts[self.positions]);
+        for (to, &token) in self.gathered.chunks_exact_mut(width).zip(&self.slot_token[..count]) {
+            // Shorter than a call to copy them.
+            to.iter_mut().zip(&embedding[token as usize * width..][..width]).for_each(|(to, &x)| *to = x);
         }
         for t in 0..self.positions {
             let (start, end) = (self.starts[t], self.starts[t + 1]);
@@ -146,17 +149,27 @@ impl<E: Element> TableLinear<E> {
         if self.activation == Some(Activation::Gelu) { &self.sums[..out.len()] } else { out }
     }
 
-    /// dembedding[token] += dtable[slot] W_t, over some of the units
-    fn embedding_grad(&mut self, weight: &[E], width: usize, units: Range<usize>, to: &mut [E]) {
-        let h = self.outputs;
+    /// dembedding[token] += dtable[slot] W_t, over some of the units; `turned` has the weight as (units, T E).
+    fn embedding_grad(&mut self, turned: &[E], width: usize, units: Range<usize>, to: &mut [E]) {
+        let (h, inputs) = (self.outputs, self.positions * width);
         for t in 0..self.positions {
             let (start, end) = (self.starts[t], self.starts[t + 1]);
-            let of_slots = &mut self.gathered_grad[start * width..end * width];
-            let from = &self.table_grad[start * h..end * h][units.start..];
-            let weight = &weight[t * width * h..][..width * h][units.start..];
-            E::gemm_nt([end - start, width, units.len()], h, from, weight, of_slots, false);
+            E::gemm(Gemm {
+                m: end - start,
+                n: width,
+                k: units.len(),
+                a: &self.table_grad[start * h..end * h][units.start..],
+                a_strides: [h, 1],
+                b: &turned[units.start * inputs + t * width..],
+                b_stride: inputs,
+                c: &mut self.gathered_grad[start * width..end * width],
+                c_stride: width,
+                bias: None,
+                add: false,
+            });
         }
-        for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token) {
+        let count = self.starts[self.positions];
+        for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token[..count]) {
             let row = &mut to[token as usize * width..][..width];
             row.iter_mut().zip(d).for_each(|(r, &d)| *r += d);
         }
@@ -231,22 +244,24 @@ impl<E: Element> Op<E> for TableLinear<E> {
             }
             Source::Embedding(width) => {
                 let mut table = std::mem::take(&mut self.table_grad);
-                let of_slots = &mut table[..self.slot_token.len() * h];
+                let of_slots = &mut table[..self.starts[self.positions] * h];
                 of_slots.fill(E::zero());
                 let (v, slots) = (self.slope_of(out), &self.slots[..used]);
                 E::scatter_rows(self.activation, v, grad, h, slots, self.positions, of_slots);
                 self.table_grad = table;
                 if let Some(g) = grads.get(0) {
-                    let (weight, total) = (x.get(1), g.zeroed());
-                    let cut = env.cut(h);
-                    self.embedding_grad(weight, width, 0..cut.unwrap_or(h), total);
+                    let (total, cut) = (g.zeroed(), env.cut(h));
+                    let mut turned = std::mem::take(&mut self.turned);
+                    E::transpose(x.get(1), self.positions * width, h, &mut turned);
+                    self.embedding_grad(&turned, width, 0..cut.unwrap_or(h), total);
                     if let Some(cut) = cut {
                         let mut second = std::mem::take(&mut self.second);
                         second.fill(E::zero());
-                        self.embedding_grad(weight, width, cut..h, &mut second);
+                        self.embedding_grad(&turned, width, cut..h, &mut second);
                         total.iter_mut().zip(&second).for_each(|(total, &more)| *total += more);
                         self.second = second;
                     }
+                    self.turned = turned;
                 }
                 if let Some(g) = grads.get(1) {
                     for t in 0..self.positions {

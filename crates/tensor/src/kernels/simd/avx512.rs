@@ -159,24 +159,6 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_add_ps(v) }
     }
     #[inline(always)]
-    unsafe fn sums(v: [__m512; 4]) -> [f32; 4] {
-        // SAFETY: see above.
-        unsafe {
-            let [a, b, c, d] = v;
-            // In each quarter: a0+a2 b0+b2 a1+a3 b1+b3, the same of c and d, then all four sums of the quarter.
-            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
-            let low = _mm512_shuffle_ps::<0x44>(ab, cd);
-            let high = _mm512_shuffle_ps::<0xee>(ab, cd);
-            let quarters = _mm512_add_ps(low, high);
-            let halves = _mm512_add_ps(quarters, _mm512_shuffle_f32x4::<0x4e>(quarters, quarters));
-            let all = _mm512_add_ps(halves, _mm512_shuffle_f32x4::<0xb1>(halves, halves));
-            let mut sums = [0.0; 4];
-            _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(all));
-            sums
-        }
-    }
-    #[inline(always)]
     unsafe fn largest(v: __m512) -> f32 {
         // SAFETY: see above.
         unsafe { _mm512_reduce_max_ps(v) }

@@ -67,12 +67,6 @@ pub(super) trait Simd: Copy {
         false
     }
     unsafe fn sum(v: Self::V) -> f32;
-    /// The sums of four vectors.
-    #[inline(always)]
-    unsafe fn sums(v: [Self::V; 4]) -> [f32; 4] {
-        // SAFETY: the caller guarantees the target features.
-        unsafe { [Self::sum(v[0]), Self::sum(v[1]), Self::sum(v[2]), Self::sum(v[3])] }
-    }
     unsafe fn largest(v: Self::V) -> f32;
 }
 

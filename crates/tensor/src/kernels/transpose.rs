@@ -1,0 +1,71 @@
+//! Transposes.
+
+use super::simd::Simd;
+use super::{Isa, dispatch};
+
+/// A tile of the transpose, element by element.
+fn plain_tile(from: &[f32], rows: usize, cols: usize, to: &mut [f32], r: [usize; 2], c: [usize; 2]) {
+    for i in c[0]..c[1] {
+        for j in r[0]..r[1] {
+            to[i * rows + j] = from[j * cols + i];
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn transpose_on<S: Simd>(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
+    assert!(from.len() >= rows * cols && to.len() >= rows * cols, "a matrix is too short to transpose");
+    let side = S::LANES.max(8);
+    for r in (0..rows).step_by(side) {
+        let height = (rows - r).min(side);
+        for c in (0..cols).step_by(side) {
+            let width = (cols - c).min(side);
+            // SAFETY: the caller guarantees S's target features; the tile lies inside both matrices.
+            let done = unsafe {
+                S::transpose_tile(
+                    from.as_ptr().add(r * cols + c),
+                    cols,
+                    to.as_mut_ptr().add(c * rows + r),
+                    rows,
+                    height,
+                    width,
+                )
+            };
+            if !done {
+                plain_tile(from, rows, cols, to, [r, r + height], [c, c + width]);
+            }
+        }
+    }
+}
+
+dispatch! {
+    fn transpose_isa(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) = transpose_on
+}
+
+/// Writes the transpose of a (rows, cols) matrix.
+pub fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
+    transpose_isa(Isa::detect(), from, rows, cols, to);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::reference;
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919) % 1000) as f32 / 500.0 - 1.0).collect()
+    }
+
+    #[test]
+    fn transposes_are_exact() {
+        for isa in Isa::available() {
+            for (rows, cols) in [(1, 1), (16, 16), (27, 200), (200, 27), (33, 17), (5, 40)] {
+                let x = numbers(rows * cols);
+                let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+                transpose_isa(isa, &x, rows, cols, &mut fast);
+                reference::transpose(&x, rows, cols, &mut plain);
+                assert_eq!(fast, plain, "{isa:?} {rows}x{cols}");
+            }
+        }
+    }
+}
