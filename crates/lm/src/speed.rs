@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use charloom_tensor::kernels::{self, Gemm, Isa, threads};
+use charloom_tensor::kernels::{self, End, Gemm, Isa, threads};
 use serde::Serialize;
 
 use crate::config::{Batch, Config, ModelKind};
@@ -146,8 +146,7 @@ fn peak() -> f64 {
             b_stride: N,
             c: &mut c,
             c_stride: N,
-            bias: None,
-            add: false,
+            end: End::Set,
         });
         std::hint::black_box(&mut c);
         best = best.min(start.elapsed().as_secs_f64());

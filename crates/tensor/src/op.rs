@@ -1,3 +1,4 @@
+use crate::kernels::End;
 use crate::tape::{Home, Node};
 use crate::{Element, Indices, Shape};
 
@@ -87,9 +88,30 @@ pub struct Grads<'a, E> {
     pub(crate) values: &'a mut [E],
     pub(crate) add: u32,
     pub(crate) rows: Option<usize>,
+    /// The parameters as they are, in a step of gradient descent, and its rate.
+    pub(crate) descent: Option<(&'a [E], E)>,
+    /// Which inputs have no other gradient than this operation's.
+    pub(crate) sole: u32,
+    /// Which inputs have the step's result where their gradient would be.
+    pub(crate) descended: u32,
 }
 
 impl<E: Element> Grads<'_, E> {
+    /// Where a product goes that is input `k`'s gradient, and the product's [`End`]; None if it needs none. In a step of
+    /// gradient descent the step is the end, if input `k` is a parameter whose only gradient this is.
+    ///
+    #[inline]
+    pub fn end(&mut self, k: usize) -> Option<(&mut [E], End<'_, E>)> {
+        let Some((params, rate)) = self.descent.filter(|_| self.sole >> k & 1 == 1) else {
+            return self.get(k).map(|g| (g.data, if g.add { End::Add } else { End::Set }));
+        };
+        let node = &self.nodes[self.ids[k]];
+        let range = node.layout.offset..node.layout.offset + node.shape.len();
+        self.descended |= 1 << k;
+        let end = End::Onto { from: &params[range.clone()], scale: -rate };
+        Some((&mut self.params[range], end))
+    }
+
     /// Where input `k`'s gradient goes; None if it needs none.
     #[inline]
     pub fn get(&mut self, k: usize) -> Option<Grad<'_, E>> {

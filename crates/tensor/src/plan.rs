@@ -1,7 +1,7 @@
 //! The way of the gradient through a tape.
 
 use crate::Element;
-use crate::tape::Inner;
+use crate::tape::{Home, Inner};
 
 /// The backward pass from one loss: worked out once, then followed every step.
 pub(crate) struct Plan {
@@ -9,6 +9,11 @@ pub(crate) struct Plan {
     pub order: Vec<usize>,
     pub add: Vec<u32>,
     pub zero: Vec<usize>,
+    /// Which inputs of each operation are parameters that no other operation has a gradient for.
+    pub sole: Vec<u32>,
+    pub parameters: Vec<usize>,
+    /// In a step of descent: which parameters have made it.
+    pub stepped: Vec<bool>,
 }
 
 impl<E: Element> Inner<E> {
@@ -17,7 +22,8 @@ impl<E: Element> Inner<E> {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
         let mut add = vec![0u32; loss + 1];
-        let (mut order, mut zero) = (Vec::new(), Vec::new());
+        let (mut order, mut zero, mut sole) = (Vec::new(), Vec::new(), vec![0u32; loss + 1]);
+        let mut only: Vec<Option<(usize, usize)>> = vec![None; self.nodes.len()];
         reached[loss] = true;
         touched[self.nodes[loss].root] = true;
         for id in (0..=loss).rev() {
@@ -41,9 +47,15 @@ impl<E: Element> Inner<E> {
                     && node.layout.extent(&node.shape) == node.shape.len();
                 if touched[node.root] {
                     add[id] |= 1 << k;
+                    if let Some((first, k)) = only[node.root].take() {
+                        sole[first] &= !(1 << k);
+                    }
                 } else if !whole {
                     zero.push(node.root);
                     add[id] |= 1 << k;
+                } else if node.root == input && node.home == Home::Param {
+                    only[input] = Some((id, k));
+                    sole[id] |= 1 << k;
                 }
                 touched[node.root] = true;
             }
@@ -53,6 +65,62 @@ impl<E: Element> Inner<E> {
             node.root == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
         };
         zero.extend((0..self.nodes.len()).filter(untouched));
-        Plan { loss, order, add, zero }
+        let is_parameter = |&id: &usize| self.nodes[id].root == id && self.nodes[id].home == Home::Param;
+        let parameters = (0..self.nodes.len()).filter(is_parameter).collect();
+        Plan { loss, order, add, zero, sole, parameters, stepped: vec![false; self.nodes.len()] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::Targets;
+    use crate::{Element, Id, Tape};
+
+    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
+        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
+    }
+
+    /// A net in which one weight is used twice, one is seen through a view, and one not at all.
+    fn net<E: Element>(rows: usize, tape: &Tape<E>) -> (Vec<Id>, Id) {
+        let parameters = vec![
+            tape.parameter_by_columns("first", [20, 6], &numbers(120, 1)),
+            tape.parameter_by_columns("twice", [20, 20], &numbers(400, 2)),
+            tape.parameter("viewed", &[20, 7], &numbers(140, 3)),
+            tape.parameter("bias", &[20], &numbers(20, 4)),
+            tape.parameter("unused", &[3], &numbers(3, 5)),
+            tape.parameter("table", &[7, 3], &numbers(21, 6)),
+        ];
+        let contexts: Vec<u32> = (0..2 * rows as u32).map(|i| i * 5 % 7).collect();
+        let targets: Vec<u32> = (0..rows as u32).map(|i| i * 3 % 7).collect();
+        let (contexts, targets) = (tape.indices(&[rows, 2], &contexts), tape.indices(&[rows], &targets));
+        let var = |i: usize| tape.var(parameters[i]);
+        let mark = tape.mark();
+        let h = var(5).embedding(contexts).flatten(1).linear(var(0), Some(var(3))).tanh();
+        let h = h.linear(var(1), None).tanh().linear(var(1), None).tanh();
+        let loss = h.linear(var(2).transpose(0, 1), None).cross_entropy(Targets::from(targets)).id();
+        tape.fuse(tape.graph_since(mark), &[loss]);
+        tape.replay(tape.graph_since(mark));
+        (parameters, loss)
+    }
+
+    fn check<E: Element>(rows: usize) {
+        let (tape, other) = (Tape::<E>::new(), Tape::<E>::new());
+        let (parameters, loss) = net(rows, &tape);
+        net(rows, &other);
+        let before: Vec<Vec<E>> = parameters.iter().map(|&p| tape.var(p).data()).collect();
+        tape.backward(loss);
+        tape.with_parameters(|params, grads| E::add_scaled(E::of(-0.3), grads, params));
+        other.descend(loss, E::of(0.3));
+        for (i, &p) in parameters.iter().enumerate() {
+            assert_eq!(tape.var(p).data(), other.var(p).data(), "parameter {i} of {rows} rows");
+            assert_eq!(tape.var(p).data() == before[i], i == 4, "parameter {i} moves unless it is unused");
+        }
+    }
+
+    #[test]
+    fn a_descent_is_the_gradient_and_a_step_to_the_bit() {
+        check::<f32>(5);
+        check::<f32>(300);
+        check::<f64>(5);
     }
 }

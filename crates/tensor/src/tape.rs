@@ -393,12 +393,24 @@ impl<E: Element> Tape<E> {
     pub fn backward(&self, loss: Id) {
         let inner = &mut *self.inner.borrow_mut();
         assert_eq!(inner.nodes[loss.0].shape.len(), 1, "backward starts from a single number");
-        inner.backward(loss.0, &[E::one()]);
+        inner.backward(loss.0, &[E::one()], None);
+    }
+
+    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. Where the gradients are otherwise,
+    /// there are the parameters as they were.
+    ///
+    /// # Panics
+    /// As [`Tape::backward`].
+    pub fn descend(&self, loss: Id, rate: E) {
+        let inner = &mut *self.inner.borrow_mut();
+        assert_eq!(inner.nodes[loss.0].shape.len(), 1, "a descent starts from a single number");
+        inner.backward(loss.0, &[E::one()], Some(rate));
+        std::mem::swap(&mut inner.params, &mut inner.param_grads);
     }
 
     /// The same from any node, given the gradient that arrives there, in row-major order.
     pub fn backward_from(&self, node: Id, gradient: &[E]) {
-        self.inner.borrow_mut().backward(node.0, gradient);
+        self.inner.borrow_mut().backward(node.0, gradient, None);
     }
 }
 
@@ -448,12 +460,13 @@ impl<E: Element> Inner<E> {
         op.forward(x, &mut rest[..node.stored(self.rows)], &mut env);
     }
 
-    fn backward(&mut self, from: usize, gradient: &[E]) {
+    /// With a rate, leaves not the gradients of the parameters but the parameters after a step of descent.
+    fn backward(&mut self, from: usize, gradient: &[E], rate: Option<E>) {
         if self.plan.as_ref().is_none_or(|p| p.loss != from) {
             self.plan = Some(self.plan_from(from));
         }
         self.grads.match_len(&self.values);
-        let plan = self.plan.take().expect("made above");
+        let mut plan = self.plan.take().expect("made above");
         for &root in &plan.zero {
             let node = self.nodes[root];
             self.grad_mut(node.home)[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
@@ -470,7 +483,17 @@ impl<E: Element> Inner<E> {
             let (nodes, ids) = (&self.nodes[..], &self.inputs[id][..]);
             let x = Inputs { nodes, ids, params: self.params.all(), values, rows: self.rows };
             let params = self.param_grads.all_mut();
-            let mut grads = Grads { nodes, ids, params, values: below, add: plan.add[id], rows: self.rows };
+            let mut grads = Grads {
+                nodes,
+                ids,
+                params,
+                values: below,
+                add: plan.add[id],
+                rows: self.rows,
+                descent: rate.map(|rate| (x.params, rate)),
+                sole: plan.sole[id],
+                descended: 0,
+            };
             let env = Env {
                 training: self.training,
                 buffers: self.buffers.all_mut(),
@@ -481,6 +504,23 @@ impl<E: Element> Inner<E> {
                 indices: &self.indices,
             };
             op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);
+            let descended = grads.descended;
+            for (k, &input) in ids.iter().enumerate() {
+                plan.stepped[input] |= descended >> k & 1 == 1;
+            }
+        }
+        if let Some(rate) = rate {
+            for &id in &plan.parameters {
+                let node = &self.nodes[id];
+                let range = node.layout.offset..node.layout.offset + node.shape.len();
+                if !std::mem::take(&mut plan.stepped[id]) {
+                    E::scale_onto(
+                        -rate,
+                        &self.params.all()[range.clone()],
+                        &mut self.param_grads.all_mut()[range],
+                    );
+                }
+            }
         }
         self.plan = Some(plan);
     }

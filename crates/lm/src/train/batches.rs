@@ -11,12 +11,15 @@ use crate::examples::Examples;
 /// as it occurs. All memory is taken beforehand.
 pub(crate) struct Batches {
     examples: Examples,
-    /// The class and the target of each example: a step touches one place an example.
-    pairs: Vec<(u32, u32)>,
+    /// The class and the target (its lowest bits) of each example, since a step finds them in no cache; empty if they do not
+    /// fit.
+    packed: Vec<u32>,
+    target_bits: u32,
     /// The context of each class, one after the other; empty if that were too much.
     contexts: Vec<u32>,
-    /// Which examples are in the batch, what comes after each, and its row.
+    /// Which examples are in the batch; the class of each, what comes after it, and its row.
     drawn: Vec<u32>,
+    class_of: Vec<u32>,
     targets: Vec<u32>,
     row_of: Vec<u32>,
     /// The batch is another than before.
@@ -39,8 +42,16 @@ const MOST_TOKENS: usize = 1 << 20;
 
 impl Batches {
     pub fn new(examples: Examples, size: usize, full: bool, merged: bool) -> Self {
-        let pairs = (0..examples.len()).map(|i| (examples.class(i) as u32, examples.target(i))).collect();
         let classes = examples.distinct_len();
+        let largest = (0..examples.len()).map(|i| examples.target(i)).max().unwrap_or(0);
+        let target_bits = u32::BITS - largest.leading_zeros();
+        let packed = if target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS {
+            (0..examples.len())
+                .map(|i| (examples.class(i) as u32) << target_bits | examples.target(i))
+                .collect()
+        } else {
+            Vec::new()
+        };
         let rows = size.min(classes);
         let contexts = if classes * examples.context_length() <= MOST_TOKENS {
             (0..classes).flat_map(|class| examples.distinct_context(class)).copied().collect()
@@ -49,9 +60,11 @@ impl Batches {
         };
         Self {
             examples,
-            pairs,
+            packed,
+            target_bits,
             contexts,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
+            class_of: vec![0; size],
             targets: vec![0; size],
             row_of: vec![0; size],
             fresh: false,
@@ -80,12 +93,17 @@ impl Batches {
     /// Draws the next minibatch, `randint(0, N, (B,))`, or takes all examples in order.
     pub fn draw(&mut self, generator: &mut TorchGenerator) {
         if !self.full {
-            generator.randint_into(self.pairs.len() as u32, &mut self.drawn);
+            generator.randint_into(self.examples.len() as u32, &mut self.drawn);
         }
         self.fresh = !self.full || self.clock == 0;
         if self.fresh {
-            for (target, &i) in self.targets.iter_mut().zip(&self.drawn) {
-                *target = self.pairs[i as usize].1;
+            let mask = ((1u64 << self.target_bits) as u32).wrapping_sub(1);
+            for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
+                let i = i as usize;
+                match self.packed.get(i) {
+                    Some(&both) => (*class, *target) = (both >> self.target_bits, both & mask),
+                    None => (*class, *target) = (self.examples.class(i) as u32, self.examples.target(i)),
+                }
             }
             if self.merged { self.merge() } else { self.keep_apart() }
         }
@@ -128,8 +146,7 @@ impl Batches {
         self.rows = 0;
         // Without branches, since whether a context is new cannot be foreseen: the next row is written every time, and what
         // was there is multiplied by 0 or 1.
-        for (row, &i) in self.row_of.iter_mut().zip(&self.drawn) {
-            let class = self.pairs[i as usize].0;
+        for (row, &class) in self.row_of.iter_mut().zip(&self.class_of) {
             let seen = &mut self.seen[class as usize];
             let known = u32::from(seen.0 == self.clock);
             *row = known * seen.1 + (1 - known) * self.rows as u32;
@@ -145,8 +162,6 @@ impl Batches {
     fn keep_apart(&mut self) {
         self.clock = 1;
         self.rows = self.drawn.len();
-        for (class, &i) in self.classes.iter_mut().zip(&self.drawn) {
-            *class = self.pairs[i as usize].0;
-        }
+        self.classes[..self.rows].copy_from_slice(&self.class_of);
     }
 }

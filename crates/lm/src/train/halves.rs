@@ -116,8 +116,7 @@ impl Half {
         self.loss = tape.var(self.graph.loss).item();
         // Both partners have the same loss, and so the same answer.
         if self.loss.is_finite() {
-            tape.backward(self.graph.loss);
-            self.optimizer.step(tape, lr);
+            self.optimizer.descend(tape, self.graph.loss, lr);
         }
     }
 }

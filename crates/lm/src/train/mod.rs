@@ -158,11 +158,13 @@ impl Trainer {
         tape.replay(self.graph.graph);
         let loss = tape.var(self.graph.loss).item();
         if loss.is_finite() {
-            tape.backward(self.graph.loss);
             if self.config.train.clip > 0.0 {
+                tape.backward(self.graph.loss);
                 clip_grad_norm(tape, self.config.train.clip);
+                self.optimizer.step(tape, lr);
+            } else {
+                self.optimizer.descend(tape, self.graph.loss, lr);
             }
-            self.optimizer.step(tape, lr);
             self.look_back();
         }
         loss

@@ -8,7 +8,7 @@ pub use adamw::AdamW;
 pub use clip::clip_grad_norm;
 pub use sgd::Sgd;
 
-use charloom_tensor::{Element, Entry, Kind, Tape};
+use charloom_tensor::{Element, Entry, Id, Kind, Tape};
 
 /// Any optimizer.
 #[derive(Clone, Debug)]
@@ -53,6 +53,18 @@ impl<E: Element> Optimizer<E> {
         match self {
             Self::Sgd(sgd) => sgd.step(tape, lr),
             Self::AdamW(adamw) => adamw.step(tape, lr),
+        }
+    }
+
+    /// Computes the gradient of `loss` and updates the parameters by it, in one go where that is possible: then the gradients
+    /// are not kept.
+    pub fn descend(&mut self, tape: &Tape<E>, loss: Id, lr: f64) {
+        match self {
+            Self::Sgd(sgd) => sgd.descend(tape, loss, lr),
+            Self::AdamW(adamw) => {
+                tape.backward(loss);
+                adamw.step(tape, lr);
+            }
         }
     }
 

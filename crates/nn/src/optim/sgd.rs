@@ -1,5 +1,5 @@
 use super::zeros;
-use charloom_tensor::{Element, Tape};
+use charloom_tensor::{Element, Id, Tape};
 
 /// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`.
 ///
@@ -32,6 +32,16 @@ impl<E: Element> Sgd<E> {
             }
             E::add_scaled(-lr, grads, params);
         });
+    }
+
+    /// Computes the gradient of `loss` and updates the parameters by it.
+    pub fn descend(&mut self, tape: &Tape<E>, loss: Id, lr: f64) {
+        if self.velocity.is_empty() && self.weight_decay == 0.0 {
+            tape.descend(loss, E::of(lr));
+        } else {
+            tape.backward(loss);
+            self.step(tape, lr);
+        }
     }
 
     pub(super) fn slabs(&self) -> Vec<(&'static str, &[E])> {

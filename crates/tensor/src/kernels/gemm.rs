@@ -1,9 +1,10 @@
 //! The matrix product, in blocks of C that stay in registers.
 
 use super::halves::{MANY_ROWS, sum_in_halves};
+use super::rows::scale_onto;
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
-use super::{Gemm, Isa, dispatch};
+use super::{End, Gemm, Isa, dispatch};
 
 /// Vectors side by side in a register block.
 const WIDE: usize = 3;
@@ -23,7 +24,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
     col: usize,
     last: usize,
 ) {
-    let &mut Gemm { k, a_strides: [ar, ac], b_stride, c_stride, add, .. } = call;
+    let &mut Gemm { k, a_strides: [ar, ac], b_stride, c_stride, end, .. } = call;
     // SAFETY: the caller guarantees S's target features. `Gemm::check` has shown that rows below `m` and columns
     // below `n` lie inside the slices; the block's rows are below `m`, and its columns below `n`, because only the
     // last vector reaches further and only its first `last` lanes are touched.
@@ -32,7 +33,7 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
         let b = call.b.as_ptr().add(if k == 0 { 0 } else { col });
         let c = call.c.as_mut_ptr().add(row * c_stride + col);
         let mut acc = [[S::splat(0.0); W]; R];
-        if let Some(bias) = call.bias.filter(|_| !add) {
+        if let End::Bias(bias) = end {
             for v in 0..W {
                 let bias = load::<S, W>(bias.as_ptr().add(col), v, last);
                 acc.iter_mut().for_each(|acc| acc[v] = bias);
@@ -55,10 +56,17 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
         for (r, acc) in acc.iter_mut().enumerate() {
             let c = c.add(r * c_stride);
             for (v, acc) in acc.iter_mut().enumerate() {
-                if add {
-                    *acc = S::add(*acc, load::<S, W>(c, v, last));
-                    if let Some(bias) = call.bias {
+                match end {
+                    End::Set | End::Bias(_) => {}
+                    End::Add => *acc = S::add(*acc, load::<S, W>(c, v, last)),
+                    End::AddBias(bias) => {
+                        *acc = S::add(*acc, load::<S, W>(c, v, last));
                         *acc = S::add(*acc, load::<S, W>(bias.as_ptr().add(col), v, last));
+                    }
+                    End::Onto { from, scale } => {
+                        let from = from.as_ptr().add((row + r) * c_stride + col);
+                        // Rounded twice, as `add_scaled` is.
+                        *acc = S::add(load::<S, W>(from, v, last), S::mul(S::splat(scale), *acc));
                     }
                 }
                 if v + 1 == W {
@@ -125,13 +133,13 @@ dispatch! {
     fn gemm_isa(call: Gemm<'_, f32>) = gemm_on
 }
 
-/// C = A B, or C += A B, with a bias added to every row; see [`Gemm`].
+/// A matrix product; see [`Gemm`].
 ///
 /// # Panics
 /// If a slice is shorter than the sizes and steps say.
 pub fn gemm(call: Gemm<'_, f32>) {
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     let c = Shared::new(c);
     split(m, ROWS, 2 * m * n * k, |rows| {
         if rows.is_empty() {
@@ -140,10 +148,8 @@ pub fn gemm(call: Gemm<'_, f32>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_isa(
-            Isa::detect(),
-            Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, bias, add },
-        );
+        let end = end.starting(rows.start * c_stride);
+        gemm_isa(Isa::detect(), Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end });
     });
 }
 
@@ -153,16 +159,20 @@ pub fn gemm(call: Gemm<'_, f32>) {
 /// # Panics
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     if c_stride != n || k < MANY_ROWS || n > k / 2 {
-        return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add });
+        return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
-    sum_in_halves(k, 2 * m * n * k, &mut c[..m * n], |second, rows, c| {
+    let onto = if let End::Onto { from, scale } = end { Some((from, scale)) } else { None };
+    let c = &mut c[..m * n];
+    sum_in_halves(k, 2 * m * n * k, c, |second, rows, c| {
         let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_stride..]);
-        let bias = bias.filter(|_| !second);
-        let (k, add) = (rows.len(), add && !second);
-        gemm_isa(Isa::detect(), Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, bias, add });
+        let (k, end) = (rows.len(), if second || onto.is_some() { End::Set } else { end });
+        gemm_isa(Isa::detect(), Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     });
+    if let Some((from, scale)) = onto {
+        scale_onto(scale, from, c);
+    }
 }
 
 #[cfg(test)]
@@ -189,8 +199,10 @@ mod tests {
                     continue;
                 }
                 for transposed in [false, true] {
-                    for (add, with_bias) in [(false, true), (true, false), (true, true)] {
-                        let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
+                    let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
+                    let from = numbers(m * (n + 1), 5);
+                    let onto = End::Onto { from: &from, scale: -0.3 };
+                    for end in [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), onto] {
                         let before = numbers(m * (n + 1), 4);
                         let call = |c| Gemm {
                             m,
@@ -202,8 +214,7 @@ mod tests {
                             b_stride: n + 2,
                             c,
                             c_stride: n + 1,
-                            bias: with_bias.then_some(&bias[..]),
-                            add,
+                            end,
                         };
                         let (mut fast, mut plain) = (before.clone(), before.clone());
                         gemm_isa(isa, call(&mut fast));
@@ -231,8 +242,7 @@ mod tests {
             b_stride: 2,
             c: &mut c,
             c_stride: 2,
-            bias: None,
-            add: false,
+            end: End::Set,
         });
     }
 }

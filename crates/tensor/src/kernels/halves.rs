@@ -76,8 +76,8 @@ pub(super) fn sum_in_halves(
 mod tests {
     use crate::kernels::tests::numbers;
     use crate::kernels::{
-        Activation, Gemm, channel_moments, channel_sums, gemm_over_rows, keep_rows, reference, scatter_rows,
-        set_threads,
+        Activation, End, Gemm, channel_moments, channel_sums, gemm_over_rows, keep_rows, reference,
+        scatter_rows, set_threads,
     };
 
     /// What `sum` gives with one thread, after a look that two and five give the same bits.
@@ -114,13 +114,13 @@ mod tests {
                 let (a, b) = (numbers(rows * m, 1), numbers(rows * n, 2));
                 let fast = any_threads(m * n, |c| {
                     let (a, b, a_strides) = (&a[..], &b[..], [1, m]);
-                    let (b_stride, c_stride, bias) = (n, n, None);
-                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, bias, add });
+                    let (b_stride, c_stride, end) = (n, n, if add { End::Add } else { End::Set });
+                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
                 });
                 let (a, b, mut plain) = (wide(&a), wide(&b), wide(&numbers(m * n, 9)));
                 let (a, b, c, a_strides) = (&a[..], &b[..], &mut plain[..], [1, m]);
-                let (b_stride, c_stride, bias) = (n, n, None);
-                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, bias, add });
+                let (b_stride, c_stride, end) = (n, n, if add { End::Add } else { End::Set });
+                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
                 assert_close(&fast, &plain);
             }
         }

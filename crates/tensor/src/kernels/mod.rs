@@ -27,12 +27,12 @@ pub(crate) use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Partners, Place};
-pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
+pub use rows::{add_rows, add_scaled, gather_rows, scale_onto, scale_rows, scatter_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use transpose::transpose;
 
-/// A matrix product C = A B, or C += A B: (m, k) times (k, n).
+/// A matrix product A B, (m, k) times (k, n), and what C becomes by it.
 pub struct Gemm<'a, E> {
     /// Rows of A and C.
     pub m: usize,
@@ -52,10 +52,39 @@ pub struct Gemm<'a, E> {
     pub c: &'a mut [E],
     /// How far apart C's rows are.
     pub c_stride: usize,
-    /// Added to every row of C: with `add` as the last thing, else as the first.
-    pub bias: Option<&'a [E]>,
-    /// Whether to add to what C holds.
-    pub add: bool,
+    /// What becomes of the product.
+    pub end: End<'a, E>,
+}
+
+/// What C becomes.
+#[derive(Clone, Copy)]
+pub enum End<'a, E> {
+    /// The product A B.
+    Set,
+    /// The product and a bias for every row, which is the first thing summed.
+    Bias(&'a [E]),
+    /// What it was and the product.
+    Add,
+    /// The same and then a bias for every row.
+    AddBias(&'a [E]),
+    /// Another matrix, which lies as C does, and so many times the product: a step of gradient descent.
+    Onto {
+        /// That matrix.
+        from: &'a [E],
+        /// How many times.
+        scale: E,
+    },
+}
+
+impl<E: Copy> End<'_, E> {
+    /// The same for the part of C that begins at this element.
+    #[must_use]
+    pub fn starting(self, start: usize) -> Self {
+        match self {
+            End::Onto { from, scale } => End::Onto { from: &from[start..], scale },
+            other => other,
+        }
+    }
 }
 
 impl<E> Gemm<'_, E> {
@@ -70,7 +99,13 @@ impl<E> Gemm<'_, E> {
         assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
         assert!(k == 0 || end(k - 1, b_stride, n) <= self.b.len(), "B is too short");
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
-        assert!(self.bias.is_none_or(|b| b.len() >= n), "the bias is too short");
+        match self.end {
+            End::Bias(bias) | End::AddBias(bias) => assert!(bias.len() >= n, "the bias is too short"),
+            End::Onto { from, .. } => {
+                assert!(end(m - 1, c_stride, n) <= from.len(), "the matrix is too short")
+            }
+            End::Set | End::Add => {}
+        }
     }
 }
 

@@ -1,23 +1,30 @@
 //! The kernels as plain loops: their safe twins.
 
-use super::{Activation, Gemm};
+use super::{Activation, End, Gemm};
 use crate::Element;
 
-/// C = A B, or C += A B, with a bias added to every row.
+/// A matrix product; see [`Gemm`].
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
-    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_stride, c, c_stride, bias, add } = call;
+    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_stride, c, c_stride, end } = call;
     for i in 0..m {
         let c = &mut c[i * c_stride..][..n];
-        if !add {
-            c.fill(E::zero());
-        }
-        if let Some(bias) = bias {
-            c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b);
+        match end {
+            End::Set | End::Onto { .. } => c.fill(E::zero()),
+            End::Bias(bias) => c.copy_from_slice(&bias[..n]),
+            End::Add | End::AddBias(_) => {}
         }
         for l in 0..k {
             let a = a[i * ar + l * ac];
             c.iter_mut().zip(&b[l * b_stride..]).for_each(|(c, &b)| *c += a * b);
+        }
+        match end {
+            End::AddBias(bias) => c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b),
+            End::Onto { from, scale } => {
+                let from = &from[i * c_stride..];
+                c.iter_mut().zip(from).for_each(|(c, &from)| *c = from + scale * *c);
+            }
+            End::Set | End::Bias(_) | End::Add => {}
         }
     }
 }
@@ -152,6 +159,12 @@ pub fn sum_rows<E: Element>(d: &[E], sum: &mut [E]) {
     for d in d.chunks_exact(sum.len()) {
         add_scaled(E::one(), d, sum);
     }
+}
+
+/// `y = from + scale y`
+#[inline(always)]
+pub fn scale_onto<E: Element>(scale: E, from: &[E], y: &mut [E]) {
+    y.iter_mut().zip(from).for_each(|(y, &from)| *y = from + scale * *y);
 }
 
 /// `y += scale x`

@@ -337,6 +337,26 @@ dispatch! {
     pub(super) fn add_scaled_isa(scale: f32, x: &[f32], y: &mut [f32]) = add_scaled_on
 }
 
+#[inline(always)]
+unsafe fn scale_onto_on<S: Simd>(scale: f32, from: &[f32], y: &mut [f32]) {
+    reference::scale_onto(scale, from, y);
+}
+
+dispatch! {
+    fn scale_onto_isa(scale: f32, from: &[f32], y: &mut [f32]) = scale_onto_on
+}
+
+/// `y = from + scale y`: the same where the gradient makes room for the result.
+pub fn scale_onto(scale: f32, from: &[f32], y: &mut [f32]) {
+    let n = from.len().min(y.len());
+    let y = Shared::new(y);
+    split(n, 16, 8 * n, |part| {
+        // SAFETY: the parts of a split do not overlap.
+        let y = unsafe { y.piece(part.clone()) };
+        scale_onto_isa(Isa::detect(), scale, &from[part], y);
+    });
+}
+
 /// `y += scale x`: a step of plain gradient descent.
 pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
     let n = x.len().min(y.len());
@@ -431,6 +451,14 @@ mod tests {
 
                 add_scaled_isa(isa, -0.5, &d[..width], &mut fast);
                 reference::add_scaled(-0.5, &d[..width], &mut plain);
+                let (mut step, gradient) = (d[..width].to_vec(), &mut d[width..2 * width].to_vec()[..]);
+                scale_onto_isa(isa, -0.5, &step, gradient);
+                add_scaled_isa(isa, -0.5, &d[width..2 * width], &mut step);
+                assert_eq!(gradient, step, "{isa:?}: both ways give the same bits");
+                let (mut sum, mut plain_sum) = (vec![0.0; 3 * width], vec![0.0; 3 * width]);
+                add_rows_isa(isa, &d[1..], width, &table, &bias, &mut sum);
+                reference::add_rows(&d[1..], width, &table, &bias, &mut plain_sum);
+                assert_close(isa, &sum, &plain_sum);
                 assert_close(isa, &fast, &plain);
             }
         }

@@ -30,8 +30,7 @@ fn all(n: usize) -> Vec<f32> {
         b_stride: WIDTH,
         c: a,
         c_stride: WIDTH,
-        bias: Some(&first),
-        add: true,
+        end: End::AddBias(&first),
     });
     let (many, other) = (numbers(256 * 2, 8), numbers(256 * 3, 9));
     gemm_over_rows(Gemm {
@@ -44,8 +43,7 @@ fn all(n: usize) -> Vec<f32> {
         b_stride: 3,
         c: &mut products,
         c_stride: 3,
-        bias: None,
-        add: true,
+        end: End::Add,
     });
     let mut statistics = [[0.5; 2]; 4];
     let [mean, squares, sum, sum_hat] = &mut statistics;

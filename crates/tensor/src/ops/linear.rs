@@ -1,6 +1,6 @@
 //! y = x W^T + b
 
-use crate::kernels::Gemm;
+use crate::kernels::{End, Gemm};
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, MAX_DIMS, Shape, Var};
 
@@ -45,8 +45,12 @@ impl<E: Element> Op<E> for Linear<E> {
                 b_stride: n_out,
                 c: out,
                 c_stride: n_out,
-                bias: (self.bias && last).then(|| x.get(2)),
-                add: from > 0,
+                end: match (from > 0, self.bias && last) {
+                    (false, false) => End::Set,
+                    (false, true) => End::Bias(x.get(2)),
+                    (true, false) => End::Add,
+                    (true, true) => End::AddBias(x.get(2)),
+                },
             });
         };
         let cut = env.cut(n_in);
@@ -82,8 +86,7 @@ impl<E: Element> Op<E> for Linear<E> {
                     b_stride: rows,
                     c: dx_t,
                     c_stride: rows,
-                    bias: None,
-                    add: false,
+                    end: End::Set,
                 });
                 E::transpose(dx_t, n_in, rows, g.data);
             } else {
@@ -100,28 +103,16 @@ impl<E: Element> Op<E> for Linear<E> {
                     b_stride: n_in,
                     c: g.data,
                     c_stride: n_in,
-                    bias: None,
-                    add: g.add,
+                    end: if g.add { End::Add } else { End::Set },
                 });
             }
         }
         // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
-        if let Some(g) = grads.get(1) {
+        if let Some((c, end)) = grads.end(1) {
             let (m, n, a, b) =
                 if self.by_columns { (n_in, n_out, x.get(0), grad) } else { (n_out, n_in, grad, x.get(0)) };
-            E::gemm_over_rows(Gemm {
-                m,
-                n,
-                k: rows,
-                a,
-                a_strides: [1, m],
-                b,
-                b_stride: n,
-                c: g.data,
-                c_stride: n,
-                bias: None,
-                add: g.add,
-            });
+            let (a_strides, b_stride, c_stride) = ([1, m], n, n);
+            E::gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
         }
         // db = the sum of dy over rows
         if self.bias

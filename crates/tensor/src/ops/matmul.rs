@@ -1,6 +1,6 @@
 //! C = A B, for matrices and for batches of them
 
-use crate::kernels::Gemm;
+use crate::kernels::{End, Gemm};
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
@@ -52,8 +52,7 @@ impl<E: Element> Op<E> for Matmul<E> {
                 b_stride: self.b,
                 c: &mut out[l..],
                 c_stride: n,
-                bias: None,
-                add: false,
+                end: End::Set,
             });
         });
     }
@@ -88,8 +87,7 @@ impl<E: Element> Op<E> for Matmul<E> {
                     b_stride: k,
                     c: &mut self.da,
                     c_stride: k,
-                    bias: None,
-                    add: false,
+                    end: End::Set,
                 });
                 for (r, da) in self.da.chunks_exact(k).take(m).enumerate() {
                     da.iter().enumerate().for_each(|(c, &d)| g[i + r * row + c * col] += d);
@@ -110,8 +108,7 @@ impl<E: Element> Op<E> for Matmul<E> {
                     b_stride: n,
                     c: &mut g[j..],
                     c_stride: self.b,
-                    bias: None,
-                    add: true,
+                    end: End::Add,
                 });
             });
         }

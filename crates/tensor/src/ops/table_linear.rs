@@ -4,7 +4,7 @@
 //! occurs in the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
 //! pairs are the weight's own columns. The cost hardly grows with the batch.
 
-use crate::kernels::{Activation, Gemm};
+use crate::kernels::{Activation, End, Gemm};
 use crate::op::{Batch, Env, Grads, Inputs, Op};
 use crate::{Element, Indices};
 use std::ops::Range;
@@ -138,8 +138,7 @@ impl<E: Element> TableLinear<E> {
                 b_stride: h,
                 c: &mut self.table[start * h..],
                 c_stride: h,
-                bias: None,
-                add: false,
+                end: End::Set,
             });
         }
     }
@@ -164,8 +163,7 @@ impl<E: Element> TableLinear<E> {
                 b_stride: inputs,
                 c: &mut self.gathered_grad[start * width..end * width],
                 c_stride: width,
-                bias: None,
-                add: false,
+                end: End::Set,
             });
         }
         let count = self.starts[self.positions];
@@ -263,7 +261,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                     }
                     self.turned = turned;
                 }
-                if let Some(g) = grads.get(1) {
+                if let Some((to, what)) = grads.end(1) {
                     for t in 0..self.positions {
                         let (start, end) = (self.starts[t], self.starts[t + 1]);
                         E::gemm(Gemm {
@@ -274,10 +272,9 @@ impl<E: Element> Op<E> for TableLinear<E> {
                             a_strides: [1, width],
                             b: &self.table_grad[start * h..],
                             b_stride: h,
-                            c: &mut g.data[t * width * h..],
+                            c: &mut to[t * width * h..],
                             c_stride: h,
-                            bias: None,
-                            add: g.add,
+                            end: what.starting(t * width * h),
                         });
                     }
                 }
