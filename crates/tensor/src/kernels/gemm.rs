@@ -53,29 +53,34 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
                 }
             }
         }
-        for (r, acc) in acc.iter_mut().enumerate() {
-            let c = c.add(r * c_stride);
-            for (v, acc) in acc.iter_mut().enumerate() {
-                match end {
-                    End::Set | End::Bias(_) => {}
-                    End::Add => *acc = S::add(*acc, load::<S, W>(c, v, last)),
-                    End::AddBias(bias) => {
-                        *acc = S::add(*acc, load::<S, W>(c, v, last));
-                        *acc = S::add(*acc, load::<S, W>(bias.as_ptr().add(col), v, last));
-                    }
-                    End::Onto { from, scale } => {
-                        let from = from.as_ptr().add((row + r) * c_stride + col);
-                        // Rounded twice, as `add_scaled` is.
-                        *acc = S::add(load::<S, W>(from, v, last), S::mul(S::splat(scale), *acc));
+        // A loop for each end, and each so short that it is unrolled: otherwise the sums would not stay in registers.
+        macro_rules! each {
+            (|$r:ident, $v:ident, $sum:ident| $body:expr) => {
+                for ($r, acc) in acc.iter_mut().enumerate() {
+                    for ($v, $sum) in acc.iter_mut().enumerate() {
+                        $body;
                     }
                 }
-                if v + 1 == W {
-                    S::store_head(c.add(v * S::LANES), last, *acc);
-                } else {
-                    S::store(c.add(v * S::LANES), *acc);
-                }
+            };
+        }
+        match end {
+            End::Set | End::Bias(_) => {}
+            End::Add => each!(|r, v, sum| *sum = S::add(*sum, load::<S, W>(c.add(r * c_stride), v, last))),
+            End::AddBias(bias) => {
+                each!(|r, v, sum| *sum = S::add(*sum, load::<S, W>(c.add(r * c_stride), v, last)));
+                each!(|_r, v, sum| *sum = S::add(*sum, load::<S, W>(bias.as_ptr().add(col), v, last)));
+            }
+            End::Onto { from, scale } => {
+                let (from, scale) = (from.as_ptr().add(row * c_stride + col), S::splat(scale));
+                // Rounded twice, as `add_scaled` is.
+                each!(|_r, _v, sum| *sum = S::mul(scale, *sum));
+                each!(|r, v, sum| *sum = S::add(load::<S, W>(from.add(r * c_stride), v, last), *sum));
             }
         }
+        each!(|r, v, sum| {
+            let c = c.add(r * c_stride + v * S::LANES);
+            if v + 1 == W { S::store_head(c, last, *sum) } else { S::store(c, *sum) }
+        });
     }
 }
 
