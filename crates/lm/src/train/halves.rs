@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use charloom_nn::Optimizer;
-use charloom_tensor::kernels::Partners;
+use charloom_tensor::kernels::{self, MANY_ROWS, Partners};
 use charloom_tensor::{Entry, Tape};
 
 use super::{Batches, StepGraph, optimizer, record_step};
@@ -32,12 +32,17 @@ struct Half {
 }
 
 impl Halves {
-    /// Whether a training of this model can be halved, and is worth it.
-    pub fn suit(config: &Config, vocab: usize) -> bool {
-        let Batch::Size(size) = config.train.batch else { return false };
+    /// The most threads that are not better used by giving each some of the batch's rows; 0 if a training of this model
+    /// cannot be halved, or is not worth it.
+    pub fn most_threads(config: &Config, vocab: usize) -> usize {
+        let Batch::Size(size) = config.train.batch else { return 0 };
         let parameters = config.model.parameters(vocab).unwrap_or(0);
         let work = usize::try_from(parameters).unwrap_or(usize::MAX).saturating_mul(6).saturating_mul(size);
-        Network::can_be_halved(&config.model) && config.train.clip == 0.0 && work >= LEAST
+        match Network::can_be_halved(&config.model) && config.train.clip == 0.0 && work >= LEAST {
+            true if size < MANY_ROWS => kernels::MAX_THREADS,
+            true => 2,
+            false => 0,
+        }
     }
 
     /// Two halves, still empty.

@@ -60,7 +60,8 @@ pub struct Trainer {
     step: u64,
     progress: Progress,
     diagnostics: Option<Diagnostics>,
-    can_be_halved: bool,
+    /// With more threads than one, but not more than these, each of two has half of the units.
+    halved_up_to: usize,
     /// For two threads; made when first used.
     halves: Option<Halves>,
     /// Whether the newest parameters and moments are there, not in `network` and `optimizer`.
@@ -111,7 +112,7 @@ impl Trainer {
             step: 0,
             progress: Progress::default(),
             diagnostics: None,
-            can_be_halved: Halves::suit(&config, data.vocab.len()),
+            halved_up_to: Halves::most_threads(&config, data.vocab.len()),
             halves: None,
             in_halves: false,
             config,
@@ -138,7 +139,7 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub fn step_at(&mut self, lr: f64) -> Result<f32> {
         self.batches.draw(&mut self.generator);
-        let halved = self.can_be_halved && kernels::threads() > 1 && !self.is_to_look();
+        let halved = (2..=self.halved_up_to).contains(&kernels::threads()) && !self.is_to_look();
         let loss = if halved { self.step_in_halves(lr)? } else { self.step_whole(lr) };
         if !loss.is_finite() {
             return Err(self.diverged(&format!("the loss is {loss}")));

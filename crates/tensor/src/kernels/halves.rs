@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// From so many rows on, threads keep rows and sums over them are made in two halves: what passes between the cores is
 /// little beside them then.
-pub(crate) const MANY_ROWS: usize = 256;
+pub const MANY_ROWS: usize = 256;
 
 thread_local! {
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };

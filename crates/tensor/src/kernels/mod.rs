@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
 pub use gemm::{gemm, gemm_over_rows};
-pub(crate) use halves::MANY_ROWS;
+pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Partners, Place};
