@@ -99,7 +99,6 @@ pub struct Grads<'a, E> {
 impl<E: Element> Grads<'_, E> {
     /// Where a product goes that is input `k`'s gradient, and the product's [`End`]; None if it needs none. In a step of
     /// gradient descent the step is the end, if input `k` is a parameter whose only gradient this is.
-    ///
     #[inline]
     pub fn end(&mut self, k: usize) -> Option<(&mut [E], End<'_, E>)> {
         let Some((params, rate)) = self.descent.filter(|_| self.sole >> k & 1 == 1) else {

@@ -1,6 +1,7 @@
 //! The way of the gradient through a tape.
 
 use crate::Element;
+use crate::op::{Env, Grads, Inputs};
 use crate::tape::{Home, Inner};
 
 /// The backward pass from one loss: worked out once, then followed every step.
@@ -17,8 +18,85 @@ pub(crate) struct Plan {
 }
 
 impl<E: Element> Inner<E> {
+    /// Makes the next backward pass work its way out anew.
+    pub fn forget_plan(&mut self) {
+        self.plan = None;
+    }
+
+    /// With a rate, leaves not the gradients of the parameters but the parameters after a step of descent.
+    pub fn backward(&mut self, from: usize, gradient: &[E], rate: Option<E>) {
+        if self.plan.as_ref().is_none_or(|p| p.loss != from) {
+            self.plan = Some(self.plan_from(from));
+        }
+        self.grads.match_len(&self.values);
+        let mut plan = self.plan.take().expect("made above");
+        for &root in &plan.zero {
+            let node = self.nodes[root];
+            self.grad_mut(node.home)[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
+        }
+        let node = self.nodes[from];
+        assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
+        self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
+        for &id in &plan.order {
+            let Some(op) = self.ops[id].as_mut() else { continue };
+            let node = &self.nodes[id];
+            let stored = node.stored(self.rows);
+            let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
+            let values = self.values.all();
+            let (nodes, ids) = (&self.nodes[..], &self.inputs[id][..]);
+            let x = Inputs { nodes, ids, params: self.params.all(), values, rows: self.rows };
+            let params = self.param_grads.all_mut();
+            let mut grads = Grads {
+                nodes,
+                ids,
+                params,
+                values: below,
+                add: plan.add[id],
+                rows: self.rows,
+                descent: rate.map(|rate| (x.params, rate)),
+                sole: plan.sole[id],
+                descended: 0,
+            };
+            let env = Env {
+                training: self.training,
+                buffers: self.buffers.all_mut(),
+                step: self.step,
+                counts: &self.counts,
+                examples: self.examples,
+                partnered: self.partner.is_some(),
+                indices: &self.indices,
+            };
+            op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);
+            let descended = grads.descended;
+            for (k, &input) in ids.iter().enumerate() {
+                plan.stepped[input] |= descended >> k & 1 == 1;
+            }
+        }
+        if let Some(rate) = rate {
+            for &id in &plan.parameters {
+                let node = &self.nodes[id];
+                let range = node.layout.offset..node.layout.offset + node.shape.len();
+                if !std::mem::take(&mut plan.stepped[id]) {
+                    E::scale_onto(
+                        -rate,
+                        &self.params.all()[range.clone()],
+                        &mut self.param_grads.all_mut()[range],
+                    );
+                }
+            }
+        }
+        self.plan = Some(plan);
+    }
+
+    fn grad_mut(&mut self, home: Home) -> &mut [E] {
+        match home {
+            Home::Param => self.param_grads.all_mut(),
+            Home::Local => self.grads.all_mut(),
+        }
+    }
+
     /// Which operations the gradient passes through, and whether each writes to an input's gradient or adds.
-    pub fn plan_from(&self, loss: usize) -> Plan {
+    fn plan_from(&self, loss: usize) -> Plan {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
         let mut add = vec![0u32; loss + 1];

@@ -1,5 +1,5 @@
 use crate::kernels::{self, Partners, Place};
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Batch, Env, Inputs, Op};
 use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::state::Entry;
@@ -91,7 +91,7 @@ pub(crate) struct Inner<E: Element> {
     pub counts: Vec<E>,
     pub examples: Option<usize>,
     pub partner: Option<Partner<E>>,
-    plan: Option<Plan>,
+    pub plan: Option<Plan>,
 }
 
 /// Which side of which partners' work a tape is, and at how many places it meets the other.
@@ -424,11 +424,6 @@ impl<E: Element> Inner<E> {
         Id(self.nodes.len() - 1)
     }
 
-    /// Makes the next backward pass work its way out anew.
-    pub fn forget_plan(&mut self) {
-        self.plan = None;
-    }
-
     /// Whether every operation of this stretch works on the rows of one large batch, and leaves a thread the same ones.
     fn keeps_rows(&self, graph: Graph) -> bool {
         let batched = graph.nodes().map(|id| &self.nodes[id]).find(|node| node.batched);
@@ -458,77 +453,5 @@ impl<E: Element> Inner<E> {
             indices: &self.indices,
         };
         op.forward(x, &mut rest[..node.stored(self.rows)], &mut env);
-    }
-
-    /// With a rate, leaves not the gradients of the parameters but the parameters after a step of descent.
-    fn backward(&mut self, from: usize, gradient: &[E], rate: Option<E>) {
-        if self.plan.as_ref().is_none_or(|p| p.loss != from) {
-            self.plan = Some(self.plan_from(from));
-        }
-        self.grads.match_len(&self.values);
-        let mut plan = self.plan.take().expect("made above");
-        for &root in &plan.zero {
-            let node = self.nodes[root];
-            self.grad_mut(node.home)[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
-        }
-        let node = self.nodes[from];
-        assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
-        self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
-        for &id in &plan.order {
-            let Some(op) = self.ops[id].as_mut() else { continue };
-            let node = &self.nodes[id];
-            let stored = node.stored(self.rows);
-            let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
-            let values = self.values.all();
-            let (nodes, ids) = (&self.nodes[..], &self.inputs[id][..]);
-            let x = Inputs { nodes, ids, params: self.params.all(), values, rows: self.rows };
-            let params = self.param_grads.all_mut();
-            let mut grads = Grads {
-                nodes,
-                ids,
-                params,
-                values: below,
-                add: plan.add[id],
-                rows: self.rows,
-                descent: rate.map(|rate| (x.params, rate)),
-                sole: plan.sole[id],
-                descended: 0,
-            };
-            let env = Env {
-                training: self.training,
-                buffers: self.buffers.all_mut(),
-                step: self.step,
-                counts: &self.counts,
-                examples: self.examples,
-                partnered: self.partner.is_some(),
-                indices: &self.indices,
-            };
-            op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);
-            let descended = grads.descended;
-            for (k, &input) in ids.iter().enumerate() {
-                plan.stepped[input] |= descended >> k & 1 == 1;
-            }
-        }
-        if let Some(rate) = rate {
-            for &id in &plan.parameters {
-                let node = &self.nodes[id];
-                let range = node.layout.offset..node.layout.offset + node.shape.len();
-                if !std::mem::take(&mut plan.stepped[id]) {
-                    E::scale_onto(
-                        -rate,
-                        &self.params.all()[range.clone()],
-                        &mut self.param_grads.all_mut()[range],
-                    );
-                }
-            }
-        }
-        self.plan = Some(plan);
-    }
-
-    fn grad_mut(&mut self, home: Home) -> &mut [E] {
-        match home {
-            Home::Param => self.param_grads.all_mut(),
-            Home::Local => self.grads.all_mut(),
-        }
     }
 }
