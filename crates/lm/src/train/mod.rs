@@ -159,9 +159,13 @@ impl Trainer {
         tape.replay(self.graph.graph);
         let loss = tape.var(self.graph.loss).item();
         if loss.is_finite() {
-            if self.config.train.clip > 0.0 {
+            let clip = self.config.train.clip;
+            // Whoever looks at this step finds its gradients.
+            if clip > 0.0 || self.is_to_look() {
                 tape.backward(self.graph.loss);
-                clip_grad_norm(tape, self.config.train.clip);
+                if clip > 0.0 {
+                    clip_grad_norm(tape, clip);
+                }
                 self.optimizer.step(tape, lr);
             } else {
                 self.optimizer.descend(tape, self.graph.loss, lr);
