@@ -21,6 +21,9 @@ const CLOSE_LOOKS: u32 = if cfg!(miri) { 10 } else { 2_000 };
 /// How often it looks before it goes to sleep, or lets others run. Miri's threads take turns, so there it is seldom.
 const LOOKS: u32 = if cfg!(miri) { 20 } else { 20_000 };
 
+/// After the close ones, one look in so many lets others run.
+const LOOKS_A_YIELD: u32 = if cfg!(miri) { 1 } else { 512 };
+
 /// The most threads a team can have.
 pub const MAX_THREADS: usize = 256;
 
@@ -365,7 +368,7 @@ pub(super) fn wait(looks: &mut u32) {
     if *looks < CLOSE_LOOKS {
         return;
     }
-    if (*looks).is_multiple_of(512) {
+    if (*looks).is_multiple_of(LOOKS_A_YIELD) {
         thread::yield_now();
     } else {
         std::hint::spin_loop();
