@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use charloom_nn::{Embedding, Init, Initializer, Layer, Sequential};
+use charloom_nn::{
+    AllReduce, BatchNorm1d, Embedding, Init, Initializer, Layer, Linear, ReduceScatter, Sequential,
+};
 use charloom_tensor::kernels::Partners;
-use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, rng::TorchGenerator};
+use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, can_be_cut, rng::TorchGenerator};
 
 use super::{LanguageModel, linear, mlp};
 use crate::checkpoint::NamedTensor;
-use crate::config::{self, Config, ModelConfig, ModelKind};
+use crate::config::{self, Config, ModelKind};
 use crate::{Checkpoint, Error, Result};
 
 /// The most rows that are evaluated at once.
@@ -88,16 +90,10 @@ impl<E: Element> Network<E> {
             ModelKind::Linear => (None, linear::layers(&tape, model, vocab, &mut init)),
             ModelKind::Ngram => return Err(Error::usage("--model ngram counts; it is no neural network")),
         };
-        let widest = Self::widest_of(model, vocab);
-        Ok(Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None })
-    }
-
-    /// The numbers in the widest layer of one row, for a model of this configuration.
-    fn widest_of(model: &ModelConfig, vocab: usize) -> usize {
-        let input =
-            model.context * if model.kind == ModelKind::Mlp && model.embed > 0 { model.embed } else { vocab };
+        let input = model.context * embedding.map_or(vocab, |_| model.embed);
         let hidden = if model.kind == ModelKind::Mlp { model.hidden.as_slice() } else { &[] };
-        hidden.iter().copied().fold(input.max(vocab), usize::max)
+        let widest = hidden.iter().copied().fold(input.max(vocab), usize::max);
+        Ok(Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None })
     }
 
     /// Where its parameters are.
@@ -159,22 +155,58 @@ impl<E: Element> Network<E> {
 }
 
 impl Network<f32> {
-    /// Whether [`Network::half`] can be had of a model of this configuration.
-    pub(crate) fn can_be_halved(model: &ModelConfig) -> bool {
-        model.kind == ModelKind::Mlp && mlp::can_be_halved(model)
+    /// Whether two partners can have a half of each hidden layer's units: nothing in between looks across units.
+    pub(crate) fn can_be_halved(&self) -> bool {
+        let Some((Layer::Linear(_), hidden)) = self.layers.layers.split_last() else { return false };
+        let alone = |layer: &Layer| match layer {
+            Layer::Linear(linear) => can_be_cut(self.tape.var(linear.weight).shape().dims()[0]),
+            Layer::BatchNorm1d(_) | Layer::Tanh(_) | Layer::Relu(_) | Layer::Gelu(_) => true,
+            _ => false,
+        };
+        !hidden.is_empty() && hidden.iter().all(alone)
     }
 
-    /// One of two partners' halves of a model of this configuration, all zero.
-    pub(crate) fn half(
-        model: &ModelConfig,
-        vocab: usize,
-        side: usize,
-        partners: &Arc<Partners<f32>>,
-    ) -> Self {
+    /// One of two partners' halves of such a model, all zero, under the same names: of the first weight and of everything
+    /// between two layers the units' half, of the other weights that of their inputs.
+    pub(crate) fn half(&self, side: usize, partners: &Arc<Partners<f32>>) -> Self {
         let tape = Tape::with_partner(side, partners);
-        let (embedding, layers) = mlp::half_of_layers(&tape, model, vocab);
-        let widest = Self::widest_of(model, vocab);
-        Self { tape, context: model.context, vocab, embedding, layers, widest, judge: None }
+        let shape = |id: Id| self.tape.var(id).shape();
+        let zeros =
+            |name: &str, shape: &[usize]| tape.parameter(name, shape, &vec![0.0; shape.iter().product()]);
+        let whole = |embedding: Embedding| zeros("embedding.weight", shape(embedding.weight).dims());
+        let embedding = self.embedding.map(|embedding| Embedding { weight: whole(embedding) });
+        let last = self.layers.layers.len() - 1;
+        let mut layers: Vec<Layer> = Vec::new();
+        for (i, &layer) in self.layers.layers.iter().enumerate() {
+            let name = format!("layers.{i}");
+            match layer {
+                Layer::Linear(linear) => {
+                    let of = shape(linear.weight);
+                    let (outputs, inputs) = (of.dims()[0], of.dims()[1]);
+                    let of = if i == 0 { [outputs / 2, inputs] } else { [outputs, inputs / 2] };
+                    let none = vec![0.0; of[0] * of[1]];
+                    let weight = tape.parameter_by_columns(&format!("{name}.weight"), of, &none);
+                    let kept = if i == last { outputs } else { outputs / 2 };
+                    let bias = linear.bias.map(|_| zeros(&format!("{name}.bias"), &[kept]));
+                    if i == 0 {
+                        layers.push(Linear { weight, bias }.into());
+                    } else {
+                        layers.push(Linear { weight, bias: None }.into());
+                        layers.push(match i == last {
+                            true => AllReduce { bias }.into(),
+                            false => ReduceScatter { bias }.into(),
+                        });
+                    }
+                }
+                Layer::BatchNorm1d(norm) => {
+                    layers.push(BatchNorm1d::new(&tape, &name, shape(norm.weight).len() / 2).into());
+                }
+                alone => layers.push(alone),
+            }
+        }
+        let layers = Sequential::new(layers);
+        let &Self { context, vocab, widest, .. } = self;
+        Self { tape, context, vocab, embedding, layers, widest, judge: None }
     }
 
     /// The model of a checkpoint; `path` is for messages.

@@ -13,7 +13,7 @@ use charloom_tensor::{Entry, Tape};
 
 use super::{Batches, StepGraph, optimizer, record_step};
 use crate::Result;
-use crate::config::{Batch, Config};
+use crate::config::{Batch, TrainConfig};
 use crate::models::Network;
 
 /// The least work of a step that is worth two threads, in floating-point operations.
@@ -34,11 +34,10 @@ struct Half {
 impl Halves {
     /// The most threads that are not better used by giving each some of the batch's rows; 0 if a training of this model
     /// cannot be halved, or is not worth it.
-    pub fn most_threads(config: &Config, vocab: usize) -> usize {
-        let Batch::Size(size) = config.train.batch else { return 0 };
-        let parameters = config.model.parameters(vocab).unwrap_or(0);
-        let work = usize::try_from(parameters).unwrap_or(usize::MAX).saturating_mul(6).saturating_mul(size);
-        match Network::can_be_halved(&config.model) && config.train.clip == 0.0 && work >= LEAST {
+    pub fn most_threads(train: &TrainConfig, network: &Network<f32>) -> usize {
+        let Batch::Size(size) = train.batch else { return 0 };
+        let work = network.tape().parameter_count().saturating_mul(6).saturating_mul(size);
+        match network.can_be_halved() && train.clip == 0.0 && work >= LEAST {
             true if size < MANY_ROWS => kernels::MAX_THREADS,
             true => 2,
             false => 0,
@@ -46,12 +45,12 @@ impl Halves {
     }
 
     /// Two halves, still empty.
-    pub fn new(config: &Config, vocab: usize, batches: &Batches) -> Result<Self> {
+    pub fn new(train: &TrainConfig, whole: &Network<f32>, batches: &Batches) -> Result<Self> {
         let partners = Arc::new(Partners::default());
         let half = |side| -> Result<Half> {
-            let network = Network::half(&config.model, vocab, side, &partners);
-            let graph = record_step(&network, batches.examples(), config.train.batch, true)?;
-            let optimizer = optimizer(&network, &config.train);
+            let network = whole.half(side, &partners);
+            let graph = record_step(&network, batches.examples(), train.batch, true)?;
+            let optimizer = optimizer(&network, train);
             network.tape().set_training(true);
             Ok(Half { network, graph, optimizer, loss: 0.0 })
         };

@@ -99,6 +99,7 @@ impl Trainer {
         }
         let (batches, graph) = record(&network, train, config.train.batch, true)?;
         let optimizer = optimizer(&network, &config.train);
+        let halved_up_to = Halves::most_threads(&config.train, &network);
         Ok(Self {
             vocab: data.vocab.clone(),
             val: Examples::new(&data.splits.val, length)?,
@@ -112,7 +113,7 @@ impl Trainer {
             step: 0,
             progress: Progress::default(),
             diagnostics: None,
-            halved_up_to: Halves::most_threads(&config, data.vocab.len()),
+            halved_up_to,
             halves: None,
             in_halves: false,
             config,
@@ -179,7 +180,7 @@ impl Trainer {
     fn step_in_halves(&mut self, lr: f64) -> Result<f32> {
         let halves = match &mut self.halves {
             Some(halves) => halves,
-            none => none.insert(Halves::new(&self.config, self.vocab.len(), &self.batches)?),
+            none => none.insert(Halves::new(&self.config.train, &self.network, &self.batches)?),
         };
         if !self.in_halves {
             halves.take(&self.network, &self.optimizer, self.step);
