@@ -59,12 +59,11 @@ impl<E: Element> Optimizer<E> {
     /// Computes the gradient of `loss` and updates the parameters by it, in one go where that is possible: then the gradients
     /// are not kept.
     pub fn descend(&mut self, tape: &Tape<E>, loss: Id, lr: f64) {
-        match self {
-            Self::Sgd(sgd) => sgd.descend(tape, loss, lr),
-            Self::AdamW(adamw) => {
-                tape.backward(loss);
-                adamw.step(tape, lr);
-            }
+        if matches!(self, Self::Sgd(sgd) if sgd.is_plain()) {
+            tape.descend(loss, E::of(lr));
+        } else {
+            tape.backward(loss);
+            self.step(tape, lr);
         }
     }
 

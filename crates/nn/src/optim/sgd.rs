@@ -1,5 +1,5 @@
 use super::zeros;
-use charloom_tensor::{Element, Id, Tape};
+use charloom_tensor::{Element, Tape};
 
 /// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`.
 ///
@@ -34,14 +34,9 @@ impl<E: Element> Sgd<E> {
         });
     }
 
-    /// Computes the gradient of `loss` and updates the parameters by it.
-    pub fn descend(&mut self, tape: &Tape<E>, loss: Id, lr: f64) {
-        if self.velocity.is_empty() && self.weight_decay == 0.0 {
-            tape.descend(loss, E::of(lr));
-        } else {
-            tape.backward(loss);
-            self.step(tape, lr);
-        }
+    /// Whether a step is `p -= lr g` and nothing else.
+    pub(super) fn is_plain(&self) -> bool {
+        self.velocity.is_empty() && self.weight_decay == 0.0
     }
 
     pub(super) fn slabs(&self) -> Vec<(&'static str, &[E])> {
