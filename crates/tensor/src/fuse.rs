@@ -62,7 +62,7 @@ impl<E: Element> Inner<E> {
             Source::Embedding(width) => (width, self.nodes[self.inputs[looked_up][0]].shape.dims()[0]),
             Source::OneHot => (self.nodes[looked_up].shape.last(), self.nodes[looked_up].shape.last()),
         };
-        let of = self.indices[indices.0].0;
+        let of = self.world.indices[indices.0].0;
         let rows = *of.dims().first()?;
         let flat = self.nodes[linear].shape.rank() == 2 && self.nodes[linear].shape.dims()[0] == rows;
         if !flat || rows == 0 || inputs * rows != of.len() * width {
@@ -92,12 +92,9 @@ impl<E: Element> Inner<E> {
 #[cfg(test)]
 mod tests {
     use crate::kernels::Activation;
+    use crate::kernels::tests::numbers;
     use crate::ops::Targets;
     use crate::{Element, Id, Tape};
-
-    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
-        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
-    }
 
     /// Loss and all gradients of a two-layer net on seven examples, of which some are alike.
     fn results<E: Element>(

@@ -1,7 +1,7 @@
 //! The way of the gradient through a tape.
 
 use crate::Element;
-use crate::op::{Env, Grads, Inputs};
+use crate::op::{Grads, Inputs};
 use crate::tape::{Home, Inner};
 
 /// The backward pass from one loss: worked out once, then followed every step.
@@ -57,15 +57,7 @@ impl<E: Element> Inner<E> {
                 sole: plan.sole[id],
                 descended: 0,
             };
-            let env = Env {
-                training: self.training,
-                buffers: self.buffers.all_mut(),
-                step: self.step,
-                counts: &self.counts,
-                examples: self.examples,
-                partnered: self.partner.is_some(),
-                indices: &self.indices,
-            };
+            let env = self.world.env();
             op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);
             let descended = grads.descended;
             for (k, &input) in ids.iter().enumerate() {
@@ -151,12 +143,9 @@ impl<E: Element> Inner<E> {
 
 #[cfg(test)]
 mod tests {
+    use crate::kernels::tests::numbers;
     use crate::ops::Targets;
     use crate::{Element, Id, Tape};
-
-    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
-        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
-    }
 
     /// A net in which one weight is used twice, one is seen through a view, and one not at all.
     fn net<E: Element>(rows: usize, tape: &Tape<E>) -> (Vec<Id>, Id) {

@@ -55,7 +55,7 @@ impl<E: Element> Tape<E> {
         let inner = self.inner.borrow();
         let memory = match entry.kind {
             Kind::Parameter => inner.params.all(),
-            Kind::Buffer => inner.buffers.all(),
+            Kind::Buffer => inner.world.buffers.all(),
         };
         gather(memory, &entry.shape, &entry.layout)
     }
@@ -68,7 +68,7 @@ impl<E: Element> Tape<E> {
         let inner = &mut *self.inner.borrow_mut();
         let memory = match entry.kind {
             Kind::Parameter => inner.params.all_mut(),
-            Kind::Buffer => inner.buffers.all_mut(),
+            Kind::Buffer => inner.world.buffers.all_mut(),
         };
         scatter(data, &entry.shape, &entry.layout, memory);
     }

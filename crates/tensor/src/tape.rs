@@ -80,18 +80,37 @@ pub(crate) struct Inner<E: Element> {
     pub inputs: Vec<Vec<usize>>,
     pub params: Slab<E>,
     pub param_grads: Slab<E>,
-    pub buffers: Slab<E>,
     pub entries: Vec<Entry>,
     pub values: Slab<E>,
     pub grads: Slab<E>,
-    pub indices: Vec<(Shape, Vec<u32>)>,
-    pub training: bool,
-    pub step: u64,
+    pub world: World<E>,
     pub rows: Option<usize>,
+    pub plan: Option<Plan>,
+}
+
+/// What operations can see besides their inputs.
+pub(crate) struct World<E> {
+    pub training: bool,
+    pub buffers: Slab<E>,
+    pub step: u64,
     pub counts: Vec<E>,
     pub examples: Option<usize>,
-    pub partner: Option<Partner<E>>,
-    pub plan: Option<Plan>,
+    pub indices: Vec<(Shape, Vec<u32>)>,
+    partner: Option<Partner<E>>,
+}
+
+impl<E: Element> World<E> {
+    pub fn env(&mut self) -> Env<'_, E> {
+        Env {
+            training: self.training,
+            buffers: self.buffers.all_mut(),
+            step: self.step,
+            counts: &self.counts,
+            examples: self.examples,
+            partnered: self.partner.is_some(),
+            indices: &self.indices,
+        }
+    }
 }
 
 /// Which side of which partners' work a tape is, and at how many places it meets the other.
@@ -117,17 +136,19 @@ impl<E: Element> Tape<E> {
                 inputs: Vec::new(),
                 params: Slab::new(),
                 param_grads: Slab::new(),
-                buffers: Slab::new(),
                 entries: Vec::new(),
                 values: Slab::new(),
                 grads: Slab::new(),
-                indices: Vec::new(),
-                training: true,
-                step: 0,
+                world: World {
+                    training: true,
+                    buffers: Slab::new(),
+                    step: 0,
+                    counts: Vec::new(),
+                    examples: None,
+                    indices: Vec::new(),
+                    partner: None,
+                },
                 rows: None,
-                counts: Vec::new(),
-                examples: None,
-                partner: None,
                 plan: None,
             }),
         }
@@ -137,13 +158,13 @@ impl<E: Element> Tape<E> {
     pub fn with_partner(side: usize, partners: &Arc<Partners<E>>) -> Self {
         let tape = Self::new();
         let partners = Arc::clone(partners);
-        tape.inner.borrow_mut().partner = Some(Partner { side, partners, meetings: 0 });
+        tape.inner.borrow_mut().world.partner = Some(Partner { side, partners, meetings: 0 });
         tape
     }
 
     /// Whether it has a partner.
     pub fn has_partner(&self) -> bool {
-        self.inner.borrow().partner.is_some()
+        self.inner.borrow().world.partner.is_some()
     }
 
     /// Which of two partners' tapes it is.
@@ -151,7 +172,7 @@ impl<E: Element> Tape<E> {
     /// # Panics
     /// If it has no partner.
     pub(crate) fn side(&self) -> usize {
-        self.inner.borrow().partner.as_ref().expect("a tape made by `with_partner`").side
+        self.inner.borrow().world.partner.as_ref().expect("a tape made by `with_partner`").side
     }
 
     /// The place where an operation of this tape meets the same one of the partner's, to give it at most `len` numbers at
@@ -161,7 +182,7 @@ impl<E: Element> Tape<E> {
     /// If the tape has no partner.
     pub(crate) fn place(&self, len: usize) -> Place<E> {
         let inner = &mut *self.inner.borrow_mut();
-        let partner = inner.partner.as_mut().expect("a tape made by `with_partner`");
+        let partner = inner.world.partner.as_mut().expect("a tape made by `with_partner`");
         partner.meetings += 1;
         partner.partners.place(partner.meetings - 1, partner.side, len)
     }
@@ -198,8 +219,8 @@ impl<E: Element> Tape<E> {
     pub fn buffer(&self, name: &str, shape: &[usize], data: &[E]) -> usize {
         let inner = &mut *self.inner.borrow_mut();
         let shape = Shape::new(shape);
-        let layout = Layout::contiguous(&shape, inner.buffers.grow(shape.len()));
-        crate::state::scatter(data, &shape, &layout, inner.buffers.all_mut());
+        let layout = Layout::contiguous(&shape, inner.world.buffers.grow(shape.len()));
+        crate::state::scatter(data, &shape, &layout, inner.world.buffers.all_mut());
         inner.entries.push(Entry { name: name.to_string(), kind: Kind::Buffer, shape, layout });
         layout.offset
     }
@@ -236,18 +257,18 @@ impl<E: Element> Tape<E> {
             "an index tensor of shape {shape:?} has {} elements",
             shape.len()
         );
-        inner.indices.push((shape, data.to_vec()));
-        Indices(inner.indices.len() - 1)
+        inner.world.indices.push((shape, data.to_vec()));
+        Indices(inner.world.indices.len() - 1)
     }
 
     /// The shape of an index tensor.
     pub fn indices_shape(&self, which: Indices) -> Shape {
-        self.inner.borrow().indices[which.0].0
+        self.inner.borrow().world.indices[which.0].0
     }
 
     /// Lets `f` write the integers of an index tensor.
     pub fn set_indices(&self, which: Indices, f: impl FnOnce(&mut [u32])) {
-        f(&mut self.inner.borrow_mut().indices[which.0].1);
+        f(&mut self.inner.borrow_mut().world.indices[which.0].1);
     }
 
     /// Lets `f` write a leaf's elements, which lie row-major.
@@ -299,7 +320,7 @@ impl<E: Element> Tape<E> {
     /// Where the tape is now.
     pub fn mark(&self) -> Mark {
         let inner = self.inner.borrow();
-        Mark { nodes: inner.nodes.len(), values: inner.values.len(), indices: inner.indices.len() }
+        Mark { nodes: inner.nodes.len(), values: inner.values.len(), indices: inner.world.indices.len() }
     }
 
     /// Forgets everything recorded since `mark`, keeping the memory for what comes next.
@@ -315,7 +336,7 @@ impl<E: Element> Tape<E> {
         inner.ops.truncate(mark.nodes);
         inner.inputs.truncate(mark.nodes);
         inner.values.truncate(mark.values);
-        inner.indices.truncate(mark.indices);
+        inner.world.indices.truncate(mark.indices);
         inner.plan = None;
     }
 
@@ -350,32 +371,32 @@ impl<E: Element> Tape<E> {
     pub fn set_rows(&self, counts: &[u32]) {
         let inner = &mut *self.inner.borrow_mut();
         inner.rows = (!counts.is_empty()).then_some(counts.len());
-        inner.examples = (!counts.is_empty()).then(|| counts.iter().map(|&c| c as usize).sum());
-        inner.counts.clear();
-        inner.counts.extend(counts.iter().map(|&c| E::of(f64::from(c))));
+        inner.world.examples = (!counts.is_empty()).then(|| counts.iter().map(|&c| c as usize).sum());
+        inner.world.counts.clear();
+        inner.world.counts.extend(counts.iter().map(|&c| E::of(f64::from(c))));
     }
 
     /// Computes only the first `rows` rows of every batch from now on, each counted once.
     pub fn set_row_limit(&self, rows: Option<usize>) {
         let inner = &mut *self.inner.borrow_mut();
         inner.rows = rows;
-        inner.examples = rows;
-        inner.counts.clear();
+        inner.world.examples = rows;
+        inner.world.counts.clear();
     }
 
     /// Whether batch norm and dropout behave as in training.
     pub fn is_training(&self) -> bool {
-        self.inner.borrow().training
+        self.inner.borrow().world.training
     }
 
     /// Makes batch norm and dropout behave as in training, or as in evaluation.
     pub fn set_training(&self, training: bool) {
-        self.inner.borrow_mut().training = training;
+        self.inner.borrow_mut().world.training = training;
     }
 
     /// Says which step of a training this is; dropout's masks follow from it.
     pub fn set_step(&self, step: u64) {
-        self.inner.borrow_mut().step = step;
+        self.inner.borrow_mut().world.step = step;
     }
 
     /// Lets `f` see all parameters and their gradients, each one flat slab of the same layout.
@@ -443,15 +464,6 @@ impl<E: Element> Inner<E> {
             values,
             rows: self.rows,
         };
-        let mut env = Env {
-            training: self.training,
-            buffers: self.buffers.all_mut(),
-            step: self.step,
-            counts: &self.counts,
-            examples: self.examples,
-            partnered: self.partner.is_some(),
-            indices: &self.indices,
-        };
-        op.forward(x, &mut rest[..node.stored(self.rows)], &mut env);
+        op.forward(x, &mut rest[..node.stored(self.rows)], &mut self.world.env());
     }
 }

@@ -313,12 +313,10 @@ pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::tests::numbers;
 
     #[test]
     fn every_instruction_set_gives_the_same() {
-        let numbers = |n: usize, seed: usize| -> Vec<f32> {
-            (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
-        };
         let (rows, c) = (6, 150);
         let (x, d, counts) = (numbers(rows * c, 1), numbers(rows * c, 2), [2.0, 1.0, 1.0, 3.0, 1.0, 1.0]);
         for counts in [&counts[..], &[]] {

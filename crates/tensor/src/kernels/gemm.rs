@@ -1,6 +1,6 @@
 //! The matrix product, in blocks of C that stay in registers.
 
-use super::halves::{MANY_ROWS, sum_in_halves};
+use super::halves::{sum_in_halves, worthwhile};
 use super::rows::scale_onto;
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
@@ -165,7 +165,8 @@ pub fn gemm(call: Gemm<'_, f32>) {
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
-    if c_stride != n || k < MANY_ROWS || n > k / 2 {
+    // As if C were square.
+    if c_stride != n || !worthwhile(k, 2, n) {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
     let onto = if let End::Onto { from, scale } = end { Some((from, scale)) } else { None };

@@ -227,4 +227,4 @@ macro_rules! dispatch {
 use dispatch;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

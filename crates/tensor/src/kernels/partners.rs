@@ -86,7 +86,7 @@ impl<E: Element> Partners<E> {
     pub fn work<T: Send>(&self, both: &mut [T; 2], f: impl Fn(usize, &mut T) + Sync) {
         let shared = Shared::new(both);
         self.state.live.store(true, Ordering::Relaxed);
-        let _end = End(&self.state);
+        let _over = Over(&self.state);
         team::together(&|side| {
             // Only when the other has panicked before this one began.
             if self.state.broken.load(Ordering::Relaxed) {
@@ -99,9 +99,10 @@ impl<E: Element> Partners<E> {
     }
 }
 
-struct End<'a>(&'a State);
+/// Tells the places that nobody is at work any more.
+struct Over<'a>(&'a State);
 
-impl Drop for End<'_> {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.live.store(false, Ordering::Relaxed);
     }

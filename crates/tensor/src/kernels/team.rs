@@ -83,14 +83,14 @@ pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
 /// # Panics
 /// If this thread has no other or lost it in a panic, or is in such a call already.
 pub(super) fn together(f: &(dyn Fn(usize) + Sync)) {
-    struct End;
-    impl Drop for End {
+    struct Over;
+    impl Drop for Over {
         fn drop(&mut self) {
             TOGETHER.set(false);
         }
     }
     assert!(!TOGETHER.replace(true), "two threads are at work together already");
-    let _end = End;
+    let _over = Over;
     TEAM.with_borrow(|team| {
         let team = team.as_ref().expect("`set_threads` gave another");
         assert!(!team.helpers[0].desk.panicked.load(Ordering::Relaxed), "the other thread panicked");

@@ -1,10 +1,11 @@
 //! Every kernel that threads share: the same bits by one thread and by several, under Miri and the sanitizers too.
 
 use super::*;
+use crate::Element;
 
 /// As many numbers between -1 and 1, others for each seed.
-pub(super) fn numbers(n: usize, seed: usize) -> Vec<f32> {
-    (0..n).map(|i| ((i * 7919 + seed * 104_729) % 1000) as f32 / 500.0 - 1.0).collect()
+pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
+    (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
 }
 
 /// The results of all of them at so many threads, one after another.

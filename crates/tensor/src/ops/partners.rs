@@ -165,6 +165,7 @@ impl<'t, E: Element> Var<'t, E> {
 
 #[cfg(test)]
 mod tests {
+    use crate::kernels::tests::numbers;
     use crate::kernels::{Partners, set_threads};
     use crate::ops::Targets;
     use crate::{Element, Graph, Id, Tape};
@@ -173,10 +174,6 @@ mod tests {
     const ROWS: usize = 5;
     const WIDE: usize = 8;
     const CLASSES: usize = 6;
-
-    fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
-        (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
-    }
 
     /// Loss and gradients of a net with two hidden layers: whole, or one partner's half of it.
     struct Net<E: Element> {
