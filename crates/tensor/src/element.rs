@@ -124,11 +124,6 @@ macro_rules! kernels {
             $($from)::+::adamw_step(rates, g, m, v, p);
         }
 
-        /// `y = from + scale y`
-        fn scale_onto(scale: Self, from: &[Self], y: &mut [Self]) {
-            $($from)::+::scale_onto(scale, from, y);
-        }
-
         /// `y += scale x`
         fn add_scaled(scale: Self, x: &[Self], y: &mut [Self]) {
             $($from)::+::add_scaled(scale, x, y);

@@ -1,6 +1,7 @@
 use crate::kernels::End;
 use crate::tape::{Home, Node};
 use crate::{Element, Indices, Shape};
+use std::ops::Range;
 
 /// An operation: how its value follows from its inputs, and how their gradients follow from its own.
 ///
@@ -13,7 +14,8 @@ pub trait Op<E: Element>: Send {
     /// Writes the output's every element.
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>);
 
-    /// Given the output and its gradient, passes the gradient on to each input that wants one.
+    /// Given the output and its gradient, passes the gradient on to each input that wants one, but for its
+    /// [`weight`](Op::weight).
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -22,6 +24,24 @@ pub trait Op<E: Element>: Send {
         grads: &mut Grads<'_, E>,
         env: &Env<'_, E>,
     );
+
+    /// Which input is a weight whose gradient [`weight_grad`](Op::weight_grad) makes. Nothing waits for it, and it is a matrix
+    /// product: in a step of gradient descent the product ends in the weight itself.
+    fn weight(&self) -> Option<usize> {
+        None
+    }
+
+    /// Makes the gradient of the weight as a product that goes to `c` and ends so. Comes some time after `backward`; the weight
+    /// itself is not to be seen any more.
+    fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _end: End<'_, E>) {}
+
+    /// Whether `backward` begins what only [`settle`](Op::settle) ends, so that other work can be done between them.
+    fn settles(&self) -> bool {
+        false
+    }
+
+    /// Ends what `backward` began.
+    fn settle(&mut self, _grad: &[E], _grads: &mut Grads<'_, E>) {}
 
     /// How the operation treats rows of a batch; see [`Batch`].
     fn batch(&self) -> Batch {
@@ -61,7 +81,7 @@ pub enum Batch {
 pub struct Inputs<'a, E> {
     pub(crate) nodes: &'a [Node],
     pub(crate) ids: &'a [usize],
-    pub(crate) params: &'a [E],
+    pub(crate) params: Params<'a, E>,
     pub(crate) values: &'a [E],
     pub(crate) rows: Option<usize>,
 }
@@ -72,15 +92,47 @@ impl<'a, E: Element> Inputs<'a, E> {
     #[inline]
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
-        let memory = match node.home {
-            Home::Param => self.params,
-            Home::Local => self.values,
-        };
-        &memory[node.layout.offset..][..node.stored(self.rows)]
+        let range = node.layout.offset..node.layout.offset + node.stored(self.rows);
+        match node.home {
+            Home::Param => self.params.get(range),
+            Home::Local => &self.values[range],
+        }
     }
 }
 
-/// The inputs' gradients. Ask for them in the order of the inputs.
+/// All parameters, but for a piece of them that may be lent to who changes it.
+#[derive(Clone, Copy)]
+pub(crate) struct Params<'a, E> {
+    before: &'a [E],
+    after: &'a [E],
+    /// Where `after` begins.
+    end: usize,
+}
+
+impl<'a, E> Params<'a, E> {
+    pub fn all(all: &'a [E]) -> Self {
+        Self { before: all, after: &[], end: all.len() }
+    }
+
+    /// The piece, and all others.
+    pub fn lend(all: &'a mut [E], piece: Range<usize>) -> (&'a mut [E], Self) {
+        let (before, rest) = all.split_at_mut(piece.start);
+        let (lent, after) = rest.split_at_mut(piece.len());
+        (lent, Self { before, after, end: piece.end })
+    }
+
+    /// # Panics
+    /// If it is the piece that is lent.
+    #[inline]
+    fn get(&self, range: Range<usize>) -> &'a [E] {
+        match range.end <= self.before.len() {
+            true => &self.before[range],
+            false => &self.after[range.start - self.end..range.end - self.end],
+        }
+    }
+}
+
+/// The inputs' gradients. Ask for them in the order of the inputs; the weight's is the last.
 pub struct Grads<'a, E> {
     pub(crate) nodes: &'a [Node],
     pub(crate) ids: &'a [usize],
@@ -88,29 +140,9 @@ pub struct Grads<'a, E> {
     pub(crate) values: &'a mut [E],
     pub(crate) add: u32,
     pub(crate) rows: Option<usize>,
-    /// The parameters as they are, in a step of gradient descent, and its rate.
-    pub(crate) descent: Option<(&'a [E], E)>,
-    /// Which inputs have no other gradient than this operation's.
-    pub(crate) sole: u32,
-    /// Which inputs have the step's result where their gradient would be.
-    pub(crate) descended: u32,
 }
 
 impl<E: Element> Grads<'_, E> {
-    /// Where a product goes that is input `k`'s gradient, and the product's [`End`]; None if it needs none. In a step of
-    /// gradient descent the step is the end, if input `k` is a parameter whose only gradient this is.
-    #[inline]
-    pub fn end(&mut self, k: usize) -> Option<(&mut [E], End<'_, E>)> {
-        let Some((params, rate)) = self.descent.filter(|_| self.sole >> k & 1 == 1) else {
-            return self.get(k).map(|g| (g.data, if g.add { End::Add } else { End::Set }));
-        };
-        let node = &self.nodes[self.ids[k]];
-        let range = node.layout.offset..node.layout.offset + node.shape.len();
-        self.descended |= 1 << k;
-        let end = End::Onto { from: &params[range.clone()], scale: -rate };
-        Some((&mut self.params[range], end))
-    }
-
     /// Where input `k`'s gradient goes; None if it needs none.
     #[inline]
     pub fn get(&mut self, k: usize) -> Option<Grad<'_, E>> {

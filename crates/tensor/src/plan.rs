@@ -1,20 +1,29 @@
 //! The way of the gradient through a tape.
 
 use crate::Element;
-use crate::op::{Grads, Inputs};
+use crate::kernels::End;
+use crate::op::{Grads, Inputs, Params};
 use crate::tape::{Home, Inner};
 
 /// The backward pass from one loss: worked out once, then followed every step.
 pub(crate) struct Plan {
     pub loss: usize,
-    pub order: Vec<usize>,
+    pub tasks: Vec<Task>,
     pub add: Vec<u32>,
     pub zero: Vec<usize>,
-    /// Which inputs of each operation are parameters that no other operation has a gradient for.
-    pub sole: Vec<u32>,
-    pub parameters: Vec<usize>,
-    /// In a step of descent: which parameters have made it.
-    pub stepped: Vec<bool>,
+    /// The parameters that a step of descent finds a gradient of; the others are stepped where their gradients arise.
+    pub unstepped: Vec<usize>,
+}
+
+/// What is done with an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Task {
+    /// `Op::backward`
+    Pass(usize),
+    /// `Op::weight_grad`; whether nothing else has a gradient for that weight, and it is a parameter.
+    Weight(usize, bool),
+    /// `Op::settle`
+    Settle(usize),
 }
 
 impl<E: Element> Inner<E> {
@@ -23,13 +32,13 @@ impl<E: Element> Inner<E> {
         self.plan = None;
     }
 
-    /// With a rate, leaves not the gradients of the parameters but the parameters after a step of descent.
+    /// With a rate, every parameter makes a step of descent.
     pub fn backward(&mut self, from: usize, gradient: &[E], rate: Option<E>) {
         if self.plan.as_ref().is_none_or(|p| p.loss != from) {
             self.plan = Some(self.plan_from(from));
         }
         self.grads.match_len(&self.values);
-        let mut plan = self.plan.take().expect("made above");
+        let plan = self.plan.take().expect("made above");
         for &root in &plan.zero {
             let node = self.nodes[root];
             self.grad_mut(node.home)[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
@@ -37,47 +46,53 @@ impl<E: Element> Inner<E> {
         let node = self.nodes[from];
         assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
         self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
-        for &id in &plan.order {
-            let Some(op) = self.ops[id].as_mut() else { continue };
-            let node = &self.nodes[id];
-            let stored = node.stored(self.rows);
-            let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
-            let values = self.values.all();
-            let (nodes, ids) = (&self.nodes[..], &self.inputs[id][..]);
-            let x = Inputs { nodes, ids, params: self.params.all(), values, rows: self.rows };
-            let params = self.param_grads.all_mut();
-            let mut grads = Grads {
-                nodes,
-                ids,
-                params,
-                values: below,
-                add: plan.add[id],
-                rows: self.rows,
-                descent: rate.map(|rate| (x.params, rate)),
-                sole: plan.sole[id],
-                descended: 0,
-            };
-            let env = self.world.env();
-            op.backward(x, &values[node.layout.offset..][..stored], &rest[..stored], &mut grads, &env);
-            let descended = grads.descended;
-            for (k, &input) in ids.iter().enumerate() {
-                plan.stepped[input] |= descended >> k & 1 == 1;
-            }
+        for &task in &plan.tasks {
+            self.follow(task, &plan, rate);
         }
         if let Some(rate) = rate {
-            for &id in &plan.parameters {
+            for &id in &plan.unstepped {
                 let node = &self.nodes[id];
                 let range = node.layout.offset..node.layout.offset + node.shape.len();
-                if !std::mem::take(&mut plan.stepped[id]) {
-                    E::scale_onto(
-                        -rate,
-                        &self.params.all()[range.clone()],
-                        &mut self.param_grads.all_mut()[range],
-                    );
-                }
+                let (grads, params) = (&self.param_grads.all()[range.clone()], self.params.all_mut());
+                E::add_scaled(-rate, grads, &mut params[range]);
             }
         }
         self.plan = Some(plan);
+    }
+
+    fn follow(&mut self, task: Task, plan: &Plan, rate: Option<E>) {
+        let (Task::Pass(id) | Task::Weight(id, _) | Task::Settle(id)) = task;
+        let Some(op) = self.ops[id].as_mut() else { return };
+        let node = &self.nodes[id];
+        let stored = node.stored(self.rows);
+        let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
+        let (values, grad) = (self.values.all(), &rest[..stored]);
+        let (nodes, ids, rows) = (&self.nodes[..], &self.inputs[id][..], self.rows);
+        let params = self.param_grads.all_mut();
+        let mut grads = Grads { nodes, ids, params, values: below, add: plan.add[id], rows };
+        match task {
+            Task::Pass(_) => {
+                let x = Inputs { nodes, ids, params: Params::all(self.params.all()), values, rows };
+                let out = &values[node.layout.offset..][..stored];
+                op.backward(x, out, grad, &mut grads, &self.world.env());
+            }
+            Task::Weight(_, sole) => {
+                let k = op.weight().expect("it has one");
+                let weight = &nodes[ids[k]];
+                let start = weight.layout.offset;
+                let piece = if sole { start..start + weight.shape.len() } else { 0..0 };
+                let (weight, params) = Params::lend(self.params.all_mut(), piece);
+                let x = Inputs { nodes, ids, params, values, rows };
+                match (rate.filter(|_| sole), grads.get(k)) {
+                    (Some(rate), _) => op.weight_grad(x, grad, weight, End::AddScaled(-rate)),
+                    (None, Some(g)) => {
+                        op.weight_grad(x, grad, g.data, if g.add { End::Add } else { End::Set });
+                    }
+                    (None, None) => {}
+                }
+            }
+            Task::Settle(_) => op.settle(grad, &mut grads),
+        }
     }
 
     fn grad_mut(&mut self, home: Home) -> &mut [E] {
@@ -92,8 +107,9 @@ impl<E: Element> Inner<E> {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
         let mut add = vec![0u32; loss + 1];
-        let (mut order, mut zero, mut sole) = (Vec::new(), Vec::new(), vec![0u32; loss + 1]);
-        let mut only: Vec<Option<(usize, usize)>> = vec![None; self.nodes.len()];
+        let (mut order, mut zero) = (Vec::new(), Vec::new());
+        // The operation whose weight a parameter is, if nothing else has a gradient for it.
+        let mut sole: Vec<Option<usize>> = vec![None; self.nodes.len()];
         reached[loss] = true;
         touched[self.nodes[loss].root] = true;
         for id in (0..=loss).rev() {
@@ -105,7 +121,12 @@ impl<E: Element> Inner<E> {
             if is_op {
                 order.push(id);
             }
-            for (k, &input) in self.inputs[id].iter().enumerate() {
+            let weight = self.ops[id].as_ref().and_then(|op| op.weight());
+            let inputs = &self.inputs[id];
+            // In the order in which the gradients are made: the weight's comes last.
+            let others = (0..inputs.len()).filter(|&k| Some(k) != weight);
+            for k in others.chain(weight) {
+                let input = inputs[k];
                 reached[input] = true;
                 if !is_op || !self.nodes[input].needs_grad {
                     continue;
@@ -117,15 +138,12 @@ impl<E: Element> Inner<E> {
                     && node.layout.extent(&node.shape) == node.shape.len();
                 if touched[node.root] {
                     add[id] |= 1 << k;
-                    if let Some((first, k)) = only[node.root].take() {
-                        sole[first] &= !(1 << k);
-                    }
+                    sole[node.root] = None;
                 } else if !whole {
                     zero.push(node.root);
                     add[id] |= 1 << k;
-                } else if node.root == input && node.home == Home::Param {
-                    only[input] = Some((id, k));
-                    sole[id] |= 1 << k;
+                } else if node.root == input && node.home == Home::Param && Some(k) == weight {
+                    sole[input] = Some(id);
                 }
                 touched[node.root] = true;
             }
@@ -136,8 +154,31 @@ impl<E: Element> Inner<E> {
         };
         zero.extend((0..self.nodes.len()).filter(untouched));
         let is_parameter = |&id: &usize| self.nodes[id].root == id && self.nodes[id].home == Home::Param;
-        let parameters = (0..self.nodes.len()).filter(is_parameter).collect();
-        Plan { loss, order, add, zero, sole, parameters, stepped: vec![false; self.nodes.len()] }
+        let unstepped = (0..self.nodes.len()).filter(is_parameter).filter(|&id| sole[id].is_none()).collect();
+        Plan { loss, tasks: self.tasks(&order, &sole), add, zero, unstepped }
+    }
+
+    /// All that is done with these operations. Nobody waits for a weight's gradient, so it is made while a partner's numbers are
+    /// on their way, if any are still to come.
+    fn tasks(&self, order: &[usize], sole: &[Option<usize>]) -> Vec<Task> {
+        let (mut tasks, mut weights) = (Vec::new(), Vec::new());
+        let op = |id: usize| self.ops[id].as_ref().expect("only operations are in order");
+        let mut settling = order.iter().filter(|&&id| op(id).settles()).count();
+        for &id in order {
+            tasks.push(Task::Pass(id));
+            if let Some(k) = op(id).weight() {
+                let sole = sole[self.inputs[id][k]] == Some(id);
+                // What others have gradients for as well keeps its turn.
+                let list = if sole && settling > 0 { &mut weights } else { &mut tasks };
+                list.push(Task::Weight(id, sole));
+            }
+            if op(id).settles() {
+                tasks.append(&mut weights);
+                tasks.push(Task::Settle(id));
+                settling -= 1;
+            }
+        }
+        tasks
     }
 }
 
@@ -181,6 +222,34 @@ mod tests {
         for (i, &p) in parameters.iter().enumerate() {
             assert_eq!(tape.var(p).data(), other.var(p).data(), "parameter {i} of {rows} rows");
             assert_eq!(tape.var(p).data() == before[i], i == 4, "parameter {i} moves unless it is unused");
+        }
+    }
+
+    #[test]
+    fn weights_come_at_once_or_while_a_partner_is_waited_for() {
+        use super::Task::{Pass, Settle, Weight};
+        use std::sync::Arc;
+
+        for has_partner in [false, true] {
+            let partners = Arc::default();
+            let tape = if has_partner { Tape::<f32>::with_partner(0, &partners) } else { Tape::new() };
+            let parameter = |name| tape.parameter(name, &[2, 2], &[1.0; 4]);
+            let [x, first, second] = ["x", "first", "second"].map(parameter);
+            let [x, first, second] = [x, first, second].map(|id| tape.var(id));
+            let x = if has_partner { x.replicated() } else { x.tanh() };
+            let (below, h) = (x.id().0, x.linear(first, None));
+            let (h, y) = (h.id().0, h.linear(second, None));
+            let loss = y.sum_all();
+            tape.backward(loss.id());
+            let tasks = tape.inner.borrow().plan.as_ref().unwrap().tasks.clone();
+            let (y, loss) = (y.id().0, loss.id().0);
+            let (of_y, of_h) = (Weight(y, true), Weight(h, true));
+            match has_partner {
+                false => assert_eq!(tasks, [Pass(loss), Pass(y), of_y, Pass(h), of_h, Pass(below)]),
+                true => {
+                    assert_eq!(tasks, [Pass(loss), Pass(y), Pass(h), Pass(below), of_y, of_h, Settle(below)])
+                }
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 use crate::kernels::{self, Partners, Place};
-use crate::op::{Batch, Env, Inputs, Op};
+use crate::op::{Batch, Env, Inputs, Op, Params};
 use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::state::Entry;
@@ -417,8 +417,7 @@ impl<E: Element> Tape<E> {
         inner.backward(loss.0, &[E::one()], None);
     }
 
-    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. Where the gradients are otherwise,
-    /// there are the parameters as they were.
+    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. The gradients of weights are not kept.
     ///
     /// # Panics
     /// As [`Tape::backward`].
@@ -426,7 +425,6 @@ impl<E: Element> Tape<E> {
         let inner = &mut *self.inner.borrow_mut();
         assert_eq!(inner.nodes[loss.0].shape.len(), 1, "a descent starts from a single number");
         inner.backward(loss.0, &[E::one()], Some(rate));
-        std::mem::swap(&mut inner.params, &mut inner.param_grads);
     }
 
     /// The same from any node, given the gradient that arrives there, in row-major order.
@@ -460,7 +458,7 @@ impl<E: Element> Inner<E> {
         let x = Inputs {
             nodes: &self.nodes,
             ids: &self.inputs[id],
-            params: self.params.all(),
+            params: Params::all(self.params.all()),
             values,
             rows: self.rows,
         };

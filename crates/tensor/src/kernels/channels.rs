@@ -122,18 +122,18 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
         return in_halves(
             rows,
             work,
-            2 * channels,
-            |rows, second| {
+            [0, 2 * channels],
+            |second, rows, room| {
                 let (mean, squares) = match second {
-                    Some(second) => second.split_at_mut(channels),
+                    true => room.split_at_mut(channels),
                     // SAFETY: only the first half has them.
-                    None => unsafe { (mean.all(), squares.all()) },
+                    false => unsafe { (mean.all(), squares.all()) },
                 };
                 let x = &x[rows.start * channels..rows.end * channels];
                 let call = Channels { x, with: counts(rows), channels, range: 0..channels };
                 channel_moments_isa(Isa::detect(), call, mean, squares);
             },
-            |second| {
+            |_, second| {
                 let cut = cut(rows);
                 let examples = |part: Range<usize>| match counts(part.clone()) {
                     [] => part.len() as f32,
@@ -247,19 +247,19 @@ pub fn channel_sums(
         return in_halves(
             rows,
             work,
-            2 * channels,
-            |rows, second| {
+            [0, 2 * channels],
+            |second, rows, room| {
                 let of_half = match second {
-                    Some(second) => <[_; 2]>::from(second.split_at_mut(channels)),
+                    true => <[_; 2]>::from(room.split_at_mut(channels)),
                     // SAFETY: only the first half has them.
-                    None => sums.map(|sums| unsafe { sums.all() }),
+                    false => sums.map(|sums| unsafe { sums.all() }),
                 };
                 let numbers = rows.start * channels..rows.end * channels;
                 let (x, with) = (&x[numbers.clone()], &d[numbers]);
                 let call = Channels { x, with, channels, range: 0..channels };
                 channel_sums_isa(Isa::detect(), call, [mean, inv_std], of_half);
             },
-            |second| {
+            |_, second| {
                 // SAFETY: both halves are done.
                 let all = sums.into_iter().flat_map(|sums| unsafe { sums.all() });
                 all.zip(second).for_each(|(sum, &more)| *sum += more);

@@ -1,7 +1,7 @@
 //! The matrix product, in blocks of C that stay in registers.
 
-use super::halves::{sum_in_halves, worthwhile};
-use super::rows::scale_onto;
+use super::halves::{in_halves, worthwhile};
+use super::rows::add_scaled_isa;
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
 use super::{End, Gemm, Isa, dispatch};
@@ -70,11 +70,11 @@ unsafe fn block<S: Simd, const R: usize, const W: usize>(
                 each!(|r, v, sum| *sum = S::add(*sum, load::<S, W>(c.add(r * c_stride), v, last)));
                 each!(|_r, v, sum| *sum = S::add(*sum, load::<S, W>(bias.as_ptr().add(col), v, last)));
             }
-            End::Onto { from, scale } => {
-                let (from, scale) = (from.as_ptr().add(row * c_stride + col), S::splat(scale));
+            End::AddScaled(scale) => {
+                let scale = S::splat(scale);
                 // Rounded twice, as `add_scaled` is.
                 each!(|_r, _v, sum| *sum = S::mul(scale, *sum));
-                each!(|r, v, sum| *sum = S::add(load::<S, W>(from.add(r * c_stride), v, last), *sum));
+                each!(|r, v, sum| *sum = S::add(load::<S, W>(c.add(r * c_stride), v, last), *sum));
             }
         }
         each!(|r, v, sum| {
@@ -153,7 +153,6 @@ pub fn gemm(call: Gemm<'_, f32>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        let end = end.starting(rows.start * c_stride);
         gemm_isa(Isa::detect(), Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end });
     });
 }
@@ -169,16 +168,37 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     if c_stride != n || !worthwhile(k, 2, n) {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
-    let onto = if let End::Onto { from, scale } = end { Some((from, scale)) } else { None };
-    let c = &mut c[..m * n];
-    sum_in_halves(k, 2 * m * n * k, c, |second, rows, c| {
-        let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_stride..]);
-        let (k, end) = (rows.len(), if second || onto.is_some() { End::Set } else { end });
-        gemm_isa(Isa::detect(), Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
-    });
-    if let Some((from, scale)) = onto {
-        scale_onto(scale, from, c);
-    }
+    let len = m * n;
+    let shared = Shared::new(&mut c[..len]);
+    // A step of descent is made when both halves of the gradient are there.
+    let descent = if let End::AddScaled(scale) = end { Some(scale) } else { None };
+    in_halves(
+        k,
+        2 * len * k,
+        [if descent.is_some() { len } else { 0 }, len],
+        |second, rows, room| {
+            let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_stride..]);
+            let (c, end) = match second || descent.is_some() {
+                true => (room, End::Set),
+                // SAFETY: only the first half has it.
+                false => (unsafe { shared.all() }, end),
+            };
+            let k = rows.len();
+            gemm_isa(Isa::detect(), Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        },
+        |first, second| {
+            // SAFETY: both halves are done.
+            let c = unsafe { shared.all() };
+            let isa = Isa::detect();
+            match descent {
+                None => add_scaled_isa(isa, 1.0, second, c),
+                Some(scale) => {
+                    add_scaled_isa(isa, 1.0, second, first);
+                    add_scaled_isa(isa, scale, first, c);
+                }
+            }
+        },
+    );
 }
 
 #[cfg(test)]
@@ -206,9 +226,9 @@ mod tests {
                 }
                 for transposed in [false, true] {
                     let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
-                    let from = numbers(m * (n + 1), 5);
-                    let onto = End::Onto { from: &from, scale: -0.3 };
-                    for end in [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), onto] {
+                    let ends =
+                        [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
+                    for end in ends {
                         let before = numbers(m * (n + 1), 4);
                         let call = |c| Gemm {
                             m,

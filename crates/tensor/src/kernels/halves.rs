@@ -4,8 +4,6 @@
 //! makes pulls the other part over; so two cores sum a half each, and then one adds the second sum to the first. The rows
 //! are cut at the same place for any number of threads, and so the result is the same bits.
 
-use super::Isa;
-use super::rows::add_scaled_isa;
 use super::team::{self, Shared};
 use std::cell::RefCell;
 use std::ops::Range;
@@ -24,52 +22,31 @@ pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
-/// Calls `part` for the first half of so many rows with None, and for the second with room for its results, in which
-/// anything may be; then `join` with what is there.
+/// Calls `part` for the first half of so many rows and for the second (then its first argument is true), each with room for
+/// so many results, in which anything may be; then `join` with what is in the first room and in the second.
 pub(super) fn in_halves(
     rows: usize,
     work: usize,
-    room: usize,
-    part: impl Fn(Range<usize>, Option<&mut [f32]>) + Sync,
-    join: impl FnOnce(&[f32]),
+    [first, second]: [usize; 2],
+    part: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
+    join: impl FnOnce(&mut [f32], &[f32]),
 ) {
     let cut = team::cut(rows);
     ROOM.with_borrow_mut(|all| {
         // Once: the memory is kept from call to call.
-        if all.len() < room {
-            all.resize(room, 0.0);
+        if all.len() < first + second {
+            all.resize(first + second, 0.0);
         }
-        let shared = Shared::new(&mut all[..room]);
+        let (first, second) = all[..first + second].split_at_mut(first);
+        let rooms = [Shared::new(first), Shared::new(second)];
+        // SAFETY: each half has its own.
+        let room = |half: usize| unsafe { rooms[half].all() };
         team::halves(work, &|half| match half {
-            0 => part(0..cut, None),
-            // SAFETY: only the second half has it.
-            _ => part(cut..rows, Some(unsafe { shared.all() })),
+            0 => part(false, 0..cut, room(0)),
+            _ => part(true, cut..rows, room(1)),
         });
-        join(&all[..room]);
+        join(first, second);
     });
-}
-
-/// Calls `sum` for the first half of so many rows with `total`, and for the second (then its first argument is true) with
-/// as many numbers, in which anything may be; adds the latter to `total`.
-pub(super) fn sum_in_halves(
-    rows: usize,
-    work: usize,
-    total: &mut [f32],
-    sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
-) {
-    let (len, total) = (total.len(), Shared::new(total));
-    in_halves(
-        rows,
-        work,
-        len,
-        |rows, second| match second {
-            // SAFETY: only the first half has it.
-            None => sum(false, rows, unsafe { total.all() }),
-            Some(second) => sum(true, rows, second),
-        },
-        // SAFETY: both halves are done.
-        |second| add_scaled_isa(Isa::detect(), 1.0, second, unsafe { total.all() }),
-    );
 }
 
 #[cfg(test)]

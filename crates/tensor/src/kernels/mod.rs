@@ -27,7 +27,7 @@ pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Partners, Place};
-pub use rows::{add_rows, add_scaled, gather_rows, scale_onto, scale_rows, scatter_rows, sum_rows};
+pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use transpose::transpose;
@@ -67,24 +67,8 @@ pub enum End<'a, E> {
     Add,
     /// The same and then a bias for every row.
     AddBias(&'a [E]),
-    /// Another matrix, which lies as C does, and so many times the product: a step of gradient descent.
-    Onto {
-        /// That matrix.
-        from: &'a [E],
-        /// How many times.
-        scale: E,
-    },
-}
-
-impl<E: Copy> End<'_, E> {
-    /// The same for the part of C that begins at this element.
-    #[must_use]
-    pub fn starting(self, start: usize) -> Self {
-        match self {
-            End::Onto { from, scale } => End::Onto { from: &from[start..], scale },
-            other => other,
-        }
-    }
+    /// What it was and so many times the product: a step of gradient descent.
+    AddScaled(E),
 }
 
 impl<E> Gemm<'_, E> {
@@ -101,10 +85,7 @@ impl<E> Gemm<'_, E> {
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
         match self.end {
             End::Bias(bias) | End::AddBias(bias) => assert!(bias.len() >= n, "the bias is too short"),
-            End::Onto { from, .. } => {
-                assert!(end(m - 1, c_stride, n) <= from.len(), "the matrix is too short")
-            }
-            End::Set | End::Add => {}
+            End::Set | End::Add | End::AddScaled(_) => {}
         }
     }
 }

@@ -36,16 +36,25 @@ struct Side<E> {
     taken: AtomicBool,
 }
 
-// SAFETY: `numbers[n % 2]` is written only by the one `Place` of this side, between its turns n - 1 and n, when the other
-// side has told by its own count that it has read turn n - 2's; it is read only by the other side's place after it has
-// seen, with acquire order, the count that was stored with release order after the writing.
+// SAFETY: `numbers[n % 2]` is written only by the one `Place` of this side, between its turns n - 1 and n. It gives in turn n
+// only when it has taken in turn n - 1, and so has seen that the other side gave then, which it did after it had read turn
+// n - 2's. They are read only by the other side's place after it has seen, with acquire order, the count that was stored with
+// release order after the writing.
 unsafe impl<E: Send + Sync> Sync for Meeting<E> {}
 
 /// One side of a meeting.
 pub struct Place<E> {
     side: usize,
+    /// What it gave and has not taken for.
+    open: Option<Turn>,
     state: Arc<State>,
     meeting: Arc<Meeting<E>>,
+}
+
+struct Turn {
+    number: u64,
+    /// Nobody else is at work.
+    alone: bool,
 }
 
 impl<E: Element> Default for Partners<E> {
@@ -76,7 +85,7 @@ impl<E: Element> Partners<E> {
         }
         let meeting = Arc::clone(&meetings[which]);
         assert!(!meeting.sides[side].taken.swap(true, Ordering::Relaxed), "a place is taken once");
-        Place { side, state: Arc::clone(&self.state), meeting }
+        Place { side, open: None, state: Arc::clone(&self.state), meeting }
     }
 
     /// Calls `f` with 0 and the first, and with 1 and the second, on two threads at once; returns when both are done.
@@ -125,40 +134,54 @@ impl<E: Element> Place<E> {
         self.side
     }
 
-    /// Lets `write` write the numbers that the partner gets, so many, and `read` see as many of the partner's. Outside
-    /// [`Partners::work`], where nobody would answer, one sees one's own.
+    /// Lets `write` write the numbers that the partner gets, so many.
     ///
     /// # Panics
-    /// If there are more than the place was made for, or if the partner panicked.
-    pub fn exchange(&mut self, len: usize, write: impl FnOnce(&mut [E]), read: impl FnOnce(&[E])) {
-        let broken = || self.state.broken.load(Ordering::Relaxed);
+    /// If there are more than the place was made for, if what was given last was not answered by a [`take`](Place::take), or if the
+    /// partner panicked.
+    pub fn give(&mut self, len: usize, write: impl FnOnce(&mut [E])) {
         // Nor ever again: the partner may have been left reading.
-        assert!(!broken(), "the other thread panicked");
+        assert!(!self.is_broken(), "the other thread panicked");
+        assert!(self.open.is_none(), "who gives takes before it gives again");
         let own = &self.meeting.sides[self.side];
         let turn = own.given.load(Ordering::Relaxed);
-        let which = (turn % 2) as usize;
-        {
-            // SAFETY: this is the side's one place, borrowed mutably, and the partner has read what was here two turns ago;
-            // see `Meeting`.
-            let numbers = unsafe { &mut *own.numbers[which].get() };
-            write(&mut numbers.all_mut()[..len]);
-        }
-        let from = if self.state.live.load(Ordering::Relaxed) {
+        // SAFETY: this is the side's one place, borrowed mutably, and the partner has read what was here two turns ago; see
+        // `Meeting`.
+        let numbers = unsafe { &mut *own.numbers[(turn % 2) as usize].get() };
+        write(&mut numbers.all_mut()[..len]);
+        let alone = !self.state.live.load(Ordering::Relaxed);
+        if !alone {
             own.given.store(turn + 1, Ordering::Release);
+        }
+        self.open = Some(Turn { number: turn, alone });
+    }
+
+    /// Lets `read` see as many of the partner's. Outside [`Partners::work`], where nobody would answer, one sees one's own.
+    ///
+    /// # Panics
+    /// As [`Place::give`]; if nothing was given before.
+    pub fn take(&mut self, len: usize, read: impl FnOnce(&[E])) {
+        let Turn { number, alone } = self.open.take().expect("who takes has given");
+        let from = if alone {
+            &self.meeting.sides[self.side]
+        } else {
             let other = &self.meeting.sides[1 - self.side];
             let mut looks = 0;
-            while other.given.load(Ordering::Acquire) <= turn {
-                assert!(!broken(), "the other thread panicked");
+            while other.given.load(Ordering::Acquire) <= number {
+                assert!(!self.is_broken(), "the other thread panicked");
+                assert!(self.state.live.load(Ordering::Relaxed), "the other thread is gone");
                 wait(&mut looks);
             }
             other
-        } else {
-            own
         };
         // SAFETY: the partner has given this turn's numbers and does not write here before it has seen this side's next
         // turn; see `Meeting`. One's own are not being written.
-        let numbers = unsafe { &*from.numbers[which].get() };
+        let numbers = unsafe { &*from.numbers[(number % 2) as usize].get() };
         read(&numbers.all()[..len]);
+    }
+
+    fn is_broken(&self) -> bool {
+        self.state.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -178,12 +201,10 @@ mod tests {
                 for turn in 0..5 {
                     let number = |side: usize| (call * 10 + turn * 2 + side) as f32;
                     let len = 1 + turn * 9;
-                    first.exchange(
-                        len,
-                        |to| to.fill(number(side)),
-                        |from| assert_eq!(from, vec![number(1 - side); len]),
-                    );
-                    second.exchange(3, |to| to.fill(1.0), |from| *seen += from.iter().sum::<f32>());
+                    first.give(len, |to| to.fill(number(side)));
+                    second.give(3, |to| to.fill(1.0));
+                    first.take(len, |from| assert_eq!(from, vec![number(1 - side); len]));
+                    second.take(3, |from| *seen += from.iter().sum::<f32>());
                 }
             });
         }
@@ -194,7 +215,9 @@ mod tests {
     #[test]
     fn who_is_alone_does_not_wait() {
         let partners = Partners::<f64>::default();
-        partners.place(0, 0, 2).exchange(2, |to| to.fill(7.0), |from| assert_eq!(from, [7.0, 7.0]));
+        let mut place = partners.place(0, 0, 2);
+        place.give(2, |to| to.fill(7.0));
+        place.take(2, |from| assert_eq!(from, [7.0, 7.0]));
     }
 
     #[test]
@@ -206,12 +229,22 @@ mod tests {
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 partners.work(&mut both, |side, place| {
                     assert!(side != guilty, "no");
-                    place.exchange(1, |_| {}, |_| {});
+                    place.give(1, |_| {});
+                    place.take(1, |_| {});
                 });
             }));
             assert!(result.is_err());
             set_threads(1);
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "takes before it gives again")]
+    fn what_nobody_took_is_not_overwritten() {
+        let partners = Partners::<f32>::default();
+        let mut place = partners.place(0, 0, 1);
+        place.give(1, |_| {});
+        place.give(1, |_| {});
     }
 
     #[test]

@@ -3,28 +3,37 @@
 use super::{Activation, End, Gemm};
 use crate::Element;
 
+/// Columns of a product that is not to be seen in C.
+const PART: usize = 64;
+
 /// A matrix product; see [`Gemm`].
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
     let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_stride, c, c_stride, end } = call;
     for i in 0..m {
         let c = &mut c[i * c_stride..][..n];
+        let add_product = |c: &mut [E], col: usize| {
+            for l in 0..k {
+                let a = a[i * ar + l * ac];
+                c.iter_mut().zip(&b[l * b_stride + col..]).for_each(|(c, &b)| *c += a * b);
+            }
+        };
         match end {
-            End::Set | End::Onto { .. } => c.fill(E::zero()),
+            End::Set => c.fill(E::zero()),
             End::Bias(bias) => c.copy_from_slice(&bias[..n]),
             End::Add | End::AddBias(_) => {}
-        }
-        for l in 0..k {
-            let a = a[i * ar + l * ac];
-            c.iter_mut().zip(&b[l * b_stride..]).for_each(|(c, &b)| *c += a * b);
-        }
-        match end {
-            End::AddBias(bias) => c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b),
-            End::Onto { from, scale } => {
-                let from = &from[i * c_stride..];
-                c.iter_mut().zip(from).for_each(|(c, &from)| *c = from + scale * *c);
+            End::AddScaled(scale) => {
+                for (part, c) in c.chunks_mut(PART).enumerate() {
+                    let product = &mut [E::zero(); PART][..c.len()];
+                    add_product(product, part * PART);
+                    add_scaled(scale, product, c);
+                }
+                continue;
             }
-            End::Set | End::Bias(_) | End::Add => {}
+        }
+        add_product(c, 0);
+        if let End::AddBias(bias) = end {
+            c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b);
         }
     }
 }
@@ -159,12 +168,6 @@ pub fn sum_rows<E: Element>(d: &[E], sum: &mut [E]) {
     for d in d.chunks_exact(sum.len()) {
         add_scaled(E::one(), d, sum);
     }
-}
-
-/// `y = from + scale y`
-#[inline(always)]
-pub fn scale_onto<E: Element>(scale: E, from: &[E], y: &mut [E]) {
-    y.iter_mut().zip(from).for_each(|(y, &from)| *y = from + scale * *y);
 }
 
 /// `y += scale x`

@@ -1,6 +1,6 @@
 //! Sums of whole rows: what a first layer over a small vocabulary, a bias and an optimizer come down to.
 
-use super::halves::{sum_in_halves, worthwhile};
+use super::halves::{in_halves, worthwhile};
 use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
 use super::simd::Simd;
 use super::team::{ROWS, Shared, split};
@@ -237,22 +237,28 @@ pub fn scatter_rows(
     table: &mut [f32],
 ) {
     let (rows, work) = (d.len() / width, 20 * d.len());
-    if worthwhile(rows, per_row * width, table.len()) {
-        return sum_in_halves(rows, work, table, |second, rows, table| {
-            if second {
-                table.fill(0.0);
-            }
-            let numbers = rows.start * width..rows.end * width;
-            let (v, d) = (&v[numbers.clone()], &d[numbers]);
-            let slots = &slots[rows.start * per_row..rows.end * per_row];
-            let (table, columns) = (Shared::new(table), 0..width);
-            scatter_rows_isa(
-                Isa::detect(),
-                Scatter { activation, v, d, width, slots, per_row, table, columns },
-            );
-        });
+    let (len, table) = (table.len(), Shared::new(table));
+    if worthwhile(rows, per_row * width, len) {
+        return in_halves(
+            rows,
+            work,
+            [0, len],
+            |second, rows, room| {
+                let numbers = rows.start * width..rows.end * width;
+                let (v, d) = (&v[numbers.clone()], &d[numbers]);
+                let slots = &slots[rows.start * per_row..rows.end * per_row];
+                let (mut of_half, columns) = (table, 0..width);
+                if second {
+                    room.fill(0.0);
+                    of_half = Shared::new(room);
+                }
+                let call = Scatter { activation, v, d, width, slots, per_row, table: of_half, columns };
+                scatter_rows_isa(Isa::detect(), call);
+            },
+            // SAFETY: both halves are done.
+            |_, second| add_scaled_isa(Isa::detect(), 1.0, second, unsafe { table.all() }),
+        );
     }
-    let table = Shared::new(table);
     // Rows of different examples meet in the table, so threads share columns out, not rows.
     split(width, 16, work, |columns| {
         scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
@@ -335,26 +341,6 @@ unsafe fn add_scaled_on<S: Simd>(scale: f32, x: &[f32], y: &mut [f32]) {
 
 dispatch! {
     pub(super) fn add_scaled_isa(scale: f32, x: &[f32], y: &mut [f32]) = add_scaled_on
-}
-
-#[inline(always)]
-unsafe fn scale_onto_on<S: Simd>(scale: f32, from: &[f32], y: &mut [f32]) {
-    reference::scale_onto(scale, from, y);
-}
-
-dispatch! {
-    fn scale_onto_isa(scale: f32, from: &[f32], y: &mut [f32]) = scale_onto_on
-}
-
-/// `y = from + scale y`: the same where the gradient makes room for the result.
-pub fn scale_onto(scale: f32, from: &[f32], y: &mut [f32]) {
-    let n = from.len().min(y.len());
-    let y = Shared::new(y);
-    split(n, 16, 8 * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
-        let y = unsafe { y.piece(part.clone()) };
-        scale_onto_isa(Isa::detect(), scale, &from[part], y);
-    });
 }
 
 /// `y += scale x`: a step of plain gradient descent.
@@ -451,10 +437,6 @@ mod tests {
 
                 add_scaled_isa(isa, -0.5, &d[..width], &mut fast);
                 reference::add_scaled(-0.5, &d[..width], &mut plain);
-                let (mut step, gradient) = (d[..width].to_vec(), &mut d[width..2 * width].to_vec()[..]);
-                scale_onto_isa(isa, -0.5, &step, gradient);
-                add_scaled_isa(isa, -0.5, &d[width..2 * width], &mut step);
-                assert_eq!(gradient, step, "{isa:?}: both ways give the same bits");
                 let (mut sum, mut plain_sum) = (vec![0.0; 3 * width], vec![0.0; 3 * width]);
                 add_rows_isa(isa, &d[1..], width, &table, &bias, &mut sum);
                 reference::add_rows(&d[1..], width, &table, &bias, &mut plain_sum);

@@ -33,7 +33,7 @@ fn all(n: usize) -> Vec<f32> {
         c_stride: WIDTH,
         end: End::AddBias(&first),
     });
-    let (many, other, from) = (numbers(256 * 2, 8), numbers(256 * 3, 9), numbers(6, 11));
+    let (many, other) = (numbers(256 * 2, 8), numbers(256 * 3, 9));
     gemm_over_rows(Gemm {
         m: 2,
         n: 3,
@@ -44,7 +44,7 @@ fn all(n: usize) -> Vec<f32> {
         b_stride: 3,
         c: &mut products,
         c_stride: 3,
-        end: End::Onto { from: &from, scale: -0.1 },
+        end: End::AddScaled(-0.1),
     });
     let mut statistics = [[0.5; 2]; 4];
     let [mean, squares, sum, sum_hat] = &mut statistics;
@@ -64,7 +64,6 @@ fn all(n: usize) -> Vec<f32> {
     channel_sums(&x, &d, &first, &second, sum, sum_hat);
     channel_backward(&x, &d, &counts, [&first, &second, sum], h, true);
     add_scaled(0.5, &x, g);
-    scale_onto(0.5, &x, e);
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
     set_threads(1);

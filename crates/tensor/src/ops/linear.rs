@@ -107,19 +107,24 @@ impl<E: Element> Op<E> for Linear<E> {
                 });
             }
         }
-        // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
-        if let Some((c, end)) = grads.end(1) {
-            let (m, n, a, b) =
-                if self.by_columns { (n_in, n_out, x.get(0), grad) } else { (n_out, n_in, grad, x.get(0)) };
-            let (a_strides, b_stride, c_stride) = ([1, m], n, n);
-            E::gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
-        }
         // db = the sum of dy over rows
         if self.bias
             && let Some(g) = grads.get(2)
         {
             E::sum_rows(grad, g.zeroed());
         }
+    }
+
+    fn weight(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
+    fn weight_grad(&mut self, x: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
+        let (n_in, n_out, x) = (self.inputs, self.outputs, x.get(0));
+        let (m, n, a, b) = if self.by_columns { (n_in, n_out, x, grad) } else { (n_out, n_in, grad, x) };
+        let (k, a_strides, b_stride, c_stride) = (grad.len() / n_out, [1, m], n, n);
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
 
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {

@@ -4,7 +4,7 @@
 //! read whole has the sum of both gradients.
 
 use crate::kernels::Place;
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Batch, Env, Grad, Grads, Inputs, Op};
 use crate::{Element, Shape, Var};
 use std::ops::Range;
 
@@ -36,36 +36,48 @@ impl<E: Element> Op<E> for Reduce<E> {
                 to.copy_from_slice(&x[gives.clone()]);
             }
         };
-        self.place.exchange(numbers, give, |other| {
+        self.place.give(numbers, give);
+        self.place.take(numbers, |other| {
             E::add_rows(&x[keeps.start..], self.width, other, bias, out);
         });
     }
 
     // Both sides' x have the gradient of every column. Where both keep all, they have it already.
     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+        if self.settles() {
+            self.place.give(grad.len(), |to| to.copy_from_slice(grad));
+        }
         if let Some(g) = grads.get(0) {
-            let add = g.add;
-            let mut put = |columns: Range<usize>, from: &[E]| {
-                let rows = g.data.chunks_exact_mut(self.width).zip(from.chunks_exact(columns.len()));
-                for (to, from) in rows {
-                    let to = &mut to[columns.clone()];
-                    if add {
-                        to.iter_mut().zip(from).for_each(|(to, &d)| *to += d);
-                    } else {
-                        to.copy_from_slice(from);
-                    }
-                }
-            };
-            put(self.keeps.clone(), grad);
-            if self.keeps != self.gives {
-                let give = |to: &mut [E]| to.copy_from_slice(grad);
-                self.place.exchange(grad.len(), give, |other| put(self.gives.clone(), other));
-            }
+            put(g, self.width, self.keeps.clone(), grad);
         }
         if self.no_bias.is_empty()
             && let Some(g) = grads.get(1)
         {
             E::sum_rows(grad, g.zeroed());
+        }
+    }
+
+    fn settles(&self) -> bool {
+        self.keeps != self.gives
+    }
+
+    fn settle(&mut self, grad: &[E], grads: &mut Grads<'_, E>) {
+        self.place.take(grad.len(), |other| {
+            if let Some(g) = grads.get(0) {
+                put(g, self.width, self.gives.clone(), other);
+            }
+        });
+    }
+}
+
+/// Gives some columns of a gradient these values, or adds them.
+fn put<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &[E]) {
+    for (row, from) in to.data.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
+        let data = &mut row[columns.clone()];
+        if to.add {
+            data.iter_mut().zip(from).for_each(|(to, &d)| *to += d);
+        } else {
+            data.copy_from_slice(from);
         }
     }
 }
@@ -82,11 +94,20 @@ impl<E: Element> Op<E> for Replicated<E> {
         out.copy_from_slice(x.get(0));
     }
 
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
-        if let Some(g) = grads.get(0) {
-            let give = |to: &mut [E]| to.copy_from_slice(grad);
-            self.0.exchange(grad.len(), give, |other| g.each(|i| grad[i] + other[i]));
-        }
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], _: &mut Grads<'_, E>, _: &Env<'_, E>) {
+        self.0.give(grad.len(), |to| to.copy_from_slice(grad));
+    }
+
+    fn settles(&self) -> bool {
+        true
+    }
+
+    fn settle(&mut self, grad: &[E], grads: &mut Grads<'_, E>) {
+        self.0.take(grad.len(), |other| {
+            if let Some(g) = grads.get(0) {
+                g.each(|i| grad[i] + other[i]);
+            }
+        });
     }
 }
 

@@ -221,7 +221,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
 
     // Each row's gradient goes to the T table rows it was summed from; a table row's gradient goes on through
     // table[slot] = embedding[token] W_t^T:
-    //   dW_t^T = embedding^T dtable over the slots of position t,   dembedding[token] += dtable[slot] W_t
+    //   dembedding[token] += dtable[slot] W_t
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -261,23 +261,6 @@ impl<E: Element> Op<E> for TableLinear<E> {
                     }
                     self.turned = turned;
                 }
-                if let Some((to, what)) = grads.end(1) {
-                    for t in 0..self.positions {
-                        let (start, end) = (self.starts[t], self.starts[t + 1]);
-                        E::gemm(Gemm {
-                            m: width,
-                            n: h,
-                            k: end - start,
-                            a: &self.gathered[start * width..],
-                            a_strides: [1, width],
-                            b: &self.table_grad[start * h..],
-                            b_stride: h,
-                            c: &mut to[t * width * h..],
-                            c_stride: h,
-                            end: what.starting(t * width * h),
-                        });
-                    }
-                }
                 2
             }
         };
@@ -292,6 +275,30 @@ impl<E: Element> Op<E> for TableLinear<E> {
                     E::scatter_rows(self.activation, v, grad, h, slots, 1, g.zeroed());
                 }
             }
+        }
+    }
+    fn weight(&self) -> Option<usize> {
+        matches!(self.source, Source::Embedding(_)).then_some(1)
+    }
+
+    // dW_t^T = embedding^T dtable over the slots of position t
+    fn weight_grad(&mut self, _: Inputs<'_, E>, _: &[E], c: &mut [E], end: End<'_, E>) {
+        let Source::Embedding(width) = self.source else { return };
+        let h = self.outputs;
+        for (t, c) in c.chunks_exact_mut(width * h).enumerate() {
+            let slots = self.starts[t]..self.starts[t + 1];
+            E::gemm(Gemm {
+                m: width,
+                n: h,
+                k: slots.len(),
+                a: &self.gathered[slots.start * width..],
+                a_strides: [1, width],
+                b: &self.table_grad[slots.start * h..],
+                b_stride: h,
+                c,
+                c_stride: h,
+                end,
+            });
         }
     }
 }
