@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread::{self, JoinHandle};
 
 /// The least work that a thread is given, in floating-point operations. A part that another core did brings its results
@@ -292,7 +292,9 @@ impl Team {
             unsafe { *desk.job.get() = Some(job) };
             let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
             desk.state.store(posted, Ordering::Release);
-            // A helper that falls asleep right now may be missed; then the owner does its part.
+            // With the fence in `help`, one of the two sees what the other wrote: who works `together` with a helper that
+            // slept on would wait for ever.
+            fence(Ordering::SeqCst);
             if desk.sleeping.load(Ordering::Relaxed)
                 && let Some(thread) = thread
             {
@@ -330,7 +332,7 @@ impl Drop for Waiting<'_> {
 impl Drop for Team {
     fn drop(&mut self) {
         for helper in &mut self.helpers {
-            helper.desk.stop.store(true, Ordering::SeqCst);
+            helper.desk.stop.store(true, Ordering::Relaxed);
             if let Some(thread) = helper.thread.take() {
                 thread.thread().unpark();
                 // A helper's panic was told when it happened.
@@ -351,12 +353,13 @@ fn help(desk: &Desk, part: usize) {
         } else if looks < LOOKS {
             wait(&mut looks);
         } else {
-            desk.sleeping.store(true, Ordering::SeqCst);
-            // What was posted before the owner could see the flag would wait for the owner otherwise.
-            if desk.state.load(Ordering::SeqCst) == state && !desk.stop.load(Ordering::SeqCst) {
+            desk.sleeping.store(true, Ordering::Relaxed);
+            // What was posted before the owner could see the flag is seen here.
+            fence(Ordering::SeqCst);
+            if desk.state.load(Ordering::Relaxed) == state {
                 thread::park();
             }
-            desk.sleeping.store(false, Ordering::SeqCst);
+            desk.sleeping.store(false, Ordering::Relaxed);
             looks = 0;
         }
     }
@@ -417,6 +420,15 @@ mod tests {
                 sum.fetch_add(range.len(), Ordering::Relaxed);
             });
             assert_eq!(sum.load(Ordering::Relaxed), 100);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let met = AtomicUsize::new(0);
+            together(&|_| {
+                met.fetch_add(1, Ordering::Relaxed);
+                let mut looks = 0;
+                while met.load(Ordering::Relaxed) < 2 {
+                    wait(&mut looks);
+                }
+            });
         }
         set_threads(1);
     }
