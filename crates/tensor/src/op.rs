@@ -92,7 +92,7 @@ impl<'a, E: Element> Inputs<'a, E> {
     #[inline]
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
-        let range = node.layout.offset..node.layout.offset + node.stored(self.rows);
+        let range = node.span(self.rows);
         match node.home {
             Home::Param => self.params.get(range),
             Home::Local => &self.values[range],
@@ -154,7 +154,7 @@ impl<E: Element> Grads<'_, E> {
             Home::Param => &mut *self.params,
             Home::Local => &mut *self.values,
         };
-        let data = &mut memory[node.layout.offset..][..node.stored(self.rows)];
+        let data = &mut memory[node.span(self.rows)];
         Some(Grad { data, add: self.add >> k & 1 == 1 })
     }
 }

@@ -51,8 +51,7 @@ impl<E: Element> Inner<E> {
         }
         if let Some(rate) = rate {
             for &id in &plan.unstepped {
-                let node = &self.nodes[id];
-                let range = node.layout.offset..node.layout.offset + node.shape.len();
+                let range = self.nodes[id].span(self.rows);
                 let (grads, params) = (&self.param_grads.all()[range.clone()], self.params.all_mut());
                 E::add_scaled(-rate, grads, &mut params[range]);
             }
@@ -64,23 +63,19 @@ impl<E: Element> Inner<E> {
         let (Task::Pass(id) | Task::Weight(id, _) | Task::Settle(id)) = task;
         let Some(op) = self.ops[id].as_mut() else { return };
         let node = &self.nodes[id];
-        let stored = node.stored(self.rows);
         let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
-        let (values, grad) = (self.values.all(), &rest[..stored]);
+        let (values, grad) = (self.values.all(), &rest[..node.stored(self.rows)]);
         let (nodes, ids, rows) = (&self.nodes[..], &self.inputs[id][..], self.rows);
         let params = self.param_grads.all_mut();
         let mut grads = Grads { nodes, ids, params, values: below, add: plan.add[id], rows };
         match task {
             Task::Pass(_) => {
                 let x = Inputs { nodes, ids, params: Params::all(self.params.all()), values, rows };
-                let out = &values[node.layout.offset..][..stored];
-                op.backward(x, out, grad, &mut grads, &self.world.env());
+                op.backward(x, &values[node.span(rows)], grad, &mut grads, &self.world.env());
             }
             Task::Weight(_, sole) => {
                 let k = op.weight().expect("it has one");
-                let weight = &nodes[ids[k]];
-                let start = weight.layout.offset;
-                let piece = if sole { start..start + weight.shape.len() } else { 0..0 };
+                let piece = if sole { nodes[ids[k]].span(rows) } else { 0..0 };
                 let (weight, params) = Params::lend(self.params.all_mut(), piece);
                 let x = Inputs { nodes, ids, params, values, rows };
                 match (rate.filter(|_| sole), grads.get(k)) {

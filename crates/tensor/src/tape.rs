@@ -5,6 +5,7 @@ use crate::slab::Slab;
 use crate::state::Entry;
 use crate::{Element, Kind, Layout, Shape, Var};
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Which node of a tape; a handle without its tape, to store.
@@ -63,6 +64,12 @@ impl Node {
             Some(rows) if self.batched => self.shape.len() / self.shape.dims()[0] * rows,
             _ => self.layout.extent(&self.shape),
         }
+    }
+
+    /// Where in its memory these are.
+    #[inline]
+    pub fn span(&self, rows: Option<usize>) -> Range<usize> {
+        self.layout.offset..self.layout.offset + self.stored(rows)
     }
 }
 

@@ -70,7 +70,7 @@ impl<'t, E: Element> Var<'t, E> {
             crate::tape::Home::Param => inner.params.all(),
             crate::tape::Home::Local => inner.values.all(),
         };
-        f(&memory[node.layout.offset..][..node.stored(inner.rows)])
+        f(&memory[node.span(inner.rows)])
     }
 
     /// Its gradient after a backward pass, in row-major order.
@@ -99,7 +99,7 @@ impl<'t, E: Element> Var<'t, E> {
             crate::tape::Home::Param => inner.param_grads.all(),
             crate::tape::Home::Local => inner.grads.all(),
         };
-        f(&memory[node.layout.offset..][..node.stored(inner.rows)])
+        f(&memory[node.span(inner.rows)])
     }
 
     /// The only element of a tensor of one element.

@@ -277,6 +277,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
             }
         }
     }
+
     fn weight(&self) -> Option<usize> {
         matches!(self.source, Source::Embedding(_)).then_some(1)
     }
