@@ -26,10 +26,11 @@ pub use gemm::{gemm, gemm_over_rows};
 pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
-pub use partners::{Partners, Place};
+pub use partners::{Meetings, Place};
 pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
-pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
+pub(crate) use team::enter;
+pub use team::{MAX_THREADS, Pool};
 pub use transpose::transpose;
 
 /// A matrix product A B, (m, k) times (k, n), and what C becomes by it.
