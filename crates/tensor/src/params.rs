@@ -56,6 +56,13 @@ pub struct ParamId {
     fingerprint: u64,
 }
 
+impl ParamId {
+    /// The handle of a tensor that is only planned; no parameters know it.
+    pub fn planned() -> Self {
+        Self { index: usize::MAX, fingerprint: 0 }
+    }
+}
+
 /// Named tensors: the parameters in one slab, the buffers in another.
 ///
 /// They know nothing of the computations they are used in, so threads, recordings and models can share them.
@@ -159,6 +166,22 @@ impl<E: Element> Params<E> {
     /// The handles of all entries, in their order.
     pub fn ids(&self) -> impl Iterator<Item = ParamId> {
         self.fingerprints.iter().enumerate().map(|(index, &fingerprint)| ParamId { index, fingerprint })
+    }
+
+    /// The same tensors in another precision; handles are good for both.
+    pub fn cast<F: Element>(&self) -> Params<F> {
+        let mut cast = Params::new();
+        for (id, entry) in self.ids().zip(&self.entries) {
+            let data: Vec<F> = self.read(id).into_iter().map(|x| F::of(x.f64())).collect();
+            match (entry.kind, entry.shape.dims()) {
+                (Kind::Buffer, dims) => cast.add_buffer(&entry.name, dims, &data),
+                (Kind::Parameter, &[rows, columns]) if !entry.layout.is_contiguous(&entry.shape) => {
+                    cast.add_by_columns(&entry.name, [rows, columns], &data)
+                }
+                (Kind::Parameter, dims) => cast.add(&entry.name, dims, &data),
+            };
+        }
+        cast
     }
 
     /// How many numbers are trained.
