@@ -194,7 +194,7 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         a: if rows { [k, 1] } else { a_steps },
         b: matrix(b).1[0].max(n),
         rows,
-        kind: if rows && !b.axis().is_some() { RowRule::Keeps } else { RowRule::Mixes },
+        kind: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
         turned: vec![E::zero(); k * n],
         da: vec![E::zero(); m * k],
     };
