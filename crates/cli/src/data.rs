@@ -7,6 +7,7 @@ use charloom::{Config, Result};
 use serde_json::json;
 
 use crate::args::DataFlags;
+use crate::download::fetch;
 use crate::output::Out;
 
 /// Known data sets, and data cut into splits
@@ -45,7 +46,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
             if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
         }
         Command::Get { name } => {
-            let path = Cache::of_user()?.get(&Dataset::get(name)?)?;
+            let path = Cache::of_user()?.get(&Dataset::get(name)?, fetch)?;
             if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
         }
         Command::Split { data, out: folder, flags } => {

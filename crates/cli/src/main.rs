@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod dashboard;
 mod data;
+mod download;
 mod eval;
 mod explain;
 mod gradcheck;

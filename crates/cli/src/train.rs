@@ -8,10 +8,10 @@ use charloom::data::Data;
 use charloom::models::{self, LanguageModel, NGram};
 use charloom::run::{self, RunFolder};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
-use charloom::tensorboard::TensorBoard;
 use charloom::threads::{self, MAX_THREADS, set_threads};
 use charloom::train::{self, End, Event, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
+use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 use serde_json::json;
 

@@ -181,7 +181,7 @@ impl Opened {
                 timing: Timing::read(path),
                 steps: (config.model.kind != ModelKind::Ngram).then_some(config.train.steps),
             },
-            settings: flat(&config.to_toml()),
+            settings: config.flat(),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
             ends: (0..examples.len()).map(|i| examples.target(i) == 0).collect(),
@@ -242,25 +242,6 @@ fn paired_test(one: &[(f64, f64)], two: &[(f64, f64)], run: PathBuf) -> PairedTe
     let p = t.and_then(|t| Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs())));
     let better = differences.iter().filter(|&&d| d < 0.0).count();
     PairedTest { run, difference, standard_error, t, p, pairs, better }
-}
-
-/// `train.lr` to its value, as text.
-pub(crate) fn flat(toml: &str) -> BTreeMap<String, String> {
-    let table: toml::Table = toml.parse().expect("a configuration writes TOML");
-    let mut settings = BTreeMap::new();
-    for (section, values) in &table {
-        match values {
-            toml::Value::Table(values) => {
-                for (key, value) in values {
-                    settings.insert(format!("{section}.{key}"), value.to_string());
-                }
-            }
-            value => {
-                settings.insert(section.clone(), value.to_string());
-            }
-        }
-    }
-    settings
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Data that is known by name: the embedded list, and files to download once.
 
 use std::fs;
-use std::io::Read;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -20,6 +18,9 @@ pub const URL_VARIABLE: &str = "CHARLOOM_DATA_URL";
 
 /// First names in the United States in 2018; what is trained on when nothing else is named.
 pub const NAMES: &str = include_str!("../../../data/us-names-2018.txt");
+
+/// How an address on this machine begins, which needs no encryption.
+const LOCAL: [&str; 3] = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
 
 /// A data set that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,51 +128,52 @@ impl Cache {
         whole.then_some(path)
     }
 
-    /// The file, downloaded (or written, if it is embedded) unless it is there already.
+    /// The file, fetched (or written, if it is embedded) unless it is there already.
+    ///
+    /// `fetch` is given an address and a number of bytes, and returns what the address sends: all of it, or more
+    /// bytes than that number. The address is of https, or of http on this machine.
     ///
     /// # Errors
-    /// A server that cannot be reached or sends something else; a folder that cannot be written.
-    pub fn get(&self, set: &Dataset) -> Result<PathBuf> {
+    /// Whatever `fetch` refuses; another file than the known one; a folder that cannot be written.
+    pub fn get<F>(&self, set: &Dataset, fetch: F) -> Result<PathBuf>
+    where
+        F: FnOnce(&str, u64) -> std::result::Result<Vec<u8>, String>,
+    {
         if let Some(path) = self.find(set) {
             return Ok(path);
         }
         let path = self.path(set);
         let bytes = match set.url {
             None => NAMES.as_bytes().to_vec(),
-            Some(url) => self.download(set, url)?,
+            Some(url) => self.download(set, url, fetch)?,
         };
         fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
         replace_file(&path, &bytes).map_err(|e| Error::io(&path, e))?;
         Ok(path)
     }
 
-    fn download(&self, set: &Dataset, url: &str) -> Result<Vec<u8>> {
+    fn download<F>(&self, set: &Dataset, url: &str, fetch: F) -> Result<Vec<u8>>
+    where
+        F: FnOnce(&str, u64) -> std::result::Result<Vec<u8>, String>,
+    {
         let url = match &self.address {
             Some(address) => format!("{}/{}", address.trim_end_matches('/'), set.name),
             None => url.to_owned(),
         };
-        let local =
-            ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|a| url.starts_with(a));
-        if !local && !url.starts_with("https://") {
+        let secure = url.starts_with("https://");
+        if !secure && !LOCAL.iter().any(|start| url.starts_with(start)) {
             return Err(Error::usage(format!("{url}: not an https address (http only on this machine)")));
         }
-        let config =
-            ureq::Agent::config_builder().https_only(!local).timeout_global(Some(Duration::from_secs(120)));
-        // A proxy knows nothing of this machine.
-        let config = if local { config.proxy(None) } else { config };
-        let fail = |e: &dyn std::fmt::Display| {
+        let bytes = fetch(&url, set.bytes).and_then(|bytes| {
+            let other = "what was sent is not the file that is known (its size or SHA-256 is another)";
+            if set.is(&bytes) { Ok(bytes) } else { Err(other.to_owned()) }
+        });
+        bytes.map_err(|message| {
             let place = self.path(set);
-            Error::Failed(format!("{url}: {e}; try again, or put the file at {} yourself", place.display()))
-        };
-        let mut response = config.build().new_agent().get(&url).call().map_err(|e| fail(&e))?;
-        let mut bytes = Vec::new();
-        let mut body = response.body_mut().as_reader().take(set.bytes + 1);
-        body.read_to_end(&mut bytes).map_err(|e| fail(&e))?;
-        if !set.is(&bytes) {
-            return Err(fail(
-                &"what was sent is not the file that is known (its size or SHA-256 is another)",
-            ));
-        }
-        Ok(bytes)
+            Error::Failed(format!(
+                "{url}: {message}; try again, or put the file at {} yourself",
+                place.display()
+            ))
+        })
     }
 }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::Data;
-use crate::plot::{Figure, Lines, Series};
 use crate::train::Trainer;
 use crate::{Error, Result};
 
@@ -65,30 +64,6 @@ pub struct LrFind {
     pub losses: Vec<f64>,
     /// The mean of the losses around each step.
     pub smoothed: Vec<f64>,
-}
-
-impl LrFind {
-    /// The loss over the learning rate, and where the suggestion lies.
-    #[must_use]
-    pub fn figure(&self) -> Figure {
-        let curve =
-            |losses: &[f64]| self.rates.iter().map(|lr| lr.log10()).zip(losses.iter().copied()).collect();
-        let series = |name: String, color, faint, points| Series { name, color, faint, points };
-        let [low, high] =
-            self.smoothed.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], &x| [a.min(x), b.max(x)]);
-        let at = self.suggestion.log10();
-        Figure::Lines(Lines {
-            title: "Loss over the learning rate".to_owned(),
-            x_label: "log10 of the learning rate".to_owned(),
-            y_label: "loss, nats per character".to_owned(),
-            series: vec![
-                series("minibatch".to_owned(), 0, true, curve(&self.losses)),
-                series("smoothed".to_owned(), 0, false, curve(&self.smoothed)),
-                series(format!("suggested: {:.2}", self.suggestion), 1, false, vec![(at, low), (at, high)]),
-            ],
-            ..Lines::default()
-        })
-    }
 }
 
 /// Trains a new model while the learning rate rises, until the loss breaks.

@@ -14,12 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::data::Data;
 
-pub(crate) use names::words;
 pub use names::{
     Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing, Stream,
 };
-pub(crate) use parse::nearest;
-pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};
+pub use parse::{Batch, nearest, parse_hidden, parse_lr_drops, parse_split};
 
 /// Every setting of a run.
 ///

@@ -1,6 +1,7 @@
 //! The settings that are one of a few words.
 
 /// Declares an enum whose variants are words in a configuration file and on the command line.
+#[macro_export]
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
@@ -38,8 +39,6 @@ macro_rules! words {
         }
     };
 }
-
-pub(crate) use words;
 
 words! {
     /// Which order the words are put in before they are split.

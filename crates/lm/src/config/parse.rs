@@ -1,5 +1,6 @@
 //! Configurations from TOML and from the values of flags.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -184,6 +185,26 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("numbers, words and lists have a form in TOML once validated")
     }
+
+    /// Every setting, such as `train.lr`, to its value in TOML.
+    #[must_use]
+    pub fn flat(&self) -> BTreeMap<String, String> {
+        let table: toml::Table = self.to_toml().parse().expect("a configuration writes TOML");
+        let mut settings = BTreeMap::new();
+        for (section, values) in &table {
+            match values {
+                toml::Value::Table(values) => {
+                    for (key, value) in values {
+                        settings.insert(format!("{section}.{key}"), value.to_string());
+                    }
+                }
+                value => {
+                    settings.insert(section.clone(), value.to_string());
+                }
+            }
+        }
+        settings
+    }
 }
 
 fn read_text(path: &Path) -> Result<String> {
@@ -228,7 +249,8 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
 }
 
 /// The word of `known` that is most like `wrong`, if any is like it at all.
-pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let likeness = |word: &str| strsim::jaro_winkler(wrong, word);
     let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
     (likeness(best) > 0.7).then_some(best)
