@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use charloom::datasets::{Cache, Dataset};
+use charloom::data::{Cache, Dataset};
 use charloom::{Config, Result};
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
         Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
             flags.apply(data.as_ref(), &mut config);
-            let files = config.load_data()?.write_splits(folder)?;
+            let files = charloom::load_data(&mut config)?.write_splits(folder)?;
             if out.json {
                 return out.object(&json!({"files": files}));
             }

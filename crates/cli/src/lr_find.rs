@@ -53,7 +53,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let defaults = LrFindOptions::default();
     let steps =
         args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
         fs::write(path, table(&found)).map_err(|error| Error::io(path, error))?;

@@ -26,7 +26,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use charloom::config::Mode;
+use charloom::data::Mode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 

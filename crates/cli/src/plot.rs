@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use charloom::data::Data;
+use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
-use charloom::run::{self, Metric, RunFolder};
 use charloom::{Checkpoint, Error, Result, models};
 use charloom_plot::{Figure, Theme};
 use clap::ValueEnum;
@@ -124,7 +124,7 @@ fn figure(args: &Args) -> Result<Figure> {
     let [path] = &args.runs[..] else {
         return Err(Error::usage("several runs can be drawn over each other for loss and lr only; name one"));
     };
-    let file = run::model_file(path)?;
+    let file = files::model_file(path)?;
     let checkpoint = Checkpoint::read(&file)?;
     let data = || {
         let mut config = checkpoint.config.data.clone();

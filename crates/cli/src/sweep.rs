@@ -232,7 +232,7 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
 /// because it may depend on the trial's settings too.
 fn read(base: &mut Config) -> Result<Data> {
     let mut resolved = base.clone();
-    let data = resolved.load_data()?;
+    let data = charloom::load_data(&mut resolved)?;
     base.data = resolved.data;
     Ok(data)
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::config::{Mode, ModelKind};
+use crate::config::ModelKind;
 use crate::data::Data;
+use crate::data::Examples;
+use crate::data::Mode;
 use crate::evaluate::Evaluation;
-use crate::examples::Examples;
+use crate::files::{self, Metric, Timing};
 use crate::models::{self, LanguageModel};
-use crate::run::{self, Metric, Timing};
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text that count as one observation: neighbours are not independent.
@@ -144,7 +145,7 @@ struct Opened {
 
 impl Opened {
     fn new(path: &Path, split: &str, moved: Option<&Path>) -> Result<Self> {
-        let file = run::model_file(path)?;
+        let file = files::model_file(path)?;
         let checkpoint = Checkpoint::read(&file)?;
         let mut model = models::open(&checkpoint, &file)?;
         let config = &checkpoint.config;
@@ -184,7 +185,7 @@ impl Opened {
             settings: config.flat(),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
-            ends: (0..examples.len()).map(|i| examples.target(i) == 0).collect(),
+            ends: (0..examples.len()).map(|i| Some(examples.target(i)) == data.vocab.boundary()).collect(),
             losses,
         })
     }
@@ -219,7 +220,7 @@ fn losses<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -> Vec<
     for start in (0..examples.len()).step_by(rows) {
         let chunk = start..(start + rows).min(examples.len());
         contexts.clear();
-        chunk.clone().for_each(|i| contexts.extend_from_slice(examples.context(i)));
+        chunk.clone().for_each(|i| contexts.extend(examples.context(i)));
         let log_probs = &mut log_probs[..chunk.len() * width];
         model.log_probs(&contexts, log_probs);
         for (i, row) in chunk.zip(log_probs.chunks_exact(width)) {

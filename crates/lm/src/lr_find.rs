@@ -152,7 +152,7 @@ mod tests {
         for preset in ["bengio", "bengio-printed", "default", "tuning-11"] {
             let mut config = Config::layered(Some(crate::presets::get(preset).unwrap().toml), None).unwrap();
             config.data.path = Some(path.clone());
-            let data = config.load_data().unwrap();
+            let data = crate::load_data(&mut config).unwrap();
             let found = find(&config, &data, LrFindOptions::default()).unwrap();
             println!("{preset}: {}", found.suggestion);
             assert!((0.05..=0.5).contains(&found.suggestion), "{preset}: {}", found.suggestion);
@@ -165,7 +165,7 @@ mod tests {
         let mut config =
             Config::from_toml("[model]\nhidden = [20]\nactivation = 'relu'", "test".as_ref()).unwrap();
         config.data.path = Some(fixture_path("data/words.txt"));
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let options = LrFindOptions { from: 1e-3, to: 1e4, steps: 300 };
         let found = find(&config, &data, options).unwrap();
         assert!(found.diverged.is_some_and(|step| step < 299), "{:?}", found.diverged);

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use charloom::config::DataConfig;
 use charloom::data::Data;
-use charloom::datasets::{Cache, Dataset, NAMES};
+use charloom::data::DataConfig;
+use charloom::data::{Cache, Dataset, NAMES};
 use charloom_testkit::shared_data;
 
 fn cache(address: &str) -> (tempfile::TempDir, Cache) {
@@ -96,7 +96,7 @@ fn splits_written_to_files_train_the_same() {
     assert_eq!((&again.vocab, &again.splits), (&whole.vocab, &whole.splits));
     assert!(whole.write_splits(folder.path()).expect_err("refused").to_string().contains("is there already"));
 
-    let changed = DataConfig { sha256: Some(whole.corpus.sha256.clone()), ..config };
+    let changed = DataConfig { sha256: Some(whole.source.sha256.clone()), ..config };
     assert!(Data::load(&changed, None).expect_err("refused").to_string().contains("has changed"));
     fs::write(folder.path().join("ax.txt"), "emma\nava!\n").expect("written");
     let other = DataConfig { path: file("ax.txt"), ..DataConfig::default() };

@@ -2,9 +2,8 @@
 
 use super::figure::{Cell, Figure, Heat};
 use super::visible;
-use charloom::config::Mode;
-use charloom::split::Split;
-use charloom::vocab::Vocab;
+use charloom::data::Split;
+use charloom::data::Vocab;
 
 /// More characters than this make a picture that no one can read.
 const MOST: usize = 40;
@@ -15,9 +14,9 @@ const MOST: usize = 40;
 #[must_use]
 pub fn bigram(split: &Split, vocab: &Vocab) -> Figure {
     let mut tokens = split.tokens().to_vec();
-    if split.mode() == Mode::Lines {
+    if let Some(boundary) = split.boundary() {
         // The boundary that ends a word begins the next; the first has one of its own.
-        tokens.insert(0, 0);
+        tokens.insert(0, boundary);
     }
     let mut often = vec![0u64; vocab.len()];
     tokens.iter().for_each(|&token| often[token as usize] += 1);
@@ -53,14 +52,15 @@ pub fn bigram(split: &Split, vocab: &Vocab) -> Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use charloom::config::DataConfig;
-    use charloom::corpus::Corpus;
+    use charloom::data::Corpus;
+    use charloom::data::DataConfig;
+    use charloom::data::Mode;
 
     #[test]
     fn pairs_are_counted_with_their_boundaries() {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("a.txt", b"ab\nb\n", &config).unwrap();
-        let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+        let vocab = Vocab::of(Mode::Lines, [&corpus]);
         let Figure::Heat(heat) = bigram(&Split::of(&corpus, &vocab).unwrap(), &vocab) else {
             panic!("no table")
         };

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::figure::{Figure, Point, Points};
 use super::visible;
-use charloom::vocab::Vocab;
+use charloom::data::Vocab;
 use charloom::{Checkpoint, Error, Result};
 
 /// Sweeps of Jacobi's method; it needs about eight.
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn vowels_and_the_boundary_are_told_apart() {
-        let vocab = Vocab::new(charloom::config::Mode::Lines, "abé".chars());
+        let vocab = Vocab::new(charloom::data::Mode::Lines, "abé".chars());
         let groups: Vec<usize> =
             vocab.characters().iter().enumerate().map(|(i, &c)| group(&vocab, i, c)).collect();
         assert_eq!(groups, [2, 1, 0, 1]);

@@ -1,7 +1,7 @@
 //! Loss and learning rate over a training.
 
 use super::figure::{Figure, Lines, Series};
-use charloom::run::Metric;
+use charloom::files::Metric;
 
 /// The curves of some runs: minibatches pale, their moving average, and the losses of whole splits.
 ///

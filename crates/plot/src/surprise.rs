@@ -2,9 +2,9 @@
 
 use super::figure::{Cell, Figure, Heat};
 use super::visible;
+use charloom::data::Vocab;
 use charloom::models::LanguageModel;
 use charloom::score::score;
-use charloom::vocab::Vocab;
 use charloom::{Error, Result};
 
 /// A row for each word, a cell for each character with its surprise, -log2 p, in bits.

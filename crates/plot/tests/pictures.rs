@@ -1,7 +1,9 @@
 //! Pictures: well-formed, in outlines, the same everywhere.
 
-use charloom::vocab::Vocab;
-use charloom::{Checkpoint, Config, config::Mode, models::Network};
+use charloom::data::Mode;
+use charloom::data::Vocab;
+use charloom::models::Network;
+use charloom::{Checkpoint, Config};
 use charloom_plot::{Cell, Figure, Heat, Lines, Point, Points, Series, Theme, embedding, surprise, weights};
 use charloom_tensor::rng::TorchGenerator;
 

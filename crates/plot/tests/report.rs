@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use charloom::compare::compare;
 use charloom::data::Data;
-use charloom::run::{Metric, RunFolder};
+use charloom::files::{Metric, RunFolder};
 use charloom::train::{Trainer, run};
 use charloom::{Config, models};
 use charloom_plot::report::report;
@@ -37,7 +37,7 @@ impl Runs {
     fn train(&self, name: &str, toml: &str) -> PathBuf {
         let mut config = Config::from_toml(toml, "test".as_ref()).unwrap();
         config.data.path = Some(self.folder.path().join("words.txt"));
-        let data = config.load_data().unwrap();
+        let data = charloom::load_data(&mut config).unwrap();
         let path = self.folder.path().join(name);
         let mut folder = RunFolder::create(&path, false).unwrap();
         folder.write_config(&config).unwrap();

@@ -9,10 +9,10 @@ use super::results::best;
 use super::study::Study;
 use charloom::config::ModelKind;
 use charloom::data::Data;
+use charloom::data::Examples;
 use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
+use charloom::files::{RunFolder, model_file};
 use charloom::models;
-use charloom::run::{RunFolder, model_file};
 use charloom::train::{End, Trainer};
 use charloom::{Checkpoint, Error, Result, train};
 
@@ -46,7 +46,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
         return Err(address.error(message));
     }
     if data.splits.test.is_empty() {
-        return Err(Error::data(&data.corpus.source, "no test split; nothing to evaluate the choice on"));
+        return Err(Error::data(&data.source.path, "no test split; nothing to evaluate the choice on"));
     }
     let trials = study.trials()?;
     let chosen = study.chosen()?;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use charloom::config::{Mode, nearest};
+use charloom::data::Mode;
+use charloom::words::nearest;
 use charloom::{Config, Error, Result, presets};
 
 /// A trial's settings, name to value, in the order of the space.

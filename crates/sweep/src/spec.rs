@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::space::Space;
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom::{Config, Error, Result, presets};
 
 charloom::words! {

@@ -7,7 +7,7 @@ use super::sampler;
 use super::space::{Settings, Space, apply};
 use super::spec::Spec;
 use super::trial::CurvePoint;
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom::{Config, Error, Result};
 
 /// The version of the tables.

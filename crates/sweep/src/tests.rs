@@ -6,7 +6,7 @@ use super::spec::{Pruning, Sampler, Spec};
 use super::study::{State, Trial};
 use super::{Address, Settings, Space, Study, WorkOptions, best, figures, importance, page, sorted, work};
 use charloom::Config;
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom_plot::{Figure, Lines};
 
 fn spec(sampler: Sampler, settings: Value) -> Spec {
@@ -250,7 +250,7 @@ fn a_study_of_counts_in_a_file_has_a_page() {
     let spec =
         Spec { seeds: 2, ..spec(Sampler::Grid, json!({"model": ["ngram"], "order": [2, 3], "k": [1.0]})) };
     let mut resolved = Config::default();
-    let data = resolved.load_data().unwrap();
+    let data = charloom::load_data(&mut resolved).unwrap();
     let base = Config { data: resolved.data, ..Config::default() };
     let mut study = Study::create(&address, &spec, &base).unwrap();
     assert!(Study::create(&address, &spec, &base).is_err());

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Config;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// The largest configuration that is read, in bytes; a whole one takes about one thousand.
@@ -111,19 +112,6 @@ pub fn parse_lr_drops(text: &str) -> std::result::Result<Vec<(f64, f64)>, String
             Ok((number(at, wanted)?, number(by, wanted)?))
         })
         .collect()
-}
-
-/// Three fractions between commas, such as `0.8,0.1,0.1`.
-///
-/// # Errors
-/// Says what is not a number, or how many there are instead of three.
-pub fn parse_split(text: &str) -> std::result::Result<[f64; 3], String> {
-    let parts: Vec<f64> = text
-        .split(',')
-        .map(|part| number(part, "a fraction, as in 0.8,0.1,0.1"))
-        .collect::<std::result::Result<_, _>>()?;
-    <[f64; 3]>::try_from(parts)
-        .map_err(|parts| format!("{} fractions instead of three (training, validation, test)", parts.len()))
 }
 
 fn number<T: FromStr>(text: &str, wanted: &str) -> std::result::Result<T, String> {
@@ -246,12 +234,4 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
         _ => message += &said,
     }
     Error::model(path, message)
-}
-
-/// The word of `known` that is most like `wrong`, if any is like it at all.
-#[must_use]
-pub fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(wrong, word);
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.7).then_some(best)
 }

@@ -4,14 +4,15 @@ use std::path::Path;
 
 use super::{LossRow, Written};
 use crate::{Figure, Lines};
-use charloom::card::DataCard;
-use charloom::config::{Mode, ModelKind};
+use charloom::config::ModelKind;
 use charloom::data::Data;
+use charloom::data::DataCard;
+use charloom::data::Examples;
+use charloom::data::Mode;
 use charloom::evaluate::{baselines, evaluate};
-use charloom::examples::Examples;
+use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind};
 use charloom::models::{self, LanguageModel};
-use charloom::run::{self, Metric, RunFolder};
 use charloom::sample::{Known, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
 
@@ -49,7 +50,7 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub fn new(run: &Path, moved: Option<&Path>) -> Result<Self> {
-        let file = run::model_file(run)?;
+        let file = files::model_file(run)?;
         let checkpoint = Checkpoint::read(&file)?;
         let mut model = models::open(&checkpoint, &file)?;
         let name = crate::run_name(run);
@@ -119,7 +120,7 @@ impl Gathered {
         let summary = match parameters {
             Some(n) => {
                 let (best, steps) = (checkpoint.step, config.train.steps);
-                let time = run::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));
+                let time = files::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));
                 format!("{kind} with {n} parameters, best after {best} of {steps} steps{time}")
             }
             None => format!("{kind}: counts of {} characters in a row", config.model.order),

@@ -1,30 +1,32 @@
 //! Examples: a context of T tokens and the token that follows it.
 
+use std::iter::repeat_n;
 use std::sync::OnceLock;
 
 use rustc_hash::FxHashMap;
 
-use crate::config::Mode;
+use super::split::Split;
 use crate::error::{Error, Result};
-use crate::split::Split;
 
 /// The examples of a split, in the order of a notebook's loop: word after word, character after character.
 ///
-/// Nothing of width T is stored. In [`Mode::Lines`] a word's contexts begin with boundaries, and its last target
-/// is the boundary: n characters give n + 1 examples. In [`Mode::Text`] every context is full, so a split of n
-/// characters gives n - T.
+/// They are a view of the split's tokens. In [`Mode::Lines`](super::Mode::Lines) a word's contexts begin with
+/// boundaries, and its last target is the boundary: n characters give n + 1 examples. In
+/// [`Mode::Text`](super::Mode::Text) every context is full, so a split of n characters gives n - T.
 ///
 /// # Shapes
 /// T, the context, may be 0: then only the targets differ.
 ///
 /// ```
-/// use charloom::config::{DataConfig, Mode};
-/// use charloom::{corpus::Corpus, examples::Examples, split::Split, vocab::Vocab};
+/// use charloom::data::{Corpus, DataConfig, Examples, Mode, Split, Vocab};
 /// let corpus = Corpus::from_bytes("names", b"emma", &DataConfig::default())?;
-/// let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+/// let vocab = Vocab::of(Mode::Lines, [&corpus]);
 /// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 3)?;
 /// let all: Vec<String> = (0..examples.len())
-///     .map(|i| format!("{} -> {}", vocab.decode(examples.context(i)), vocab.decode(&[examples.target(i)])))
+///     .map(|i| {
+///         let context: Vec<u32> = examples.context(i).collect();
+///         format!("{} -> {}", vocab.decode(&context), vocab.decode(&[examples.target(i)]))
+///     })
 ///     .collect();
 /// assert_eq!(all, ["... -> e", "..e -> m", ".em -> m", "emm -> a", "mma -> ."]);
 /// # Ok::<(), charloom::Error>(())
@@ -32,10 +34,7 @@ use crate::split::Split;
 #[derive(Debug)]
 pub struct Examples {
     length: usize,
-    /// All tokens; example i's context is `stream[start(i)..][..length]`, its target the token after.
-    stream: Vec<u32>,
-    /// Where each example's context starts; none where example i starts at i.
-    starts: Option<Vec<u32>>,
+    split: Split,
     /// Made when first asked for.
     classes: OnceLock<Classes>,
 }
@@ -57,41 +56,19 @@ impl Examples {
     /// The examples of a split at context `length`.
     ///
     /// # Errors
-    /// More positions than 32 bits count.
+    /// More examples than 32 bits count.
     pub fn new(split: &Split, length: usize) -> Result<Self> {
-        let tokens = split.tokens();
-        let positions = |n: Option<usize>| match n.map(u32::try_from) {
-            Some(Ok(_)) => Ok(()),
-            _ => Err(Error::usage(format!(
-                "--context {length}: {} tokens with such contexts are more than 32 bits count",
-                tokens.len()
-            ))),
-        };
-        if split.mode() == Mode::Text {
-            positions(Some(tokens.len()))?;
-            let stream = tokens.to_vec();
-            return Ok(Self { length, stream, starts: None, classes: OnceLock::new() });
+        let tokens = split.tokens().len();
+        if u32::try_from(tokens).is_err() {
+            return Err(Error::usage(format!("{tokens} tokens are more than 32 bits count")));
         }
-        // The boundary that ends a word is the first of the boundaries before the next.
-        let words = split.words().count();
-        let between = length.saturating_sub(1);
-        let total = words.checked_mul(between).and_then(|n| n.checked_add(tokens.len())?.checked_add(length));
-        positions(total)?;
-        let mut stream = Vec::with_capacity(total.unwrap_or(0));
-        let mut starts = Vec::with_capacity(tokens.len());
-        for word in tokens.split_inclusive(|&token| token == 0) {
-            stream.resize(if stream.is_empty() { length } else { stream.len() + between }, 0);
-            let start = stream.len() - length;
-            starts.extend(start as u32..(start + word.len()) as u32);
-            stream.extend_from_slice(word);
-        }
-        Ok(Self { length, stream, starts: Some(starts), classes: OnceLock::new() })
+        Ok(Self { length, split: split.clone(), classes: OnceLock::new() })
     }
 
     /// N, the number of examples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.starts.as_ref().map_or(self.stream.len().saturating_sub(self.length), Vec::len)
+        self.split.tokens().len().saturating_sub(self.first())
     }
 
     /// Whether there are none.
@@ -106,28 +83,20 @@ impl Examples {
         self.length
     }
 
-    /// Where example i starts in [`Examples::stream`].
-    ///
-    /// # Panics
-    /// If i is not below [`Examples::len`] (in text mode some such i give a position past the end instead).
-    #[must_use]
-    pub fn start(&self, i: usize) -> usize {
-        self.starts.as_ref().map_or(i, |starts| starts[i] as usize)
-    }
-
-    /// All tokens: example i's context is `stream()[start(i)..start(i) + T]`, its target the one after.
-    #[must_use]
-    pub fn stream(&self) -> &[u32] {
-        &self.stream
-    }
-
     /// The context of example i: T tokens.
     ///
     /// # Panics
     /// If i is not below [`Examples::len`].
-    #[must_use]
-    pub fn context(&self, i: usize) -> &[u32] {
-        &self.stream[self.start(i)..][..self.length]
+    pub fn context(&self, i: usize) -> impl Iterator<Item = u32> {
+        let at = i + self.first();
+        let before = &self.split.tokens()[at.saturating_sub(self.length)..at];
+        // What stands before the word is boundaries, the one that ended the last word the nearest.
+        let boundary = self.split.boundary();
+        let word = match before.iter().rposition(|&token| Some(token) == boundary) {
+            Some(end) => &before[end + 1..],
+            None => before,
+        };
+        repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter().copied())
     }
 
     /// The target of example i.
@@ -136,7 +105,12 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     #[must_use]
     pub fn target(&self, i: usize) -> u32 {
-        self.stream[self.start(i) + self.length]
+        self.split.tokens()[i + self.first()]
+    }
+
+    /// Which token is the first target.
+    fn first(&self) -> usize {
+        if self.split.boundary().is_some() { 0 } else { self.length }
     }
 
     /// How many different contexts there are.
@@ -149,8 +123,7 @@ impl Examples {
     ///
     /// # Panics
     /// If d is not below [`Examples::distinct_len`].
-    #[must_use]
-    pub fn distinct_context(&self, d: usize) -> &[u32] {
+    pub fn distinct_context(&self, d: usize) -> impl Iterator<Item = u32> {
         self.context(self.classes().first[d] as usize)
     }
 
@@ -206,7 +179,7 @@ impl Examples {
     /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
     /// several rounds, in which the class so far is part of the number. So nothing is compared by a hash alone.
     fn group(&self) -> (Vec<u32>, Vec<u32>) {
-        let largest = self.stream.iter().max().copied().unwrap_or(0);
+        let largest = self.split.tokens().iter().max().copied().unwrap_or(0);
         let bits = (u32::BITS - largest.leading_zeros()).max(1);
         let mut classes = vec![0; self.len()];
         let mut first = if classes.is_empty() { Vec::new() } else { vec![0] };
@@ -216,8 +189,8 @@ impl Examples {
             let take = (((64 - have) / bits) as usize).min(self.length - done);
             let width = have + take as u32 * bits;
             let key = |i: usize| {
-                let window = &self.stream[self.start(i) + done..][..take];
-                window.iter().fold(u64::from(classes[i]), |key, &token| key << bits | u64::from(token))
+                let window = self.context(i).skip(done).take(take);
+                window.fold(u64::from(classes[i]), |key, token| key << bits | u64::from(token))
             };
             (classes, first) = number(classes.len(), width, key);
             done += take;

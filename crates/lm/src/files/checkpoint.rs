@@ -9,7 +9,8 @@ mod format;
 use std::io::{Read, Seek};
 use std::path::Path;
 
-use crate::vocab::Vocab;
+use super::tensors::{NamedTensor, TensorData};
+use crate::data::Vocab;
 use crate::{Config, Error, Result};
 
 /// The largest model file that is read, in bytes: weights and two moments of the most parameters, twice.
@@ -26,65 +27,13 @@ pub struct Checkpoint {
     pub vocab: Vocab,
     /// Updates made.
     pub step: u64,
-    /// The bytes of `metrics.jsonl` when this was saved; set by [`RunFolder`](crate::run::RunFolder).
+    /// The bytes of `metrics.jsonl` when this was saved; set by [`RunFolder`](super::RunFolder).
     pub metrics_bytes: u64,
     /// The model's own tensors, under torch's names: `embedding.weight`, `layers.0.weight`.
     pub tensors: Vec<NamedTensor>,
     /// What only the training needs: the optimizer's moments, the generator, the best so far. Empty in a best one.
     pub state: Vec<NamedTensor>,
 }
-
-/// Numbers with a name and a shape.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedTensor {
-    /// The path of the tensor, such as `layers.0.weight`.
-    pub name: String,
-    /// The length along each dimension; empty: a single number.
-    pub shape: Vec<usize>,
-    /// The numbers, row by row.
-    pub data: TensorData,
-}
-
-/// The numbers of a tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TensorData {
-    /// 32-bit floating point.
-    F32(Vec<f32>),
-    /// 64-bit floating point.
-    F64(Vec<f64>),
-    /// Bytes.
-    U8(Vec<u8>),
-    /// 32-bit whole.
-    U32(Vec<u32>),
-    /// 64-bit whole.
-    U64(Vec<u64>),
-}
-
-macro_rules! typed {
-    ($variant:ident, $number:ty, $make:ident, $get:ident) => {
-        impl NamedTensor {
-            #[doc = concat!("A tensor of `", stringify!($number), "`.")]
-            #[must_use]
-            pub fn $make(name: impl Into<String>, shape: &[usize], data: Vec<$number>) -> Self {
-                Self { name: name.into(), shape: shape.to_vec(), data: TensorData::$variant(data) }
-            }
-
-            #[doc = concat!("The numbers, if they are `", stringify!($number), "`.")]
-            #[must_use]
-            pub fn $get(&self) -> Option<&[$number]> {
-                match &self.data {
-                    TensorData::$variant(data) => Some(data),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-typed!(F32, f32, f32, as_f32);
-typed!(F64, f64, f64, as_f64);
-typed!(U8, u8, u8, as_u8);
-typed!(U32, u32, u32, as_u32);
-typed!(U64, u64, u64, as_u64);
 
 impl Checkpoint {
     /// Reads a model file.
@@ -186,29 +135,6 @@ impl Checkpoint {
         }
         let fit = "the weights do not fit the configuration and the vocabulary in the file";
         Err(Error::model(path, format!("{fit}: {}", wrong.join(", "))))
-    }
-}
-
-impl TensorData {
-    /// The number of numbers.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "an empty tensor is as good as any")]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::F32(data) => data.len(),
-            Self::F64(data) => data.len(),
-            Self::U8(data) => data.len(),
-            Self::U32(data) => data.len(),
-            Self::U64(data) => data.len(),
-        }
-    }
-
-    fn is_finite(&self) -> bool {
-        match self {
-            Self::F32(data) => data.iter().all(|x| x.is_finite()),
-            Self::F64(data) => data.iter().all(|x| x.is_finite()),
-            _ => true,
-        }
     }
 }
 

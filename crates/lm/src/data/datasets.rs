@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::corpus::hex;
+use super::corpus::hex;
 use crate::disk::replace_file;
 use crate::error::{Error, Result};
 
@@ -17,7 +17,7 @@ pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
 pub const URL_VARIABLE: &str = "CHARLOOM_DATA_URL";
 
 /// First names in the United States in 2018; what is trained on when nothing else is named.
-pub const NAMES: &str = include_str!("../../../data/us-names-2018.txt");
+pub const NAMES: &str = include_str!("../../../../data/us-names-2018.txt");
 
 /// How an address on this machine begins, which needs no encryption.
 const LOCAL: [&str; 3] = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];

@@ -76,7 +76,7 @@ fn nan_if_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 
 impl Record {
     /// The record of these numbers, without what only some kinds have.
-    pub(super) fn new(step: u64, layer: &str, kind: Kind, op: &str, numbers: &[f32]) -> Self {
+    pub(crate) fn new(step: u64, layer: &str, kind: Kind, op: &str, numbers: &[f32]) -> Self {
         let (mean, std, min, max) = moments(numbers);
         Self {
             step,

@@ -1,5 +1,6 @@
 use super::*;
-use crate::checkpoint::tests::example;
+use crate::disk::open_regular;
+use crate::files::checkpoint::tests::example;
 
 fn metric(step: u64) -> Metric {
     Metric { step, split: "batch".to_owned(), loss: 3.31, lr: Some(0.1) }

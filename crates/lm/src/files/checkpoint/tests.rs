@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::config::Mode;
+use crate::data::Mode;
 
 pub(crate) fn example() -> Checkpoint {
     let mut config = Config::default();
@@ -43,7 +43,7 @@ fn file(header: &str, payload: &[u8]) -> Vec<u8> {
     if let Some(at) = at {
         use sha2::Digest;
         bytes[at..at + 64].fill(b'0');
-        let digest = crate::corpus::hex(&sha2::Sha256::digest(&bytes));
+        let digest = crate::data::hex(&sha2::Sha256::digest(&bytes));
         bytes[at..at + 64].copy_from_slice(digest.as_bytes());
     }
     bytes

@@ -2,21 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Mode;
-use crate::corpus::Content;
+use super::corpus::Corpus;
+use super::settings::Mode;
+use crate::error::UnknownCharacter;
 
-/// A character that the vocabulary does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{character:?} (U+{:04X}, character {position}) is not in the vocabulary, which is of the training data",
-    *character as u32
-)]
-pub struct UnknownCharacter {
-    /// The character.
-    pub character: char,
-    /// Which character of the string it is, from 1.
-    pub position: usize,
-}
+/// The token of the boundary in [`Mode::Lines`].
+const BOUNDARY: u32 = 0;
 
 /// The set of characters of a corpus (Unicode scalar values), sorted; a token's id is its rank.
 ///
@@ -24,7 +15,7 @@ pub struct UnknownCharacter {
 /// printed as [`Vocab::mark`]: `.`, or another mark where words contain `.` themselves.
 ///
 /// ```
-/// use charloom::{config::Mode, vocab::Vocab};
+/// use charloom::data::{Mode, Vocab};
 /// let vocab = Vocab::new(Mode::Lines, "emma".chars());
 /// assert_eq!((vocab.len(), vocab.boundary(), vocab.mark()), (4, Some(0), '.'));
 /// assert_eq!(vocab.encode("mae").unwrap(), [3, 1, 2]);
@@ -68,17 +59,10 @@ impl Vocab {
 
     /// The vocabulary of everything in these corpora.
     #[must_use]
-    pub fn of<'a>(mode: Mode, contents: impl IntoIterator<Item = &'a Content>) -> Self {
-        Self::new(
-            mode,
-            contents.into_iter().flat_map(|content| {
-                let (words, text) = match content {
-                    Content::Words(words) => (words.as_slice(), ""),
-                    Content::Text(text) => (&[] as &[String], text.as_str()),
-                };
-                words.iter().flat_map(|word| word.chars()).chain(text.chars())
-            }),
-        )
+    pub fn of<'a>(mode: Mode, corpora: impl IntoIterator<Item = &'a Corpus>) -> Self {
+        // A line break between words is none of their characters.
+        let counts = |c: &char| mode == Mode::Text || *c != '\n';
+        Self::new(mode, corpora.into_iter().flat_map(|corpus| corpus.text().chars().filter(counts)))
     }
 
     fn from_sorted(mode: Mode, sorted: Vec<char>) -> Self {
@@ -107,10 +91,10 @@ impl Vocab {
         self.mode
     }
 
-    /// The boundary token, 0; none in [`Mode::Text`].
+    /// The boundary token; none in [`Mode::Text`].
     #[must_use]
     pub fn boundary(&self) -> Option<u32> {
-        (self.mode == Mode::Lines).then_some(0)
+        (self.mode == Mode::Lines).then_some(BOUNDARY)
     }
 
     /// What stands for the boundary in print: the first of a few marks that no word contains.
@@ -130,7 +114,13 @@ impl Vocab {
     /// character where the text has no line breaks.
     #[must_use]
     pub fn start(&self) -> u32 {
-        self.boundary().or_else(|| self.token('\n')).unwrap_or(0)
+        self.line_end().unwrap_or(0)
+    }
+
+    /// What ends a line: the boundary, or in [`Mode::Text`] a line break, if the text has any.
+    #[must_use]
+    pub fn line_end(&self) -> Option<u32> {
+        self.boundary().or_else(|| self.token('\n'))
     }
 
     /// The token of a character.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use rustc_hash::FxHashSet;
 use serde::Serialize;
 
-use crate::config::Mode;
-use crate::corpus::{Content, Corpus};
-use crate::split::{Split, Splits};
-use crate::vocab::Vocab;
+use super::corpus::Source;
+use super::distinct::Distinct;
+use super::settings::Mode;
+use super::split::{Split, Splits};
+use super::vocab::Vocab;
 
 /// One number for each split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,53 +63,52 @@ pub struct DataCard {
 impl DataCard {
     /// Counts, with examples at this context.
     #[must_use]
-    pub fn new(corpus: &Corpus, vocab: &Vocab, splits: &Splits, context: usize) -> Self {
-        let of_text;
-        let lines: Vec<&str> = match &corpus.content {
-            Content::Words(words) => words.iter().map(String::as_str).collect(),
-            Content::Text(text) => {
-                of_text = text.strip_suffix('\n').unwrap_or(text);
-                of_text.split('\n').collect()
-            }
-        };
-        let lengths = || lines.iter().map(|line| line.chars().count());
-        let words = corpus.mode() == Mode::Lines;
+    pub fn new(source: &Source, vocab: &Vocab, splits: &Splits, context: usize) -> Self {
+        let whole = splits.whole();
+        let is_words = whole.mode() == Mode::Lines;
+        let (lines, longest) = lines(&whole, vocab.line_end());
         let counts = |split: &Split| match split.mode() {
             Mode::Lines => split.tokens().len(),
             Mode::Text => split.tokens().len().saturating_sub(context),
         };
-        let mut warnings = corpus.warnings.clone();
+        let mut warnings = source.warnings.clone();
         for (name, split) in [("validation", &splits.val), ("test", &splits.test)] {
-            if split.is_empty() && words {
+            if split.is_empty() && is_words {
                 warnings.push(format!("the {name} split is empty"));
             }
         }
         Self {
-            source: corpus.source.display().to_string(),
-            mode: corpus.mode(),
-            lines: lines.len(),
-            characters: match &corpus.content {
-                Content::Words(_) => lengths().sum(),
-                Content::Text(text) => text.chars().count(),
-            },
+            source: source.path.display().to_string(),
+            mode: whole.mode(),
+            lines,
+            characters: whole.tokens().len() - if is_words { lines } else { 0 },
             vocab_size: vocab.len(),
-            vocab: vocab.characters()[usize::from(words)..].iter().collect(),
-            longest: lengths().max().unwrap_or(0),
-            duplicates: words.then(|| lines.len() - lines.iter().collect::<FxHashSet<_>>().len()),
+            vocab: vocab.characters()[usize::from(is_words)..].iter().collect(),
+            longest,
+            duplicates: is_words.then(|| lines - Distinct::new(&whole).len()),
             context,
             examples: OfSplits {
                 train: counts(&splits.train),
                 val: counts(&splits.val),
                 test: counts(&splits.test),
             },
-            leaked: words.then(|| leaked(splits)),
+            leaked: is_words.then(|| leaked(splits)),
             warnings,
         }
     }
 }
 
+/// How many lines there are, and the characters of the longest.
+fn lines(whole: &Split, end: Option<u32>) -> (usize, usize) {
+    let lines = whole.tokens().split_inclusive(|&token| Some(token) == end);
+    lines.fold((0, 0), |(count, longest), line| {
+        let ended = line.last().copied() == end && end.is_some();
+        (count + 1, longest.max(line.len() - usize::from(ended)))
+    })
+}
+
 fn leaked(splits: &Splits) -> Leaked {
-    let train: FxHashSet<&[u32]> = splits.train.words().collect();
+    let train = Distinct::new(&splits.train);
     let part = |split: &Split| {
         let (mut all, mut known) = (0usize, 0usize);
         for word in split.words() {

@@ -1,28 +1,43 @@
-//! From a configuration to splits: what training and evaluation begin with.
+//! Data walks a straight line: a file is read into a [`Corpus`], its characters numbered by a [`Vocab`], encoded once
+//! into tokens that all [`Splits`] share, and looked at as [`Examples`] of a context and what follows it. [`Data::load`]
+//! does these steps at once.
+
+mod card;
+mod clean;
+mod corpus;
+mod datasets;
+mod distinct;
+mod examples;
+mod order;
+mod settings;
+mod split;
+mod vocab;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::card::DataCard;
-use crate::config::DataConfig;
-use crate::corpus::Corpus;
-use crate::datasets::{Cache, Dataset, NAMES};
 use crate::error::{Error, Result};
-use crate::split::Splits;
-use crate::vocab::Vocab;
 
-/// A corpus, its vocabulary and its splits.
+pub use card::{DataCard, Leaked, OfSplits};
+pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};
+pub use datasets::{CACHE_VARIABLE, Cache, Dataset, NAMES, URL_VARIABLE};
+pub use examples::Examples;
+pub use settings::{DataConfig, Mode, Normalize, Shuffle, parse_split};
+pub use split::{Split, Splits};
+pub use vocab::Vocab;
+
+/// A text, encoded: its vocabulary and its splits.
 ///
 /// ```
-/// use charloom::{config::DataConfig, data::Data};
+/// use charloom::data::{Data, DataConfig};
 /// let data = Data::load(&DataConfig::default(), None)?;
 /// assert_eq!((data.vocab.len(), data.card(3).lines), (27, 32_257));
 /// # Ok::<(), charloom::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// The text.
-    pub corpus: Corpus,
+    /// Where the text came from.
+    pub source: Source,
     /// Its characters, and those of the files that stand for splits.
     pub vocab: Vocab,
     /// Its parts.
@@ -43,28 +58,34 @@ impl Data {
         let mode = config.mode.or(vocab.as_ref().map(Vocab::mode));
         let config = &DataConfig { mode, ..config.clone() };
         let corpus = match &config.path {
-            None => Corpus::from_bytes("us-names-2018.txt", NAMES.as_bytes(), config)?,
+            None => Corpus::from_bytes("us-names-2018.txt", NAMES, config)?,
             Some(path) => Corpus::read(place(path)?, config)?,
         };
-        if config.sha256.as_ref().is_some_and(|known| *known != corpus.sha256) {
+        if config.sha256.as_ref().is_some_and(|known| *known != corpus.source().sha256) {
             let message = "has changed since the configuration was written (its SHA-256 is another); \
                            --data names another file";
-            return Err(Error::data(&corpus.source, message));
+            return Err(Error::data(&corpus.source().path, message));
         }
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
         let part =
             |path: &Option<PathBuf>| path.as_ref().map(|path| Corpus::read(place(path)?, &same)).transpose();
         let (val, test) = (part(&config.val)?, part(&config.test)?);
-        let contents = [Some(&corpus), val.as_ref(), test.as_ref()].into_iter().flatten().map(|c| &c.content);
-        let vocab = vocab.unwrap_or_else(|| Vocab::of(corpus.mode(), contents));
+        let corpora = [Some(&corpus), val.as_ref(), test.as_ref()].into_iter().flatten();
+        let vocab = vocab.unwrap_or_else(|| Vocab::of(corpus.mode(), corpora));
         let splits = Splits::new(&corpus, &vocab, config, val.as_ref(), test.as_ref())?;
-        Ok(Self { corpus, vocab, splits })
+        Ok(Self { source: corpus.into_source(), vocab, splits })
+    }
+
+    /// Whether these are words or one text.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.vocab.mode()
     }
 
     /// What a person should know first, with examples at this context.
     #[must_use]
     pub fn card(&self, context: usize) -> DataCard {
-        DataCard::new(&self.corpus, &self.vocab, &self.splits, context)
+        DataCard::new(&self.source, &self.vocab, &self.splits, context)
     }
 
     /// Writes `train.txt`, `val.txt` and `test.txt`, as they are trained on, into a folder; an empty split has no

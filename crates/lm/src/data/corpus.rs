@@ -1,4 +1,4 @@
-//! Reading a file: bytes to clean text, as a list of words or one running text.
+//! Reading a file: bytes to clean text, of words or running.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::clean;
-use crate::config::{DataConfig, Mode};
+use super::clean;
+use super::settings::{DataConfig, Mode};
 use crate::error::{Error, Result};
 
 /// The most bytes a file may hold: token positions are 32-bit, and a typing error should not fill the memory.
@@ -40,13 +40,15 @@ impl Mode {
     }
 }
 
-/// What was read.
+/// Where a text came from, and what was noticed on reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
-    /// The words of [`Mode::Lines`], in the order of the file, none empty.
-    Words(Vec<String>),
-    /// The text of [`Mode::Text`].
-    Text(String),
+pub struct Source {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// SHA-256 of the bytes as they were read, in hexadecimal.
+    pub sha256: String,
+    /// What a person should know, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// A file's text, cleaned.
@@ -55,22 +57,18 @@ pub enum Content {
 /// Lines of nothing but white space are no words; otherwise a line is kept as it stands, spaces too.
 ///
 /// ```
-/// use charloom::config::DataConfig;
-/// use charloom::corpus::{Content, Corpus};
-/// let corpus = Corpus::from_bytes("names", b"emma\r\nolivia", &DataConfig::default())?;
-/// assert_eq!(corpus.content, Content::Words(vec!["emma".into(), "olivia".into()]));
+/// use charloom::data::{Corpus, DataConfig};
+/// let corpus = Corpus::from_bytes("names", b"emma\r\n\nolivia", &DataConfig::default())?;
+/// assert_eq!(corpus.text(), "emma\nolivia\n");
+/// assert!(corpus.words().eq(["emma", "olivia"]));
 /// # Ok::<(), charloom::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {
-    /// The words or the text.
-    pub content: Content,
-    /// Where it came from; `-` is standard input.
-    pub source: PathBuf,
-    /// SHA-256 of the bytes as they were read, in hexadecimal.
-    pub sha256: String,
-    /// What a person should know, one line each.
-    pub warnings: Vec<String>,
+    source: Source,
+    mode: Mode,
+    /// The text; in [`Mode::Lines`] each word and a line break.
+    text: String,
 }
 
 impl Corpus {
@@ -83,7 +81,7 @@ impl Corpus {
     pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         let path = path.as_ref();
         if path == Path::new("-") {
-            return Self::from_bytes(path, &read_bounded(path, io::stdin().lock(), MAX_BYTES)?, config);
+            return Self::from_bytes(path, read_bounded(path, io::stdin().lock(), MAX_BYTES)?, config);
         }
         let fail = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -100,7 +98,7 @@ impl Corpus {
             return Err(Error::data(path, "is not a regular file; pipe it in and name it '-'"));
         }
         let file = File::open(path).map_err(fail)?;
-        Self::from_bytes(path, &read_bounded(path, file, MAX_BYTES)?, config)
+        Self::from_bytes(path, read_bounded(path, file, MAX_BYTES)?, config)
     }
 
     /// Cleans bytes that are already in memory; `source` names them in messages.
@@ -108,36 +106,60 @@ impl Corpus {
     /// # Errors
     /// No text at all; another encoding or a compressed file; bytes that are not UTF-8 (unless `lossy`); a NUL;
     /// a line of more than [`MAX_WORD`] characters in [`Mode::Lines`]; `dedupe` in [`Mode::Text`].
-    pub fn from_bytes(source: impl AsRef<Path>, bytes: &[u8], config: &DataConfig) -> Result<Self> {
-        let source = source.as_ref();
+    pub fn from_bytes(
+        source: impl AsRef<Path>,
+        bytes: impl Into<Vec<u8>>,
+        config: &DataConfig,
+    ) -> Result<Self> {
+        let (path, bytes) = (source.as_ref(), bytes.into());
+        let (sha256, is_empty) = (hex(&Sha256::digest(&bytes)), bytes.is_empty());
         let mut warnings = Vec::new();
         let text = clean::decode(bytes, config.lossy, &mut warnings)
             .map(|text| clean::normalize(text, config.normalize, &mut warnings))
-            .map_err(|message| Error::data(source, message))?;
+            .map_err(|message| Error::data(path, message))?;
         if text.trim().is_empty() {
-            let what = if bytes.is_empty() { "is empty" } else { "holds nothing but blank lines" };
-            return Err(Error::data(source, format!("{what}; there is nothing to learn from")));
+            let what = if is_empty { "is empty" } else { "holds nothing but blank lines" };
+            return Err(Error::data(path, format!("{what}; there is nothing to learn from")));
         }
-        let content = match config.mode.unwrap_or_else(|| Mode::detect(&text)) {
+        let mode = config.mode.unwrap_or_else(|| Mode::detect(&text));
+        let text = match mode {
             Mode::Text if config.dedupe => {
                 return Err(Error::usage(
                     "--dedupe is for lists of lines, and this is read as one running text",
                 ));
             }
-            Mode::Text => Content::Text(text),
-            Mode::Lines => Content::Words(words(source, &text, config.dedupe, &mut warnings)?),
+            Mode::Text => text,
+            Mode::Lines => words(path, &text, config.dedupe, &mut warnings)?,
         };
-        let sha256 = hex(&Sha256::digest(bytes));
-        Ok(Self { content, source: source.to_path_buf(), sha256, warnings })
+        Ok(Self { source: Source { path: path.to_path_buf(), sha256, warnings }, mode, text })
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
     }
 
     /// Whether these are words or one text.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        match self.content {
-            Content::Words(_) => Mode::Lines,
-            Content::Text(_) => Mode::Text,
-        }
+        self.mode
+    }
+
+    /// The text; in [`Mode::Lines`] each word and a line break, in the order of the file.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines of the text, in the order of the file: in [`Mode::Lines`] the words, none of which is empty.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.text.split_terminator('\n')
+    }
+
+    /// Drops the text.
+    pub(super) fn into_source(self) -> Source {
+        self.source
     }
 }
 
@@ -171,9 +193,10 @@ fn read_bounded(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
     }
 }
 
-fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) -> Result<Vec<String>> {
+/// The words of a text, each with a line break.
+fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) -> Result<String> {
     let mut seen = HashSet::new();
-    let mut words = Vec::new();
+    let mut words = String::with_capacity(text.len() + 1);
     let mut spaced = 0usize;
     for (number, line) in text.split('\n').enumerate() {
         if line.trim().is_empty() || (dedupe && !seen.insert(line)) {
@@ -190,7 +213,8 @@ fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) ->
             }
         }
         spaced += usize::from(line.trim().len() != line.len());
-        words.push(line.to_owned());
+        words.push_str(line);
+        words.push('\n');
     }
     if spaced > 0 {
         warnings.push(format!("{spaced} lines begin or end with white space, which is kept as characters"));

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -94,7 +94,7 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header);
     bytes.extend(payload);
-    let digest = crate::corpus::hex(&Sha256::digest(&bytes));
+    let digest = crate::data::hex(&Sha256::digest(&bytes));
     bytes[DIGEST].copy_from_slice(digest.as_bytes());
     Ok(bytes)
 }
@@ -176,34 +176,6 @@ pub(super) fn check_digest(mut file: impl Read) -> io::Result<Said<()>> {
         hash.update(&piece);
         piece.clear();
     }
-    let fits = crate::corpus::hex(&hash.finalize()).as_bytes() == said;
+    let fits = crate::data::hex(&hash.finalize()).as_bytes() == said;
     Ok(if fits { Ok(()) } else { Err(CHANGED.to_owned()) })
 }
-
-macro_rules! codes {
-    ($($variant:ident $number:ty = $code:literal,)+) => {
-        impl TensorData {
-            /// Appends the numbers, little-endian, and returns the name of their type.
-            fn write(&self, to: &mut Vec<u8>) -> &'static str {
-                match self {
-                    $(Self::$variant(data) => {
-                        to.extend(data.iter().flat_map(|x| x.to_le_bytes()));
-                        $code
-                    })+
-                }
-            }
-
-            /// The numbers that [`TensorData::write`] wrote.
-            fn read(dtype: Dtype, bytes: &[u8]) -> Option<Self> {
-                match dtype {
-                    $(Dtype::$variant => {
-                        let (numbers, _) = bytes.as_chunks::<{ size_of::<$number>() }>();
-                        Some(Self::$variant(numbers.iter().map(|x| <$number>::from_le_bytes(*x)).collect()))
-                    })+
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-codes! { F32 f32 = "F32", F64 f64 = "F64", U8 u8 = "U8", U32 u32 = "U32", U64 u64 = "U64", }

@@ -1,30 +1,24 @@
-//! The folder of a run: its files, its lock, and the one way in which files are replaced.
+//! The folder of a run: its files and its lock.
 
-use std::fmt;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use crate::checkpoint::Checkpoint;
-use crate::disk::{self, Disk, RealDisk, TEMPORARY, open_regular};
-use crate::inspect::Record;
+use super::checkpoint::Checkpoint;
+use super::lines::{lines, read_lines};
+use super::metrics::{METRICS, Metric, TIMING, Timing};
+use super::record::Record;
+use crate::disk::{self, Disk, RealDisk, TEMPORARY};
 use crate::{Config, Error, Result};
 
 const CONFIG: &str = "config.toml";
 const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
-const METRICS: &str = "metrics.jsonl";
 const SAMPLES: &str = "samples.txt";
-/// The longest line that is read, in bytes, and the most lines of the metrics and of the diagnostics.
-const MAX_LINE: u64 = 1 << 14;
-const MAX_METRICS: usize = 1 << 23;
+/// The most lines of the diagnostics.
 const MAX_RECORDS: usize = 1 << 20;
 const DIAGNOSTICS: &str = "diagnostics.jsonl";
-const TIMING: &str = "timing.json";
 /// The page about a run, if one is asked for with its training.
 pub const REPORT: &str = "report.html";
 
@@ -51,85 +45,6 @@ pub struct RunFolder {
     metrics: File,
     disk: Box<dyn Disk>,
     warning: Option<String>,
-}
-
-/// A line of `metrics.jsonl`.
-///
-/// # Units
-/// `loss` in nats per character.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
-    /// Updates made before this was measured.
-    pub step: u64,
-    /// `batch`, `train` or `val`.
-    pub split: String,
-    /// The loss.
-    pub loss: f64,
-    /// The learning rate of that step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lr: Option<f64>,
-}
-
-impl Metric {
-    /// The metrics of a run folder, as far as they are written.
-    ///
-    /// # Errors
-    /// No run folder, or a line that charloom did not write.
-    pub fn read_all(run: &Path) -> Result<Vec<Self>> {
-        let path = run.join(METRICS);
-        if !path.is_file() {
-            return Err(Error::model(run, "no run folder with a metrics.jsonl; 'charloom train' makes one"));
-        }
-        read_lines(&path, MAX_METRICS)
-    }
-}
-
-/// How long a training took: what `timing.json` says.
-///
-/// It is noted at the end of each sitting and every ten seconds, so a crash may cost as much of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Timing {
-    /// Time for updates, evaluations and saving, of all sittings; pauses and those who watch do not count.
-    ///
-    /// # Units
-    /// Seconds.
-    pub seconds: f64,
-    /// Updates made in that time.
-    pub steps: u64,
-}
-
-impl Timing {
-    /// The timing in a run folder; none where it is not known.
-    #[must_use]
-    pub fn read(run: &Path) -> Option<Self> {
-        let mut text = String::new();
-        open_regular(&run.join(TIMING)).ok()?.take(MAX_LINE).read_to_string(&mut text).ok()?;
-        let timing: Self = serde_json::from_str(&text).ok()?;
-        (timing.seconds >= 0.0).then_some(timing)
-    }
-
-    /// Updates a second; none where there is no time or no update.
-    #[must_use]
-    pub fn steps_per_second(&self) -> Option<f64> {
-        (self.seconds > 0.0 && self.steps > 0).then(|| self.steps as f64 / self.seconds)
-    }
-}
-
-impl fmt::Display for Timing {
-    /// `1 h 23 min`, and how many steps a second that is.
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self.seconds {
-            s if s < 9.95 => write!(f, "{s:.1} s")?,
-            s if s < 99.5 => write!(f, "{s:.0} s")?,
-            s if s < 5400.0 => write!(f, "{:.0} min", s / 60.0)?,
-            s => write!(f, "{} h {} min", (s / 3600.0) as u64, (s / 60.0) as u64 % 60)?,
-        }
-        match self.steps_per_second() {
-            Some(rate) if rate < 10.0 => write!(f, ", {rate:.2} steps/s"),
-            Some(rate) => write!(f, ", {rate:.0} steps/s"),
-            None => Ok(()),
-        }
-    }
 }
 
 impl RunFolder {
@@ -352,39 +267,6 @@ impl RunFolder {
         let keep = keep.map(|name| self.path.join(name));
         disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
     }
-}
-
-/// The objects of a file with one on each line.
-fn read_lines<T: DeserializeOwned>(path: &Path, most: usize) -> Result<Vec<T>> {
-    let mut lines = BufReader::new(open_regular(path)?);
-    let mut objects = Vec::new();
-    for number in 1.. {
-        let mut line = String::new();
-        let read = lines.by_ref().take(MAX_LINE).read_line(&mut line);
-        if read.map_err(|error| Error::io(path, error))? == 0 {
-            break;
-        }
-        if number > most {
-            return Err(Error::model(path, format!("more than {most} lines; that is no run's")));
-        }
-        match serde_json::from_str(&line) {
-            Ok(object) => objects.push(object),
-            // A training that goes on may be writing this line.
-            Err(_) if !line.ends_with('\n') && (line.len() as u64) < MAX_LINE => break,
-            Err(_) => return Err(Error::model(path, format!("line {number} is none that charloom wrote"))),
-        }
-    }
-    Ok(objects)
-}
-
-/// One JSON object a line.
-fn lines(records: &[Record]) -> io::Result<Vec<u8>> {
-    let mut lines = Vec::new();
-    for record in records {
-        serde_json::to_writer(&mut lines, record)?;
-        lines.push(b'\n');
-    }
-    Ok(lines)
 }
 
 /// The model file that a path means: of a run folder its best (its last while there is no best), else itself.

@@ -2,7 +2,7 @@
 
 use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
 
-use crate::config::Normalize;
+use super::settings::Normalize;
 
 /// First bytes of files that are no text, what they are, and what to do.
 const NOT_TEXT: [(&[u8], &str); 7] = [
@@ -15,8 +15,9 @@ const NOT_TEXT: [(&[u8], &str); 7] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], "is compressed with zstd; unpack it first (unzstd)"),
 ];
 
-/// UTF-8 to a string with LF line ends and no byte order mark; the error is a message without the file's name.
-pub fn decode(bytes: &[u8], lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
+/// UTF-8 to a string with LF line ends and no byte order mark, in the memory of the bytes where that is possible; the
+/// error is a message without the file's name.
+pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
     // "BZh" could begin a word; the digit and the block's magic after it could not.
     let compressed = |magic: &[u8]| magic != b"BZh" || bytes.get(4..7) == Some(b"1AY");
     for (magic, message) in NOT_TEXT {
@@ -31,22 +32,24 @@ pub fn decode(bytes: &[u8], lossy: bool, warnings: &mut Vec<String>) -> Result<S
         return Err(if lopsided {
             NOT_TEXT[0].1.to_owned()
         } else {
-            format!("holds a NUL at byte {at} ({}); it is no text", line_of(bytes, at))
+            format!("holds a NUL at byte {at} ({}); it is no text", line_of(&bytes, at))
         });
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or((bytes, 0), |rest| (rest, 3));
-    let (bytes, skipped) = bytes;
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let skipped = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    bytes.drain(..skipped);
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
         Err(e) if !lossy => {
-            let at = e.valid_up_to();
+            let at = e.utf8_error().valid_up_to();
             return Err(format!(
                 "is not UTF-8 at byte {} ({}); --lossy replaces such bytes with U+FFFD",
                 at + skipped,
-                line_of(bytes, at)
+                line_of(e.as_bytes(), at)
             ));
         }
-        Err(_) => {
+        Err(e) => {
+            let bytes = e.as_bytes();
             let bad = bytes.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
             warnings.push(format!("{bad} places that are not UTF-8 were replaced with U+FFFD"));
             String::from_utf8_lossy(bytes).into_owned()
