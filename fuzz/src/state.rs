@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use charloom::Checkpoint;
-use charloom::config::{Batch, DataConfig};
-use charloom::corpus::Corpus;
+use charloom::config::Batch;
+use charloom::data::Corpus;
 use charloom::data::Data;
-use charloom::split::Splits;
+use charloom::data::DataConfig;
+use charloom::data::Splits;
+use charloom::data::Vocab;
 use charloom::train::Trainer;
-use charloom::vocab::Vocab;
 
 /// Reads a model file, goes on with the training in it for a step, and saves and reads that.
 ///
@@ -52,7 +53,7 @@ fn data_of(checkpoint: &Checkpoint) -> Option<Data> {
     let config = DataConfig { mode: Some(vocab.mode()), ..DataConfig::default() };
     let text = if vocab.boundary().is_some() { format!("{all}\n").repeat(10) } else { all.repeat(10) };
     let corpus = Corpus::from_bytes("fuzz", text.as_bytes(), &config).ok()?;
-    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let vocab = Vocab::of(corpus.mode(), [&corpus]);
     let splits = Splits::new(&corpus, &vocab, &config, None, None).ok()?;
-    Some(Data { corpus, vocab, splits })
+    Some(Data { source: corpus.source().clone(), vocab, splits })
 }

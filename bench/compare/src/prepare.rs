@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use charloom::config::{Batch, Config, ModelKind, Norm, Schedule};
 use charloom::data::Data;
-use charloom::examples::Examples;
+use charloom::data::Examples;
 use charloom::models::Network;
 use charloom_tensor::rng::{StreamRng, TorchGenerator};
 use protocol::{Case, write_u32};
@@ -32,7 +32,7 @@ pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Ca
         }
     });
     let data = Data::load(&config.data, None)?;
-    config.resolve(data.corpus.mode());
+    config.resolve(data.mode());
     let examples = Examples::new(&data.splits.train, config.model.context)?;
     let mut generator = TorchGenerator::new(config.train.seed);
     let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
@@ -86,8 +86,8 @@ fn existing(data: &Path, name: &str) -> Result<PathBuf, Failure> {
     if path.exists() {
         return Ok(path.canonicalize()?);
     }
-    let set = charloom::datasets::Dataset::get(name)?;
-    charloom::datasets::Cache::of_user()?
+    let set = charloom::data::Dataset::get(name)?;
+    charloom::data::Cache::of_user()?
         .find(&set)
         .ok_or_else(|| format!("{}: no such file; 'charloom data get {name}' gets it", path.display()).into())
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing,
-    parse_hidden, parse_lr_drops, parse_split,
+    Activation, Batch, Init, ModelKind, Norm, Optimizer, Schedule, Smoothing, parse_hidden, parse_lr_drops,
 };
+use charloom::data::{Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Result, presets};
 
 // Under these names clap takes a list for one value.

@@ -50,7 +50,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if let Some(steps) = args.train {
         config.train.steps = steps;
     }
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     let options = Options { wrong: args.wrong.clone(), train: args.train.is_some() };
     let report = if args.f64 {
         report::<f64>(&config, &data, &options)?

@@ -43,7 +43,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     args.data_flags.apply(args.data.as_ref(), &mut config);
     args.model_flags.apply(&mut config);
     args.train_flags.apply(&mut config);
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     set_threads(args.threads.map_or_else(threads::available, usize::from));
     let speed = speed::measure(&config, &data, time)?;
     if out.json {

@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom::inspect::Kind;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Trainer};

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
+use charloom::data::Examples;
+use charloom::data::Split;
 use charloom::evaluate::{Baselines, Evaluation, baselines, evaluate};
-use charloom::examples::Examples;
 use charloom::models::{self, LanguageModel};
-use charloom::split::Split;
-use charloom::{Checkpoint, Error, Result, run};
+use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
 use crate::output::{Out, note};
@@ -34,7 +34,7 @@ pub struct Row {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = run::model_file(&args.run)?;
+    let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
     let mut model = models::open(&checkpoint, &file)?;
     let vocab = || Some(checkpoint.vocab.clone());
@@ -45,10 +45,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut data = Data::load(&config, vocab())?;
     let (mut wanted, mut is_foreign) = (args.split.as_str(), false);
-    if args.data.is_some() && trained_on.as_ref() != Some(&data.corpus.sha256) {
+    if args.data.is_some() && trained_on.as_ref() != Some(&data.source.sha256) {
         note(format_args!(
             "{} is not what the model was trained on; all of it is evaluated",
-            data.corpus.source.display()
+            data.source.path.display()
         ));
         (config.split, config.val, config.test) = (Some([1.0, 0.0, 0.0]), None, None);
         data = Data::load(&config, vocab())?;

@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod dashboard;
 mod data;
+mod download;
 mod eval;
 mod explain;
 mod gradcheck;
@@ -25,7 +26,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use charloom::config::Mode;
+use charloom::data::Mode;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 

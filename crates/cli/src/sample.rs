@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use charloom::config::{Mode, Stream};
+use charloom::config::Stream;
 use charloom::data::Data;
+use charloom::data::Mode;
 use charloom::sample::{Known, SampleOptions, Sampler};
-use charloom::{Checkpoint, Error, Result, models, run};
+use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -55,7 +56,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = run::model_file(&args.run)?;
+    let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
     let mut model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;

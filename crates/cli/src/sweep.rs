@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use charloom::config::Config;
 use charloom::data::Data;
 use charloom::disk::replace_file;
-use charloom::plot::Theme;
-use charloom::sweep::{
-    self, Address, Event, Pruning, Sampler, Settings, Spec, State, Study, Trial, WorkOptions, parse_choices,
+use charloom::{Error, Result};
+use charloom_plot::Theme;
+use charloom_sweep::{
+    Address, Event, Pruning, Sampler, Settings, Spec, State, Study, Trial, WorkOptions, parse_choices,
     parse_range, shown,
 };
-use charloom::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -157,7 +157,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             let mut study = Study::open(study)?;
             if *csv {
                 let trials = study.trials()?;
-                return out.text(sweep::csv(study.space(), &trials));
+                return out.text(charloom_sweep::csv(study.space(), &trials));
             }
             if *best {
                 return print_best(&mut study, out);
@@ -167,7 +167,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some(Command::Plot { study, what, out: file, theme }) => {
             let mut study = Study::open(study)?;
             let trials = study.trials()?;
-            let all = sweep::figures(study.space(), &trials);
+            let all = charloom_sweep::figures(study.space(), &trials);
             if all.is_empty() {
                 return Err(none_finished());
             }
@@ -178,7 +178,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             plot::show(figure, file.as_deref(), *theme, out)
         }
         Some(Command::Report { study, out: file }) => {
-            let page = sweep::page(&mut Study::open(study)?)?;
+            let page = charloom_sweep::page(&mut Study::open(study)?)?;
             replace_file(file, page.as_bytes()).map_err(|e| Error::io(file, e))?;
             note(format_args!("written to {}; open it in a browser", file.display()));
             if out.json { out.object(&json!({"report": file, "bytes": page.len()})) } else { Ok(()) }
@@ -187,11 +187,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             let mut study = Study::open(study)?;
             let data = load(&study, data.as_ref())?;
             listen()?;
-            let chosen = sweep::choose(&mut study, &data, folder, &STOP)?;
+            let chosen = charloom_sweep::choose(&mut study, &data, folder, &STOP)?;
             if out.json {
                 return out.object(&chosen);
             }
-            let sweep::Chosen { number, validation, test } = chosen;
+            let charloom_sweep::Chosen { number, validation, test } = chosen;
             out.line(format_args!(
                 "trial {number}: validation {validation:.4}, test {test:.4} nats per character"
             ))
@@ -232,7 +232,7 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
 /// because it may depend on the trial's settings too.
 fn read(base: &mut Config) -> Result<Data> {
     let mut resolved = base.clone();
-    let data = resolved.load_data()?;
+    let data = charloom::load_data(&mut resolved)?;
     base.data = resolved.data;
     Ok(data)
 }
@@ -308,7 +308,7 @@ fn listen() -> Result<()> {
 fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
     listen()?;
     let address = study.address().clone();
-    let best = sweep::best(&study.trials()?).and_then(|trial| Some((trial.loss?, trial.number)));
+    let best = charloom_sweep::best(&study.trials()?).and_then(|trial| Some((trial.loss?, trial.number)));
     let told = Mutex::new((best, std::collections::HashMap::<u64, Settings>::new()));
     let observe = |event: &Event| {
         let mut told = told.lock().unwrap_or_else(|e| e.into_inner());
@@ -335,7 +335,7 @@ fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
         }
     };
     let options = WorkOptions { threads: work.threads.map_or(0, usize::from) };
-    sweep::work(&address, data, options, &STOP, &observe)?;
+    charloom_sweep::work(&address, data, options, &STOP, &observe)?;
     if STOP.load(Ordering::Relaxed) {
         note(format_args!("stopped; go on with: charloom sweep --resume {address}"));
     }
@@ -349,14 +349,14 @@ fn line(settings: &Settings) -> String {
 
 fn show(study: &mut Study, out: &mut Out) -> Result<()> {
     let trials = study.trials()?;
-    let importance = sweep::importance(study.space(), &trials);
-    let best = sweep::best(&trials);
+    let importance = charloom_sweep::importance(study.space(), &trials);
+    let best = charloom_sweep::best(&trials);
     let config = best.map(|trial| study.config(&trial.settings)).transpose()?;
     let chosen = study.chosen()?;
     if out.json {
         let object = json!({
             "study": study.address().to_string(),
-            "trials": sweep::sorted(&trials),
+            "trials": charloom_sweep::sorted(&trials),
             "importance": importance,
             "best": best.map(|trial| trial.number),
             "loss": best.and_then(|trial| trial.loss),
@@ -399,7 +399,7 @@ fn table(study: &Study, trials: &[Trial]) -> Vec<Vec<String>> {
     let mut rows =
         vec![head.chain(["steps", "seconds"]).chain(names.iter().copied()).map(str::to_owned).collect()];
     let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.4}"));
-    for trial in sweep::sorted(trials) {
+    for trial in charloom_sweep::sorted(trials) {
         let mut row = vec![trial.number.to_string(), trial.state.to_string(), number(trial.loss)];
         if has_deviation {
             row.push(number(trial.deviation));
@@ -423,7 +423,7 @@ fn short(value: Option<&Value>) -> String {
 
 fn print_best(study: &mut Study, out: &mut Out) -> Result<()> {
     let trials = study.trials()?;
-    let best = sweep::best(&trials);
+    let best = charloom_sweep::best(&trials);
     let best = best.ok_or_else(none_finished)?;
     let config = study.config(&best.settings)?;
     if out.json { out.object(&config) } else { out.text(config.to_toml()) }
@@ -443,7 +443,7 @@ fn tuning(address: &Address, ours: bool, data: Option<&PathBuf>, how: &Work, out
         let mut base = Config::default();
         base.data.path = data.cloned();
         let data = read(&mut base)?;
-        (Study::create(address, &sweep::tuning(ours), &base)?, data)
+        (Study::create(address, &charloom_sweep::tuning(ours), &base)?, data)
     };
     work(&mut study, &loaded, how)?;
     let trials = study.trials()?;
@@ -453,7 +453,7 @@ fn tuning(address: &Address, ours: bool, data: Option<&PathBuf>, how: &Work, out
         let test = trial.and_then(|trial| trial.seeds.first()?.test);
         (name, notebook, trial.and_then(|trial| trial.loss), test)
     };
-    let rows: Vec<_> = sweep::NOTEBOOK.iter().map(row).collect();
+    let rows: Vec<_> = charloom_sweep::NOTEBOOK.iter().map(row).collect();
     if out.json {
         let each = rows.iter().map(|(name, notebook, validation, test)| {
             json!({"preset": name, "validation": validation, "test": test, "notebook": notebook})

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::config::{Mode, ModelKind};
+use charloom::config::ModelKind;
 use charloom::data::Data;
+use charloom::data::Mode;
+use charloom::files::{self, RunFolder};
 use charloom::models::{self, LanguageModel, NGram};
-use charloom::run::{self, RunFolder};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
-use charloom::tensorboard::TensorBoard;
 use charloom::threads::{self, MAX_THREADS, set_threads};
 use charloom::train::{self, End, Event, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
+use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -91,7 +92,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
     };
     set_threads(args.threads.map_or_else(threads::available, usize::from));
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     let card = data.card(config.model.context);
     note(&card);
     for warning in &card.warnings {
@@ -108,12 +109,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if !job.run(args, &config, &data, &mut run)? {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
     }
-    let file = run::model_file(&path)?;
+    let file = files::model_file(&path)?;
     let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
     let samples = samples(&mut *model, &data)?;
     run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
     if args.report {
-        let page = path.join(run::REPORT);
+        let page = path.join(files::REPORT);
         crate::report::write(&path, args.data.as_deref().filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }

@@ -51,7 +51,7 @@ fn every_preset_trains_a_little() {
         "First Citizen:\nBefore we proceed any further, hear me speak.\n".repeat(40),
     )
     .unwrap();
-    let few: Vec<&str> = charloom::datasets::NAMES.lines().take(300).collect();
+    let few: Vec<&str> = charloom::data::NAMES.lines().take(300).collect();
     fs::write(folder.path().join("names"), few.join("\n")).unwrap();
     for preset in charloom::presets::all() {
         let data = if preset.name.starts_with("shakespeare") { "text" } else { "names" };

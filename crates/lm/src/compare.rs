@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::config::{Mode, ModelKind};
+use crate::config::ModelKind;
 use crate::data::Data;
+use crate::data::Examples;
+use crate::data::Mode;
 use crate::evaluate::Evaluation;
-use crate::examples::Examples;
+use crate::files::{self, Metric, Timing};
 use crate::models::{self, LanguageModel};
-use crate::run::{self, Metric, Timing};
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text that count as one observation: neighbours are not independent.
@@ -144,7 +145,7 @@ struct Opened {
 
 impl Opened {
     fn new(path: &Path, split: &str, moved: Option<&Path>) -> Result<Self> {
-        let file = run::model_file(path)?;
+        let file = files::model_file(path)?;
         let checkpoint = Checkpoint::read(&file)?;
         let mut model = models::open(&checkpoint, &file)?;
         let config = &checkpoint.config;
@@ -181,10 +182,10 @@ impl Opened {
                 timing: Timing::read(path),
                 steps: (config.model.kind != ModelKind::Ngram).then_some(config.train.steps),
             },
-            settings: flat(&config.to_toml()),
+            settings: config.flat(),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
-            ends: (0..examples.len()).map(|i| examples.target(i) == 0).collect(),
+            ends: (0..examples.len()).map(|i| Some(examples.target(i)) == data.vocab.boundary()).collect(),
             losses,
         })
     }
@@ -219,7 +220,7 @@ fn losses<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -> Vec<
     for start in (0..examples.len()).step_by(rows) {
         let chunk = start..(start + rows).min(examples.len());
         contexts.clear();
-        chunk.clone().for_each(|i| contexts.extend_from_slice(examples.context(i)));
+        chunk.clone().for_each(|i| contexts.extend(examples.context(i)));
         let log_probs = &mut log_probs[..chunk.len() * width];
         model.log_probs(&contexts, log_probs);
         for (i, row) in chunk.zip(log_probs.chunks_exact(width)) {
@@ -242,25 +243,6 @@ fn paired_test(one: &[(f64, f64)], two: &[(f64, f64)], run: PathBuf) -> PairedTe
     let p = t.and_then(|t| Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs())));
     let better = differences.iter().filter(|&&d| d < 0.0).count();
     PairedTest { run, difference, standard_error, t, p, pairs, better }
-}
-
-/// `train.lr` to its value, as text.
-pub(crate) fn flat(toml: &str) -> BTreeMap<String, String> {
-    let table: toml::Table = toml.parse().expect("a configuration writes TOML");
-    let mut settings = BTreeMap::new();
-    for (section, values) in &table {
-        match values {
-            toml::Value::Table(values) => {
-                for (key, value) in values {
-                    settings.insert(format!("{section}.{key}"), value.to_string());
-                }
-            }
-            value => {
-                settings.insert(section.clone(), value.to_string());
-            }
-        }
-    }
-    settings
 }
 
 #[cfg(test)]

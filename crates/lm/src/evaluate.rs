@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::config::{Mode, Smoothing};
+use crate::config::Smoothing;
+use crate::data::Examples;
+use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::examples::Examples;
 use crate::models::{LanguageModel, NGram};
-use crate::split::Split;
 
 /// A model's loss on examples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -87,7 +87,7 @@ impl Parts {
         let chunk = self.done..(self.done + rows).min(examples.distinct_len());
         self.contexts.clear();
         for d in chunk.clone() {
-            self.contexts.extend_from_slice(examples.distinct_context(d));
+            self.contexts.extend(examples.distinct_context(d));
         }
         self.log_probs.resize(chunk.len() * vocab, 0.0);
         model.log_probs(&self.contexts, &mut self.log_probs);
@@ -135,7 +135,7 @@ pub struct Baselines {
 /// # Errors
 /// A split without a pair of characters.
 pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Baselines> {
-    let boundary = (train.mode() == Mode::Lines).then_some(0);
+    let boundary = train.boundary();
     let loss = |length| -> Result<f64> {
         let train = Examples::new(train, length)?;
         let mut model = NGram::fit(&train, vocab_size, boundary, Smoothing::AddK, 1.0)?;

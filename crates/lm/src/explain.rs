@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use crate::config::{Config, ModelKind};
 use crate::data::Data;
+use crate::data::Examples;
+use crate::data::Split;
 use crate::evaluate::{Baselines, Evaluation, baselines, evaluate};
-use crate::examples::Examples;
 use crate::models::LanguageModel;
-use crate::split::Split;
 use crate::train::Trainer;
 use crate::{Error, Result};
 
@@ -125,7 +125,7 @@ mod tests {
 
     fn explain(toml: &str) -> (Config, Data, Loss) {
         let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let loss = loss(&config, &data, None).unwrap();
         (config, data, loss)
     }

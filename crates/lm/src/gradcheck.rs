@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::config::{Batch, Config};
 use crate::data::Data;
-use crate::examples::Examples;
+use crate::data::Examples;
 use crate::models::Network;
 use crate::train::{StepGraph, record};
 use crate::{Error, Result};
@@ -98,7 +98,7 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
     let examples = Examples::new(&data.splits.train, length)?;
     if examples.is_empty() {
         let message = format!("no examples to take gradients on at --context {length}; give more text");
-        return Err(Error::data(&data.corpus.source, message));
+        return Err(Error::data(&data.source.path, message));
     }
     let batch = match config.train.batch {
         Batch::Size(size) => size,
@@ -234,12 +234,13 @@ fn place(mut i: usize, dims: &[usize]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{DataConfig, ModelKind};
+    use crate::config::ModelKind;
+    use crate::data::DataConfig;
     use crate::presets;
 
     fn run(toml: &str, options: &Options) -> Report {
         let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         gradcheck(&config, &data, options).unwrap()
     }
 
@@ -272,7 +273,7 @@ mod tests {
             }
             // The text that some are for may not be here; the models are the same on names.
             config.data = DataConfig::default();
-            let data = config.load_data().unwrap();
+            let data = crate::load_data(&mut config).unwrap();
             let options = Options { elements: Some(3), ..Options::default() };
             let report = gradcheck(&config, &data, &options).unwrap();
             assert!(report.passed, "{}: {report:#?}", preset.name);

@@ -1,6 +1,6 @@
 //! The built-in configurations: each reproduces the training of one of the notebooks charloom grew from.
 
-use crate::config::nearest;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// A built-in configuration.

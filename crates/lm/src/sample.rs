@@ -6,11 +6,12 @@ use charloom_tensor::rng::{StreamRng, TorchGenerator};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::config::{Mode, Stream};
+use crate::config::Stream;
+use crate::data::Mode;
+use crate::data::Splits;
+use crate::data::Vocab;
 use crate::error::{Error, Result};
 use crate::models::LanguageModel;
-use crate::split::Splits;
-use crate::vocab::Vocab;
 
 /// How many words in a row may be no news before [`SampleOptions::novel`] and [`SampleOptions::unique`] give up.
 pub const ATTEMPTS: u32 = 10_000;

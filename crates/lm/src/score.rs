@@ -3,9 +3,10 @@
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
+use crate::data::Vocab;
+use crate::error::UnknownCharacter;
 use crate::evaluate::rows_at_once;
 use crate::models::LanguageModel;
-use crate::vocab::{UnknownCharacter, Vocab};
 
 /// The probability of one character after those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

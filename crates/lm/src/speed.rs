@@ -163,7 +163,7 @@ mod tests {
     fn a_small_model_is_measured() {
         let mut config = Config::default();
         config.model.hidden = vec![8];
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let speed = measure(&config, &data, Duration::from_millis(90)).unwrap();
         assert!(speed.steps_per_second > 0.0 && speed.peak_gflops > 0.0);
         let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);

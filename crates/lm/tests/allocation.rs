@@ -53,7 +53,7 @@ fn a_vocabulary_of_100_000_is_too_large_before_anything_is_made_for_it() {
     let mut config = Config::from_toml("[model]\nkind = 'linear'", "test".as_ref()).unwrap();
     config.data.path = Some(path);
     let mut said = String::new();
-    let taken = measure(|| said = config.load_data().unwrap_err().to_string());
+    let taken = measure(|| said = charloom::load_data(&mut config).unwrap_err().to_string());
     assert!(said.contains("100001 characters make 30000600003 parameters; the limit is"), "{said}");
     // The words themselves, their tokens and their order.
     assert!(taken.bytes_max < 30_000_000, "{} bytes", taken.bytes_max);

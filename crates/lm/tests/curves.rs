@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use charloom::data::Data;
+use charloom::data::Examples;
 use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
 use charloom::train::Trainer;
 use charloom::{Config, config};
 use charloom_testkit::{assert_close, fixture, workspace_root};
@@ -33,7 +33,7 @@ fn config(flags: &BTreeMap<String, Value>) -> Config {
         let text = value.as_str().unwrap_or_default();
         let (section, value) = match flag.as_str() {
             "data" => ("data", Value::from(workspace_root().join(text).to_str())),
-            "split" => ("data", config::parse_split(text).unwrap().to_vec().into()),
+            "split" => ("data", charloom::data::parse_split(text).unwrap().to_vec().into()),
             "mode" | "split-seed" => ("data", value.clone()),
             "hidden" => ("model", config::parse_hidden(text).unwrap().into()),
             "lr-drops" => {

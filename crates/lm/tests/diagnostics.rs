@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::Config;
 use charloom::data::Data;
+use charloom::files::RunFolder;
 use charloom::inspect::Kind;
-use charloom::run::RunFolder;
 use charloom::train::{Event, Trainer, run};
 use charloom_testkit::assert_close;
 
@@ -69,7 +69,7 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
         let rates: Vec<f64> = String::from_utf8(read(&cut, "metrics.jsonl"))
             .unwrap()
             .lines()
-            .filter_map(|line| serde_json::from_str::<charloom::run::Metric>(line).unwrap().lr)
+            .filter_map(|line| serde_json::from_str::<charloom::files::Metric>(line).unwrap().lr)
             .collect();
         assert_close(&[rates[7] / 10.0], &[rates[8]], 1e-9, 0.0);
     }

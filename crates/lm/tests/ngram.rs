@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use charloom::config::{DataConfig, Mode, ModelConfig, ModelKind, Smoothing};
-use charloom::corpus::Corpus;
+use charloom::config::{ModelConfig, ModelKind, Smoothing};
+use charloom::data::Corpus;
+use charloom::data::Examples;
+use charloom::data::Vocab;
+use charloom::data::{DataConfig, Mode};
+use charloom::data::{Split, Splits};
 use charloom::evaluate::{Evaluation, baselines, evaluate};
-use charloom::examples::Examples;
+use charloom::files::{Metric, RunFolder, model_file};
 use charloom::models::{Counts, LanguageModel, NGram, fit_ngram, open, save_ngram};
-use charloom::run::{Metric, RunFolder, model_file};
-use charloom::split::{Split, Splits};
-use charloom::vocab::Vocab;
 use charloom::{Checkpoint, Config};
 use charloom_testkit::{assert_close, shared_data};
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ use proptest::prelude::*;
 fn split(bytes: &str, mode: Mode) -> (Vocab, Split) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(mode, [&corpus.content]);
+    let vocab = Vocab::of(mode, [&corpus]);
     let split = Split::of(&corpus, &vocab).expect("a split");
     (vocab, split)
 }
@@ -25,7 +26,7 @@ fn split(bytes: &str, mode: Mode) -> (Vocab, Split) {
 fn splits(name: &str) -> Option<(Vocab, Splits)> {
     let config = DataConfig::default();
     let corpus = Corpus::read(shared_data(name)?, &config).expect("the file");
-    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let vocab = Vocab::of(corpus.mode(), [&corpus]);
     let splits = Splits::new(&corpus, &vocab, &config, None, None).expect("splits");
     Some((vocab, splits))
 }
@@ -40,7 +41,7 @@ fn plain(model: &mut NGram, examples: &Examples) -> f64 {
     let mut row = vec![0.0; model.vocab_size()];
     let mut total = 0.0;
     for i in 0..examples.len() {
-        model.log_probs(examples.context(i), &mut row);
+        model.log_probs(&examples.context(i).collect::<Vec<_>>(), &mut row);
         total -= f64::from(row[examples.target(i) as usize]);
     }
     total / examples.len() as f64
@@ -48,7 +49,7 @@ fn plain(model: &mut NGram, examples: &Examples) -> f64 {
 
 /// Add-k by counting in a loop.
 fn add_k(examples: &Examples, vocab: usize, k: f64, context: &[u32], target: u32) -> f64 {
-    let same = || (0..examples.len()).filter(|&i| examples.context(i) == context);
+    let same = || (0..examples.len()).filter(|&i| examples.context(i).eq(context.iter().copied()));
     let count = same().filter(|&i| examples.target(i) == target).count();
     (count as f64 + k) / (same().count() as f64 + k * vocab as f64)
 }
@@ -65,7 +66,9 @@ impl Naive {
         let longest = examples.context_length();
         let mut n = vec![BTreeMap::new(); longest + 1];
         for i in 0..examples.len() {
-            *n[longest].entry((examples.context(i).to_vec(), examples.target(i))).or_insert(0.0) += 1.0;
+            *n[longest]
+                .entry((examples.context(i).collect::<Vec<u32>>(), examples.target(i)))
+                .or_insert(0.0) += 1.0;
         }
         for length in (0..longest).rev() {
             let mut fewer = BTreeMap::new();
@@ -121,16 +124,16 @@ proptest! {
         let mut kneser_ney = fit(&vocab, &split, order, Smoothing::KneserNey, 0.0);
         // Contexts that occur, and one that may not.
         let strange = vec![vocab.len() as u32 - 1; order - 1];
-        for context in (0..examples.len().min(40)).map(|i| examples.context(i)).chain([&strange[..]]) {
+        for context in (0..examples.len().min(40)).map(|i| examples.context(i).collect()).chain([strange]) {
             let mut row = vec![0.0; vocab.len()];
-            counted.log_probs(context, &mut row);
+            counted.log_probs(&context, &mut row);
             let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
             let expected: Vec<f64> =
-                (0..vocab.len()).map(|t| add_k(&examples, vocab.len(), k, context, t as u32)).collect();
+                (0..vocab.len()).map(|t| add_k(&examples, vocab.len(), k, &context, t as u32)).collect();
             assert_close(&p, &expected, 1e-5, 1e-7);
-            kneser_ney.log_probs(context, &mut row);
+            kneser_ney.log_probs(&context, &mut row);
             let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
-            let expected: Vec<f64> = (0..vocab.len()).map(|t| naive.p(context, t as u32)).collect();
+            let expected: Vec<f64> = (0..vocab.len()).map(|t| naive.p(&context, t as u32)).collect();
             assert_close(&p, &expected, 1e-5, 1e-7);
             assert_close(&[p.iter().sum::<f64>()], &[1.0], 1e-5, 0.0);
         }
@@ -239,7 +242,7 @@ fn a_run_holds_the_model_and_its_losses() {
         let mut config = Config::default();
         config.data.path = Some(path);
         config.model = ModelConfig { kind: ModelKind::Ngram, order: 2, ..ModelConfig::default() };
-        let data = config.load_data().expect("data");
+        let data = charloom::load_data(&mut config).expect("data");
         let mut model = fit_ngram(&config, &data).expect("a model");
         let mut run = RunFolder::create_next(home.path(), "run").expect("a folder");
         save_ngram(&mut model, &config, &data, &mut run).expect("saved");

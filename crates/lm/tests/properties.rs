@@ -3,17 +3,18 @@
 use std::path::Path;
 
 use charloom::Checkpoint;
-use charloom::checkpoint::NamedTensor;
 use charloom::config::{
-    Activation, Batch, Config, DataConfig, Mode, ModelConfig, ModelKind, Norm, Normalize, Optimizer,
-    Schedule, Shuffle, Smoothing, Stream, TrainConfig,
+    Activation, Batch, Config, ModelConfig, ModelKind, Norm, Optimizer, Schedule, Smoothing, Stream,
+    TrainConfig,
 };
-use charloom::corpus::Corpus;
-use charloom::examples::Examples;
+use charloom::data::Corpus;
+use charloom::data::Examples;
+use charloom::data::Split;
+use charloom::data::Vocab;
+use charloom::data::{DataConfig, Mode, Normalize, Shuffle};
+use charloom::files::NamedTensor;
 use charloom::models::{LanguageModel, NGram};
 use charloom::sample::{SampleOptions, Sampler};
-use charloom::split::Split;
-use charloom::vocab::Vocab;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -266,7 +267,7 @@ fn bigram() -> (Vocab, NGram) {
     let names = "anna\nbob\ncarla\ndan\nada\nabba\nnora\nbarbara\nara\nclara\ndora\nnana\noona\nbo\na";
     let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", names.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+    let vocab = Vocab::of(Mode::Lines, [&corpus]);
     let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
     let model = NGram::fit(&examples, vocab.len(), Some(0), Smoothing::AddK, 0.5).expect("a model");
     (vocab, model)

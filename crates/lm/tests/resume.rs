@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use charloom::checkpoint::NamedTensor;
 use charloom::data::Data;
-use charloom::run::{RunFolder, Timing};
+use charloom::data::Vocab;
+use charloom::files::NamedTensor;
+use charloom::files::{RunFolder, Timing};
 use charloom::train::{End, Event, Trainer, run};
-use charloom::vocab::Vocab;
 use charloom::{Checkpoint, Config};
 
 const STEPS: u64 = 7;

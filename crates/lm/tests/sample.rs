@@ -2,23 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use charloom::config::{DataConfig, Mode, Smoothing, Stream};
-use charloom::corpus::Corpus;
+use charloom::config::{Smoothing, Stream};
+use charloom::data::Corpus;
 use charloom::data::Data;
+use charloom::data::Examples;
+use charloom::data::Split;
+use charloom::data::Vocab;
+use charloom::data::{DataConfig, Mode};
 use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
 use charloom::models::{LanguageModel, NGram};
 use charloom::sample::{Known, Novelty, Sample, SampleOptions, Sampler};
 use charloom::score::score;
-use charloom::split::Split;
-use charloom::vocab::Vocab;
 use charloom_tensor::rng::TorchGenerator;
 use charloom_testkit::{assert_close, shared_data};
 
 fn bigram(bytes: &str, mode: Mode, k: f64) -> (Vocab, NGram) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(mode, [&corpus.content]);
+    let vocab = Vocab::of(mode, [&corpus]);
     let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
     let model = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, k).expect("a model");
     (vocab, model)

@@ -1,8 +1,8 @@
 //! Any number of threads, and any change of it when a run is resumed, gives the same bits.
 
 use charloom::data::Data;
+use charloom::data::Examples;
 use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
 use charloom::threads::{set_least_work, set_threads};
 use charloom::train::Trainer;
 use charloom::{Checkpoint, Config};

@@ -6,9 +6,10 @@ use super::train::Batches;
 use super::{
     Matrix, Net, Parameters, Row, Sizes, Terms, Tolerance, Training, by_hand, compare, shortcuts, train,
 };
-use crate::config::{Config, nearest};
+use crate::config::Config;
 use crate::data::Data;
-use crate::examples::Examples;
+use crate::data::Examples;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// The names of the shortcuts.

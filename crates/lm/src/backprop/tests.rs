@@ -98,7 +98,7 @@ fn every_term_is_torchs_in_f32() {
 fn lesson() -> (Config, Data) {
     let preset = crate::presets::get("manual-backprop").unwrap();
     let mut config = Config::layered(Some(preset.toml), None).unwrap();
-    let data = config.load_data().unwrap();
+    let data = crate::load_data(&mut config).unwrap();
     (config, data)
 }
 

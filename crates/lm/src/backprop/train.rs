@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Matrix, Net, Parameters, Sizes, Terms, Tolerance, by_hand};
 use crate::config::{Optimizer, TrainConfig};
-use crate::examples::Examples;
+use crate::data::Examples;
 use crate::train::learning_rate;
 use crate::{Error, Result};
 

@@ -7,19 +7,12 @@ mod names;
 mod parse;
 mod validate;
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::data::Data;
+use crate::data::{DataConfig, Mode};
 
-pub(crate) use names::words;
-pub use names::{
-    Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing, Stream,
-};
-pub(crate) use parse::nearest;
-pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};
+pub use names::{Activation, Init, ModelKind, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use parse::{Batch, parse_hidden, parse_lr_drops};
 
 /// Every setting of a run.
 ///
@@ -42,41 +35,6 @@ pub struct Config {
     pub model: ModelConfig,
     /// The training.
     pub train: TrainConfig,
-}
-
-/// Where the text comes from and how it is split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// The file; none: the embedded names. The name of a known data set stands for its file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// SHA-256 of the file's bytes, in hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Lines or running text; none: detected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// Fractions of training, validation and test; none: 0.8, 0.1, 0.1 of lines, 0.9, 0.1, 0 of text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<[f64; 3]>,
-    /// Seed of the shuffle.
-    pub split_seed: u64,
-    /// The order of the words before the split.
-    pub shuffle: Shuffle,
-    /// A file to validate on, instead of a part of the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub val: Option<PathBuf>,
-    /// A file to test on, instead of a part of the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
-    /// Whether repeated lines are removed before the split.
-    pub dedupe: bool,
-    /// Whether bytes that are not UTF-8 are replaced instead of refused.
-    pub lossy: bool,
-    /// Unicode normalization; none: the text as it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub normalize: Option<Normalize>,
 }
 
 /// The model and how its parameters are drawn.
@@ -158,24 +116,6 @@ pub struct TrainConfig {
     pub patience: u64,
 }
 
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            path: None,
-            sha256: None,
-            mode: None,
-            split: None,
-            split_seed: 42,
-            shuffle: Shuffle::Python,
-            val: None,
-            test: None,
-            dedupe: false,
-            lossy: false,
-            normalize: None,
-        }
-    }
-}
-
 impl Default for ModelConfig {
     fn default() -> Self {
         Self {
@@ -234,20 +174,6 @@ impl ModelConfig {
 }
 
 impl Config {
-    /// Reads and splits the data that this names, and makes explicit what depends on it: the hash, the mode and
-    /// all that follows from it.
-    ///
-    /// # Errors
-    /// A value out of range, whatever [`Data::load`] refuses, or sizes too large for the data's vocabulary.
-    pub fn load_data(&mut self) -> Result<Data> {
-        self.validate()?;
-        let data = Data::load(&self.data, None)?;
-        self.data.sha256 = Some(data.corpus.sha256.clone());
-        self.resolve(data.corpus.mode());
-        self.validate_sizes(data.vocab.len())?;
-        Ok(data)
-    }
-
     /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
     pub fn resolve(&mut self, mode: Mode) {
         let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);

@@ -1,57 +1,6 @@
 //! The settings that are one of a few words.
 
-/// Declares an enum whose variants are words in a configuration file and on the command line.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// The words, in the order of declaration.
-            pub const WORDS: &[&str] = &[$($word),+];
-
-            /// The word of this value.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.word())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = String;
-
-            fn from_str(word: &str) -> std::result::Result<Self, String> {
-                match word {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("{word:?} is none of {}", Self::WORDS.join(", "))),
-                }
-            }
-        }
-    };
-}
-
-pub(crate) use words;
-
-words! {
-    /// Which order the words are put in before they are split.
-    Shuffle {
-        /// As CPython's `random.seed(split_seed); random.shuffle(words)`.
-        Python = "python",
-        /// As `torch.randperm` with a generator seeded with `split_seed`.
-        Torch = "torch",
-        /// As in the file.
-        None = "none",
-    }
-}
+use crate::words;
 
 words! {
     /// The kinds of model.
@@ -136,26 +85,6 @@ words! {
         Linear = "linear",
         /// Warm-up, stable, decay: constant until the last `decay` of the run, then straight down to 0.
         Wsd = "wsd",
-    }
-}
-
-words! {
-    /// What a file of data is.
-    Mode {
-        /// One word a line.
-        Lines = "lines",
-        /// One running text.
-        Text = "text",
-    }
-}
-
-words! {
-    /// A Unicode normalization form.
-    Normalize {
-        /// Composed: one character where there is one.
-        Nfc = "nfc",
-        /// Decomposed, and compatibility forms replaced.
-        Nfkd = "nfkd",
     }
 }
 

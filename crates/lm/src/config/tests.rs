@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::data;
 
 fn from(text: &str) -> crate::Result<Config> {
     Config::from_toml(text, Path::new("c.toml"))
@@ -168,8 +169,8 @@ fn flags_parse() {
     assert!(parse_hidden("200,").unwrap_err().contains("\"\""));
     assert_eq!(parse_lr_drops("0.5:0.1,0.9:0.1").unwrap(), [(0.5, 0.1), (0.9, 0.1)]);
     assert!(parse_lr_drops("0.5").is_err());
-    assert_eq!(parse_split("0.8,0.1,0.1").unwrap(), [0.8, 0.1, 0.1]);
-    assert!(parse_split("0.8,0.2").unwrap_err().contains("2 fractions"));
+    assert_eq!(data::parse_split("0.8,0.1,0.1").unwrap(), [0.8, 0.1, 0.1]);
+    assert!(data::parse_split("0.8,0.2").unwrap_err().contains("2 fractions"));
     assert_eq!("full".parse(), Ok(Batch::Full));
     assert_eq!("gelu".parse(), Ok(Activation::Gelu));
     assert!("glu".parse::<Activation>().unwrap_err().contains("tanh, relu, gelu"));

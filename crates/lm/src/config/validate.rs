@@ -1,6 +1,6 @@
 //! What a configuration may say: each refusal names the flag, its value and the limit.
 
-use super::{Batch, Config, DataConfig, ModelConfig, ModelKind, Norm, TrainConfig};
+use super::{Batch, Config, ModelConfig, ModelKind, Norm, TrainConfig};
 use crate::{Error, Result};
 
 /// The largest context.
@@ -24,7 +24,7 @@ impl Config {
     /// # Errors
     /// One line with the flag, its value and the limit.
     pub fn validate(&self) -> Result<()> {
-        validate_data(&self.data)?;
+        self.data.validate()?;
         validate_model(&self.model)?;
         validate_train(&self.train)?;
         if self.model.kind == ModelKind::Mlp
@@ -99,24 +99,6 @@ impl ModelConfig {
     }
 }
 
-fn validate_data(data: &DataConfig) -> Result<()> {
-    seed("--split-seed", data.split_seed)?;
-    if let Some(split) = data.split {
-        let shown = split.map(|part| part.to_string()).join(",");
-        let sum: f64 = split.iter().sum();
-        let fractions = split.iter().all(|part| (0.0..=1.0).contains(part));
-        if !(fractions && (sum - 1.0).abs() < 1e-6 && split[0] > 0.0) {
-            return refuse("--split", shown, "three fractions from 0 to 1 that sum to 1, the first above 0");
-        }
-    }
-    if let Some(sha256) = &data.sha256
-        && !(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    {
-        return refuse("data.sha256", sha256, "64 hexadecimal digits");
-    }
-    Ok(())
-}
-
 fn validate_model(model: &ModelConfig) -> Result<()> {
     if model.kind == ModelKind::Ngram {
         whole("--order", model.order as u64, 1, 12)?;
@@ -188,7 +170,7 @@ fn real(flag: &str, value: f64, fits: bool, limit: &str) -> Result<()> {
 }
 
 fn refuse(flag: &str, value: impl std::fmt::Display, limit: &str) -> Result<()> {
-    Err(Error::usage(format!("{flag} {value} is out of range; it must be {limit}")))
+    Err(Error::out_of_range(flag, value, limit))
 }
 
 fn list(widths: &[usize]) -> String {

@@ -3,8 +3,8 @@
 use charloom_tensor::{Graph, Id, Kind as EntryKind};
 use serde::Serialize;
 
-use super::record::{Kind, Record};
-use crate::examples::Examples;
+use super::{Kind, Record};
+use crate::data::Examples;
 use crate::models::{Network, Traced};
 
 /// A tanh beyond this passes less than 6 % of a gradient on.
@@ -47,7 +47,7 @@ impl Probe {
     pub fn new(network: &Network<f32>, examples: &Examples, rows: usize) -> Self {
         let rows = rows.min(examples.len());
         let chosen = || (0..rows).map(|i| i * examples.len() / rows);
-        let contexts: Vec<u32> = chosen().flat_map(|i| examples.context(i).to_vec()).collect();
+        let contexts: Vec<u32> = chosen().flat_map(|i| examples.context(i)).collect();
         let targets: Vec<u32> = chosen().map(|i| examples.target(i)).collect();
         let tape = network.tape();
         let contexts = tape.indices(&[rows, examples.context_length()], &contexts);

@@ -2,7 +2,6 @@
 
 mod findings;
 mod measure;
-mod record;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -14,14 +13,14 @@ use serde::Serialize;
 
 use crate::config::{Config, ModelKind};
 use crate::data::Data;
-use crate::examples::Examples;
+use crate::data::Examples;
 use crate::models::Network;
 use crate::{Checkpoint, Error, Result};
 
+pub use crate::files::record::{Histogram, Kind, Record};
 pub use findings::Finding;
 pub(crate) use measure::ratio;
 pub use measure::{Probe, Snapshot};
-pub use record::{Histogram, Kind, Record};
 
 /// A network looked into, at the start of its training and at the end.
 ///
@@ -96,7 +95,7 @@ impl Inspection {
     ) -> Result<Self> {
         let examples = Examples::new(&data.splits.train, config.model.context)?;
         if examples.is_empty() || rows == 0 {
-            return Err(Error::data(&data.corpus.source, "no examples to look at; give more text"));
+            return Err(Error::data(&data.source.path, "no examples to look at; give more text"));
         }
         // A probe's memory is bounded as a training step's is.
         let rows = rows.min((1 << 26) / start.widest()).max(2);

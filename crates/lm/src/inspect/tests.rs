@@ -7,7 +7,7 @@ use crate::train::Trainer;
 fn prepared(settings: &str, data: &str) -> (Config, Data) {
     let mut config = Config::from_toml(settings, "test".as_ref()).unwrap();
     config.data.path = Some(fixture_path(data));
-    let data = config.load_data().unwrap();
+    let data = crate::load_data(&mut config).unwrap();
     (config, data)
 }
 
@@ -51,7 +51,7 @@ fn notebook_002_is_told_what_it_prints_by_hand() {
         let preset = crate::presets::get(preset).unwrap();
         let mut config = Config::layered(Some(preset.toml), None).unwrap();
         config.data.path = Some(path.clone());
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let found = Inspection::untrained(&config, &data, 1024).unwrap();
         assert_eq!(kinds(&found), expected);
         if !expected.is_empty() {
@@ -129,7 +129,7 @@ fn a_probes_gradients_are_the_losss() {
 fn a_run_shows_start_and_end() {
     let (mut config, data) =
         prepared("[model]\nhidden = [30]\n[train]\nsteps = 300\nlr = 0.3", "data/words.txt");
-    config.resolve(data.corpus.mode());
+    config.resolve(data.mode());
     let mut trainer = Trainer::new(&config, &data).unwrap();
     for _ in 0..300 {
         trainer.step().unwrap();

@@ -10,8 +10,8 @@ use charloom_tensor::kernels::Partners;
 use charloom_tensor::{Element, Graph, Id, Indices, Tape, Var, can_be_cut, rng::TorchGenerator};
 
 use super::{LanguageModel, linear, mlp};
-use crate::checkpoint::NamedTensor;
 use crate::config::{self, Config, ModelKind};
+use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
 /// The most rows that are evaluated at once.

@@ -3,11 +3,11 @@
 use rustc_hash::FxHashMap;
 
 use super::LanguageModel;
-use crate::checkpoint::NamedTensor;
 use crate::config::{ModelConfig, Smoothing};
+use crate::data::Examples;
+use crate::data::Vocab;
 use crate::error::{Error, Result};
-use crate::examples::Examples;
-use crate::vocab::Vocab;
+use crate::files::NamedTensor;
 
 /// The largest order.
 const MAX_ORDER: usize = 12;
@@ -37,7 +37,7 @@ impl Counts {
         let mut counts = Self::default();
         for d in 0..examples.distinct_len() {
             for &(target, often) in examples.distinct_targets(d) {
-                counts.grams.extend_from_slice(examples.distinct_context(d));
+                counts.grams.extend(examples.distinct_context(d));
                 counts.grams.push(target);
                 counts.counts.push(often);
             }
@@ -61,11 +61,14 @@ impl Counts {
 /// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations 26-29.
 ///
 /// ```
-/// use charloom::config::{DataConfig, Mode, Smoothing};
-/// use charloom::{corpus::Corpus, evaluate::evaluate, examples::Examples, models::NGram};
-/// use charloom::{split::Split, vocab::Vocab};
+/// use charloom::data::{DataConfig, Mode};
+/// use charloom::config::Smoothing;
+/// use charloom::data::{Corpus, Examples};
+/// use charloom::evaluate::evaluate;
+/// use charloom::models::NGram;
+/// use charloom::data::{Split, Vocab};
 /// let corpus = Corpus::from_bytes("names", b"emma\nemily", &DataConfig::default())?;
-/// let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+/// let vocab = Vocab::of(Mode::Lines, [&corpus]);
 /// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 1)?;
 /// let mut bigram = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 1.0)?;
 /// assert!(evaluate(&mut bigram, &examples)?.loss < (vocab.len() as f64).ln());

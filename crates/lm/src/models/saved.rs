@@ -5,9 +5,9 @@ use std::path::Path;
 use super::{LanguageModel, NGram, Network};
 use crate::config::{Config, ModelKind};
 use crate::data::Data;
+use crate::data::Examples;
 use crate::evaluate::evaluate;
-use crate::examples::Examples;
-use crate::run::{Metric, RunFolder};
+use crate::files::{Metric, RunFolder};
 use crate::{Checkpoint, Error, Result};
 
 /// The model of a checkpoint; `path` is for messages.

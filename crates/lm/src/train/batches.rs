@@ -3,7 +3,7 @@
 use charloom_tensor::{Element, Tape, rng::TorchGenerator};
 
 use super::StepGraph;
-use crate::examples::Examples;
+use crate::data::Examples;
 
 /// Draws minibatches and writes them where a graph reads them.
 ///
@@ -54,7 +54,7 @@ impl Batches {
         };
         let rows = size.min(classes);
         let contexts = if classes * examples.context_length() <= MOST_TOKENS {
-            (0..classes).flat_map(|class| examples.distinct_context(class)).copied().collect()
+            (0..classes).flat_map(|class| examples.distinct_context(class)).collect()
         } else {
             Vec::new()
         };
@@ -120,12 +120,14 @@ impl Batches {
             tape.set_indices(graph.contexts, |contexts| {
                 for (context, &class) in contexts.chunks_exact_mut(length).zip(&self.classes[..self.rows]) {
                     let class = class as usize;
-                    let from = match self.contexts.get(class * length..(class + 1) * length) {
-                        Some(from) => from,
-                        None => self.examples.distinct_context(class),
-                    };
-                    // Shorter than a call to copy them.
-                    context.iter_mut().zip(from).for_each(|(to, &token)| *to = token);
+                    match self.contexts.get(class * length..(class + 1) * length) {
+                        // Shorter than a call to copy them.
+                        Some(from) => context.iter_mut().zip(from).for_each(|(to, &token)| *to = token),
+                        None => {
+                            let from = self.examples.distinct_context(class);
+                            context.iter_mut().zip(from).for_each(|(to, token)| *to = token);
+                        }
+                    }
                 }
             });
         }

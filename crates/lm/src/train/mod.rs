@@ -14,9 +14,9 @@ use charloom_tensor::{Element, Graph, Id, Indices, kernels, ops::Targets};
 
 use crate::config::{self, Batch, Config, TrainConfig};
 use crate::data::Data;
-use crate::examples::Examples;
+use crate::data::Examples;
+use crate::data::Vocab;
 use crate::models::Network;
-use crate::vocab::Vocab;
 use crate::{Error, Result};
 
 pub(crate) use batches::Batches;
@@ -88,14 +88,14 @@ impl Trainer {
     /// A configuration that is not valid, or too large for this data; no examples to train on.
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
         let mut config = config.clone();
-        config.resolve(data.corpus.mode());
+        config.resolve(data.mode());
         let mut generator = TorchGenerator::new(config.train.seed);
         let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
         let length = config.model.context;
         let train = Examples::new(&data.splits.train, length)?;
         if train.is_empty() {
             let message = format!("no examples to train on at --context {length}; give more text");
-            return Err(Error::data(&data.corpus.source, message));
+            return Err(Error::data(&data.source.path, message));
         }
         let (batches, graph) = record(&network, train, config.train.batch, true)?;
         let optimizer = optimizer(&network, &config.train);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::Trainer;
 use crate::evaluate::{Evaluation, Parts};
+use crate::files::{Metric, RunFolder, Timing};
 use crate::inspect::Record;
-use crate::run::{Metric, RunFolder, Timing};
 use crate::{Error, Result};
 
 /// How much work a crash may cost.

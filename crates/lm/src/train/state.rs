@@ -5,8 +5,8 @@ use std::path::Path;
 use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 
 use super::Trainer;
-use crate::checkpoint::NamedTensor;
 use crate::data::Data;
+use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
 /// The best evaluation so far, and how long ago it was.

@@ -84,7 +84,7 @@ fn a_row_is_the_same_whatever_its_company() {
         let (mut network, _, batches) = prepared::<f32>(&config, true);
         let (length, vocab) = (network.context(), network.vocab_size());
         let examples = batches.examples();
-        let contexts: Vec<u32> = (0..700).flat_map(|i| examples.context(i).to_vec()).collect();
+        let contexts: Vec<u32> = (0..700).flat_map(|i| examples.context(i)).collect();
         let mut together = vec![0.0; 700 * vocab];
         network.log_probs(&contexts, &mut together);
         for i in (0..700).step_by(13) {
@@ -162,17 +162,17 @@ fn dropout_is_not_merged_and_does_nothing_in_evaluation() {
     plain.model.dropout = 0.0;
     let mut generator = TorchGenerator::new(5);
     let mut same = Network::<f32>::new(&plain, network.vocab_size(), &mut generator).unwrap();
-    let context = batches.examples().context(3);
+    let context: Vec<u32> = batches.examples().context(3).collect();
     let (mut with, mut without) = (vec![0.0; network.vocab_size()], vec![0.0; network.vocab_size()]);
-    network.log_probs(context, &mut with);
-    same.log_probs(context, &mut without);
+    network.log_probs(&context, &mut with);
+    same.log_probs(&context, &mut without);
     assert_eq!(with, without);
 }
 
 #[test]
 fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     let mut config = config("[model]\nhidden = [65536]\nembed = 2\n[train]\nbatch = 'full'");
-    config.data.shuffle = crate::config::Shuffle::None;
+    config.data.shuffle = crate::data::Shuffle::None;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "ab\n".repeat(10_000)).unwrap();
     config.data.path = Some(file.path().to_path_buf());
