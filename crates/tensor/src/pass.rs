@@ -20,26 +20,32 @@ pub struct Pass<'a> {
     pub replica: u64,
     /// For each [`Axis`](crate::Axis), in the order of their making, how much of it is in use; of axes that are not named
     /// here all rows are in use, once each.
-    pub rows: &'a [Rows<'a>],
+    pub rows: &'a [Rows],
+    /// How often rows count, for [`Rows::Counted`].
+    pub counts: &'a [u32],
     /// The threads that share the kernels' work; None: the caller's alone.
     pub pool: Option<&'a Pool>,
 }
 
 /// How much of an axis is in use.
-#[derive(Clone, Copy, Debug)]
-pub enum Rows<'a> {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rows {
     /// The first rows, so many, each counting once.
     First(usize),
-    /// A row for each number here, which says how many equal examples it stands for.
-    Counted(&'a [u32]),
+    /// The first rows, so many; [`Pass::counts`] says from place `from` on how many equal examples each stands for.
+    Counted {
+        /// How many rows.
+        rows: usize,
+        /// Where their counts begin.
+        from: usize,
+    },
 }
 
-impl Rows<'_> {
+impl Rows {
     /// How many rows are in use.
-    pub fn used(&self) -> usize {
+    pub fn used(self) -> usize {
         match self {
-            Self::First(rows) => *rows,
-            Self::Counted(counts) => counts.len(),
+            Self::First(rows) | Self::Counted { rows, .. } => rows,
         }
     }
 }

@@ -233,15 +233,15 @@ impl<E: Element> Recording<E> {
     }
 
     /// Takes over what a pass says of the rows in use.
-    pub(crate) fn use_rows(&mut self, rows: &[Rows<'_>]) {
+    pub(crate) fn use_rows(&mut self, rows: &[Rows], often: &[u32]) {
         let Fed { most, used, counts, .. } = &mut self.fed;
         assert!(rows.len() <= used.len(), "the recording has {} axes, not {}", used.len(), rows.len());
         for (axis, (used, counts)) in used.iter_mut().zip(counts).enumerate() {
             counts.clear();
-            *used = rows.get(axis).map_or(most[axis], Rows::used);
+            *used = rows.get(axis).map_or(most[axis], |rows| rows.used());
             assert!(*used <= most[axis], "{used} rows of an axis of at most {}", most[axis]);
-            if let Some(Rows::Counted(of_rows)) = rows.get(axis) {
-                counts.extend(of_rows.iter().map(|&c| E::of(f64::from(c))));
+            if let Some(&Rows::Counted { rows, from }) = rows.get(axis) {
+                counts.extend(often[from..from + rows].iter().map(|&c| E::of(f64::from(c))));
             }
         }
     }
@@ -253,7 +253,7 @@ impl<E: Element> Recording<E> {
     /// recording has.
     pub fn forward(&mut self, params: &Params<E>, pass: &Pass<'_>) {
         assert!(params.fingerprint() == self.fingerprint, "recorded with other parameters");
-        self.use_rows(pass.rows);
+        self.use_rows(pass.rows, pass.counts);
         let keep_rows = self.keeps_rows();
         kernels::enter(pass.pool, keep_rows, || {
             for id in 0..self.nodes.len() {

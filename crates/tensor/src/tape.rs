@@ -210,7 +210,7 @@ impl<'p, E: Element> Tape<'p, E> {
         Indices { recording: recording.id, index: recording.fed.indices.len() - 1 }
     }
 
-    fn most(&self, axis: Axis) -> usize {
+    pub(crate) fn most(&self, axis: Axis) -> usize {
         let recording = self.recording.borrow();
         assert!(axis.recording == recording.id, "this axis is of another recording");
         recording.fed.most[axis.index]

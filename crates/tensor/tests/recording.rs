@@ -155,8 +155,8 @@ fn merged_rows_equal_each_for_itself() {
         assert!(once.recording.is_mergeable());
         // What lies in rows not in use must not matter.
         once.recording.set_indices(once.contexts, |c| c.fill(4));
-        let counts = [Rows::Counted(&[3, 4, 1])];
-        let pass = Pass { rows: &counts, ..Pass::training() };
+        let counted = [Rows::Counted { rows: 3, from: 1 }];
+        let pass = Pass { rows: &counted, counts: &[9, 3, 4, 1], ..Pass::training() };
         let merged = once.step(distinct.as_flattened(), &targets(0), &rows, &pass);
         assert_close(&merged, &unmerged, tolerance, tolerance);
 
