@@ -1,18 +1,16 @@
 //! Character-level language models, from a file of text to new words.
 //!
 //! [`data`] turns a file into tokens and splits, [`config`] is every setting. [`models`] learn, by [`mod@train`];
-//! [`files`] keeps what they have learnt. [`evaluate`] judges, [`sample`] writes new words, [`score`] says how likely
-//! given ones are. [`error`] is what may go wrong on the way.
+//! [`files`] keeps what they have learnt. [`evaluation`] judges, [`sample`] writes new words. [`error`] is what may go wrong on the way.
 #![forbid(unsafe_code)]
 
 pub mod backprop;
-pub mod compare;
 pub mod config;
 pub mod data;
 pub mod disk;
 pub mod error;
-pub mod evaluate;
-pub mod explain;
+pub mod evaluation;
+mod feed;
 pub mod files;
 pub mod gradcheck;
 pub mod inspect;
@@ -21,7 +19,6 @@ pub mod models;
 mod prepare;
 pub mod presets;
 pub mod sample;
-pub mod score;
 pub mod speed;
 pub mod threads;
 pub mod train;

@@ -1,7 +1,7 @@
 //! From a configuration to its data: what training begins with.
 
 use crate::data::Data;
-use crate::{Config, Result};
+use crate::{Config, Result, models};
 
 /// Reads and splits the data that a configuration names, and makes explicit in it what depends on the data: the hash,
 /// the mode and all that follows from it.
@@ -20,6 +20,6 @@ pub fn load_data(config: &mut Config) -> Result<Data> {
     let data = Data::load(&config.data, None)?;
     config.data.sha256 = Some(data.source.sha256.clone());
     config.resolve(data.mode());
-    config.validate_sizes(data.vocab.len())?;
+    models::check_sizes(config, data.vocab.len())?;
     Ok(data)
 }

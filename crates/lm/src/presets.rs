@@ -173,7 +173,7 @@ mod tests {
             ("shakespeare-perceptron", 65, 65 * 65 + 65),
             ("tuning-11", 27, 9_389),
         ] {
-            assert_eq!(config(name).model.parameters(vocab), Some(parameters), "{name}");
+            assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }
     }
 

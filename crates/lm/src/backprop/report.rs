@@ -8,7 +8,6 @@ use super::{
 };
 use crate::config::Config;
 use crate::data::Data;
-use crate::data::Examples;
 use crate::words::nearest;
 use crate::{Error, Result};
 
@@ -62,7 +61,7 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
         known(name)?;
     }
     let wrong = |name: &str| options.wrong.as_deref() == Some(name);
-    let examples = Examples::new(&data.splits.train, sizes.context)?;
+    let examples = data.splits.train.examples(sizes.context)?;
     if examples.is_empty() {
         return Err(Error::Failed(format!(
             "the training split has no examples at context {}; give more data",
@@ -73,7 +72,7 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
     let parameters = Parameters::draw(&sizes, config.model.gain(), config.model.output_scale, &mut generator);
     let mut batches = Batches::new(&examples, &sizes, generator.clone());
     let (contexts, targets) = batches.next();
-    let net = Net::<E>::new(&sizes, &parameters, contexts, targets);
+    let mut net = Net::<E>::new(&sizes, &parameters, contexts, targets);
 
     let tolerance = Tolerance::of::<E>();
     let (values, shapes, tape) = (net.values(), net.shapes(), net.tape_gradients());

@@ -60,7 +60,7 @@ fn data<E: Element>(m: &Matrix<E>) -> Vec<f64> {
 
 fn check_against_torch<E: Element>(tolerance: f64) {
     let case: Case = fixture("backprop.json");
-    let net = case.net::<E>();
+    let mut net = case.net::<E>();
     assert_close(&[net.loss().f64()], &[case.loss], tolerance, 0.0);
     let (values, tape) = (net.values(), net.tape_gradients());
     let hand = by_hand(&values, &case.contexts, &case.targets);

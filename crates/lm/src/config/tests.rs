@@ -20,7 +20,7 @@ fn default_is_the_best_row_of_the_tuning_table() {
     let config = Config::default();
     config.validate().unwrap();
     // 27 * 6 + (18 * 200 + 200) + (200 * 27 + 27)
-    assert_eq!(config.model.parameters(27), Some(9389));
+    assert_eq!(crate::models::parameters(&config, 27).unwrap(), Some(9389));
 }
 
 #[test]

@@ -11,15 +11,11 @@ const MAX_WIDTH: usize = 65_536;
 const MAX_LAYERS: usize = 64;
 /// The largest minibatch; `full` has no limit.
 const MAX_BATCH: usize = 1 << 20;
-/// The most parameters.
-const MAX_PARAMETERS: u64 = 1 << 28;
-/// The most numbers in one step's widest layer.
-const MAX_ACTIVATIONS: u64 = 1 << 30;
 /// TOML's whole numbers end here.
 const MAX_WHOLE: u64 = i64::MAX as u64;
 
 impl Config {
-    /// Checks every value and every product of sizes, before anything is allocated.
+    /// Checks every value.
     ///
     /// # Errors
     /// One line with the flag, its value and the limit.
@@ -33,69 +29,7 @@ impl Config {
         {
             return refuse("--batch", 1, "at least 2 with --norm batch: one example has no variance");
         }
-        self.validate_sizes(2)
-    }
-
-    /// Checks the products of sizes for a vocabulary of `vocab` characters.
-    ///
-    /// # Errors
-    /// One line with the sizes and the limit.
-    pub fn validate_sizes(&self, vocab: usize) -> Result<()> {
-        let model = &self.model;
-        if model.kind == ModelKind::Ngram {
-            return Ok(());
-        }
-        let parameters = model.parameters(vocab);
-        if parameters.is_none_or(|count| count > MAX_PARAMETERS) {
-            let count = parameters.map_or_else(|| "more than 2^64".to_owned(), |count| count.to_string());
-            let sizes = format!(
-                "--context {}, --embed {}, --hidden {} and {vocab} characters make {count} parameters",
-                model.context,
-                model.embed,
-                list(&model.hidden)
-            );
-            return Err(Error::usage(format!(
-                "{sizes}; the limit is {MAX_PARAMETERS}: choose smaller sizes"
-            )));
-        }
-        if let Batch::Size(batch) = self.train.batch {
-            let input = (model.context as u64).saturating_mul(model.embed as u64);
-            let hidden = model.hidden.iter().map(|&width| width as u64);
-            let widest = hidden.chain([input, vocab as u64]).max().unwrap_or(0);
-            if widest.saturating_mul(batch as u64) > MAX_ACTIVATIONS {
-                let limit = format!("at most {} with a layer of {widest}", MAX_ACTIVATIONS / widest);
-                return refuse("--batch", batch, &limit);
-            }
-        }
         Ok(())
-    }
-}
-
-impl ModelConfig {
-    /// The number of parameters with a vocabulary of `vocab`; none beyond 2^64, and for an n-gram model,
-    /// which has counts instead.
-    #[must_use]
-    pub fn parameters(&self, vocab: usize) -> Option<u64> {
-        let vocab = vocab as u64;
-        let embed = self.embed as u64;
-        let width = if self.kind == ModelKind::Mlp && embed > 0 { embed } else { vocab };
-        let mut inputs = (self.context as u64).checked_mul(width)?;
-        match self.kind {
-            ModelKind::Ngram => return None,
-            ModelKind::Linear => {
-                return inputs.checked_mul(vocab)?.checked_add(if self.bias { vocab } else { 0 });
-            }
-            ModelKind::Mlp => {}
-        }
-        let mut total = embed.checked_mul(vocab)?;
-        for &hidden in &self.hidden {
-            let hidden = hidden as u64;
-            let bias = if self.norm == Norm::None || self.bias { hidden } else { 0 };
-            let norm = if self.norm == Norm::None { 0 } else { hidden.checked_mul(2)? };
-            total = total.checked_add(inputs.checked_mul(hidden)?)?.checked_add(bias)?.checked_add(norm)?;
-            inputs = hidden;
-        }
-        total.checked_add(inputs.checked_mul(vocab)?)?.checked_add(vocab)
     }
 }
 
@@ -171,8 +105,4 @@ fn real(flag: &str, value: f64, fits: bool, limit: &str) -> Result<()> {
 
 fn refuse(flag: &str, value: impl std::fmt::Display, limit: &str) -> Result<()> {
     Err(Error::out_of_range(flag, value, limit))
-}
-
-fn list(widths: &[usize]) -> String {
-    widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

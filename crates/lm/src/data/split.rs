@@ -1,9 +1,10 @@
 //! Training, validation and test data: parts of one row of tokens.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::corpus::Corpus;
+use super::examples::Examples;
 use super::order::{cut, starts};
 use super::settings::{DataConfig, Mode};
 use super::vocab::Vocab;
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 pub struct Split {
     tokens: Arc<[u32]>,
     range: Range<usize>,
+    /// Its examples at the contexts that were asked for.
+    examples: Arc<Mutex<Vec<Arc<Examples>>>>,
     /// What ends each word; none of a running text.
     boundary: Option<u32>,
 }
@@ -66,7 +69,7 @@ impl Split {
         if !is_known {
             return Err(unknown(corpus, vocab));
         }
-        Ok(Self { range: 0..tokens.len(), tokens, boundary })
+        Ok(Self { range: 0..tokens.len(), tokens, examples: Arc::default(), boundary })
     }
 
     /// What the tokens are.
@@ -91,6 +94,21 @@ impl Split {
     pub fn words(&self) -> impl Iterator<Item = &[u32]> {
         let tokens = if self.boundary.is_some() { self.tokens() } else { &[] };
         tokens.split_inclusive(|&token| Some(token) == self.boundary).map(|word| &word[..word.len() - 1])
+    }
+
+    /// Its examples at context `length`; which of their contexts are equal is found out once.
+    ///
+    /// # Errors
+    /// More examples than 32 bits count.
+    pub fn examples(&self, length: usize) -> Result<Arc<Examples>> {
+        let mut known = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(examples) = known.iter().find(|examples| examples.context_length() == length) {
+            return Ok(Arc::clone(examples));
+        }
+        // Of a split with a list of its own: else the two would keep each other alive.
+        let examples = Arc::new(Examples::new(&self.part(self.range.clone()), length)?);
+        known.push(Arc::clone(&examples));
+        Ok(examples)
     }
 
     /// Whether there is nothing in it.
@@ -127,7 +145,7 @@ impl Split {
 
     /// A part of it.
     fn part(&self, range: Range<usize>) -> Self {
-        Self { tokens: Arc::clone(&self.tokens), range, boundary: self.boundary }
+        Self { tokens: Arc::clone(&self.tokens), range, examples: Arc::default(), boundary: self.boundary }
     }
 }
 

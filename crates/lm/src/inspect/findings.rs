@@ -164,8 +164,8 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
     }
     let what = if change > 1.0 { "explodes" } else { "vanishes" };
     let message = format!(
-        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or fewer \
-         layers",
+        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or \
+         fewer layers",
         last.std, last.layer, first.std, first.layer
     );
     Some(Finding { kind: "gradient", layers: names(&[first, last]), message })

@@ -1,6 +1,6 @@
-use charloom_nn::{Initializer, Linear, Sequential};
-use charloom_tensor::{Element, Tape};
+use charloom_nn::{Linear, Scope, Sequential};
 
+use super::{Kind, Learning, Net, NeuralKind, Stack};
 use crate::config::ModelConfig;
 
 /// One weight matrix over one-hot characters: `logits = one_hot(context) W^T (+ b)`.
@@ -10,13 +10,23 @@ use crate::config::ModelConfig;
 ///
 /// # Shapes
 /// (B, T V) -> (B, V)
-pub(super) fn layers<E: Element>(
-    tape: &Tape<E>,
-    model: &ModelConfig,
-    vocab: usize,
-    init: &mut Initializer<'_>,
-) -> Sequential {
-    init.scale = model.output_scale;
-    let inputs = model.context * vocab;
-    Sequential::new(vec![Linear::new(tape, "layers.0", inputs, vocab, model.bias, init).into()])
+pub(super) struct LinearKind;
+
+impl Kind for LinearKind {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn learning(&self) -> Learning<'_> {
+        Learning::ByGradients(self)
+    }
+}
+
+impl NeuralKind for LinearKind {
+    fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Net {
+        let inputs = model.context.saturating_mul(vocab);
+        let mut scope = scope.at("layers.0").with_scale(model.output_scale);
+        let layers = Sequential::new(vec![Linear::new(&mut scope, inputs, vocab, model.bias).into()]);
+        Net::Window(Stack { context: model.context, vocab, embedding: None, layers, widest: inputs })
+    }
 }

@@ -2,10 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::LanguageModel;
+use super::window::WindowReader;
+use super::{CountingKind, Kind, LanguageModel, Learning, Reach, Reader, Tell};
 use crate::config::{ModelConfig, Smoothing};
-use crate::data::Examples;
-use crate::data::Vocab;
+use crate::data::{Data, Examples, Split, Vocab};
 use crate::error::{Error, Result};
 use crate::files::NamedTensor;
 
@@ -80,8 +80,6 @@ pub struct NGram {
     counts: Counts,
     /// One for each context length, from 0.
     levels: Vec<Level>,
-    /// The probabilities of one row.
-    row: Vec<f64>,
 }
 
 /// The contexts of one length.
@@ -177,7 +175,7 @@ impl NGram {
                 entries = merged(fewer.collect());
             }
         }
-        Ok(Self { vocab_size, counts, levels, row: vec![0.0; vocab_size] })
+        Ok(Self { vocab_size, counts, levels })
     }
 
     /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`.
@@ -224,31 +222,84 @@ impl NGram {
     }
 }
 
-impl LanguageModel for NGram {
-    fn context(&self) -> usize {
-        self.levels.len() - 1
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.vocab_size
-    }
-
-    fn log_probs(&mut self, contexts: &[u32], out: &mut [f32]) {
-        let length = self.context();
+impl NGram {
+    /// The logarithm of the probability of each token after each context; `row` has room for one distribution.
+    fn log_probs(&self, contexts: &[u32], row: &mut [f64], out: &mut [f32]) {
+        let length = self.order() - 1;
         for (i, out) in out.chunks_exact_mut(self.vocab_size).enumerate() {
-            self.row.fill(1.0 / self.vocab_size as f64);
+            row.fill(1.0 / self.vocab_size as f64);
             let mut number = 0;
-            self.levels[0].mix(number, &mut self.row);
+            self.levels[0].mix(number, row);
             for (level, &token) in self.levels[1..].iter().zip(contexts[i * length..][..length].iter().rev())
             {
                 let Some(&longer) = level.numbers.get(&key(number, token)) else { break };
                 number = longer;
-                level.mix(number, &mut self.row);
+                level.mix(number, row);
             }
-            for (out, p) in out.iter_mut().zip(&self.row) {
+            for (out, p) in out.iter_mut().zip(&*row) {
                 *out = p.ln() as f32;
             }
         }
+    }
+
+    fn window_reader(&self) -> WindowReader<'_> {
+        let mut row = vec![0.0; self.vocab_size];
+        let ask = Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
+        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask }
+    }
+}
+
+impl LanguageModel for NGram {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Window(self.order() - 1)
+    }
+
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(self.window_reader())
+    }
+
+    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+        self.window_reader().score_split(split, tell)
+    }
+
+    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+        self.window_reader().total_loss(split, tell)
+    }
+}
+
+/// N-grams as a kind of model.
+pub(super) struct NGramKind;
+
+impl Kind for NGramKind {
+    fn name(&self) -> &'static str {
+        "ngram"
+    }
+
+    fn learning(&self) -> Learning<'_> {
+        Learning::ByCounting(self)
+    }
+}
+
+impl CountingKind for NGramKind {
+    fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
+        let examples = data.splits.train.examples(model.order.saturating_sub(1))?;
+        let (boundary, vocab) = (data.vocab.boundary(), data.vocab.len());
+        let ngram = NGram::fit(&examples, vocab, boundary, model.smoothing, model.k)?;
+        let tensors = ngram.tensors();
+        Ok((Box::new(ngram), tensors))
+    }
+
+    fn open(
+        &self,
+        model: &ModelConfig,
+        vocab: &Vocab,
+        tensors: &[NamedTensor],
+    ) -> Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(NGram::from_tensors(model, vocab, tensors)?))
     }
 }
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::Trainer;
-use crate::evaluate::{Evaluation, Parts};
+use super::{Threads, Trainer};
+use crate::data::Data;
+use crate::evaluation::{Evaluation, evaluate_telling};
 use crate::files::{Metric, RunFolder, Timing};
 use crate::inspect::Record;
-use crate::{Error, Result};
+use crate::{Config, Error, Result, models};
 
 /// How much work a crash may cost.
 const SAVE_AFTER: Duration = Duration::from_secs(10);
@@ -40,22 +41,13 @@ pub enum Event {
     },
     /// What was seen of the layers, in a training with diagnostics.
     Looked(Vec<Record>),
-    /// Whole splits are being evaluated; told, like a tick, about ten times a second.
-    Evaluating {
-        /// Updates made before.
-        step: u64,
-        /// `train` or `val`.
-        split: &'static str,
-        /// How much of it is done, from 0 to 1.
-        share: f64,
-    },
     /// Losses of whole splits, every `eval_every` steps, at the beginning and at the end.
     Evaluated {
         /// Updates made before.
         step: u64,
         /// The training split.
         train: Evaluation,
-        /// The validation split, if there is one.
+        /// The validation split, if something in it is judged.
         val: Option<Evaluation>,
         /// Whether it is the best so far.
         best: bool,
@@ -73,8 +65,47 @@ pub enum End {
     OutOfPatience,
 }
 
-/// Whoever watches a training.
-type Observe<'a> = dyn FnMut(&mut Trainer, &Event) -> Result<()> + 'a;
+/// What is told of a training while it goes on. A closure that takes the trainer and an event is one.
+pub trait Observer {
+    /// Something happened. It may look at the model or lower its learning rate; its error ends the training.
+    ///
+    /// # Errors
+    /// Whatever is to end the training.
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()>;
+
+    /// A share of a whole split, `train` or `val`, is evaluated; told about ten times a second.
+    ///
+    /// # Errors
+    /// As [`Observer::event`].
+    fn evaluating(&mut self, _step: u64, _split: &'static str, _share: f64) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(&mut Trainer, &Event) -> Result<()>> Observer for F {
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        self(trainer, event)
+    }
+}
+
+/// An observer whose own time is taken.
+struct Timed<'a> {
+    observer: &'a mut dyn Observer,
+    taken: &'a Cell<Duration>,
+}
+
+impl Timed<'_> {
+    fn time(&mut self, tell: impl FnOnce(&mut dyn Observer) -> Result<()>) -> Result<()> {
+        let since = Instant::now();
+        tell(self.observer)?;
+        self.taken.set(self.taken.get() + since.elapsed());
+        Ok(())
+    }
+
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        self.time(|observer| observer.event(trainer, event))
+    }
+}
 
 /// How a training ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +118,39 @@ pub struct Outcome {
     pub best: Option<(f64, u64)>,
 }
 
+/// What a training is to do besides its configuration.
+#[derive(Default)]
+pub struct Fit {
+    /// The threads it uses.
+    pub threads: Threads,
+    /// Whether the layers are looked at now and then.
+    pub diagnose: bool,
+}
+
+/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`run`].
+pub fn fit(
+    config: &Config,
+    data: &Data,
+    folder: &mut RunFolder,
+    options: Fit,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    if models::counts(config)? {
+        let (model, tensors) = models::count(config, data)?;
+        let loss = models::save_counted((&*model, tensors), config, data, folder)?;
+        return Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) });
+    }
+    let mut trainer = Trainer::new(config, data)?.with_threads(options.threads);
+    if options.diagnose {
+        trainer.diagnose()?;
+    }
+    run(&mut trainer, folder, stop, observer)
+}
+
 /// Trains until the last step, out of patience or `stop`, and writes the run.
 ///
 /// At step 0, every `eval_every` steps and at the end whole splits are evaluated; `best.safetensors` is the model of the
@@ -97,25 +161,18 @@ pub struct Outcome {
 /// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
 /// written.
 ///
-/// `observe` is told what happens, and may look at the model or lower its learning rate meanwhile; its error ends the
-/// training.
 pub fn run(
     trainer: &mut Trainer,
     folder: &mut RunFolder,
     stop: &AtomicBool,
-    observe: &mut dyn FnMut(&mut Trainer, &Event) -> Result<()>,
+    observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let train = &trainer.config.train;
     let (steps, patience) = (train.steps, train.patience);
     let eval_every = train.eval_every.unwrap_or(steps).max(1);
     let log_every = train.log_every.unwrap_or(steps).max(1);
     let clock = Clock::new(trainer, folder);
-    let observe: &mut Observe = &mut |trainer: &mut Trainer, event: &Event| {
-        let since = Instant::now();
-        observe(trainer, event)?;
-        clock.watched.set(clock.watched.get() + since.elapsed());
-        Ok(())
-    };
+    let observe = &mut Timed { observer, taken: &clock.watched };
     if trainer.progress.best.is_none() {
         evaluate_and_save(trainer, folder, observe)?;
     }
@@ -126,15 +183,15 @@ pub fn run(
         let loss = trainer.step().map_err(|error| kept(folder, error))?;
         if step.is_multiple_of(log_every) {
             folder.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
-            observe(trainer, &Event::Step { step, loss, lr })?;
+            observe.event(trainer, &Event::Step { step, loss, lr })?;
         }
         let records = trainer.take_records();
         if !records.is_empty() {
             folder.log_records(&records)?;
-            observe(trainer, &Event::Looked(records))?;
+            observe.event(trainer, &Event::Looked(records))?;
         }
         if ticked.elapsed() > TICK {
-            observe(trainer, &Event::Tick { step, loss, lr })?;
+            observe.event(trainer, &Event::Tick { step, loss, lr })?;
             ticked = Instant::now();
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
@@ -193,15 +250,13 @@ impl Clock {
 }
 
 /// Evaluates the whole training and validation split, logs both, and saves the model.
-fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mut Observe) -> Result<()> {
+fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mut Timed<'_>) -> Result<()> {
     let step = trainer.step;
     // The weights first: broken ones are told as such, not as a broken evaluation.
     let weights = trainer.weights().map_err(|error| kept(folder, error))?;
-    let train = judge(trainer, "train", folder, observe)?;
-    let val = match trainer.val.is_empty() {
-        true => None,
-        false => Some(judge(trainer, "val", folder, observe)?),
-    };
+    let nothing = || Error::Failed("nothing in the training split is judged; give more text".to_owned());
+    let train = judge(trainer, "train", folder, observe)?.ok_or_else(nothing)?;
+    let val = judge(trainer, "val", folder, observe)?;
     for (split, evaluation) in [("train", Some(train)), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
             folder.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
@@ -217,34 +272,32 @@ fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mu
         trainer.progress.waited += 1;
     }
     save(trainer, folder)?;
-    observe(trainer, &Event::Evaluated { step, train, val, best: is_best })
+    observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
-/// The loss of a whole split; who watches is told meanwhile.
+/// The loss of a whole split, None if nothing in it is judged; `observe` is told meanwhile.
 fn judge(
     trainer: &mut Trainer,
     split: &'static str,
     folder: &RunFolder,
-    observe: &mut Observe,
-) -> Result<Evaluation> {
-    let mut ticked = Instant::now();
-    let mut parts = Parts::default();
-    loop {
-        let examples = match split {
-            "train" => trainer.batches.examples(),
-            _ => &trainer.val,
-        };
-        let done = parts.go_on(&mut trainer.network, examples);
-        let done = done.and_then(|done| if done { parts.evaluation(examples).map(Some) } else { Ok(None) });
-        if let Some(evaluation) = done.map_err(|error| kept(folder, trainer.diverged(&error.to_string())))? {
-            return Ok(evaluation);
-        }
+    observe: &mut Timed<'_>,
+) -> Result<Option<Evaluation>> {
+    trainer.make_whole();
+    let of = if split == "train" { &trainer.train } else { &trainer.val };
+    let (mut ticked, step) = (Instant::now(), trainer.step);
+    let mut tell = |share: f64| {
         if ticked.elapsed() > TICK {
-            let share = parts.share(examples);
-            observe(trainer, &Event::Evaluating { step: trainer.step, split, share })?;
+            observe.time(|observer| observer.evaluating(step, split, share))?;
             ticked = Instant::now();
         }
-    }
+        Ok(())
+    };
+    let evaluate = || evaluate_telling(&trainer.model, of, &mut tell);
+    let evaluation = trainer.ways.pool().enter(false, evaluate);
+    evaluation.map_err(|error| match error {
+        Error::Failed(what) => kept(folder, trainer.diverged(&what)),
+        other => other,
+    })
 }
 
 fn save(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {

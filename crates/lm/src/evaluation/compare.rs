@@ -7,13 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::config::ModelKind;
+use super::Evaluation;
 use crate::data::Data;
-use crate::data::Examples;
-use crate::data::Mode;
-use crate::evaluate::Evaluation;
+use crate::data::{Mode, Split};
 use crate::files::{self, Metric, Timing};
-use crate::models::{self, LanguageModel};
+use crate::models;
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text that count as one observation: neighbours are not independent.
@@ -114,8 +112,7 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
                 format!("{message}; train both on the same data, --split-seed and --split"),
             ));
         }
-        let (one, two) = (first.units(first, other), other.units(first, other));
-        tests.push(paired_test(&one, &two, other.compared.run.clone()));
+        tests.push(paired_test(&first.units(), &other.units(), other.compared.run.clone()));
     }
     let keys: std::collections::BTreeSet<&String> =
         opened.iter().flat_map(|run| run.settings.keys()).collect();
@@ -147,7 +144,7 @@ impl Opened {
     fn new(path: &Path, split: &str, moved: Option<&Path>) -> Result<Self> {
         let file = files::model_file(path)?;
         let checkpoint = Checkpoint::read(&file)?;
-        let mut model = models::open(&checkpoint, &file)?;
+        let model = models::open(&checkpoint, &file)?;
         let config = &checkpoint.config;
         let mut of_data = config.data.clone();
         of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
@@ -161,11 +158,11 @@ impl Opened {
                 ));
             }
         };
-        let examples = Examples::new(of, model.context())?;
-        if examples.is_empty() {
+        let scores = model.score_split(of, &mut |_| Ok(()))?;
+        if scores.is_empty() {
             return Err(Error::usage(format!("the {split} split of {} is empty", path.display())));
         }
-        let losses = losses(&mut *model, &examples);
+        let losses: Vec<f64> = scores.iter().map(|&log_prob| -f64::from(log_prob)).collect();
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         let metrics = if path.is_dir() { Metric::read_all(path)? } else { Vec::new() };
         let train_loss = metrics
@@ -175,28 +172,26 @@ impl Opened {
         Ok(Self {
             compared: Compared {
                 run: path.to_path_buf(),
-                evaluation: Evaluation::new(mean, examples.len()),
+                evaluation: Evaluation::new(mean, losses.len()),
                 train_loss,
-                parameters: config.model.parameters(checkpoint.vocab.len()),
+                parameters: models::parameters(config, checkpoint.vocab.len())?,
                 best_step: checkpoint.step,
                 timing: Timing::read(path),
-                steps: (config.model.kind != ModelKind::Ngram).then_some(config.train.steps),
+                steps: (!models::counts(config)?).then_some(config.train.steps),
             },
             settings: config.flat(),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
-            ends: (0..examples.len()).map(|i| Some(examples.target(i)) == data.vocab.boundary()).collect(),
+            ends: judged(of).iter().map(|&token| Some(token) == of.boundary()).collect(),
             losses,
         })
     }
 
-    /// Loss and characters of each word; of a text, of each block of what both models predict.
-    fn units(&self, one: &Self, two: &Self) -> Vec<(f64, f64)> {
+    /// Loss and characters of each word, or of each block of a text.
+    fn units(&self) -> Vec<(f64, f64)> {
         let sum = |losses: &[f64]| (losses.iter().sum(), losses.len() as f64);
         if self.mode == Mode::Text {
-            // A longer context leaves out more of the beginning.
-            let common = one.losses.len().min(two.losses.len());
-            return self.losses[self.losses.len() - common..].chunks(BLOCK).map(sum).collect();
+            return self.losses.chunks(BLOCK).map(sum).collect();
         }
         let mut rest = self.losses.as_slice();
         self.ends
@@ -210,24 +205,10 @@ impl Opened {
     }
 }
 
-/// -ln p of the target of each example.
-fn losses<M: LanguageModel + ?Sized>(model: &mut M, examples: &Examples) -> Vec<f64> {
-    let width = model.vocab_size();
-    // Rows enough to keep a matrix product busy, in a few MiB.
-    let rows = ((1 << 20) / width.max(1)).clamp(1, 4096).min(examples.len());
-    let mut log_probs = vec![0.0; rows * width];
-    let (mut contexts, mut losses) = (Vec::new(), Vec::with_capacity(examples.len()));
-    for start in (0..examples.len()).step_by(rows) {
-        let chunk = start..(start + rows).min(examples.len());
-        contexts.clear();
-        chunk.clone().for_each(|i| contexts.extend(examples.context(i)));
-        let log_probs = &mut log_probs[..chunk.len() * width];
-        model.log_probs(&contexts, log_probs);
-        for (i, row) in chunk.zip(log_probs.chunks_exact(width)) {
-            losses.push(-f64::from(row[examples.target(i) as usize]));
-        }
-    }
-    losses
+/// The tokens of a split that are judged.
+fn judged(split: &Split) -> &[u32] {
+    let first = usize::from(split.boundary().is_none());
+    split.tokens().get(first..).unwrap_or_default()
 }
 
 /// Of (loss, characters) of the same words in two models.

@@ -1,0 +1,87 @@
+//! The kinds of models: one list, to which a program can add its own.
+
+use std::sync::RwLock;
+
+use charloom_nn::Scope;
+
+use super::ngram::NGramKind;
+use super::{LanguageModel, Net, linear, mlp};
+use crate::config::ModelConfig;
+use crate::data::{Data, Vocab};
+use crate::files::NamedTensor;
+use crate::{Error, Result};
+
+/// A kind of model: what `[model] kind` and `--model` name.
+pub trait Kind: Send + Sync {
+    /// The word for it.
+    fn name(&self) -> &'static str;
+
+    /// How it learns.
+    fn learning(&self) -> Learning<'_>;
+}
+
+/// How a kind of model learns.
+pub enum Learning<'k> {
+    /// In steps, by the gradients of its loss.
+    ByGradients(&'k dyn NeuralKind),
+    /// In one pass.
+    ByCounting(&'k dyn CountingKind),
+}
+
+/// A kind of model that has parameters.
+pub trait NeuralKind {
+    /// Declares its layers in `scope`, which draws or only plans them. `seed` is what dropout's masks follow from.
+    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Net;
+}
+
+/// A kind of model that counts.
+pub trait CountingKind {
+    /// Counts the training split; returns the model and what [`CountingKind::open`] takes back.
+    ///
+    /// # Errors
+    /// There is nothing to count.
+    fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)>;
+
+    /// The model of these tensors.
+    ///
+    /// # Errors
+    /// Tensors that do not fit the configuration and the vocabulary.
+    fn open(
+        &self,
+        model: &ModelConfig,
+        vocab: &Vocab,
+        tensors: &[NamedTensor],
+    ) -> Result<Box<dyn LanguageModel>>;
+}
+
+/// Every kind.
+static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(vec![]);
+
+/// The kinds that charloom has.
+const OWN: [&dyn Kind; 3] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind];
+
+/// Adds a kind, for the rest of the program's life.
+///
+/// # Errors
+/// There is one of this name.
+pub fn register(kind: &'static dyn Kind) -> Result<()> {
+    if find(kind.name()).is_some() {
+        return Err(Error::usage(format!("there is a model of kind {:?} already", kind.name())));
+    }
+    KINDS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(kind);
+    Ok(())
+}
+
+fn find(name: &str) -> Option<&'static dyn Kind> {
+    let added = KINDS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    OWN.iter().chain(added.iter()).copied().find(|kind| kind.name() == name)
+}
+
+/// The kind of a model's configuration.
+///
+/// # Errors
+/// There is none of that name.
+pub fn kind(model: &ModelConfig) -> Result<&'static dyn Kind> {
+    let name = model.kind.word();
+    find(name).ok_or_else(|| Error::usage(format!("there is no model of kind {name:?}")))
+}

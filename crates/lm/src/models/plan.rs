@@ -1,0 +1,77 @@
+//! How large a model would be, before anything of it is made.
+
+use charloom_nn::{Plan, Scope};
+
+use super::{Learning, Net, kind};
+use crate::config::{Batch, Config};
+use crate::{Error, Result};
+
+/// The most parameters.
+const MAX_PARAMETERS: u64 = 1 << 28;
+/// The most numbers in one step's widest layer.
+const MAX_ACTIVATIONS: u64 = 1 << 30;
+
+/// The tensors that a configuration's model would have with a vocabulary of `vocab`, and its layers; None of a model that
+/// counts.
+///
+/// # Errors
+/// There is no model of that kind.
+pub(super) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>> {
+    match kind(&config.model)?.learning() {
+        Learning::ByGradients(kind) => {
+            let mut plan = Plan::default();
+            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan));
+            Ok(Some((plan, net)))
+        }
+        Learning::ByCounting(_) => Ok(None),
+    }
+}
+
+/// How many numbers a configuration's model trains with a vocabulary of `vocab`; None of a model that counts.
+///
+/// # Errors
+/// There is no model of that kind.
+pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
+    Ok(plan(config, vocab)?.map(|(plan, _)| plan.parameters()))
+}
+
+/// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
+    let Some((plan, _)) = plan(config, vocab)? else { return Ok(0) };
+    // A table that rows are looked up in multiplies nothing.
+    let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
+    let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
+    Ok(weights.map(|(_, dims)| dims.iter().map(|&dim| dim as u64).product::<u64>()).sum())
+}
+
+/// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.
+///
+/// # Errors
+/// One line with the sizes and the limit.
+pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
+    let Some((plan, net)) = plan(config, vocab)? else { return Ok(()) };
+    let parameters = plan.parameters();
+    if parameters > MAX_PARAMETERS {
+        let largest = plan
+            .tensors()
+            .max_by_key(|(_, dims)| dims.iter().fold(1u64, |size, &dim| size.saturating_mul(dim as u64)));
+        let largest = largest.map_or_else(String::new, |(name, dims)| format!(", {name} alone {dims:?}"));
+        let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };
+        return Err(Error::usage(format!(
+            "{vocab} characters make {count} parameters{largest}; the limit is {MAX_PARAMETERS}: choose smaller sizes"
+        )));
+    }
+    if let Batch::Size(batch) = config.train.batch {
+        let widest = net.widest() as u64;
+        if widest.saturating_mul(batch as u64) > MAX_ACTIVATIONS {
+            let most = MAX_ACTIVATIONS / widest;
+            return Err(Error::usage(format!(
+                "--batch {batch} is out of range; it must be at most {most} with a layer of {widest}"
+            )));
+        }
+    }
+    Ok(())
+}
