@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use charloom::data::Data;
 use charloom::data::Examples;
-use charloom::evaluate::evaluate;
+use charloom::evaluation::evaluate;
 use charloom::train::Trainer;
 use charloom::{Config, config};
 use charloom_testkit::{assert_close, fixture, workspace_root};
@@ -75,8 +75,9 @@ fn every_family_learns_as_in_torch() {
         assert_eq!((seen.len(), every), (21, 10));
         assert_close(&seen, &curve.losses, 1e-3, 0.0);
 
-        let network = trainer.network();
-        let after = [&train, &val].map(|split| evaluate(network, split).unwrap().loss);
+        let model = trainer.model();
+        let splits = [&data.splits.train, &data.splits.val];
+        let after = splits.map(|split| evaluate(model, split).unwrap().unwrap().loss);
         assert_close(&after, &[curve.train, curve.val], 1e-3, 0.0);
     }
     assert!(curves.len() >= 11);

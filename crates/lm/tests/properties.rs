@@ -13,7 +13,7 @@ use charloom::data::Split;
 use charloom::data::Vocab;
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle};
 use charloom::files::NamedTensor;
-use charloom::models::{LanguageModel, NGram};
+use charloom::models::{LanguageModel, NGram, State};
 use charloom::sample::{SampleOptions, Sampler};
 use proptest::collection::vec;
 use proptest::option;
@@ -188,7 +188,7 @@ proptest! {
         (tensors, state) in (vec(tensor(), 0..5).prop_map(named), vec(tensor(), 0..5).prop_map(named)),
         (step, metrics_bytes) in any::<(u64, u64)>(),
     ) {
-        prop_assume!(config.model.parameters(vocab.len()).is_none_or(|count| count <= 1 << 20));
+        prop_assume!(charloom::models::parameters(&config, vocab.len()).unwrap().is_none_or(|count| count <= 1 << 20));
         let checkpoint = Checkpoint { config, vocab, step, metrics_bytes, tensors, state };
         let bytes = checkpoint.to_bytes().expect("its bytes");
         let mut back = Checkpoint::from_bytes(&bytes, Path::new("m")).expect("its bytes");
@@ -275,9 +275,9 @@ fn bigram() -> (Vocab, NGram) {
 
 /// How often each token follows each one in the samples (V, V).
 fn follows(options: &SampleOptions) -> Vec<Vec<u64>> {
-    let (vocab, mut model) = bigram();
+    let (vocab, model) = bigram();
     let mut counts = vec![vec![0; vocab.len()]; vocab.len()];
-    for sample in Sampler::new(&mut model, &vocab, options.clone(), None).expect("good options") {
+    for sample in Sampler::new(&model, &vocab, options.clone(), None).expect("good options") {
         let sample = sample.expect("a sample");
         let mut before = 0;
         for &token in sample.tokens.iter().chain([0].iter().filter(|_| !sample.truncated)) {
@@ -290,13 +290,14 @@ fn follows(options: &SampleOptions) -> Vec<Vec<u64>> {
 
 /// The least chance over all tokens that were met often, were the samples drawn at `temperature`.
 fn least_chance(options: &SampleOptions, temperature: f64) -> f64 {
-    let (vocab, mut model) = bigram();
+    let (vocab, model) = bigram();
     let mut row = vec![0.0; vocab.len()];
     let mut least = 1.0f64;
     let mut judged = 0;
     for (token, counts) in follows(options).iter().enumerate() {
         if counts.iter().sum::<u64>() > 2000 {
-            model.log_probs(&[token as u32], &mut row);
+            let state = State { rows: 1, tokens: vec![token as u32], ..State::default() };
+            model.reader().log_probs(&state, &mut row);
             least = least.min(chance(counts, &exact(&row, temperature, options.top_k, options.top_p)));
             judged += 1;
         }

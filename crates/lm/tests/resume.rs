@@ -98,7 +98,7 @@ fn the_time_of_all_sittings_is_added_up_without_the_time_of_who_watches() {
     let (mut folder, checkpoint) = RunFolder::resume(&path).unwrap();
     let mut trainer = Trainer::resume(&checkpoint, &data, &path).unwrap();
     let mut watched = Duration::ZERO;
-    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| {
+    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_: &mut Trainer, _: &Event| {
         let since = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
         watched += since.elapsed();
@@ -126,7 +126,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
         let path = home.path().join("run");
         let mut folder = RunFolder::create(&path, false).unwrap();
         let mut trainer = Trainer::new(&config, &data).unwrap();
-        let error = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(()))
+        let error = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut charloom::train::Unwatched)
             .unwrap_err()
             .to_string();
         let place = path.to_str().unwrap();
@@ -135,7 +135,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
         }
         let last = Checkpoint::read(&path.join("last.safetensors")).unwrap();
         assert!(last.step < trainer.steps_done());
-        charloom::models::Network::from_checkpoint(&last, &path).unwrap();
+        charloom::models::Neural::from_checkpoint(&last, &path).unwrap();
     }
 }
 
@@ -178,7 +178,8 @@ fn patience_ends_a_run_that_gets_no_better() {
     let home = tempfile::tempdir().unwrap();
     let mut folder = RunFolder::create(&home.path().join("run"), false).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
-    let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
+    let outcome =
+        run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut charloom::train::Unwatched).unwrap();
     assert_eq!((outcome.end, outcome.step), (End::OutOfPatience, 6));
     assert_eq!(outcome.best.map(|(_, step)| step), Some(0));
 }

@@ -155,7 +155,7 @@ fn values_out_of_range_name_flag_value_and_limit() {
             "{said:?} does not name {flag}"
         );
     }
-    assert!(Config::default().validate_sizes(usize::MAX).is_err());
+    assert!(crate::models::check_sizes(&Config::default(), usize::MAX).is_err());
     let mut config = Config::default();
     config.model.output_scale = 0.0;
     config.data.sha256 = Some("0".repeat(64));

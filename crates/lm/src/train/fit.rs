@@ -88,6 +88,15 @@ impl<F: FnMut(&mut Trainer, &Event) -> Result<()>> Observer for F {
     }
 }
 
+/// Nobody watches.
+pub struct Unwatched;
+
+impl Observer for Unwatched {
+    fn event(&mut self, _: &mut Trainer, _: &Event) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// An observer whose own time is taken.
 struct Timed<'a> {
     observer: &'a mut dyn Observer,

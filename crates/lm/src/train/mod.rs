@@ -19,7 +19,7 @@ use crate::models::{Neural, Precision};
 use crate::{Error, Result};
 
 use diagnose::Diagnostics;
-pub use fit::{End, Event, Fit, Observer, Outcome, fit, run};
+pub use fit::{End, Event, Fit, Observer, Outcome, Unwatched, fit, run};
 use state::Progress;
 pub(crate) use ways::StepRecording;
 use ways::{Ways, Work};
@@ -221,7 +221,7 @@ pub(crate) fn feed<E: Precision>(
 ) -> Result<(Box<dyn Feed>, StepRecording<E>)> {
     for merged in [true, false] {
         let feed = model.net.feed(train, config.batch, merged)?;
-        if let Some(step) = ways::record(params, &model.net, &*feed)? {
+        if let Some(step) = ways::record(params, &model.net, &*feed, config.batch)? {
             return Ok((feed, step));
         }
     }

@@ -5,7 +5,7 @@ use charloom_tensor::kernels::Pool;
 use charloom_tensor::{Grads, Indices, NodeId, Params, Pass, Recording};
 
 use super::{Way, Work};
-use crate::config::TrainConfig;
+use crate::config::{Batch, TrainConfig};
 use crate::feed::{Feed, MAX_NUMBERS, Shape};
 use crate::models::{Net, Neural, Precision};
 use crate::{Error, Result};
@@ -45,6 +45,7 @@ pub(crate) fn record<E: Precision>(
     params: &Params<E>,
     net: &Net,
     feed: &dyn Feed,
+    batch: Batch,
 ) -> Result<Option<StepRecording<E>>> {
     let shape = feed.shape();
     let rows = match shape {
@@ -52,7 +53,7 @@ pub(crate) fn record<E: Precision>(
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
     };
     if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
-        let message = format!("--batch: {rows} rows of up to {} numbers are too many", net.widest());
+        let message = format!("--batch {batch}: {rows} rows of up to {} numbers are too many", net.widest());
         return Err(Error::usage(format!("{message}; choose a smaller batch or smaller layers")));
     }
     let step = StepRecording::new(params, net, shape);
@@ -69,7 +70,7 @@ pub(super) struct Alone {
 
 impl Alone {
     pub fn new(model: &Neural, feed: &dyn Feed, train: &TrainConfig) -> Result<Self> {
-        let step = record(&model.params, &model.net, feed)?;
+        let step = record(&model.params, &model.net, feed, train.batch)?;
         let step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } => rows,

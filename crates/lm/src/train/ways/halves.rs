@@ -53,6 +53,12 @@ impl Halves {
         }
     }
 
+    /// Whether the newest numbers are here.
+    #[cfg(test)]
+    pub fn is_inside(&self) -> bool {
+        self.inside
+    }
+
     /// Two halves, still empty.
     ///
     /// # Panics

@@ -84,6 +84,12 @@ impl Ways {
         self.alone.rows()
     }
 
+    /// Whether the newest numbers are in the halves.
+    #[cfg(test)]
+    pub fn is_halved(&self) -> bool {
+        self.halves.as_ref().is_some_and(Halves::is_inside)
+    }
+
     /// One update with the batch that was drawn, unless its loss is not finite.
     pub fn step(&mut self, work: &mut Work<'_>) -> f32 {
         let measured = self.pools.len() > 1;
