@@ -147,7 +147,7 @@ pub fn get(name: &str) -> Result<&'static Preset> {
 mod tests {
     use super::*;
     use crate::Config;
-    use crate::config::{Batch, ModelKind};
+    use crate::config::Batch;
 
     fn config(name: &str) -> Config {
         Config::layered(Some(get(name).unwrap().toml), None).unwrap()
@@ -187,7 +187,7 @@ mod tests {
         }
         assert_eq!(rows[9].train.batch, Batch::Size(40));
         assert_eq!(rows[3].model.context, 2);
-        assert_eq!(config("bigram").model.kind, ModelKind::Ngram);
+        assert_eq!(config("bigram").model.kind, "ngram");
     }
 
     #[test]

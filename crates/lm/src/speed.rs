@@ -151,7 +151,7 @@ mod tests {
         assert!(speed.steps_per_second > 0.0 && speed.peak_gflops > 0.0);
         let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);
         assert!((speed.gflops * 1e9 / operations / speed.steps_per_second - 1.0).abs() < 1e-9);
-        config.model.kind = crate::config::ModelKind::Ngram;
+        config.model.kind = "ngram".to_owned();
         assert_eq!(measure(&config, &data, 1, Duration::ZERO).unwrap_err().exit_code(), 2);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use charloom::config::{ModelConfig, ModelKind, Smoothing};
+use charloom::config::{ModelConfig, Smoothing};
 use charloom::data::Corpus;
 use charloom::data::Examples;
 use charloom::data::Vocab;
@@ -269,7 +269,7 @@ fn a_run_holds_the_model_and_its_losses() {
         std::fs::write(&path, words).expect("written");
         let mut config = Config::default();
         config.data.path = Some(path);
-        config.model = ModelConfig { kind: ModelKind::Ngram, order: 2, ..ModelConfig::default() };
+        config.model = ModelConfig { kind: "ngram".to_owned(), order: 2, ..ModelConfig::default() };
         let data = charloom::load_data(&mut config).expect("data");
         let (model, tensors) = count(&config, &data).expect("a model");
         let mut run = RunFolder::create_next(home.path(), "run").expect("a folder");

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::{
-    Activation, Batch, Config, ModelConfig, ModelKind, Norm, Optimizer, Schedule, Smoothing, Stream,
-    TrainConfig,
+    Activation, Batch, Config, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Stream, TrainConfig,
 };
 use charloom::data::Corpus;
 use charloom::data::Examples;
@@ -65,7 +64,7 @@ fn data() -> impl Strategy<Value = DataConfig> {
 
 fn model() -> impl Strategy<Value = ModelConfig> {
     let words = (
-        select(vec![ModelKind::Mlp, ModelKind::Linear, ModelKind::Ngram]),
+        select(vec!["mlp", "linear", "ngram"]).prop_map(str::to_owned),
         select(vec![Activation::Tanh, Activation::Relu, Activation::Gelu]),
         select(vec![Norm::None, Norm::Batch, Norm::Layer]),
         select(vec![Smoothing::AddK, Smoothing::KneserNey]),

@@ -4,7 +4,7 @@ use charloom_tensor::rng::TorchGenerator;
 use charloom_tensor::{Element, Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, Var};
 
 use super::{Matrix, Terms};
-use crate::config::{Activation, Batch, Config, Init, ModelKind, Norm};
+use crate::config::{Activation, Batch, Config, Init, Norm};
 use crate::{Error, Result};
 
 /// What is added to a variance, so that its inverse root is finite.
@@ -40,7 +40,7 @@ impl Sizes {
                 "{flag}: the hand-written backward is for 004's net, {wanted}; see --preset manual-backprop"
             )))
         };
-        if model.kind != ModelKind::Mlp {
+        if model.kind != "mlp" {
             return refuse("--model", "an mlp");
         }
         if model.norm != Norm::Batch {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode};
 
-pub use names::{Activation, Init, ModelKind, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use names::{Activation, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use parse::{Batch, parse_hidden, parse_lr_drops};
 
 /// Every setting of a run.
@@ -41,8 +41,8 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Which model.
-    pub kind: ModelKind,
+    /// Which kind of model.
+    pub kind: String,
     /// T, the characters the model looks at (an n-gram's is its order less one).
     pub context: usize,
     /// E, the embedding's width; 0: one-hot input.
@@ -119,7 +119,7 @@ pub struct TrainConfig {
 impl Default for ModelConfig {
     fn default() -> Self {
         Self {
-            kind: ModelKind::Mlp,
+            kind: "mlp".to_owned(),
             context: 3,
             embed: 6,
             hidden: vec![200],
@@ -180,7 +180,7 @@ impl Config {
         data.mode = Some(mode);
         data.split.get_or_insert(mode.default_split());
         model.gain = Some(model.gain());
-        if model.kind == ModelKind::Ngram {
+        if model.kind == "ngram" {
             model.context = model.order.saturating_sub(1);
         }
         train.eval_every.get_or_insert((train.steps / 20).max(1));

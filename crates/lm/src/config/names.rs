@@ -3,18 +3,6 @@
 use crate::words;
 
 words! {
-    /// The kinds of model.
-    ModelKind {
-        /// Embedding (or one-hot), hidden layers, logits.
-        Mlp = "mlp",
-        /// One weight matrix over one-hot input.
-        Linear = "linear",
-        /// Counts.
-        Ngram = "ngram",
-    }
-}
-
-words! {
     /// The non-linearity after a hidden layer.
     Activation {
         /// Hyperbolic tangent.

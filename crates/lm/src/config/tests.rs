@@ -135,14 +135,14 @@ fn values_out_of_range_name_flag_value_and_limit() {
         (
             "--order",
             refusal(|c| {
-                c.model.kind = ModelKind::Ngram;
+                c.model.kind = "ngram".to_owned();
                 c.model.order = 13
             }),
         ),
         (
             "--k",
             refusal(|c| {
-                c.model.kind = ModelKind::Ngram;
+                c.model.kind = "ngram".to_owned();
                 c.model.k = 0.0
             }),
         ),

@@ -1,6 +1,6 @@
 //! What a configuration may say: each refusal names the flag, its value and the limit.
 
-use super::{Batch, Config, ModelConfig, ModelKind, Norm, TrainConfig};
+use super::{Batch, Config, ModelConfig, Norm, TrainConfig};
 use crate::{Error, Result};
 
 /// The largest context.
@@ -23,10 +23,7 @@ impl Config {
         self.data.validate()?;
         validate_model(&self.model)?;
         validate_train(&self.train)?;
-        if self.model.kind == ModelKind::Mlp
-            && self.model.norm == Norm::Batch
-            && self.train.batch == Batch::Size(1)
-        {
+        if self.model.kind == "mlp" && self.model.norm == Norm::Batch && self.train.batch == Batch::Size(1) {
             return refuse("--batch", 1, "at least 2 with --norm batch: one example has no variance");
         }
         Ok(())
@@ -34,7 +31,7 @@ impl Config {
 }
 
 fn validate_model(model: &ModelConfig) -> Result<()> {
-    if model.kind == ModelKind::Ngram {
+    if model.kind == "ngram" {
         whole("--order", model.order as u64, 1, 12)?;
         return real("--k", model.k, model.k > 0.0 && model.k <= 1e6, "above 0 and at most 1000000");
     }

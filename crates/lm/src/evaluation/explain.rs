@@ -161,7 +161,7 @@ mod tests {
         assert!(run.loss < unigram, "{explained:?}");
         assert_eq!(explained.sentences().len(), 3);
 
-        config.model.kind = crate::config::ModelKind::Ngram;
+        config.model.kind = "ngram".to_owned();
         assert_eq!(loss(&config, &data, None).unwrap().untrained, None);
     }
 

@@ -1,6 +1,6 @@
 //! The kinds of models: one list, to which a program can add its own.
 
-use std::sync::RwLock;
+use std::sync::{PoisonError, RwLock};
 
 use charloom_nn::Scope;
 
@@ -9,6 +9,7 @@ use super::{LanguageModel, Net, linear, mlp};
 use crate::config::ModelConfig;
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// A kind of model: what `[model] kind` and `--model` name.
@@ -55,10 +56,10 @@ pub trait CountingKind {
 }
 
 /// Every kind.
-static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(vec![]);
+static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
-const OWN: [&dyn Kind; 3] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind];
+const OWN: [&'static dyn Kind; 3] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind];
 
 /// Adds a kind, for the rest of the program's life.
 ///
@@ -68,13 +69,8 @@ pub fn register(kind: &'static dyn Kind) -> Result<()> {
     if find(kind.name()).is_some() {
         return Err(Error::usage(format!("there is a model of kind {:?} already", kind.name())));
     }
-    KINDS.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(kind);
+    KINDS.write().unwrap_or_else(PoisonError::into_inner).push(kind);
     Ok(())
-}
-
-fn find(name: &str) -> Option<&'static dyn Kind> {
-    let added = KINDS.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    OWN.iter().chain(added.iter()).copied().find(|kind| kind.name() == name)
 }
 
 /// The kind of a model's configuration.
@@ -82,6 +78,23 @@ fn find(name: &str) -> Option<&'static dyn Kind> {
 /// # Errors
 /// There is none of that name.
 pub fn kind(model: &ModelConfig) -> Result<&'static dyn Kind> {
-    let name = model.kind.word();
-    find(name).ok_or_else(|| Error::usage(format!("there is no model of kind {name:?}")))
+    let name = &model.kind;
+    find(name).ok_or_else(|| {
+        let names: Vec<&str> = all().map(|kind| kind.name()).collect();
+        let hint = match nearest(name, &names) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("it is one of {}", names.join(", ")),
+        };
+        Error::usage(format!("--model {name:?} is unknown; {hint}"))
+    })
+}
+
+/// Every kind, charloom's own first.
+pub fn all() -> impl Iterator<Item = &'static dyn Kind> {
+    let added = KINDS.read().unwrap_or_else(PoisonError::into_inner).clone();
+    OWN.into_iter().chain(added)
+}
+
+fn find(name: &str) -> Option<&'static dyn Kind> {
+    all().find(|kind| kind.name() == name)
 }

@@ -14,7 +14,7 @@ mod stack;
 mod state;
 mod window;
 
-pub use kinds::{CountingKind, Kind, Learning, NeuralKind, kind, register};
+pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, kind, register};
 pub use net::{Net, Precision};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram};

@@ -139,7 +139,7 @@ fn layers(config: &Config) -> Result<&'static dyn NeuralKind> {
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => Ok(kind),
         Learning::ByCounting(_) => {
-            let kind = config.model.kind;
+            let kind = &config.model.kind;
             Err(Error::usage(format!("--model {kind} counts; it is no neural network")))
         }
     }

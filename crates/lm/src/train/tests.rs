@@ -150,7 +150,7 @@ fn presets_have_the_notebooks_parameters() {
     let mut known = 0;
     for preset in presets::all() {
         let config = Config::layered(Some(preset.toml), None).unwrap();
-        if config.model.kind == crate::config::ModelKind::Ngram {
+        if config.model.kind == "ngram" {
             continue;
         }
         let model = Neural::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
