@@ -236,6 +236,21 @@ fn names_are_split_as_notebooks_do() {
 }
 
 #[test]
+fn torchs_order_and_lengths_are_those_of_random_split() {
+    let config = DataConfig { shuffle: Shuffle::Torch, ..lines() };
+    let names: Vec<String> = (0..10).map(|i| i.to_string()).collect();
+    let (vocab, splits) = cut(&corpus(names.join("\n"), &config), &config);
+    // torch 2.15: random_split(range(10), [0.8, 0.1, 0.1], generator=torch.Generator().manual_seed(42))
+    let order = [&splits.train, &splits.val, &splits.test].map(|split| split.to_text(&vocab));
+    assert_eq!(order, ["2\n6\n1\n8\n4\n5\n0\n9\n", "3\n", "7\n"]);
+
+    let Some(path) = shared_data("names.txt") else { return };
+    let (_, splits) = cut(&Corpus::read(&path, &config).expect("names"), &config);
+    let count = [&splits.train, &splits.val, &splits.test].map(|split| split.words().count());
+    assert_eq!(count, [25_627, 3203, 3203]);
+}
+
+#[test]
 fn tiny_shakespeare_is_a_text() {
     let Some(path) = shared_data("tinyshakespeare.txt") else { return };
     let corpus = Corpus::read(&path, &DataConfig::default()).expect("text");

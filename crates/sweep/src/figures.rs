@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::results::{best, shown, sorted};
 use super::space::{Domain, Setting, Space};
-use super::study::{State, Trial};
+use super::trials::{State, Trial};
 use charloom_plot::{Figure, Lines, Series};
 
 const LOSS: &str = "validation loss, nats per character";

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod choose;
+mod claims;
 mod database;
 mod figures;
 mod page;
@@ -19,6 +20,7 @@ mod study;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod trials;
 mod tuning;
 mod worker;
 
@@ -30,7 +32,8 @@ pub use parse::{parse_choices, parse_range};
 pub use results::{Importance, best, csv, importance, shown, sorted};
 pub use space::{Domain, Setting, Settings, Space};
 pub use spec::{Pruning, Sampler, Spec};
-pub use study::{SeedResult, State, Study, Trial};
+pub use study::Study;
 pub use trial::CurvePoint;
+pub use trials::{SeedResult, State, Trial};
 pub use tuning::{NOTEBOOK, tuning};
 pub use worker::{Event, WorkOptions, work};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::space::{Domain, Setting, Space};
-use super::study::{State, Trial};
+use super::trials::{State, Trial};
 
 /// Groups of values of a setting that is a range.
 const GROUPS: usize = 4;

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::prune::{goes_on, rungs};
 use super::sampler::propose;
 use super::spec::{Pruning, Sampler, Spec};
-use super::study::{State, Trial};
+use super::trials::{State, Trial};
 use super::{Address, Settings, Space, Study, WorkOptions, best, figures, importance, page, sorted, work};
 use charloom::Config;
 use charloom::data::Mode;

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use super::claims::Ending;
 use super::prune::{goes_on, rungs};
 use super::spec::Spec;
-use super::study::{Ending, SeedResult, State};
+use super::trials::{SeedResult, State};
 use charloom::config::ModelKind;
 use charloom::data::Data;
 use charloom::data::Examples;

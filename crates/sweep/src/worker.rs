@@ -5,10 +5,12 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::claims::{Claim, Ending};
 use super::database::Address;
 use super::space::Settings;
-use super::study::{Claim, Ending, State, Study};
+use super::study::Study;
 use super::trial::Run;
+use super::trials::State;
 use charloom::data::Data;
 use charloom::{Error, Result};
 

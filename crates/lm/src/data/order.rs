@@ -66,7 +66,7 @@ mod tests {
             let [a, b] = random_split(n, fractions);
             [a, b - a, n - b]
         };
-        // By hand from the code of torch/utils/data/dataset.py.
+        // torch 2.15: [len(part) for part in random_split(range(n), fractions)]
         for (n, fractions, said) in [
             (32_033, [0.8, 0.1, 0.1], [25_627, 3203, 3203]),
             (10, [0.8, 0.1, 0.1], [8, 1, 1]),
