@@ -7,7 +7,7 @@ impl TorchGenerator {
     ///
     /// ```
     /// use charloom_tensor::rng::TorchGenerator;
-    /// assert_eq!(TorchGenerator::new(42).exponential_f32(), 0.123_079_516);
+    /// assert_eq!(TorchGenerator::new(42).exponential_f32(), 0.059_914_015);
     /// ```
     ///
     /// # Source
@@ -26,7 +26,7 @@ impl TorchGenerator {
     /// use charloom_tensor::rng::TorchGenerator;
     /// let mut g = TorchGenerator::new(42);
     /// let drawn: Vec<usize> = (0..8).map(|_| g.multinomial_exponential(&[0.5, 0.25, 0.25])).collect();
-    /// assert_eq!(drawn, [0, 2, 2, 0, 1, 0, 1, 0]);
+    /// assert_eq!(drawn, [0, 0, 2, 0, 2, 1, 2, 2]);
     /// ```
     ///
     /// # Shapes
@@ -57,7 +57,7 @@ impl TorchGenerator {
     /// use charloom_tensor::rng::TorchGenerator;
     /// let mut g = TorchGenerator::new(42);
     /// let drawn: Vec<usize> = (0..8).map(|_| g.multinomial_cumulative(&[0.5, 0.25, 0.25])).collect();
-    /// assert_eq!(drawn, [0, 2, 0, 0, 2, 0, 0, 0]);
+    /// assert_eq!(drawn, [0, 0, 0, 0, 1, 0, 2, 2]);
     /// ```
     ///
     /// # Shapes
