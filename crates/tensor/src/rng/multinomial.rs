@@ -49,7 +49,8 @@ impl TorchGenerator {
         best.0
     }
 
-    /// One category by the cumulative rule: the first whose cumulative probability is at least u, one double in `[0, 1)`.
+    /// One category by the cumulative rule: the first whose cumulative probability is at least u, a double in
+    /// `[0, 1)`.
     ///
     /// The probabilities are summed from the first to the last, and divided by their total, in single precision.
     ///
@@ -103,7 +104,8 @@ fn ln(x: f64) -> f64 {
     }
     let s = (m - 1.0) / (m + 1.0);
     let s2 = s * s;
-    let series = (1..LAST).step_by(2).rev().fold(1.0 / f64::from(LAST), |sum, n| sum * s2 + 1.0 / f64::from(n));
+    let series =
+        (1..LAST).step_by(2).rev().fold(1.0 / f64::from(LAST), |sum, n| sum * s2 + 1.0 / f64::from(n));
     e * std::f64::consts::LN_2 + 2.0 * s * series
 }
 
