@@ -192,6 +192,45 @@ fn both_rules_of_multinomial_are_torchs() {
     assert_eq!(bits.iter().map(|&x| u64::from(x)).sum::<u64>(), exponentials.sum_of_bits);
 }
 
+#[derive(Deserialize)]
+struct DeepNet {
+    words: [u32; 3],
+    examples: [u32; 3],
+    first_batch: Vec<u32>,
+    position_after: Positions,
+}
+
+#[derive(Deserialize)]
+struct Positions {
+    split: [u32; 4],
+    parameters: [u32; 4],
+    training: [u32; 4],
+}
+
+/// Notebook 000's deep net: split, parameters in torch's order, and 50,000 batches from one generator.
+#[test]
+fn one_generator_draws_a_whole_notebook() {
+    let DeepNet { words, examples, first_batch, position_after } = fixture("notebooks/deep.json");
+    let mut g = TorchGenerator::new(101);
+    g.randperm(words.iter().sum());
+    assert_eq!(position(&g), position_after.split);
+    g.randn_f32(&mut [0.0; 27 * 10]);
+    let mut linear = |inputs: usize, outputs: usize| {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        g.uniform(-bound, bound, &mut vec![0.0; inputs * outputs]);
+    };
+    linear(80, 200);
+    (1..6).for_each(|_| linear(200, 200));
+    linear(200, 27);
+    linear(1, 27);
+    assert_eq!(position(&g), position_after.parameters);
+    let mut batch = vec![0; first_batch.len()];
+    g.randint_into(examples[0], &mut batch);
+    assert_eq!(batch, first_batch);
+    (1..50_000).for_each(|_| g.randint_into(examples[0], &mut batch));
+    assert_eq!(position(&g), position_after.training);
+}
+
 #[test]
 fn a_state_goes_on_bit_for_bit() {
     let mut g = TorchGenerator::new(42);
