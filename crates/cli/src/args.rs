@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, ModelKind, Norm, Optimizer, Schedule, Smoothing, parse_hidden, parse_lr_drops,
+    Activation, Batch, Init, Norm, Optimizer, Schedule, Smoothing, parse_hidden, parse_lr_drops,
 };
 use charloom::data::{Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Result, presets};
@@ -156,15 +156,15 @@ pub struct TrainFlags {
 
 #[derive(Clone, PartialEq)]
 struct ModelWord {
-    kind: ModelKind,
+    kind: String,
     is_bigram: bool,
 }
 
 fn parse_model(word: &str) -> std::result::Result<ModelWord, String> {
     if word == "bigram" {
-        return Ok(ModelWord { kind: ModelKind::Ngram, is_bigram: true });
+        return Ok(ModelWord { kind: "ngram".to_owned(), is_bigram: true });
     }
-    word.parse().map(|kind| ModelWord { kind, is_bigram: false })
+    Ok(ModelWord { kind: word.to_owned(), is_bigram: false })
 }
 
 /// The configuration that `--preset` and `--config` make.
@@ -210,7 +210,7 @@ impl ModelFlags {
     pub fn apply(&self, config: &mut Config) {
         let model = &mut config.model;
         if let Some(word) = &self.model {
-            model.kind = word.kind;
+            model.kind.clone_from(&word.kind);
             if word.is_bigram {
                 (model.order, model.smoothing, model.k) = (2, Smoothing::AddK, 1.0);
             }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use charloom::threads::{self, MAX_THREADS, set_threads};
+use charloom::threads::{self, MAX_THREADS};
 use charloom::{Error, Result, speed};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -44,8 +44,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     args.model_flags.apply(&mut config);
     args.train_flags.apply(&mut config);
     let data = charloom::load_data(&mut config)?;
-    set_threads(args.threads.map_or_else(threads::available, usize::from));
-    let speed = speed::measure(&config, &data, time)?;
+    let threads = args.threads.map_or_else(threads::available, usize::from);
+    let speed = speed::measure(&config, &data, threads, time)?;
     if out.json {
         return out.object(&speed);
     }

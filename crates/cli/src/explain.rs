@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
-use charloom::explain::{self, Loss};
+use charloom::evaluation::{self, Loss};
 use charloom::{Checkpoint, Result, files, models};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -45,13 +45,13 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
         Some(path) => {
             let file = files::model_file(path)?;
             let checkpoint = Checkpoint::read(&file)?;
-            let mut model = models::open(&checkpoint, &file)?;
+            let model = models::open(&checkpoint, &file)?;
             let mut config = checkpoint.config.clone();
             if args.data.is_some() {
                 (config.data.path, config.data.sha256) = (args.data.clone(), None);
             }
             let data = Data::load(&config.data, Some(checkpoint.vocab.clone()))?;
-            explain::loss(&config, &data, Some(&mut *model))?
+            evaluation::loss(&config, &data, Some(&*model))?
         }
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
@@ -59,7 +59,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
             args.model_flags.apply(&mut config);
             args.train_flags.apply(&mut config);
             let data = charloom::load_data(&mut config)?;
-            explain::loss(&config, &data, None)?
+            evaluation::loss(&config, &data, None)?
         }
     };
     if out.json { out.object(&loss) } else { print(&loss, out) }

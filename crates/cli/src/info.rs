@@ -59,7 +59,7 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let checkpoint = Checkpoint::read(&file)?;
     let config = &checkpoint.config;
     let vocab: String = checkpoint.vocab.characters().iter().collect();
-    let parameters = config.model.parameters(checkpoint.vocab.len());
+    let parameters = charloom::models::parameters(config, checkpoint.vocab.len())?;
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
     if out.json {

@@ -139,7 +139,7 @@ fn figure(args: &Args) -> Result<Figure> {
         What::Embedding => charloom_plot::embedding(&checkpoint),
         What::Weights => charloom_plot::weights(&checkpoint, args.layer),
         What::Surprise => {
-            charloom_plot::surprise(&mut *models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
+            charloom_plot::surprise(&*models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
         }
         What::Bigram => {
             let data = data()?;

@@ -58,7 +58,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
-    let mut model = models::open(&checkpoint, &file)?;
+    let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
@@ -76,7 +76,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         stream: args.stream,
     };
     let wanted = options.n;
-    let mut sampler = Sampler::new(&mut *model, vocab, options, known.as_ref())?;
+    let mut sampler = Sampler::new(&*model, vocab, options, known.as_ref())?;
     let mut count = 0;
     if out.json {
         out.text("{\"samples\":[")?;

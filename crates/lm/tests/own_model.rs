@@ -19,7 +19,7 @@ struct Toy;
 struct Layers {
     width: usize,
     embedding: Embedding,
-    state: Linear,
+    hidden: Linear,
     output: Linear,
 }
 
@@ -34,7 +34,7 @@ impl Recurrent for Layers {
         tokens: Indices,
         state: Var<'t, E>,
     ) -> [Var<'t, E>; 2] {
-        let next = (self.embedding.forward(tape, tokens) + self.state.forward(state)).tanh();
+        let next = (self.embedding.forward(tape, tokens) + self.hidden.forward(state)).tanh();
         [next, self.output.forward(next)]
     }
 }
@@ -55,7 +55,7 @@ impl NeuralKind for Toy {
         Net::recurrent(Layers {
             width,
             embedding: Embedding::new(&mut scope.at("embedding"), vocab, width),
-            state: Linear::new(&mut scope.at("state"), width, width, true),
+            hidden: Linear::new(&mut scope.at("hidden"), width, width, true),
             output: Linear::new(&mut scope.at("output"), width, vocab, true),
         })
     }

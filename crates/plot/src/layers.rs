@@ -1,8 +1,8 @@
 //! What is inside a network: weights, where values and gradients lie, and how fast the weights change.
 
 use super::figure::{Cell, Figure, Heat, Lines, Series};
-use charloom::config::ModelKind;
 use charloom::inspect::{Kind, Record, Snapshot};
+use charloom::models;
 use charloom::{Checkpoint, Error, Result};
 
 /// More cells than this take a picture too long to open.
@@ -35,7 +35,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     };
     let (units, inputs) = (tensor.shape[0], tensor.shape[1]);
     let context = checkpoint.config.model.context;
-    let is_first = layer == 0 && checkpoint.config.model.kind != ModelKind::Ngram;
+    let is_first = layer == 0 && !models::counts(&checkpoint.config)?;
     let (high, wide) =
         if is_first && inputs % context == 0 { (context, inputs / context) } else { (1, inputs) };
     let shown = units.min(MOST_CELLS / inputs.min(MOST_CELLS)).max(1);

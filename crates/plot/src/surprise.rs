@@ -3,15 +3,15 @@
 use super::figure::{Cell, Figure, Heat};
 use super::visible;
 use charloom::data::Vocab;
+use charloom::evaluation::{CharacterScore, score};
 use charloom::models::LanguageModel;
-use charloom::score::score;
 use charloom::{Error, Result};
 
 /// A row for each word, a cell for each character with its surprise, -log2 p, in bits.
 ///
 /// # Errors
 /// A character that the model has never seen; no words.
-pub fn surprise<M: LanguageModel + ?Sized>(model: &mut M, vocab: &Vocab, words: &[String]) -> Result<Figure> {
+pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> Result<Figure> {
     if words.is_empty() {
         return Err(Error::usage("which words? give them with --words anna,emma"));
     }
@@ -19,7 +19,7 @@ pub fn surprise<M: LanguageModel + ?Sized>(model: &mut M, vocab: &Vocab, words: 
     let mut rows = Vec::with_capacity(words.len());
     for scored in score(model, vocab, words) {
         let scored = scored?;
-        let cell = |character: &charloom::score::CharacterScore| {
+        let cell = |character: &CharacterScore| {
             let bits = -character.log_prob / std::f64::consts::LN_2;
             Cell { value: bits.max(0.0), text: visible(character.character), note: format!("{bits:.1}") }
         };

@@ -102,7 +102,7 @@ impl TensorBoard {
                 self.file.flush().map_err(|error| Error::io(&self.path, error))
             }
             Event::Looked(records) => self.records(records),
-            Event::Tick { .. } | Event::Evaluating { .. } => Ok(()),
+            Event::Tick { .. } => Ok(()),
         }
     }
 
@@ -140,14 +140,11 @@ impl TensorBoard {
 
     /// Writes the embedding as it is now, in the projector's form.
     fn embedding(&self, trainer: &mut Trainer) -> Result<()> {
-        let tape = trainer.network().tape();
-        let entries = tape.entries();
-        let Some(entry) = entries.iter().find(|entry| entry.name == "embedding.weight") else {
-            return Ok(());
-        };
-        let numbers = tape.read_entry(entry);
+        let params = &trainer.model().params;
+        let Some(id) = params.find("embedding.weight") else { return Ok(()) };
+        let (numbers, shape) = (params.read(id), params.entry(id).shape);
         let row = |row: &[f32]| row.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t") + "\n";
-        let rows: String = numbers.chunks(entry.shape.dims()[1]).map(row).collect();
+        let rows: String = numbers.chunks(shape.dims()[1]).map(row).collect();
         let vocab = trainer.vocab();
         let label =
             |token: u32| vocab.decode(&[token]).escape_debug().to_string().replace(' ', "(space)") + "\n";

@@ -2,7 +2,6 @@
 
 use charloom::data::Mode;
 use charloom::data::Vocab;
-use charloom::models::Network;
 use charloom::{Checkpoint, Config};
 use charloom_plot::{Cell, Figure, Heat, Lines, Point, Points, Series, Theme, embedding, surprise, weights};
 use charloom_tensor::rng::TorchGenerator;
@@ -101,8 +100,8 @@ fn any_figure_is_a_png_and_a_text_for_80_columns() {
 fn checkpoint(model: &str) -> Checkpoint {
     let config = Config::from_toml(model, "test".as_ref()).unwrap();
     let vocab = Vocab::new(Mode::Lines, 'a'..='z');
-    let network = Network::<f32>::new(&config, vocab.len(), &mut TorchGenerator::new(1)).unwrap();
-    Checkpoint { config, vocab, step: 0, metrics_bytes: 0, tensors: network.tensors(), state: Vec::new() }
+    let model = charloom::models::Neural::new(&config, vocab.len(), &mut TorchGenerator::new(1)).unwrap();
+    Checkpoint { config, vocab, step: 0, metrics_bytes: 0, tensors: model.tensors(), state: Vec::new() }
 }
 
 #[test]
@@ -133,19 +132,19 @@ fn a_unit_is_a_tile_of_its_weights() {
 
 #[test]
 fn surprise_is_in_bits() {
-    let mut model = charloom::models::Network::<f32>::from_checkpoint(
+    let model = charloom::models::Neural::from_checkpoint(
         &checkpoint("[model]\noutput_scale = 0.0\nhidden = [4]"),
         "x".as_ref(),
     )
     .unwrap();
     let vocab = Vocab::new(Mode::Lines, 'a'..='z');
-    let Figure::Heat(heat) = surprise(&mut model, &vocab, &["ab".to_owned()]).unwrap() else {
+    let Figure::Heat(heat) = surprise(&model, &vocab, &["ab".to_owned()]).unwrap() else {
         panic!("no table")
     };
     let cells: Vec<&str> = heat.cells[0].iter().map(|cell| cell.text.as_str()).collect();
     assert_eq!(cells, ["a", "b", "."]);
     // Untrained, every character is as likely as any other.
     assert!(heat.cells[0].iter().all(|cell| (cell.value - 27f64.log2()).abs() < 1e-4), "{:?}", heat.cells[0]);
-    assert!(surprise(&mut model, &vocab, &["é".to_owned()]).is_err());
-    assert!(surprise(&mut model, &vocab, &[]).is_err());
+    assert!(surprise(&model, &vocab, &["é".to_owned()]).is_err());
+    assert!(surprise(&model, &vocab, &[]).is_err());
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
-use charloom::compare::compare;
+use charloom::Config;
 use charloom::data::Data;
+use charloom::evaluation::compare;
 use charloom::files::{Metric, RunFolder};
-use charloom::train::{Trainer, run};
-use charloom::{Config, models};
+use charloom::train::{Fit, Unwatched, fit};
 use charloom_plot::report::report;
 
 const WORDS: [&str; 6] = [
@@ -41,13 +41,8 @@ impl Runs {
         let path = self.folder.path().join(name);
         let mut folder = RunFolder::create(&path, false).unwrap();
         folder.write_config(&config).unwrap();
-        if config.model.kind == charloom::config::ModelKind::Ngram {
-            let mut ngram = models::fit_ngram(&config, &data).unwrap();
-            models::save_ngram(&mut ngram, &config, &data, &mut folder).unwrap();
-        } else {
-            let mut trainer = Trainer::new(&config, &data).unwrap();
-            run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
-        }
+        let stop = AtomicBool::new(false);
+        fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
         path
     }
 

@@ -7,14 +7,12 @@ use serde::Serialize;
 
 use super::results::best;
 use super::study::Study;
-use charloom::config::ModelKind;
 use charloom::data::Data;
-use charloom::data::Examples;
-use charloom::evaluate::evaluate;
+use charloom::evaluation::evaluate;
 use charloom::files::{RunFolder, model_file};
 use charloom::models;
-use charloom::train::{End, Trainer};
-use charloom::{Checkpoint, Error, Result, train};
+use charloom::train::{End, Fit, Unwatched, fit};
+use charloom::{Checkpoint, Error, Result};
 
 /// What was chosen, and how well it does on text that no choice has seen.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,18 +63,13 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
     let mut run = RunFolder::create(folder, false)?;
     run.write_config(&config)?;
     study.close(number)?;
-    if config.model.kind == ModelKind::Ngram {
-        models::save_ngram(&mut models::fit_ngram(&config, data)?, &config, data, &mut run)?;
-    } else {
-        let mut trainer = Trainer::new(&config, data)?;
-        if train::run(&mut trainer, &mut run, stop, &mut |_, _| Ok(()))?.end == End::Stopped {
-            return Err(Error::Failed("stopped before the chosen trial was trained again".to_owned()));
-        }
+    if fit(&config, data, &mut run, Fit::default(), stop, &mut Unwatched)?.end == End::Stopped {
+        return Err(Error::Failed("stopped before the chosen trial was trained again".to_owned()));
     }
     let file = model_file(folder)?;
-    let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
-    let test = Examples::new(&data.splits.test, config.model.context)?;
-    study.record_test(evaluate(&mut *model, &test)?.loss)?;
+    let model = models::open(&Checkpoint::read(&file)?, &file)?;
+    let nothing = || Error::data(&data.source.path, "nothing in the test split is judged; give more text");
+    study.record_test(evaluate(&*model, &data.splits.test)?.ok_or_else(nothing)?.loss)?;
     let test =
         study.chosen()?.and_then(|(_, test)| test).ok_or_else(|| address.error("the study is gone"))?;
     Ok(Chosen { number, validation, test })

@@ -9,12 +9,11 @@ use super::claims::Ending;
 use super::prune::{goes_on, rungs};
 use super::spec::Spec;
 use super::trials::{SeedResult, State};
-use charloom::config::ModelKind;
-use charloom::data::Data;
-use charloom::data::Examples;
-use charloom::evaluate::evaluate;
+use charloom::data::{Data, Split};
+use charloom::evaluation::evaluate;
 use charloom::models::{self, LanguageModel};
-use charloom::train::Trainer;
+use charloom::threads::Pool;
+use charloom::train::{Threads, Trainer};
 use charloom::{Config, Error, Result};
 
 /// A validation loss on the way.
@@ -91,7 +90,7 @@ impl Run<'_> {
     }
 
     fn train(&mut self, ending: &mut Ending) -> std::result::Result<End, Failure> {
-        if self.config.model.kind == ModelKind::Ngram {
+        if models::counts(&self.config)? {
             return Ok(self.count(ending)?);
         }
         let train = &self.config.train;
@@ -99,14 +98,15 @@ impl Run<'_> {
         let eval_every = train.eval_every.unwrap_or(steps).max(1);
         let is_first = ending.seeds.is_empty();
         let rungs = if is_first { rungs(self.spec, self.number, steps, eval_every) } else { Vec::new() };
-        let mut trainer = Trainer::new(&self.config, self.data)?;
-        let val = Examples::new(&self.data.splits.val, self.config.model.context)?;
+        let trainer = Trainer::new(&self.config, self.data)?;
+        // The other cores have trials of their own.
+        let mut trainer = trainer.with_threads(Threads::Pool(Pool::new(1)));
         let mut best = SeedResult { seed, loss: f64::INFINITY, step: 0, test: None };
         let mut waited = 0;
         loop {
             let step = trainer.steps_done();
             if step.is_multiple_of(eval_every) || step == steps {
-                let loss = evaluate(trainer.network(), &val)?.loss;
+                let loss = judge(trainer.model(), &self.data.splits.val)?;
                 if !loss.is_finite() {
                     return Err(Error::Failed(format!("step {step}: the validation loss is {loss}")).into());
                 }
@@ -134,29 +134,33 @@ impl Run<'_> {
             trainer.step()?;
             ending.steps += 1;
         }
-        best.test = self.test(trainer.network())?;
+        best.test = self.test(trainer.model())?;
         Ok(End::Finished(best))
     }
 
-    /// An n-gram model is counted, as one step.
+    /// A model that counts is made in one step.
     fn count(&self, ending: &mut Ending) -> Result<End> {
         let data = self.data;
-        let mut ngram = models::fit_ngram(&self.config, data)?;
-        let val = Examples::new(&data.splits.val, self.config.model.context)?;
-        let (seed, loss) = (self.config.train.seed, evaluate(&mut ngram, &val)?.loss);
+        let (model, _) = models::count(&self.config, data)?;
+        let (seed, loss) = (self.config.train.seed, judge(&*model, &data.splits.val)?);
         ending.steps += 1;
         ending.curve.push(CurvePoint { seed, step: 1, loss });
-        Ok(End::Finished(SeedResult { seed, loss, step: 1, test: self.test(&mut ngram)? }))
+        Ok(End::Finished(SeedResult { seed, loss, step: 1, test: self.test(&*model)? }))
     }
 
     /// The finished model's test loss, where the study measures it.
-    fn test(&self, model: &mut dyn LanguageModel) -> Result<Option<f64>> {
+    fn test(&self, model: &dyn LanguageModel) -> Result<Option<f64>> {
         if !self.spec.measure_test {
             return Ok(None);
         }
-        let test = Examples::new(&self.data.splits.test, self.config.model.context)?;
-        Ok(Some(evaluate(model, &test)?.loss))
+        Ok(Some(judge(model, &self.data.splits.test)?))
     }
+}
+
+/// The loss of a whole split.
+fn judge(model: &dyn LanguageModel, split: &Split) -> Result<f64> {
+    let nothing = || Error::Failed("nothing in the split is judged; give more text".to_owned());
+    Ok(evaluate(model, split)?.ok_or_else(nothing)?.loss)
 }
 
 /// Whose fault it is.

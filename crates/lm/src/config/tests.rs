@@ -10,7 +10,8 @@ fn from(text: &str) -> crate::Result<Config> {
 fn refusal(change: impl FnOnce(&mut Config)) -> String {
     let mut config = Config::default();
     change(&mut config);
-    let error = config.validate().expect_err("refused");
+    let checked = config.validate().and_then(|()| crate::models::check_sizes(&config, 2));
+    let error = checked.expect_err("refused");
     assert_eq!(error.exit_code(), 2);
     error.to_string()
 }

@@ -64,14 +64,15 @@ impl Counts {
 /// use charloom::data::{DataConfig, Mode};
 /// use charloom::config::Smoothing;
 /// use charloom::data::{Corpus, Examples};
-/// use charloom::evaluate::evaluate;
+/// use charloom::evaluation::evaluate;
 /// use charloom::models::NGram;
 /// use charloom::data::{Split, Vocab};
 /// let corpus = Corpus::from_bytes("names", b"emma\nemily", &DataConfig::default())?;
 /// let vocab = Vocab::of(Mode::Lines, [&corpus]);
-/// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 1)?;
-/// let mut bigram = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 1.0)?;
-/// assert!(evaluate(&mut bigram, &examples)?.loss < (vocab.len() as f64).ln());
+/// let split = Split::of(&corpus, &vocab)?;
+/// let examples = Examples::new(&split, 1)?;
+/// let bigram = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 1.0)?;
+/// assert!(evaluate(&bigram, &split)?.unwrap().loss < (vocab.len() as f64).ln());
 /// # Ok::<(), charloom::Error>(())
 /// ```
 #[derive(Clone, Debug)]

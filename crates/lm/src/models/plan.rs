@@ -55,14 +55,20 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
     let Some((plan, net)) = plan(config, vocab)? else { return Ok(()) };
     let parameters = plan.parameters();
     if parameters > MAX_PARAMETERS {
+        let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };
+        let size =
+            |(_, dims): &(&str, &[usize])| dims.iter().fold(1u64, |n, &dim| n.saturating_mul(dim as u64));
         let largest = plan
             .tensors()
-            .max_by_key(|(_, dims)| dims.iter().fold(1u64, |size, &dim| size.saturating_mul(dim as u64)));
-        let largest = largest.map_or_else(String::new, |(name, dims)| format!(", {name} alone {dims:?}"));
-        let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };
+            .max_by_key(size)
+            .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
         return Err(Error::usage(format!(
-            "{vocab} characters make {count} parameters{largest}; the limit is {MAX_PARAMETERS}: choose smaller sizes"
+            "{vocab} characters make {count} parameters; the limit is {MAX_PARAMETERS}{largest}: choose smaller sizes, \
+             such as --hidden or --context"
         )));
+    }
+    if plan.tensors().any(|(name, _)| name.starts_with("state.")) {
+        return Err(Error::usage("a model's part cannot be called \"state\": a training's own tensors are"));
     }
     if let Batch::Size(batch) = config.train.batch {
         let widest = net.widest() as u64;

@@ -4,7 +4,7 @@ use charloom_testkit::{assert_close, fixture_path, gradcheck, shared_data};
 use super::*;
 use crate::config::Batch;
 use crate::feed::Shape;
-use crate::models::{LanguageModel, Reader};
+use crate::models::LanguageModel;
 use crate::presets;
 
 fn config(model: &str) -> Config {
@@ -252,4 +252,14 @@ fn two_threads_halve_what_can_be_halved() {
     ] {
         assert!(!train(model).ways.is_halved(), "{model}");
     }
+}
+
+#[test]
+fn a_small_file_that_claims_a_large_model_is_refused_before_it_is_allocated() {
+    let config = config("[model]\nhidden = [9000, 9000]");
+    let vocab = Vocab::new(crate::data::Mode::Lines, "abc".chars());
+    let checkpoint =
+        crate::Checkpoint { config, vocab, step: 0, metrics_bytes: 0, tensors: vec![], state: vec![] };
+    let said = crate::models::open(&checkpoint, "small".as_ref()).err().expect("refused").to_string();
+    assert!(said.contains("layers.2.weight is missing"), "{said}");
 }

@@ -4,12 +4,10 @@ use std::path::Path;
 
 use super::{LossRow, Written};
 use crate::{Figure, Lines};
-use charloom::config::ModelKind;
 use charloom::data::Data;
 use charloom::data::DataCard;
-use charloom::data::Examples;
 use charloom::data::Mode;
-use charloom::evaluate::{baselines, evaluate};
+use charloom::evaluation::{Baselines, baselines, evaluate};
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind};
 use charloom::models::{self, LanguageModel};
@@ -52,9 +50,10 @@ impl Gathered {
     pub fn new(run: &Path, moved: Option<&Path>) -> Result<Self> {
         let file = files::model_file(run)?;
         let checkpoint = Checkpoint::read(&file)?;
-        let mut model = models::open(&checkpoint, &file)?;
+        let model = models::open(&checkpoint, &file)?;
         let name = crate::run_name(run);
         let config = &checkpoint.config;
+        let counts = models::counts(config)?;
         let is_text = checkpoint.vocab.mode() == Mode::Text;
         let mut of_data = config.data.clone();
         of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
@@ -68,7 +67,7 @@ impl Gathered {
             }
         };
         let (losses, card) = match &data {
-            Some(data) => (losses(&mut *model, data)?, card(&data.card(config.model.context))),
+            Some(data) => (losses(&*model, data)?, card(&data.card(config.model.context))),
             None => (Vec::new(), Vec::new()),
         };
         let metrics = if run.is_dir() { Metric::read_all(run)? } else { Vec::new() };
@@ -80,7 +79,7 @@ impl Gathered {
             Figure::Lines(lines) if lines.series.iter().any(|series| series.points.len() > 1) => Some(lines),
             _ => None,
         });
-        let samples = samples(&mut *model, &checkpoint, data.as_ref())?;
+        let samples = samples(&*model, &checkpoint, data.as_ref())?;
         let new = samples.iter().filter(|sample| !sample.is_known).count();
         let novel = match &data {
             Some(_) => format!("{new} of {} are new: in no split of the data.", samples.len()),
@@ -88,7 +87,7 @@ impl Gathered {
         };
         let mut pictures: Vec<Figure> = crate::embedding(&checkpoint).into_iter().collect();
         let (mut findings, mut tables, mut layers) = (None, Vec::new(), Vec::new());
-        if let Some(data) = data.as_ref().filter(|_| config.model.kind != ModelKind::Ngram) {
+        if let Some(data) = data.as_ref().filter(|_| !counts) {
             let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;
             let kinds = [
                 ("Outputs of the layers", Kind::Activation),
@@ -113,10 +112,10 @@ impl Gathered {
             .take(SURPRISING)
             .collect();
         if !words.is_empty() && !is_text {
-            pictures.push(crate::surprise(&mut *model, &checkpoint.vocab, &words)?);
+            pictures.push(crate::surprise(&*model, &checkpoint.vocab, &words)?);
         }
-        let parameters = config.model.parameters(checkpoint.vocab.len());
-        let kind = config.model.kind.word();
+        let parameters = models::parameters(config, checkpoint.vocab.len())?;
+        let kind = &config.model.kind;
         let summary = match parameters {
             Some(n) => {
                 let (best, steps) = (checkpoint.step, config.train.steps);
@@ -145,25 +144,18 @@ impl Gathered {
     }
 }
 
-fn losses(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
+fn losses(model: &dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
     let splits =
         [("train", &data.splits.train), ("validation", &data.splits.val), ("test", &data.splits.test)];
     let mut rows = Vec::new();
     for (name, split) in splits {
-        let examples = Examples::new(split, model.context())?;
-        if examples.is_empty() {
-            continue;
-        }
-        let evaluation = evaluate(model, &examples)?;
+        let Some(evaluation) = evaluate(model, split)? else { continue };
         let ignorance = baselines(&data.splits.train, split, data.vocab.len())?;
-        let [loss, bits, bigram, unigram, uniform] = [
-            evaluation.loss,
-            evaluation.bits_per_char,
-            ignorance.bigram,
-            ignorance.unigram,
-            ignorance.uniform,
-        ]
-        .map(|loss| format!("{loss:.4}"));
+        let [loss, bits] = [evaluation.loss, evaluation.bits_per_char].map(|loss| format!("{loss:.4}"));
+        let shown = |loss: fn(&Baselines) -> f64| {
+            ignorance.as_ref().map_or_else(String::new, |ignorance| format!("{:.4}", loss(ignorance)))
+        };
+        let (bigram, unigram, uniform) = (shown(|b| b.bigram), shown(|b| b.unigram), shown(|b| b.uniform));
         let perplexity = format!("{:.3}", evaluation.perplexity);
         rows.push(LossRow {
             split: name,
@@ -192,11 +184,7 @@ fn card(card: &DataCard) -> Vec<(String, String)> {
     std::iter::once(source).chain(lines.map(pair)).chain(hints).collect()
 }
 
-fn samples(
-    model: &mut dyn LanguageModel,
-    checkpoint: &Checkpoint,
-    data: Option<&Data>,
-) -> Result<Vec<Written>> {
+fn samples(model: &dyn LanguageModel, checkpoint: &Checkpoint, data: Option<&Data>) -> Result<Vec<Written>> {
     let is_text = checkpoint.vocab.mode() == Mode::Text;
     let default = SampleOptions::default();
     let (n, max_length) = if is_text { (1, CHARACTERS) } else { (WORDS, default.max_length) };

@@ -195,7 +195,7 @@ fn begin(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<()> {
     let mut run = RunFolder::create_on(disk, path, false)?;
     run.write_config(&config())?;
     let mut trainer = Trainer::new(&config(), data)?;
-    trainer.diagnose();
+    trainer.diagnose()?;
     train::run(&mut trainer, &mut run, &AtomicBool::new(false), &mut train::Unwatched)?;
     run.write_samples("emma\n")
 }
@@ -205,7 +205,7 @@ fn go_on(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<u64> {
     let (mut run, checkpoint) = RunFolder::resume_on(disk, path)?;
     assert_eq!(run.warning(), None);
     let mut trainer = Trainer::resume(&checkpoint, data, path)?;
-    trainer.diagnose();
+    trainer.diagnose()?;
     train::run(&mut trainer, &mut run, &AtomicBool::new(false), &mut train::Unwatched)?;
     run.write_samples("emma\n")?;
     Ok(checkpoint.step)
@@ -269,7 +269,7 @@ fn a_failing_operation_while_resuming_leaves_a_run_that_goes_on() {
     let cut = home.path().join("cut");
     let mut run = RunFolder::create(&cut, false).unwrap();
     let (mut trainer, stop) = (Trainer::new(&config(), &data).unwrap(), AtomicBool::new(false));
-    trainer.diagnose();
+    trainer.diagnose()?;
     train::run(&mut trainer, &mut run, &stop, &mut |_: &mut Trainer, event: &train::Event| {
         stop.store(matches!(event, train::Event::Step { step: 2, .. }), Ordering::Relaxed);
         Ok(())
