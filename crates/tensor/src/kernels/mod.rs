@@ -1,8 +1,8 @@
 //! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
 //!
 //! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
-//! best that the machine has is chosen at run time. [`mod@reference`] holds the safe scalar twins: what the kernels
-//! are tested against, and what `f64` runs on.
+//! best that the machine has is chosen at run time, and all give the same bits (but for which NaN).
+//! [`mod@reference`] holds the safe scalar twins: what the kernels are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
 mod channels;
@@ -120,6 +120,10 @@ pub enum Isa {
 impl Isa {
     /// The best that this machine has. `CHARLOOM_ISA=avx2` or `portable` asks for less.
     pub fn detect() -> Self {
+        #[cfg(test)]
+        if let Some(isa) = tests::asked_for() {
+            return isa;
+        }
         static FOUND: OnceLock<Isa> = OnceLock::new();
         *FOUND.get_or_init(|| {
             let at_most = std::env::var("CHARLOOM_ISA").unwrap_or_default();
@@ -208,5 +212,7 @@ macro_rules! dispatch {
 }
 use dispatch;
 
+#[cfg(test)]
+mod bits;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,6 +2,24 @@
 
 use super::*;
 use crate::Element;
+use std::cell::Cell;
+
+thread_local! {
+    static ISA: Cell<Option<Isa>> = const { Cell::new(None) };
+}
+
+/// What [`Isa::detect`] answers on this thread.
+pub(super) fn asked_for() -> Option<Isa> {
+    ISA.get()
+}
+
+/// What `f` gives where the kernels that it calls use the instruction set `isa`.
+pub(super) fn with_isa<T>(isa: Isa, f: impl FnOnce() -> T) -> T {
+    ISA.set(Some(isa));
+    let result = f();
+    ISA.set(None);
+    result
+}
 
 /// As many numbers between -1 and 1, others for each seed.
 pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
