@@ -18,7 +18,7 @@ use charloom::train::Trainer;
 pub fn state(bytes: &[u8]) {
     let Some(checkpoint) = super::model::read(bytes) else { return };
     // Small enough for many a second.
-    let widest = checkpoint.config.model.hidden.iter().max().map_or(1, |&width| width.max(1));
+    let widest = charloom::models::widest(&checkpoint.config, checkpoint.vocab.len()).unwrap_or(1).max(1);
     let batch = match checkpoint.config.train.batch {
         Batch::Size(batch) => batch,
         Batch::Full => 100,

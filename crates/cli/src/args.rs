@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, Norm, Optimizer, Schedule, Smoothing, parse_hidden, parse_lr_drops,
+    Activation, Batch, Init, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Value, parse_hidden,
+    parse_lr_drops,
 };
 use charloom::data::{Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Result, presets};
@@ -170,7 +171,7 @@ fn parse_model(word: &str) -> std::result::Result<ModelWord, String> {
 /// The configuration that `--preset` and `--config` make.
 pub fn base(preset: Option<&str>, file: Option<&std::path::Path>) -> Result<Config> {
     let preset = preset.map(presets::get).transpose()?;
-    Config::layered(preset.map(|preset| preset.toml), file)
+    charloom::read_config(preset.map(|preset| preset.toml), file)
 }
 
 /// Overwrites what a flag was given for.
@@ -210,24 +211,29 @@ impl ModelFlags {
     pub fn apply(&self, config: &mut Config) {
         let model = &mut config.model;
         if let Some(word) = &self.model {
-            model.kind.clone_from(&word.kind);
+            // The settings of another kind, as of a preset, say nothing of this one.
+            if word.kind != model.kind {
+                *model = ModelConfig::of(&word.kind);
+            }
             if word.is_bigram {
-                (model.order, model.smoothing, model.k) = (2, Smoothing::AddK, 1.0);
+                *model = ModelConfig::of("ngram").with("order", 2).with("smoothing", "add-k").with("k", 1.0);
             }
         }
-        set(&mut model.context, self.context.as_ref());
-        set(&mut model.embed, self.embed.as_ref());
-        set(&mut model.hidden, self.hidden.as_ref());
-        set(&mut model.activation, self.activation.as_ref());
-        set(&mut model.norm, self.norm.as_ref());
-        set(&mut model.dropout, self.dropout.as_ref());
-        set(&mut model.bias, self.bias.as_ref());
-        set(&mut model.init, self.init.as_ref());
-        put(&mut model.gain, self.gain.as_ref());
-        set(&mut model.output_scale, self.output_scale.as_ref());
-        set(&mut model.order, self.order.as_ref());
-        set(&mut model.smoothing, self.smoothing.as_ref());
-        set(&mut model.k, self.k.as_ref());
+        let mut set =
+            |key: &str, value: Option<Value>| value.into_iter().for_each(|value| model.set(key, value));
+        set("context", self.context.map(Value::from));
+        set("embed", self.embed.map(Value::from));
+        set("hidden", self.hidden.clone().map(Value::from));
+        set("activation", self.activation.map(|word| word.word().into()));
+        set("norm", self.norm.map(|word| word.word().into()));
+        set("dropout", self.dropout.map(Value::from));
+        set("bias", self.bias.map(Value::from));
+        set("init", self.init.map(|word| word.word().into()));
+        set("gain", self.gain.map(Value::from));
+        set("output_scale", self.output_scale.map(Value::from));
+        set("order", self.order.map(Value::from));
+        set("smoothing", self.smoothing.map(|word| word.word().into()));
+        set("k", self.k.map(Value::from));
     }
 }
 

@@ -36,7 +36,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut config = Config::default();
     args.data.apply(args.what.as_ref(), &mut config);
-    config.model.context = args.context;
     let card = charloom::load_data(&mut config)?.card(args.context);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));

@@ -91,7 +91,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
     };
     let data = charloom::load_data(&mut config)?;
-    let card = data.card(config.model.context);
+    let card = data.card(models::context(&config.model)?);
     note(&card);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));

@@ -27,7 +27,7 @@ pub mod words;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use files::Checkpoint;
-pub use prepare::load_data;
+pub use prepare::{load_data, read_config};
 
 /// The README's example compiles.
 #[cfg(doctest)]

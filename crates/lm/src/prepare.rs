@@ -1,7 +1,9 @@
 //! From a configuration to its data: what training begins with.
 
+use std::path::Path;
+
 use crate::data::Data;
-use crate::{Config, Result, models};
+use crate::{Config, Error, Result, models};
 
 /// Reads and splits the data that a configuration names, and makes explicit in it what depends on the data: the hash,
 /// the mode and all that follows from it.
@@ -17,9 +19,23 @@ use crate::{Config, Result, models};
 /// ```
 pub fn load_data(config: &mut Config) -> Result<Data> {
     config.validate()?;
+    models::fill(&mut config.model)?;
     let data = Data::load(&config.data, None)?;
     config.data.sha256 = Some(data.source.sha256.clone());
     config.resolve(data.mode());
     models::check_sizes(config, data.vocab.len())?;
     Ok(data)
+}
+
+/// A configuration from the defaults, a preset's TOML and a file's, with a model that is checked.
+///
+/// # Errors
+/// As [`Config::layered`] and [`models::check`].
+pub fn read_config(preset: Option<&str>, file: Option<&Path>) -> Result<Config> {
+    let config = Config::layered(preset, file)?;
+    models::check(&config.model).map_err(|error| match file {
+        Some(path) => Error::model(path, format!("[model] {error}")),
+        None => error,
+    })?;
+    Ok(config)
 }

@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(at, wanted);
         }
         assert_eq!(rows[9].train.batch, Batch::Size(40));
-        assert_eq!(rows[3].model.context, 2);
+        assert_eq!(crate::models::context(&rows[3].model).unwrap(), 2);
         assert_eq!(config("bigram").model.kind, "ngram");
     }
 

@@ -145,13 +145,13 @@ mod tests {
     #[test]
     fn a_small_model_is_measured() {
         let mut config = Config::default();
-        config.model.hidden = vec![8];
+        config.model.set("hidden", vec![8]);
         let data = crate::load_data(&mut config).unwrap();
         let speed = measure(&config, &data, 1, Duration::from_millis(90)).unwrap();
         assert!(speed.steps_per_second > 0.0 && speed.peak_gflops > 0.0);
         let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);
         assert!((speed.gflops * 1e9 / operations / speed.steps_per_second - 1.0).abs() < 1e-9);
-        config.model.kind = "ngram".to_owned();
+        config.model = crate::config::ModelConfig::of("ngram");
         assert_eq!(measure(&config, &data, 1, Duration::ZERO).unwrap_err().exit_code(), 2);
     }
 }

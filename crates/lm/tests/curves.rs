@@ -64,7 +64,7 @@ fn every_family_learns_as_in_torch() {
         println!("{}", curve.name);
         let config = config(&curve.flags);
         let data = Data::load(&config.data, None).unwrap();
-        let context = config.model.context;
+        let context = charloom::models::context(&config.model).unwrap();
         let [train, val, test] = [&data.splits.train, &data.splits.val, &data.splits.test]
             .map(|split| Examples::new(split, context).unwrap());
         assert_eq!([train.len(), val.len(), test.len()], curve.examples);

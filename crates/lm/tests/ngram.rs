@@ -10,7 +10,9 @@ use charloom::data::{DataConfig, Mode};
 use charloom::data::{Split, Splits};
 use charloom::evaluation::{Evaluation, baselines, evaluate};
 use charloom::files::{Metric, RunFolder, model_file};
-use charloom::models::{Counts, LanguageModel, NGram, Reach, Reader, State, count, open, save_counted};
+use charloom::models::{
+    Counts, LanguageModel, NGram, NGramSettings, Reach, Reader, State, count, open, save_counted,
+};
 use charloom::{Checkpoint, Config};
 use charloom_testkit::{assert_close, shared_data};
 use proptest::prelude::*;
@@ -249,12 +251,12 @@ fn counts_are_the_whole_model() {
 fn a_checkpoint_holds_the_model() {
     let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
     let model = fit(&vocab, &split, 3, Smoothing::AddK, 0.5);
-    let config = ModelConfig { order: 3, smoothing: Smoothing::AddK, k: 0.5, ..ModelConfig::default() };
+    let config = NGramSettings { order: 3, smoothing: Smoothing::AddK, k: 0.5 };
     let tensors = model.tensors();
     let copy = NGram::from_tensors(&config, &vocab, &tensors).expect("a model");
     assert_eq!(loss(&copy, &split), loss(&model, &split));
     assert!(NGram::from_tensors(&config, &vocab, &tensors[..1]).is_err());
-    let other = ModelConfig { order: 2, ..config };
+    let other = NGramSettings { order: 2, ..config };
     assert!(NGram::from_tensors(&other, &vocab, &tensors).is_err());
 }
 
@@ -269,7 +271,7 @@ fn a_run_holds_the_model_and_its_losses() {
         std::fs::write(&path, words).expect("written");
         let mut config = Config::default();
         config.data.path = Some(path);
-        config.model = ModelConfig { kind: "ngram".to_owned(), order: 2, ..ModelConfig::default() };
+        config.model = ModelConfig::of("ngram").with("order", 2);
         let data = charloom::load_data(&mut config).expect("data");
         let (model, tensors) = count(&config, &data).expect("a model");
         let mut run = RunFolder::create_next(home.path(), "run").expect("a folder");

@@ -1,6 +1,6 @@
 //! A model of one's own: a cell with a hidden state, and a mixture of it with an n-gram. Nothing else is touched.
 
-use charloom::config::{Config, ModelConfig};
+use charloom::config::{Config, ModelConfig, Setting, Settings};
 use charloom::data::Data;
 use charloom::evaluation::{compare, evaluate, score};
 use charloom::files::RunFolder;
@@ -9,11 +9,19 @@ use charloom::models::{
 };
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Fit, Unwatched, fit};
-use charloom::{Checkpoint, load_data};
-use charloom_nn::{Embedding, Linear, Scope};
+use charloom::{Checkpoint, Result, load_data};
+use charloom_nn::{Embedding, Init, Linear, Scope};
 use charloom_tensor::{Element, Indices, Tape, Var};
 
 struct Toy;
+
+charloom::settings! {
+    /// A toy's.
+    ToySettings {
+        /// H, how many numbers its state has
+        width: usize = 16, "from 1 to 1024", |width| (1..=1024).contains(width);
+    }
+}
 
 /// h' = tanh(E[x] + W h), logits = V h'
 struct Layers {
@@ -44,20 +52,33 @@ impl Kind for Toy {
         "toy"
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        ToySettings::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        let settings: ToySettings = model.read()?;
+        model.write(&settings).map(|()| Reach::Unbounded)
+    }
+
     fn learning(&self) -> Learning<'_> {
         Learning::ByGradients(self)
     }
 }
 
 impl NeuralKind for Toy {
-    fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Net {
-        let width = model.hidden[0];
-        Net::recurrent(Layers {
+    fn init(&self, _: &ModelConfig) -> Result<Init> {
+        Ok(Init::Torch)
+    }
+
+    fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {
+        let ToySettings { width } = model.read()?;
+        Ok(Net::recurrent(Layers {
             width,
             embedding: Embedding::new(&mut scope.at("embedding"), vocab, width),
             hidden: Linear::new(&mut scope.at("hidden"), width, width, true),
             output: Linear::new(&mut scope.at("output"), width, vocab, true),
-        })
+        }))
     }
 }
 
@@ -66,7 +87,7 @@ static TOY: Toy = Toy;
 fn ready() -> (Config, Data) {
     // Another test of this file may have been first.
     drop(register(&TOY));
-    let toml = "[model]\nkind = 'toy'\nhidden = [24]\ninit = 'torch'\n[train]\nsteps = 300\nlr = 0.5\nbatch = 16\nlr_drops = []";
+    let toml = "[model]\nkind = 'toy'\nwidth = 24\n[train]\nsteps = 300\nlr = 0.5\nbatch = 16\nlr_drops = []";
     let mut config = Config::from_toml(toml, "toy.toml".as_ref()).unwrap();
     config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
     let data = load_data(&mut config).unwrap();
@@ -130,7 +151,7 @@ fn a_model_with_a_state_does_what_models_do_and_so_does_a_mixture_of_it() {
     assert!(loss(&*toy) < ignorance - 0.5, "{} of {ignorance}", loss(&*toy));
 
     let mut counting = config.clone();
-    counting.model = ModelConfig { kind: "ngram".to_owned(), order: 3, ..ModelConfig::default() };
+    counting.model = ModelConfig::of("ngram").with("order", 3);
     let mut folder = RunFolder::create(&runs[1], false).unwrap();
     fit(&counting, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
     let (ngram, _) = count(&counting, &data).unwrap();

@@ -64,7 +64,7 @@ fn data() -> impl Strategy<Value = DataConfig> {
 
 fn model() -> impl Strategy<Value = ModelConfig> {
     let words = (
-        select(vec!["mlp", "linear", "ngram"]).prop_map(str::to_owned),
+        select(vec!["mlp", "linear", "ngram"]),
         select(vec![Activation::Tanh, Activation::Relu, Activation::Gelu]),
         select(vec![Norm::None, Norm::Batch, Norm::Layer]),
         select(vec![Smoothing::AddK, Smoothing::KneserNey]),
@@ -80,21 +80,16 @@ fn model() -> impl Strategy<Value = ModelConfig> {
             scale,
             k,
         )| {
-            ModelConfig {
-                kind,
-                context,
-                embed,
-                hidden,
-                activation,
-                norm,
-                dropout,
-                bias,
-                gain,
-                output_scale: scale,
-                order,
-                smoothing,
-                k,
-                ..ModelConfig::default()
+            let model = ModelConfig::of(kind);
+            match kind {
+                "ngram" => model.with("order", order).with("smoothing", smoothing.word()).with("k", k),
+                "linear" => model.with("context", context).with("bias", bias).with("output_scale", scale),
+                _ => {
+                    let model = model.with("context", context).with("embed", embed).with("hidden", hidden);
+                    let model = model.with("activation", activation.word()).with("norm", norm.word());
+                    let model = model.with("dropout", dropout).with("bias", bias).with("output_scale", scale);
+                    gain.into_iter().fold(model, |model, gain| model.with("gain", gain))
+                }
             }
         },
     )

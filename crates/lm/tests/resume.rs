@@ -118,7 +118,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
     // Found by the evaluation, and between two.
     for (eval_every, found) in [(3, "not a number"), (1000, "the loss is ")] {
         let mut config = config(MODELS[2]);
-        config.model.output_scale = 1000.0;
+        config.model.set("output_scale", 1000.0);
         config.train.weight_decay = 1000.0;
         (config.train.lr, config.train.steps, config.train.eval_every) = (1e4, 10_000, Some(eval_every));
         let data = Data::load(&config.data, None).unwrap();

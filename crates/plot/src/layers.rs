@@ -34,7 +34,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
         return Err(Error::usage(format!("the model has no {name}: {way}")));
     };
     let (units, inputs) = (tensor.shape[0], tensor.shape[1]);
-    let context = checkpoint.config.model.context;
+    let context = models::context(&checkpoint.config.model)?.max(1);
     let is_first = layer == 0 && !models::counts(&checkpoint.config)?;
     let (high, wide) =
         if is_first && inputs % context == 0 { (context, inputs / context) } else { (1, inputs) };

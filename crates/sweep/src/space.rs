@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use charloom::config::ModelConfig;
 use charloom::data::Mode;
 use charloom::words::nearest;
-use charloom::{Config, Error, Result, presets};
+use charloom::{Config, Error, Result, models, presets};
 
 /// A trial's settings, name to value, in the order of the space.
 pub type Settings = Map<String, Value>;
@@ -99,7 +100,10 @@ impl Space {
                 )));
             }
             for value in setting.domain.ends() {
-                let settings = Map::from_iter([(setting.name.clone(), value.clone())]);
+                let mut settings = Map::from_iter([(setting.name.clone(), value.clone())]);
+                if let Some((on, values)) = &setting.when {
+                    settings.extend(values.first().map(|value| (on.clone(), value.clone())));
+                }
                 let tried = apply(base, &settings, mode).and_then(|config| config.validate());
                 tried.map_err(|e| Error::usage(format!("setting {} = {value}: {e}", setting.name)))?;
             }
@@ -161,9 +165,18 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         None => base,
         Some(preset) => &Config { data: base.data.clone(), ..Config::layered(Some(preset?.toml), None)? },
     };
+    let mut base = base.clone();
+    if let Some(kind) = settings.get("model").and_then(Value::as_str).filter(|kind| *kind != base.model.kind)
+    {
+        base.model = ModelConfig::of(kind);
+    }
+    models::fill(&mut base.model)?;
     let mut config = serde_json::to_value(base).map_err(failed)?;
-    let mut widths = base.model.hidden.clone();
+    let mut widths: Vec<usize> =
+        serde_json::from_value(config["model"]["hidden"].clone()).unwrap_or_default();
+    let mut varies = false;
     for (name, value) in settings {
+        varies |= name == "layers" || name.starts_with("hidden.");
         if name == "layers" {
             let layers = value.as_u64().unwrap_or(1).min(MAX_LAYERS as u64) as usize;
             let last = widths.last().copied().unwrap_or(200);
@@ -177,7 +190,9 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
             }
         }
     }
-    config["model"]["hidden"] = json!(widths);
+    if varies {
+        config["model"]["hidden"] = json!(widths);
+    }
     for (name, value) in settings {
         if name == "layers" || name == "preset" || name.starts_with("hidden.") {
             continue;
@@ -189,6 +204,7 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
     }
     let mut config: Config = serde_json::from_value(config).map_err(failed)?;
     config.resolve(mode);
+    models::fill(&mut config.model)?;
     Ok(config)
 }
 
@@ -203,20 +219,26 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
         ));
     }
     let key = if name == "model" { "kind" } else { name };
+    for kind in models::all() {
+        let mut model = ModelConfig::of(kind.name());
+        models::fill(&mut model)?;
+        let model = serde_json::to_value(model).unwrap_or_default();
+        if let Some(default) = model.get(key) {
+            return Ok(("model", key.to_owned(), default.is_f64()));
+        }
+    }
     let mut config = Config::default();
     config.resolve(Mode::Lines);
     let config = serde_json::to_value(config).unwrap_or_default();
-    for section in ["model", "train"] {
-        if let Some(default) = config[section].get(key) {
-            return Ok((section, key.to_owned(), default.is_f64()));
-        }
+    if let Some(default) = config["train"].get(key) {
+        return Ok(("train", key.to_owned(), default.is_f64()));
     }
     if config["data"].get(key).is_some() {
         return Err(Error::usage(format!("setting {name}: a study's data is one; put it into the base")));
     }
-    let keys = ["model", "train"].iter().flat_map(|section| config[*section].as_object());
-    let keys: Vec<&str> =
-        keys.flat_map(|table| table.keys().map(String::as_str)).chain(["layers", "preset"]).collect();
+    let of_models = models::all().flat_map(|kind| kind.settings().iter().map(|setting| setting.key));
+    let of_train = config["train"].as_object().into_iter().flat_map(|table| table.keys().map(String::as_str));
+    let keys: Vec<&str> = of_models.chain(of_train).chain(["layers", "model", "preset"]).collect();
     let hint = nearest(key, &keys).map_or(String::new(), |near| format!("; did you mean {near:?}?"));
     Err(Error::usage(format!("no setting {name:?}{hint}")))
 }

@@ -67,7 +67,7 @@ fn layers_come_before_their_widths_and_only_theirs() {
         ]
     );
     let config = super::space::apply(&Config::default(), &all[2], Mode::Lines).unwrap();
-    assert_eq!(config.model.hidden, [8, 16]);
+    assert_eq!(config.model.get("hidden").as_deref(), Some("[8, 16]"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use charloom_tensor::{Element, Grads, Indices, NodeId, ParamId, Params, Pass, Re
 
 use super::{Matrix, Terms};
 use crate::config::{Activation, Batch, Config, Init, Norm};
+use crate::models::MlpSettings;
 use crate::{Error, Result};
 
 /// What is added to a variance, so that its inverse root is finite.
@@ -34,15 +35,15 @@ impl Sizes {
     /// # Errors
     /// A configuration of another net than the lesson's: an embedding, one hidden layer, BatchNorm, tanh.
     pub fn of(config: &Config, vocab: usize) -> Result<Self> {
-        let model = &config.model;
         let refuse = |flag: &str, wanted: &str| {
             Err(Error::usage(format!(
                 "{flag}: the hand-written backward is for 004's net, {wanted}; see --preset manual-backprop"
             )))
         };
-        if model.kind != "mlp" {
+        if config.model.kind != "mlp" {
             return refuse("--model", "an mlp");
         }
+        let model: MlpSettings = config.model.read()?;
         if model.norm != Norm::Batch {
             return refuse("--norm", "with batch");
         }

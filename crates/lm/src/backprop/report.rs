@@ -69,7 +69,8 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
         )));
     }
     let mut generator = TorchGenerator::new(config.train.seed);
-    let parameters = Parameters::draw(&sizes, config.model.gain(), config.model.output_scale, &mut generator);
+    let model: crate::models::MlpSettings = config.model.read()?;
+    let parameters = Parameters::draw(&sizes, model.gain(), model.output_scale, &mut generator);
     let mut batches = Batches::new(&examples, &sizes, generator.clone());
     let (contexts, targets) = batches.next();
     let mut net = Net::<E>::new(&sizes, &parameters, contexts, targets);

@@ -3,6 +3,7 @@
 //! A configuration is layered: the defaults, then a preset, then a file, then the flags of the command line.
 //! [`Config::layered`] does the first three, a program sets single fields for the last.
 
+mod model;
 mod names;
 mod parse;
 mod validate;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode};
 
+pub use model::{ModelConfig, Setting, Settings, Value, flag, out_of_range};
 pub use names::{Activation, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use parse::{Batch, parse_hidden, parse_lr_drops};
 
@@ -22,7 +24,7 @@ pub use parse::{Batch, parse_hidden, parse_lr_drops};
 /// let mut config = Config::from_toml("[model]\nhidden = [64, 64]", "my.toml".as_ref())?;
 /// config.train.steps = 1000;
 /// config.validate()?;
-/// assert_eq!(config.model.context, 3);
+/// assert_eq!(config.model.get("hidden").as_deref(), Some("[64, 64]"));
 /// assert!(config.to_toml().contains("steps = 1000"));
 /// # Ok::<(), charloom::Error>(())
 /// ```
@@ -35,41 +37,6 @@ pub struct Config {
     pub model: ModelConfig,
     /// The training.
     pub train: TrainConfig,
-}
-
-/// The model and how its parameters are drawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Which kind of model.
-    pub kind: String,
-    /// T, the characters the model looks at (an n-gram's is its order less one).
-    pub context: usize,
-    /// E, the embedding's width; 0: one-hot input.
-    pub embed: usize,
-    /// H of each hidden layer.
-    pub hidden: Vec<usize>,
-    /// The non-linearity after each hidden layer.
-    pub activation: Activation,
-    /// The normalization before it.
-    pub norm: Norm,
-    /// The share of hidden values set to 0 in training.
-    pub dropout: f64,
-    /// The bias that a layer does not need: that of `linear`, and in an `mlp` that of a layer before a norm.
-    pub bias: bool,
-    /// How parameters are drawn.
-    pub init: Init,
-    /// Factor of `kaiming-normal` for the layers before the last; none: 5/3 for tanh, sqrt(2) for relu and gelu.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gain: Option<f64>,
-    /// Factor of the last layer's weight.
-    pub output_scale: f64,
-    /// The n of an n-gram model.
-    pub order: usize,
-    /// How an n-gram model treats the unseen.
-    pub smoothing: Smoothing,
-    /// What `add-k` adds to each count.
-    pub k: f64,
 }
 
 /// The training.
@@ -116,27 +83,6 @@ pub struct TrainConfig {
     pub patience: u64,
 }
 
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            kind: "mlp".to_owned(),
-            context: 3,
-            embed: 6,
-            hidden: vec![200],
-            activation: Activation::Tanh,
-            norm: Norm::None,
-            dropout: 0.0,
-            bias: false,
-            init: Init::KaimingNormal,
-            gain: None,
-            output_scale: 0.1,
-            order: 5,
-            smoothing: Smoothing::KneserNey,
-            k: 1.0,
-        }
-    }
-}
-
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -162,27 +108,12 @@ impl Default for TrainConfig {
     }
 }
 
-impl ModelConfig {
-    /// The gain given, or what suits the activation.
-    #[must_use]
-    pub fn gain(&self) -> f64 {
-        self.gain.unwrap_or(match self.activation {
-            Activation::Tanh => 5.0 / 3.0,
-            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
-        })
-    }
-}
-
 impl Config {
     /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
     pub fn resolve(&mut self, mode: Mode) {
-        let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);
+        let (data, train) = (&mut self.data, &mut self.train);
         data.mode = Some(mode);
         data.split.get_or_insert(mode.default_split());
-        model.gain = Some(model.gain());
-        if model.kind == "ngram" {
-            model.context = model.order.saturating_sub(1);
-        }
         train.eval_every.get_or_insert((train.steps / 20).max(1));
         train.log_every.get_or_insert((train.steps / 1000).max(1));
     }

@@ -85,3 +85,15 @@ words! {
         Torch = "torch",
     }
 }
+
+impl Init {
+    /// The way to draw that this names.
+    pub(crate) fn way(self) -> charloom_nn::Init {
+        match self {
+            Self::UnitNormal => charloom_nn::Init::UnitNormal,
+            Self::KaimingNormal => charloom_nn::Init::KaimingNormal,
+            Self::Torch => charloom_nn::Init::Torch,
+            Self::UnitColumns => charloom_nn::Init::UnitColumns,
+        }
+    }
+}

@@ -157,6 +157,16 @@ impl Config {
         // Alone first: only then do messages know the line.
         Self::from_toml(&text, path)?;
         let table: toml::Table = text.parse().map_err(|error| explain(&error, &text, path))?;
+        // Settings of one kind of model say nothing of another.
+        let kind = |table: &toml::Table| {
+            let kind = table.get("model")?.get("kind")?.as_str()?;
+            Some(kind.to_owned())
+        };
+        if let Some(above) = kind(&table)
+            && kind(&merged).unwrap_or_else(|| "mlp".to_owned()) != above
+        {
+            merged.remove("model");
+        }
         for (section, values) in table {
             match (merged.get_mut(&section), values) {
                 (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),

@@ -1,55 +1,22 @@
 //! What a configuration may say: each refusal names the flag, its value and the limit.
 
-use super::{Batch, Config, ModelConfig, Norm, TrainConfig};
+use super::{Batch, Config, TrainConfig};
 use crate::{Error, Result};
 
-/// The largest context.
-const MAX_CONTEXT: usize = 1024;
-/// The widest embedding or hidden layer.
-const MAX_WIDTH: usize = 65_536;
-/// The most hidden layers.
-const MAX_LAYERS: usize = 64;
 /// The largest minibatch; `full` has no limit.
 const MAX_BATCH: usize = 1 << 20;
 /// TOML's whole numbers end here.
 const MAX_WHOLE: u64 = i64::MAX as u64;
 
 impl Config {
-    /// Checks every value.
+    /// Checks every value but the model's, whose kind knows them: [`models::check`](crate::models::check).
     ///
     /// # Errors
     /// One line with the flag, its value and the limit.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
-        validate_model(&self.model)?;
-        validate_train(&self.train)?;
-        if self.model.kind == "mlp" && self.model.norm == Norm::Batch && self.train.batch == Batch::Size(1) {
-            return refuse("--batch", 1, "at least 2 with --norm batch: one example has no variance");
-        }
-        Ok(())
+        validate_train(&self.train)
     }
-}
-
-fn validate_model(model: &ModelConfig) -> Result<()> {
-    if model.kind == "ngram" {
-        whole("--order", model.order as u64, 1, 12)?;
-        return real("--k", model.k, model.k > 0.0 && model.k <= 1e6, "above 0 and at most 1000000");
-    }
-    whole("--context", model.context as u64, 1, MAX_CONTEXT as u64)?;
-    whole("--embed", model.embed as u64, 0, MAX_WIDTH as u64)?;
-    if model.hidden.len() > MAX_LAYERS {
-        return refuse("--hidden", format!("{} layers", model.hidden.len()), "at most 64 layers");
-    }
-    if let Some(width) = model.hidden.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
-        return refuse("--hidden", width, "from 1 to 65536 each");
-    }
-    real("--dropout", model.dropout, (0.0..1.0).contains(&model.dropout), "from 0 to below 1")?;
-    let scale = |x: f64| x > 0.0 && x <= 1000.0;
-    if let Some(gain) = model.gain {
-        real("--gain", gain, scale(gain), "above 0 and at most 1000")?;
-    }
-    let output_scale = model.output_scale;
-    real("--output-scale", output_scale, output_scale == 0.0 || scale(output_scale), "from 0 to 1000")
 }
 
 fn validate_train(train: &TrainConfig) -> Result<()> {

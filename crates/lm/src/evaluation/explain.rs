@@ -161,7 +161,7 @@ mod tests {
         assert!(run.loss < unigram, "{explained:?}");
         assert_eq!(explained.sentences().len(), 3);
 
-        config.model.kind = "ngram".to_owned();
+        config.model = crate::config::ModelConfig::of("ngram");
         assert_eq!(loss(&config, &data, None).unwrap().untrained, None);
     }
 

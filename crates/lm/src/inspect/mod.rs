@@ -109,7 +109,7 @@ impl Inspection {
             end: end.map(|(model, step)| look(model, step)).transpose()?,
             updates,
         };
-        seen.findings = findings::all(&seen, config);
+        seen.findings = findings::all(&seen, &config.model.read()?);
         Ok(seen)
     }
 }

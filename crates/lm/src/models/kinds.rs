@@ -2,11 +2,11 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use charloom_nn::Scope;
+use charloom_nn::{Init, Scope};
 
 use super::ngram::NGramKind;
-use super::{LanguageModel, Net, linear, mlp};
-use crate::config::ModelConfig;
+use super::{LanguageModel, Net, Reach, linear, mlp};
+use crate::config::{ModelConfig, Setting};
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
 use crate::words::nearest;
@@ -16,6 +16,15 @@ use crate::{Error, Result};
 pub trait Kind: Send + Sync {
     /// The word for it.
     fn name(&self) -> &'static str;
+
+    /// What there is to set.
+    fn settings(&self) -> &'static [Setting];
+
+    /// Checks a configuration of this kind and makes its defaults explicit; returns how far back the model looks.
+    ///
+    /// # Errors
+    /// A setting that the kind does not have, or one out of range.
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach>;
 
     /// How it learns.
     fn learning(&self) -> Learning<'_>;
@@ -31,8 +40,17 @@ pub enum Learning<'k> {
 
 /// A kind of model that has parameters.
 pub trait NeuralKind {
+    /// How its parameters are drawn.
+    ///
+    /// # Errors
+    /// As [`Kind::fill`].
+    fn init(&self, model: &ModelConfig) -> Result<Init>;
+
     /// Declares its layers in `scope`, which draws or only plans them. `seed` is what dropout's masks follow from.
-    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Net;
+    ///
+    /// # Errors
+    /// As [`Kind::fill`].
+    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net>;
 }
 
 /// A kind of model that counts.
@@ -97,4 +115,31 @@ pub fn all() -> impl Iterator<Item = &'static dyn Kind> {
 
 fn find(name: &str) -> Option<&'static dyn Kind> {
     all().find(|kind| kind.name() == name)
+}
+
+/// Checks a model's settings and makes its defaults explicit; returns how far back the model looks.
+///
+/// # Errors
+/// There is no such kind; a setting that it does not have, or one out of range.
+pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
+    kind(model)?.fill(model)
+}
+
+/// Checks a model's settings.
+///
+/// # Errors
+/// As [`fill`].
+pub fn check(model: &ModelConfig) -> Result<Reach> {
+    fill(&mut model.clone())
+}
+
+/// T, the characters that a configuration's model looks at; of one that looks at everything, 0.
+///
+/// # Errors
+/// As [`fill`].
+pub fn context(model: &ModelConfig) -> Result<usize> {
+    Ok(match check(model)? {
+        Reach::Window(context) | Reach::AtMost(context) => context,
+        Reach::Unbounded => 0,
+    })
 }

@@ -1,9 +1,48 @@
 use charloom_nn::{
-    BatchNorm1d, Dropout, Embedding, Gelu, Layer, LayerNorm, Linear, Relu, Scope, Sequential, Tanh,
+    BatchNorm1d, Dropout, Embedding, Gelu, Init, Layer, LayerNorm, Linear, Relu, Scope, Sequential, Tanh,
 };
 
-use super::{Kind, Learning, Net, NeuralKind, Stack};
-use crate::config::{Activation, ModelConfig, Norm};
+use super::{Kind, Learning, Net, NeuralKind, Reach, Stack};
+use crate::config::{self, Activation, ModelConfig, Norm, Setting, Settings};
+use crate::{Result, settings};
+
+settings! {
+    /// The settings of an mlp.
+    pub MlpSettings {
+        /// T, the characters it looks at
+        context: usize = 3, "from 1 to 1024", |context| (1..=1024).contains(context);
+        /// E, the embedding's width; 0: one-hot input
+        embed: usize = 6, "from 0 to 65536", |embed| *embed <= 65_536;
+        /// H of each hidden layer
+        hidden: Vec<usize> = vec![200], "at most 64 layers of 1 to 65536 each",
+            |hidden| hidden.len() <= 64 && hidden.iter().all(|width| (1..=65_536).contains(width));
+        /// The non-linearity after each hidden layer
+        activation: Activation = Activation::Tanh, "one of its words", |_| true;
+        /// The normalization before it
+        norm: Norm = Norm::None, "one of its words", |_| true;
+        /// The share of hidden values set to 0 in training
+        dropout: f64 = 0.0, "from 0 to below 1", |dropout| (0.0..1.0).contains(dropout);
+        /// Whether a layer before a norm has a bias, which it does not need
+        bias: bool = false, "true or false", |_| true;
+        /// How parameters are drawn
+        init: config::Init = config::Init::KaimingNormal, "one of its words", |_| true;
+        /// Factor of kaiming-normal for the layers before the last; without it 5/3 for tanh, sqrt(2) for relu and gelu
+        gain: Option<f64> = None, "above 0 and at most 1000", |gain| gain.is_none_or(|gain| gain > 0.0 && gain <= 1000.0);
+        /// Factor of the last layer's weight
+        output_scale: f64 = 0.1, "from 0 to 1000", |scale| (0.0..=1000.0).contains(scale);
+    }
+}
+
+impl MlpSettings {
+    /// The gain given, or what suits the activation.
+    #[must_use]
+    pub fn gain(&self) -> f64 {
+        self.gain.unwrap_or(match self.activation {
+            Activation::Tanh => 5.0 / 3.0,
+            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
+        })
+    }
+}
 
 /// The neural probabilistic language model: the context's characters as points in a space that is learned too, then hidden
 /// layers, then logits.
@@ -23,13 +62,29 @@ impl Kind for MlpKind {
         "mlp"
     }
 
+    fn settings(&self) -> &'static [Setting] {
+        MlpSettings::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        let mut settings: MlpSettings = model.read()?;
+        settings.gain = Some(settings.gain());
+        model.write(&settings)?;
+        Ok(Reach::Window(settings.context))
+    }
+
     fn learning(&self) -> Learning<'_> {
         Learning::ByGradients(self)
     }
 }
 
 impl NeuralKind for MlpKind {
-    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Net {
+    fn init(&self, model: &ModelConfig) -> Result<Init> {
+        Ok(model.read::<MlpSettings>()?.init.way())
+    }
+
+    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net> {
+        let model: MlpSettings = model.read()?;
         let embedding =
             (model.embed > 0).then(|| Embedding::new(&mut scope.at("embedding"), vocab, model.embed));
         let mut inputs = model.context.saturating_mul(if model.embed > 0 { model.embed } else { vocab });
@@ -58,12 +113,7 @@ impl NeuralKind for MlpKind {
         }
         let mut scope = scope.at(&name(&layers)).with_scale(model.output_scale);
         layers.push(Linear::new(&mut scope, inputs, vocab, true).into());
-        Net::Window(Stack {
-            context: model.context,
-            vocab,
-            embedding,
-            layers: Sequential::new(layers),
-            widest,
-        })
+        let layers = Sequential::new(layers);
+        Ok(Net::Window(Stack { context: model.context, vocab, embedding, layers, widest }))
     }
 }

@@ -14,12 +14,14 @@ mod stack;
 mod state;
 mod window;
 
-pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, kind, register};
+pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
+pub use linear::LinearSettings;
+pub use mlp::MlpSettings;
 pub use net::{Net, Precision};
 pub use neural::Neural;
-pub use ngram::{Counts, NGram};
+pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{count, counts, open, save_counted};
-pub use plan::{check_sizes, multiplications, parameters};
+pub use plan::{check_sizes, multiplications, parameters, widest};
 pub use recurrent::{Cell, Recurrent};
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use charloom_nn::{Init, Initializer, Scope};
+use charloom_nn::{Initializer, Scope};
 use charloom_tensor::{Params, Pass, Recording, Rows, kernels, rng::TorchGenerator};
 
 use super::recurrent::RecurrentReader;
 use super::window::WindowReader;
 use super::{LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, kind};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::data::Split;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -51,15 +51,11 @@ impl Neural {
     pub fn new(config: &Config, vocab: usize, generator: &mut TorchGenerator) -> Result<Self> {
         config.validate()?;
         super::check_sizes(config, vocab)?;
-        let init = match config.model.init {
-            config::Init::UnitNormal => Init::UnitNormal,
-            config::Init::KaimingNormal => Init::KaimingNormal,
-            config::Init::Torch => Init::Torch,
-            config::Init::UnitColumns => Init::UnitColumns,
-        };
+        let kind = layers(config)?;
+        let init = kind.init(&config.model)?;
         let mut params = Params::new();
         let mut scope = Scope::draw(&mut params, Initializer::new(init, generator));
-        let net = layers(config)?.net(&config.model, vocab, config.train.seed, &mut scope);
+        let net = kind.net(&config.model, vocab, config.train.seed, &mut scope)?;
         Ok(Self { params, net, vocab })
     }
 

@@ -4,9 +4,10 @@ use rustc_hash::FxHashMap;
 
 use super::window::WindowReader;
 use super::{CountingKind, Kind, LanguageModel, Learning, Reach, Reader, Tell};
-use crate::config::{ModelConfig, Smoothing};
+use crate::config::{ModelConfig, Setting, Settings, Smoothing};
 use crate::data::{Data, Examples, Split, Vocab};
 use crate::error::{Error, Result};
+use crate::settings;
 use crate::files::NamedTensor;
 
 /// The largest order.
@@ -197,8 +198,8 @@ impl NGram {
     ///
     /// # Errors
     /// Tensors that are missing, too many, or do not fit the configuration and the vocabulary.
-    pub fn from_tensors(config: &ModelConfig, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
-        let order = config.order;
+    pub fn from_tensors(settings: &NGramSettings, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
+        let order = settings.order;
         let of = |name: &str| tensors.iter().find(|tensor| tensor.name == name).and_then(NamedTensor::as_u32);
         let (Some(grams), Some(counts), 2) = (of(NAMES[0]), of(NAMES[1]), tensors.len()) else {
             let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -207,7 +208,7 @@ impl NGram {
             return Err(Error::Failed(message));
         };
         let counts = Counts { grams: grams.to_vec(), counts: counts.to_vec() };
-        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, config.smoothing, config.k)
+        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, settings.smoothing, settings.k)
     }
 
     /// N, the number of characters of an n-gram.
@@ -272,12 +273,34 @@ impl LanguageModel for NGram {
     }
 }
 
+settings! {
+    /// The settings of an n-gram model.
+    pub NGramSettings {
+        /// N, the characters of an n-gram
+        order: usize = 5, "from 1 to 12", |order| (1..=12).contains(order);
+        /// How it treats the unseen
+        smoothing: Smoothing = Smoothing::KneserNey, "one of its words", |_| true;
+        /// What add-k adds to each count
+        k: f64 = 1.0, "above 0 and at most 1000000", |k| *k > 0.0 && *k <= 1e6;
+    }
+}
+
 /// N-grams as a kind of model.
 pub(super) struct NGramKind;
 
 impl Kind for NGramKind {
     fn name(&self) -> &'static str {
         "ngram"
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        NGramSettings::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        let settings: NGramSettings = model.read()?;
+        model.write(&settings)?;
+        Ok(Reach::Window(settings.order - 1))
     }
 
     fn learning(&self) -> Learning<'_> {
@@ -287,9 +310,10 @@ impl Kind for NGramKind {
 
 impl CountingKind for NGramKind {
     fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
-        let examples = data.splits.train.examples(model.order.saturating_sub(1))?;
+        let NGramSettings { order, smoothing, k } = model.read()?;
+        let examples = data.splits.train.examples(order - 1)?;
         let (boundary, vocab) = (data.vocab.boundary(), data.vocab.len());
-        let ngram = NGram::fit(&examples, vocab, boundary, model.smoothing, model.k)?;
+        let ngram = NGram::fit(&examples, vocab, boundary, smoothing, k)?;
         let tensors = ngram.tensors();
         Ok((Box::new(ngram), tensors))
     }
@@ -300,7 +324,7 @@ impl CountingKind for NGramKind {
         vocab: &Vocab,
         tensors: &[NamedTensor],
     ) -> Result<Box<dyn LanguageModel>> {
-        Ok(Box::new(NGram::from_tensors(model, vocab, tensors)?))
+        Ok(Box::new(NGram::from_tensors(&model.read()?, vocab, tensors)?))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use charloom_nn::{Plan, Scope};
 
-use super::{Learning, Net, kind};
+use super::{Learning, Net, Stack, kind};
 use crate::config::{Batch, Config};
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ pub(super) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>>
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => {
             let mut plan = Plan::default();
-            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan));
+            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan))?;
             Ok(Some((plan, net)))
         }
         Learning::ByCounting(_) => Ok(None),
@@ -47,6 +47,14 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     Ok(weights.map(|(_, dims)| dims.iter().map(|&dim| dim as u64).product::<u64>()).sum())
 }
 
+/// The numbers in the widest layer of a row of a configuration's model; 0 of a model that counts.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn widest(config: &Config, vocab: usize) -> Result<usize> {
+    Ok(plan(config, vocab)?.map_or(0, |(_, net)| net.widest()))
+}
+
 /// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.
 ///
 /// # Errors
@@ -69,6 +77,13 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
     }
     if plan.tensors().any(|(name, _)| name.starts_with("state.")) {
         return Err(Error::usage("a model's part cannot be called \"state\": a training's own tensors are"));
+    }
+    let has_batch_norm = |stack: &Stack| {
+        stack.layers.layers.iter().any(|layer| matches!(layer, charloom_nn::Layer::BatchNorm1d(_)))
+    };
+    if config.train.batch == Batch::Size(1) && net.stack().is_some_and(has_batch_norm) {
+        let limit = "at least 2 with --norm batch: one example has no variance";
+        return Err(Error::out_of_range("--batch", 1, limit));
     }
     if let Batch::Size(batch) = config.train.batch {
         let widest = net.widest() as u64;

@@ -15,7 +15,7 @@ use charloom_tensor::rng::TorchGenerator;
 use crate::config::{self, Config, TrainConfig};
 use crate::data::{Data, Split, Vocab};
 use crate::feed::Feed;
-use crate::models::{Neural, Precision};
+use crate::models::{self, Neural, Precision};
 use crate::{Error, Result};
 
 use diagnose::Diagnostics;
@@ -82,6 +82,7 @@ impl Trainer {
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
         let mut config = config.clone();
         config.resolve(data.mode());
+        models::fill(&mut config.model)?;
         let mut generator = TorchGenerator::new(config.train.seed);
         let model = Neural::new(&config, data.vocab.len(), &mut generator)?;
         let (feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;

@@ -183,7 +183,7 @@ fn dropout_is_not_merged_and_does_nothing_in_evaluation() {
     let prepared = Prepared::<f32>::new(&config, true);
     assert!(!prepared.is_merged());
     let mut plain = Config::clone(&config);
-    plain.model.dropout = 0.0;
+    plain.model.set("dropout", 0.0);
     let same = Neural::new(&plain, prepared.model.vocab_size(), &mut TorchGenerator::new(5)).unwrap();
     let [with, without] = [&prepared.model, &same].map(|model| {
         let mut reader = model.reader();
@@ -206,7 +206,7 @@ fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     let data = Data::load(&config.data, None).unwrap();
     // Three different contexts are no burden, but with dropout each of 24,000 examples has its own row.
     assert!(Trainer::new(&config, &data).is_ok());
-    config.model.dropout = 0.1;
+    config.model.set("dropout", 0.1);
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
     assert!(refused.starts_with("--batch full: 24000 rows of up to 65536 numbers"), "{refused}");
 }

@@ -67,7 +67,7 @@ impl Gathered {
             }
         };
         let (losses, card) = match &data {
-            Some(data) => (losses(&*model, data)?, card(&data.card(config.model.context))),
+            Some(data) => (losses(&*model, data)?, card(&data.card(models::context(&config.model)?))),
             None => (Vec::new(), Vec::new()),
         };
         let metrics = if run.is_dir() { Metric::read_all(run)? } else { Vec::new() };
@@ -122,7 +122,7 @@ impl Gathered {
                 let time = files::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));
                 format!("{kind} with {n} parameters, best after {best} of {steps} steps{time}")
             }
-            None => format!("{kind}: counts of {} characters in a row", config.model.order),
+            None => format!("{kind}: counts of {} characters in a row", models::context(&config.model)? + 1),
         };
         Ok(Self {
             name,

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::{Error, Result};
 
 /// The version of the format.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// What every header of ours begins with; the digest follows.
 const PREFIX: &str = "{\"__metadata__\":{\"sha256\":\"";
 /// Where the digest lies in the file.
@@ -120,7 +120,10 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     };
     let number =
         |key: &str| text(key)?.parse().map_err(|_| refuse(format!("its {key:?} is no whole number")));
-    let config = Config::from_toml(text("config")?, path)?;
+    let mut config = Config::from_toml(text("config")?, path)?;
+    if version == 1 {
+        keep_own_settings(&mut config);
+    }
     config.validate()?;
     let vocab =
         serde_json::from_str(text("vocab")?).map_err(|error| refuse(format!("its vocabulary: {error}")))?;
@@ -140,6 +143,20 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
         }
     }
     Ok(Checkpoint { config, vocab, step, metrics_bytes, tensors, state })
+}
+
+/// Format 1 knew three kinds of model and wrote the settings of all with each.
+fn keep_own_settings(config: &mut Config) {
+    let foreign: &[&str] = match config.model.kind.as_str() {
+        "mlp" => &["order", "smoothing", "k"],
+        "linear" => &[
+            "embed", "hidden", "activation", "norm", "dropout", "gain", "order", "smoothing", "k",
+        ],
+        _ => &[
+            "context", "embed", "hidden", "activation", "norm", "dropout", "bias", "init", "gain", "output_scale",
+        ],
+    };
+    config.model.retain(|key| !foreign.contains(&key));
 }
 
 fn version(header: &[u8]) -> Said<u64> {
