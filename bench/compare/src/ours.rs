@@ -7,8 +7,8 @@ use std::{env, fs};
 
 use charloom::config::Config;
 use charloom::data::Data;
-use charloom::evaluate::evaluate;
 use charloom::data::Examples;
+use charloom::evaluate::evaluate;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::score::score;
 use charloom::train::Trainer;
