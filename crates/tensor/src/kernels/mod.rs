@@ -12,23 +12,27 @@ mod map;
 mod math;
 mod optim;
 mod partners;
+mod peak;
 pub mod reference;
 mod rows;
 mod simd;
 mod softmax;
+mod table;
 mod team;
 mod transpose;
 
 use std::sync::OnceLock;
 
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
-pub use gemm::{gemm, gemm_over_rows};
+pub use gemm::{gemm, gemm_batched, gemm_over_rows};
 pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Partners, Place};
-pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
+pub use peak::peak_gflops;
+pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
+pub use table::{gather_rows, scatter_rows};
 pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
 pub use transpose::transpose;
 
