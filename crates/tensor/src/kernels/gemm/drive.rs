@@ -225,7 +225,9 @@ unsafe fn blocks_of<S: Simd, const W: usize, const MASKED: bool>(strip: Strip<'_
             blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
             if last && !at_once {
                 // SAFETY: the caller's promise; the block's sums are in `tile`.
-                unsafe { finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, end, column) };
+                unsafe {
+                    finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, end, column)
+                };
             }
             done += high;
         }
