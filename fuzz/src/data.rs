@@ -1,11 +1,6 @@
 //! Data.
 
-use charloom::data::Corpus;
-use charloom::data::DataCard;
-use charloom::data::Examples;
-use charloom::data::Splits;
-use charloom::data::Vocab;
-use charloom::data::{DataConfig, Mode, Normalize, Shuffle};
+use charloom::data::{Corpus, DataCard, DataConfig, Examples, Mode, Normalize, Shuffle, Splits, Vocab};
 
 /// The third byte on is a file; the first two say with what options it is read.
 ///

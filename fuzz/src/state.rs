@@ -4,11 +4,8 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::Batch;
-use charloom::data::Corpus;
-use charloom::data::Data;
-use charloom::data::DataConfig;
-use charloom::data::Splits;
-use charloom::data::Vocab;
+use charloom::data::{Corpus, Data, DataConfig, Splits, Vocab};
+use charloom::models;
 use charloom::train::Trainer;
 
 /// Reads a model file, goes on with the training in it for a step, and saves and reads that.
@@ -18,12 +15,13 @@ use charloom::train::Trainer;
 pub fn state(bytes: &[u8]) {
     let Some(checkpoint) = super::model::read(bytes) else { return };
     // Small enough for many a second.
-    let widest = charloom::models::widest(&checkpoint.config, checkpoint.vocab.len()).unwrap_or(1).max(1);
+    let parameters = models::parameters(&checkpoint.config, checkpoint.vocab.len());
+    let parameters = parameters.ok().flatten().unwrap_or(0);
     let batch = match checkpoint.config.train.batch {
-        Batch::Size(batch) => batch,
+        Batch::Size(batch) => batch as u64,
         Batch::Full => 100,
     };
-    if batch.saturating_mul(widest) > 1 << 14 {
+    if batch.saturating_mul(parameters) > 1 << 20 {
         return;
     }
     let Some(data) = data_of(&checkpoint) else { return };

@@ -21,7 +21,7 @@ pub use net::{Net, Precision};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{count, counts, open, save_counted};
-pub use plan::{check_sizes, multiplications, parameters, widest};
+pub use plan::{check_sizes, multiplications, parameters};
 pub use recurrent::{Cell, Recurrent};
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};

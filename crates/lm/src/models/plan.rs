@@ -47,14 +47,6 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     Ok(weights.map(|(_, dims)| dims.iter().map(|&dim| dim as u64).product::<u64>()).sum())
 }
 
-/// The numbers in the widest layer of a row of a configuration's model; 0 of a model that counts.
-///
-/// # Errors
-/// As [`parameters`].
-pub fn widest(config: &Config, vocab: usize) -> Result<usize> {
-    Ok(plan(config, vocab)?.map_or(0, |(_, net)| net.widest()))
-}
-
 /// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.
 ///
 /// # Errors

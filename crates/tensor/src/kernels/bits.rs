@@ -159,6 +159,8 @@ fn products(n: usize) -> Vec<f32> {
         ends(7, n, n, spread),
         ends(13, 2, n, unusual),
         over_rows(5, MANY_ROWS + 3),
+        // Large enough to be packed, and for k to be cut.
+        ends(50, n, 400, spread),
     ]
     .concat()
 }
@@ -175,7 +177,7 @@ const KERNELS: [(&str, Kernel, u64); 8] = [
     ("channels", channels, 0x2b6f_0e07_7035_1700),
     ("optimizers", optimizers, 0x4521_d554_e165_65d1),
     ("transpose", transposes, 0x0120_ad0b_6973_3bfd),
-    ("products", products, 0x8a02_ea77_9f51_b3b0),
+    ("products", products, 0x097e_be68_613b_8bcf),
 ];
 
 /// Bits to compare: processors differ in which NaN they give.

@@ -62,6 +62,23 @@ fn all() -> Vec<f32> {
         c_stride: 3,
         end: End::AddScaled(-0.1),
     });
+    let mut batch = [0.5; 4 * 6];
+    gemm_batched(
+        4,
+        [10, 15, 6],
+        Gemm {
+            m: 2,
+            n: 3,
+            k: 5,
+            a: &many,
+            a_strides: [5, 1],
+            b: &other,
+            b_stride: 3,
+            c: &mut batch,
+            c_stride: 3,
+            end: End::Add,
+        },
+    );
     let mut statistics = [[0.5; 2]; 4];
     let [mean, squares, sum, sum_hat] = &mut statistics;
     channel_moments(&many, &numbers(256, 10), mean, squares);
@@ -82,7 +99,8 @@ fn all() -> Vec<f32> {
     add_scaled(0.5, &x, g);
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
-    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), statistics.concat()].concat()
+    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), batch.to_vec(), statistics.concat()]
+        .concat()
 }
 
 #[test]

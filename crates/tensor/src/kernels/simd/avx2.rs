@@ -29,6 +29,7 @@ impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
     const SUMS: usize = 12;
+    const WIDE: usize = 2;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m256 {
@@ -52,8 +53,25 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
-        // SAFETY: see above; lanes outside the mask are not written.
-        unsafe { _mm256_maskstore_ps(p, head8(n), v) }
+        // In whole pieces: a masked store takes some processors dozens of steps.
+        // SAFETY: see above; the pieces together are the first n lanes.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(p, v);
+            }
+            let (mut p, mut rest) = (p, _mm256_castps256_ps128(v));
+            if n & 4 != 0 {
+                _mm_storeu_ps(p, rest);
+                (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
+            }
+            if n & 2 != 0 {
+                _mm_storel_pd(p.cast(), _mm_castps_pd(rest));
+                (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(p, rest);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {

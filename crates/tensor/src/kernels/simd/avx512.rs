@@ -17,6 +17,7 @@ impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
     const SUMS: usize = 24;
+    const WIDE: usize = 3;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {

@@ -38,6 +38,8 @@ pub(super) trait Simd: Copy {
     const LANES: usize;
     /// How many vectors of sums stay in registers in a matrix product.
     const SUMS: usize;
+    /// How many of them lie side by side at most: as many vectors of B are in registers besides.
+    const WIDE: usize;
 
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` elements, then zeros. `n` is at most `LANES`.

@@ -18,6 +18,7 @@ impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = 4;
     const SUMS: usize = 24;
+    const WIDE: usize = 3;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> float32x4_t {

@@ -41,6 +41,7 @@ impl Simd for Portable {
     type V = f32;
     const LANES: usize = 1;
     const SUMS: usize = 12;
+    const WIDE: usize = 1;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> f32 {
