@@ -7,7 +7,7 @@ use charloom::config::{
     parse_lr_drops,
 };
 use charloom::data::{Mode, Normalize, Shuffle, parse_split};
-use charloom::{Config, Result, presets};
+use charloom::{Config, Error, Result, models, presets};
 
 // Under these names clap takes a list for one value.
 type Widths = Vec<usize>;
@@ -208,7 +208,11 @@ impl DataFlags {
 }
 
 impl ModelFlags {
-    pub fn apply(&self, config: &mut Config) {
+    /// Sets what the flags say.
+    ///
+    /// # Errors
+    /// A flag that the kind of model does not have, or a value out of range.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
         let model = &mut config.model;
         if let Some(word) = &self.model {
             // The settings of another kind, as of a preset, say nothing of this one.
@@ -234,11 +238,17 @@ impl ModelFlags {
         set("order", self.order.map(Value::from));
         set("smoothing", self.smoothing.map(|word| word.word().into()));
         set("k", self.k.map(Value::from));
+        models::check(model)?;
+        Ok(())
     }
 }
 
 impl TrainFlags {
-    pub fn apply(&self, config: &mut Config) {
+    /// Sets what the flags say.
+    ///
+    /// # Errors
+    /// A flag that has no effect beside the other settings.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
         let train = &mut config.train;
         set(&mut train.steps, self.steps.as_ref());
         set(&mut train.batch, self.batch.as_ref());
@@ -261,5 +271,38 @@ impl TrainFlags {
         put(&mut train.eval_every, self.eval_every.as_ref());
         put(&mut train.log_every, self.log_every.as_ref());
         set(&mut train.patience, self.patience.as_ref());
+        self.check(config)
+    }
+
+    fn check(&self, config: &Config) -> Result<()> {
+        let train = &config.train;
+        let refuse = |flag: &str, why: &str| Err(Error::usage(format!("{flag} has no effect: {why}")));
+        if models::counts(config)? && *self != Self::default() {
+            let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
+            return refuse("a flag of training", &why);
+        }
+        let [sgd, adamw] = [Optimizer::Sgd, Optimizer::AdamW].map(|optimizer| train.optimizer == optimizer);
+        let only = |is_given: bool, has_effect: bool| is_given && !has_effect;
+        for (is_without_effect, flag, why) in [
+            (only(self.momentum.is_some(), sgd), "--momentum", "it is of --optimizer sgd"),
+            (only(self.beta1.is_some(), adamw), "--beta1", "it is of --optimizer adamw"),
+            (only(self.beta2.is_some(), adamw), "--beta2", "it is of --optimizer adamw"),
+            (only(self.eps.is_some(), adamw), "--eps", "it is of --optimizer adamw"),
+            (
+                only(self.lr_drops.is_some(), train.schedule == Schedule::Drops),
+                "--lr-drops",
+                "it is of --schedule drops",
+            ),
+            (
+                only(self.decay.is_some(), train.schedule == Schedule::Wsd),
+                "--decay",
+                "it is of --schedule wsd",
+            ),
+        ] {
+            if is_without_effect {
+                return refuse(flag, why);
+            }
+        }
+        Ok(())
     }
 }

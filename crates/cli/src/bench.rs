@@ -41,8 +41,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .ok_or_else(|| Error::usage(format!("--seconds {} is not between 0.01 and 3600", args.seconds)))?;
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
     let data = charloom::load_data(&mut config)?;
     let threads = args.threads.map_or_else(threads::available, usize::from);
     let speed = speed::measure(&config, &data, threads, time)?;

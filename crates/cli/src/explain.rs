@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
-use charloom::evaluation::{self, Loss};
+use charloom::explain::{self, Loss};
 use charloom::{Checkpoint, Result, files, models};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -51,15 +51,15 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
                 (config.data.path, config.data.sha256) = (args.data.clone(), None);
             }
             let data = Data::load(&config.data, Some(checkpoint.vocab.clone()))?;
-            evaluation::loss(&config, &data, Some(&*model))?
+            explain::loss(&config, &data, Some(&*model))?
         }
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
             args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config);
-            args.train_flags.apply(&mut config);
+            args.model_flags.apply(&mut config)?;
+            args.train_flags.apply(&mut config)?;
             let data = charloom::load_data(&mut config)?;
-            evaluation::loss(&config, &data, None)?
+            explain::loss(&config, &data, None)?
         }
     };
     if out.json { out.object(&loss) } else { print(&loss, out) }

@@ -50,8 +50,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 fn untrained(args: &Args) -> Result<Inspection> {
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.what.as_ref().or(args.data.as_ref()), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
     let data = charloom::load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)
 }

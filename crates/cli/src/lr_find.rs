@@ -48,8 +48,8 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
     let defaults = LrFindOptions::default();
     let steps =
         args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));

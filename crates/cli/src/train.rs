@@ -85,8 +85,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
             args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config);
-            args.train_flags.apply(&mut config);
+            args.model_flags.apply(&mut config)?;
+            args.train_flags.apply(&mut config)?;
             config
         }
     };
@@ -113,7 +113,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         None => {
             let (model, tensors) = models::count(&config, &data)?;
-            models::save_counted((&*model, tensors), &config, &data, &mut run)?;
+            train::save_counted((&*model, tensors), &config, &data, &mut run)?;
             true
         }
     };

@@ -280,7 +280,8 @@ mod tests {
     fn every_preset_with_parameters_passes() {
         for preset in presets::all() {
             let mut config = Config::layered(Some(preset.toml), None).unwrap();
-            let in_size = config.model.get("hidden").is_none_or(|hidden| hidden.len() < 16) && !preset.name.starts_with("tuning");
+            let in_size = config.model.get("hidden").is_none_or(|hidden| hidden.len() < 16)
+                && !preset.name.starts_with("tuning");
             if config.model.kind == "ngram" || !in_size {
                 continue;
             }

@@ -10,6 +10,7 @@ pub mod data;
 pub mod disk;
 pub mod error;
 pub mod evaluation;
+pub mod explain;
 mod feed;
 pub mod files;
 pub mod gradcheck;

@@ -10,9 +10,8 @@ use charloom::data::{DataConfig, Mode};
 use charloom::data::{Split, Splits};
 use charloom::evaluation::{Evaluation, baselines, evaluate};
 use charloom::files::{Metric, RunFolder, model_file};
-use charloom::models::{
-    Counts, LanguageModel, NGram, NGramSettings, Reach, Reader, State, count, open, save_counted,
-};
+use charloom::models::{Counts, LanguageModel, NGram, NGramSettings, Reach, Reader, State, count, open};
+use charloom::train::save_counted;
 use charloom::{Checkpoint, Config};
 use charloom_testkit::{assert_close, shared_data};
 use proptest::prelude::*;

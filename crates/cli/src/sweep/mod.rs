@@ -271,8 +271,8 @@ fn specification(args: &Args) -> Result<(Spec, Config)> {
     spec.seeds = args.seeds.unwrap_or(spec.seeds);
     spec.sampler_seed = args.sampler_seed.unwrap_or(spec.sampler_seed);
     args.data_flags.apply(args.data.as_ref(), &mut base);
-    args.model_flags.apply(&mut base);
-    args.train_flags.apply(&mut base);
+    args.model_flags.apply(&mut base)?;
+    args.train_flags.apply(&mut base)?;
     Ok((spec, base))
 }
 

@@ -98,7 +98,8 @@ impl ModelConfig {
     /// Settings that TOML cannot write.
     pub fn write<S: Settings>(&mut self, settings: &S) -> Result<()> {
         let all = toml::Table::try_from(settings);
-        self.settings = all.map_err(|error| Error::Failed(format!("settings that TOML cannot write: {error}")))?;
+        self.settings =
+            all.map_err(|error| Error::Failed(format!("settings that TOML cannot write: {error}")))?;
         Ok(())
     }
 

@@ -47,7 +47,12 @@ fn layers_lie_over_each_other() {
     let preset = "[train]\nlr = 1.0\nsteps = 7\n";
     let config = Config::layered(Some(preset), Some(file.path())).unwrap();
     assert_eq!(
-        (config.train.lr, config.train.steps, config.model.get("embed").as_deref(), config.model.get("context")),
+        (
+            config.train.lr,
+            config.train.steps,
+            config.model.get("embed").as_deref(),
+            config.model.get("context")
+        ),
         (3.0, 7, Some("0"), None)
     );
     assert_eq!(Config::layered(None, Some(file.path())).unwrap().train.lr, 3.0);
@@ -91,7 +96,10 @@ fn bad_files_are_explained_in_one_line() {
 #[test]
 fn values_out_of_range_name_flag_value_and_limit() {
     assert_eq!(refusal(|c| c.train.lr = f64::NAN), "--lr NaN is out of range; it must be from 0 to 1e30");
-    assert_eq!(refusal(|c| c.model.set("context", 0)), "--context 0 is out of range; it must be from 1 to 1024");
+    assert_eq!(
+        refusal(|c| c.model.set("context", 0)),
+        "--context 0 is out of range; it must be from 1 to 1024"
+    );
     for (flag, said) in [
         ("--lr", refusal(|c| c.train.lr = f64::INFINITY)),
         ("--lr", refusal(|c| c.train.lr = -0.1)),
@@ -176,7 +184,10 @@ fn flags_parse() {
 fn a_kind_of_model_has_its_own_settings_and_no_others() {
     for (text, said) in [
         ("[model]\nhiden = [1]", "has no setting \"hiden\"; did you mean \"hidden\"?"),
-        ("[model]\nkind = \"ngram\"\nhidden = [9]", "kind \"ngram\" has no setting \"hidden\"; it has order, smoothing, k"),
+        (
+            "[model]\nkind = \"ngram\"\nhidden = [9]",
+            "kind \"ngram\" has no setting \"hidden\"; it has order, smoothing, k",
+        ),
         ("[model]\nkind = \"linear\"\ndropout = 0.1", "--dropout: a model of kind \"linear\" has no setting"),
         ("[model]\norder = 3", "--order: a model of kind \"mlp\" has no setting"),
         ("[model]\nkind = \"mpl\"", "--model \"mpl\" is unknown; did you mean \"mlp\"?"),

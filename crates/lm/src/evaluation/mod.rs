@@ -1,7 +1,6 @@
 //! How well a model predicts a split, and what ignorance would give.
 
 mod compare;
-mod explain;
 mod score;
 
 use serde::Serialize;
@@ -12,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::models::{LanguageModel, NGram, Tell};
 
 pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
-pub use explain::{Loss, loss};
 pub use score::{CharacterScore, Score, score};
 
 /// A model's loss on examples.

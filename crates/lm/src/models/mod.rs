@@ -20,7 +20,7 @@ pub use mlp::MlpSettings;
 pub use net::{Net, Precision};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
-pub use open::{count, counts, open, save_counted};
+pub use open::{count, counts, open};
 pub use plan::{check_sizes, multiplications, parameters};
 pub use recurrent::{Cell, Recurrent};
 pub use stack::{Stack, Traced};

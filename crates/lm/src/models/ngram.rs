@@ -7,8 +7,8 @@ use super::{CountingKind, Kind, LanguageModel, Learning, Reach, Reader, Tell};
 use crate::config::{ModelConfig, Setting, Settings, Smoothing};
 use crate::data::{Data, Examples, Split, Vocab};
 use crate::error::{Error, Result};
-use crate::settings;
 use crate::files::NamedTensor;
+use crate::settings;
 
 /// The largest order.
 const MAX_ORDER: usize = 12;

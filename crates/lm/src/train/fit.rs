@@ -150,7 +150,7 @@ pub fn fit(
 ) -> Result<Outcome> {
     if models::counts(config)? {
         let (model, tensors) = models::count(config, data)?;
-        let loss = models::save_counted((&*model, tensors), config, data, folder)?;
+        let loss = super::save_counted((&*model, tensors), config, data, folder)?;
         return Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) });
     }
     let mut trainer = Trainer::new(config, data)?.with_threads(options.threads);

@@ -1,5 +1,6 @@
 //! Training: from examples to weights.
 
+mod counted;
 mod diagnose;
 mod fit;
 mod state;
@@ -18,6 +19,7 @@ use crate::feed::Feed;
 use crate::models::{self, Neural, Precision};
 use crate::{Error, Result};
 
+pub use counted::save_counted;
 use diagnose::Diagnostics;
 pub use fit::{End, Event, Fit, Observer, Outcome, Unwatched, fit, run};
 use state::Progress;

@@ -149,11 +149,18 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
 fn keep_own_settings(config: &mut Config) {
     let foreign: &[&str] = match config.model.kind.as_str() {
         "mlp" => &["order", "smoothing", "k"],
-        "linear" => &[
-            "embed", "hidden", "activation", "norm", "dropout", "gain", "order", "smoothing", "k",
-        ],
+        "linear" => &["embed", "hidden", "activation", "norm", "dropout", "gain", "order", "smoothing", "k"],
         _ => &[
-            "context", "embed", "hidden", "activation", "norm", "dropout", "bias", "init", "gain", "output_scale",
+            "context",
+            "embed",
+            "hidden",
+            "activation",
+            "norm",
+            "dropout",
+            "bias",
+            "init",
+            "gain",
+            "output_scale",
         ],
     };
     config.model.retain(|key| !foreign.contains(&key));

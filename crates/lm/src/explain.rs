@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Baselines, Evaluation, baselines, evaluate};
 use crate::config::Config;
 use crate::data::Data;
+use crate::evaluation::{Baselines, Evaluation, baselines, evaluate};
 use crate::models::{self, LanguageModel};
 use crate::train::Trainer;
 use crate::{Error, Result};
