@@ -277,9 +277,31 @@ impl TrainFlags {
     fn check(&self, config: &Config) -> Result<()> {
         let train = &config.train;
         let refuse = |flag: &str, why: &str| Err(Error::usage(format!("{flag} has no effect: {why}")));
-        if models::counts(config)? && *self != Self::default() {
+        let given = [
+            ("--steps", self.steps.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--lr-drops", self.lr_drops.is_some()),
+            ("--schedule", self.schedule.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--decay", self.decay.is_some()),
+            ("--weight-decay", self.weight_decay.is_some()),
+            ("--momentum", self.momentum.is_some()),
+            ("--beta1", self.beta1.is_some()),
+            ("--beta2", self.beta2.is_some()),
+            ("--eps", self.eps.is_some()),
+            ("--clip", self.clip.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--eval-every", self.eval_every.is_some()),
+            ("--log-every", self.log_every.is_some()),
+            ("--patience", self.patience.is_some()),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
+            && models::counts(config)?
+        {
             let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
-            return refuse("a flag of training", &why);
+            return refuse(flag, &why);
         }
         let [sgd, adamw] = [Optimizer::Sgd, Optimizer::AdamW].map(|optimizer| train.optimizer == optimizer);
         let only = |is_given: bool, has_effect: bool| is_given && !has_effect;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::data::Data;
 use charloom::data::Mode;
-use charloom::files::{self, RunFolder};
+use charloom::files::{self, NamedTensor, RunFolder};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
 use charloom::threads::{self, MAX_THREADS, Pool};
@@ -97,22 +97,22 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         note(format_args!("warning: {warning}"));
     }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
-    let (trainer, mut run) = match resumed {
-        Some((run, checkpoint)) => (Some(Trainer::resume(&checkpoint, &data, run.path())?), run),
-        None if models::counts(&config)? => (None, new_run(args, &config)?),
-        None => (Some(Trainer::new(&config, &data)?), new_run(args, &config)?),
+    let (job, mut run) = match resumed {
+        Some((run, checkpoint)) => {
+            (Job::Train(Box::new(Trainer::resume(&checkpoint, &data, run.path())?)), run)
+        }
+        None => (Job::new(&config, &data)?, new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
-    let is_done = match trainer {
-        Some(trainer) => {
+    let is_done = match job {
+        Job::Train(trainer) => {
             let threads = match args.threads {
                 Some(threads) => Threads::Pool(Pool::new(threads.into())),
                 None => Threads::Measured(threads::available()),
             };
             train(args, &mut trainer.with_threads(threads), &mut run)?
         }
-        None => {
-            let (model, tensors) = models::count(&config, &data)?;
+        Job::Save(model, tensors) => {
             train::save_counted((&*model, tensors), &config, &data, &mut run)?;
             true
         }
@@ -165,6 +165,23 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     };
     run.write_config(config)?;
     Ok(run)
+}
+
+/// What is to be done in a run.
+enum Job {
+    /// Saving a model that is counted already, which takes no time.
+    Save(Box<dyn LanguageModel>, Vec<NamedTensor>),
+    Train(Box<Trainer>),
+}
+
+impl Job {
+    fn new(config: &Config, data: &Data) -> Result<Self> {
+        if models::counts(config)? {
+            let (model, tensors) = models::count(config, data)?;
+            return Ok(Self::Save(model, tensors));
+        }
+        Ok(Self::Train(Box::new(Trainer::new(config, data)?)))
+    }
 }
 
 /// Set by Ctrl-C or SIGTERM: finish the step, save, end.

@@ -92,7 +92,20 @@ impl Space {
             settings.push(left.remove(next));
         }
         let space = Self { settings };
+        let kinds = space.kinds(base);
         for setting in &space.settings {
+            let of_layer = setting.name.starts_with("hidden.");
+            let (section, key, _) = known(if of_layer { "hidden" } else { &setting.name })?;
+            let is_own = |kind: &&String| section != "model" || has(kind, &key);
+            if setting.when.is_none()
+                && let Some(kind) = kinds.iter().find(|kind| !is_own(kind))
+            {
+                let way = "say when = { model = ... } with the kind that has it, or leave it out";
+                let name = &setting.name;
+                return Err(Error::usage(format!(
+                    "setting {name}: a model of kind {kind:?} has none; {way}"
+                )));
+            }
             if let (true, Domain::Float { points: None, .. }) = (is_grid, &setting.domain) {
                 return Err(Error::usage(format!(
                     "setting {}: a grid needs values, or points = N beside low and high",
@@ -104,11 +117,20 @@ impl Space {
                 if let Some((on, values)) = &setting.when {
                     settings.extend(values.first().map(|value| (on.clone(), value.clone())));
                 }
+                settings.entry("model").or_insert_with(|| json!(kinds[0]));
                 let tried = apply(base, &settings, mode).and_then(|config| config.validate());
                 tried.map_err(|e| Error::usage(format!("setting {} = {value}: {e}", setting.name)))?;
             }
         }
         Ok(space)
+    }
+
+    /// The kinds of model that the study tries.
+    fn kinds(&self, base: &Config) -> Vec<String> {
+        let varied = self.settings.iter().find(|setting| setting.name == "model");
+        let choices = varied.map_or_else(Vec::new, |setting| setting.domain.ends());
+        let kinds: Vec<String> = choices.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect();
+        if kinds.is_empty() { vec![base.model.kind.clone()] } else { kinds }
     }
 
     /// Whether the setting matters beside those already set.
@@ -206,6 +228,13 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
     config.resolve(mode);
     models::fill(&mut config.model)?;
     Ok(config)
+}
+
+/// Whether this kind of model has this setting; what is written for whole layers is of hidden ones.
+fn has(kind: &str, key: &str) -> bool {
+    let key = if key == "layers" || key.starts_with("hidden.") { "hidden" } else { key };
+    let all = ["kind", "preset"].contains(&key);
+    all || models::all().any(|of| of.name() == kind && of.settings().iter().any(|setting| setting.key == key))
 }
 
 /// The section and key of a setting, and whether it is a real number.

@@ -80,7 +80,7 @@ fn bad_files_are_explained_in_one_line() {
             "[train]\nbatch = \"some\"",
             "line 2: invalid value: string \"some\", expected a whole number or \"full\"",
         ),
-        ("[train]\noptimizer = \"sdg\"", "line 2: unknown word \"sdg\": did you mean \"sgd\"?"),
+        ("[train]\noptimizer = \"adamv\"", "line 2: unknown word \"adamv\": did you mean \"adamw\"?"),
         ("[train", "line 1: "),
     ] {
         let error = from(text).expect_err(text).to_string();
@@ -190,7 +190,7 @@ fn a_kind_of_model_has_its_own_settings_and_no_others() {
         ),
         ("[model]\nkind = \"linear\"\ndropout = 0.1", "--dropout: a model of kind \"linear\" has no setting"),
         ("[model]\norder = 3", "--order: a model of kind \"mlp\" has no setting"),
-        ("[model]\nkind = \"mpl\"", "--model \"mpl\" is unknown; did you mean \"mlp\"?"),
+        ("[model]\nkind = \"ngrams\"", "--model \"ngrams\" is unknown; did you mean \"ngram\"?"),
         ("[model]\nactivation = \"tanj\"", "--activation: unknown variant `tanj`"),
         ("[model]\ncontext = \"three\"", "--context: invalid type"),
     ] {

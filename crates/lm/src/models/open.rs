@@ -14,7 +14,12 @@ use crate::{Checkpoint, Error, Result};
 /// The tensors do not fit the configuration and the vocabulary: what is missing, left over or of another shape is
 /// listed.
 pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageModel>> {
-    match kind(&checkpoint.config.model)?.learning() {
+    let config = &checkpoint.config.model;
+    match super::check(config)
+        .and_then(|_| kind(config))
+        .map_err(|error| Error::model(path, error))?
+        .learning()
+    {
         Learning::ByGradients(_) => Ok(Box::new(Neural::from_checkpoint(checkpoint, path)?)),
         Learning::ByCounting(counting) => {
             let model = counting.open(&checkpoint.config.model, &checkpoint.vocab, &checkpoint.tensors);

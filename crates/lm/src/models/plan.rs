@@ -52,6 +52,7 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
 /// # Errors
 /// One line with the sizes and the limit.
 pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
+    super::check(&config.model)?;
     let Some((plan, net)) = plan(config, vocab)? else { return Ok(()) };
     let parameters = plan.parameters();
     if parameters > MAX_PARAMETERS {

@@ -186,7 +186,7 @@ impl<E: Element> Optimizer<E> {
             shape: entry.shape.dims().to_vec(),
             data: entry.read(slab),
         };
-        let slabs = self.kinds().into_iter().zip([&self.first, &self.second]);
+        let slabs = self.kinds().iter().zip([&self.first, &self.second]);
         slabs.flat_map(|(kind, slab)| params.trained().map(move |entry| tensor(kind, slab, entry))).collect()
     }
 
@@ -201,7 +201,7 @@ impl<E: Element> Optimizer<E> {
         find: impl Fn(&str) -> Option<&'a [E]>,
     ) -> Result<(), MissingState> {
         self.steps = steps;
-        for (kind, slab) in self.kinds().into_iter().zip([&mut self.first, &mut self.second]) {
+        for (kind, slab) in self.kinds().iter().zip([&mut self.first, &mut self.second]) {
             for entry in params.trained() {
                 let name = format!("{kind}.{}", entry.name);
                 let data = find(&name).filter(|data| data.len() == entry.shape.len());

@@ -6,6 +6,7 @@ use crate::data::Mode;
 pub(crate) fn example() -> Checkpoint {
     let mut config = Config::default();
     config.resolve(Mode::Lines);
+    crate::models::fill(&mut config.model).unwrap();
     Checkpoint {
         config,
         vocab: Vocab::new(Mode::Lines, "am\"\\é\u{1F600}".chars()),
@@ -170,17 +171,26 @@ fn what_is_no_model_is_named() {
     assert!(refusal(&file(foreign, &[0; 4])).contains("not one of charloom's"));
     let short = [&32u64.to_le_bytes()[..], br#"{"__metadata__":{"sha256":"00"}}"#].concat();
     assert!(refusal(&short).contains("not one of charloom's"));
-    let newer = refusal(&edited(|h| h.replace("\"format\":\"1\"", "\"format\":\"2\"")));
-    assert!(newer.contains("newer charloom (format 2"), "{newer}");
+    let newer = refusal(&edited(|h| h.replace("\"format\":\"2\"", "\"format\":\"3\"")));
+    assert!(newer.contains("newer charloom (format 3"), "{newer}");
 }
 
 #[test]
 fn a_bad_configuration_or_vocabulary_is_refused() {
+    // What is wrong with the model is found when it is opened.
+    let opened = |edited: Vec<u8>| {
+        let path = Path::new("m.safetensors");
+        let error = crate::models::open(&read(&edited).unwrap(), path).err().expect("refused");
+        assert_eq!(error.exit_code(), 1);
+        error.to_string()
+    };
+    let misspelt = opened(edited(|h| h.replace("context = 3", "contxt = 3")));
     assert!(
-        refusal(&edited(|h| h.replace("context = 3", "contxt = 3"))).contains("did you mean \"context\"")
+        misspelt.starts_with("m.safetensors: ") && misspelt.contains("did you mean \"context\""),
+        "{misspelt}"
     );
-    let error = read(&edited(|h| h.replace("context = 3", "context = 1000000000"))).unwrap_err();
-    assert!(error.to_string().contains("--context 1000000000"), "{error}");
+    let far = opened(edited(|h| h.replace("context = 3", "context = 1000000000")));
+    assert!(far.starts_with("m.safetensors: --context 1000000000"), "{far}");
     assert!(refusal(&edited(|h| h.replace("\"step\":\"7\"", "\"step\":\"-7\""))).contains("\"step\""));
     assert!(refusal(&edited(|h| h.replace("\"vocab\":\"{", "\"vocab\":\"["))).contains("vocabulary"));
 }
