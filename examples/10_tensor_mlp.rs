@@ -2,8 +2,10 @@
 //!
 //!     cargo run --release -p charloom-nn --example 10_tensor_mlp
 
-use charloom_nn::{AdamW, Init, Initializer, LearningRate, Linear, Schedule, Sequential, Tanh};
-use charloom_tensor::{Tape, Var, rng::TorchGenerator};
+use charloom_nn::{
+    AdamW, Init, Initializer, LearningRate, Linear, Optimizer, Schedule, Scope, Sequential, Tanh,
+};
+use charloom_tensor::{Grads, Params, Pass, Recording, Tape, Var, rng::TorchGenerator};
 
 const POINTS: usize = 400;
 const BATCH: usize = 64;
@@ -25,43 +27,45 @@ fn main() {
     let mut generator = TorchGenerator::new(42);
     let (points, classes) = spirals(&mut generator);
 
-    // The parameters live on the tape; a layer knows where.
-    let tape = Tape::<f32>::new();
-    let mut init = Initializer::new(Init::KaimingNormal, &mut generator);
-    init.gain = 5.0 / 3.0;
+    // The parameters; a layer knows which are its own.
+    let mut params = Params::<f32>::new();
+    let init = Initializer::new(Init::KaimingNormal, &mut generator);
+    let mut scope = Scope::draw(&mut params, init).with_gain(5.0 / 3.0);
     let net = Sequential::new(vec![
-        Linear::new(&tape, "layers.0", 2, 32, true, &mut init).into(),
+        Linear::new(&mut scope.at("layers.0"), 2, 32, true).into(),
         Tanh.into(),
-        Linear::new(&tape, "layers.2", 32, 32, true, &mut init).into(),
+        Linear::new(&mut scope.at("layers.2"), 32, 32, true).into(),
         Tanh.into(),
-        Linear::new(&tape, "layers.4", 32, 2, true, &mut init).into(),
+        Linear::new(&mut scope.at("layers.4"), 32, 2, true).into(),
     ]);
 
     // One step, recorded once.
-    let x = tape.input(&[BATCH, 2], &[0.0; 2 * BATCH]);
-    let targets = tape.indices(&[BATCH], &[0; BATCH]);
-    let mark = tape.mark();
-    let logits = net.forward(x);
-    let loss = logits.cross_entropy(targets);
-    let step_graph = tape.graph_since(mark);
+    let (mut recording, (x, targets, loss)) = Recording::new(&params, |tape| {
+        let x = tape.input(&[BATCH, 2], &[0.0; 2 * BATCH]);
+        let targets = tape.indices(&[BATCH], &[0; BATCH]);
+        (x.id(), targets, net.forward(x).cross_entropy(targets).id())
+    });
 
-    let mut adamw = AdamW::new(&tape, [0.9, 0.999], 1e-8, 0.01);
+    let mut grads = Grads::zeros(&params);
+    let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.01);
     let schedule = LearningRate { base: 0.01, warmup: 0.05, schedule: Schedule::Cosine };
     let mut chosen = [0; BATCH];
     for step in 0..STEPS {
         generator.randint_into(POINTS as u32, &mut chosen);
-        tape.set(x.id(), |x| {
+        recording.set(x, |x| {
             x.chunks_exact_mut(2).zip(&chosen).for_each(|(x, &i)| x.copy_from_slice(&points[i as usize]));
         });
-        tape.set_indices(targets, |t| t.iter_mut().zip(&chosen).for_each(|(t, &i)| *t = classes[i as usize]));
-        tape.replay(step_graph);
+        recording
+            .set_indices(targets, |t| t.iter_mut().zip(&chosen).for_each(|(t, &i)| *t = classes[i as usize]));
+        recording.forward(&params, &Pass::training());
         if step % 200 == 0 {
-            println!("step {step:4}  loss {:.4}", loss.item());
+            println!("step {step:4}  loss {:.4}", recording.item(loss));
         }
-        loss.backward();
-        adamw.step(&tape, schedule.at(step, STEPS));
+        recording.backward(&params, &mut grads, loss, &Pass::training());
+        adamw.step(&mut params, &mut grads, schedule.at(step, STEPS));
     }
 
+    let tape = Tape::with(&params);
     let all = tape.input(&[POINTS, 2], &points.concat());
     println!("{:.1} % of the points are told apart", 100.0 * accuracy(net.forward(all), &classes));
 }

@@ -1,9 +1,8 @@
-//! A training step of notebook 001's net on the tape alone: forward, loss, backward, update; with and without fusing.
+//! A training step of notebook 001's net on a recording alone: forward, loss, backward, update; with and without fusing.
 #![allow(missing_docs)]
 
-use charloom_tensor::ops::Targets;
 use charloom_tensor::rng::TorchGenerator;
-use charloom_tensor::{Element, Graph, Id, Tape};
+use charloom_tensor::{Element, Grads, NodeId, Params, Pass, Recording};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const HIDDEN: usize = 200;
@@ -11,8 +10,8 @@ const VOCAB: usize = 27;
 const EMBED: usize = 10;
 const CONTEXT: usize = 3;
 
-/// The net on a batch of made-up contexts.
-fn record(tape: &Tape<f32>, batch: usize, fuse: bool) -> (Graph, Id) {
+/// The net's parameters, and its loss on a batch of made-up contexts.
+fn record(batch: usize, fuse: bool) -> (Params<f32>, Recording<f32>, NodeId) {
     let mut generator = TorchGenerator::new(1);
     let mut normal = |n: usize, scale: f32| {
         let mut numbers = vec![0.0; n];
@@ -21,27 +20,28 @@ fn record(tape: &Tape<f32>, batch: usize, fuse: bool) -> (Graph, Id) {
         numbers
     };
     let inputs = CONTEXT * EMBED;
-    let table = tape.parameter("embedding.weight", &[VOCAB, EMBED], &normal(VOCAB * EMBED, 1.0));
-    let w1 = tape.parameter_by_columns("layers.0.weight", [HIDDEN, inputs], &normal(HIDDEN * inputs, 0.3));
-    let b1 = tape.parameter("layers.0.bias", &[HIDDEN], &normal(HIDDEN, 0.0));
-    let w2 = tape.parameter_by_columns("layers.2.weight", [VOCAB, HIDDEN], &normal(VOCAB * HIDDEN, 0.01));
-    let b2 = tape.parameter("layers.2.bias", &[VOCAB], &normal(VOCAB, 0.0));
+    let mut params = Params::new();
+    let table = params.add("embedding.weight", &[VOCAB, EMBED], &normal(VOCAB * EMBED, 1.0));
+    let w1 = params.add_by_columns("layers.0.weight", [HIDDEN, inputs], &normal(HIDDEN * inputs, 0.3));
+    let b1 = params.add("layers.0.bias", &[HIDDEN], &normal(HIDDEN, 0.0));
+    let w2 = params.add_by_columns("layers.2.weight", [VOCAB, HIDDEN], &normal(VOCAB * HIDDEN, 0.01));
+    let b2 = params.add("layers.2.bias", &[VOCAB], &normal(VOCAB, 0.0));
     let draw = |n: usize| {
         let mut tokens = vec![0; n];
         TorchGenerator::new(n as u64).randint_into(VOCAB as u32, &mut tokens);
         tokens
     };
-    let contexts = tape.indices(&[batch, CONTEXT], &draw(batch * CONTEXT));
-    let targets = tape.indices(&[batch], &draw(batch));
-    let mark = tape.mark();
-    let x = tape.var(table).embedding(contexts).flatten(1);
-    let hidden = x.linear(tape.var(w1), Some(tape.var(b1))).tanh();
-    let loss = hidden.linear(tape.var(w2), Some(tape.var(b2))).cross_entropy(Targets::from(targets)).id();
-    let graph = tape.graph_since(mark);
+    let (mut recording, loss) = Recording::new(&params, |tape| {
+        let contexts = tape.indices(&[batch, CONTEXT], &draw(batch * CONTEXT));
+        let targets = tape.indices(&[batch], &draw(batch));
+        let x = tape.param(table).embedding(contexts).flatten(1);
+        let hidden = x.linear(tape.param(w1), Some(tape.param(b1))).tanh();
+        hidden.linear(tape.param(w2), Some(tape.param(b2))).cross_entropy(targets).id()
+    });
     if fuse {
-        tape.fuse(graph, &[loss]);
+        recording.fuse(&[loss]);
     }
-    (graph, loss)
+    (params, recording, loss)
 }
 
 fn step(c: &mut Criterion) {
@@ -49,13 +49,13 @@ fn step(c: &mut Criterion) {
     for batch in [32, 128, 1024] {
         group.throughput(Throughput::Elements(batch as u64));
         for (name, fuse) in [("plain", false), ("fused", true)] {
-            let tape = Tape::new();
-            let (graph, loss) = record(&tape, batch, fuse);
+            let (mut params, mut recording, loss) = record(batch, fuse);
+            let (mut grads, pass) = (Grads::zeros(&params), Pass::training());
             group.bench_function(BenchmarkId::new(name, batch), |b| {
                 b.iter(|| {
-                    tape.replay(graph);
-                    tape.backward(loss);
-                    tape.with_parameters(|p, g| Element::add_scaled(-0.1, g, p));
+                    recording.forward(&params, &pass);
+                    recording.backward(&params, &mut grads, loss, &pass);
+                    f32::add_scaled(-0.1, grads.values(), params.values_mut());
                 });
             });
         }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use charloom::Config;
-use charloom::config::{Batch, Mode, parse_hidden, parse_lr_drops, parse_split};
+use charloom::config::{Batch, parse_hidden, parse_lr_drops};
+use charloom::data::{Mode, parse_split};
 
 /// Reads text as a configuration; one that is valid is written and read again. Each line of the text is a flag's value
 /// too.

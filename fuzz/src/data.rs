@@ -1,11 +1,6 @@
 //! Data.
 
-use charloom::card::DataCard;
-use charloom::config::{DataConfig, Mode, Normalize, Shuffle};
-use charloom::corpus::{Content, Corpus};
-use charloom::examples::Examples;
-use charloom::split::Splits;
-use charloom::vocab::Vocab;
+use charloom::data::{Corpus, DataCard, DataConfig, Examples, Mode, Normalize, Shuffle, Splits, Vocab};
 
 /// The third byte on is a file; the first two say with what options it is read.
 ///
@@ -32,15 +27,15 @@ pub fn data(bytes: &[u8]) {
             return;
         }
     };
-    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let vocab = Vocab::of(corpus.mode(), [&corpus]);
     let encoded = |text: &str| {
         let tokens = vocab.encode(text).expect("the vocabulary is of this text");
         assert_eq!(vocab.decode(&tokens), text);
         tokens.len() + usize::from(corpus.mode() == Mode::Lines)
     };
-    let tokens: usize = match &corpus.content {
-        Content::Words(words) => words.iter().map(|word| encoded(word)).sum(),
-        Content::Text(text) => encoded(text),
+    let tokens: usize = match corpus.mode() {
+        Mode::Lines => corpus.words().map(encoded).sum(),
+        Mode::Text => encoded(corpus.text()),
     };
     let part = (b & 4 > 0).then_some(&corpus);
     let splits = Splits::new(&corpus, &vocab, &config, part, part).expect("it can be cut");
@@ -51,11 +46,11 @@ pub fn data(bytes: &[u8]) {
     for split in all {
         let examples = Examples::new(split, context).expect("so few can be counted");
         for i in 0..examples.len() {
-            assert_eq!(examples.context(i).len(), context);
+            assert_eq!(examples.context(i).count(), context);
             assert!((examples.target(i) as usize) < vocab.len());
         }
         assert!(examples.distinct_len() <= examples.len());
     }
-    let card = DataCard::new(&corpus, &vocab, &splits, context).to_string();
+    let card = DataCard::new(corpus.source(), &vocab, &splits, context).to_string();
     assert!(!card.chars().any(|c| c.is_control() && c != '\n'), "{card:?}");
 }

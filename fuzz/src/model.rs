@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use charloom::Checkpoint;
+use charloom::evaluation::score;
 use charloom::models;
 use charloom::sample::{SampleOptions, Sampler};
-use charloom::score::score;
 use sha2::{Digest, Sha256};
 
 /// After a first byte of 0, bytes as they are. Else the rest of a header and, after a line feed, the numbers: the
@@ -53,7 +53,7 @@ pub fn read(bytes: &[u8]) -> Option<Checkpoint> {
 /// As [`read`]; a probability above 1.
 pub fn model(bytes: &[u8]) {
     let Some(checkpoint) = read(bytes) else { return };
-    let mut model = match models::open(&checkpoint, Path::new("fuzz.safetensors")) {
+    let model = match models::open(&checkpoint, Path::new("fuzz.safetensors")) {
         Ok(model) => model,
         Err(error) => {
             assert!(!error.to_string().contains('\n'), "{error:?}");
@@ -62,14 +62,14 @@ pub fn model(bytes: &[u8]) {
     };
     let vocab = &checkpoint.vocab;
     let text: String = vocab.characters()[usize::from(vocab.boundary().is_some())..].iter().take(8).collect();
-    for scored in score(&mut *model, vocab, &[text.as_str(), ""]) {
+    for scored in score(&*model, vocab, &[text.as_str(), ""]) {
         let scored = scored.expect("the characters are the vocabulary's");
         // Finite weights may be large enough for sums that are not.
         assert!(scored.log_prob.is_nan() || scored.log_prob <= 1e-3, "{scored:?}");
     }
     for temperature in [0.0, 1.0] {
         let options = SampleOptions { n: 2, max_length: 8, temperature, ..SampleOptions::default() };
-        let samples = Sampler::new(&mut *model, vocab, options, None).expect("the options are valid");
+        let samples = Sampler::new(&*model, vocab, options, None).expect("the options are valid");
         assert!(samples.count() <= 2);
     }
 }

@@ -3,12 +3,10 @@
 use std::path::Path;
 
 use charloom::Checkpoint;
-use charloom::config::{Batch, DataConfig};
-use charloom::corpus::Corpus;
-use charloom::data::Data;
-use charloom::split::Splits;
+use charloom::config::Batch;
+use charloom::data::{Corpus, Data, DataConfig, Splits, Vocab};
+use charloom::models;
 use charloom::train::Trainer;
-use charloom::vocab::Vocab;
 
 /// Reads a model file, goes on with the training in it for a step, and saves and reads that.
 ///
@@ -17,12 +15,13 @@ use charloom::vocab::Vocab;
 pub fn state(bytes: &[u8]) {
     let Some(checkpoint) = super::model::read(bytes) else { return };
     // Small enough for many a second.
-    let widest = checkpoint.config.model.hidden.iter().max().map_or(1, |&width| width.max(1));
+    let parameters = models::parameters(&checkpoint.config, checkpoint.vocab.len());
+    let parameters = parameters.ok().flatten().unwrap_or(0);
     let batch = match checkpoint.config.train.batch {
-        Batch::Size(batch) => batch,
+        Batch::Size(batch) => batch as u64,
         Batch::Full => 100,
     };
-    if batch.saturating_mul(widest) > 1 << 14 {
+    if batch.saturating_mul(parameters) > 1 << 20 {
         return;
     }
     let Some(data) = data_of(&checkpoint) else { return };
@@ -52,7 +51,7 @@ fn data_of(checkpoint: &Checkpoint) -> Option<Data> {
     let config = DataConfig { mode: Some(vocab.mode()), ..DataConfig::default() };
     let text = if vocab.boundary().is_some() { format!("{all}\n").repeat(10) } else { all.repeat(10) };
     let corpus = Corpus::from_bytes("fuzz", text.as_bytes(), &config).ok()?;
-    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let vocab = Vocab::of(corpus.mode(), [&corpus]);
     let splits = Splits::new(&corpus, &vocab, &config, None, None).ok()?;
-    Some(Data { corpus, vocab, splits })
+    Some(Data { source: corpus.source().clone(), vocab, splits })
 }

@@ -7,11 +7,10 @@ use std::{env, fs};
 
 use charloom::config::Config;
 use charloom::data::Data;
-use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
+use charloom::evaluation::{evaluate, score};
 use charloom::sample::{SampleOptions, Sampler};
-use charloom::score::score;
-use charloom::train::Trainer;
+use charloom::threads::Pool;
+use charloom::train::{Threads, Trainer};
 use protocol::{Case, Outcome, Peer, Task};
 
 /// The environment variable that tells where the command is.
@@ -27,20 +26,20 @@ fn threads() -> usize {
 /// The library: its own trainer, evaluation, sampling, scoring.
 pub struct Library {
     trainer: Trainer,
+    /// What evaluates, samples and scores; the trainer has one of its own.
+    pool: Pool,
     data: Data,
-    train: Examples,
     names: Vec<String>,
 }
 
 impl Peer for Library {
     fn open(case: &Case) -> Result<Self, String> {
-        charloom::threads::set_threads(threads());
         let config = Config::from_toml(&case.config, case.name.as_ref()).map_err(|e| e.to_string())?;
         let data = Data::load(&config.data, None).map_err(|e| e.to_string())?;
-        let train = Examples::new(&data.splits.train, config.model.context).map_err(|e| e.to_string())?;
         let trainer = Trainer::new(&config, &data).map_err(|e| e.to_string())?;
+        let trainer = trainer.with_threads(Threads::Pool(Pool::new(threads())));
         let names = data.splits.train.words().map(|word| data.vocab.decode(word)).collect();
-        Ok(Self { trainer, data, train, names })
+        Ok(Self { trainer, pool: Pool::new(threads()), data, names })
     }
 
     fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String> {
@@ -54,24 +53,31 @@ impl Library {
         for _ in 0..n {
             value = match task {
                 Task::Check | Task::Step => f64::from(self.trainer.step()?),
-                Task::Evaluate => evaluate(self.trainer.network(), &self.train)?.loss,
-                Task::Sample | Task::SampleBatched => {
-                    let options = SampleOptions { n: 10_000, ..SampleOptions::default() };
-                    let network = self.trainer.network();
-                    let mut characters = 0;
-                    for sample in Sampler::new(network, &self.data.vocab, options, None)? {
-                        characters += sample?.tokens.len();
-                    }
-                    characters as f64 / 10_000.0
-                }
-                Task::Score => {
-                    let scores = score(self.trainer.network(), &self.data.vocab, &self.names);
-                    let total: f64 = scores.iter().flatten().map(|score| score.log_prob).sum();
-                    total / self.names.len() as f64
-                }
+                _ => self.judge(task)?,
             };
         }
         Ok(value)
+    }
+
+    /// Evaluates, samples or scores once.
+    fn judge(&mut self, task: Task) -> charloom::Result<f64> {
+        let (model, Data { vocab, splits, .. }) = (self.trainer.model(), &self.data);
+        self.pool.enter(false, || match task {
+            Task::Evaluate => Ok(evaluate(model, &splits.train)?.map_or(f64::NAN, |train| train.loss)),
+            Task::Score => {
+                let scores = score(model, vocab, &self.names);
+                let total: f64 = scores.iter().flatten().map(|score| score.log_prob).sum();
+                Ok(total / self.names.len() as f64)
+            }
+            _ => {
+                let options = SampleOptions { n: 10_000, ..SampleOptions::default() };
+                let mut characters = 0;
+                for sample in Sampler::new(model, vocab, options, None)? {
+                    characters += sample?.tokens.len();
+                }
+                Ok(characters as f64 / 10_000.0)
+            }
+        })
     }
 }
 

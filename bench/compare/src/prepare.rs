@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use charloom::config::{Batch, Config, ModelKind, Norm, Schedule};
+use charloom::config::{Batch, Config, Schedule};
 use charloom::data::Data;
-use charloom::examples::Examples;
-use charloom::models::Network;
+use charloom::models::Neural;
+use charloom_nn::Layer;
 use charloom_tensor::rng::{StreamRng, TorchGenerator};
 use protocol::{Case, write_u32};
 
@@ -32,11 +32,12 @@ pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Ca
         }
     });
     let data = Data::load(&config.data, None)?;
-    config.resolve(data.corpus.mode());
-    let examples = Examples::new(&data.splits.train, config.model.context)?;
+    config.resolve(data.mode());
     let mut generator = TorchGenerator::new(config.train.seed);
-    let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
-    let tensors = network.tensors();
+    let model = Neural::new(&config, data.vocab.len(), &mut generator)?;
+    let net = Net::of(&model)?;
+    let examples = data.splits.train.examples(net.context)?;
+    let tensors = model.tensors();
     let batch = match config.train.batch {
         Batch::Size(b) => b,
         Batch::Full => 0,
@@ -48,27 +49,26 @@ pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Ca
 
     let path = |what: &str| folder.join(format!("{}.{what}", definition.name));
     let all = 0..examples.len();
-    write_u32(&path("contexts"), all.clone().flat_map(|i| examples.context(i).iter().copied()))?;
+    write_u32(&path("contexts"), all.clone().flat_map(|i| examples.context(i)))?;
     write_u32(&path("targets"), all.map(|i| examples.target(i)))?;
     let numbers = tensors.iter().flat_map(|t| t.as_f32().expect("parameters are f32"));
     write_u32(&path("weights"), numbers.map(|x| x.to_bits()))?;
     write_u32(&path("batches"), batches)?;
-    let (model, train) = (&config.model, &config.train);
-    let mlp = model.kind == ModelKind::Mlp;
+    let train = &config.train;
     Ok(Case {
         name: definition.name.clone(),
         contexts: path("contexts"),
         targets: path("targets"),
         examples: examples.len(),
-        context: model.context,
+        context: net.context,
         vocab: data.vocab.len(),
-        embed: if mlp { model.embed } else { 0 },
-        hidden: if mlp { model.hidden.clone() } else { Vec::new() },
-        activation: model.activation.to_string(),
-        norm: model.norm.to_string(),
-        dropout: model.dropout,
-        hidden_bias: model.norm == Norm::None || model.bias,
-        output_bias: mlp || model.bias,
+        embed: net.embed,
+        hidden: net.hidden,
+        activation: net.activation.to_owned(),
+        norm: net.norm.to_owned(),
+        dropout: net.dropout,
+        hidden_bias: net.hidden_bias,
+        output_bias: net.output_bias,
         batch,
         optimizer: train.optimizer.to_string(),
         lr: train.lr,
@@ -81,13 +81,59 @@ pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Ca
     })
 }
 
+/// What the peers are told of a model's layers; see [`Case`].
+struct Net {
+    context: usize,
+    embed: usize,
+    hidden: Vec<usize>,
+    activation: &'static str,
+    norm: &'static str,
+    dropout: f64,
+    hidden_bias: bool,
+    output_bias: bool,
+}
+
+impl Net {
+    /// The layers of this model, if they are a pattern that the peers know.
+    fn of(model: &Neural) -> Result<Self, Failure> {
+        let stack = model.stack()?;
+        let (mut linears, mut activation, mut norm, mut dropout) = (Vec::new(), "tanh", "none", 0.0);
+        for layer in &stack.layers.layers {
+            match layer {
+                Layer::Linear(linear) => linears.push(linear),
+                Layer::BatchNorm1d(_) => norm = "batch",
+                Layer::LayerNorm(_) => norm = "layer",
+                Layer::Tanh(_) => activation = "tanh",
+                Layer::Relu(_) => activation = "relu",
+                Layer::Gelu(_) => activation = "gelu",
+                Layer::Dropout(layer) => dropout = layer.p,
+                Layer::Flatten(_) | Layer::FlattenConsecutive(_) => {
+                    return Err(format!("the peers have no {}", layer.name()).into());
+                }
+            }
+        }
+        let (output, hidden) = linears.split_last().ok_or("a model without a linear layer")?;
+        let dims = |id| model.params.entry(id).shape;
+        Ok(Self {
+            context: stack.context,
+            embed: stack.embedding.map_or(0, |embedding| dims(embedding.weight).last()),
+            hidden: hidden.iter().map(|linear| dims(linear.weight).dims()[0]).collect(),
+            activation,
+            norm,
+            dropout,
+            hidden_bias: hidden.iter().all(|linear| linear.bias.is_some()),
+            output_bias: output.bias.is_some(),
+        })
+    }
+}
+
 fn existing(data: &Path, name: &str) -> Result<PathBuf, Failure> {
     let path = data.join(format!("{name}.txt"));
     if path.exists() {
         return Ok(path.canonicalize()?);
     }
-    let set = charloom::datasets::Dataset::get(name)?;
-    charloom::datasets::Cache::of_user()?
+    let set = charloom::data::Dataset::get(name)?;
+    charloom::data::Cache::of_user()?
         .find(&set)
         .ok_or_else(|| format!("{}: no such file; 'charloom data get {name}' gets it", path.display()).into())
 }

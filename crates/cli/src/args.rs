@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing,
-    parse_hidden, parse_lr_drops, parse_split,
+    Activation, Batch, Init, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Value, parse_hidden,
+    parse_lr_drops,
 };
-use charloom::{Config, Result, presets};
+use charloom::data::{Mode, Normalize, Shuffle, parse_split};
+use charloom::{Config, Error, Result, models, presets};
 
 // Under these names clap takes a list for one value.
 type Widths = Vec<usize>;
@@ -156,21 +157,21 @@ pub struct TrainFlags {
 
 #[derive(Clone, PartialEq)]
 struct ModelWord {
-    kind: ModelKind,
+    kind: String,
     is_bigram: bool,
 }
 
 fn parse_model(word: &str) -> std::result::Result<ModelWord, String> {
     if word == "bigram" {
-        return Ok(ModelWord { kind: ModelKind::Ngram, is_bigram: true });
+        return Ok(ModelWord { kind: "ngram".to_owned(), is_bigram: true });
     }
-    word.parse().map(|kind| ModelWord { kind, is_bigram: false })
+    Ok(ModelWord { kind: word.to_owned(), is_bigram: false })
 }
 
 /// The configuration that `--preset` and `--config` make.
 pub fn base(preset: Option<&str>, file: Option<&std::path::Path>) -> Result<Config> {
     let preset = preset.map(presets::get).transpose()?;
-    Config::layered(preset.map(|preset| preset.toml), file)
+    charloom::read_config(preset.map(|preset| preset.toml), file)
 }
 
 /// Overwrites what a flag was given for.
@@ -207,32 +208,47 @@ impl DataFlags {
 }
 
 impl ModelFlags {
-    pub fn apply(&self, config: &mut Config) {
+    /// Sets what the flags say.
+    ///
+    /// # Errors
+    /// A flag that the kind of model does not have, or a value out of range.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
         let model = &mut config.model;
         if let Some(word) = &self.model {
-            model.kind = word.kind;
+            // The settings of another kind, as of a preset, say nothing of this one.
+            if word.kind != model.kind {
+                *model = ModelConfig::of(&word.kind);
+            }
             if word.is_bigram {
-                (model.order, model.smoothing, model.k) = (2, Smoothing::AddK, 1.0);
+                *model = ModelConfig::of("ngram").with("order", 2).with("smoothing", "add-k").with("k", 1.0);
             }
         }
-        set(&mut model.context, self.context.as_ref());
-        set(&mut model.embed, self.embed.as_ref());
-        set(&mut model.hidden, self.hidden.as_ref());
-        set(&mut model.activation, self.activation.as_ref());
-        set(&mut model.norm, self.norm.as_ref());
-        set(&mut model.dropout, self.dropout.as_ref());
-        set(&mut model.bias, self.bias.as_ref());
-        set(&mut model.init, self.init.as_ref());
-        put(&mut model.gain, self.gain.as_ref());
-        set(&mut model.output_scale, self.output_scale.as_ref());
-        set(&mut model.order, self.order.as_ref());
-        set(&mut model.smoothing, self.smoothing.as_ref());
-        set(&mut model.k, self.k.as_ref());
+        let mut set =
+            |key: &str, value: Option<Value>| value.into_iter().for_each(|value| model.set(key, value));
+        set("context", self.context.map(Value::from));
+        set("embed", self.embed.map(Value::from));
+        set("hidden", self.hidden.clone().map(Value::from));
+        set("activation", self.activation.map(|word| word.word().into()));
+        set("norm", self.norm.map(|word| word.word().into()));
+        set("dropout", self.dropout.map(Value::from));
+        set("bias", self.bias.map(Value::from));
+        set("init", self.init.map(|word| word.word().into()));
+        set("gain", self.gain.map(Value::from));
+        set("output_scale", self.output_scale.map(Value::from));
+        set("order", self.order.map(Value::from));
+        set("smoothing", self.smoothing.map(|word| word.word().into()));
+        set("k", self.k.map(Value::from));
+        models::check(model)?;
+        Ok(())
     }
 }
 
 impl TrainFlags {
-    pub fn apply(&self, config: &mut Config) {
+    /// Sets what the flags say.
+    ///
+    /// # Errors
+    /// A flag that has no effect beside the other settings.
+    pub fn apply(&self, config: &mut Config) -> Result<()> {
         let train = &mut config.train;
         set(&mut train.steps, self.steps.as_ref());
         set(&mut train.batch, self.batch.as_ref());
@@ -255,5 +271,60 @@ impl TrainFlags {
         put(&mut train.eval_every, self.eval_every.as_ref());
         put(&mut train.log_every, self.log_every.as_ref());
         set(&mut train.patience, self.patience.as_ref());
+        self.check(config)
+    }
+
+    fn check(&self, config: &Config) -> Result<()> {
+        let train = &config.train;
+        let refuse = |flag: &str, why: &str| Err(Error::usage(format!("{flag} has no effect: {why}")));
+        let given = [
+            ("--steps", self.steps.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--lr-drops", self.lr_drops.is_some()),
+            ("--schedule", self.schedule.is_some()),
+            ("--warmup", self.warmup.is_some()),
+            ("--decay", self.decay.is_some()),
+            ("--weight-decay", self.weight_decay.is_some()),
+            ("--momentum", self.momentum.is_some()),
+            ("--beta1", self.beta1.is_some()),
+            ("--beta2", self.beta2.is_some()),
+            ("--eps", self.eps.is_some()),
+            ("--clip", self.clip.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--eval-every", self.eval_every.is_some()),
+            ("--log-every", self.log_every.is_some()),
+            ("--patience", self.patience.is_some()),
+        ];
+        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
+            && models::counts(config)?
+        {
+            let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
+            return refuse(flag, &why);
+        }
+        let [sgd, adamw] = [Optimizer::Sgd, Optimizer::AdamW].map(|optimizer| train.optimizer == optimizer);
+        let only = |is_given: bool, has_effect: bool| is_given && !has_effect;
+        for (is_without_effect, flag, why) in [
+            (only(self.momentum.is_some(), sgd), "--momentum", "it is of --optimizer sgd"),
+            (only(self.beta1.is_some(), adamw), "--beta1", "it is of --optimizer adamw"),
+            (only(self.beta2.is_some(), adamw), "--beta2", "it is of --optimizer adamw"),
+            (only(self.eps.is_some(), adamw), "--eps", "it is of --optimizer adamw"),
+            (
+                only(self.lr_drops.is_some(), train.schedule == Schedule::Drops),
+                "--lr-drops",
+                "it is of --schedule drops",
+            ),
+            (
+                only(self.decay.is_some(), train.schedule == Schedule::Wsd),
+                "--decay",
+                "it is of --schedule wsd",
+            ),
+        ] {
+            if is_without_effect {
+                return refuse(flag, why);
+            }
+        }
+        Ok(())
     }
 }

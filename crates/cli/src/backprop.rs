@@ -45,12 +45,12 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut config = args::base(Some(&args.preset), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
     if let Some(steps) = args.train {
         config.train.steps = steps;
     }
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     let options = Options { wrong: args.wrong.clone(), train: args.train.is_some() };
     let report = if args.f64 {
         report::<f64>(&config, &data, &options)?

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use charloom::threads::{self, MAX_THREADS, set_threads};
+use charloom::threads::{self, MAX_THREADS};
 use charloom::{Error, Result, speed};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -41,11 +41,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .ok_or_else(|| Error::usage(format!("--seconds {} is not between 0.01 and 3600", args.seconds)))?;
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
-    let data = config.load_data()?;
-    set_threads(args.threads.map_or_else(threads::available, usize::from));
-    let speed = speed::measure(&config, &data, time)?;
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
+    let data = charloom::load_data(&mut config)?;
+    let threads = args.threads.map_or_else(threads::available, usize::from);
+    let speed = speed::measure(&config, &data, threads, time)?;
     if out.json {
         return out.object(&speed);
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use charloom::compare::{Comparison, PairedTest, compare};
+use charloom::evaluation::{Comparison, PairedTest, compare};
 use charloom::{Error, Result};
 
 use crate::output::Out;

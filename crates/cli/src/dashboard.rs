@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom::inspect::Kind;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Trainer};
@@ -98,21 +98,34 @@ impl Dashboard {
         Ok(Some(Self { screen: Screen { terminal, view } }))
     }
 
+    /// Shows what is evaluated, and how far it has come.
+    pub fn evaluating(&mut self, step: u64, split: &str, share: f64, stop: &AtomicBool) -> Result<()> {
+        let view = &mut self.screen.view;
+        view.step = step;
+        view.evaluating = evaluating(split, share);
+        self.keys(None, stop)
+    }
+
     /// Takes up what a training tells, draws, and does what keys say.
     pub fn observe(&mut self, trainer: &mut Trainer, event: &Event, stop: &AtomicBool) -> Result<()> {
-        let Screen { terminal, view } = &mut self.screen;
+        let view = &mut self.screen.view;
         view.take(event);
         view.lr = trainer.lr();
         let sample = match event {
             Event::Tick { .. } => view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY),
             Event::Evaluated { .. } => true,
-            Event::Evaluating { .. } => false,
             Event::Step { .. } | Event::Looked(_) => return Ok(()),
         };
         if sample {
             view.samples = samples(trainer)?;
             view.sampled = Some(Instant::now());
         }
+        self.keys(Some(trainer), stop)
+    }
+
+    /// Draws, and does what keys say; the learning rate is lowered only where there is a trainer.
+    fn keys(&mut self, mut trainer: Option<&mut Trainer>, stop: &AtomicBool) -> Result<()> {
+        let Screen { terminal, view } = &mut self.screen;
         let failed = |error| Error::io("the terminal", error);
         let mut wait = Duration::ZERO;
         loop {
@@ -128,8 +141,10 @@ impl Dashboard {
                         _ if ctrl_c => view.stopping = true,
                         KeyCode::Char('p') => view.paused = !view.paused,
                         KeyCode::Char('l') => {
-                            trainer.scale_lr(0.1);
-                            view.lr = trainer.lr();
+                            if let Some(trainer) = &mut trainer {
+                                trainer.scale_lr(0.1);
+                                view.lr = trainer.lr();
+                            }
                         }
                         _ => {}
                     }
@@ -177,7 +192,7 @@ fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
     let (n, max_length) = if vocab.mode() == Mode::Text { (1, 600) } else { (24, 40) };
     let options = SampleOptions { n, seed, max_length, ..SampleOptions::default() };
     let mut lines = Vec::new();
-    for sample in Sampler::new(trainer.network(), &vocab, options, None)? {
+    for sample in Sampler::new(trainer.model(), &vocab, options, None)? {
         lines.extend(shown(&sample?.text, vocab.mode()).split('\n').map(str::to_owned));
     }
     Ok(lines)
@@ -185,7 +200,7 @@ fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
 
 impl View {
     fn take(&mut self, event: &Event) {
-        self.evaluating = evaluating(event);
+        self.evaluating.clear();
         match event {
             Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
                 (self.step, self.lr) = (step + 1, *lr);
@@ -203,7 +218,6 @@ impl View {
                     self.stride *= 2;
                 }
             }
-            Event::Evaluating { step, .. } => self.step = *step,
             Event::Evaluated { step, train, val, .. } => {
                 self.step = *step;
                 self.train = Some(train.loss);
@@ -318,7 +332,7 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use charloom::evaluate::Evaluation;
+    use charloom::evaluation::Evaluation;
     use ratatui::backend::TestBackend;
 
     use super::*;
@@ -341,7 +355,7 @@ mod tests {
         let val = Some(Evaluation::new(2.1234, 10));
         view.take(&Event::Evaluated { step: 5000, train: Evaluation::new(2.0567, 10), val, best: true });
         assert!(!screen(&view).contains("evaluating"));
-        view.take(&Event::Evaluating { step: 5000, split: "val", share: 0.25 });
+        view.evaluating = evaluating("val", 0.25);
         assert!(
             screen(&view).contains("evaluating val, 25 %") && screen(&view).contains("step 5000 of 10000")
         );

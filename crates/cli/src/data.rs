@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use charloom::datasets::{Cache, Dataset};
+use charloom::data::{Cache, Dataset};
 use charloom::{Config, Result};
 use serde_json::json;
 
 use crate::args::DataFlags;
+use crate::download::fetch;
 use crate::output::Out;
 
 /// Known data sets, and data cut into splits
@@ -45,13 +46,13 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
             if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
         }
         Command::Get { name } => {
-            let path = Cache::of_user()?.get(&Dataset::get(name)?)?;
+            let path = Cache::of_user()?.get(&Dataset::get(name)?, fetch)?;
             if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
         }
         Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
             flags.apply(data.as_ref(), &mut config);
-            let files = config.load_data()?.write_splits(folder)?;
+            let files = charloom::load_data(&mut config)?.write_splits(folder)?;
             if out.json {
                 return out.object(&json!({"files": files}));
             }

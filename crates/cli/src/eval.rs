@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
-use charloom::evaluate::{Baselines, Evaluation, baselines, evaluate};
-use charloom::examples::Examples;
+use charloom::data::Split;
+use charloom::evaluation::{Baselines, Evaluation, baselines, evaluate};
 use charloom::models::{self, LanguageModel};
-use charloom::split::Split;
-use charloom::{Checkpoint, Error, Result, run};
+use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
 use crate::output::{Out, note};
@@ -34,9 +33,9 @@ pub struct Row {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = run::model_file(&args.run)?;
+    let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
-    let mut model = models::open(&checkpoint, &file)?;
+    let model = models::open(&checkpoint, &file)?;
     let vocab = || Some(checkpoint.vocab.clone());
     let mut config = checkpoint.config.data.clone();
     let trained_on = config.sha256.clone();
@@ -45,17 +44,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut data = Data::load(&config, vocab())?;
     let (mut wanted, mut is_foreign) = (args.split.as_str(), false);
-    if args.data.is_some() && trained_on.as_ref() != Some(&data.corpus.sha256) {
+    if args.data.is_some() && trained_on.as_ref() != Some(&data.source.sha256) {
         note(format_args!(
             "{} is not what the model was trained on; all of it is evaluated",
-            data.corpus.source.display()
+            data.source.path.display()
         ));
         (config.split, config.val, config.test) = (Some([1.0, 0.0, 0.0]), None, None);
         data = Data::load(&config, vocab())?;
         wanted = "train";
         is_foreign = true;
     }
-    let mut rows = rows(&mut *model, &data, wanted)?;
+    let mut rows = rows(&*model, &data, wanted)?;
     if is_foreign {
         rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
     }
@@ -74,7 +73,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 /// The rows of one split, or of all that are not empty.
-pub fn rows(model: &mut dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<Row>> {
+pub fn rows(model: &dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<Row>> {
     let splits = [("train", &data.splits.train), ("val", &data.splits.val), ("test", &data.splits.test)];
     let chosen: Vec<(&'static str, &Split)> = splits
         .into_iter()
@@ -87,13 +86,25 @@ pub fn rows(model: &mut dyn LanguageModel, data: &Data, wanted: &str) -> Result<
             format!("the {name} split is empty; choose another --split, or name a file with --data");
         return Err(Error::usage(message));
     }
-    chosen.into_iter().map(|(name, split)| row(name, model, data, split)).collect()
+    let mut rows = Vec::new();
+    for (name, split) in chosen {
+        match row(name, model, data, split)? {
+            Some(row) => rows.push(row),
+            None => note(format_args!("nothing in the {name} split is judged: it has one character")),
+        }
+    }
+    if rows.is_empty() {
+        let message = format!("nothing in the {wanted} split is judged; name a longer text with --data");
+        return Err(Error::usage(message));
+    }
+    Ok(rows)
 }
 
-fn row(name: &'static str, model: &mut dyn LanguageModel, data: &Data, split: &Split) -> Result<Row> {
-    let evaluation = evaluate(model, &Examples::new(split, model.context())?)?;
-    let baselines = Some(baselines(&data.splits.train, split, data.vocab.len())?);
-    Ok(Row { name, evaluation, baselines })
+/// None if nothing in the split is judged.
+fn row(name: &'static str, model: &dyn LanguageModel, data: &Data, split: &Split) -> Result<Option<Row>> {
+    let Some(evaluation) = evaluate(model, split)? else { return Ok(None) };
+    let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
+    Ok(Some(Row { name, evaluation, baselines }))
 }
 
 fn total(rows: &[Row], wanted: &str) -> Row {

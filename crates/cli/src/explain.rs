@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use charloom::data::Data;
 use charloom::explain::{self, Loss};
-use charloom::{Checkpoint, Result, models, run};
+use charloom::{Checkpoint, Result, files, models};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::Out;
@@ -43,22 +43,22 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
     let Command::Loss(args) = command;
     let loss = match &args.run {
         Some(path) => {
-            let file = run::model_file(path)?;
+            let file = files::model_file(path)?;
             let checkpoint = Checkpoint::read(&file)?;
-            let mut model = models::open(&checkpoint, &file)?;
+            let model = models::open(&checkpoint, &file)?;
             let mut config = checkpoint.config.clone();
             if args.data.is_some() {
                 (config.data.path, config.data.sha256) = (args.data.clone(), None);
             }
             let data = Data::load(&config.data, Some(checkpoint.vocab.clone()))?;
-            explain::loss(&config, &data, Some(&mut *model))?
+            explain::loss(&config, &data, Some(&*model))?
         }
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
             args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config);
-            args.train_flags.apply(&mut config);
-            let data = config.load_data()?;
+            args.model_flags.apply(&mut config)?;
+            args.train_flags.apply(&mut config)?;
+            let data = charloom::load_data(&mut config)?;
             explain::loss(&config, &data, None)?
         }
     };

@@ -46,9 +46,9 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
-    let data = config.load_data()?;
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
+    let data = charloom::load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));
     let options = Options { elements, tolerance: args.tolerance, wrong: args.wrong.clone() };
     let report = gradcheck(&config, &data, &options)?;

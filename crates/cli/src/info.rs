@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use charloom::run::{self, Timing};
+use charloom::files::{self, Timing};
 use charloom::{Checkpoint, Config, Result, speed};
 use serde_json::json;
 
@@ -36,8 +36,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut config = Config::default();
     args.data.apply(args.what.as_ref(), &mut config);
-    config.model.context = args.context;
-    let card = config.load_data()?.card(args.context);
+    let card = charloom::load_data(&mut config)?.card(args.context);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));
     }
@@ -55,11 +54,11 @@ fn of_machine(out: &mut Out) -> Result<()> {
 }
 
 fn of_model(path: &Path, out: &mut Out) -> Result<()> {
-    let file = run::model_file(path)?;
+    let file = files::model_file(path)?;
     let checkpoint = Checkpoint::read(&file)?;
     let config = &checkpoint.config;
     let vocab: String = checkpoint.vocab.characters().iter().collect();
-    let parameters = config.model.parameters(checkpoint.vocab.len());
+    let parameters = charloom::models::parameters(config, checkpoint.vocab.len())?;
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
     if out.json {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use charloom::data::Data;
+use charloom::files::{self, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
-use charloom::run::{self, RunFolder};
 use charloom::{Checkpoint, Error, Result};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -50,9 +50,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 fn untrained(args: &Args) -> Result<Inspection> {
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.what.as_ref().or(args.data.as_ref()), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
-    let data = config.load_data()?;
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
+    let data = charloom::load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)
 }
 
@@ -66,7 +66,7 @@ fn trained(args: &Args) -> Result<Inspection> {
         ));
     }
     let what = args.what.as_deref().expect("required without --untrained");
-    let file = run::model_file(what)?;
+    let file = files::model_file(what)?;
     let checkpoint = Checkpoint::read(&file)?;
     let mut config = checkpoint.config.data.clone();
     if args.data.is_some() {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use charloom::lr_find::{LrFind, LrFindOptions, find};
-use charloom::plot::Theme;
 use charloom::{Error, Result};
+use charloom_plot::Theme;
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, note};
@@ -48,17 +48,17 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
     args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config);
-    args.train_flags.apply(&mut config);
+    args.model_flags.apply(&mut config)?;
+    args.train_flags.apply(&mut config)?;
     let defaults = LrFindOptions::default();
     let steps =
         args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
-    let data = config.load_data()?;
+    let data = charloom::load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
         fs::write(path, table(&found)).map_err(|error| Error::io(path, error))?;
     }
-    let figure = found.figure();
+    let figure = charloom_plot::lr_find(&found);
     if let Some(path) = &args.out {
         plot::write(&figure, path, args.theme)?;
         note(format_args!("written to {}", path.display()));

@@ -7,6 +7,7 @@ mod bench;
 mod compare;
 mod dashboard;
 mod data;
+mod download;
 mod eval;
 mod explain;
 mod gradcheck;
@@ -25,7 +26,8 @@ mod train;
 
 use std::process::ExitCode;
 
-use charloom::config::Mode;
+use charloom::data::Mode;
+use charloom::threads::{self, Pool};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
@@ -83,7 +85,9 @@ fn main() -> ExitCode {
         Err(error) => return wrong_use(&error),
     };
     let mut out = Out::new(cli.json);
-    let done = match cli.command {
+    // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
+    let pool = Pool::new(threads::available());
+    let done = pool.enter(false, || match cli.command {
         Command::Train(args) => train::run(&args, &mut out),
         Command::Eval(args) => eval::run(&args, &mut out),
         Command::Sample(args) => sample::run(&args, &mut out),
@@ -102,7 +106,7 @@ fn main() -> ExitCode {
         Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
         Command::Explain(command) => explain::run(&command, &mut out),
         Command::Sweep(args) => sweep::run(&args, &mut out),
-    };
+    });
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // Who reads our output has seen enough.

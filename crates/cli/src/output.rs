@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::time::Duration;
 
-use charloom::config::Mode;
+use charloom::data::Mode;
 use charloom::{Error, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use ratatui::crossterm::terminal;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use charloom::data::Data;
+use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
-use charloom::plot::{self, Figure, Theme};
-use charloom::run::{self, Metric, RunFolder};
 use charloom::{Checkpoint, Error, Result, models};
+use charloom_plot::{Figure, Theme};
 use clap::ValueEnum;
 
 use crate::output::{Out, note};
@@ -117,14 +117,14 @@ fn figure(args: &Args) -> Result<Figure> {
     if let What::Loss | What::Lr = args.what {
         let runs = args.runs.iter().map(|path| metrics(path)).collect::<Result<Vec<_>>>()?;
         return Ok(match args.what {
-            What::Lr => plot::learning_rates(&runs),
-            _ => plot::losses(&runs, args.smooth, args.log),
+            What::Lr => charloom_plot::learning_rates(&runs),
+            _ => charloom_plot::losses(&runs, args.smooth, args.log),
         });
     }
     let [path] = &args.runs[..] else {
         return Err(Error::usage("several runs can be drawn over each other for loss and lr only; name one"));
     };
-    let file = run::model_file(path)?;
+    let file = files::model_file(path)?;
     let checkpoint = Checkpoint::read(&file)?;
     let data = || {
         let mut config = checkpoint.config.data.clone();
@@ -136,24 +136,24 @@ fn figure(args: &Args) -> Result<Figure> {
         Ok(seen.end.unwrap_or(seen.start))
     };
     match args.what {
-        What::Embedding => plot::embedding(&checkpoint),
-        What::Weights => plot::weights(&checkpoint, args.layer),
+        What::Embedding => charloom_plot::embedding(&checkpoint),
+        What::Weights => charloom_plot::weights(&checkpoint, args.layer),
         What::Surprise => {
-            plot::surprise(&mut *models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
+            charloom_plot::surprise(&*models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
         }
         What::Bigram => {
             let data = data()?;
-            Ok(plot::bigram(&data.splits.train, &data.vocab))
+            Ok(charloom_plot::bigram(&data.splits.train, &data.vocab))
         }
-        What::Dead => plot::dead(&seen()?),
-        What::Updates => plot::updates(&RunFolder::records(path)?),
+        What::Dead => charloom_plot::dead(&seen()?),
+        What::Updates => charloom_plot::updates(&RunFolder::records(path)?),
         What::Activations | What::Gradients => {
             let mut records = RunFolder::records(path)?;
             if records.is_empty() {
                 records = seen()?.records;
             }
             let kind = if args.what == What::Gradients { Kind::Gradient } else { Kind::Activation };
-            plot::histograms(&records, kind)
+            charloom_plot::histograms(&records, kind)
         }
         What::Loss | What::Lr => unreachable!("drawn above"),
     }
@@ -161,5 +161,5 @@ fn figure(args: &Args) -> Result<Figure> {
 
 /// A run's name and metrics.
 fn metrics(path: &Path) -> Result<(String, Vec<Metric>)> {
-    Ok((plot::run_name(path), Metric::read_all(path)?))
+    Ok((charloom_plot::run_name(path), Metric::read_all(path)?))
 }

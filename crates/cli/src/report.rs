@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use charloom::disk::replace_file;
-use charloom::report::report;
 use charloom::{Error, Result};
+use charloom_plot::report::report;
 use serde_json::json;
 
 use crate::output::{Out, note};

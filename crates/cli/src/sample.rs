@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use charloom::config::{Mode, Stream};
+use charloom::config::Stream;
 use charloom::data::Data;
+use charloom::data::Mode;
 use charloom::sample::{Known, SampleOptions, Sampler};
-use charloom::{Checkpoint, Error, Result, models, run};
+use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -55,9 +56,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = run::model_file(&args.run)?;
+    let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
-    let mut model = models::open(&checkpoint, &file)?;
+    let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
@@ -75,7 +76,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         stream: args.stream,
     };
     let wanted = options.n;
-    let mut sampler = Sampler::new(&mut *model, vocab, options, known.as_ref())?;
+    let mut sampler = Sampler::new(&*model, vocab, options, known.as_ref())?;
     let mut count = 0;
     if out.json {
         out.text("{\"samples\":[")?;

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use charloom::config::Mode;
+use charloom::data::Mode;
+use charloom::data::Vocab;
+use charloom::evaluation::{Score, score};
 use charloom::models::{self, LanguageModel};
-use charloom::score::{Score, score};
-use charloom::vocab::Vocab;
-use charloom::{Checkpoint, Error, Result, run};
+use charloom::{Checkpoint, Error, Result, files};
 use serde_json::{Value, json};
 
 use crate::output::{Out, shown};
@@ -31,9 +31,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = run::model_file(&args.run)?;
+    let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
-    let mut model = models::open(&checkpoint, &file)?;
+    let model = models::open(&checkpoint, &file)?;
     let (name, reader): (&Path, Box<dyn Read>) = match &args.file {
         Some(path) if path != Path::new("-") => {
             (path, Box::new(File::open(path).map_err(|error| Error::io(path, error))?))
@@ -65,7 +65,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         if batch.is_empty() {
             break;
         }
-        for (i, scored) in scored(&mut *model, &checkpoint.vocab, &batch).enumerate() {
+        for (i, scored) in scored(&*model, &checkpoint.vocab, &batch).enumerate() {
             match scored {
                 Ok(score) => print(&score, args.per_char, std::mem::take(&mut is_first), out)?,
                 Err(error) => {
@@ -82,10 +82,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn scored<'a>(
-    model: &mut dyn LanguageModel,
+    model: &dyn LanguageModel,
     vocab: &Vocab,
     lines: &'a [String],
-) -> impl Iterator<Item = std::result::Result<Score, charloom::vocab::UnknownCharacter>> + use<'a> {
+) -> impl Iterator<Item = std::result::Result<Score, charloom::error::UnknownCharacter>> + use<'a> {
     score(model, vocab, lines).into_iter()
 }
 

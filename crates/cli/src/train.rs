@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::config::{Mode, ModelKind};
 use charloom::data::Data;
-use charloom::models::{self, LanguageModel, NGram};
-use charloom::run::{self, RunFolder};
+use charloom::data::Mode;
+use charloom::files::{self, NamedTensor, RunFolder};
+use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
-use charloom::tensorboard::TensorBoard;
-use charloom::threads::{self, MAX_THREADS, set_threads};
-use charloom::train::{self, End, Event, Trainer};
+use charloom::threads::{self, MAX_THREADS, Pool};
+use charloom::train::{self, End, Event, Observer, Threads, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
+use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 use serde_json::json;
 
@@ -85,14 +85,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
             args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config);
-            args.train_flags.apply(&mut config);
+            args.model_flags.apply(&mut config)?;
+            args.train_flags.apply(&mut config)?;
             config
         }
     };
-    set_threads(args.threads.map_or_else(threads::available, usize::from));
-    let data = config.load_data()?;
-    let card = data.card(config.model.context);
+    let data = charloom::load_data(&mut config)?;
+    let card = data.card(models::context(&config.model)?);
     note(&card);
     for warning in &card.warnings {
         note(format_args!("warning: {warning}"));
@@ -100,24 +99,37 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
     let (job, mut run) = match resumed {
         Some((run, checkpoint)) => {
-            (Job::Network(Box::new(Trainer::resume(&checkpoint, &data, run.path())?)), run)
+            (Job::Train(Box::new(Trainer::resume(&checkpoint, &data, run.path())?)), run)
         }
         None => (Job::new(&config, &data)?, new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
-    if !job.run(args, &config, &data, &mut run)? {
+    let is_done = match job {
+        Job::Train(trainer) => {
+            let threads = match args.threads {
+                Some(threads) => Threads::Pool(Pool::new(threads.into())),
+                None => Threads::Measured(threads::available()),
+            };
+            train(args, &mut trainer.with_threads(threads), &mut run)?
+        }
+        Job::Save(model, tensors) => {
+            train::save_counted((&*model, tensors), &config, &data, &mut run)?;
+            true
+        }
+    };
+    if !is_done {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
     }
-    let file = run::model_file(&path)?;
-    let mut model = models::open(&Checkpoint::read(&file)?, &file)?;
-    let samples = samples(&mut *model, &data)?;
+    let file = files::model_file(&path)?;
+    let model = models::open(&Checkpoint::read(&file)?, &file)?;
+    let samples = samples(&*model, &data)?;
     run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
     if args.report {
-        let page = path.join(run::REPORT);
+        let page = path.join(files::REPORT);
         crate::report::write(&path, args.data.as_deref().filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }
-    report(&mut *model, &config, &data, &path, &samples, out)?;
+    report(&*model, &config, &data, &path, &samples, out)?;
     let path = path.display();
     let eval = if data.splits.test.is_empty() {
         String::new()
@@ -137,7 +149,7 @@ fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
     if let Some(warning) = run.warning() {
         note(format_args!("warning: {warning}"));
     }
-    if checkpoint.config.model.kind == ModelKind::Ngram {
+    if models::counts(&checkpoint.config)? {
         return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
     }
     Ok((run, checkpoint))
@@ -147,7 +159,7 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     let run = match &args.out {
         Some(path) => RunFolder::create(path, args.force)?,
         None => {
-            let name = args.preset.as_deref().unwrap_or(config.model.kind.word());
+            let name = args.preset.as_deref().unwrap_or(&config.model.kind);
             RunFolder::create_next(Path::new("runs"), name)?
         }
     };
@@ -157,31 +169,23 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
 
 /// What is to be done in a run.
 enum Job {
-    /// Saving: counting is done in no time.
-    Ngram(NGram),
-    /// Training.
-    Network(Box<Trainer>),
+    /// Saving a model that is counted already, which takes no time.
+    Save(Box<dyn LanguageModel>, Vec<NamedTensor>),
+    Train(Box<Trainer>),
+}
+
+impl Job {
+    fn new(config: &Config, data: &Data) -> Result<Self> {
+        if models::counts(config)? {
+            let (model, tensors) = models::count(config, data)?;
+            return Ok(Self::Save(model, tensors));
+        }
+        Ok(Self::Train(Box::new(Trainer::new(config, data)?)))
+    }
 }
 
 /// Set by Ctrl-C or SIGTERM: finish the step, save, end.
 static STOP: AtomicBool = AtomicBool::new(false);
-
-impl Job {
-    fn new(config: &Config, data: &Data) -> Result<Self> {
-        match config.model.kind {
-            ModelKind::Ngram => models::fit_ngram(config, data).map(Self::Ngram),
-            ModelKind::Mlp | ModelKind::Linear => Ok(Self::Network(Box::new(Trainer::new(config, data)?))),
-        }
-    }
-
-    /// Does it; false if it was stopped before its end.
-    fn run(self, args: &Args, config: &Config, data: &Data, run: &mut RunFolder) -> Result<bool> {
-        match self {
-            Self::Ngram(mut ngram) => models::save_ngram(&mut ngram, config, data, run).map(|()| true),
-            Self::Network(mut trainer) => train(args, &mut trainer, run),
-        }
-    }
-}
 
 fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
     let handled = ctrlc::set_handler(|| {
@@ -192,9 +196,9 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
         }
     });
     handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let mut board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
+    let board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
     if args.diagnostics || args.dashboard || board.is_some() {
-        trainer.diagnose();
+        trainer.diagnose()?;
     }
     let steps = trainer.config().train.steps;
     let dashboard =
@@ -202,7 +206,7 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
     if args.dashboard && dashboard.is_none() {
         note("--dashboard needs a terminal; here is the bar");
     }
-    let mut show = match dashboard {
+    let show = match dashboard {
         Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
         None => Show::Bar(output::bar(steps, "training")),
     };
@@ -210,21 +214,13 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
         bar.set_position(trainer.steps_done());
         bar.reset_eta();
     }
-    let outcome = train::run(trainer, run, &STOP, &mut |trainer, event| {
-        if let Some(board) = &mut board {
-            board.observe(trainer, event)?;
-        }
-        match &mut show {
-            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
-            Show::Bar(bar) => advance(bar, event),
-        }
-        Ok(())
-    });
-    if let Show::Bar(bar) = &show {
+    let mut watch = Watch { board, show };
+    let outcome = train::run(trainer, run, &STOP, &mut watch);
+    if let Show::Bar(bar) = &watch.show {
         bar.finish_and_clear();
     }
     // A dashboard gives the terminal back.
-    drop(show);
+    drop(watch);
     let outcome = outcome?;
     match outcome.end {
         End::Finished => Ok(true),
@@ -250,18 +246,41 @@ enum Show {
     Bar(ProgressBar),
 }
 
-/// What is evaluated, and how far it has come; nothing between evaluations.
-pub fn evaluating(event: &Event) -> String {
-    match event {
-        Event::Evaluating { split, share, .. } => format!("evaluating {split}, {:.0} %", share * 100.0),
-        _ => String::new(),
+/// Where what a training tells goes.
+struct Watch {
+    board: Option<TensorBoard>,
+    show: Show,
+}
+
+impl Observer for Watch {
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        if let Some(board) = &mut self.board {
+            board.observe(trainer, event)?;
+        }
+        match &mut self.show {
+            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
+            Show::Bar(bar) => advance(bar, event),
+        }
+        Ok(())
     }
+
+    fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
+        match &mut self.show {
+            Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
+            Show::Bar(bar) => bar.set_message(evaluating(split, share)),
+        }
+        Ok(())
+    }
+}
+
+/// What is evaluated, and how far it has come.
+pub fn evaluating(split: &str, share: f64) -> String {
+    format!("evaluating {split}, {:.0} %", share * 100.0)
 }
 
 fn advance(bar: &ProgressBar, event: &Event) {
     match event {
         Event::Looked(_) => {}
-        Event::Evaluating { .. } => bar.set_message(evaluating(event)),
         Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
             bar.set_position(*step);
             bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
@@ -277,7 +296,7 @@ fn advance(bar: &ProgressBar, event: &Event) {
 
 /// The losses of the finished model, and what to do with it.
 fn report(
-    model: &mut dyn LanguageModel,
+    model: &dyn LanguageModel,
     config: &Config,
     data: &Data,
     path: &Path,
@@ -285,12 +304,12 @@ fn report(
     out: &mut Out,
 ) -> Result<()> {
     let mut rows = eval::rows(model, data, "train")?;
-    if !data.splits.val.is_empty() {
+    if data.splits.val.tokens().len() > 1 {
         rows.extend(eval::rows(model, data, "val")?);
     }
     if out.json {
         let last = rows.last().expect("the training split has a row");
-        let parameters = config.model.parameters(data.vocab.len());
+        let parameters = models::parameters(config, data.vocab.len())?;
         let mut object = json!({"run": path, "parameters": parameters});
         for row in &rows {
             object[row.name] = json!(row.evaluation);
@@ -308,7 +327,7 @@ fn report(
 }
 
 /// Twenty words, or a text.
-fn samples(model: &mut dyn LanguageModel, data: &Data) -> Result<Vec<Sample>> {
+fn samples(model: &dyn LanguageModel, data: &Data) -> Result<Vec<Sample>> {
     let is_text = data.vocab.mode() == Mode::Text;
     let n = if is_text { 1 } else { SampleOptions::default().n };
     let known = (!is_text).then(|| Known::of(&data.splits));

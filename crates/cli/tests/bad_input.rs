@@ -40,13 +40,21 @@ const ODD_DATA: [(&str, &str, usize); 14] = [
 ];
 
 /// What `train` refuses beside what command.rs has: flags, exit code, words of the error.
-const REFUSED: [(&str, i32, &str); 32] = [
+const REFUSED: [(&str, i32, &str); 36] = [
     ("folder", 1, "is a directory"),
     ("/dev/zero", 1, "not a regular file"),
     ("names --val none", 1, "none: no such file"),
     ("names --context -1", 2, "-1"),
     ("names --context 99999999999999999999", 2, "--context"),
-    ("names --model linear --context 1024 --hidden 65536 --batch 1048577", 2, "--batch 1048577"),
+    ("names --model linear --context 1024 --batch 1048577", 2, "--batch 1048577"),
+    ("names --model ngram --hidden 9", 2, "--hidden: a model of kind \"ngram\" has no setting"),
+    (
+        "names --model ngram --momentum .5",
+        2,
+        "--momentum has no effect: a model of kind \"ngram\" is counted",
+    ),
+    ("names --optimizer adamw --momentum .5", 2, "--momentum has no effect: it is of --optimizer sgd"),
+    ("names --beta1 .5", 2, "--beta1 has no effect"),
     ("names --hidden 0", 2, "--hidden 0"),
     ("names --batch -1", 2, "\"-1\" is neither a whole number nor \"full\""),
     ("names --batch 1 --norm batch", 2, "at least 2 with --norm batch"),

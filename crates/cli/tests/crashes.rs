@@ -18,7 +18,7 @@ fn charloom(folder: &Path, args: &str) -> Command {
 
 fn folder() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    let few: Vec<&str> = charloom::datasets::NAMES.lines().take(60).collect();
+    let few: Vec<&str> = charloom::data::NAMES.lines().take(60).collect();
     fs::write(home.path().join("names"), few.join("\n")).unwrap();
     home
 }

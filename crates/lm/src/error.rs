@@ -42,11 +42,24 @@ pub enum Error {
 
     /// A character that the model has never seen.
     #[error(transparent)]
-    UnknownCharacter(#[from] crate::vocab::UnknownCharacter),
+    UnknownCharacter(#[from] UnknownCharacter),
 
     /// A computation went wrong: a loss that is no number, training that diverged.
     #[error("{0}")]
     Failed(String),
+}
+
+/// A character that the vocabulary does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{character:?} (U+{:04X}, character {position}) is not in the vocabulary, which is of the training data",
+    *character as u32
+)]
+pub struct UnknownCharacter {
+    /// The character.
+    pub character: char,
+    /// Which character of the string it is, from 1.
+    pub position: usize,
 }
 
 /// The result of whatever can fail with an [`Error`].
@@ -65,6 +78,11 @@ impl Error {
     /// An [`Error::Usage`].
     pub fn usage(message: impl Display) -> Self {
         Self::Usage(one_line(message))
+    }
+
+    /// An [`Error::Usage`] about a setting whose value is not within its limit.
+    pub fn out_of_range(setting: impl Display, value: impl Display, limit: impl Display) -> Self {
+        Self::usage(format!("{setting} {value} is out of range; it must be {limit}"))
     }
 
     /// An [`Error::Data`] about `path`.

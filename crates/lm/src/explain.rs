@@ -2,12 +2,10 @@
 
 use serde::Serialize;
 
-use crate::config::{Config, ModelKind};
+use crate::config::Config;
 use crate::data::Data;
-use crate::evaluate::{Baselines, Evaluation, baselines, evaluate};
-use crate::examples::Examples;
-use crate::models::LanguageModel;
-use crate::split::Split;
+use crate::evaluation::{Baselines, Evaluation, baselines, evaluate};
+use crate::models::{self, LanguageModel};
 use crate::train::Trainer;
 use crate::{Error, Result};
 
@@ -43,14 +41,18 @@ pub struct Loss {
 ///
 /// # Errors
 /// No examples, or what [`Trainer::new`] and [`evaluate`] refuse.
-pub fn loss(config: &Config, data: &Data, trained: Option<&mut dyn LanguageModel>) -> Result<Loss> {
+pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -> Result<Loss> {
     let split = if data.splits.val.is_empty() { "train" } else { "val" };
     let measured = if split == "val" { &data.splits.val } else { &data.splits.train };
-    let untrained = match config.model.kind {
-        ModelKind::Ngram => None,
-        ModelKind::Mlp | ModelKind::Linear => Some(f64::from(Trainer::new(config, data)?.step()?)),
+    let untrained = match models::counts(config)? {
+        true => None,
+        false => Some(f64::from(Trainer::new(config, data)?.step()?)),
     };
     let vocab_size = data.vocab.len();
+    let nothing = || {
+        let message = format!("nothing in the {split} split is judged; give more text");
+        Error::data(&data.source.path, message)
+    };
     let (mut train, mut run) = (None, None);
     if let Some(model) = trained {
         if model.vocab_size() != vocab_size {
@@ -59,15 +61,14 @@ pub fn loss(config: &Config, data: &Data, trained: Option<&mut dyn LanguageModel
                 "the model knows {other} characters, the data has {vocab_size}"
             )));
         }
-        let mut on = |split: &Split| evaluate(model, &Examples::new(split, model.context())?);
-        (train, run) = (Some(on(&data.splits.train)?), Some(on(measured)?));
+        (train, run) = (evaluate(model, &data.splits.train)?, evaluate(model, measured)?);
     }
     Ok(Loss {
         vocab_size,
         expected: (vocab_size as f64).ln(),
         untrained,
         split,
-        baselines: baselines(&data.splits.train, measured, vocab_size)?,
+        baselines: baselines(&data.splits.train, measured, vocab_size)?.ok_or_else(nothing)?,
         train,
         run,
     })
@@ -125,7 +126,7 @@ mod tests {
 
     fn explain(toml: &str) -> (Config, Data, Loss) {
         let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let loss = loss(&config, &data, None).unwrap();
         (config, data, loss)
     }
@@ -154,13 +155,13 @@ mod tests {
         for _ in 1..400 {
             trainer.step().unwrap();
         }
-        let explained = loss(&config, &data, Some(trainer.network())).unwrap();
+        let explained = loss(&config, &data, Some(trainer.model())).unwrap();
         assert_eq!(explained.untrained, Some(f64::from(first)));
         let (run, Baselines { unigram, .. }) = (explained.run.unwrap(), explained.baselines);
         assert!(run.loss < unigram, "{explained:?}");
         assert_eq!(explained.sentences().len(), 3);
 
-        config.model.kind = ModelKind::Ngram;
+        config.model = crate::config::ModelConfig::of("ngram");
         assert_eq!(loss(&config, &data, None).unwrap().untrained, None);
     }
 

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::Data;
-use crate::plot::{Figure, Lines, Series};
 use crate::train::Trainer;
 use crate::{Error, Result};
 
@@ -65,30 +64,6 @@ pub struct LrFind {
     pub losses: Vec<f64>,
     /// The mean of the losses around each step.
     pub smoothed: Vec<f64>,
-}
-
-impl LrFind {
-    /// The loss over the learning rate, and where the suggestion lies.
-    #[must_use]
-    pub fn figure(&self) -> Figure {
-        let curve =
-            |losses: &[f64]| self.rates.iter().map(|lr| lr.log10()).zip(losses.iter().copied()).collect();
-        let series = |name: String, color, faint, points| Series { name, color, faint, points };
-        let [low, high] =
-            self.smoothed.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], &x| [a.min(x), b.max(x)]);
-        let at = self.suggestion.log10();
-        Figure::Lines(Lines {
-            title: "Loss over the learning rate".to_owned(),
-            x_label: "log10 of the learning rate".to_owned(),
-            y_label: "loss, nats per character".to_owned(),
-            series: vec![
-                series("minibatch".to_owned(), 0, true, curve(&self.losses)),
-                series("smoothed".to_owned(), 0, false, curve(&self.smoothed)),
-                series(format!("suggested: {:.2}", self.suggestion), 1, false, vec![(at, low), (at, high)]),
-            ],
-            ..Lines::default()
-        })
-    }
 }
 
 /// Trains a new model while the learning rate rises, until the loss breaks.
@@ -177,7 +152,7 @@ mod tests {
         for preset in ["bengio", "bengio-printed", "default", "tuning-11"] {
             let mut config = Config::layered(Some(crate::presets::get(preset).unwrap().toml), None).unwrap();
             config.data.path = Some(path.clone());
-            let data = config.load_data().unwrap();
+            let data = crate::load_data(&mut config).unwrap();
             let found = find(&config, &data, LrFindOptions::default()).unwrap();
             println!("{preset}: {}", found.suggestion);
             assert!((0.05..=0.5).contains(&found.suggestion), "{preset}: {}", found.suggestion);
@@ -190,7 +165,7 @@ mod tests {
         let mut config =
             Config::from_toml("[model]\nhidden = [20]\nactivation = 'relu'", "test".as_ref()).unwrap();
         config.data.path = Some(fixture_path("data/words.txt"));
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let options = LrFindOptions { from: 1e-3, to: 1e4, steps: 300 };
         let found = find(&config, &data, options).unwrap();
         assert!(found.diverged.is_some_and(|step| step < 299), "{:?}", found.diverged);

@@ -1,6 +1,6 @@
 //! The built-in configurations: each reproduces the training of one of the notebooks charloom grew from.
 
-use crate::config::nearest;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// A built-in configuration.
@@ -147,7 +147,7 @@ pub fn get(name: &str) -> Result<&'static Preset> {
 mod tests {
     use super::*;
     use crate::Config;
-    use crate::config::{Batch, ModelKind};
+    use crate::config::Batch;
 
     fn config(name: &str) -> Config {
         Config::layered(Some(get(name).unwrap().toml), None).unwrap()
@@ -173,7 +173,7 @@ mod tests {
             ("shakespeare-perceptron", 65, 65 * 65 + 65),
             ("tuning-11", 27, 9_389),
         ] {
-            assert_eq!(config(name).model.parameters(vocab), Some(parameters), "{name}");
+            assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }
     }
 
@@ -186,8 +186,8 @@ mod tests {
             assert_eq!(at, wanted);
         }
         assert_eq!(rows[9].train.batch, Batch::Size(40));
-        assert_eq!(rows[3].model.context, 2);
-        assert_eq!(config("bigram").model.kind, ModelKind::Ngram);
+        assert_eq!(crate::models::context(&rows[3].model).unwrap(), 2);
+        assert_eq!(config("bigram").model.kind, "ngram");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use charloom_tensor::kernels::{self, End, Gemm, Isa, threads};
+use charloom_tensor::kernels::{self, End, Gemm, Isa, Pool};
 use serde::Serialize;
 
-use crate::config::{Batch, Config, ModelKind};
+use crate::config::{Batch, Config};
 use crate::data::Data;
-use crate::train::Trainer;
-use crate::{Error, Result};
+use crate::train::{Threads, Trainer};
+use crate::{Error, Result, models};
 
 /// How many stretches of steps are timed; the median counts.
 const ROUNDS: usize = 9;
@@ -64,11 +64,11 @@ pub struct Speed {
 ///
 /// # Errors
 /// A configuration that is not valid, an n-gram model, or a loss that is not finite.
-pub fn measure(config: &Config, data: &Data, time: Duration) -> Result<Speed> {
-    if config.model.kind == ModelKind::Ngram {
+pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> Result<Speed> {
+    if models::counts(config)? {
         return Err(Error::usage("--model ngram is counted in one pass; there are no steps to time"));
     }
-    let mut trainer = Trainer::new(config, data)?;
+    let mut trainer = Trainer::new(config, data)?.with_threads(Threads::Pool(Pool::new(threads)));
     let examples = match config.train.batch {
         Batch::Size(size) => size as u64,
         Batch::Full => trainer.examples() as u64,
@@ -89,19 +89,19 @@ pub fn measure(config: &Config, data: &Data, time: Duration) -> Result<Speed> {
     }
     rates.sort_by(f64::total_cmp);
     let steps_per_second = rates[ROUNDS / 2];
-    let parameters = config.model.parameters(data.vocab.len()).unwrap_or(0);
-    let operations = 6 * examples * products(config, data.vocab.len());
+    let parameters = models::parameters(config, data.vocab.len())?.unwrap_or(0);
+    let operations = 6 * examples * models::multiplications(config, data.vocab.len())?;
     let gflops = operations as f64 * steps_per_second / 1e9;
     let peak_gflops = peak();
     Ok(Speed {
         kernels: hardware().kernels,
-        threads: threads(),
+        threads,
         parameters,
         steps_per_second,
         microseconds: 1e6 / steps_per_second,
         gflops,
         peak_gflops,
-        share: gflops / (peak_gflops * threads() as f64),
+        share: gflops / (peak_gflops * threads as f64),
     })
 }
 
@@ -113,25 +113,9 @@ fn stretch(trainer: &mut Trainer, steps: u32) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Multiplications of one example going forward: the sizes of the layers' weights.
-fn products(config: &Config, vocab: usize) -> u64 {
-    let model = &config.model;
-    let mut inputs =
-        model.context * if model.kind == ModelKind::Mlp && model.embed > 0 { model.embed } else { vocab };
-    let mut sum = 0u64;
-    let hidden: &[usize] = if model.kind == ModelKind::Mlp { &model.hidden } else { &[] };
-    for &outputs in hidden.iter().chain([&vocab]) {
-        sum += inputs as u64 * outputs as u64;
-        inputs = outputs;
-    }
-    sum
-}
-
 /// The rate of a 256 x 256 matrix product on this thread alone, in billions of operations a second: the best of some.
 fn peak() -> f64 {
     const N: usize = 256;
-    let before = threads();
-    kernels::set_threads(1);
     let (a, b, mut c) = (vec![0.5f32; N * N], vec![0.25f32; N * N], vec![0.0f32; N * N]);
     let mut best = f64::INFINITY;
     for _ in 0..100 {
@@ -151,7 +135,6 @@ fn peak() -> f64 {
         std::hint::black_box(&mut c);
         best = best.min(start.elapsed().as_secs_f64());
     }
-    kernels::set_threads(before);
     (2 * N * N * N) as f64 / best / 1e9
 }
 
@@ -162,13 +145,13 @@ mod tests {
     #[test]
     fn a_small_model_is_measured() {
         let mut config = Config::default();
-        config.model.hidden = vec![8];
-        let data = config.load_data().unwrap();
-        let speed = measure(&config, &data, Duration::from_millis(90)).unwrap();
+        config.model.set("hidden", vec![8]);
+        let data = crate::load_data(&mut config).unwrap();
+        let speed = measure(&config, &data, 1, Duration::from_millis(90)).unwrap();
         assert!(speed.steps_per_second > 0.0 && speed.peak_gflops > 0.0);
         let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);
         assert!((speed.gflops * 1e9 / operations / speed.steps_per_second - 1.0).abs() < 1e-9);
-        config.model.kind = ModelKind::Ngram;
-        assert_eq!(measure(&config, &data, Duration::ZERO).unwrap_err().exit_code(), 2);
+        config.model = crate::config::ModelConfig::of("ngram");
+        assert_eq!(measure(&config, &data, 1, Duration::ZERO).unwrap_err().exit_code(), 2);
     }
 }

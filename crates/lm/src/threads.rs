@@ -1,18 +1,11 @@
 //! How many threads compute.
 
-pub use charloom_tensor::kernels::{MAX_THREADS, set_least_work, set_threads, threads};
+pub use charloom_tensor::kernels::{MAX_THREADS, Pool};
 
 /// More than these seldom help a model of this size.
 const USEFUL: usize = 8;
 
 /// As many threads as the machine has cores for us, up to 8.
-///
-/// ```
-/// use charloom::threads;
-///
-/// threads::set_threads(threads::available());
-/// assert_eq!(threads::threads(), threads::available());
-/// ```
 #[must_use]
 pub fn available() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(USEFUL))

@@ -3,8 +3,8 @@
 use allocation_counter::measure;
 use charloom::Config;
 use charloom::data::Data;
-use charloom::threads::set_threads;
-use charloom::train::Trainer;
+use charloom::threads::Pool;
+use charloom::train::{Threads, Trainer};
 
 /// Every model, optimizer and way to make a batch.
 const MODELS: [&str; 5] = [
@@ -18,12 +18,12 @@ const MODELS: [&str; 5] = [
 #[test]
 fn a_step_takes_no_memory() {
     for (model, threads) in MODELS.map(|model| (model, 1)).into_iter().chain([(MODELS[0], 2)]) {
-        // Of two threads this counts one, which does what the other does.
-        set_threads(threads);
         let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
         config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
         let data = Data::load(&config.data, None).unwrap();
-        let mut trainer = Trainer::new(&config, &data).unwrap();
+        // Of two threads this counts one, which does what the other does.
+        let threads = Threads::Pool(Pool::new(threads));
+        let mut trainer = Trainer::new(&config, &data).unwrap().with_threads(threads);
         // The first step works out the backward pass.
         let mut losses = [trainer.step().unwrap(); 50];
         let taken =
@@ -31,7 +31,7 @@ fn a_step_takes_no_memory() {
         assert_eq!(taken, 0, "{model}");
         assert!(losses[49] != losses[0]);
         // Neither does one between two looks of a training with diagnostics.
-        trainer.diagnose();
+        trainer.diagnose().unwrap();
         trainer.step().unwrap();
         let mut looks = 0;
         let step = |_| {
@@ -40,7 +40,6 @@ fn a_step_takes_no_memory() {
         };
         assert_eq!((measure(|| (52..100).for_each(step)).count_total, looks), (0, 0), "{model}, diagnostics");
     }
-    set_threads(1);
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1u8]))).count_total, 1, "allocations are counted");
 }
 
@@ -53,7 +52,7 @@ fn a_vocabulary_of_100_000_is_too_large_before_anything_is_made_for_it() {
     let mut config = Config::from_toml("[model]\nkind = 'linear'", "test".as_ref()).unwrap();
     config.data.path = Some(path);
     let mut said = String::new();
-    let taken = measure(|| said = config.load_data().unwrap_err().to_string());
+    let taken = measure(|| said = charloom::load_data(&mut config).unwrap_err().to_string());
     assert!(said.contains("100001 characters make 30000600003 parameters; the limit is"), "{said}");
     // The words themselves, their tokens and their order.
     assert!(taken.bytes_max < 30_000_000, "{} bytes", taken.bytes_max);

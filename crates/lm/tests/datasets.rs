@@ -1,37 +1,11 @@
-//! Known data sets: the embedded list, downloading from a server on this machine, and splits as files.
+//! Known data sets: the embedded list, a cache that is filled once, and splits as files.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use charloom::config::DataConfig;
 use charloom::data::Data;
-use charloom::datasets::{Cache, Dataset, NAMES};
+use charloom::data::DataConfig;
+use charloom::data::{Cache, Dataset, NAMES};
 use charloom_testkit::shared_data;
-
-/// Answers every request with these bytes; its address, and how many requests came.
-fn serve(body: Vec<u8>) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = format!("http://{}", listener.local_addr().expect("an address"));
-    let count = Arc::new(AtomicUsize::new(0));
-    let requests = Arc::clone(&count);
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut lines =
-                BufReader::new(stream.try_clone().expect("a clone")).lines().map_while(Result::ok);
-            let asked = lines.next().unwrap_or_default();
-            lines.find(String::is_empty);
-            requests.fetch_add(1, Ordering::SeqCst);
-            assert!(asked.starts_with("GET /data/"), "{asked}");
-            // The reader may hang up early: it must, when more comes than it expects.
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            let _ = stream.write_all(&body);
-        }
-    });
-    (format!("{address}/data/"), count)
-}
 
 fn cache(address: &str) -> (tempfile::TempDir, Cache) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -43,32 +17,35 @@ fn known(name: &str) -> Dataset {
     Dataset::get(name).expect("a known data set")
 }
 
+fn never(address: &str, _: u64) -> Result<Vec<u8>, String> {
+    panic!("{address} is not needed");
+}
+
 #[test]
 fn a_file_is_downloaded_once_and_checked_each_time() {
     let Some(path) = shared_data("names.txt") else { return };
     let body = fs::read(path).expect("names");
-    let (address, requests) = serve(body.clone());
-    let (_folder, cache) = cache(&address);
+    let (_folder, cache) = cache("http://127.0.0.1:9/data/");
     let set = known("names");
+    let fetch = |address: &str, most: u64| {
+        assert_eq!((address, most), ("http://127.0.0.1:9/data/names.txt", body.len() as u64));
+        Ok(body.clone())
+    };
     assert_eq!(cache.find(&set), None);
-    let path = cache.get(&set).expect("downloaded");
+    let path = cache.get(&set, fetch).expect("downloaded");
     assert_eq!(fs::read(&path).expect("there"), body);
-    assert_eq!(cache.get(&set).expect("cached"), path);
-    assert_eq!(requests.load(Ordering::SeqCst), 1);
+    assert_eq!(cache.get(&set, never).expect("cached"), path);
     fs::write(&path, vec![b'x'; body.len()]).expect("spoilt");
     assert_eq!(cache.find(&set), None);
-    cache.get(&set).expect("downloaded again");
-    assert_eq!(requests.load(Ordering::SeqCst), 2);
-    let offline = Cache { address: Some("http://127.0.0.1:1".into()), ..cache };
-    assert_eq!(offline.get(&set).expect("needs no server"), path);
+    cache.get(&set, fetch).expect("downloaded again");
+    assert_eq!(cache.get(&set, never).expect("cached"), path);
 }
 
 #[test]
 fn something_else_is_not_kept() {
-    for body in [Vec::new(), b"<html>".to_vec(), vec![b'a'; 228_145], vec![b'a'; 50_000_000]] {
-        let (address, _) = serve(body);
-        let (_folder, cache) = cache(&address);
-        let error = cache.get(&known("names.txt")).expect_err("refused").to_string();
+    for body in [Vec::new(), b"<html>".to_vec(), vec![b'a'; 228_145], vec![b'a'; 228_146]] {
+        let (_folder, cache) = cache("http://localhost:1");
+        let error = cache.get(&known("names.txt"), |_, _| Ok(body)).expect_err("refused").to_string();
         assert!(error.contains("SHA-256") && !error.contains('\n'), "{error}");
         assert!(!cache.path(&known("names.txt")).exists());
     }
@@ -77,17 +54,18 @@ fn something_else_is_not_kept() {
 #[test]
 fn bad_addresses_are_refused() {
     let (_folder, cache) = cache("http://example.invalid");
-    assert!(cache.get(&known("names.txt")).expect_err("refused").to_string().contains("https"));
+    assert!(cache.get(&known("names.txt"), never).expect_err("refused").to_string().contains("https"));
     let nobody = Cache { address: Some("http://127.0.0.1:1".into()), ..cache };
-    let error = nobody.get(&known("tinyshakespeare")).expect_err("refused").to_string();
-    assert!(error.contains("put the file at") && !error.contains('\n'), "{error}");
+    let refuse = |_: &str, _| Err("nobody answers".to_owned());
+    let error = nobody.get(&known("tinyshakespeare"), refuse).expect_err("refused").to_string();
+    assert!(error.contains("nobody answers") && error.contains("put the file at"), "{error}");
     assert!(Dataset::get("names2").expect_err("unknown").to_string().contains("tinyshakespeare.txt"));
 }
 
 #[test]
 fn the_embedded_list_is_what_its_readme_says() {
     let (_folder, cache) = cache("http://127.0.0.1:1");
-    let path = cache.get(&known("us-names-2018")).expect("written from memory");
+    let path = cache.get(&known("us-names-2018"), never).expect("written from memory");
     assert_eq!(fs::read_to_string(path).expect("there"), NAMES);
     let card = Data::load(&DataConfig::default(), None).expect("data").card(3);
     assert_eq!(
@@ -118,7 +96,7 @@ fn splits_written_to_files_train_the_same() {
     assert_eq!((&again.vocab, &again.splits), (&whole.vocab, &whole.splits));
     assert!(whole.write_splits(folder.path()).expect_err("refused").to_string().contains("is there already"));
 
-    let changed = DataConfig { sha256: Some(whole.corpus.sha256.clone()), ..config };
+    let changed = DataConfig { sha256: Some(whole.source.sha256.clone()), ..config };
     assert!(Data::load(&changed, None).expect_err("refused").to_string().contains("has changed"));
     fs::write(folder.path().join("ax.txt"), "emma\nava!\n").expect("written");
     let other = DataConfig { path: file("ax.txt"), ..DataConfig::default() };

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::Config;
 use charloom::data::Data;
+use charloom::files::RunFolder;
 use charloom::inspect::Kind;
-use charloom::run::RunFolder;
+use charloom::models::Neural;
 use charloom::train::{Event, Trainer, run};
+use charloom_tensor::Tape;
 use charloom_testkit::assert_close;
 
 fn config(settings: &str) -> Config {
@@ -21,10 +23,10 @@ fn config(settings: &str) -> Config {
 /// Trains in a folder of that name until so many updates are made; lowers the learning rate at step 7.
 fn go(trainer: &mut Trainer, folder: &mut RunFolder, diagnose: bool, stop_at: u64) {
     if diagnose {
-        trainer.diagnose();
+        trainer.diagnose().unwrap();
     }
     let stop = AtomicBool::new(false);
-    run(trainer, folder, &stop, &mut |trainer, event| {
+    run(trainer, folder, &stop, &mut |trainer: &mut Trainer, event: &Event| {
         if let Event::Step { step, .. } = event {
             if *step == 7 {
                 trainer.scale_lr(0.1);
@@ -69,10 +71,24 @@ fn diagnostics_and_a_lowered_rate_survive_interruptions_and_change_nothing() {
         let rates: Vec<f64> = String::from_utf8(read(&cut, "metrics.jsonl"))
             .unwrap()
             .lines()
-            .filter_map(|line| serde_json::from_str::<charloom::run::Metric>(line).unwrap().lr)
+            .filter_map(|line| serde_json::from_str::<charloom::files::Metric>(line).unwrap().lr)
             .collect();
         assert_close(&[rates[7] / 10.0], &[rates[8]], 1e-9, 0.0);
     }
+}
+
+/// A weight, and the gradient of the mean loss of all examples there.
+fn weight_and_gradient(model: &Neural, data: &Data, name: &str) -> (Vec<f32>, Vec<f32>) {
+    let stack = model.stack().unwrap();
+    let examples = data.splits.train.examples(stack.context).unwrap();
+    let contexts: Vec<u32> = (0..examples.len()).flat_map(|i| examples.context(i)).collect();
+    let targets: Vec<u32> = (0..examples.len()).map(|i| examples.target(i)).collect();
+    let tape = Tape::with(&model.params);
+    let contexts = tape.indices(&[targets.len(), stack.context], &contexts);
+    let targets = tape.indices(&[targets.len()], &targets);
+    stack.logits(&tape, contexts).cross_entropy(targets).backward();
+    let id = model.params.find(name).unwrap();
+    (model.params.read(id), tape.param(id).grad())
 }
 
 #[test]
@@ -82,16 +98,9 @@ fn an_update_ratio_is_the_learning_rate_times_the_gradients() {
     );
     let data = Data::load(&config.data, None).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
-    trainer.diagnose();
-    let read_weight = |trainer: &mut Trainer| {
-        let tape = trainer.network().tape();
-        let entries = tape.entries();
-        let entry = entries.iter().find(|entry| entry.name == "layers.2.weight").unwrap();
-        (tape.read_entry(entry), tape.with_parameters(|_, grads| entry.read(grads)))
-    };
-    let (weight, _) = read_weight(&mut trainer);
+    trainer.diagnose().unwrap();
+    let (weight, gradient) = weight_and_gradient(trainer.model(), &data, "layers.2.weight");
     trainer.step().unwrap();
-    let (_, gradient) = read_weight(&mut trainer);
     let deviation = |numbers: &[f32]| {
         let mean = numbers.iter().map(|&x| f64::from(x)).sum::<f64>() / numbers.len() as f64;
         let sum: f64 = numbers.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
@@ -111,7 +120,7 @@ fn records_come_back_from_their_file_and_others_are_refused() {
     let config = config("[model]\nhidden = [5]\n[train]\nsteps = 3");
     let data = Data::load(&config.data, None).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
-    trainer.diagnose();
+    trainer.diagnose().unwrap();
     trainer.step().unwrap();
     let records = trainer.take_records();
     let folder = RunFolder::create(&home.path().join("run"), false).unwrap();

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use charloom::config::{DataConfig, Mode, ModelConfig, ModelKind, Smoothing};
-use charloom::corpus::Corpus;
-use charloom::evaluate::{Evaluation, baselines, evaluate};
-use charloom::examples::Examples;
-use charloom::models::{Counts, LanguageModel, NGram, fit_ngram, open, save_ngram};
-use charloom::run::{Metric, RunFolder, model_file};
-use charloom::split::{Split, Splits};
-use charloom::vocab::Vocab;
+use charloom::config::{ModelConfig, Smoothing};
+use charloom::data::Corpus;
+use charloom::data::Examples;
+use charloom::data::Vocab;
+use charloom::data::{DataConfig, Mode};
+use charloom::data::{Split, Splits};
+use charloom::evaluation::{Evaluation, baselines, evaluate};
+use charloom::files::{Metric, RunFolder, model_file};
+use charloom::models::{Counts, LanguageModel, NGram, NGramSettings, Reach, Reader, State, count, open};
+use charloom::train::save_counted;
 use charloom::{Checkpoint, Config};
 use charloom_testkit::{assert_close, shared_data};
 use proptest::prelude::*;
@@ -17,7 +19,7 @@ use proptest::prelude::*;
 fn split(bytes: &str, mode: Mode) -> (Vocab, Split) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(mode, [&corpus.content]);
+    let vocab = Vocab::of(mode, [&corpus]);
     let split = Split::of(&corpus, &vocab).expect("a split");
     (vocab, split)
 }
@@ -25,7 +27,7 @@ fn split(bytes: &str, mode: Mode) -> (Vocab, Split) {
 fn splits(name: &str) -> Option<(Vocab, Splits)> {
     let config = DataConfig::default();
     let corpus = Corpus::read(shared_data(name)?, &config).expect("the file");
-    let vocab = Vocab::of(corpus.mode(), [&corpus.content]);
+    let vocab = Vocab::of(corpus.mode(), [&corpus]);
     let splits = Splits::new(&corpus, &vocab, &config, None, None).expect("splits");
     Some((vocab, splits))
 }
@@ -35,20 +37,41 @@ fn fit(vocab: &Vocab, split: &Split, order: usize, smoothing: Smoothing, k: f64)
     NGram::fit(&examples, vocab.len(), vocab.boundary(), smoothing, k).expect("a model")
 }
 
-/// The sum over all examples, one at a time.
-fn plain(model: &mut NGram, examples: &Examples) -> f64 {
+/// The logarithms of the probabilities after a context.
+fn log_probs(model: &dyn LanguageModel, context: &[u32]) -> Vec<f32> {
     let mut row = vec![0.0; model.vocab_size()];
-    let mut total = 0.0;
-    for i in 0..examples.len() {
-        model.log_probs(examples.context(i), &mut row);
-        total -= f64::from(row[examples.target(i) as usize]);
+    let state = State { rows: 1, tokens: context.to_vec(), ..State::default() };
+    model.reader().log_probs(&state, &mut row);
+    row
+}
+
+/// The mean loss, read from left to right, one token at a time.
+fn plain(model: &dyn LanguageModel, split: &Split) -> f64 {
+    let mut losses = Vec::new();
+    let mut read = |first: u32, tokens: &[u32]| {
+        let mut reader = model.reader();
+        let mut state = reader.start(1, first);
+        let mut row = vec![0.0; model.vocab_size()];
+        for &token in tokens {
+            reader.log_probs(&state, &mut row);
+            losses.push(-f64::from(row[token as usize]));
+            reader.read(&mut state, &[token]);
+        }
+    };
+    match split.boundary() {
+        Some(boundary) => split.words().for_each(|word| read(boundary, &[word, &[boundary]].concat())),
+        None => read(split.tokens()[0], &split.tokens()[1..]),
     }
-    total / examples.len() as f64
+    losses.iter().sum::<f64>() / losses.len() as f64
+}
+
+fn loss(model: &dyn LanguageModel, split: &Split) -> f64 {
+    evaluate(model, split).expect("a loss").expect("something is judged").loss
 }
 
 /// Add-k by counting in a loop.
 fn add_k(examples: &Examples, vocab: usize, k: f64, context: &[u32], target: u32) -> f64 {
-    let same = || (0..examples.len()).filter(|&i| examples.context(i) == context);
+    let same = || (0..examples.len()).filter(|&i| examples.context(i).eq(context.iter().copied()));
     let count = same().filter(|&i| examples.target(i) == target).count();
     (count as f64 + k) / (same().count() as f64 + k * vocab as f64)
 }
@@ -65,7 +88,9 @@ impl Naive {
         let longest = examples.context_length();
         let mut n = vec![BTreeMap::new(); longest + 1];
         for i in 0..examples.len() {
-            *n[longest].entry((examples.context(i).to_vec(), examples.target(i))).or_insert(0.0) += 1.0;
+            *n[longest]
+                .entry((examples.context(i).collect::<Vec<u32>>(), examples.target(i)))
+                .or_insert(0.0) += 1.0;
         }
         for length in (0..longest).rev() {
             let mut fewer = BTreeMap::new();
@@ -117,20 +142,19 @@ proptest! {
         let examples = Examples::new(&split, order - 1).expect("examples");
         prop_assume!(!examples.is_empty());
         let naive = Naive::new(&examples, vocab.len(), vocab.boundary());
-        let mut counted = fit(&vocab, &split, order, Smoothing::AddK, k);
-        let mut kneser_ney = fit(&vocab, &split, order, Smoothing::KneserNey, 0.0);
+        let counted = fit(&vocab, &split, order, Smoothing::AddK, k);
+        let kneser_ney = fit(&vocab, &split, order, Smoothing::KneserNey, 0.0);
         // Contexts that occur, and one that may not.
         let strange = vec![vocab.len() as u32 - 1; order - 1];
-        for context in (0..examples.len().min(40)).map(|i| examples.context(i)).chain([&strange[..]]) {
-            let mut row = vec![0.0; vocab.len()];
-            counted.log_probs(context, &mut row);
+        for context in (0..examples.len().min(40)).map(|i| examples.context(i).collect()).chain([strange]) {
+            let row = log_probs(&counted, &context);
             let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
             let expected: Vec<f64> =
-                (0..vocab.len()).map(|t| add_k(&examples, vocab.len(), k, context, t as u32)).collect();
+                (0..vocab.len()).map(|t| add_k(&examples, vocab.len(), k, &context, t as u32)).collect();
             assert_close(&p, &expected, 1e-5, 1e-7);
-            kneser_ney.log_probs(context, &mut row);
+            let row = log_probs(&kneser_ney, &context);
             let p: Vec<f64> = row.iter().map(|&l| f64::from(l).exp()).collect();
-            let expected: Vec<f64> = (0..vocab.len()).map(|t| naive.p(context, t as u32)).collect();
+            let expected: Vec<f64> = (0..vocab.len()).map(|t| naive.p(&context, t as u32)).collect();
             assert_close(&p, &expected, 1e-5, 1e-7);
             assert_close(&[p.iter().sum::<f64>()], &[1.0], 1e-5, 0.0);
         }
@@ -139,12 +163,15 @@ proptest! {
     #[test]
     fn evaluation_is_the_plain_sum(names in proptest::collection::vec("[a-d]{1,6}", 2..30), running: bool) {
         let (vocab, split) = split(&names.join("\n"), if running { Mode::Text } else { Mode::Lines });
-        let examples = Examples::new(&split, 2).expect("examples");
-        prop_assume!(!examples.is_empty());
-        let mut model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
-        let evaluation = evaluate(&mut model, &examples).expect("a loss");
-        assert_close(&[evaluation.loss], &[plain(&mut model, &examples)], 1e-12, 0.0);
-        prop_assert_eq!(evaluation.examples, examples.len());
+        prop_assume!(split.tokens().len() > 2);
+        let model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
+        let evaluation = evaluate(&model, &split).expect("a loss").expect("something is judged");
+        assert_close(&[evaluation.loss], &[plain(&model, &split)], 1e-12, 0.0);
+        let judged = split.tokens().len() - usize::from(running);
+        prop_assert_eq!(evaluation.examples, judged);
+        let scores = model.score_split(&split, &mut |_| Ok(())).expect("scores");
+        let mean = -scores.iter().map(|&score| f64::from(score)).sum::<f64>() / judged as f64;
+        assert_close(&[mean], &[evaluation.loss], 1e-12, 0.0);
     }
 }
 
@@ -152,28 +179,39 @@ proptest! {
 struct Broken;
 
 impl LanguageModel for Broken {
-    fn context(&self) -> usize {
-        1
-    }
     fn vocab_size(&self) -> usize {
         4
     }
-    fn log_probs(&mut self, _: &[u32], out: &mut [f32]) {
+    fn reach(&self) -> Reach {
+        Reach::AtMost(0)
+    }
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(Broken)
+    }
+}
+
+impl Reader for Broken {
+    fn start(&mut self, n: usize, _: u32) -> State {
+        State { rows: n, ..State::default() }
+    }
+    fn read(&mut self, _: &mut State, _: &[u32]) {}
+    fn log_probs(&mut self, _: &State, out: &mut [f32]) {
         out.fill(f32::NAN);
     }
 }
 
 #[test]
 fn what_cannot_be_evaluated_is_refused() {
-    let (_, split) = split("emma", Mode::Lines);
-    let examples = |t| Examples::new(&split, t).expect("examples");
-    let message = |t| evaluate(&mut Broken, &examples(t)).expect_err("refused").to_string();
-    assert!(message(1).contains("not a number"));
-    assert!(message(2).contains("looks at 1 characters"));
-    let (_, text) = crate::split("emma", Mode::Text);
+    let (_, words) = split("emma", Mode::Lines);
+    assert!(evaluate(&Broken, &words).expect_err("refused").to_string().contains("not a number"));
+    let (vocab, text) = split("emma", Mode::Text);
     let none = Examples::new(&text, 4).expect("examples");
     let error = NGram::fit(&none, 4, None, Smoothing::KneserNey, 0.0).expect_err("refused");
     assert!(error.to_string().contains("no examples"));
+    // Nothing is judged in a text of one character, nor in none.
+    let (_, one) = split("a", Mode::Text);
+    let model = fit(&vocab, &text, 2, Smoothing::KneserNey, 0.0);
+    assert_eq!(evaluate(&model, &one).expect("no loss"), None);
 }
 
 #[test]
@@ -195,12 +233,8 @@ fn counts_are_the_whole_model() {
     let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
     let model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
     let again = |counts| NGram::from_counts(3, vocab.len(), Some(0), counts, Smoothing::KneserNey, 0.0);
-    let mut copy = again(model.counts().clone()).expect("a model");
-    let examples = Examples::new(&split, 2).expect("examples");
-    assert_eq!(
-        evaluate(&mut copy, &examples).expect("a loss"),
-        evaluate(&mut model.clone(), &examples).expect("a loss")
-    );
+    let copy = again(model.counts().clone()).expect("a model");
+    assert_eq!(loss(&copy, &split), loss(&model, &split));
     let bad = |change: fn(&mut Counts)| {
         let mut counts = model.counts().clone();
         change(&mut counts);
@@ -215,15 +249,13 @@ fn counts_are_the_whole_model() {
 #[test]
 fn a_checkpoint_holds_the_model() {
     let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
-    let mut model = fit(&vocab, &split, 3, Smoothing::AddK, 0.5);
-    let config = ModelConfig { order: 3, smoothing: Smoothing::AddK, k: 0.5, ..ModelConfig::default() };
+    let model = fit(&vocab, &split, 3, Smoothing::AddK, 0.5);
+    let config = NGramSettings { order: 3, smoothing: Smoothing::AddK, k: 0.5 };
     let tensors = model.tensors();
-    let mut copy = NGram::from_tensors(&config, &vocab, &tensors).expect("a model");
-    let examples = Examples::new(&split, 2).expect("examples");
-    let loss = |model: &mut NGram| evaluate(model, &examples).expect("a loss").loss;
-    assert_eq!(loss(&mut copy), loss(&mut model));
+    let copy = NGram::from_tensors(&config, &vocab, &tensors).expect("a model");
+    assert_eq!(loss(&copy, &split), loss(&model, &split));
     assert!(NGram::from_tensors(&config, &vocab, &tensors[..1]).is_err());
-    let other = ModelConfig { order: 2, ..config };
+    let other = NGramSettings { order: 2, ..config };
     assert!(NGram::from_tensors(&other, &vocab, &tensors).is_err());
 }
 
@@ -238,17 +270,16 @@ fn a_run_holds_the_model_and_its_losses() {
         std::fs::write(&path, words).expect("written");
         let mut config = Config::default();
         config.data.path = Some(path);
-        config.model = ModelConfig { kind: ModelKind::Ngram, order: 2, ..ModelConfig::default() };
-        let data = config.load_data().expect("data");
-        let mut model = fit_ngram(&config, &data).expect("a model");
+        config.model = ModelConfig::of("ngram").with("order", 2);
+        let data = charloom::load_data(&mut config).expect("data");
+        let (model, tensors) = count(&config, &data).expect("a model");
         let mut run = RunFolder::create_next(home.path(), "run").expect("a folder");
-        save_ngram(&mut model, &config, &data, &mut run).expect("saved");
+        save_counted((&*model, tensors), &config, &data, &mut run).expect("saved");
         let metrics = Metric::read_all(run.path()).expect("metrics");
         assert_eq!(metrics.iter().map(|metric| metric.split.as_str()).collect::<Vec<_>>(), splits);
         let file = model_file(run.path()).expect("a model file");
-        let mut back = open(&Checkpoint::read(&file).expect("read"), &file).expect("a model");
-        let examples = Examples::new(&data.splits.train, 1).expect("examples");
-        assert_eq!(evaluate(&mut *back, &examples).expect("a loss").loss, metrics[0].loss);
+        let back = open(&Checkpoint::read(&file).expect("read"), &file).expect("a model");
+        assert_eq!(loss(&*back, &data.splits.train), metrics[0].loss);
     }
 }
 
@@ -262,28 +293,26 @@ fn several_splits_add_up() {
 #[test]
 fn names_give_the_known_losses() {
     let Some((vocab, splits)) = splits("names.txt") else { return };
-    let test = |order: usize| Examples::new(&splits.test, order - 1).expect("examples");
-    let mut model = fit(&vocab, &splits.train, 5, Smoothing::KneserNey, 0.0);
-    let loss = evaluate(&mut model, &test(5)).expect("a loss").loss;
-    assert!((1.985..=1.995).contains(&loss), "{loss}");
-    let baselines = baselines(&splits.train, &splits.test, vocab.len()).expect("baselines");
-    let mut bigram = fit(&vocab, &splits.train, 2, Smoothing::AddK, 1.0);
+    let model = fit(&vocab, &splits.train, 5, Smoothing::KneserNey, 0.0);
+    let of_test = loss(&model, &splits.test);
+    assert!((1.985..=1.995).contains(&of_test), "{of_test}");
+    let baselines = baselines(&splits.train, &splits.test, vocab.len()).expect("losses").expect("baselines");
+    let bigram = fit(&vocab, &splits.train, 2, Smoothing::AddK, 1.0);
     assert_close(&[baselines.uniform], &[27.0f64.ln()], 1e-15, 0.0);
-    assert_eq!(baselines.bigram, evaluate(&mut bigram, &test(2)).expect("a loss").loss);
+    assert_eq!(baselines.bigram, loss(&bigram, &splits.test));
     assert!(baselines.bigram < baselines.unigram && baselines.unigram < baselines.uniform);
 
     // The bigram of the lectures, on all names at once: one added to each count, computed in torch in f64.
     let file = shared_data("names.txt").expect("there a moment ago");
     let (vocab, all) = split(&std::fs::read_to_string(file).expect("text"), Mode::Lines);
-    let mut bigram = fit(&vocab, &all, 2, Smoothing::AddK, 1.0);
-    let loss = evaluate(&mut bigram, &Examples::new(&all, 1).expect("examples")).expect("a loss").loss;
-    assert_close(&[loss], &[2.454576820116076], 1e-7, 0.0);
+    let bigram = fit(&vocab, &all, 2, Smoothing::AddK, 1.0);
+    assert_close(&[loss(&bigram, &all)], &[2.454576820116076], 1e-7, 0.0);
 }
 
 #[test]
 fn tiny_shakespeare_is_within_the_bound() {
     let Some((vocab, splits)) = splits("tinyshakespeare.txt") else { return };
-    let mut model = fit(&vocab, &splits.train, 7, Smoothing::KneserNey, 0.0);
-    let loss = evaluate(&mut model, &Examples::new(&splits.val, 6).expect("examples")).expect("a loss").loss;
-    assert!((1.45..=1.57).contains(&loss), "{loss}");
+    let model = fit(&vocab, &splits.train, 7, Smoothing::KneserNey, 0.0);
+    let of_val = loss(&model, &splits.val);
+    assert!((1.45..=1.57).contains(&of_val), "{of_val}");
 }

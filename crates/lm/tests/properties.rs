@@ -3,17 +3,17 @@
 use std::path::Path;
 
 use charloom::Checkpoint;
-use charloom::checkpoint::NamedTensor;
 use charloom::config::{
-    Activation, Batch, Config, DataConfig, Mode, ModelConfig, ModelKind, Norm, Normalize, Optimizer,
-    Schedule, Shuffle, Smoothing, Stream, TrainConfig,
+    Activation, Batch, Config, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Stream, TrainConfig,
 };
-use charloom::corpus::Corpus;
-use charloom::examples::Examples;
-use charloom::models::{LanguageModel, NGram};
+use charloom::data::Corpus;
+use charloom::data::Examples;
+use charloom::data::Split;
+use charloom::data::Vocab;
+use charloom::data::{DataConfig, Mode, Normalize, Shuffle};
+use charloom::files::NamedTensor;
+use charloom::models::{LanguageModel, NGram, State};
 use charloom::sample::{SampleOptions, Sampler};
-use charloom::split::Split;
-use charloom::vocab::Vocab;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -64,7 +64,7 @@ fn data() -> impl Strategy<Value = DataConfig> {
 
 fn model() -> impl Strategy<Value = ModelConfig> {
     let words = (
-        select(vec![ModelKind::Mlp, ModelKind::Linear, ModelKind::Ngram]),
+        select(vec!["mlp", "linear", "ngram"]),
         select(vec![Activation::Tanh, Activation::Relu, Activation::Gelu]),
         select(vec![Norm::None, Norm::Batch, Norm::Layer]),
         select(vec![Smoothing::AddK, Smoothing::KneserNey]),
@@ -80,21 +80,16 @@ fn model() -> impl Strategy<Value = ModelConfig> {
             scale,
             k,
         )| {
-            ModelConfig {
-                kind,
-                context,
-                embed,
-                hidden,
-                activation,
-                norm,
-                dropout,
-                bias,
-                gain,
-                output_scale: scale,
-                order,
-                smoothing,
-                k,
-                ..ModelConfig::default()
+            let model = ModelConfig::of(kind);
+            match kind {
+                "ngram" => model.with("order", order).with("smoothing", smoothing.word()).with("k", k),
+                "linear" => model.with("context", context).with("bias", bias).with("output_scale", scale),
+                _ => {
+                    let model = model.with("context", context).with("embed", embed).with("hidden", hidden);
+                    let model = model.with("activation", activation.word()).with("norm", norm.word());
+                    let model = model.with("dropout", dropout).with("bias", bias).with("output_scale", scale);
+                    gain.into_iter().fold(model, |model, gain| model.with("gain", gain))
+                }
             }
         },
     )
@@ -187,7 +182,7 @@ proptest! {
         (tensors, state) in (vec(tensor(), 0..5).prop_map(named), vec(tensor(), 0..5).prop_map(named)),
         (step, metrics_bytes) in any::<(u64, u64)>(),
     ) {
-        prop_assume!(config.model.parameters(vocab.len()).is_none_or(|count| count <= 1 << 20));
+        prop_assume!(charloom::models::parameters(&config, vocab.len()).unwrap().is_none_or(|count| count <= 1 << 20));
         let checkpoint = Checkpoint { config, vocab, step, metrics_bytes, tensors, state };
         let bytes = checkpoint.to_bytes().expect("its bytes");
         let mut back = Checkpoint::from_bytes(&bytes, Path::new("m")).expect("its bytes");
@@ -266,7 +261,7 @@ fn bigram() -> (Vocab, NGram) {
     let names = "anna\nbob\ncarla\ndan\nada\nabba\nnora\nbarbara\nara\nclara\ndora\nnana\noona\nbo\na";
     let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", names.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
+    let vocab = Vocab::of(Mode::Lines, [&corpus]);
     let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
     let model = NGram::fit(&examples, vocab.len(), Some(0), Smoothing::AddK, 0.5).expect("a model");
     (vocab, model)
@@ -274,9 +269,9 @@ fn bigram() -> (Vocab, NGram) {
 
 /// How often each token follows each one in the samples (V, V).
 fn follows(options: &SampleOptions) -> Vec<Vec<u64>> {
-    let (vocab, mut model) = bigram();
+    let (vocab, model) = bigram();
     let mut counts = vec![vec![0; vocab.len()]; vocab.len()];
-    for sample in Sampler::new(&mut model, &vocab, options.clone(), None).expect("good options") {
+    for sample in Sampler::new(&model, &vocab, options.clone(), None).expect("good options") {
         let sample = sample.expect("a sample");
         let mut before = 0;
         for &token in sample.tokens.iter().chain([0].iter().filter(|_| !sample.truncated)) {
@@ -289,13 +284,14 @@ fn follows(options: &SampleOptions) -> Vec<Vec<u64>> {
 
 /// The least chance over all tokens that were met often, were the samples drawn at `temperature`.
 fn least_chance(options: &SampleOptions, temperature: f64) -> f64 {
-    let (vocab, mut model) = bigram();
+    let (vocab, model) = bigram();
     let mut row = vec![0.0; vocab.len()];
     let mut least = 1.0f64;
     let mut judged = 0;
     for (token, counts) in follows(options).iter().enumerate() {
         if counts.iter().sum::<u64>() > 2000 {
-            model.log_probs(&[token as u32], &mut row);
+            let state = State { rows: 1, tokens: vec![token as u32], ..State::default() };
+            model.reader().log_probs(&state, &mut row);
             least = least.min(chance(counts, &exact(&row, temperature, options.top_k, options.top_p)));
             judged += 1;
         }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use charloom::checkpoint::NamedTensor;
 use charloom::data::Data;
-use charloom::run::{RunFolder, Timing};
+use charloom::data::Vocab;
+use charloom::files::NamedTensor;
+use charloom::files::{RunFolder, Timing};
 use charloom::train::{End, Event, Trainer, run};
-use charloom::vocab::Vocab;
 use charloom::{Checkpoint, Config};
 
 const STEPS: u64 = 7;
@@ -98,7 +98,7 @@ fn the_time_of_all_sittings_is_added_up_without_the_time_of_who_watches() {
     let (mut folder, checkpoint) = RunFolder::resume(&path).unwrap();
     let mut trainer = Trainer::resume(&checkpoint, &data, &path).unwrap();
     let mut watched = Duration::ZERO;
-    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| {
+    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_: &mut Trainer, _: &Event| {
         let since = Instant::now();
         std::thread::sleep(Duration::from_millis(20));
         watched += since.elapsed();
@@ -118,7 +118,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
     // Found by the evaluation, and between two.
     for (eval_every, found) in [(3, "not a number"), (1000, "the loss is ")] {
         let mut config = config(MODELS[2]);
-        config.model.output_scale = 1000.0;
+        config.model.set("output_scale", 1000.0);
         config.train.weight_decay = 1000.0;
         (config.train.lr, config.train.steps, config.train.eval_every) = (1e4, 10_000, Some(eval_every));
         let data = Data::load(&config.data, None).unwrap();
@@ -126,7 +126,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
         let path = home.path().join("run");
         let mut folder = RunFolder::create(&path, false).unwrap();
         let mut trainer = Trainer::new(&config, &data).unwrap();
-        let error = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(()))
+        let error = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut charloom::train::Unwatched)
             .unwrap_err()
             .to_string();
         let place = path.to_str().unwrap();
@@ -135,7 +135,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
         }
         let last = Checkpoint::read(&path.join("last.safetensors")).unwrap();
         assert!(last.step < trainer.steps_done());
-        charloom::models::Network::from_checkpoint(&last, &path).unwrap();
+        charloom::models::Neural::from_checkpoint(&last, &path).unwrap();
     }
 }
 
@@ -178,7 +178,8 @@ fn patience_ends_a_run_that_gets_no_better() {
     let home = tempfile::tempdir().unwrap();
     let mut folder = RunFolder::create(&home.path().join("run"), false).unwrap();
     let mut trainer = Trainer::new(&config, &data).unwrap();
-    let outcome = run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut |_, _| Ok(())).unwrap();
+    let outcome =
+        run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut charloom::train::Unwatched).unwrap();
     assert_eq!((outcome.end, outcome.step), (End::OutOfPatience, 6));
     assert_eq!(outcome.best.map(|(_, step)| step), Some(0));
 }

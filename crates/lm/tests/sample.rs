@@ -2,30 +2,34 @@
 
 use std::collections::{HashMap, HashSet};
 
-use charloom::config::{DataConfig, Mode, Smoothing, Stream};
-use charloom::corpus::Corpus;
-use charloom::data::Data;
-use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
-use charloom::models::{LanguageModel, NGram};
+use charloom::config::{Smoothing, Stream};
+use charloom::data::{Corpus, Data, DataConfig, Mode, Split, Vocab};
+use charloom::evaluation::{evaluate, score};
+use charloom::models::{LanguageModel, NGram, Reach, Reader, State};
 use charloom::sample::{Known, Novelty, Sample, SampleOptions, Sampler};
-use charloom::score::score;
-use charloom::split::Split;
-use charloom::vocab::Vocab;
 use charloom_tensor::rng::TorchGenerator;
 use charloom_testkit::{assert_close, shared_data};
 
 fn bigram(bytes: &str, mode: Mode, k: f64) -> (Vocab, NGram) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", bytes.as_bytes(), &config).expect("a corpus");
-    let vocab = Vocab::of(mode, [&corpus.content]);
-    let examples = Examples::new(&Split::of(&corpus, &vocab).expect("a split"), 1).expect("examples");
+    let vocab = Vocab::of(mode, [&corpus]);
+    let examples = Split::of(&corpus, &vocab).expect("a split").examples(1).expect("examples");
     let model = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, k).expect("a model");
     (vocab, model)
 }
 
-fn draw(model: &mut NGram, vocab: &Vocab, options: SampleOptions) -> Vec<Sample> {
+fn draw(model: &dyn LanguageModel, vocab: &Vocab, options: SampleOptions) -> Vec<Sample> {
     Sampler::new(model, vocab, options, None).expect("good options").map(|s| s.expect("a sample")).collect()
+}
+
+/// The logarithms of the probabilities of what follows a token.
+fn after(model: &dyn LanguageModel, token: u32) -> Vec<f32> {
+    let mut row = vec![0.0; model.vocab_size()];
+    let mut reader = model.reader();
+    let state = reader.start(1, token);
+    reader.log_probs(&state, &mut row);
+    row
 }
 
 fn texts(samples: &[Sample]) -> Vec<&str> {
@@ -34,14 +38,13 @@ fn texts(samples: &[Sample]) -> Vec<&str> {
 
 /// Each first character's share of n samples, and its probability with weights p^(1/temperature), some allowed.
 fn first_characters(options: &SampleOptions, allowed: &[usize]) -> (Vec<f64>, Vec<f64>) {
-    let (vocab, mut model) = bigram("aab\nab\nabc\nb\nca\nbca", Mode::Lines, 0.1);
-    let mut row = vec![0.0; vocab.len()];
-    model.log_probs(&[0], &mut row);
+    let (vocab, model) = bigram("aab\nab\nabc\nb\nca\nbca", Mode::Lines, 0.1);
+    let row = after(&model, 0);
     let weights: Vec<f64> = (0..row.len())
         .map(|t| if allowed.contains(&t) { (f64::from(row[t]) / options.temperature).exp() } else { 0.0 })
         .collect();
     let total: f64 = weights.iter().sum();
-    let samples = draw(&mut model, &vocab, options.clone());
+    let samples = draw(&model, &vocab, options.clone());
     let mut shares = vec![0.0; vocab.len()];
     for sample in &samples {
         shares[sample.tokens.first().copied().unwrap_or(0) as usize] += 1.0 / samples.len() as f64;
@@ -72,8 +75,8 @@ fn characters_come_as_often_as_they_should() {
 
 #[test]
 fn more_words_only_extend_the_list() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
-    let mut draw = |n, seed| draw(&mut model, &vocab, SampleOptions { n, seed, ..SampleOptions::default() });
+    let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
+    let draw = |n, seed| draw(&model, &vocab, SampleOptions { n, seed, ..SampleOptions::default() });
     let many = draw(3000, 1);
     assert_eq!(draw(7, 1), many[..7]);
     assert_eq!(draw(1500, 1), many[..1500]);
@@ -83,16 +86,15 @@ fn more_words_only_extend_the_list() {
 
 #[test]
 fn the_torch_stream_is_a_notebooks_loop() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
+    let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let options =
         SampleOptions { n: 20, seed: 2_147_483_657, stream: Stream::Torch, ..SampleOptions::default() };
-    let samples = draw(&mut model, &vocab, options);
+    let samples = draw(&model, &vocab, options);
     let mut generator = TorchGenerator::new(2_147_483_657);
-    let mut row = vec![0.0; vocab.len()];
     for sample in samples {
         let mut word = Vec::new();
         loop {
-            model.log_probs(&[word.last().copied().unwrap_or(0)], &mut row);
+            let row = after(&model, word.last().copied().unwrap_or(0));
             let p: Vec<f32> = row.iter().map(|&l| f64::from(l).exp() as f32).collect();
             match generator.multinomial(&p) {
                 0 => break,
@@ -106,16 +108,16 @@ fn the_torch_stream_is_a_notebooks_loop() {
 #[test]
 fn the_lectures_bigram_prints_its_words() {
     let Some(path) = shared_data("names.txt") else { return };
-    let (vocab, mut model) = bigram(&std::fs::read_to_string(path).expect("names"), Mode::Lines, 1.0);
+    let (vocab, model) = bigram(&std::fs::read_to_string(path).expect("names"), Mode::Lines, 1.0);
     let options =
         SampleOptions { n: 5, seed: 2_147_483_647, stream: Stream::Torch, ..SampleOptions::default() };
-    let samples = draw(&mut model, &vocab, options);
+    let samples = draw(&model, &vocab, options);
     assert_eq!(texts(&samples), ["mor", "axx", "minaymoryles", "kondlaisah", "anchshizarie"]);
 }
 
 #[test]
 fn lengths_and_prefixes_are_kept() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
+    let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     let options = SampleOptions {
         n: 200,
         prefix: "mi".into(),
@@ -124,12 +126,12 @@ fn lengths_and_prefixes_are_kept() {
         temperature: 1.5,
         ..SampleOptions::default()
     };
-    let samples = draw(&mut model, &vocab, options);
+    let samples = draw(&model, &vocab, options);
     assert!(samples.iter().all(|s| s.text.starts_with("mi") && (4..=6).contains(&s.text.len())));
     assert!(samples.iter().all(|s| s.truncated == (s.text.len() == 6)));
     assert!(samples.iter().any(|s| s.truncated) && samples.iter().any(|s| !s.truncated));
     let likeliest = draw(
-        &mut model,
+        &model,
         &vocab,
         SampleOptions { n: 3, temperature: 0.0, max_length: 9, ..SampleOptions::default() },
     );
@@ -138,23 +140,23 @@ fn lengths_and_prefixes_are_kept() {
 
 #[test]
 fn a_text_has_the_length_asked_for() {
-    let (vocab, mut model) = bigram("to be, or not to be\nthat is the question", Mode::Text, 0.1);
+    let (vocab, model) = bigram("to be, or not to be\nthat is the question", Mode::Text, 0.1);
     let options = SampleOptions { n: 2, prefix: "to b".into(), max_length: 80, ..SampleOptions::default() };
-    let samples = draw(&mut model, &vocab, options.clone());
+    let samples = draw(&model, &vocab, options.clone());
     assert!(samples.iter().all(|s| s.tokens.len() == 80 && s.text.starts_with("to b") && !s.truncated));
     assert_ne!(samples[0].text, samples[1].text);
     let words = SampleOptions { unique: true, ..options };
-    assert_eq!(Sampler::new(&mut model, &vocab, words, None).expect_err("refused").exit_code(), 2);
+    assert_eq!(Sampler::new(&model, &vocab, words, None).expect_err("refused").exit_code(), 2);
 }
 
 #[test]
 fn news_only_and_no_end_without_any() {
     let data = Data::load(&DataConfig::default(), None).expect("names");
     let known = Known::of(&data.splits);
-    let examples = Examples::new(&data.splits.train, 4).expect("examples");
-    let mut model = NGram::fit(&examples, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
+    let examples = data.splits.train.examples(4).expect("examples");
+    let model = NGram::fit(&examples, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
     let options = SampleOptions { n: 2000, novel: true, unique: true, ..SampleOptions::default() };
-    let sampler = Sampler::new(&mut model, &data.vocab, options, Some(&known)).expect("good options");
+    let sampler = Sampler::new(&model, &data.vocab, options, Some(&known)).expect("good options");
     let samples: Vec<Sample> = sampler.map(|s| s.expect("a sample")).collect();
     let train: HashSet<&[u32]> = data.splits.train.words().collect();
     assert!(samples.iter().all(|s| !train.contains(&s.tokens[..]) && s.novelty != Some(Novelty::InTrain)));
@@ -162,21 +164,21 @@ fn news_only_and_no_end_without_any() {
     assert!(samples.iter().any(|s| s.novelty == Some(Novelty::InVal)));
 
     let options = SampleOptions { n: u64::MAX, unique: true, temperature: 0.0, ..SampleOptions::default() };
-    let mut sampler = Sampler::new(&mut model, &data.vocab, options, None).expect("good options");
+    let mut sampler = Sampler::new(&model, &data.vocab, options, None).expect("good options");
     assert_eq!(sampler.by_ref().count(), 1);
     assert!(sampler.gave_up());
     let options = SampleOptions { n: 1_000_000_000_000, ..SampleOptions::default() };
-    let endless = Sampler::new(&mut model, &data.vocab, options, None).expect("good options");
+    let endless = Sampler::new(&model, &data.vocab, options, None).expect("good options");
     assert_eq!(endless.take(3).count(), 3);
 }
 
 #[test]
 fn wrong_options_are_refused() {
-    let (vocab, mut model) = bigram("emma\nava", Mode::Lines, 0.1);
-    let mut refused = |change: fn(&mut SampleOptions)| {
+    let (vocab, model) = bigram("emma\nava", Mode::Lines, 0.1);
+    let refused = |change: fn(&mut SampleOptions)| {
         let mut options = SampleOptions::default();
         change(&mut options);
-        let error = Sampler::new(&mut model, &vocab, options, None).expect_err("refused");
+        let error = Sampler::new(&model, &vocab, options, None).expect_err("refused");
         assert_eq!(error.exit_code(), 2);
         error.to_string()
     };
@@ -193,9 +195,9 @@ fn wrong_options_are_refused() {
 
 #[test]
 fn a_score_is_the_probability_that_sampling_has() {
-    let (vocab, mut model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
-    let samples = draw(&mut model, &vocab, SampleOptions { n: 1000, ..SampleOptions::default() });
-    let scores = score(&mut model, &vocab, &texts(&samples));
+    let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
+    let samples = draw(&model, &vocab, SampleOptions { n: 1000, ..SampleOptions::default() });
+    let scores = score(&model, &vocab, &texts(&samples));
     let mut sum = HashMap::new();
     for (sample, score) in samples.iter().zip(scores) {
         let score = score.expect("known characters");
@@ -206,19 +208,88 @@ fn a_score_is_the_probability_that_sampling_has() {
     }
     let total: f64 = sum.values().sum();
     assert!(total > 0.1 && total < 1.0, "{total}");
-    let unknown = score(&mut model, &vocab, &["ava", "max"]).pop().expect("two").expect_err("unknown");
+    let unknown = score(&model, &vocab, &["ava", "max"]).pop().expect("two").expect_err("unknown");
     assert_eq!((unknown.character, unknown.position), ('x', 3));
 }
 
 #[test]
 fn scores_of_all_words_are_the_evaluation() {
     let data = Data::load(&DataConfig::default(), None).expect("names");
-    let examples = |split, t| Examples::new(split, t).expect("examples");
-    let train = examples(&data.splits.train, 2);
-    let mut model = NGram::fit(&train, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
+    let train = data.splits.train.examples(2).expect("examples");
+    let model = NGram::fit(&train, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
     let words: Vec<String> = data.splits.test.words().map(|word| data.vocab.decode(word)).collect();
-    let scores = score(&mut model, &data.vocab, &words);
+    let scores = score(&model, &data.vocab, &words);
     let total: f64 = scores.iter().map(|score| score.as_ref().expect("known characters").log_prob).sum();
-    let test = evaluate(&mut model, &examples(&data.splits.test, 2)).expect("a loss");
+    let test = evaluate(&model, &data.splits.test).expect("numbers").expect("a loss");
     assert_close(&[-total / test.examples as f64], &[test.loss], 1e-10, 0.0);
+}
+
+/// A model that remembers everything: after tokens whose sum is s, token t of n has the weight 1 + (s + 3 t) mod n.
+struct Sums(usize);
+
+impl Sums {
+    fn weights(&self, sum: u32) -> Vec<f64> {
+        let n = self.0 as u32;
+        (0..n).map(|token| f64::from(1 + (sum + 3 * token) % n)).collect()
+    }
+
+    fn log_prob(&self, sum: u32, token: u32) -> f64 {
+        let weights = self.weights(sum);
+        (weights[token as usize] / weights.iter().sum::<f64>()).ln()
+    }
+}
+
+impl LanguageModel for Sums {
+    fn vocab_size(&self) -> usize {
+        self.0
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Unbounded
+    }
+
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(SumsReader(self))
+    }
+}
+
+struct SumsReader<'m>(&'m Sums);
+
+impl Reader for SumsReader<'_> {
+    fn start(&mut self, n: usize, first: u32) -> State {
+        State { rows: n, tokens: vec![first; n], ..State::default() }
+    }
+
+    fn read(&mut self, state: &mut State, tokens: &[u32]) {
+        assert_eq!((state.rows, state.tokens.len()), (tokens.len(), tokens.len()));
+        state.tokens.iter_mut().zip(tokens).for_each(|(sum, token)| *sum += token);
+    }
+
+    fn log_probs(&mut self, state: &State, out: &mut [f32]) {
+        for (row, &sum) in out.chunks_exact_mut(self.0.0).zip(&state.tokens) {
+            row.iter_mut().zip(0..).for_each(|(p, token)| *p = self.0.log_prob(sum, token) as f32);
+        }
+    }
+}
+
+#[test]
+fn a_state_stays_with_its_word_while_others_end() {
+    let vocab = Vocab::new(Mode::Lines, "abcdefg".chars());
+    let model = Sums(vocab.len());
+    for stream in [Stream::Words, Stream::Torch] {
+        let options = SampleOptions { n: 1500, prefix: "fed".into(), stream, ..SampleOptions::default() };
+        let samples = draw(&model, &vocab, options);
+        let lengths: HashSet<usize> = samples.iter().map(|sample| sample.tokens.len()).collect();
+        assert!(lengths.len() > 10, "{lengths:?}");
+        for sample in &samples {
+            let (prefix, drawn) = sample.tokens.split_at(3);
+            let mut sum: u32 = prefix.iter().sum();
+            let mut expected = 0.0;
+            for &token in drawn.iter().chain(&[0]) {
+                expected += model.log_prob(sum, token);
+                sum += token;
+            }
+            assert_close(&[sample.log_prob], &[expected], 1e-6, 0.0);
+        }
+    }
 }

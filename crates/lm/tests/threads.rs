@@ -1,10 +1,9 @@
 //! Any number of threads, and any change of it when a run is resumed, gives the same bits.
 
 use charloom::data::Data;
-use charloom::evaluate::evaluate;
-use charloom::examples::Examples;
-use charloom::threads::{set_least_work, set_threads};
-use charloom::train::Trainer;
+use charloom::evaluation::evaluate;
+use charloom::threads::Pool;
+use charloom::train::{Threads, Trainer};
 use charloom::{Checkpoint, Config};
 
 const STEPS: u64 = 4;
@@ -23,13 +22,16 @@ const MODELS: [&str; 8] = [
     "[model]\nhidden = [128, 64, 90]\nactivation = 'relu'\ninit = 'torch'\n[train]\noptimizer = 'adamw'\nlr = 0.001",
 ];
 
+fn pool(threads: usize) -> Threads {
+    Threads::Pool(Pool::with_least_work(threads, LEAST))
+}
+
 fn bytes(trainer: &mut Trainer) -> Vec<u8> {
     trainer.checkpoint().unwrap().to_bytes().unwrap()
 }
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step() {
-    set_least_work(LEAST);
     for (model, batch) in
         MODELS.iter().map(|&model| (model, 256)).chain([(MODELS[1], 2048), (MODELS[1], 32), (MODELS[7], 7)])
     {
@@ -38,17 +40,17 @@ fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step(
         config.train.batch = charloom::config::Batch::Size(batch);
         config.train.steps = STEPS;
         let data = Data::load(&config.data, None).unwrap();
-        let judged = Examples::new(&data.splits.train, config.model.context).unwrap();
         let mut expected: Option<(Vec<Vec<u8>>, u64)> = None;
         for threads in THREADS {
-            set_threads(threads);
-            let mut trainer = Trainer::new(&config, &data).unwrap();
+            let mut trainer = Trainer::new(&config, &data).unwrap().with_threads(pool(threads));
             let mut states = vec![bytes(&mut trainer)];
             for _ in 0..STEPS {
                 trainer.step().unwrap();
                 states.push(bytes(&mut trainer));
             }
-            let loss = evaluate(trainer.network(), &judged).unwrap().loss;
+            let evaluated = Pool::with_least_work(threads, LEAST)
+                .enter(false, || evaluate(trainer.model(), &data.splits.train));
+            let loss = evaluated.unwrap().unwrap().loss;
             assert!(loss.is_finite());
             let (states_before, loss_before) = expected.get_or_insert((states.clone(), loss.to_bits()));
             assert!(states == *states_before, "{threads} threads differ: {model}");
@@ -57,10 +59,9 @@ fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step(
         let (states, _) = expected.unwrap();
         assert_ne!(states[0], states[1]);
         for (k, state) in states.iter().enumerate() {
-            set_threads(THREADS[k % THREADS.len()]);
             let checkpoint = Checkpoint::from_bytes(state, "state".as_ref()).unwrap();
-            let mut trainer = Trainer::resume(&checkpoint, &data, "state".as_ref()).unwrap();
-            set_threads(THREADS[(k + 2) % THREADS.len()]);
+            let trainer = Trainer::resume(&checkpoint, &data, "state".as_ref()).unwrap();
+            let mut trainer = trainer.with_threads(pool(THREADS[(k + 2) % THREADS.len()]));
             while trainer.steps_done() < STEPS {
                 trainer.step().unwrap();
             }

@@ -1,5 +1,5 @@
-use crate::{Initializer, path};
-use charloom_tensor::{Element, Id, Indices, Tape, Var};
+use crate::Scope;
+use charloom_tensor::{Element, Indices, ParamId, Tape, Var};
 
 /// A table with a row for each token: `y = weight[index]`.
 ///
@@ -11,26 +11,17 @@ use charloom_tensor::{Element, Id, Indices, Tape, Var};
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     /// (V, E)
-    pub weight: Id,
+    pub weight: ParamId,
 }
 
 impl Embedding {
-    /// A table of `count` rows of `width` numbers drawn by `init`, whose state is `name.weight`.
-    pub fn new<E: Element>(
-        tape: &Tape<E>,
-        name: &str,
-        count: usize,
-        width: usize,
-        init: &mut Initializer<'_>,
-    ) -> Self {
-        let drawn: Vec<E> = init.embedding(count, width).into_iter().map(|x| E::of(x.into())).collect();
-        Self { weight: tape.parameter(&path(name, "weight"), &[count, width], &drawn) }
+    /// A table of `count` rows of `width` numbers drawn by the scope, whose tensor is `weight`.
+    pub fn new(scope: &mut Scope<'_>, count: usize, width: usize) -> Self {
+        Self { weight: scope.tensor("weight", &[count, width], |init| init.embedding(count, width)) }
     }
 
-    /// Records the choice of rows. Of two partners both have the whole table.
-    pub fn forward<'t, E: Element>(&self, tape: &'t Tape<E>, indices: Indices) -> Var<'t, E> {
-        let weight = tape.var(self.weight);
-        let weight = if tape.has_partner() { weight.replicated() } else { weight };
-        weight.embedding(indices)
+    /// Records the choice of rows.
+    pub fn forward<'t, E: Element>(&self, tape: &'t Tape<'t, E>, indices: Indices) -> Var<'t, E> {
+        tape.param(self.weight).embedding(indices)
     }
 }

@@ -25,24 +25,24 @@ pub enum Init {
 /// use charloom_tensor::rng::TorchGenerator;
 ///
 /// let mut generator = TorchGenerator::new(42);
-/// let (weight, bias) = Initializer::new(Init::KaimingNormal, &mut generator).linear(30, 200, true);
-/// assert_eq!((weight.len(), bias), (6000, Some(vec![0.0; 200])));
+/// let mut init = Initializer::new(Init::KaimingNormal, &mut generator);
+/// assert_eq!((init.weight(30, 200, 1.0, 1.0).len(), init.bias(30, 200)), (6000, vec![0.0; 200]));
 /// ```
 #[derive(Debug)]
 pub struct Initializer<'g> {
-    /// How to draw.
-    pub init: Init,
-    /// What [`Init::KaimingNormal`] multiplies weights with besides 1 / sqrt(fan-in): 5/3 suits tanh.
-    pub gain: f64,
-    /// What the weight of a linear layer is multiplied with in the end, whatever the way.
-    pub scale: f64,
+    init: Init,
     generator: &'g mut TorchGenerator,
 }
 
 impl<'g> Initializer<'g> {
-    /// With gain and scale 1.
+    /// One that draws in this way from this generator.
     pub fn new(init: Init, generator: &'g mut TorchGenerator) -> Self {
-        Self { init, gain: 1.0, scale: 1.0, generator }
+        Self { init, generator }
+    }
+
+    /// The same, borrowed for a while.
+    pub(crate) fn again(&mut self) -> Initializer<'_> {
+        Initializer { init: self.init, generator: self.generator }
     }
 
     /// The weight of an embedding, row-major.
@@ -53,27 +53,35 @@ impl<'g> Initializer<'g> {
         self.normal(count, width)
     }
 
-    /// Weight and bias of a linear layer, row-major.
+    /// The weight of a linear layer, row-major. `gain` is what [`Init::KaimingNormal`] multiplies it with besides
+    /// 1 / sqrt(fan-in), `scale` what it is multiplied with in the end, whatever the way.
     ///
     /// # Shapes
-    /// (out, in) and (out)
-    pub fn linear(&mut self, inputs: usize, outputs: usize, bias: bool) -> (Vec<f32>, Option<Vec<f32>>) {
+    /// (out, in)
+    pub fn weight(&mut self, inputs: usize, outputs: usize, gain: f64, scale: f64) -> Vec<f32> {
         let fan_in = (inputs as f64).sqrt();
         let mut weight = match self.init {
             Init::Torch => self.uniform((1.0 / fan_in) as f32, inputs * outputs),
             _ => transposed(&self.normal(inputs, outputs), outputs),
         };
         if self.init == Init::KaimingNormal {
-            weight.iter_mut().for_each(|w| *w = *w * self.gain as f32 / fan_in as f32);
+            weight.iter_mut().for_each(|w| *w = *w * gain as f32 / fan_in as f32);
         }
-        weight.iter_mut().for_each(|w| *w *= self.scale as f32);
-        let bias = bias.then(|| match self.init {
-            Init::Torch => self.uniform((1.0 / fan_in) as f32, outputs),
+        weight.iter_mut().for_each(|w| *w *= scale as f32);
+        weight
+    }
+
+    /// The bias of a linear layer.
+    ///
+    /// # Shapes
+    /// (out)
+    pub fn bias(&mut self, inputs: usize, outputs: usize) -> Vec<f32> {
+        match self.init {
+            Init::Torch => self.uniform((1.0 / (inputs as f64).sqrt()) as f32, outputs),
             Init::KaimingNormal => vec![0.0; outputs],
             // A vector's only dimension is its dimension 0.
             Init::UnitNormal | Init::UnitColumns => self.normal(outputs, 1),
-        });
-        (weight, bias)
+        }
     }
 
     /// `torch.randn((rows, columns))`, its columns brought to norm 1 if that is the way.
@@ -93,7 +101,8 @@ impl<'g> Initializer<'g> {
         drawn
     }
 
-    fn uniform(&mut self, bound: f32, len: usize) -> Vec<f32> {
+    /// `len` numbers uniform in +-`bound`.
+    pub fn uniform(&mut self, bound: f32, len: usize) -> Vec<f32> {
         let mut drawn = vec![0.0; len];
         self.generator.uniform(-bound, bound, &mut drawn);
         drawn

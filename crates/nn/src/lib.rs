@@ -1,33 +1,35 @@
 //! Layers, initializations, optimizers and learning-rate schedules, on the tensors of [`charloom_tensor`].
 //!
-//! A layer is a record of what it has on a tape; `forward` records its operations there. A net of one hidden layer,
-//! trained until it knows that after `a` comes `b` and after `b` comes `a`:
+//! A layer is a record of its tensors' handles, made by a [`Scope`]; `forward` records its operations. A net of one hidden
+//! layer, trained until it knows that after `a` comes `b` and after `b` comes `a`:
 //!
 //! ```
-//! use charloom_nn::{Init, Initializer, Linear, Sequential, Sgd, Tanh};
-//! use charloom_tensor::{Tape, rng::TorchGenerator};
+//! use charloom_nn::{Init, Initializer, Linear, Optimizer, Scope, Sequential, Sgd, Tanh};
+//! use charloom_tensor::{Grads, Params, Pass, Recording, rng::TorchGenerator};
 //!
-//! let tape = Tape::<f32>::new();
+//! let mut params = Params::<f32>::new();
 //! let mut generator = TorchGenerator::new(42);
-//! let mut init = Initializer::new(Init::Torch, &mut generator);
+//! let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
 //! let net = Sequential::new(vec![
-//!     Linear::new(&tape, "layers.0", 2, 8, true, &mut init).into(),
+//!     Linear::new(&mut scope.at("layers.0"), 2, 8, true).into(),
 //!     Tanh.into(),
-//!     Linear::new(&tape, "layers.2", 8, 2, true, &mut init).into(),
+//!     Linear::new(&mut scope.at("layers.2"), 8, 2, true).into(),
 //! ]);
-//! let (x, targets) = (tape.input(&[2, 2], &[1.0, 0.0, 0.0, 1.0]), tape.indices(&[2], &[1, 0]));
 //!
-//! let mark = tape.mark();
-//! let loss = net.forward(x).cross_entropy(targets);
-//! let graph = tape.graph_since(mark);
-//! let first = loss.item();
-//! let mut sgd = Sgd::new(&tape, 0.9, 0.0);
+//! let (mut recording, loss) = Recording::new(&params, |tape| {
+//!     let (x, targets) = (tape.input(&[2, 2], &[1.0, 0.0, 0.0, 1.0]), tape.indices(&[2], &[1, 0]));
+//!     net.forward(x).cross_entropy(targets).id()
+//! });
+//! let mut grads = Grads::zeros(&params);
+//! let mut sgd = Optimizer::sgd(&params, Sgd { momentum: 0.9, nesterov: false }, 0.0);
+//! let mut losses = Vec::new();
 //! for _ in 0..50 {
-//!     loss.backward();
-//!     sgd.step(&tape, 0.1);
-//!     tape.replay(graph);
+//!     recording.forward(&params, &Pass::training());
+//!     recording.backward(&params, &mut grads, loss, &Pass::training());
+//!     sgd.step(&mut params, &mut grads, 0.1);
+//!     losses.push(recording.item(loss));
 //! }
-//! assert!(loss.item() < first / 10.0);
+//! assert!(losses[49] < losses[0] / 10.0);
 //! ```
 #![forbid(unsafe_code)]
 
@@ -39,8 +41,8 @@ mod init;
 mod linear;
 mod norm;
 mod optim;
-mod partners;
 mod schedule;
+mod scope;
 mod sequential;
 
 pub use activation::{Gelu, Relu, Tanh};
@@ -50,12 +52,7 @@ pub use flatten::{Flatten, FlattenConsecutive};
 pub use init::{Init, Initializer};
 pub use linear::Linear;
 pub use norm::{BatchNorm1d, LayerNorm};
-pub use optim::{AdamW, MissingState, Optimizer, Sgd, StateTensor, clip_grad_norm};
-pub use partners::{AllReduce, ReduceScatter};
+pub use optim::{AdamW, Group, MissingState, Optimizer, Sgd, StateTensor, clip_grad_norm};
 pub use schedule::{LearningRate, Schedule};
+pub use scope::{Plan, Scope};
 pub use sequential::{Layer, Sequential};
-
-/// The path of a state's tensor: `layers.0` and `weight` make `layers.0.weight`.
-fn path(module: &str, tensor: &str) -> String {
-    if module.is_empty() { tensor.to_string() } else { format!("{module}.{tensor}") }
-}

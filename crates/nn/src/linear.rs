@@ -1,5 +1,5 @@
-use crate::{Initializer, path};
-use charloom_tensor::{Element, Id, Tape, Var};
+use crate::Scope;
+use charloom_tensor::{Element, ParamId, Var};
 
 /// `y = x W^T + b`.
 ///
@@ -11,32 +11,24 @@ use charloom_tensor::{Element, Id, Tape, Var};
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// (out, in)
-    pub weight: Id,
+    pub weight: ParamId,
     /// (out)
-    pub bias: Option<Id>,
+    pub bias: Option<ParamId>,
 }
 
 impl Linear {
-    /// A layer drawn by `init`, whose state is `name.weight` and `name.bias`.
-    pub fn new<E: Element>(
-        tape: &Tape<E>,
-        name: &str,
-        inputs: usize,
-        outputs: usize,
-        bias: bool,
-        init: &mut Initializer<'_>,
-    ) -> Self {
-        let of = |drawn: Vec<f32>| -> Vec<E> { drawn.into_iter().map(|x| E::of(x.into())).collect() };
-        let (weight, bias) = init.linear(inputs, outputs, bias);
+    /// A layer drawn by the scope, whose tensors are `weight` and `bias`.
+    pub fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+        let weight = scope.weight("weight", inputs, outputs);
         Self {
-            weight: tape.parameter_by_columns(&path(name, "weight"), [outputs, inputs], &of(weight)),
-            bias: bias.map(|b| tape.parameter(&path(name, "bias"), &[outputs], &of(b))),
+            weight,
+            bias: bias.then(|| scope.tensor("bias", &[outputs], |init| init.bias(inputs, outputs))),
         }
     }
 
     /// Records the layer.
     pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
         let tape = x.tape();
-        x.linear(tape.var(self.weight), self.bias.map(|b| tape.var(b)))
+        x.linear(tape.param(self.weight), self.bias.map(|b| tape.param(b)))
     }
 }

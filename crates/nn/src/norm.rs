@@ -1,6 +1,6 @@
-use crate::path;
+use crate::Scope;
 use charloom_tensor::ops::RunningStats;
-use charloom_tensor::{Element, Id, Tape, Var};
+use charloom_tensor::{Element, ParamId, Var};
 
 /// torch's default for what is added to a variance.
 const EPS: f64 = 1e-5;
@@ -18,22 +18,22 @@ const EPS: f64 = 1e-5;
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm1d {
     /// (C), 1 at first.
-    pub weight: Id,
+    pub weight: ParamId,
     /// (C), 0 at first.
-    pub bias: Id,
-    running: RunningStats,
+    pub bias: ParamId,
+    /// (C) each, 0 and 1 at first.
+    pub running: RunningStats,
 }
 
 impl BatchNorm1d {
-    /// A layer whose state is `name.weight`, `name.bias`, `name.running_mean` and `name.running_var`.
-    pub fn new<E: Element>(tape: &Tape<E>, name: &str, channels: usize) -> Self {
-        let (ones, zeros) = (vec![E::one(); channels], vec![E::zero(); channels]);
+    /// A layer whose tensors are `weight`, `bias`, `running_mean` and `running_var`.
+    pub fn new(scope: &mut Scope<'_>, channels: usize) -> Self {
         Self {
-            weight: tape.parameter(&path(name, "weight"), &[channels], &ones),
-            bias: tape.parameter(&path(name, "bias"), &[channels], &zeros),
+            weight: scope.constant("weight", &[channels], 1.0),
+            bias: scope.constant("bias", &[channels], 0.0),
             running: RunningStats {
-                mean: tape.buffer(&path(name, "running_mean"), &[channels], &zeros),
-                var: tape.buffer(&path(name, "running_var"), &[channels], &ones),
+                mean: scope.buffer("running_mean", &[channels], 0.0),
+                var: scope.buffer("running_var", &[channels], 1.0),
                 momentum: 0.1,
             },
         }
@@ -42,7 +42,7 @@ impl BatchNorm1d {
     /// Records the layer.
     pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
         let tape = x.tape();
-        x.batch_norm(tape.var(self.weight), tape.var(self.bias), self.running, EPS)
+        x.batch_norm(tape.param(self.weight), tape.param(self.bias), self.running, EPS)
     }
 }
 
@@ -56,23 +56,23 @@ impl BatchNorm1d {
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// (C), 1 at first.
-    pub weight: Id,
+    pub weight: ParamId,
     /// (C), 0 at first.
-    pub bias: Id,
+    pub bias: ParamId,
 }
 
 impl LayerNorm {
-    /// A layer whose state is `name.weight` and `name.bias`.
-    pub fn new<E: Element>(tape: &Tape<E>, name: &str, channels: usize) -> Self {
+    /// A layer whose tensors are `weight` and `bias`.
+    pub fn new(scope: &mut Scope<'_>, channels: usize) -> Self {
         Self {
-            weight: tape.parameter(&path(name, "weight"), &[channels], &vec![E::one(); channels]),
-            bias: tape.parameter(&path(name, "bias"), &[channels], &vec![E::zero(); channels]),
+            weight: scope.constant("weight", &[channels], 1.0),
+            bias: scope.constant("bias", &[channels], 0.0),
         }
     }
 
     /// Records the layer.
     pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
         let tape = x.tape();
-        x.layer_norm(tape.var(self.weight), tape.var(self.bias), EPS)
+        x.layer_norm(tape.param(self.weight), tape.param(self.bias), EPS)
     }
 }

@@ -1,7 +1,4 @@
-use crate::{
-    AllReduce, BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, ReduceScatter,
-    Relu, Tanh,
-};
+use crate::{BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, Relu, Tanh};
 use charloom_tensor::{Element, Var};
 
 macro_rules! layers {
@@ -38,7 +35,7 @@ macro_rules! layers {
 }
 
 layers! {
-    Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive, AllReduce, ReduceScatter,
+    Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive,
 }
 
 /// Layers one after the other.

@@ -1,7 +1,7 @@
 //! PyTorch's numbers: initial parameters, optimizer steps, clipped gradients (`fixtures/layers.json`).
 
 use charloom_nn::{AdamW, Init, Initializer, Optimizer, Sgd, clip_grad_norm};
-use charloom_tensor::{Tape, rng::TorchGenerator};
+use charloom_tensor::{Grads, Params, rng::TorchGenerator};
 use charloom_testkit::{Golden, assert_close, fixture};
 use serde::Deserialize;
 
@@ -61,6 +61,8 @@ struct Options {
     betas: [f64; 2],
     #[serde(default)]
     eps: f64,
+    #[serde(default)]
+    nesterov: bool,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +77,6 @@ struct ClipCase {
 fn draw(case: &InitCase, init: Init) -> Vec<Vec<f32>> {
     let mut generator = TorchGenerator::new(case.seed);
     let mut init = Initializer::new(init, &mut generator);
-    init.gain = case.gain;
     let Model { vocab, context, embed, hidden, norm, bias } = &case.model;
     let mut drawn = Vec::new();
     let mut inputs = context * vocab;
@@ -84,15 +85,12 @@ fn draw(case: &InitCase, init: Init) -> Vec<Vec<f32>> {
         inputs = context * embed;
     }
     for &width in hidden {
-        let (weight, bias) = init.linear(inputs, width, norm.is_none());
-        drawn.push(weight);
-        drawn.extend(bias);
+        drawn.push(init.weight(inputs, width, case.gain, 1.0));
+        drawn.extend(norm.is_none().then(|| init.bias(inputs, width)));
         inputs = width;
     }
-    (init.gain, init.scale) = (1.0, case.output_scale);
-    let (weight, bias) = init.linear(inputs, *vocab, bias.unwrap_or(true));
-    drawn.push(weight);
-    drawn.extend(bias);
+    drawn.push(init.weight(inputs, *vocab, 1.0, case.output_scale));
+    drawn.extend(bias.unwrap_or(true).then(|| init.bias(inputs, *vocab)));
     drawn
 }
 
@@ -124,29 +122,28 @@ fn initial_parameters_are_torchs() {
 fn optimizers_step_as_torchs() {
     let cases = fixture::<Layers>("layers.json").optims;
     for case in &cases {
-        let tape = Tape::<f32>::new();
-        let entry = {
-            tape.parameter("p", &[case.start.len()], &case.start);
-            tape.entries().remove(0)
-        };
-        let Options { lr, momentum, weight_decay, betas, eps } = case.options;
-        let new = || match case.optimizer.as_str() {
-            "sgd" => Optimizer::Sgd(Sgd::new(&tape, momentum, weight_decay)),
-            "adamw" => Optimizer::AdamW(AdamW::new(&tape, betas, eps, weight_decay)),
+        let mut params = Params::<f32>::new();
+        let id = params.add("p", &[case.start.len()], &case.start);
+        let mut grads = Grads::zeros(&params);
+        let entry = params.entry(id).clone();
+        let Options { lr, momentum, weight_decay, betas, eps, nesterov } = case.options;
+        let new = |params: &Params<f32>| match case.optimizer.as_str() {
+            "sgd" => Optimizer::sgd(params, Sgd { momentum, nesterov }, weight_decay),
+            "adamw" => Optimizer::adamw(params, AdamW { betas, eps }, weight_decay),
             other => panic!("fixture: no optimizer {other:?}"),
         };
-        let mut optimizer = new();
+        let mut optimizer = new(&params);
         for (step, expected) in case.steps.iter().enumerate() {
-            let p = tape.read_entry(&entry);
+            let p = params.read(id);
             let g: Vec<f32> = (0..p.len()).map(|i| case.curvature[i] * (p[i] - case.centre[i])).collect();
-            tape.with_parameters(|_, grads| entry.write(&g, grads));
-            optimizer.step(&tape, lr);
-            assert_close(&tape.read_entry(&entry), expected, 1e-5, 1e-6);
+            entry.write(&g, grads.values_mut());
+            optimizer.step(&mut params, &mut grads, lr);
+            assert_close(&params.read(id), expected, 1e-5, 1e-6);
             // From its stored state it goes on as if nothing had happened.
-            let state = optimizer.state(&tape);
-            optimizer = new();
+            let state = optimizer.state(&params);
+            optimizer = new(&params);
             let find = |name: &str| state.iter().find(|t| t.name == name).map(|t| t.data.as_slice());
-            optimizer.load(&tape, step as u64 + 1, find).unwrap();
+            optimizer.load(&params, step as u64 + 1, find).unwrap();
         }
         assert_eq!(case.steps.len(), 10);
     }
@@ -155,33 +152,31 @@ fn optimizers_step_as_torchs() {
 
 #[test]
 fn a_state_that_does_not_fit_is_refused() {
-    let tape = Tape::<f32>::new();
-    tape.parameter("p", &[3], &[0.0; 3]);
-    let mut optimizer = Optimizer::Sgd(Sgd::new(&tape, 0.9, 0.0));
-    let error = optimizer.load(&tape, 1, |_| Some(&[0.0; 4])).unwrap_err();
+    let mut params = Params::<f32>::new();
+    params.add("p", &[3], &[0.0; 3]);
+    let mut optimizer = Optimizer::sgd(&params, Sgd { momentum: 0.9, nesterov: false }, 0.0);
+    let error = optimizer.load(&params, 1, |_| Some(&[0.0; 4])).unwrap_err();
     assert_eq!(error.to_string(), "the optimizer's state has no momentum.p of size [3]");
-    assert!(optimizer.load(&tape, 1, |_| None).is_err());
+    assert!(optimizer.load(&params, 1, |_| None).is_err());
 }
 
 #[test]
 fn gradients_are_clipped_as_torchs() {
     let cases = fixture::<Layers>("layers.json").clips;
     for case in &cases {
-        let tape = Tape::<f32>::new();
+        let mut params = Params::<f32>::new();
         for (i, grad) in case.grads.iter().enumerate() {
-            tape.parameter(&format!("p{i}"), &grad.shape, &vec![0.0; grad.data.len()]);
+            params.add(&format!("p{i}"), &grad.shape, &vec![0.0; grad.data.len()]);
         }
-        let entries = tape.entries();
-        tape.with_parameters(|_, grads| {
-            entries.iter().zip(&case.grads).for_each(|(entry, grad)| entry.write(&grad.f32(), grads));
-        });
-        let norm = clip_grad_norm(&tape, case.max_norm);
+        let mut grads = Grads::zeros(&params);
+        for (entry, grad) in params.entries().iter().zip(&case.grads) {
+            entry.write(&grad.f32(), grads.values_mut());
+        }
+        let norm = clip_grad_norm(&mut grads, case.max_norm);
         assert_close(&[norm], &[case.norm], 1e-6, 0.0);
-        tape.with_parameters(|_, grads| {
-            for (entry, expected) in entries.iter().zip(&case.clipped) {
-                assert_close(&entry.read(grads), &expected.f32(), 1e-6, 0.0);
-            }
-        });
+        for (entry, expected) in params.entries().iter().zip(&case.clipped) {
+            assert_close(&entry.read(grads.values()), &expected.f32(), 1e-6, 0.0);
+        }
     }
     assert!(cases.len() >= 5);
 }

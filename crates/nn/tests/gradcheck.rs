@@ -2,9 +2,9 @@
 
 use charloom_nn::{
     BatchNorm1d, Dropout, Embedding, Flatten, FlattenConsecutive, Gelu, Init, Initializer, Layer, LayerNorm,
-    Linear, Relu, Sequential, Tanh,
+    Linear, Relu, Scope, Sequential, Tanh,
 };
-use charloom_tensor::{Element, Id, Indices, Tape, Var, rng::TorchGenerator};
+use charloom_tensor::{Grads, Params, Pass, Recording, Tape, rng::TorchGenerator};
 use charloom_testkit::gradcheck;
 
 /// What goes into a layer.
@@ -21,61 +21,57 @@ fn numbers(n: usize, phase: f64) -> Vec<f64> {
         .collect()
 }
 
-fn tokens(tape: &Tape<f64>) -> Indices {
-    tape.indices(&[4, 4], &[0, 1, 2, 3, 1, 1, 4, 0, 2, 2, 2, 2, 3, 0, 4, 1])
-}
+/// What is checked: layers, and the table before them where the input is tokens.
+type Net = (Option<Embedding>, Vec<Layer>);
 
 /// Checks the gradient of a weighted sum of the layer's outputs for its input and every parameter.
-fn check(input: Input, layers: impl Fn(&Tape<f64>, &mut Initializer<'_>) -> (Option<Embedding>, Vec<Layer>)) {
+fn check(input: Input, layers: impl Fn(&mut Scope<'_>) -> Net) {
     for training in [true, false] {
-        let tape = Tape::<f64>::new();
+        let mut drawn = Params::<f32>::new();
         let mut generator = TorchGenerator::new(7);
-        let mut init = Initializer::new(Init::UnitNormal, &mut generator);
-        let (embedding, layers) = layers(&tape, &mut init);
-        tape.set_training(training);
+        let init = Initializer::new(Init::UnitNormal, &mut generator);
+        let (embedding, layers) = layers(&mut Scope::draw(&mut drawn, init));
+        let mut params = drawn.cast::<f64>();
         // Norms start at weight 1 and bias 0, where a wrong gradient could hide.
-        tape.with_parameters(|params, _| {
-            params.iter_mut().enumerate().for_each(|(i, p)| *p += 0.1 * (i as f64).cos());
+        params.values_mut().iter_mut().enumerate().for_each(|(i, p)| *p += 0.1 * (i as f64).cos());
+        let (mut recording, (x, loss)) = Recording::new(&params, |tape| {
+            let x = match (&input, &embedding) {
+                (Input::Tensor(shape), _) => tape.variable(shape, &numbers(shape.iter().product(), 0.3)),
+                (Input::Tokens, embedding) => {
+                    let tokens = tape.indices(&[4, 4], &[0, 1, 2, 3, 1, 1, 4, 0, 2, 2, 2, 2, 3, 0, 4, 1]);
+                    embedding.expect("tokens need a table").forward(tape, tokens)
+                }
+            };
+            let y = Sequential::new(layers.clone()).forward(x);
+            let weights = tape.input(y.shape().dims(), &numbers(y.shape().len(), 1.1));
+            (x.id(), (y * weights).sum_all().id())
         });
-        let mark = tape.mark();
-        let mut x: Option<Id> = None;
-        let start: Var<'_, f64> = match (&input, &embedding) {
-            (Input::Tensor(shape), _) => {
-                let leaf = tape.variable(shape, &numbers(shape.iter().product(), 0.3));
-                x = Some(leaf.id());
-                leaf
-            }
-            (Input::Tokens, embedding) => {
-                embedding.expect("tokens need a table").forward(&tape, tokens(&tape))
-            }
-        };
-        let y = Sequential::new(layers).forward(start);
-        let weights = tape.input(y.shape().dims(), &numbers(y.shape().len(), 1.1));
-        let loss = (y * weights).sum_all();
-        let graph = tape.graph_since(mark);
-        loss.backward();
-
-        if let Some(x) = x {
-            let (point, gradient) = (tape.var(x).data(), tape.var(x).grad());
+        let pass = Pass { training, ..Pass::default() };
+        let mut grads = Grads::zeros(&params);
+        recording.forward(&params, &pass);
+        recording.backward(&params, &mut grads, loss, &pass);
+        if matches!(input, Input::Tensor(_)) {
+            let point = recording.with_data(x, <[f64]>::to_vec);
+            let gradient = recording.with_grad(x, <[f64]>::to_vec);
             let f = |p: &[f64]| {
-                tape.set(x, |data| data.copy_from_slice(p));
-                tape.replay(graph);
-                loss.item()
+                recording.set(x, |data| data.copy_from_slice(p));
+                recording.forward(&params, &pass);
+                recording.item(loss)
             };
             gradcheck(f, &point, &gradient).assert_below(1e-6);
-            tape.set(x, |data| data.copy_from_slice(&point));
+            recording.set(x, |data| data.copy_from_slice(&point));
         }
-        let (point, gradient) = tape.with_parameters(|params, grads| (params.to_vec(), grads.to_vec()));
+        let (point, gradient) = (params.values().to_vec(), grads.values());
         if point.is_empty() {
             continue;
         }
         let f = |p: &[f64]| {
-            tape.with_parameters(|params, _| params.copy_from_slice(p));
-            tape.replay(graph);
-            loss.item()
+            params.values_mut().copy_from_slice(p);
+            recording.forward(&params, &pass);
+            recording.item(loss)
         };
-        gradcheck(f, &point, &gradient).assert_below(1e-6);
-        assert!(gradient.iter().any(|g| g.f64().abs() > 1e-3), "a gradient of zeros shows nothing");
+        gradcheck(f, &point, gradient).assert_below(1e-6);
+        assert!(gradient.iter().any(|g| g.abs() > 1e-3), "a gradient of zeros shows nothing");
     }
 }
 
@@ -85,47 +81,48 @@ fn tensor(shape: &[usize]) -> Input {
 
 #[test]
 fn linear() {
-    check(tensor(&[3, 4]), |t, i| (None, vec![Linear::new(t, "l", 4, 5, true, i).into()]));
-    check(tensor(&[2, 3, 4]), |t, i| (None, vec![Linear::new(t, "l", 4, 2, false, i).into()]));
+    check(tensor(&[3, 4]), |s| (None, vec![Linear::new(s, 4, 5, true).into()]));
+    check(tensor(&[2, 3, 4]), |s| (None, vec![Linear::new(s, 4, 2, false).into()]));
 }
 
 #[test]
 fn embedding() {
-    check(Input::Tokens, |t, i| (Some(Embedding::new(t, "e", 5, 3, i)), vec![Flatten.into()]));
+    check(Input::Tokens, |s| (Some(Embedding::new(s, 5, 3)), vec![Flatten.into()]));
 }
 
 #[test]
 fn batch_norm() {
-    check(tensor(&[5, 3]), |t, _| (None, vec![BatchNorm1d::new(t, "n", 3).into()]));
-    check(tensor(&[3, 2, 4]), |t, _| (None, vec![BatchNorm1d::new(t, "n", 4).into()]));
+    check(tensor(&[5, 3]), |s| (None, vec![BatchNorm1d::new(s, 3).into()]));
+    check(tensor(&[3, 2, 4]), |s| (None, vec![BatchNorm1d::new(s, 4).into()]));
 }
 
 #[test]
 fn layer_norm() {
-    check(tensor(&[5, 3]), |t, _| (None, vec![LayerNorm::new(t, "n", 3).into()]));
-    check(tensor(&[3, 2, 4]), |t, _| (None, vec![LayerNorm::new(t, "n", 4).into()]));
+    check(tensor(&[5, 3]), |s| (None, vec![LayerNorm::new(s, 3).into()]));
+    check(tensor(&[3, 2, 4]), |s| (None, vec![LayerNorm::new(s, 4).into()]));
 }
 
 #[test]
 fn activations_and_dropout() {
     for layer in [Layer::Tanh(Tanh), Relu.into(), Gelu.into()] {
-        check(tensor(&[3, 4]), |_, _| (None, vec![layer]));
+        check(tensor(&[3, 4]), |_| (None, vec![layer]));
     }
-    check(tensor(&[3, 4]), |_, _| (None, vec![Dropout { p: 0.4, seed: 3, layer: 1 }.into()]));
+    check(tensor(&[3, 4]), |_| (None, vec![Dropout { p: 0.4, seed: 3, layer: 1 }.into()]));
 }
 
 #[test]
 fn a_tree_of_positions() {
-    check(Input::Tokens, |t, i| {
+    check(Input::Tokens, |s| {
+        let embedding = Embedding::new(&mut s.at("embedding"), 5, 3);
         let layers: Vec<Layer> = vec![
             FlattenConsecutive { n: 2 }.into(),
-            Linear::new(t, "layers.1", 6, 4, false, i).into(),
-            BatchNorm1d::new(t, "layers.2", 4).into(),
+            Linear::new(&mut s.at("layers.1"), 6, 4, false).into(),
+            BatchNorm1d::new(&mut s.at("layers.2"), 4).into(),
             Tanh.into(),
             FlattenConsecutive { n: 2 }.into(),
-            Linear::new(t, "layers.5", 8, 5, true, i).into(),
+            Linear::new(&mut s.at("layers.5"), 8, 5, true).into(),
         ];
-        (Some(Embedding::new(t, "embedding", 5, 3, i)), layers)
+        (Some(embedding), layers)
     });
 }
 

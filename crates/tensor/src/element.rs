@@ -18,7 +18,12 @@ macro_rules! kernels {
             $($from)::+::gemm(call);
         }
 
-        /// The same for a `k` that goes over the rows of a batch, whose order of sums may be another.
+        /// `count` products of one shape; the operands of number i, A, B and C, begin i times the steps further on.
+        fn gemm_batched(count: usize, steps: [usize; 3], call: Gemm<'_, Self>) {
+            $($from)::+::gemm_batched(count, steps, call);
+        }
+
+        /// As [`Element::gemm`] for a `k` that goes over the rows of a batch, whose order of sums may be another.
         fn gemm_over_rows(call: Gemm<'_, Self>) {
             $($from)::+::gemm_over_rows(call);
         }

@@ -2,29 +2,28 @@ use crate::ops::activation::Activate;
 use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::one_hot::OneHot;
-use crate::ops::table_linear::{Source, TableLinear};
-use crate::tape::Inner;
-use crate::{Element, Graph, Id, Indices, Tape};
+use crate::ops::table_linear::{Source, TableLinear, TableLinearOptions};
+use crate::{Element, Indices, NodeId, Recording};
 
-impl<E: Element> Tape<E> {
-    /// Replaces patterns of operations in a recorded stretch by single ones that do the same with less work.
+impl<E: Element> Recording<E> {
+    /// Replaces patterns of operations by single ones that do the same with less work.
     ///
-    /// From then on, replaying computes the values of `outputs` and what they need; other values and gradients inside
-    /// the stretch may stay as they are. The patterns: a linear layer on an embedding or on one-hot vectors,
-    /// flattened, with or without an activation, becomes sums of table rows.
-    pub fn fuse(&self, graph: Graph, outputs: &[Id]) {
-        let inner = &mut *self.inner.borrow_mut();
-        let mut uses = vec![0; inner.nodes.len()];
-        inner.inputs.iter().flatten().for_each(|&i| uses[i] += 1);
-        outputs.iter().for_each(|o| uses[o.0] += 2);
-        for id in graph.nodes() {
-            inner.fuse_table_linear(id, &uses);
+    /// From then on, a pass computes the values of `outputs` and what they need; other values and gradients may stay as
+    /// they are. The patterns: a linear layer on an embedding or on one-hot vectors, flattened, with or without an
+    /// activation, becomes sums of table rows.
+    ///
+    /// # Panics
+    /// If an output is of another recording.
+    pub fn fuse(&mut self, outputs: &[NodeId]) {
+        let mut uses = vec![0; self.nodes.len()];
+        self.inputs.iter().flatten().for_each(|&i| uses[i] += 1);
+        outputs.iter().for_each(|&output| uses[self.at(output)] += 2);
+        for id in 0..self.nodes.len() {
+            self.fuse_table_linear(id, &uses);
         }
-        inner.forget_plan();
+        self.plan = None;
     }
-}
 
-impl<E: Element> Inner<E> {
     /// The operation of a node, if it is of this kind.
     fn op_mut<O: 'static>(&mut self, id: usize) -> Option<&mut O> {
         self.ops[id].as_mut()?.as_any()?.downcast_mut()
@@ -62,7 +61,7 @@ impl<E: Element> Inner<E> {
             Source::Embedding(width) => (width, self.nodes[self.inputs[looked_up][0]].shape.dims()[0]),
             Source::OneHot => (self.nodes[looked_up].shape.last(), self.nodes[looked_up].shape.last()),
         };
-        let of = self.world.indices[indices.0].0;
+        let of = self.fed.indices[indices.index].shape;
         let rows = *of.dims().first()?;
         let flat = self.nodes[linear].shape.rank() == 2 && self.nodes[linear].shape.dims()[0] == rows;
         if !flat || rows == 0 || inputs * rows != of.len() * width {
@@ -78,7 +77,9 @@ impl<E: Element> Inner<E> {
             self.inputs[dead].clear();
             self.nodes[dead].needs_grad &= dead == id;
         }
-        self.ops[id] = Some(Box::new(TableLinear::new(source, indices, size, bias, activation)));
+        let (axis, cut) = (self.fed.indices[indices.index].axis, self.cut(outputs));
+        let op = TableLinear::new(source, indices, size, TableLinearOptions { bias, activation, axis, cut });
+        self.ops[id] = Some(Box::new(op));
         self.inputs[id] = ids;
         Some(())
     }
@@ -94,7 +95,7 @@ mod tests {
     use crate::kernels::Activation;
     use crate::kernels::tests::numbers;
     use crate::ops::Targets;
-    use crate::{Element, Id, Tape};
+    use crate::{Element, Grads, Params, Pass, Recording};
 
     /// Loss and all gradients of a two-layer net on seven examples, of which some are alike.
     fn results<E: Element>(
@@ -104,47 +105,48 @@ mod tests {
         fused: bool,
     ) -> Vec<Vec<E>> {
         let (b, t, v, h) = (7, 3, 5, 20);
-        let tape = Tape::<E>::new();
+        let mut params = Params::<E>::new();
         let width = if embed == 0 { v } else { embed };
-        let mut params: Vec<Id> = vec![];
-        params.push(tape.parameter_by_columns("w1", [h, t * width], &numbers(h * t * width, 1)));
-        params.push(tape.parameter_by_columns("w2", [v, h], &numbers(v * h, 2)));
+        let mut ids = vec![
+            params.add_by_columns("w1", [h, t * width], &numbers(h * t * width, 1)),
+            params.add_by_columns("w2", [v, h], &numbers(v * h, 2)),
+        ];
         if bias {
-            params.push(tape.parameter("b1", &[h], &numbers(h, 3)));
+            ids.push(params.add("b1", &[h], &numbers(h, 3)));
         }
         if embed > 0 {
-            params.push(tape.parameter("e", &[v, embed], &numbers(v * embed, 4)));
+            ids.push(params.add("e", &[v, embed], &numbers(v * embed, 4)));
         }
-        let mark = tape.mark();
-        let contexts = tape.indices(&[b, t], &[0; 21]);
-        let targets = tape.indices(&[b], &[1, 0, 4, 4, 2, 3, 0]);
-        let var = |i: usize| tape.var(params[i]);
-        let looked_up = if embed > 0 {
-            tape.var(*params.last().unwrap()).embedding(contexts)
-        } else {
-            tape.one_hot(contexts, v)
-        };
-        let mut x = looked_up.flatten(1).linear(var(0), bias.then(|| var(2)));
-        if let Some(kind) = activation {
-            x = x.activate(kind);
-        }
-        let loss = x.linear(var(1), None).cross_entropy(Targets::from(targets));
-        let graph = tape.graph_since(mark);
+        let (mut recording, (contexts, loss)) = Recording::new(&params, |tape| {
+            let contexts = tape.indices(&[b, t], &[0; 21]);
+            let targets = tape.indices(&[b], &[1, 0, 4, 4, 2, 3, 0]);
+            let p = |i: usize| tape.param(ids[i]);
+            let looked_up = match embed {
+                0 => tape.one_hot(contexts, v),
+                _ => p(ids.len() - 1).embedding(contexts),
+            };
+            let mut x = looked_up.flatten(1).linear(p(0), bias.then(|| p(2)));
+            if let Some(kind) = activation {
+                x = x.activate(kind);
+            }
+            (contexts, x.linear(p(1), None).cross_entropy(Targets::from(targets)).id())
+        });
         if fused {
-            tape.fuse(graph, &[loss.id()]);
+            recording.fuse(&[loss]);
         }
+        let mut grads = Grads::zeros(&params);
         for step in 0..3 {
-            tape.set_indices(contexts, |c| {
+            recording.set_indices(contexts, |c| {
                 c.iter_mut().enumerate().for_each(|(i, c)| *c = ((i / 2 + step) % v) as u32)
             });
-            tape.replay(graph);
-            loss.backward();
+            recording.forward(&params, &Pass::training());
+            recording.backward(&params, &mut grads, loss, &Pass::training());
         }
-        let names: Vec<&str> =
-            graph.nodes().filter_map(|n| tape.inner.borrow().ops[n].as_ref().map(|o| o.name())).collect();
+        let names: Vec<&str> = recording.ops.iter().flatten().map(|op| op.name()).collect();
         assert_eq!(names.contains(&"table_linear"), fused, "{names:?}");
         assert_eq!(names.contains(&"embedding") || names.contains(&"one_hot"), !fused, "{names:?}");
-        params.iter().map(|&p| tape.var(p).grad()).chain([loss.data()]).collect()
+        let loss = vec![recording.item(loss)];
+        ids.iter().map(|&id| grads.read(&params, id)).chain([loss]).collect()
     }
 
     fn check<E: Element>(tolerance: f64) {

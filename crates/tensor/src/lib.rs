@@ -1,20 +1,23 @@
 //! Tensors with reverse-mode automatic differentiation, SIMD kernels, and torch's random numbers.
 //!
-//! A [`Tape`] owns all memory; a [`Var`] is a Copy handle into it. Operations compute as they are recorded,
-//! and the recorded stretch can be replayed without allocating:
+//! A [`Tape`] records operations on [`Var`]s, Copy handles of its nodes, and computes them as they are recorded. Parameters
+//! live apart, in [`Params`]:
 //!
 //! ```
-//! use charloom_tensor::Tape;
+//! use charloom_tensor::{Params, Tape};
 //!
-//! let tape = Tape::<f64>::new();
-//! let w = tape.parameter("w", &[2], &[1.0, -2.0]);
+//! let mut params = Params::<f64>::new();
+//! let w = params.add("w", &[2], &[1.0, -2.0]);
+//! let tape = Tape::with(&params);
 //! let x = tape.input(&[2], &[3.0, 0.5]);
-//! let y = (tape.var(w) * x).tanh().sum_all();
+//! let y = (tape.param(w) * x).tanh().sum_all();
 //! y.backward();
 //! let slope = |v: f64| 1.0 - v.tanh().powi(2);
-//! assert!((tape.var(w).grad()[0] - 3.0 * slope(3.0)).abs() < 1e-12);
-//! assert!((tape.var(w).grad()[1] - 0.5 * slope(-1.0)).abs() < 1e-12);
+//! assert!((tape.param(w).grad()[0] - 3.0 * slope(3.0)).abs() < 1e-12);
+//! assert!((tape.param(w).grad()[1] - 0.5 * slope(-1.0)).abs() < 1e-12);
 //! ```
+//!
+//! A training step is recorded once, as a [`Recording`], and run many times without allocating.
 #![deny(unsafe_code)]
 
 // What the tests in `tests/` use to check gradients, the tests beside each operation use too.
@@ -27,10 +30,12 @@ mod check;
 mod element;
 mod fuse;
 mod op;
+mod params;
+mod pass;
 mod plan;
+mod recording;
 mod shape;
 mod slab;
-mod state;
 mod tape;
 mod var;
 
@@ -39,8 +44,10 @@ pub mod ops;
 pub mod rng;
 
 pub use element::Element;
-pub use op::{Batch, Env, Grad, Grads, Inputs, Op, can_be_cut};
+pub use op::{Env, Grad, InputGrads, Inputs, Op, RowRule, can_be_cut};
+pub use params::{Entry, Grads, Kind, ParamId, Params};
+pub use pass::{Pass, Rows};
+pub use recording::{Axis, Indices, NodeId, Recording};
 pub use shape::{Layout, MAX_DIMS, Shape};
-pub use state::{Entry, Kind};
-pub use tape::{Graph, Id, Indices, Mark, Tape};
+pub use tape::Tape;
 pub use var::Var;

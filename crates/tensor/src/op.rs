@@ -1,55 +1,59 @@
 use crate::kernels::End;
-use crate::tape::{Home, Node};
-use crate::{Element, Indices, Shape};
+use crate::recording::{Fed, Home, Node};
+use crate::{Element, Indices};
 use std::ops::Range;
 
 /// An operation: how its value follows from its inputs, and how their gradients follow from its own.
 ///
-/// One file in `ops/` an operation; forward and backward stand together. What backward needs beyond inputs and
-/// output, the operation keeps in itself, in memory taken when it is recorded.
+/// One file in `ops/` for each; forward and backward stand together. What backward needs beyond inputs and output, the
+/// operation keeps in itself, in memory taken when it is recorded.
 pub trait Op<E: Element>: Send {
     /// The name that errors and pictures show.
     fn name(&self) -> &'static str;
 
     /// Writes the output's every element.
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>);
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>);
 
-    /// Given the output and its gradient, passes the gradient on to each input that wants one, but for its
+    /// Given the output and its gradient, passes the gradient on to each input that wants one, except to the
     /// [`weight`](Op::weight).
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     );
 
-    /// Which input is a weight whose gradient [`weight_grad`](Op::weight_grad) makes. Nothing waits for it, and it is a matrix
-    /// product: in a step of gradient descent the product ends in the weight itself.
+    /// Which input is a weight whose gradient [`weight_grad`](Op::weight_grad) makes. No other gradient depends on it, and
+    /// it is a matrix product: in a step of gradient descent the product ends in the weight itself.
     fn weight(&self) -> Option<usize> {
         None
     }
 
-    /// Makes the gradient of the weight as a product that goes to `c` and ends so. Comes some time after `backward`; the weight
-    /// itself is not to be seen any more.
+    /// Makes the gradient of the weight as a product that goes to `c` and ends as `end` says. It comes some time after
+    /// `backward`; the weight itself cannot be read any more.
     fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _end: End<'_, E>) {}
 
-    /// Whether `backward` begins what only [`settle`](Op::settle) ends, so that other work can be done between them.
-    fn settles(&self) -> bool {
+    /// Whether `backward` sends numbers to another thread that only [`receive`](Op::receive) waits for, so that other work
+    /// can be done between them.
+    fn receives(&self) -> bool {
         false
     }
 
     /// Ends what `backward` began.
-    fn settle(&mut self, _grad: &[E], _grads: &mut Grads<'_, E>) {}
+    fn receive(&mut self, _grad: &[E], _grads: &mut InputGrads<'_, E>) {}
 
-    /// How the operation treats rows of a batch; see [`Batch`].
-    fn batch(&self) -> Batch {
-        Batch::Mixes
+    /// Writes what a forward pass in training found out for the buffers, such as new running statistics.
+    fn store_buffers(&self, _buffers: &mut [E]) {}
+
+    /// How the operation treats rows; see [`RowRule`].
+    fn row_rule(&self) -> RowRule {
+        RowRule::Mixes
     }
 
     /// Whether its kernels share a batch's rows out alike among threads; see
-    /// [`keep_rows`](crate::kernels::keep_rows).
+    /// [`Pool::enter`](crate::kernels::Pool::enter).
     fn keeps_rows(&self) -> bool {
         false
     }
@@ -60,18 +64,19 @@ pub trait Op<E: Element>: Send {
     }
 }
 
-/// How an operation treats the first dimension of its inputs.
+/// How an operation treats the first dimension of its inputs, along which rows may be in use or not, and may stand for
+/// several equal ones.
 ///
 /// When several examples of a batch have the same context, their rows are equal and can be computed once. That is
 /// exact as long as every operation either treats rows alike and apart, or knows how often each row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Batch {
+pub enum RowRule {
     /// It looks across rows without knowing how often each counts: equal rows must not be merged.
     Mixes,
     /// Each row of the output follows from the same row of the inputs, or the operation weighs rows by count.
-    Rows,
-    /// Rows begin here: the output has one for each row of the tape's indices.
-    Starts,
+    Keeps,
+    /// The output has a row for each row of an index tensor, along the axis of that.
+    Chooses(Option<usize>),
     /// Rows end here, each counted as often as it occurs.
     Ends,
 }
@@ -81,9 +86,9 @@ pub enum Batch {
 pub struct Inputs<'a, E> {
     pub(crate) nodes: &'a [Node],
     pub(crate) ids: &'a [usize],
-    pub(crate) params: Params<'a, E>,
+    pub(crate) params: ParamValues<'a, E>,
     pub(crate) values: &'a [E],
-    pub(crate) rows: Option<usize>,
+    pub(crate) used: &'a [usize],
 }
 
 impl<'a, E: Element> Inputs<'a, E> {
@@ -92,24 +97,29 @@ impl<'a, E: Element> Inputs<'a, E> {
     #[inline]
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
-        let range = node.span(self.rows);
+        let range = node.span(self.used);
         match node.home {
             Home::Param => self.params.get(range),
             Home::Local => &self.values[range],
         }
     }
+
+    /// How many inputs there are.
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
 }
 
-/// All parameters, but for a piece of them that may be lent to who changes it.
+/// All parameters, except a piece of them that may be lent to the operation that changes it.
 #[derive(Clone, Copy)]
-pub(crate) struct Params<'a, E> {
+pub(crate) struct ParamValues<'a, E> {
     before: &'a [E],
     after: &'a [E],
     /// Where `after` begins.
     end: usize,
 }
 
-impl<'a, E> Params<'a, E> {
+impl<'a, E> ParamValues<'a, E> {
     pub fn all(all: &'a [E]) -> Self {
         Self { before: all, after: &[], end: all.len() }
     }
@@ -133,16 +143,16 @@ impl<'a, E> Params<'a, E> {
 }
 
 /// The inputs' gradients. Ask for them in the order of the inputs; the weight's is the last.
-pub struct Grads<'a, E> {
+pub struct InputGrads<'a, E> {
     pub(crate) nodes: &'a [Node],
     pub(crate) ids: &'a [usize],
     pub(crate) params: &'a mut [E],
     pub(crate) values: &'a mut [E],
-    pub(crate) add: u32,
-    pub(crate) rows: Option<usize>,
+    pub(crate) add: &'a [bool],
+    pub(crate) used: &'a [usize],
 }
 
-impl<E: Element> Grads<'_, E> {
+impl<E: Element> InputGrads<'_, E> {
     /// Where input `k`'s gradient goes; None if it needs none.
     #[inline]
     pub fn get(&mut self, k: usize) -> Option<Grad<'_, E>> {
@@ -154,8 +164,8 @@ impl<E: Element> Grads<'_, E> {
             Home::Param => &mut *self.params,
             Home::Local => &mut *self.values,
         };
-        let data = &mut memory[node.span(self.rows)];
-        Some(Grad { data, add: self.add >> k & 1 == 1 })
+        let data = &mut memory[node.span(self.used)];
+        Some(Grad { data, add: self.add[k] })
     }
 }
 
@@ -193,38 +203,33 @@ impl<'a, E: Element> Grad<'a, E> {
 pub struct Env<'a, E> {
     /// Whether batch norm and dropout behave as in training.
     pub training: bool,
-    /// Memory that outlives a step and is not trained, such as running statistics.
-    pub buffers: &'a mut [E],
     /// Which step of a training this is; random masks follow from it.
     pub step: u64,
-    /// How often each row of the batch counts; empty when each counts once.
-    pub counts: &'a [E],
-    /// How many examples the batch stands for, if rows are merged.
-    pub examples: Option<usize>,
-    /// Whether the tape is one of two partners', and so has only a half of every layer's units.
-    pub partnered: bool,
-    pub(crate) indices: &'a [(Shape, Vec<u32>)],
+    /// Which of several recordings that share a step's work this is.
+    pub replica: u64,
+    /// Memory that outlives a step and is not trained, such as running statistics.
+    pub buffers: &'a [E],
+    pub(crate) fed: &'a Fed<E>,
 }
 
-/// From so many units on, sums over a layer's units are made in two halves.
+impl<'a, E> Env<'a, E> {
+    /// The integers of an index tensor, of the rows in use.
+    #[inline]
+    pub fn indices(&self, which: Indices) -> &'a [u32] {
+        self.fed.indices(which.index)
+    }
+
+    /// How often each row of an axis counts; empty when each counts once.
+    #[inline]
+    pub fn counts(&self, axis: Option<usize>) -> &'a [E] {
+        axis.map_or(&[], |axis| &self.fed.counts[axis])
+    }
+}
+
+/// From this number of units on, sums over a layer's units are made in two halves.
 const MANY_UNITS: usize = 64;
 
-impl<E> Env<'_, E> {
-    /// Where sums over so many units are cut in two, whose sums are added: where two [partners](crate::kernels::Partners)
-    /// cut them, so that both ways give the same bits.
-    #[inline]
-    pub fn cut(&self, units: usize) -> Option<usize> {
-        (!self.partnered && can_be_cut(units)).then_some(units / 2)
-    }
-
-    /// The integers of an index tensor.
-    #[inline]
-    pub fn indices(&self, which: Indices) -> &[u32] {
-        &self.indices[which.0].1
-    }
-}
-
-/// Whether a layer of so many units can be shared by two partners.
+/// Whether a layer of this number of units can be shared by two threads, each of which has a half of them.
 pub fn can_be_cut(units: usize) -> bool {
     units >= MANY_UNITS && units.is_multiple_of(2)
 }

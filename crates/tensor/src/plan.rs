@@ -1,107 +1,194 @@
-//! The way of the gradient through a tape.
+//! The backward pass of a recording.
 
-use crate::Element;
-use crate::kernels::End;
-use crate::op::{Grads, Inputs, Params};
-use crate::tape::{Home, Inner};
+use crate::kernels::{self, End};
+use crate::op::{InputGrads, Inputs, ParamValues};
+use crate::recording::{Home, env};
+use crate::{Element, Grads, NodeId, Params, Pass, Recording};
+use std::ops::Range;
 
-/// The backward pass from one loss: worked out once, then followed every step.
+/// The backward pass from one node: worked out once, then followed in every step.
 pub(crate) struct Plan {
-    pub loss: usize,
-    pub tasks: Vec<Task>,
-    pub add: Vec<u32>,
-    pub zero: Vec<usize>,
+    from: usize,
+    tasks: Vec<Task>,
+    /// Of each node's inputs, whether their gradients are added to what is there already.
+    add: Vec<Box<[bool]>>,
+    zero: Vec<usize>,
+    /// The parameters that are not in the recording; their gradient is 0.
+    absent: Vec<Range<usize>>,
     /// The parameters that a step of descent finds a gradient of; the others are stepped where their gradients arise.
-    pub unstepped: Vec<usize>,
+    unstepped: Vec<usize>,
 }
 
 /// What is done with an operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Task {
+enum Task {
     /// `Op::backward`
     Pass(usize),
     /// `Op::weight_grad`; whether nothing else has a gradient for that weight, and it is a parameter.
     Weight(usize, bool),
-    /// `Op::settle`
-    Settle(usize),
+    /// `Op::receive`
+    Receive(usize),
 }
 
-impl<E: Element> Inner<E> {
-    /// Makes the next backward pass work its way out anew.
-    pub fn forget_plan(&mut self) {
-        self.plan = None;
+/// The parameters of a backward pass: read only, or changed by a step of descent at this rate.
+enum Access<'a, E> {
+    Read(&'a Params<E>),
+    Descend(&'a mut Params<E>, E),
+}
+
+impl<E: Element> Access<'_, E> {
+    fn params(&self) -> &Params<E> {
+        match self {
+            Self::Read(params) => params,
+            Self::Descend(params, _) => params,
+        }
+    }
+}
+
+impl<E: Element> Recording<E> {
+    /// Computes the gradient of the scalar `loss` with respect to everything it depends on, after a forward pass.
+    ///
+    /// Gradients of an earlier backward pass are overwritten.
+    ///
+    /// # Panics
+    /// If `loss` is not a single number that an operation computed; if parameters or gradients are of another layout.
+    pub fn backward(&mut self, params: &Params<E>, grads: &mut Grads<E>, loss: NodeId, pass: &Pass<'_>) {
+        self.check_scalar(loss);
+        self.follow_plan(&mut Access::Read(params), grads, loss, &[E::one()], pass);
     }
 
-    /// With a rate, every parameter makes a step of descent.
-    pub fn backward(&mut self, from: usize, gradient: &[E], rate: Option<E>) {
-        if self.plan.as_ref().is_none_or(|p| p.loss != from) {
-            self.plan = Some(self.plan_from(from));
-        }
+    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. The gradients of weights are not
+    /// kept.
+    ///
+    /// # Panics
+    /// As [`Recording::backward`].
+    pub fn descend(
+        &mut self,
+        params: &mut Params<E>,
+        grads: &mut Grads<E>,
+        loss: NodeId,
+        rate: E,
+        pass: &Pass<'_>,
+    ) {
+        self.check_scalar(loss);
+        self.follow_plan(&mut Access::Descend(params, rate), grads, loss, &[E::one()], pass);
+    }
+
+    /// The backward pass from any node that an operation computed, given the gradient that arrives there, in row-major
+    /// order.
+    ///
+    /// # Panics
+    /// As [`Recording::backward`].
+    pub fn backward_from(
+        &mut self,
+        params: &Params<E>,
+        grads: &mut Grads<E>,
+        node: NodeId,
+        gradient: &[E],
+        pass: &Pass<'_>,
+    ) {
+        self.follow_plan(&mut Access::Read(params), grads, node, gradient, pass);
+    }
+
+    fn check_scalar(&self, loss: NodeId) {
+        let shape = self.shape(loss);
+        assert_eq!(shape.len(), 1, "backward starts from a single number, not from shape {shape:?}");
+    }
+
+    fn follow_plan(
+        &mut self,
+        access: &mut Access<'_, E>,
+        grads: &mut Grads<E>,
+        from: NodeId,
+        gradient: &[E],
+        pass: &Pass<'_>,
+    ) {
+        let from = self.at(from);
+        assert!(access.params().fingerprint() == self.fingerprint, "recorded with other parameters");
+        grads.check(self.fingerprint);
+        let plan = match self.plan.take().filter(|plan| plan.from == from) {
+            Some(plan) => plan,
+            None => self.plan_from(from, access.params()),
+        };
         self.grads.match_len(&self.values);
-        let plan = self.plan.take().expect("made above");
         for &root in &plan.zero {
             let node = self.nodes[root];
-            self.grad_mut(node.home)[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
+            let memory = match node.home {
+                Home::Param => grads.values_mut(),
+                Home::Local => self.grads.all_mut(),
+            };
+            memory[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
+        }
+        for range in &plan.absent {
+            grads.values_mut()[range.clone()].fill(E::zero());
         }
         let node = self.nodes[from];
         assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
         self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
-        for &task in &plan.tasks {
-            self.follow(task, &plan, rate);
-        }
-        if let Some(rate) = rate {
+        kernels::enter(pass.pool, self.keeps_rows(), || {
+            for &task in &plan.tasks {
+                self.follow(task, &plan, access, grads, pass);
+            }
+        });
+        if let Access::Descend(params, rate) = access {
             for &id in &plan.unstepped {
-                let range = self.nodes[id].span(self.rows);
-                let (grads, params) = (&self.param_grads.all()[range.clone()], self.params.all_mut());
-                E::add_scaled(-rate, grads, &mut params[range]);
+                let range = self.nodes[id].span(&self.fed.used);
+                E::add_scaled(-*rate, &grads.values()[range.clone()], &mut params.values_mut()[range]);
             }
         }
         self.plan = Some(plan);
     }
 
-    fn follow(&mut self, task: Task, plan: &Plan, rate: Option<E>) {
-        let (Task::Pass(id) | Task::Weight(id, _) | Task::Settle(id)) = task;
+    fn follow(
+        &mut self,
+        task: Task,
+        plan: &Plan,
+        access: &mut Access<'_, E>,
+        grads: &mut Grads<E>,
+        pass: &Pass<'_>,
+    ) {
+        let (Task::Pass(id) | Task::Weight(id, _) | Task::Receive(id)) = task;
         let Some(op) = self.ops[id].as_mut() else { return };
-        let node = &self.nodes[id];
+        let (nodes, ids, used) = (&self.nodes[..], &self.inputs[id][..], &self.fed.used[..]);
+        let node = &nodes[id];
         let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
-        let (values, grad) = (self.values.all(), &rest[..node.stored(self.rows)]);
-        let (nodes, ids, rows) = (&self.nodes[..], &self.inputs[id][..], self.rows);
-        let params = self.param_grads.all_mut();
-        let mut grads = Grads { nodes, ids, params, values: below, add: plan.add[id], rows };
+        let (values, grad) = (self.values.all(), &rest[..node.stored(used)]);
+        let add = &plan.add[id][..];
+        let mut grads = InputGrads { nodes, ids, params: grads.values_mut(), values: below, add, used };
         match task {
             Task::Pass(_) => {
-                let x = Inputs { nodes, ids, params: Params::all(self.params.all()), values, rows };
-                op.backward(x, &values[node.span(rows)], grad, &mut grads, &self.world.env());
+                let params = access.params();
+                let x = Inputs { nodes, ids, params: ParamValues::all(params.values()), values, used };
+                op.backward(x, &values[node.span(used)], grad, &mut grads, &env(&self.fed, params, pass));
             }
             Task::Weight(_, sole) => {
                 let k = op.weight().expect("it has one");
-                let piece = if sole { nodes[ids[k]].span(rows) } else { 0..0 };
-                let (weight, params) = Params::lend(self.params.all_mut(), piece);
-                let x = Inputs { nodes, ids, params, values, rows };
-                match (rate.filter(|_| sole), grads.get(k)) {
-                    (Some(rate), _) => op.weight_grad(x, grad, weight, End::AddScaled(-rate)),
-                    (None, Some(g)) => {
-                        op.weight_grad(x, grad, g.data, if g.add { End::Add } else { End::Set });
+                match access {
+                    Access::Descend(params, rate) if sole => {
+                        let piece = nodes[ids[k]].span(used);
+                        let (weight, params) = ParamValues::lend(params.values_mut(), piece);
+                        let x = Inputs { nodes, ids, params, values, used };
+                        op.weight_grad(x, grad, weight, End::AddScaled(-*rate));
                     }
-                    (None, None) => {}
+                    _ => {
+                        let params = ParamValues::all(access.params().values());
+                        let x = Inputs { nodes, ids, params, values, used };
+                        if let Some(g) = grads.get(k) {
+                            op.weight_grad(x, grad, g.data, if g.add { End::Add } else { End::Set });
+                        }
+                    }
                 }
             }
-            Task::Settle(_) => op.settle(grad, &mut grads),
-        }
-    }
-
-    fn grad_mut(&mut self, home: Home) -> &mut [E] {
-        match home {
-            Home::Param => self.param_grads.all_mut(),
-            Home::Local => self.grads.all_mut(),
+            Task::Receive(_) => op.receive(grad, &mut grads),
         }
     }
 
     /// Which operations the gradient passes through, and whether each writes to an input's gradient or adds.
-    fn plan_from(&self, loss: usize) -> Plan {
+    fn plan_from(&self, loss: usize, params: &Params<E>) -> Plan {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
-        let mut add = vec![0u32; loss + 1];
+        let mut add: Vec<Box<[bool]>> =
+            self.inputs[..=loss].iter().map(|inputs| vec![false; inputs.len()].into()).collect();
         let (mut order, mut zero) = (Vec::new(), Vec::new());
         // The operation whose weight a parameter is, if nothing else has a gradient for it.
         let mut sole: Vec<Option<usize>> = vec![None; self.nodes.len()];
@@ -132,11 +219,11 @@ impl<E: Element> Inner<E> {
                     && node.shape.len() == root.shape.len()
                     && node.layout.extent(&node.shape) == node.shape.len();
                 if touched[node.root] {
-                    add[id] |= 1 << k;
+                    add[id][k] = true;
                     sole[node.root] = None;
                 } else if !whole {
                     zero.push(node.root);
-                    add[id] |= 1 << k;
+                    add[id][k] = true;
                 } else if node.root == input && node.home == Home::Param && Some(k) == weight {
                     sole[input] = Some(id);
                 }
@@ -150,27 +237,31 @@ impl<E: Element> Inner<E> {
         zero.extend((0..self.nodes.len()).filter(untouched));
         let is_parameter = |&id: &usize| self.nodes[id].root == id && self.nodes[id].home == Home::Param;
         let unstepped = (0..self.nodes.len()).filter(is_parameter).filter(|&id| sole[id].is_none()).collect();
-        Plan { loss, tasks: self.tasks(&order, &sole), add, zero, unstepped }
+        let recorded = |range: &Range<usize>| {
+            self.nodes.iter().any(|node| node.home == Home::Param && node.layout.offset == range.start)
+        };
+        let absent = params.trained().map(|entry| entry.range()).filter(|range| !recorded(range)).collect();
+        Plan { from: loss, tasks: self.tasks(&order, &sole), add, zero, absent, unstepped }
     }
 
-    /// All that is done with these operations. Nobody waits for a weight's gradient, so it is made while a partner's numbers are
-    /// on their way, if any are still to come.
+    /// All that is done with these operations. No other gradient depends on a weight's, so it is made while the other half's
+    /// numbers are on their way, if any are still to come.
     fn tasks(&self, order: &[usize], sole: &[Option<usize>]) -> Vec<Task> {
         let (mut tasks, mut weights) = (Vec::new(), Vec::new());
         let op = |id: usize| self.ops[id].as_ref().expect("only operations are in order");
-        let mut settling = order.iter().filter(|&&id| op(id).settles()).count();
+        let mut receiving = order.iter().filter(|&&id| op(id).receives()).count();
         for &id in order {
             tasks.push(Task::Pass(id));
             if let Some(k) = op(id).weight() {
                 let sole = sole[self.inputs[id][k]] == Some(id);
                 // What others have gradients for as well keeps its turn.
-                let list = if sole && settling > 0 { &mut weights } else { &mut tasks };
+                let list = if sole && receiving > 0 { &mut weights } else { &mut tasks };
                 list.push(Task::Weight(id, sole));
             }
-            if op(id).settles() {
+            if op(id).receives() {
                 tasks.append(&mut weights);
-                tasks.push(Task::Settle(id));
-                settling -= 1;
+                tasks.push(Task::Receive(id));
+                receiving -= 1;
             }
         }
         tasks
@@ -179,70 +270,84 @@ impl<E: Element> Inner<E> {
 
 #[cfg(test)]
 mod tests {
+    use super::Task::{Pass as Through, Receive, Weight};
+    use crate::kernels::Meetings;
     use crate::kernels::tests::numbers;
     use crate::ops::Targets;
-    use crate::{Element, Id, Tape};
+    use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording};
+    use std::sync::Arc;
 
     /// A net in which one weight is used twice, one is seen through a view, and one not at all.
-    fn net<E: Element>(rows: usize, tape: &Tape<E>) -> (Vec<Id>, Id) {
-        let parameters = vec![
-            tape.parameter_by_columns("first", [20, 6], &numbers(120, 1)),
-            tape.parameter_by_columns("twice", [20, 20], &numbers(400, 2)),
-            tape.parameter("viewed", &[20, 7], &numbers(140, 3)),
-            tape.parameter("bias", &[20], &numbers(20, 4)),
-            tape.parameter("unused", &[3], &numbers(3, 5)),
-            tape.parameter("table", &[7, 3], &numbers(21, 6)),
+    fn net<E: Element>(rows: usize) -> (Params<E>, Vec<ParamId>, Recording<E>, NodeId) {
+        let mut params = Params::new();
+        let ids = vec![
+            params.add_by_columns("first", [20, 6], &numbers(120, 1)),
+            params.add_by_columns("twice", [20, 20], &numbers(400, 2)),
+            params.add_by_columns("turned", [20, 5], &numbers(100, 3)),
+            params.add("bias", &[20], &numbers(20, 4)),
+            params.add("unused", &[3], &numbers(3, 5)),
+            params.add("embedding", &[5, 3], &numbers(15, 6)),
         ];
-        let contexts: Vec<u32> = (0..2 * rows as u32).map(|i| i * 5 % 7).collect();
-        let targets: Vec<u32> = (0..rows as u32).map(|i| i * 3 % 7).collect();
-        let (contexts, targets) = (tape.indices(&[rows, 2], &contexts), tape.indices(&[rows], &targets));
-        let var = |i: usize| tape.var(parameters[i]);
-        let mark = tape.mark();
-        let h = var(5).embedding(contexts).flatten(1).linear(var(0), Some(var(3))).tanh();
-        let h = h.linear(var(1), None).tanh().linear(var(1), None).tanh();
-        let loss = h.linear(var(2).transpose(0, 1), None).cross_entropy(Targets::from(targets)).id();
-        tape.fuse(tape.graph_since(mark), &[loss]);
-        tape.replay(tape.graph_since(mark));
-        (parameters, loss)
+        let some: Vec<u32> = (0..3 * rows as u32).map(|i| i * i % 5).collect();
+        let (mut recording, loss) = Recording::new(&params, |tape| {
+            let contexts = tape.indices(&[rows, 2], &some[..2 * rows]);
+            let targets = tape.indices(&[rows], &some[2 * rows..]);
+            let p = |i: usize| tape.param(ids[i]);
+            let h = p(5).embedding(contexts).flatten(1).linear(p(0), Some(p(3))).tanh();
+            let h = h.linear(p(1), None).tanh().linear(p(1), None).tanh();
+            h.linear(p(2).transpose(0, 1), None).cross_entropy(Targets::from(targets)).id()
+        });
+        recording.fuse(&[loss]);
+        recording.forward(&params, &Pass::training());
+        (params, ids, recording, loss)
     }
 
     fn check<E: Element>(rows: usize) {
-        let (tape, other) = (Tape::<E>::new(), Tape::<E>::new());
-        let (parameters, loss) = net(rows, &tape);
-        net(rows, &other);
-        let before: Vec<Vec<E>> = parameters.iter().map(|&p| tape.var(p).data()).collect();
-        tape.backward(loss);
-        tape.with_parameters(|params, grads| E::add_scaled(E::of(-0.3), grads, params));
-        other.descend(loss, E::of(0.3));
-        for (i, &p) in parameters.iter().enumerate() {
-            assert_eq!(tape.var(p).data(), other.var(p).data(), "parameter {i} of {rows} rows");
-            assert_eq!(tape.var(p).data() == before[i], i == 4, "parameter {i} moves unless it is unused");
+        let (mut params, ids, mut recording, loss) = net::<E>(rows);
+        let (mut descended, _, mut other, other_loss) = net::<E>(rows);
+        let before = params.clone();
+        let mut grads = Grads::zeros(&params);
+        // What another recording has left there.
+        grads.values_mut().fill(E::one());
+        recording.backward(&params, &mut grads, loss, &Pass::training());
+        E::add_scaled(E::of(-0.3), grads.values(), params.values_mut());
+        other.descend(&mut descended, &mut grads, other_loss, E::of(0.3), &Pass::training());
+        for (i, &id) in ids.iter().enumerate() {
+            assert_eq!(params.read(id), descended.read(id), "parameter {i} of {rows} rows");
+            assert_eq!(params.read(id) == before.read(id), i == 4, "parameter {i} moves unless it is unused");
         }
     }
 
     #[test]
-    fn weights_come_at_once_or_while_a_partner_is_waited_for() {
-        use super::Task::{Pass, Settle, Weight};
-        use std::sync::Arc;
-
-        for has_partner in [false, true] {
-            let partners = Arc::default();
-            let tape = if has_partner { Tape::<f32>::with_partner(0, &partners) } else { Tape::new() };
-            let parameter = |name| tape.parameter(name, &[2, 2], &[1.0; 4]);
-            let [x, first, second] = ["x", "first", "second"].map(parameter);
-            let [x, first, second] = [x, first, second].map(|id| tape.var(id));
-            let x = if has_partner { x.replicated() } else { x.tanh() };
-            let (below, h) = (x.id().0, x.linear(first, None));
-            let (h, y) = (h.id().0, h.linear(second, None));
-            let loss = y.sum_all();
-            tape.backward(loss.id());
-            let tasks = tape.inner.borrow().plan.as_ref().unwrap().tasks.clone();
-            let (y, loss) = (y.id().0, loss.id().0);
+    fn weights_come_at_once_or_while_the_other_half_is_waited_for() {
+        for halved in [false, true] {
+            let mut params = Params::<f32>::new();
+            let ids = ["x", "first", "second"].map(|name| params.add(name, &[2, 2], &[1.0; 4]));
+            let record = |tape: &crate::Tape<'_, f32>| {
+                let [x, first, second] = ids.map(|id| tape.param(id));
+                let x = if halved { x.replicated() } else { x.tanh() };
+                let h = x.linear(first, None);
+                let y = h.linear(second, None);
+                [x, h, y, y.sum_all()].map(|var| var.id())
+            };
+            let (mut recording, nodes) = match halved {
+                true => Recording::half(&params, 0, &Arc::new(Meetings::default()), record),
+                false => Recording::new(&params, record),
+            };
+            recording.forward(&params, &Pass::training());
+            let [.., last] = nodes;
+            recording.backward(&params, &mut Grads::zeros(&params), last, &Pass::training());
+            let [below, h, y, loss] = nodes.map(|id| id.index);
             let (of_y, of_h) = (Weight(y, true), Weight(h, true));
-            match has_partner {
-                false => assert_eq!(tasks, [Pass(loss), Pass(y), of_y, Pass(h), of_h, Pass(below)]),
+            let tasks = recording.plan.unwrap().tasks;
+            match halved {
+                false => {
+                    assert_eq!(tasks, [Through(loss), Through(y), of_y, Through(h), of_h, Through(below)]);
+                }
                 true => {
-                    assert_eq!(tasks, [Pass(loss), Pass(y), Pass(h), Pass(below), of_y, of_h, Settle(below)])
+                    let waiting = [of_y, of_h, Receive(below)];
+                    let first = [Through(loss), Through(y), Through(h), Through(below)];
+                    assert_eq!(tasks, [&first[..], &waiting[..]].concat());
                 }
             }
         }
@@ -253,5 +358,14 @@ mod tests {
         check::<f32>(5);
         check::<f32>(300);
         check::<f64>(5);
+    }
+
+    #[test]
+    fn there_is_no_most_of_inputs() {
+        let tape = crate::Tape::<f64>::new();
+        let parts: Vec<_> = (0..40).map(|i| tape.variable(&[1, 2], &[f64::from(i), 1.0])).collect();
+        let all = crate::Var::cat(&parts, 0);
+        (all * all).sum_all().backward();
+        assert_eq!(parts[39].grad(), [78.0, 2.0]);
     }
 }

@@ -27,18 +27,9 @@ impl<E: Element> Slab<E> {
         start * Self::PER_LINE
     }
 
-    /// Gives back everything from place `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        self.lines.truncate(len.div_ceil(Self::PER_LINE));
-    }
-
     /// As long as `other`, with zeros where it is longer.
     pub fn match_len(&mut self, other: &Slab<E>) {
         self.lines.resize(other.lines.len(), bytemuck::Zeroable::zeroed());
-    }
-
-    pub fn len(&self) -> usize {
-        self.lines.len() * Self::PER_LINE
     }
 
     pub fn all(&self) -> &[E] {

@@ -1,235 +1,142 @@
-use crate::kernels::{self, Partners, Place};
-use crate::op::{Batch, Env, Inputs, Op, Params};
-use crate::plan::Plan;
-use crate::slab::Slab;
-use crate::state::Entry;
-use crate::{Element, Kind, Layout, Shape, Var};
-use std::cell::RefCell;
-use std::ops::Range;
+//! Recording: operations compute as they are recorded, or are recorded only.
+
+use crate::kernels::{Meetings, Place};
+use crate::op::{Op, RowRule, can_be_cut};
+use crate::recording::{Home, IndexTensor, Node};
+use crate::{Axis, Element, Grads, Indices, Layout, NodeId, ParamId, Params, Pass, Recording, Shape, Var};
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-/// Which node of a tape; a handle without its tape, to store.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Id(pub(crate) usize);
-
-/// Which index tensor of a tape.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Indices(pub(crate) usize);
-
-/// A place on a tape, to go back to.
-#[derive(Clone, Copy, Debug)]
-pub struct Mark {
-    nodes: usize,
-    values: usize,
-    indices: usize,
-}
-
-/// A recorded stretch of a tape, to be replayed.
-#[derive(Clone, Copy, Debug)]
-pub struct Graph {
-    start: usize,
-    end: usize,
-}
-
-impl Graph {
-    pub(crate) fn nodes(self) -> std::ops::Range<usize> {
-        self.start..self.end
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Home {
-    Param,
-    Local,
-}
-
-/// What is known of a node besides its operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Node {
-    pub shape: Shape,
-    pub layout: Layout,
-    pub home: Home,
-    /// The node whose memory this one looks at: itself, unless it is a view.
-    pub root: usize,
-    pub needs_grad: bool,
-    /// Whether the first dimension is a batch whose equal rows may be merged.
-    pub batched: bool,
-}
-
-impl Node {
-    /// How many elements from its first to its last are in use.
-    #[inline]
-    pub fn stored(&self, rows: Option<usize>) -> usize {
-        match rows {
-            Some(rows) if self.batched => self.shape.len() / self.shape.dims()[0] * rows,
-            _ => self.layout.extent(&self.shape),
-        }
-    }
-
-    /// Where in its memory these are.
-    #[inline]
-    pub fn span(&self, rows: Option<usize>) -> Range<usize> {
-        self.layout.offset..self.layout.offset + self.stored(rows)
-    }
-}
-
-/// The memory and the record of a computation.
+/// A recording that is being made.
 ///
-/// Nodes lie in the order of their creation, so an operation's inputs come before it: forward is one loop from the
-/// start, backward one loop from the end.
-pub struct Tape<E: Element> {
-    pub(crate) inner: RefCell<Inner<E>>,
+/// [`Tape::new`] and [`Tape::with`] compute each operation as it is recorded, so that its value can be looked at;
+/// [`Recording::new`] only records, for a computation that is run many times.
+pub struct Tape<'p, E: Element> {
+    params: Option<&'p Params<E>>,
+    none: Params<E>,
+    /// The node of each parameter that was asked for.
+    param_nodes: RefCell<Vec<Option<NodeId>>>,
+    pub(crate) recording: RefCell<Recording<E>>,
+    /// The gradients of the last backward pass.
+    pub(crate) grads: RefCell<Option<Grads<E>>>,
+    computes: bool,
+    training: Cell<bool>,
+    step: Cell<u64>,
+    half: Option<Half<E>>,
 }
 
-pub(crate) struct Inner<E: Element> {
-    pub nodes: Vec<Node>,
-    pub ops: Vec<Option<Box<dyn Op<E>>>>,
-    pub inputs: Vec<Vec<usize>>,
-    pub params: Slab<E>,
-    pub param_grads: Slab<E>,
-    pub entries: Vec<Entry>,
-    pub values: Slab<E>,
-    pub grads: Slab<E>,
-    pub world: World<E>,
-    pub rows: Option<usize>,
-    pub plan: Option<Plan>,
-}
-
-/// What operations can see besides their inputs.
-pub(crate) struct World<E> {
-    pub training: bool,
-    pub buffers: Slab<E>,
-    pub step: u64,
-    pub counts: Vec<E>,
-    pub examples: Option<usize>,
-    pub indices: Vec<(Shape, Vec<u32>)>,
-    partner: Option<Partner<E>>,
-}
-
-impl<E: Element> World<E> {
-    pub fn env(&mut self) -> Env<'_, E> {
-        Env {
-            training: self.training,
-            buffers: self.buffers.all_mut(),
-            step: self.step,
-            counts: &self.counts,
-            examples: self.examples,
-            partnered: self.partner.is_some(),
-            indices: &self.indices,
-        }
-    }
-}
-
-/// Which side of which partners' work a tape is, and at how many places it meets the other.
-pub(crate) struct Partner<E> {
+/// Which half of every layer's units a tape has, and where it meets the other half's.
+struct Half<E> {
     side: usize,
-    partners: Arc<Partners<E>>,
-    meetings: usize,
+    meetings: Arc<Meetings<E>>,
+    met: Cell<usize>,
 }
 
-impl<E: Element> Default for Tape<E> {
+impl<E: Element> Default for Tape<'_, E> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<E: Element> Tape<E> {
-    /// An empty tape.
+impl<E: Element> Recording<E> {
+    /// Records what `f` says, without computing it; returns the recording and what `f` returns, such as the nodes to read.
+    pub fn new<R>(params: &Params<E>, f: impl FnOnce(&Tape<'_, E>) -> R) -> (Self, R) {
+        let tape = Tape::make(Some(params), false, None);
+        let result = f(&tape);
+        (tape.finish(), result)
+    }
+
+    /// The same for a computation with half of every layer's units, of side 0 or 1, that meets the other half's. Both have
+    /// to record the same operations.
+    pub fn half<R>(
+        params: &Params<E>,
+        side: usize,
+        meetings: &Arc<Meetings<E>>,
+        f: impl FnOnce(&Tape<'_, E>) -> R,
+    ) -> (Self, R) {
+        let half = Half { side, meetings: Arc::clone(meetings), met: Cell::new(0) };
+        let tape = Tape::make(Some(params), false, Some(half));
+        let result = f(&tape);
+        (tape.finish(), result)
+    }
+}
+
+impl<'p, E: Element> Tape<'p, E> {
+    /// An empty tape without parameters, which computes what is recorded.
     pub fn new() -> Self {
+        Self::make(None, true, None)
+    }
+
+    /// An empty tape with these parameters, which computes what is recorded.
+    pub fn with(params: &'p Params<E>) -> Self {
+        Self::make(Some(params), true, None)
+    }
+
+    fn make(params: Option<&'p Params<E>>, computes: bool, half: Option<Half<E>>) -> Self {
+        let fingerprint = params.map_or(0, Params::fingerprint);
         Self {
-            inner: RefCell::new(Inner {
-                nodes: Vec::new(),
-                ops: Vec::new(),
-                inputs: Vec::new(),
-                params: Slab::new(),
-                param_grads: Slab::new(),
-                entries: Vec::new(),
-                values: Slab::new(),
-                grads: Slab::new(),
-                world: World {
-                    training: true,
-                    buffers: Slab::new(),
-                    step: 0,
-                    counts: Vec::new(),
-                    examples: None,
-                    indices: Vec::new(),
-                    partner: None,
-                },
-                rows: None,
-                plan: None,
-            }),
+            params,
+            none: Params::new(),
+            param_nodes: RefCell::new(vec![None; params.map_or(0, |params| params.entries().len())]),
+            recording: RefCell::new(Recording::empty(fingerprint, half.is_some())),
+            grads: RefCell::new(None),
+            computes,
+            training: Cell::new(true),
+            step: Cell::new(0),
+            half,
         }
     }
 
-    /// An empty tape for side 0 or 1 of two partners' work. Both have to record the same operations.
-    pub fn with_partner(side: usize, partners: &Arc<Partners<E>>) -> Self {
-        let tape = Self::new();
-        let partners = Arc::clone(partners);
-        tape.inner.borrow_mut().world.partner = Some(Partner { side, partners, meetings: 0 });
-        tape
+    /// The recording, to be run again.
+    pub fn finish(self) -> Recording<E> {
+        self.recording.into_inner()
     }
 
-    /// Whether it has a partner.
-    pub fn has_partner(&self) -> bool {
-        self.inner.borrow().world.partner.is_some()
+    fn params(&self) -> &Params<E> {
+        self.params.unwrap_or(&self.none)
     }
 
-    /// Which of two partners' tapes it is.
+    fn pass(&self) -> Pass<'static> {
+        Pass { training: self.training.get(), step: self.step.get(), ..Pass::default() }
+    }
+
+    /// Makes the batch norm and dropout recorded from now on behave as in training, or as in evaluation.
+    pub fn set_training(&self, training: bool) {
+        self.training.set(training);
+    }
+
+    /// Says which step of a training this is; dropout's masks follow from it.
+    pub fn set_step(&self, step: u64) {
+        self.step.set(step);
+    }
+
+    /// A parameter.
     ///
     /// # Panics
-    /// If it has no partner.
-    pub(crate) fn side(&self) -> usize {
-        self.inner.borrow().world.partner.as_ref().expect("a tape made by `with_partner`").side
+    /// If the handle is of other parameters, or of a buffer.
+    pub fn param(&self, id: ParamId) -> Var<'_, E> {
+        let entry = self.params().entry(id);
+        assert!(entry.kind == crate::Kind::Parameter, "{} is not trained", entry.name);
+        let mut nodes = self.param_nodes.borrow_mut();
+        let node = nodes[id.index].unwrap_or_else(|| {
+            let mut recording = self.recording.borrow_mut();
+            let root = recording.nodes.len();
+            let (shape, layout) = (entry.shape, entry.layout);
+            let node = Node { shape, layout, home: Home::Param, root, needs_grad: true, axis: None };
+            recording.push(node, None, Vec::new())
+        });
+        nodes[id.index] = Some(node);
+        self.var(node)
     }
 
-    /// The place where an operation of this tape meets the same one of the partner's, to give it at most `len` numbers at
-    /// a time.
+    /// Where a buffer lies among all buffers.
     ///
     /// # Panics
-    /// If the tape has no partner.
-    pub(crate) fn place(&self, len: usize) -> Place<E> {
-        let inner = &mut *self.inner.borrow_mut();
-        let partner = inner.world.partner.as_mut().expect("a tape made by `with_partner`");
-        partner.meetings += 1;
-        partner.partners.place(partner.meetings - 1, partner.side, len)
-    }
-
-    /// A tensor to be trained, from its elements in row-major order.
-    pub fn parameter(&self, name: &str, shape: &[usize], data: &[E]) -> Id {
-        let shape = Shape::new(shape);
-        self.add_parameter(name, shape, Layout::contiguous(&shape, 0), data)
-    }
-
-    /// A matrix to be trained that lies in memory column by column, from its elements in row-major order.
-    ///
-    /// To everyone who looks it is an (out, in) matrix; the products of a linear layer like it stored as (in, out).
-    pub fn parameter_by_columns(&self, name: &str, shape: [usize; 2], data: &[E]) -> Id {
-        let mut layout = Layout { offset: 0, strides: [0; crate::MAX_DIMS] };
-        layout.strides[0] = 1;
-        layout.strides[1] = shape[0];
-        self.add_parameter(name, Shape::new(&shape), layout, data)
-    }
-
-    fn add_parameter(&self, name: &str, shape: Shape, mut layout: Layout, data: &[E]) -> Id {
-        let inner = &mut *self.inner.borrow_mut();
-        layout.offset = inner.params.grow(shape.len());
-        inner.param_grads.match_len(&inner.params);
-        inner.entries.push(Entry { name: name.to_string(), kind: Kind::Parameter, shape, layout });
-        let root = inner.nodes.len();
-        let node = Node { shape, layout, home: Home::Param, root, needs_grad: true, batched: false };
-        let id = inner.push(node, None, Vec::new());
-        crate::state::scatter(data, &shape, &layout, inner.params.all_mut());
-        id
-    }
-
-    /// A tensor that is kept but not trained, such as running statistics; read and written by operations.
-    pub fn buffer(&self, name: &str, shape: &[usize], data: &[E]) -> usize {
-        let inner = &mut *self.inner.borrow_mut();
-        let shape = Shape::new(shape);
-        let layout = Layout::contiguous(&shape, inner.world.buffers.grow(shape.len()));
-        crate::state::scatter(data, &shape, &layout, inner.world.buffers.all_mut());
-        inner.entries.push(Entry { name: name.to_string(), kind: Kind::Buffer, shape, layout });
-        layout.offset
+    /// If the handle is of other parameters, or of one that is trained.
+    pub(crate) fn buffer(&self, id: ParamId) -> std::ops::Range<usize> {
+        let entry = self.params().entry(id);
+        assert!(entry.kind == crate::Kind::Buffer, "{} is no buffer", entry.name);
+        entry.range()
     }
 
     /// A tensor given from outside, without a gradient.
@@ -243,20 +150,41 @@ impl<E: Element> Tape<E> {
     }
 
     fn leaf(&self, shape: &[usize], data: &[E], needs_grad: bool) -> Var<'_, E> {
-        let inner = &mut *self.inner.borrow_mut();
         let shape = Shape::new(shape);
         assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
-        let layout = Layout::contiguous(&shape, inner.values.grow(shape.len()));
-        inner.values.all_mut()[layout.offset..][..data.len()].copy_from_slice(data);
-        let node =
-            Node { shape, layout, home: Home::Local, root: inner.nodes.len(), needs_grad, batched: false };
-        let id = inner.push(node, None, Vec::new());
+        let id = self.new_leaf(shape, needs_grad, None);
+        self.recording.borrow_mut().set(id, |to| to.copy_from_slice(data));
         self.var(id)
+    }
+
+    fn new_leaf(&self, shape: Shape, needs_grad: bool, axis: Option<usize>) -> NodeId {
+        let mut recording = self.recording.borrow_mut();
+        let layout = Layout::contiguous(&shape, recording.values.grow(shape.len()));
+        let root = recording.nodes.len();
+        recording.push(Node { shape, layout, home: Home::Local, root, needs_grad, axis }, None, Vec::new())
+    }
+
+    /// A number of rows that varies from pass to pass, at most `most`.
+    pub fn axis(&self, most: usize) -> Axis {
+        let mut recording = self.recording.borrow_mut();
+        let fed = &mut recording.fed;
+        fed.most.push(most);
+        fed.used.push(most);
+        fed.counts.push(Vec::with_capacity(most));
+        Axis { recording: recording.id, index: recording.fed.most.len() - 1 }
+    }
+
+    /// A tensor of zeros with a row for each row of an axis, to be [set](Recording::set) from outside.
+    ///
+    /// # Shapes
+    /// `row` the sizes of a row
+    pub fn rows(&self, axis: Axis, row: &[usize]) -> Var<'_, E> {
+        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        self.var(self.new_leaf(shape, false, Some(axis.index)))
     }
 
     /// A tensor of integers: token ids, targets, rows.
     pub fn indices(&self, shape: &[usize], data: &[u32]) -> Indices {
-        let inner = &mut *self.inner.borrow_mut();
         let shape = Shape::new(shape);
         assert_eq!(
             data.len(),
@@ -264,211 +192,158 @@ impl<E: Element> Tape<E> {
             "an index tensor of shape {shape:?} has {} elements",
             shape.len()
         );
-        inner.world.indices.push((shape, data.to_vec()));
-        Indices(inner.world.indices.len() - 1)
+        self.push_indices(IndexTensor { shape, axis: None, data: data.to_vec() })
+    }
+
+    /// Integers, all 0 at first, with a row for each row of an axis.
+    ///
+    /// # Shapes
+    /// `row` the sizes of a row: `[]` for one integer, `[T]` for a context
+    pub fn index_rows(&self, axis: Axis, row: &[usize]) -> Indices {
+        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        self.push_indices(IndexTensor { shape, axis: Some(axis.index), data: vec![0; shape.len()] })
+    }
+
+    fn push_indices(&self, tensor: IndexTensor) -> Indices {
+        let mut recording = self.recording.borrow_mut();
+        recording.fed.indices.push(tensor);
+        Indices { recording: recording.id, index: recording.fed.indices.len() - 1 }
+    }
+
+    pub(crate) fn most(&self, axis: Axis) -> usize {
+        let recording = self.recording.borrow();
+        assert!(axis.recording == recording.id, "this axis is of another recording");
+        recording.fed.most[axis.index]
     }
 
     /// The shape of an index tensor.
     pub fn indices_shape(&self, which: Indices) -> Shape {
-        self.inner.borrow().world.indices[which.0].0
+        let recording = self.recording.borrow();
+        recording.fed.indices[recording.index_tensor(which)].shape
     }
 
-    /// Lets `f` write the integers of an index tensor.
-    pub fn set_indices(&self, which: Indices, f: impl FnOnce(&mut [u32])) {
-        f(&mut self.inner.borrow_mut().world.indices[which.0].1);
-    }
-
-    /// Lets `f` write a leaf's elements, which lie row-major.
-    pub fn set(&self, id: Id, f: impl FnOnce(&mut [E])) {
-        let inner = &mut *self.inner.borrow_mut();
-        let node = inner.nodes[id.0];
-        assert!(inner.ops[id.0].is_none() && node.root == id.0, "only a leaf can be set");
-        let memory = match node.home {
-            Home::Param => inner.params.all_mut(),
-            Home::Local => inner.values.all_mut(),
-        };
-        f(&mut memory[node.layout.offset..][..node.shape.len()]);
+    /// The axis of an index tensor's first dimension.
+    pub(crate) fn indices_axis(&self, which: Indices) -> Option<usize> {
+        let recording = self.recording.borrow();
+        recording.fed.indices[recording.index_tensor(which)].axis
     }
 
     /// The handle of a node.
-    pub fn var(&self, id: Id) -> Var<'_, E> {
+    ///
+    /// # Panics
+    /// If it is of another recording.
+    pub fn var(&self, id: NodeId) -> Var<'_, E> {
+        self.recording.borrow().at(id);
         Var { tape: self, id }
     }
 
-    /// Records an operation and computes its value.
-    pub fn record(&self, op: impl Op<E> + 'static, inputs: &[Id], shape: Shape) -> Var<'_, E> {
-        let inner = &mut *self.inner.borrow_mut();
-        let layout = Layout::contiguous(&shape, inner.values.grow(shape.len()));
-        let needs_grad = inputs.iter().any(|i| inner.nodes[i.0].needs_grad);
-        let batched = match op.batch() {
-            Batch::Starts => true,
-            Batch::Rows => inputs.iter().any(|i| inner.nodes[i.0].batched),
-            Batch::Ends | Batch::Mixes => false,
+    /// Records an operation, and computes its value unless the tape only records.
+    ///
+    /// # Panics
+    /// If an input is of another recording.
+    pub fn record(&self, op: impl Op<E> + 'static, inputs: &[NodeId], shape: Shape) -> Var<'_, E> {
+        let mut recording = self.recording.borrow_mut();
+        let inputs: Vec<usize> = inputs.iter().map(|&id| recording.at(id)).collect();
+        let layout = Layout::contiguous(&shape, recording.values.grow(shape.len()));
+        let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
+        let axis = match op.row_rule() {
+            RowRule::Chooses(axis) => axis,
+            RowRule::Keeps => inputs.iter().find_map(|&i| recording.nodes[i].axis),
+            RowRule::Ends | RowRule::Mixes => None,
         };
-        let node = Node { shape, layout, home: Home::Local, root: inner.nodes.len(), needs_grad, batched };
-        let id = inner.push(node, Some(Box::new(op)), inputs.iter().map(|i| i.0).collect());
-        inner.run(id.0);
+        let root = recording.nodes.len();
+        let node = Node { shape, layout, home: Home::Local, root, needs_grad, axis };
+        let id = recording.push(node, Some(Box::new(op)), inputs);
+        if self.computes {
+            recording.run(id.index, self.params(), &self.pass());
+        }
+        drop(recording);
         self.var(id)
     }
 
     /// Records a view: the memory of `of`, seen with another shape and other steps.
-    pub(crate) fn view(&self, of: Id, shape: Shape, layout: Layout) -> Var<'_, E> {
-        let inner = &mut *self.inner.borrow_mut();
-        let base = inner.nodes[of.0];
+    pub(crate) fn view(&self, of: NodeId, shape: Shape, layout: Layout) -> Var<'_, E> {
+        let mut recording = self.recording.borrow_mut();
+        let of = recording.at(of);
+        let base = recording.nodes[of];
         let same_rows = layout.is_contiguous(&shape)
             && layout.offset == base.layout.offset
             && shape.rank() > 0
             && shape.dims()[0] == base.shape.dims()[0];
-        let node = Node { shape, layout, batched: base.batched && same_rows, ..base };
-        let id = inner.push(node, None, vec![of.0]);
+        let node = Node { shape, layout, axis: base.axis.filter(|_| same_rows), ..base };
+        let id = recording.push(node, None, vec![of]);
+        drop(recording);
         self.var(id)
     }
 
-    /// Where the tape is now.
-    pub fn mark(&self) -> Mark {
-        let inner = self.inner.borrow();
-        Mark { nodes: inner.nodes.len(), values: inner.values.len(), indices: inner.world.indices.len() }
+    /// Where sums over a layer's units are cut in two, whose sums are added: where two halves of a computation cut them,
+    /// so that both ways give the same bits.
+    pub(crate) fn cut(&self, units: usize) -> Option<usize> {
+        self.recording.borrow().cut(units)
     }
 
-    /// Forgets everything recorded since `mark`, keeping the memory for what comes next.
+    /// Which half of a computation this is.
     ///
     /// # Panics
-    /// If a parameter was made since.
-    pub fn truncate(&self, mark: Mark) {
-        let inner = &mut *self.inner.borrow_mut();
-        let param = (mark.nodes..inner.nodes.len())
-            .any(|i| inner.nodes[i].home == Home::Param && inner.nodes[i].root == i);
-        assert!(!param, "a parameter cannot be forgotten");
-        inner.nodes.truncate(mark.nodes);
-        inner.ops.truncate(mark.nodes);
-        inner.inputs.truncate(mark.nodes);
-        inner.values.truncate(mark.values);
-        inner.world.indices.truncate(mark.indices);
-        inner.plan = None;
+    /// If it is a whole one.
+    pub(crate) fn side(&self) -> usize {
+        self.half.as_ref().expect("a tape of `Recording::half`").side
     }
 
-    /// The stretch recorded since `mark`.
-    pub fn graph_since(&self, mark: Mark) -> Graph {
-        Graph { start: mark.nodes, end: self.inner.borrow().nodes.len() }
-    }
-
-    /// Computes every value of a recorded stretch again, from the leaves' present values.
-    pub fn replay(&self, graph: Graph) {
-        let inner = &mut *self.inner.borrow_mut();
-        kernels::keep_rows(inner.keeps_rows(graph));
-        for id in graph.nodes() {
-            inner.run(id);
-        }
-    }
-
-    /// Whether equal rows of the batch may be merged in this stretch; see [`Batch`].
-    pub fn mergeable(&self, graph: Graph) -> bool {
-        let inner = self.inner.borrow();
-        graph.nodes().all(|id| {
-            let from_batch = inner.inputs[id].iter().any(|&i| inner.nodes[i].batched);
-            match &inner.ops[id] {
-                Some(op) => !from_batch || op.batch() != Batch::Mixes,
-                None => !from_batch || inner.nodes[id].batched,
-            }
-        })
-    }
-
-    /// From now on only the first rows of every batch are computed, one for each of `counts`, which says how many of
-    /// the batch's examples that row stands for. An empty `counts` means every row, once each.
-    pub fn set_rows(&self, counts: &[u32]) {
-        let inner = &mut *self.inner.borrow_mut();
-        inner.rows = (!counts.is_empty()).then_some(counts.len());
-        inner.world.examples = (!counts.is_empty()).then(|| counts.iter().map(|&c| c as usize).sum());
-        inner.world.counts.clear();
-        inner.world.counts.extend(counts.iter().map(|&c| E::of(f64::from(c))));
-    }
-
-    /// Computes only the first `rows` rows of every batch from now on, each counted once.
-    pub fn set_row_limit(&self, rows: Option<usize>) {
-        let inner = &mut *self.inner.borrow_mut();
-        inner.rows = rows;
-        inner.world.examples = rows;
-        inner.world.counts.clear();
-    }
-
-    /// Whether batch norm and dropout behave as in training.
-    pub fn is_training(&self) -> bool {
-        self.inner.borrow().world.training
-    }
-
-    /// Makes batch norm and dropout behave as in training, or as in evaluation.
-    pub fn set_training(&self, training: bool) {
-        self.inner.borrow_mut().world.training = training;
-    }
-
-    /// Says which step of a training this is; dropout's masks follow from it.
-    pub fn set_step(&self, step: u64) {
-        self.inner.borrow_mut().world.step = step;
-    }
-
-    /// Lets `f` see all parameters and their gradients, each one flat slab of the same layout.
-    pub fn with_parameters<R>(&self, f: impl FnOnce(&mut [E], &mut [E]) -> R) -> R {
-        let inner = &mut *self.inner.borrow_mut();
-        f(inner.params.all_mut(), inner.param_grads.all_mut())
-    }
-
-    /// Computes the gradient of the scalar `loss` with respect to everything it depends on.
+    /// Where an operation of this tape meets the same one of the other half's, to give it at most `len` numbers at a time.
     ///
-    /// Gradients of an earlier backward pass are overwritten.
+    /// # Panics
+    /// As [`Tape::side`].
+    pub(crate) fn place(&self, len: usize) -> Place<E> {
+        let half = self.half.as_ref().expect("a tape of `Recording::half`");
+        half.met.set(half.met.get() + 1);
+        half.meetings.place(half.met.get() - 1, half.side, len)
+    }
+
+    /// Computes the gradient of the scalar `loss` with respect to everything it depends on. Gradients of an earlier
+    /// backward pass are overwritten.
     ///
     /// # Panics
     /// If `loss` is not a single number.
-    pub fn backward(&self, loss: Id) {
-        let inner = &mut *self.inner.borrow_mut();
-        assert_eq!(inner.nodes[loss.0].shape.len(), 1, "backward starts from a single number");
-        inner.backward(loss.0, &[E::one()], None);
-    }
-
-    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. The gradients of weights are not kept.
-    ///
-    /// # Panics
-    /// As [`Tape::backward`].
-    pub fn descend(&self, loss: Id, rate: E) {
-        let inner = &mut *self.inner.borrow_mut();
-        assert_eq!(inner.nodes[loss.0].shape.len(), 1, "a descent starts from a single number");
-        inner.backward(loss.0, &[E::one()], Some(rate));
+    pub fn backward(&self, loss: NodeId) {
+        let shape = self.var(loss).shape();
+        assert_eq!(shape.len(), 1, "backward starts from a single number, not from shape {shape:?}");
+        self.backward_from(loss, &[E::one()]);
     }
 
     /// The same from any node, given the gradient that arrives there, in row-major order.
-    pub fn backward_from(&self, node: Id, gradient: &[E]) {
-        self.inner.borrow_mut().backward(node.0, gradient, None);
+    pub fn backward_from(&self, node: NodeId, gradient: &[E]) {
+        let mut grads = self.grads.borrow_mut();
+        let grads = grads.get_or_insert_with(|| Grads::zeros(self.params()));
+        self.recording.borrow_mut().backward_from(self.params(), grads, node, gradient, &self.pass());
+    }
+
+    /// The elements and the place of a node, wherever it lives.
+    pub(crate) fn read(&self, id: NodeId) -> Vec<E> {
+        let recording = self.recording.borrow();
+        let node = &recording.nodes[recording.at(id)];
+        let memory = match node.home {
+            Home::Param => self.params().values(),
+            Home::Local => recording.values.all(),
+        };
+        crate::params::gather(memory, &node.shape, &node.layout)
+    }
+
+    /// A node's gradient, wherever it lives.
+    pub(crate) fn read_grad(&self, id: NodeId) -> Vec<E> {
+        let (recording, grads) = (self.recording.borrow(), self.grads.borrow());
+        let grads = grads.as_ref().expect("a backward pass comes before its gradients are read");
+        let node = &recording.nodes[recording.at(id)];
+        let memory = match node.home {
+            Home::Param => grads.values(),
+            Home::Local => recording.grads.all(),
+        };
+        crate::params::gather(memory, &node.shape, &node.layout)
     }
 }
 
-impl<E: Element> Inner<E> {
-    fn push(&mut self, node: Node, op: Option<Box<dyn Op<E>>>, inputs: Vec<usize>) -> Id {
-        assert!(inputs.len() <= 32, "an operation has at most 32 inputs");
-        self.nodes.push(node);
-        self.ops.push(op);
-        self.inputs.push(inputs);
-        self.plan = None;
-        Id(self.nodes.len() - 1)
-    }
-
-    /// Whether every operation of this stretch works on the rows of one large batch, and leaves a thread the same ones.
-    fn keeps_rows(&self, graph: Graph) -> bool {
-        let batched = graph.nodes().map(|id| &self.nodes[id]).find(|node| node.batched);
-        let rows = batched.map_or(0, |node| self.rows.unwrap_or(node.shape.dims()[0]));
-        rows >= kernels::MANY_ROWS
-            && graph.nodes().all(|id| self.ops[id].as_ref().is_none_or(|op| op.keeps_rows()))
-    }
-
-    fn run(&mut self, id: usize) {
-        let Some(op) = self.ops[id].as_mut() else { return };
-        let node = &self.nodes[id];
-        let (values, rest) = self.values.all_mut().split_at_mut(node.layout.offset);
-        let x = Inputs {
-            nodes: &self.nodes,
-            ids: &self.inputs[id],
-            params: Params::all(self.params.all()),
-            values,
-            rows: self.rows,
-        };
-        op.forward(x, &mut rest[..node.stored(self.rows)], &mut self.world.env());
+impl<E: Element> Recording<E> {
+    pub(crate) fn cut(&self, units: usize) -> Option<usize> {
+        (!self.halved && can_be_cut(units)).then_some(units / 2)
     }
 }

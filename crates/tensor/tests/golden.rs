@@ -2,7 +2,7 @@
 
 use charloom_tensor::kernels::Activation;
 use charloom_tensor::ops::{RunningStats, Targets};
-use charloom_tensor::{Element, Indices, Tape, Var};
+use charloom_tensor::{Element, Indices, Params, Tape, Var};
 use charloom_testkit::{OpCase, closeness, op_cases};
 
 /// How far a result may be from torch's, relative and absolute. Sums in another order differ by rounding.
@@ -35,7 +35,7 @@ fn elements<E: Element>(data: &[f64]) -> Vec<E> {
 }
 
 /// The case's input `k` as integers, which may be negative to say "ignore".
-fn indices<E: Element>(tape: &Tape<E>, case: &OpCase, k: usize) -> Indices {
+fn indices<E: Element>(tape: &Tape<'_, E>, case: &OpCase, k: usize) -> Indices {
     let input = &case.inputs[k];
     let data: Vec<u32> = input.data.iter().map(|&i| if i < 0.0 { u32::MAX } else { i as u32 }).collect();
     tape.indices(&input.shape, &data)
@@ -51,18 +51,31 @@ fn reduce<'t, E: Element>(
     f(x, &dims, flag(case, "keepdim"))
 }
 
-fn batch_norm<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> Var<'t, E> {
+/// The running statistics of a batch norm; nothing for other operations.
+fn buffers<E: Element>(case: &OpCase) -> Params<E> {
+    let mut params = Params::new();
+    if case.op == "batch_norm" {
+        for name in ["running_mean", "running_var"] {
+            let data = elements(&case.numbers(name));
+            params.add_buffer(name, &[data.len()], &data);
+        }
+    }
+    params
+}
+
+fn batch_norm<'t, E: Element>(
+    case: &OpCase,
+    tape: &Tape<'t, E>,
+    params: &Params<E>,
+    x: &[Var<'t, E>],
+) -> Var<'t, E> {
     tape.set_training(flag(case, "training"));
-    let buffer = |name| {
-        let data = elements(&case.numbers(name));
-        tape.buffer(name, &[data.len()], &data)
-    };
-    let (mean, var) = (buffer("running_mean"), buffer("running_var"));
+    let [mean, var] = ["running_mean", "running_var"].map(|name| params.find(name).unwrap());
     let running = RunningStats { mean, var, momentum: number(case, "momentum") };
     x[0].batch_norm(x[1], x[2], running, number(case, "eps"))
 }
 
-fn cross_entropy<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: Var<'t, E>) -> Var<'t, E> {
+fn cross_entropy<'t, E: Element>(case: &OpCase, tape: &Tape<'t, E>, x: Var<'t, E>) -> Var<'t, E> {
     let ignore = number(case, "ignore_index");
     let ignore = if ignore < 0.0 { u32::MAX } else { ignore as u32 };
     let tokens = indices(tape, case, 1);
@@ -75,7 +88,12 @@ fn linear<'t, E: Element>(x: &[Var<'t, E>], activation: Option<Activation>) -> V
 }
 
 /// The case's operation on its inputs.
-fn apply<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> Var<'t, E> {
+fn apply<'t, E: Element>(
+    case: &OpCase,
+    tape: &'t Tape<'t, E>,
+    params: &Params<E>,
+    x: &[Var<'t, E>],
+) -> Var<'t, E> {
     match case.op.as_str() {
         "add" => x[0] + x[1],
         "sub" => x[0] - x[1],
@@ -108,7 +126,7 @@ fn apply<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> 
         "reshape" => x[0].reshape(&sizes(case, "shape")),
         "transpose" => x[0].transpose(size(case, "dim0"), size(case, "dim1")),
         "slice" => x[0].slice(size(case, "dim"), size(case, "start"), size(case, "end")),
-        "batch_norm" => batch_norm(case, tape, x),
+        "batch_norm" => batch_norm(case, tape, params, x),
         "layer_norm" => x[0].layer_norm(x[1], x[2], number(case, "eps")),
         op => panic!("no operation {op:?}"),
     }
@@ -116,9 +134,10 @@ fn apply<'t, E: Element>(case: &OpCase, tape: &'t Tape<E>, x: &[Var<'t, E>]) -> 
 
 /// Runs a case, compares its value, its gradients and what else it changed.
 fn replay<E: Element>(case: &OpCase, tolerance: &Tolerance) -> Result<(), String> {
-    let tape = Tape::<E>::new();
+    let mut params = buffers::<E>(case);
+    let tape = Tape::with(&params);
     let inputs: Vec<_> = case.inputs.iter().map(|x| tape.variable(&x.shape, &elements(&x.data))).collect();
-    let y = apply(case, &tape, &inputs);
+    let y = apply(case, &tape, &params, &inputs);
     if y.shape().dims() != case.output.shape {
         return Err(format!("shape {:?}, expected {:?}", y.shape(), case.output.shape));
     }
@@ -139,8 +158,9 @@ fn replay<E: Element>(case: &OpCase, tolerance: &Tolerance) -> Result<(), String
             close(&format!("gradient of input {k}"), input.grad(), &grad.data)?;
         }
     }
-    for entry in tape.entries() {
-        close(&entry.name, tape.read_entry(&entry), &case.after[&entry.name])?;
+    tape.finish().store_buffers(&mut params);
+    for (id, entry) in params.ids().zip(params.entries()) {
+        close(&entry.name, params.read(id), &case.after[&entry.name])?;
     }
     Ok(())
 }

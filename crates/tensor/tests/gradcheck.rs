@@ -6,7 +6,7 @@ mod check;
 
 use charloom_tensor::kernels::Activation;
 use charloom_tensor::ops::{RunningStats, Targets};
-use charloom_tensor::{Element, Env, Grads, Inputs, Op, Var};
+use charloom_tensor::{Element, Env, InputGrads, Inputs, Op, Params, Var};
 use check::{check, numbers, worst};
 
 type Binary = for<'t> fn(Var<'t, f64>, Var<'t, f64>) -> Var<'t, f64>;
@@ -88,29 +88,30 @@ fn embedding() {
     check(&[&[3, 5]], |v| v[0].transpose(0, 1).embedding(v[0].tape().indices(&[2], &[4, 4])).tanh());
 }
 
-fn batch_norm<'t>(v: &[Var<'t, f64>]) -> Var<'t, f64> {
-    let tape = v[0].tape();
-    let channels = v[1].shape().len();
-    let mean = tape.buffer("running_mean", &[channels], &numbers(channels, 5));
+/// Running statistics of so many channels.
+fn statistics(channels: usize) -> (Params<f64>, RunningStats) {
+    let mut params = Params::new();
     let var: Vec<f64> = numbers(channels, 6).iter().map(|x| x * x + 0.5).collect();
-    let var = tape.buffer("running_var", &[channels], &var);
-    v[0].batch_norm(v[1], v[2], RunningStats { mean, var, momentum: 0.1 }, 1e-5)
+    let mean = params.add_buffer("running_mean", &[channels], &numbers(channels, 5));
+    let var = params.add_buffer("running_var", &[channels], &var);
+    (params, RunningStats { mean, var, momentum: 0.1 })
 }
 
 #[test]
 fn batch_norm_in_training_and_evaluation() {
-    for training in [true, false] {
-        let norm = |v: &[Var<'_, f64>]| v[0].tape().set_training(training);
-        for shape in [&[6, 4][..], &[3, 2, 4]] {
-            check(&[shape, &[4], &[4]], |v| {
-                norm(v);
-                batch_norm(v)
+    for (training, shape) in [(true, &[6, 4][..]), (false, &[6, 4]), (true, &[3, 2, 4]), (false, &[3, 2, 4])]
+    {
+        let (params, running) = statistics(4);
+        let shapes = [shape, &[4], &[4]];
+        let points: Vec<Vec<f64>> = (0..3).map(|k| numbers(shapes[k].iter().product(), k)).collect();
+        for times in [false, true] {
+            let checked = worst(&params, &shapes, &points, |v| {
+                v[0].tape().set_training(training);
+                let y = v[0].batch_norm(v[1], v[2], running, 1e-5);
+                if times { y * v[0] } else { y }
             });
+            checked.assert_below(1e-6);
         }
-        check(&[&[5, 3], &[3], &[3]], |v| {
-            norm(v);
-            batch_norm(v) * v[0]
-        });
     }
 }
 
@@ -133,7 +134,8 @@ fn cross_entropy() {
 #[test]
 fn coarse_operations_equal_the_primitives_they_stand_for() {
     use charloom_testkit::assert_close;
-    let tape = charloom_tensor::Tape::<f64>::new();
+    let (params, running) = statistics(4);
+    let tape = charloom_tensor::Tape::with(&params);
     let compare = |inputs: &[Var<'_, f64>], coarse: Var<'_, f64>, primitive: Var<'_, f64>| {
         assert_close(&coarse.data(), &primitive.data(), 1e-12, 1e-13);
         let weights = numbers(coarse.shape().len(), 3);
@@ -152,7 +154,7 @@ fn coarse_operations_equal_the_primitives_they_stand_for() {
 
     let normed =
         |dim| (x - x.mean(&[dim], true)) / (x.var(&[dim], false, true) + 1e-5).sqrt() * weight + bias;
-    compare(&[x, weight, bias], batch_norm(&[x, weight, bias]), normed(0));
+    compare(&[x, weight, bias], x.batch_norm(weight, bias, running, 1e-5), normed(0));
     compare(&[x, weight, bias], x.layer_norm(weight, bias, 1e-5), normed(1));
     compare(&[x, matrix, shift], x.linear(matrix, Some(shift)), x.matmul(matrix.transpose(0, 1)) + shift);
     let tokens = [0, 3, 1, 1, 2, 0];
@@ -179,7 +181,7 @@ impl Op<f64> for Triple {
         "triple"
     }
 
-    fn forward(&mut self, x: Inputs<'_, f64>, out: &mut [f64], _: &mut Env<'_, f64>) {
+    fn forward(&mut self, x: Inputs<'_, f64>, out: &mut [f64], _: &Env<'_, f64>) {
         out.iter_mut().zip(x.get(0)).for_each(|(y, &x)| *y = 3.0 * x);
     }
 
@@ -188,7 +190,7 @@ impl Op<f64> for Triple {
         _: Inputs<'_, f64>,
         _: &[f64],
         grad: &[f64],
-        grads: &mut Grads<'_, f64>,
+        grads: &mut InputGrads<'_, f64>,
         _: &Env<'_, f64>,
     ) {
         let Some(mut g) = grads.get(0) else { return };
@@ -202,9 +204,10 @@ fn a_wrong_gradient_is_caught() {
     let error = |slope, adds| {
         let op = Triple { slope, adds };
         let point = [numbers(4, 0)];
-        let alone = worst(&[&[4]], &point, |v| v[0].tape().record(op, &[v[0].id()], v[0].shape()));
+        let alone =
+            worst(&Params::new(), &[&[4]], &point, |v| v[0].tape().record(op, &[v[0].id()], v[0].shape()));
         // The sum's gradient passes the product first, so that of the triple is added.
-        let shared = worst(&[&[4]], &point, |v| {
+        let shared = worst(&Params::new(), &[&[4]], &point, |v| {
             let tripled = v[0].tape().record(op, &[v[0].id()], v[0].shape());
             tripled + v[0].exp() * v[0]
         });

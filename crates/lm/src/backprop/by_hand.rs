@@ -1,4 +1,4 @@
-//! The backward pass, line by line from the end of [`Net::new`](super::Net::new) to its start.
+//! The backward pass, line by line from the end of the forward pass in `net.rs` to its start.
 //!
 //! Three rules do all of it. A line `y = f(x)` gives x the gradient of y times the slope of f. What the forward line
 //! repeats (a row, a column), the backward line sums, and the other way round. A term that several lines use gets the

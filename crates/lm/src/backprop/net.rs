@@ -1,10 +1,11 @@
-//! The forward pass of notebook 004: one line of it, one line here, one node on the tape.
+//! The forward pass of notebook 004: one line of it, one line here, one node of a recording.
 
 use charloom_tensor::rng::TorchGenerator;
-use charloom_tensor::{Element, Graph, Id, Indices, Tape};
+use charloom_tensor::{Element, Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, Var};
 
 use super::{Matrix, Terms};
-use crate::config::{Activation, Batch, Config, Init, ModelKind, Norm};
+use crate::config::{Activation, Batch, Config, Init, Norm};
+use crate::models::MlpSettings;
 use crate::{Error, Result};
 
 /// What is added to a variance, so that its inverse root is finite.
@@ -34,15 +35,15 @@ impl Sizes {
     /// # Errors
     /// A configuration of another net than the lesson's: an embedding, one hidden layer, BatchNorm, tanh.
     pub fn of(config: &Config, vocab: usize) -> Result<Self> {
-        let model = &config.model;
         let refuse = |flag: &str, wanted: &str| {
             Err(Error::usage(format!(
                 "{flag}: the hand-written backward is for 004's net, {wanted}; see --preset manual-backprop"
             )))
         };
-        if model.kind != ModelKind::Mlp {
+        if config.model.kind != "mlp" {
             return refuse("--model", "an mlp");
         }
+        let model: MlpSettings = config.model.read()?;
         if model.norm != Norm::Batch {
             return refuse("--norm", "with batch");
         }
@@ -63,7 +64,7 @@ impl Sizes {
             return refuse("--batch", "on a minibatch of at least 2 examples");
         };
         config.validate()?;
-        config.validate_sizes(vocab)?;
+        crate::models::check_sizes(config, vocab)?;
         // The products cannot overflow: both sizes are validated.
         let (inputs, widest) = (model.context * model.embed, hidden.max(vocab));
         let numbers = (batch * inputs.max(widest)).max(inputs * hidden).max(hidden * vocab);
@@ -114,104 +115,61 @@ impl Parameters {
     }
 }
 
-/// The net on a tape, each intermediate a node of its own with a gradient.
+/// The net, each intermediate a node of its own with a gradient.
 pub struct Net<E: Element> {
-    tape: Tape<E>,
-    terms: Terms<Id>,
-    loss: Id,
-    graph: Graph,
+    params: Params<E>,
+    recording: Recording<E>,
+    grads: Grads<E>,
+    terms: Terms<Place>,
+    loss: NodeId,
     contexts: Indices,
     targets: Indices,
 }
 
+/// Where a term is.
+#[derive(Clone, Copy)]
+enum Place {
+    Parameter(ParamId),
+    Node(NodeId),
+}
+
 impl<E: Element> Net<E> {
-    /// Records the forward pass on a batch.
+    /// Records the forward pass, and runs it on a batch.
     ///
     /// # Shapes
     /// contexts (B, T), targets (B)
     pub fn new(sizes: &Sizes, parameters: &Parameters, contexts: &[u32], targets: &[u32]) -> Self {
-        let Sizes { vocab, context, embed: features, hidden, batch } = *sizes;
-        let (inputs, n) = (context * features, batch as f64);
-        let tape = Tape::new();
-        let parameter = |name, shape: &[usize], data: &[f64]| {
-            tape.parameter(name, shape, &data.iter().map(|&x| E::of(x)).collect::<Vec<E>>())
+        let Sizes { vocab, context, embed, hidden, batch } = *sizes;
+        let mut params = Params::new();
+        let mut add = |name, shape: &[usize], data: &[f64]| {
+            params.add(name, shape, &data.iter().map(|&x| E::of(x)).collect::<Vec<E>>())
         };
-        let c = parameter("C", &[vocab, features], &parameters.c);
-        let w1 = parameter("W1", &[inputs, hidden], &parameters.w1);
-        let b1 = parameter("b1", &[hidden], &parameters.b1);
-        let w2 = parameter("W2", &[hidden, vocab], &parameters.w2);
-        let b2 = parameter("b2", &[vocab], &parameters.b2);
-        let bn_gain = parameter("bn_gain", &[1, hidden], &parameters.bn_gain);
-        let bn_bias = parameter("bn_bias", &[1, hidden], &parameters.bn_bias);
-        let x = tape.indices(&[batch, context], contexts);
-        let y = tape.indices(&[batch, 1], targets);
-        let mark = tape.mark();
-        let var = |id| tape.var(id);
-
-        // embedding
-        let embed = var(c).embedding(x);
-        let embed_cat = embed.reshape(&[batch, inputs]);
-        // first linear layer
-        let h_preact = embed_cat.matmul(var(w1)) + var(b1);
-        // batch norm
-        let bn_mean = h_preact.sum(&[0], true) * (1.0 / n);
-        let bn_diff = h_preact - bn_mean;
-        let bn_diff_sqr = bn_diff.powf(2.0);
-        let bn_var = bn_diff_sqr.sum(&[0], true) * (1.0 / (n - 1.0));
-        let bn_var_inv = (bn_var + EPS).powf(-0.5);
-        let bn_raw = bn_diff * bn_var_inv;
-        let h_preact_norm = var(bn_gain) * bn_raw + var(bn_bias);
-        // non-linearity
-        let h = h_preact_norm.tanh();
-        // second linear layer
-        let logits = h.matmul(var(w2)) + var(b2);
-        // cross-entropy
-        let logit_maxes = logits.max(&[1], true);
-        let norm_logits = logits - logit_maxes;
-        let counts = norm_logits.exp();
-        let sum_counts = counts.sum(&[1], true);
-        let sum_counts_inv = sum_counts.powf(-1.0);
-        let probs = counts * sum_counts_inv;
-        let log_probs = probs.log();
-        let loss = -log_probs.gather(1, y).mean_all();
-
-        let terms = Terms {
-            log_probs: log_probs.id(),
-            probs: probs.id(),
-            sum_counts_inv: sum_counts_inv.id(),
-            sum_counts: sum_counts.id(),
-            counts: counts.id(),
-            norm_logits: norm_logits.id(),
-            logit_maxes: logit_maxes.id(),
-            logits: logits.id(),
-            h: h.id(),
-            w2,
-            b2,
-            h_preact_norm: h_preact_norm.id(),
-            bn_gain,
-            bn_bias,
-            bn_raw: bn_raw.id(),
-            bn_var_inv: bn_var_inv.id(),
-            bn_var: bn_var.id(),
-            bn_diff_sqr: bn_diff_sqr.id(),
-            bn_diff: bn_diff.id(),
-            bn_mean: bn_mean.id(),
-            h_preact: h_preact.id(),
-            embed_cat: embed_cat.id(),
-            w1,
-            b1,
-            embed: embed.id(),
-            c,
-        };
-        let (loss, graph) = (loss.id(), tape.graph_since(mark));
-        Self { tape, terms, loss, graph, contexts: x, targets: y }
+        let ids = [
+            add("C", &[vocab, embed], &parameters.c),
+            add("W1", &[context * embed, hidden], &parameters.w1),
+            add("b1", &[hidden], &parameters.b1),
+            add("W2", &[hidden, vocab], &parameters.w2),
+            add("b2", &[vocab], &parameters.b2),
+            add("bn_gain", &[1, hidden], &parameters.bn_gain),
+            add("bn_bias", &[1, hidden], &parameters.bn_bias),
+        ];
+        let (recording, (x, y, terms, loss)) = Recording::new(&params, |tape| {
+            let x = tape.indices(&[batch, context], contexts);
+            let y = tape.indices(&[batch, 1], targets);
+            let (terms, loss) = forward_pass(tape, ids, x, y);
+            (x, y, terms, loss)
+        });
+        let grads = Grads::zeros(&params);
+        let mut net = Self { params, recording, grads, terms, loss, contexts: x, targets: y };
+        net.recording.forward(&net.params, &Pass::training());
+        net
     }
 
     /// Runs the forward pass on another batch of the same size.
-    pub fn forward(&self, contexts: &[u32], targets: &[u32]) {
-        self.tape.set_indices(self.contexts, |place| place.copy_from_slice(contexts));
-        self.tape.set_indices(self.targets, |place| place.copy_from_slice(targets));
-        self.tape.replay(self.graph);
+    pub fn forward(&mut self, contexts: &[u32], targets: &[u32]) {
+        self.recording.set_indices(self.contexts, |place| place.copy_from_slice(contexts));
+        self.recording.set_indices(self.targets, |place| place.copy_from_slice(targets));
+        self.recording.forward(&self.params, &Pass::training());
     }
 
     /// The loss of the batch.
@@ -219,49 +177,129 @@ impl<E: Element> Net<E> {
     /// # Units
     /// nats
     pub fn loss(&self) -> E {
-        self.tape.var(self.loss).item()
+        self.recording.item(self.loss)
     }
 
     /// The shape of each term.
     pub fn shapes(&self) -> Terms<Vec<usize>> {
-        self.terms.map(|&id| self.tape.var(id).shape().dims().to_vec())
+        self.terms.map(|&place| match place {
+            Place::Parameter(id) => self.params.entry(id).shape.dims().to_vec(),
+            Place::Node(id) => self.recording.shape(id).dims().to_vec(),
+        })
     }
 
     /// The values that the forward pass left.
     pub fn values(&self) -> Terms<Matrix<E>> {
-        self.terms.map(|&id| self.matrix(id, self.tape.var(id).data()))
+        self.terms.map(|&place| match place {
+            Place::Parameter(id) => Matrix::new(self.params.entry(id).shape.last(), self.params.read(id)),
+            Place::Node(id) => {
+                let columns = self.recording.shape(id).last();
+                self.recording.with_data(id, |data| Matrix::new(columns, data.to_vec()))
+            }
+        })
     }
 
     /// The gradients by the tape's backward pass.
-    pub fn tape_gradients(&self) -> Terms<Matrix<E>> {
-        self.tape.backward(self.loss);
-        self.terms.map(|&id| self.matrix(id, self.tape.var(id).grad()))
+    pub fn tape_gradients(&mut self) -> Terms<Matrix<E>> {
+        let Self { params, recording, grads, .. } = self;
+        recording.backward(params, grads, self.loss, &Pass::training());
+        self.terms.map(|&place| match place {
+            Place::Parameter(id) => Matrix::new(params.entry(id).shape.last(), grads.read(params, id)),
+            Place::Node(id) => {
+                let columns = recording.shape(id).last();
+                recording.with_grad(id, |data| Matrix::new(columns, data.to_vec()))
+            }
+        })
     }
 
     /// One step of gradient descent, `p -= lr dp`, by gradients from wherever.
-    pub fn step(&self, gradients: &Terms<Matrix<E>>, lr: f64) {
+    pub fn step(&mut self, gradients: &Terms<Matrix<E>>, lr: f64) {
         let lr = E::of(lr);
-        for (id, d) in self.parameter_ids().into_iter().zip(parameters(gradients)) {
-            self.tape.set(id, |p| p.iter_mut().zip(d.data()).for_each(|(p, &d)| *p -= lr * d));
+        let ids: Vec<ParamId> = self.params.ids().collect();
+        for (id, d) in ids.into_iter().zip(parameters(gradients)) {
+            let range = self.params.entry(id).range();
+            let values = &mut self.params.values_mut()[range];
+            values.iter_mut().zip(d.data()).for_each(|(p, &d)| *p -= lr * d);
         }
     }
 
     /// The parameters' present numbers, one after the other.
     pub fn parameters(&self) -> Vec<E> {
-        self.parameter_ids().into_iter().flat_map(|id| self.tape.var(id).data()).collect()
-    }
-
-    fn parameter_ids(&self) -> [Id; 7] {
-        parameters(&self.terms).map(|id| *id)
-    }
-
-    /// A tensor as rows: all dimensions but the last are rows, and a vector is one row.
-    fn matrix(&self, id: Id, data: Vec<E>) -> Matrix<E> {
-        Matrix::new(self.tape.var(id).shape().last(), data)
+        self.params.ids().flat_map(|id| self.params.read(id)).collect()
     }
 }
 
+/// Records the forward pass; `ids` are the parameters in the order of [`parameters`].
+fn forward_pass<E: Element>(
+    tape: &Tape<'_, E>,
+    ids: [ParamId; 7],
+    x: Indices,
+    y: Indices,
+) -> (Terms<Place>, NodeId) {
+    let [c, w1, b1, w2, b2, bn_gain, bn_bias] = ids.map(|id| tape.param(id));
+    let n = tape.indices_shape(x).dims()[0] as f64;
+
+    // embedding
+    let embed = c.embedding(x);
+    let embed_cat = embed.flatten(1);
+    // first linear layer
+    let h_preact = embed_cat.matmul(w1) + b1;
+    // batch norm
+    let bn_mean = h_preact.sum(&[0], true) * (1.0 / n);
+    let bn_diff = h_preact - bn_mean;
+    let bn_diff_sqr = bn_diff.powf(2.0);
+    let bn_var = bn_diff_sqr.sum(&[0], true) * (1.0 / (n - 1.0));
+    let bn_var_inv = (bn_var + EPS).powf(-0.5);
+    let bn_raw = bn_diff * bn_var_inv;
+    let h_preact_norm = bn_gain * bn_raw + bn_bias;
+    // non-linearity
+    let h = h_preact_norm.tanh();
+    // second linear layer
+    let logits = h.matmul(w2) + b2;
+    // cross-entropy
+    let logit_maxes = logits.max(&[1], true);
+    let norm_logits = logits - logit_maxes;
+    let counts = norm_logits.exp();
+    let sum_counts = counts.sum(&[1], true);
+    let sum_counts_inv = sum_counts.powf(-1.0);
+    let probs = counts * sum_counts_inv;
+    let log_probs = probs.log();
+    let loss = -log_probs.gather(1, y).mean_all();
+
+    let node = |var: Var<'_, E>| Place::Node(var.id());
+    let [c, w1, b1, w2, b2, bn_gain, bn_bias] = ids.map(Place::Parameter);
+    let terms = Terms {
+        log_probs: node(log_probs),
+        probs: node(probs),
+        sum_counts_inv: node(sum_counts_inv),
+        sum_counts: node(sum_counts),
+        counts: node(counts),
+        norm_logits: node(norm_logits),
+        logit_maxes: node(logit_maxes),
+        logits: node(logits),
+        h: node(h),
+        w2,
+        b2,
+        h_preact_norm: node(h_preact_norm),
+        bn_gain,
+        bn_bias,
+        bn_raw: node(bn_raw),
+        bn_var_inv: node(bn_var_inv),
+        bn_var: node(bn_var),
+        bn_diff_sqr: node(bn_diff_sqr),
+        bn_diff: node(bn_diff),
+        bn_mean: node(bn_mean),
+        h_preact: node(h_preact),
+        embed_cat: node(embed_cat),
+        w1,
+        b1,
+        embed: node(embed),
+        c,
+    };
+    (terms, loss.id())
+}
+
 /// The parameters among the terms, in the order of their declaration.
-pub(super) fn parameters<X>(terms: &Terms<X>) -> [&X; 7] {
+fn parameters<X>(terms: &Terms<X>) -> [&X; 7] {
     [&terms.c, &terms.w1, &terms.b1, &terms.w2, &terms.b2, &terms.bn_gain, &terms.bn_bias]
 }

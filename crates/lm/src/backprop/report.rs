@@ -6,9 +6,9 @@ use super::train::Batches;
 use super::{
     Matrix, Net, Parameters, Row, Sizes, Terms, Tolerance, Training, by_hand, compare, shortcuts, train,
 };
-use crate::config::{Config, nearest};
+use crate::config::Config;
 use crate::data::Data;
-use crate::examples::Examples;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// The names of the shortcuts.
@@ -61,7 +61,7 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
         known(name)?;
     }
     let wrong = |name: &str| options.wrong.as_deref() == Some(name);
-    let examples = Examples::new(&data.splits.train, sizes.context)?;
+    let examples = data.splits.train.examples(sizes.context)?;
     if examples.is_empty() {
         return Err(Error::Failed(format!(
             "the training split has no examples at context {}; give more data",
@@ -69,10 +69,11 @@ pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Re
         )));
     }
     let mut generator = TorchGenerator::new(config.train.seed);
-    let parameters = Parameters::draw(&sizes, config.model.gain(), config.model.output_scale, &mut generator);
+    let model: crate::models::MlpSettings = config.model.read()?;
+    let parameters = Parameters::draw(&sizes, model.gain(), model.output_scale, &mut generator);
     let mut batches = Batches::new(&examples, &sizes, generator.clone());
     let (contexts, targets) = batches.next();
-    let net = Net::<E>::new(&sizes, &parameters, contexts, targets);
+    let mut net = Net::<E>::new(&sizes, &parameters, contexts, targets);
 
     let tolerance = Tolerance::of::<E>();
     let (values, shapes, tape) = (net.values(), net.shapes(), net.tape_gradients());

@@ -1,7 +1,7 @@
 /// Declares the struct, and the names that are shown for its fields.
 macro_rules! terms {
     ($($(#[$doc:meta])* $field:ident = $name:literal,)+) => {
-        /// One thing for each term of the net: its place on the tape, its value, its gradient.
+        /// One thing for each term of the net: its place, its value, its gradient.
         ///
         /// # Shapes
         /// B examples, T characters of context, E features, H hidden units, V characters.

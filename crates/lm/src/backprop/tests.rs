@@ -60,7 +60,7 @@ fn data<E: Element>(m: &Matrix<E>) -> Vec<f64> {
 
 fn check_against_torch<E: Element>(tolerance: f64) {
     let case: Case = fixture("backprop.json");
-    let net = case.net::<E>();
+    let mut net = case.net::<E>();
     assert_close(&[net.loss().f64()], &[case.loss], tolerance, 0.0);
     let (values, tape) = (net.values(), net.tape_gradients());
     let hand = by_hand(&values, &case.contexts, &case.targets);
@@ -98,7 +98,7 @@ fn every_term_is_torchs_in_f32() {
 fn lesson() -> (Config, Data) {
     let preset = crate::presets::get("manual-backprop").unwrap();
     let mut config = Config::layered(Some(preset.toml), None).unwrap();
-    let data = config.load_data().unwrap();
+    let data = crate::load_data(&mut config).unwrap();
     (config, data)
 }
 
@@ -155,10 +155,10 @@ fn training_ends_where_the_tapes_ends() {
 #[test]
 fn other_sizes_are_equal_too() {
     let (mut config, data) = lesson();
-    (config.model.context, config.model.embed, config.model.hidden) = (1, 1, vec![3]);
+    config.model = config.model.with("context", 1).with("embed", 1).with("hidden", vec![3]);
     config.train.batch = Batch::Size(2);
     assert!(report::<f64>(&config, &data, &Options::default()).unwrap().equal);
-    (config.model.context, config.model.embed, config.model.hidden) = (5, 4, vec![17]);
+    config.model = config.model.with("context", 5).with("embed", 4).with("hidden", vec![17]);
     config.train.batch = Batch::Size(300);
     assert!(report::<f64>(&config, &data, &Options::default()).unwrap().equal);
 }
@@ -174,11 +174,11 @@ fn other_nets_are_refused_by_their_flag() {
         assert_eq!(error.exit_code(), 2, "{error}");
         error.to_string()
     };
-    assert!(refused(&|c| c.model.hidden = vec![20, 20]).starts_with("--hidden"));
-    assert!(refused(&|c| c.model.hidden = vec![]).starts_with("--hidden"));
+    assert!(refused(&|c| c.model.set("hidden", vec![20, 20])).starts_with("--hidden"));
+    assert!(refused(&|c| c.model.set("hidden", vec![])).starts_with("--hidden"));
     assert!(refused(&|c| c.train.batch = Batch::Size(1 << 19)).contains("the limit is"));
-    assert!(refused(&|c| c.model.norm = crate::config::Norm::None).starts_with("--norm"));
-    assert!(refused(&|c| c.model.embed = 0).starts_with("--embed"));
+    assert!(refused(&|c| c.model.set("norm", "none")).starts_with("--norm"));
+    assert!(refused(&|c| c.model.set("embed", 0)).starts_with("--embed"));
     assert!(refused(&|c| c.train.batch = Batch::Full).starts_with("--batch"));
     assert!(refused(&|c| c.train.batch = Batch::Size(1)).starts_with("--batch"));
     assert!(refused(&|c| c.train.optimizer = Optimizer::AdamW).contains("--optimizer"));

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Matrix, Net, Parameters, Sizes, Terms, Tolerance, by_hand};
 use crate::config::{Optimizer, TrainConfig};
-use crate::examples::Examples;
+use crate::data::Examples;
 use crate::train::learning_rate;
 use crate::{Error, Result};
 
@@ -48,7 +48,8 @@ pub fn train<E: Element>(
         && config.clip == 0.0;
     if !plain {
         return Err(Error::usage(
-            "--train: the lesson is plain gradient descent; leave --optimizer, --momentum, --weight-decay and --clip out",
+            "--train: the lesson is plain gradient descent; leave --optimizer, --momentum, --weight-decay and \
+             --clip out",
         ));
     }
     let lr = learning_rate(config);
@@ -56,7 +57,7 @@ pub fn train<E: Element>(
     let mut ends = [false, true].map(|hand| {
         let mut batches = Batches::new(examples, sizes, generator.clone());
         let (contexts, targets) = batches.next();
-        let net = Net::<E>::new(sizes, parameters, contexts, targets);
+        let mut net = Net::<E>::new(sizes, parameters, contexts, targets);
         let mut loss = 0.0;
         for step in 0..config.steps {
             if step > 0 {

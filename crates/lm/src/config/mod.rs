@@ -3,23 +3,18 @@
 //! A configuration is layered: the defaults, then a preset, then a file, then the flags of the command line.
 //! [`Config::layered`] does the first three, a program sets single fields for the last.
 
+mod model;
 mod names;
 mod parse;
 mod validate;
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::data::Data;
+use crate::data::{DataConfig, Mode};
 
-pub(crate) use names::words;
-pub use names::{
-    Activation, Init, Mode, ModelKind, Norm, Normalize, Optimizer, Schedule, Shuffle, Smoothing, Stream,
-};
-pub(crate) use parse::nearest;
-pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};
+pub use model::{ModelConfig, Setting, Settings, Value, flag, out_of_range};
+pub use names::{Activation, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use parse::{Batch, parse_hidden, parse_lr_drops};
 
 /// Every setting of a run.
 ///
@@ -29,7 +24,7 @@ pub use parse::{Batch, parse_hidden, parse_lr_drops, parse_split};
 /// let mut config = Config::from_toml("[model]\nhidden = [64, 64]", "my.toml".as_ref())?;
 /// config.train.steps = 1000;
 /// config.validate()?;
-/// assert_eq!(config.model.context, 3);
+/// assert_eq!(config.model.get("hidden").as_deref(), Some("[64, 64]"));
 /// assert!(config.to_toml().contains("steps = 1000"));
 /// # Ok::<(), charloom::Error>(())
 /// ```
@@ -42,76 +37,6 @@ pub struct Config {
     pub model: ModelConfig,
     /// The training.
     pub train: TrainConfig,
-}
-
-/// Where the text comes from and how it is split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DataConfig {
-    /// The file; none: the embedded names. The name of a known data set stands for its file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<PathBuf>,
-    /// SHA-256 of the file's bytes, in hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Lines or running text; none: detected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// Fractions of training, validation and test; none: 0.8, 0.1, 0.1 of lines, 0.9, 0.1, 0 of text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub split: Option<[f64; 3]>,
-    /// Seed of the shuffle.
-    pub split_seed: u64,
-    /// The order of the words before the split.
-    pub shuffle: Shuffle,
-    /// A file to validate on, instead of a part of the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub val: Option<PathBuf>,
-    /// A file to test on, instead of a part of the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<PathBuf>,
-    /// Whether repeated lines are removed before the split.
-    pub dedupe: bool,
-    /// Whether bytes that are not UTF-8 are replaced instead of refused.
-    pub lossy: bool,
-    /// Unicode normalization; none: the text as it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub normalize: Option<Normalize>,
-}
-
-/// The model and how its parameters are drawn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelConfig {
-    /// Which model.
-    pub kind: ModelKind,
-    /// T, the characters the model looks at (an n-gram's is its order less one).
-    pub context: usize,
-    /// E, the embedding's width; 0: one-hot input.
-    pub embed: usize,
-    /// H of each hidden layer.
-    pub hidden: Vec<usize>,
-    /// The non-linearity after each hidden layer.
-    pub activation: Activation,
-    /// The normalization before it.
-    pub norm: Norm,
-    /// The share of hidden values set to 0 in training.
-    pub dropout: f64,
-    /// The bias that a layer does not need: that of `linear`, and in an `mlp` that of a layer before a norm.
-    pub bias: bool,
-    /// How parameters are drawn.
-    pub init: Init,
-    /// Factor of `kaiming-normal` for the layers before the last; none: 5/3 for tanh, sqrt(2) for relu and gelu.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub gain: Option<f64>,
-    /// Factor of the last layer's weight.
-    pub output_scale: f64,
-    /// The n of an n-gram model.
-    pub order: usize,
-    /// How an n-gram model treats the unseen.
-    pub smoothing: Smoothing,
-    /// What `add-k` adds to each count.
-    pub k: f64,
 }
 
 /// The training.
@@ -158,45 +83,6 @@ pub struct TrainConfig {
     pub patience: u64,
 }
 
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            path: None,
-            sha256: None,
-            mode: None,
-            split: None,
-            split_seed: 42,
-            shuffle: Shuffle::Python,
-            val: None,
-            test: None,
-            dedupe: false,
-            lossy: false,
-            normalize: None,
-        }
-    }
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            kind: ModelKind::Mlp,
-            context: 3,
-            embed: 6,
-            hidden: vec![200],
-            activation: Activation::Tanh,
-            norm: Norm::None,
-            dropout: 0.0,
-            bias: false,
-            init: Init::KaimingNormal,
-            gain: None,
-            output_scale: 0.1,
-            order: 5,
-            smoothing: Smoothing::KneserNey,
-            k: 1.0,
-        }
-    }
-}
-
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -222,41 +108,12 @@ impl Default for TrainConfig {
     }
 }
 
-impl ModelConfig {
-    /// The gain given, or what suits the activation.
-    #[must_use]
-    pub fn gain(&self) -> f64 {
-        self.gain.unwrap_or(match self.activation {
-            Activation::Tanh => 5.0 / 3.0,
-            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
-        })
-    }
-}
-
 impl Config {
-    /// Reads and splits the data that this names, and makes explicit what depends on it: the hash, the mode and
-    /// all that follows from it.
-    ///
-    /// # Errors
-    /// A value out of range, whatever [`Data::load`] refuses, or sizes too large for the data's vocabulary.
-    pub fn load_data(&mut self) -> Result<Data> {
-        self.validate()?;
-        let data = Data::load(&self.data, None)?;
-        self.data.sha256 = Some(data.corpus.sha256.clone());
-        self.resolve(data.corpus.mode());
-        self.validate_sizes(data.vocab.len())?;
-        Ok(data)
-    }
-
     /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
     pub fn resolve(&mut self, mode: Mode) {
-        let (data, model, train) = (&mut self.data, &mut self.model, &mut self.train);
+        let (data, train) = (&mut self.data, &mut self.train);
         data.mode = Some(mode);
         data.split.get_or_insert(mode.default_split());
-        model.gain = Some(model.gain());
-        if model.kind == ModelKind::Ngram {
-            model.context = model.order.saturating_sub(1);
-        }
         train.eval_every.get_or_insert((train.steps / 20).max(1));
         train.log_every.get_or_insert((train.steps / 1000).max(1));
     }

@@ -1,69 +1,6 @@
 //! The settings that are one of a few words.
 
-/// Declares an enum whose variants are words in a configuration file and on the command line.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        pub enum $name {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)+
-        }
-
-        impl $name {
-            /// The words, in the order of declaration.
-            pub const WORDS: &[&str] = &[$($word),+];
-
-            /// The word of this value.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.word())
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = String;
-
-            fn from_str(word: &str) -> std::result::Result<Self, String> {
-                match word {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("{word:?} is none of {}", Self::WORDS.join(", "))),
-                }
-            }
-        }
-    };
-}
-
-pub(crate) use words;
-
-words! {
-    /// Which order the words are put in before they are split.
-    Shuffle {
-        /// As CPython's `random.seed(split_seed); random.shuffle(words)`.
-        Python = "python",
-        /// As `torch.randperm` with a generator seeded with `split_seed`.
-        Torch = "torch",
-        /// As in the file.
-        None = "none",
-    }
-}
-
-words! {
-    /// The kinds of model.
-    ModelKind {
-        /// Embedding (or one-hot), hidden layers, logits.
-        Mlp = "mlp",
-        /// One weight matrix over one-hot input.
-        Linear = "linear",
-        /// Counts.
-        Ngram = "ngram",
-    }
-}
+use crate::words;
 
 words! {
     /// The non-linearity after a hidden layer.
@@ -140,31 +77,23 @@ words! {
 }
 
 words! {
-    /// What a file of data is.
-    Mode {
-        /// One word a line.
-        Lines = "lines",
-        /// One running text.
-        Text = "text",
-    }
-}
-
-words! {
-    /// A Unicode normalization form.
-    Normalize {
-        /// Composed: one character where there is one.
-        Nfc = "nfc",
-        /// Decomposed, and compatibility forms replaced.
-        Nfkd = "nfkd",
-    }
-}
-
-words! {
     /// Where the random numbers of sampled words come from.
     Stream {
         /// Word i has a generator of its own, so that a larger n only extends the list.
         Words = "words",
         /// One generator word after word, a category by torch's cumulative rule: what notebooks printed.
         Torch = "torch",
+    }
+}
+
+impl Init {
+    /// The way to draw that this names.
+    pub(crate) fn way(self) -> charloom_nn::Init {
+        match self {
+            Self::UnitNormal => charloom_nn::Init::UnitNormal,
+            Self::KaimingNormal => charloom_nn::Init::KaimingNormal,
+            Self::Torch => charloom_nn::Init::Torch,
+            Self::UnitColumns => charloom_nn::Init::UnitColumns,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Configurations from TOML and from the values of flags.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -8,6 +9,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::Config;
+use crate::words::nearest;
 use crate::{Error, Result};
 
 /// The largest configuration that is read, in bytes; a whole one takes about one thousand.
@@ -112,19 +114,6 @@ pub fn parse_lr_drops(text: &str) -> std::result::Result<Vec<(f64, f64)>, String
         .collect()
 }
 
-/// Three fractions between commas, such as `0.8,0.1,0.1`.
-///
-/// # Errors
-/// Says what is not a number, or how many there are instead of three.
-pub fn parse_split(text: &str) -> std::result::Result<[f64; 3], String> {
-    let parts: Vec<f64> = text
-        .split(',')
-        .map(|part| number(part, "a fraction, as in 0.8,0.1,0.1"))
-        .collect::<std::result::Result<_, _>>()?;
-    <[f64; 3]>::try_from(parts)
-        .map_err(|parts| format!("{} fractions instead of three (training, validation, test)", parts.len()))
-}
-
 fn number<T: FromStr>(text: &str, wanted: &str) -> std::result::Result<T, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is not {wanted}"))
 }
@@ -168,6 +157,16 @@ impl Config {
         // Alone first: only then do messages know the line.
         Self::from_toml(&text, path)?;
         let table: toml::Table = text.parse().map_err(|error| explain(&error, &text, path))?;
+        // Settings of one kind of model say nothing of another.
+        let kind = |table: &toml::Table| {
+            let kind = table.get("model")?.get("kind")?.as_str()?;
+            Some(kind.to_owned())
+        };
+        if let Some(above) = kind(&table)
+            && kind(&merged).unwrap_or_else(|| "mlp".to_owned()) != above
+        {
+            merged.remove("model");
+        }
         for (section, values) in table {
             match (merged.get_mut(&section), values) {
                 (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),
@@ -183,6 +182,26 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("numbers, words and lists have a form in TOML once validated")
+    }
+
+    /// Every setting, such as `train.lr`, to its value in TOML.
+    #[must_use]
+    pub fn flat(&self) -> BTreeMap<String, String> {
+        let table: toml::Table = self.to_toml().parse().expect("a configuration writes TOML");
+        let mut settings = BTreeMap::new();
+        for (section, values) in &table {
+            match values {
+                toml::Value::Table(values) => {
+                    for (key, value) in values {
+                        settings.insert(format!("{section}.{key}"), value.to_string());
+                    }
+                }
+                value => {
+                    settings.insert(section.clone(), value.to_string());
+                }
+            }
+        }
+        settings
     }
 }
 
@@ -225,11 +244,4 @@ fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
         _ => message += &said,
     }
     Error::model(path, message)
-}
-
-/// The word of `known` that is most like `wrong`, if any is like it at all.
-pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let likeness = |word: &str| strsim::jaro_winkler(wrong, word);
-    let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-    (likeness(best) > 0.7).then_some(best)
 }

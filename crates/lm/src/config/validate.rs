@@ -1,142 +1,22 @@
 //! What a configuration may say: each refusal names the flag, its value and the limit.
 
-use super::{Batch, Config, DataConfig, ModelConfig, ModelKind, Norm, TrainConfig};
+use super::{Batch, Config, TrainConfig};
 use crate::{Error, Result};
 
-/// The largest context.
-const MAX_CONTEXT: usize = 1024;
-/// The widest embedding or hidden layer.
-const MAX_WIDTH: usize = 65_536;
-/// The most hidden layers.
-const MAX_LAYERS: usize = 64;
 /// The largest minibatch; `full` has no limit.
 const MAX_BATCH: usize = 1 << 20;
-/// The most parameters.
-const MAX_PARAMETERS: u64 = 1 << 28;
-/// The most numbers in one step's widest layer.
-const MAX_ACTIVATIONS: u64 = 1 << 30;
 /// TOML's whole numbers end here.
 const MAX_WHOLE: u64 = i64::MAX as u64;
 
 impl Config {
-    /// Checks every value and every product of sizes, before anything is allocated.
+    /// Checks every value but the model's, whose kind knows them: [`models::check`](crate::models::check).
     ///
     /// # Errors
     /// One line with the flag, its value and the limit.
     pub fn validate(&self) -> Result<()> {
-        validate_data(&self.data)?;
-        validate_model(&self.model)?;
-        validate_train(&self.train)?;
-        if self.model.kind == ModelKind::Mlp
-            && self.model.norm == Norm::Batch
-            && self.train.batch == Batch::Size(1)
-        {
-            return refuse("--batch", 1, "at least 2 with --norm batch: one example has no variance");
-        }
-        self.validate_sizes(2)
+        self.data.validate()?;
+        validate_train(&self.train)
     }
-
-    /// Checks the products of sizes for a vocabulary of `vocab` characters.
-    ///
-    /// # Errors
-    /// One line with the sizes and the limit.
-    pub fn validate_sizes(&self, vocab: usize) -> Result<()> {
-        let model = &self.model;
-        if model.kind == ModelKind::Ngram {
-            return Ok(());
-        }
-        let parameters = model.parameters(vocab);
-        if parameters.is_none_or(|count| count > MAX_PARAMETERS) {
-            let count = parameters.map_or_else(|| "more than 2^64".to_owned(), |count| count.to_string());
-            let sizes = format!(
-                "--context {}, --embed {}, --hidden {} and {vocab} characters make {count} parameters",
-                model.context,
-                model.embed,
-                list(&model.hidden)
-            );
-            return Err(Error::usage(format!(
-                "{sizes}; the limit is {MAX_PARAMETERS}: choose smaller sizes"
-            )));
-        }
-        if let Batch::Size(batch) = self.train.batch {
-            let input = (model.context as u64).saturating_mul(model.embed as u64);
-            let hidden = model.hidden.iter().map(|&width| width as u64);
-            let widest = hidden.chain([input, vocab as u64]).max().unwrap_or(0);
-            if widest.saturating_mul(batch as u64) > MAX_ACTIVATIONS {
-                let limit = format!("at most {} with a layer of {widest}", MAX_ACTIVATIONS / widest);
-                return refuse("--batch", batch, &limit);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl ModelConfig {
-    /// The number of parameters with a vocabulary of `vocab`; none beyond 2^64, and for an n-gram model,
-    /// which has counts instead.
-    #[must_use]
-    pub fn parameters(&self, vocab: usize) -> Option<u64> {
-        let vocab = vocab as u64;
-        let embed = self.embed as u64;
-        let width = if self.kind == ModelKind::Mlp && embed > 0 { embed } else { vocab };
-        let mut inputs = (self.context as u64).checked_mul(width)?;
-        match self.kind {
-            ModelKind::Ngram => return None,
-            ModelKind::Linear => {
-                return inputs.checked_mul(vocab)?.checked_add(if self.bias { vocab } else { 0 });
-            }
-            ModelKind::Mlp => {}
-        }
-        let mut total = embed.checked_mul(vocab)?;
-        for &hidden in &self.hidden {
-            let hidden = hidden as u64;
-            let bias = if self.norm == Norm::None || self.bias { hidden } else { 0 };
-            let norm = if self.norm == Norm::None { 0 } else { hidden.checked_mul(2)? };
-            total = total.checked_add(inputs.checked_mul(hidden)?)?.checked_add(bias)?.checked_add(norm)?;
-            inputs = hidden;
-        }
-        total.checked_add(inputs.checked_mul(vocab)?)?.checked_add(vocab)
-    }
-}
-
-fn validate_data(data: &DataConfig) -> Result<()> {
-    seed("--split-seed", data.split_seed)?;
-    if let Some(split) = data.split {
-        let shown = split.map(|part| part.to_string()).join(",");
-        let sum: f64 = split.iter().sum();
-        let fractions = split.iter().all(|part| (0.0..=1.0).contains(part));
-        if !(fractions && (sum - 1.0).abs() < 1e-6 && split[0] > 0.0) {
-            return refuse("--split", shown, "three fractions from 0 to 1 that sum to 1, the first above 0");
-        }
-    }
-    if let Some(sha256) = &data.sha256
-        && !(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    {
-        return refuse("data.sha256", sha256, "64 hexadecimal digits");
-    }
-    Ok(())
-}
-
-fn validate_model(model: &ModelConfig) -> Result<()> {
-    if model.kind == ModelKind::Ngram {
-        whole("--order", model.order as u64, 1, 12)?;
-        return real("--k", model.k, model.k > 0.0 && model.k <= 1e6, "above 0 and at most 1000000");
-    }
-    whole("--context", model.context as u64, 1, MAX_CONTEXT as u64)?;
-    whole("--embed", model.embed as u64, 0, MAX_WIDTH as u64)?;
-    if model.hidden.len() > MAX_LAYERS {
-        return refuse("--hidden", format!("{} layers", model.hidden.len()), "at most 64 layers");
-    }
-    if let Some(width) = model.hidden.iter().find(|&&width| width == 0 || width > MAX_WIDTH) {
-        return refuse("--hidden", width, "from 1 to 65536 each");
-    }
-    real("--dropout", model.dropout, (0.0..1.0).contains(&model.dropout), "from 0 to below 1")?;
-    let scale = |x: f64| x > 0.0 && x <= 1000.0;
-    if let Some(gain) = model.gain {
-        real("--gain", gain, scale(gain), "above 0 and at most 1000")?;
-    }
-    let output_scale = model.output_scale;
-    real("--output-scale", output_scale, output_scale == 0.0 || scale(output_scale), "from 0 to 1000")
 }
 
 fn validate_train(train: &TrainConfig) -> Result<()> {
@@ -188,9 +68,5 @@ fn real(flag: &str, value: f64, fits: bool, limit: &str) -> Result<()> {
 }
 
 fn refuse(flag: &str, value: impl std::fmt::Display, limit: &str) -> Result<()> {
-    Err(Error::usage(format!("{flag} {value} is out of range; it must be {limit}")))
-}
-
-fn list(widths: &[usize]) -> String {
-    widths.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    Err(Error::out_of_range(flag, value, limit))
 }

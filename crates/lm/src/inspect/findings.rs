@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::{Inspection, Kind, Record, Snapshot};
-use crate::config::{Activation, Config, Init, Norm};
+use crate::config::{Activation, Init, Norm};
+use crate::models::MlpSettings;
 
 /// A first loss this much above ln V, as a share of it, is too high.
 const TOO_HIGH: f64 = 0.15;
@@ -28,29 +29,29 @@ pub struct Finding {
 }
 
 /// Everything that is wrong, the gravest first.
-pub(super) fn all(of: &Inspection, config: &Config) -> Vec<Finding> {
+pub(super) fn all(of: &Inspection, model: &MlpSettings) -> Vec<Finding> {
     let moments = [("at the start", 0, Some(&of.start)), ("at the end", 1, of.end.as_ref())];
-    let mut found: Vec<Finding> = first_loss(of, config).into_iter().chain(last_loss(of)).collect();
+    let mut found: Vec<Finding> = first_loss(of, model).into_iter().chain(last_loss(of)).collect();
     for (when, which, snapshot) in moments {
         let Some(snapshot) = snapshot else { continue };
-        found.extend(saturated(snapshot, config, when, SATURATED[which]));
-        found.extend(dead(snapshot, config, when));
+        found.extend(saturated(snapshot, model, when, SATURATED[which]));
+        found.extend(dead(snapshot, model, when));
     }
-    found.extend(signal(&of.start, config));
+    found.extend(signal(&of.start, model));
     found.extend(gradient(&of.start));
     found.extend(updates(&of.updates));
     found
 }
 
-fn first_loss(of: &Inspection, config: &Config) -> Option<Finding> {
+fn first_loss(of: &Inspection, model: &MlpSettings) -> Option<Finding> {
     let (loss, uniform) = (of.start.loss, of.uniform);
     if loss < uniform * (1.0 + TOO_HIGH) {
         return None;
     }
     let deviation = of.start.outputs().last().map_or(f64::NAN, |logits| logits.std);
     // Logits of a deviation under a third cost next to nothing.
-    let lower = 10f64.powf((0.32 * config.model.output_scale / deviation).log10().floor());
-    let init = if config.model.init == Init::KaimingNormal { "" } else { " or --init kaiming-normal" };
+    let lower = 10f64.powf((0.32 * model.output_scale / deviation).log10().floor());
+    let init = if model.init == Init::KaimingNormal { "" } else { " or --init kaiming-normal" };
     let message = format!(
         "the first loss is {loss:.1} where ln V is {uniform:.2}: the output layer's scale is too large (its logits \
          have a deviation of {deviation:.1}): try --output-scale {lower}{init}"
@@ -73,12 +74,11 @@ fn last_loss(of: &Inspection) -> Option<Finding> {
     Some(Finding { kind: "loss", layers: Vec::new(), message })
 }
 
-fn saturated(of: &Snapshot, config: &Config, when: &str, limit: f64) -> Option<Finding> {
+fn saturated(of: &Snapshot, model: &MlpSettings, when: &str, limit: f64) -> Option<Finding> {
     let over: Vec<&Record> =
         of.outputs().filter(|r| r.saturated.is_some_and(|share| share > limit || share.is_nan())).collect();
     let share = |r: &Record| r.saturated.unwrap_or(f64::NAN);
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
-    let model = &config.model;
     let mut ways = Vec::new();
     match model.init {
         Init::KaimingNormal if model.gain() > 5.0 / 3.0 + 1e-9 => {
@@ -104,15 +104,15 @@ fn saturated(of: &Snapshot, config: &Config, when: &str, limit: f64) -> Option<F
     Some(Finding { kind: "saturated", layers: names(&over), message })
 }
 
-fn dead(of: &Snapshot, config: &Config, when: &str) -> Option<Finding> {
+fn dead(of: &Snapshot, model: &MlpSettings, when: &str) -> Option<Finding> {
     let share = |r: &Record| r.dead.unwrap_or(0) as f64 / r.units.unwrap_or(1).max(1) as f64;
     let over: Vec<&Record> = of.outputs().filter(|r| share(r) > DEAD).collect();
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
     let mut ways = vec!["smaller biases and a lower --lr".to_owned()];
-    if config.model.norm == Norm::None {
+    if model.norm == Norm::None {
         ways.push("--norm batch".to_owned());
     }
-    if config.model.activation == Activation::Relu {
+    if model.activation == Activation::Relu {
         ways.push("--activation gelu".to_owned());
     }
     let message = format!(
@@ -130,7 +130,7 @@ fn dead(of: &Snapshot, config: &Config, when: &str) -> Option<Finding> {
 }
 
 /// Whether the values grow or shrink from hidden layer to hidden layer.
-fn signal(of: &Snapshot, config: &Config) -> Option<Finding> {
+fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
     let hidden: Vec<&Record> = of.outputs().filter(|r| r.units.is_some()).collect();
     let [first, .., last] = hidden[..] else { return None };
     let change = last.std / first.std;
@@ -139,7 +139,7 @@ fn signal(of: &Snapshot, config: &Config) -> Option<Finding> {
         return None;
     }
     let (what, way) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
-    let norm = if config.model.norm == Norm::None { " or --norm batch" } else { "" };
+    let norm = if model.norm == Norm::None { " or --norm batch" } else { "" };
     let message = format!(
         "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {way} \
          --gain (now {:.2}){norm}",
@@ -147,7 +147,7 @@ fn signal(of: &Snapshot, config: &Config) -> Option<Finding> {
         first.layer,
         last.std,
         last.layer,
-        config.model.gain()
+        model.gain()
     );
     Some(Finding { kind: "signal", layers: names(&[first, last]), message })
 }
@@ -164,8 +164,8 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
     }
     let what = if change > 1.0 { "explodes" } else { "vanishes" };
     let message = format!(
-        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or fewer \
-         layers",
+        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or \
+         fewer layers",
         last.std, last.layer, first.std, first.layer
     );
     Some(Finding { kind: "gradient", layers: names(&[first, last]), message })

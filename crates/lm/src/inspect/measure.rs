@@ -1,11 +1,11 @@
 //! Layers looked at on a batch, beside the training and without a trace in it.
 
-use charloom_tensor::{Graph, Id, Kind as EntryKind};
+use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
 use serde::Serialize;
 
-use super::record::{Kind, Record};
-use crate::examples::Examples;
-use crate::models::{Network, Traced};
+use super::{Kind, Record};
+use crate::data::Examples;
+use crate::models::{Stack, Traced};
 
 /// A tanh beyond this passes less than 6 % of a gradient on.
 const SATURATED: f32 = 0.97;
@@ -14,12 +14,12 @@ const GELU_FLAT: f32 = -3.0;
 
 /// A batch's way through a network, every layer for itself.
 ///
-/// It is recorded on the network's tape, to be computed again whenever it is asked for. Norms take the batch's
-/// statistics, as in training, and their running ones stay as they were; dropout is left out.
+/// Norms take the batch's statistics, as in training, and the running ones stay as they are; dropout is left out.
 pub struct Probe {
+    recording: Recording<f32>,
+    pub(super) grads: Grads<f32>,
     layers: Vec<Traced>,
-    loss: Id,
-    graph: Graph,
+    loss: NodeId,
     rows: usize,
 }
 
@@ -42,54 +42,40 @@ pub struct Snapshot {
 }
 
 impl Probe {
-    /// The way of at most `rows` examples, taken evenly from all.
+    /// The way of at most `rows` examples, taken evenly from all, through these layers.
+    ///
+    /// # Panics
+    /// If the parameters are those of another network.
     #[must_use]
-    pub fn new(network: &Network<f32>, examples: &Examples, rows: usize) -> Self {
+    pub fn new(params: &Params<f32>, stack: &Stack, examples: &Examples, rows: usize) -> Self {
         let rows = rows.min(examples.len());
         let chosen = || (0..rows).map(|i| i * examples.len() / rows);
-        let contexts: Vec<u32> = chosen().flat_map(|i| examples.context(i).to_vec()).collect();
+        let contexts: Vec<u32> = chosen().flat_map(|i| examples.context(i)).collect();
         let targets: Vec<u32> = chosen().map(|i| examples.target(i)).collect();
-        let tape = network.tape();
-        let contexts = tape.indices(&[rows, examples.context_length()], &contexts);
-        let targets = tape.indices(&[rows], &targets);
-        let training = tape.is_training();
-        // Recording computes: in evaluation mode it leaves running statistics alone.
-        tape.set_training(false);
-        tape.set_row_limit(None);
-        let mark = tape.mark();
-        let layers = network.trace(contexts);
-        let logits = tape.var(layers.last().expect("a network has layers").output);
-        let loss = logits.cross_entropy(targets).id();
-        let graph = tape.graph_since(mark);
-        tape.set_training(training);
-        Self { layers, loss, graph, rows }
+        let (recording, (layers, loss)) = Recording::new(params, |tape| {
+            let layers = stack.trace(tape, tape.indices(&[rows, stack.context], &contexts));
+            let logits = tape.var(layers.last().expect("a network has layers").output);
+            let loss = logits.cross_entropy(tape.indices(&[rows], &targets)).id();
+            (layers, loss)
+        });
+        Self { recording, grads: Grads::zeros(params), layers, loss, rows }
     }
 
-    /// Looks at the network as it is after `step` updates.
-    #[must_use]
-    pub fn measure(&self, network: &Network<f32>, step: u64) -> Snapshot {
-        let tape = network.tape();
-        let training = tape.is_training();
-        let entries = tape.entries();
-        let (parameters, buffers): (Vec<_>, Vec<_>) =
-            entries.into_iter().partition(|entry| entry.kind == EntryKind::Parameter);
-        let running: Vec<_> = buffers.iter().map(|entry| tape.read_entry(entry)).collect();
-        tape.set_training(true);
-        tape.set_row_limit(None);
-        tape.replay(self.graph);
-        tape.backward(self.loss);
-        tape.set_training(training);
-        buffers.iter().zip(&running).for_each(|(entry, data)| tape.write_entry(entry, data));
-
+    /// Looks at the layers with these parameters, which `step` updates have made.
+    ///
+    /// # Panics
+    /// If they are the parameters of another network.
+    pub fn measure(&mut self, params: &Params<f32>, step: u64) -> Snapshot {
+        self.recording.forward(params, &Pass::training());
+        self.recording.backward(params, &mut self.grads, self.loss, &Pass::training());
+        let recording = &self.recording;
         let (mut records, mut maps) = (Vec::new(), Vec::new());
         for (i, layer) in self.layers.iter().enumerate() {
-            let output = tape.var(layer.output);
-            let mut record =
-                output.with_data(|y| Record::new(step, &layer.name, Kind::Activation, layer.op, y));
-            let before = self.layers[i.saturating_sub(1)].output;
+            let of = |kind, numbers: &[f32]| Record::new(step, &layer.name, kind, layer.op, numbers);
+            let mut record = recording.with_data(layer.output, |y| of(Kind::Activation, y));
             if let Some(flat) = flat_part(layer.op) {
-                let seen = if layer.op == "Gelu" { tape.var(before) } else { output };
-                let map = seen.with_data(|x| share_by_unit(x, self.rows, flat));
+                let seen = if layer.op == "Gelu" { &self.layers[i.saturating_sub(1)] } else { layer };
+                let map = recording.with_data(seen.output, |x| share_by_unit(x, self.rows, flat));
                 if layer.op == "Tanh" {
                     record.saturated =
                         Some(map.iter().map(|&x| f64::from(x)).sum::<f64>() / map.len() as f64);
@@ -99,18 +85,16 @@ impl Probe {
                 maps.push((layer.name.clone(), map));
             }
             records.push(record);
-            records.push(output.with_grad(|g| Record::new(step, &layer.name, Kind::Gradient, layer.op, g)));
+            records.push(recording.with_grad(layer.output, |g| of(Kind::Gradient, g)));
         }
-        tape.with_parameters(|params, grads| {
-            for entry in parameters.iter().filter(|entry| entry.shape.rank() == 2) {
-                let (weight, gradient) = (entry.read(params), entry.read(grads));
-                let layer = entry.name.rsplit_once('.').map_or("", |(layer, _)| layer);
-                let mut record = Record::new(step, &entry.name, Kind::Weight, layer, &weight);
-                record.gradient_ratio = ratio(Record::deviation(&gradient), record.std);
-                records.push(record);
-            }
-        });
-        Snapshot { step, rows: self.rows, loss: tape.var(self.loss).item().into(), records, maps }
+        for entry in params.trained().filter(|entry| entry.shape.rank() == 2) {
+            let (weight, gradient) = (entry.read(params.values()), entry.read(self.grads.values()));
+            let layer = entry.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            let mut record = Record::new(step, &entry.name, Kind::Weight, layer, &weight);
+            record.gradient_ratio = ratio(Record::deviation(&gradient), record.std);
+            records.push(record);
+        }
+        Snapshot { step, rows: self.rows, loss: recording.item(self.loss).into(), records, maps }
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod findings;
 mod measure;
-mod record;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -12,16 +11,15 @@ use std::path::Path;
 use charloom_tensor::rng::TorchGenerator;
 use serde::Serialize;
 
-use crate::config::{Config, ModelKind};
+use crate::config::Config;
 use crate::data::Data;
-use crate::examples::Examples;
-use crate::models::Network;
+use crate::models::Neural;
 use crate::{Checkpoint, Error, Result};
 
+pub use crate::files::record::{Histogram, Kind, Record};
 pub use findings::Finding;
 pub(crate) use measure::ratio;
 pub use measure::{Probe, Snapshot};
-pub use record::{Histogram, Kind, Record};
 
 /// A network looked into, at the start of its training and at the end.
 ///
@@ -56,7 +54,7 @@ impl Inspection {
     /// The network of a configuration, before any training, on `rows` examples of the training split.
     ///
     /// # Errors
-    /// A configuration that is not valid, an n-gram model, or no examples.
+    /// A configuration that is not valid, a model without layers over a window, or no examples.
     pub fn untrained(config: &Config, data: &Data, rows: usize) -> Result<Self> {
         Self::of(&drawn(config, data)?, None, config, data, rows, Vec::new())
     }
@@ -65,7 +63,7 @@ impl Inspection {
     /// `updates` what a `diagnostics.jsonl` says.
     ///
     /// # Errors
-    /// A model without layers, other data than it was trained on, or no examples.
+    /// A model without layers over a window, other data than it was trained on, or no examples.
     pub fn trained(
         checkpoint: &Checkpoint,
         data: &Data,
@@ -78,47 +76,45 @@ impl Inspection {
             return Err(Error::model(path, message));
         }
         let start = drawn(&checkpoint.config, data)?;
-        let end = Network::from_checkpoint(checkpoint, path)?;
+        let end = Neural::from_checkpoint(checkpoint, path)?;
         Self::of(&start, Some((&end, checkpoint.step)), &checkpoint.config, data, rows, updates)
     }
 
     /// Looks into networks as they are, the second after so many updates.
     ///
     /// # Errors
-    /// No examples.
+    /// A model without layers over a window, or no examples.
     pub fn of(
-        start: &Network<f32>,
-        end: Option<(&Network<f32>, u64)>,
+        start: &Neural,
+        end: Option<(&Neural, u64)>,
         config: &Config,
         data: &Data,
         rows: usize,
         updates: Vec<Record>,
     ) -> Result<Self> {
-        let examples = Examples::new(&data.splits.train, config.model.context)?;
+        let stack = start.stack()?;
+        let examples = data.splits.train.examples(stack.context)?;
         if examples.is_empty() || rows == 0 {
-            return Err(Error::data(&data.corpus.source, "no examples to look at; give more text"));
+            return Err(Error::data(&data.source.path, "no examples to look at; give more text"));
         }
         // A probe's memory is bounded as a training step's is.
-        let rows = rows.min((1 << 26) / start.widest()).max(2);
-        let look = |network: &Network<f32>, step| Probe::new(network, &examples, rows).measure(network, step);
+        let rows = rows.min((1 << 26) / stack.widest.max(1)).max(2);
+        let look = |model: &Neural, step| -> Result<Snapshot> {
+            Ok(Probe::new(&model.params, model.stack()?, &examples, rows).measure(&model.params, step))
+        };
         let mut seen = Self {
             uniform: (data.vocab.len() as f64).ln(),
             findings: Vec::new(),
-            start: look(start, 0),
-            end: end.map(|(network, step)| look(network, step)),
+            start: look(start, 0)?,
+            end: end.map(|(model, step)| look(model, step)).transpose()?,
             updates,
         };
-        seen.findings = findings::all(&seen, config);
+        seen.findings = findings::all(&seen, &config.model.read()?);
         Ok(seen)
     }
 }
 
 /// The network that a training begins with.
-fn drawn(config: &Config, data: &Data) -> Result<Network<f32>> {
-    if config.model.kind == ModelKind::Ngram {
-        return Err(Error::usage(
-            "an n-gram model has no layers to inspect; charloom info tells what it holds",
-        ));
-    }
-    Network::new(config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed))
+fn drawn(config: &Config, data: &Data) -> Result<Neural> {
+    Neural::new(config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed))
 }

@@ -1,4 +1,3 @@
-use charloom_tensor::Kind as EntryKind;
 use charloom_testkit::{assert_close, fixture_path, shared_data};
 
 use super::*;
@@ -7,7 +6,7 @@ use crate::train::Trainer;
 fn prepared(settings: &str, data: &str) -> (Config, Data) {
     let mut config = Config::from_toml(settings, "test".as_ref()).unwrap();
     config.data.path = Some(fixture_path(data));
-    let data = config.load_data().unwrap();
+    let data = crate::load_data(&mut config).unwrap();
     (config, data)
 }
 
@@ -51,7 +50,7 @@ fn notebook_002_is_told_what_it_prints_by_hand() {
         let preset = crate::presets::get(preset).unwrap();
         let mut config = Config::layered(Some(preset.toml), None).unwrap();
         config.data.path = Some(path.clone());
-        let data = config.load_data().unwrap();
+        let data = crate::load_data(&mut config).unwrap();
         let found = Inspection::untrained(&config, &data, 1024).unwrap();
         assert_eq!(kinds(&found), expected);
         if !expected.is_empty() {
@@ -73,13 +72,12 @@ fn saturation_is_named() {
 #[test]
 fn dead_units_are_named() {
     let (config, data) = prepared("[model]\nhidden = [50]\nactivation = 'relu'", "data/words.txt");
-    let network = drawn(&config, &data).unwrap();
-    let of = |network| Inspection::of(network, None, &config, &data, 512, Vec::new()).unwrap();
-    assert_eq!(kinds(&of(&network)), Vec::<&str>::new());
-    let entries = network.tape().entries();
-    let bias = entries.iter().find(|entry| entry.name == "layers.0.bias").unwrap();
-    network.tape().write_entry(bias, &[-10.0; 50]);
-    let found = of(&network);
+    let mut model = drawn(&config, &data).unwrap();
+    let of = |model: &Neural| Inspection::of(model, None, &config, &data, 512, Vec::new()).unwrap();
+    assert_eq!(kinds(&of(&model)), Vec::<&str>::new());
+    let bias = model.params.find("layers.0.bias").unwrap();
+    model.params.write(bias, &[-10.0; 50]);
+    let found = of(&model);
     assert_eq!(kinds(&found), ["dead"]);
     assert!(found.findings[0].message.contains("50 of the 50 units of layers.1 are dead"));
     let gradients: Vec<f64> = found
@@ -102,34 +100,34 @@ fn a_fading_signal_is_named() {
 #[test]
 fn a_probes_gradients_are_the_losss() {
     let (config, data) = prepared("[model]\nhidden = [7]\nnorm = 'batch'\nembed = 3", "data/words.txt");
-    let network = drawn(&config, &data).unwrap();
-    let examples = Examples::new(&data.splits.train, 3).unwrap();
-    let probe = Probe::new(&network, &examples, 64);
-    let before = probe.measure(&network, 0);
-    let tape = network.tape();
-    let grads = |entry: &charloom_tensor::Entry| tape.with_parameters(|_, grads| entry.read(grads));
-    let entries = tape.entries();
-    let entry = entries.iter().find(|entry| entry.name == "layers.3.weight").unwrap();
+    let mut model = drawn(&config, &data).unwrap();
+    let examples = data.splits.train.examples(3).unwrap();
+    let mut probe = Probe::new(&model.params, model.stack().unwrap(), &examples, 64);
+    let before = probe.measure(&model.params, 0);
+    let weight = model.params.find("layers.3.weight").unwrap();
     // A step along the gradient changes the loss by its squared norm.
-    let (weight, gradient) = (tape.read_entry(entry), grads(entry));
+    let gradient = probe.grads.read(&model.params, weight);
     let step = 1e-2;
-    let moved: Vec<f32> = weight.iter().zip(&gradient).map(|(w, g)| w - step * g).collect();
-    tape.write_entry(entry, &moved);
-    let change = probe.measure(&network, 0).loss - before.loss;
+    let moved = model.params.read(weight).into_iter().zip(&gradient).map(|(w, g)| w - step * g);
+    let moved: Vec<f32> = moved.collect();
+    model.params.write(weight, &moved);
+    let change = probe.measure(&model.params, 0).loss - before.loss;
     let expected = -f64::from(step) * gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>();
     assert_close(&[change], &[expected], 0.05, 0.0);
-    // The running statistics are as they were.
-    for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Buffer) {
-        let at_first = if entry.name.ends_with("var") { 1.0 } else { 0.0 };
-        assert!(tape.read_entry(entry).iter().all(|&x| x == at_first), "{}", entry.name);
-    }
+}
+
+#[test]
+fn a_model_without_layers_is_refused() {
+    let (config, data) = prepared("[model]\nkind = 'ngram'", "data/words.txt");
+    let error = Inspection::untrained(&config, &data, 512).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
 }
 
 #[test]
 fn a_run_shows_start_and_end() {
     let (mut config, data) =
         prepared("[model]\nhidden = [30]\n[train]\nsteps = 300\nlr = 0.3", "data/words.txt");
-    config.resolve(data.corpus.mode());
+    config.resolve(data.mode());
     let mut trainer = Trainer::new(&config, &data).unwrap();
     for _ in 0..300 {
         trainer.step().unwrap();

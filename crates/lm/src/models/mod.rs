@@ -1,31 +1,107 @@
-//! Models: whatever gives the next character's probabilities.
+//! Models: whatever reads a text and says how likely each next token is.
 
+mod kinds;
 mod linear;
 mod mlp;
-mod network;
+mod net;
+mod neural;
 mod ngram;
-mod saved;
+mod open;
+mod plan;
+mod recurrent;
+mod score;
+mod stack;
+mod state;
+mod window;
 
-pub use network::{Network, Traced};
-pub use ngram::{Counts, NGram};
-pub use saved::{fit_ngram, open, save_ngram};
+pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
+pub use linear::LinearSettings;
+pub use mlp::MlpSettings;
+pub use net::{Net, Precision};
+pub use neural::Neural;
+pub use ngram::{Counts, NGram, NGramSettings};
+pub use open::{count, counts, open};
+pub use plan::{check_sizes, multiplications, parameters};
+pub use recurrent::{Cell, Recurrent};
+pub use stack::{Stack, Traced};
+pub use state::{Distributions, State};
 
-/// A model of the next token given the T before it.
-pub trait LanguageModel {
-    /// T, how many tokens the model looks at.
-    fn context(&self) -> usize;
+use crate::Result;
+use crate::data::Split;
 
+/// How far back a model looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// At exactly the last T tokens; what is before a text's beginning is filled up.
+    Window(usize),
+    /// At the last T tokens, or as many as there are.
+    AtMost(usize),
+    /// At everything it has read.
+    Unbounded,
+}
+
+/// A model of the next token given those before it.
+///
+/// It is shared by threads as it is: what it takes to read, a [`Reader`] has.
+pub trait LanguageModel: Send + Sync {
     /// V, how many tokens there are.
     fn vocab_size(&self) -> usize;
 
-    /// The logarithm of the probability of each token after each context.
-    ///
-    /// A row depends on its context alone: the same bits come out whatever the other rows are.
-    ///
-    /// # Shapes
-    /// `contexts`: (n, T); `out`: (n, V), both row by row.
+    /// How far back it looks.
+    fn reach(&self) -> Reach;
+
+    /// Something that reads with this model, with working memory of its own.
+    fn reader(&self) -> Box<dyn Reader + '_>;
+
+    /// The logarithm of the probability of every judged token of a split given those before it, in order: of each word's
+    /// characters and the boundary that ends it; of every character of a text but its first. `tell` is told now and then
+    /// what share is done, and its error ends it.
     ///
     /// # Units
     /// Nats.
-    fn log_probs(&mut self, contexts: &[u32], out: &mut [f32]);
+    ///
+    /// # Errors
+    /// Only those of `tell`.
+    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+        score::score_split(&mut *self.reader(), self.vocab_size(), split, tell)
+    }
+
+    /// The sum of what [`LanguageModel::score_split`] gives, with its sign changed, and how many tokens are judged.
+    ///
+    /// # Units
+    /// Nats.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::score_split`].
+    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+        Ok(score::total_loss(&self.score_split(split, tell)?))
+    }
+}
+
+/// Whom a long computation tells what share is done, from 0 to 1.
+pub type Tell<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
+
+/// Reads several sequences side by side.
+///
+/// The same bits come out of a sequence whatever the other sequences are.
+pub trait Reader {
+    /// The states of `n` sequences of which only `first` is read: the boundary of words, or a text's first token.
+    fn start(&mut self, n: usize, first: u32) -> State;
+
+    /// Reads one more token in each sequence.
+    fn read(&mut self, state: &mut State, tokens: &[u32]);
+
+    /// The logarithm of the probability of each next token in each sequence.
+    ///
+    /// # Shapes
+    /// `out`: (n, V)
+    ///
+    /// # Units
+    /// Nats.
+    fn log_probs(&mut self, state: &State, out: &mut [f32]);
+
+    /// Which distribution of the next token each sequence has. Equal ones need not be computed twice.
+    fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
+        known.fill(state.rows, vocab, |out| self.log_probs(state, out));
+    }
 }

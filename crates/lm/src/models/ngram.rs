@@ -2,12 +2,13 @@
 
 use rustc_hash::FxHashMap;
 
-use super::LanguageModel;
-use crate::checkpoint::NamedTensor;
-use crate::config::{ModelConfig, Smoothing};
+use super::window::WindowReader;
+use super::{CountingKind, Kind, LanguageModel, Learning, Reach, Reader, Tell};
+use crate::config::{ModelConfig, Setting, Settings, Smoothing};
+use crate::data::{Data, Examples, Split, Vocab};
 use crate::error::{Error, Result};
-use crate::examples::Examples;
-use crate::vocab::Vocab;
+use crate::files::NamedTensor;
+use crate::settings;
 
 /// The largest order.
 const MAX_ORDER: usize = 12;
@@ -37,7 +38,7 @@ impl Counts {
         let mut counts = Self::default();
         for d in 0..examples.distinct_len() {
             for &(target, often) in examples.distinct_targets(d) {
-                counts.grams.extend_from_slice(examples.distinct_context(d));
+                counts.grams.extend(examples.distinct_context(d));
                 counts.grams.push(target);
                 counts.counts.push(often);
             }
@@ -61,14 +62,18 @@ impl Counts {
 /// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations 26-29.
 ///
 /// ```
-/// use charloom::config::{DataConfig, Mode, Smoothing};
-/// use charloom::{corpus::Corpus, evaluate::evaluate, examples::Examples, models::NGram};
-/// use charloom::{split::Split, vocab::Vocab};
+/// use charloom::data::{DataConfig, Mode};
+/// use charloom::config::Smoothing;
+/// use charloom::data::{Corpus, Examples};
+/// use charloom::evaluation::evaluate;
+/// use charloom::models::NGram;
+/// use charloom::data::{Split, Vocab};
 /// let corpus = Corpus::from_bytes("names", b"emma\nemily", &DataConfig::default())?;
-/// let vocab = Vocab::of(Mode::Lines, [&corpus.content]);
-/// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 1)?;
-/// let mut bigram = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 1.0)?;
-/// assert!(evaluate(&mut bigram, &examples)?.loss < (vocab.len() as f64).ln());
+/// let vocab = Vocab::of(Mode::Lines, [&corpus]);
+/// let split = Split::of(&corpus, &vocab)?;
+/// let examples = Examples::new(&split, 1)?;
+/// let bigram = NGram::fit(&examples, vocab.len(), vocab.boundary(), Smoothing::AddK, 1.0)?;
+/// assert!(evaluate(&bigram, &split)?.unwrap().loss < (vocab.len() as f64).ln());
 /// # Ok::<(), charloom::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -77,8 +82,6 @@ pub struct NGram {
     counts: Counts,
     /// One for each context length, from 0.
     levels: Vec<Level>,
-    /// The probabilities of one row.
-    row: Vec<f64>,
 }
 
 /// The contexts of one length.
@@ -174,7 +177,7 @@ impl NGram {
                 entries = merged(fewer.collect());
             }
         }
-        Ok(Self { vocab_size, counts, levels, row: vec![0.0; vocab_size] })
+        Ok(Self { vocab_size, counts, levels })
     }
 
     /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`.
@@ -195,8 +198,8 @@ impl NGram {
     ///
     /// # Errors
     /// Tensors that are missing, too many, or do not fit the configuration and the vocabulary.
-    pub fn from_tensors(config: &ModelConfig, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
-        let order = config.order;
+    pub fn from_tensors(settings: &NGramSettings, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
+        let order = settings.order;
         let of = |name: &str| tensors.iter().find(|tensor| tensor.name == name).and_then(NamedTensor::as_u32);
         let (Some(grams), Some(counts), 2) = (of(NAMES[0]), of(NAMES[1]), tensors.len()) else {
             let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -205,7 +208,7 @@ impl NGram {
             return Err(Error::Failed(message));
         };
         let counts = Counts { grams: grams.to_vec(), counts: counts.to_vec() };
-        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, config.smoothing, config.k)
+        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, settings.smoothing, settings.k)
     }
 
     /// N, the number of characters of an n-gram.
@@ -221,31 +224,107 @@ impl NGram {
     }
 }
 
-impl LanguageModel for NGram {
-    fn context(&self) -> usize {
-        self.levels.len() - 1
-    }
-
-    fn vocab_size(&self) -> usize {
-        self.vocab_size
-    }
-
-    fn log_probs(&mut self, contexts: &[u32], out: &mut [f32]) {
-        let length = self.context();
+impl NGram {
+    /// The logarithm of the probability of each token after each context; `row` has room for one distribution.
+    fn log_probs(&self, contexts: &[u32], row: &mut [f64], out: &mut [f32]) {
+        let length = self.order() - 1;
         for (i, out) in out.chunks_exact_mut(self.vocab_size).enumerate() {
-            self.row.fill(1.0 / self.vocab_size as f64);
+            row.fill(1.0 / self.vocab_size as f64);
             let mut number = 0;
-            self.levels[0].mix(number, &mut self.row);
+            self.levels[0].mix(number, row);
             for (level, &token) in self.levels[1..].iter().zip(contexts[i * length..][..length].iter().rev())
             {
                 let Some(&longer) = level.numbers.get(&key(number, token)) else { break };
                 number = longer;
-                level.mix(number, &mut self.row);
+                level.mix(number, row);
             }
-            for (out, p) in out.iter_mut().zip(&self.row) {
+            for (out, p) in out.iter_mut().zip(&*row) {
                 *out = p.ln() as f32;
             }
         }
+    }
+
+    fn window_reader(&self) -> WindowReader<'_> {
+        let mut row = vec![0.0; self.vocab_size];
+        let ask = Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
+        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask }
+    }
+}
+
+impl LanguageModel for NGram {
+    fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Window(self.order() - 1)
+    }
+
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(self.window_reader())
+    }
+
+    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+        self.window_reader().score_split(split, tell)
+    }
+
+    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+        self.window_reader().total_loss(split, tell)
+    }
+}
+
+settings! {
+    /// The settings of an n-gram model.
+    pub NGramSettings {
+        /// N, the characters of an n-gram
+        order: usize = 5, "from 1 to 12", |order| (1..=12).contains(order);
+        /// How it treats the unseen
+        smoothing: Smoothing = Smoothing::KneserNey, "one of its words", |_| true;
+        /// What add-k adds to each count
+        k: f64 = 1.0, "above 0 and at most 1000000", |k| *k > 0.0 && *k <= 1e6;
+    }
+}
+
+/// N-grams as a kind of model.
+pub(super) struct NGramKind;
+
+impl Kind for NGramKind {
+    fn name(&self) -> &'static str {
+        "ngram"
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        NGramSettings::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        let settings: NGramSettings = model.read()?;
+        model.write(&settings)?;
+        Ok(Reach::Window(settings.order - 1))
+    }
+
+    fn learning(&self) -> Learning<'_> {
+        Learning::ByCounting(self)
+    }
+}
+
+impl CountingKind for NGramKind {
+    fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
+        let NGramSettings { order, smoothing, k } = model.read()?;
+        let examples = data.splits.train.examples(order - 1)?;
+        let (boundary, vocab) = (data.vocab.boundary(), data.vocab.len());
+        let ngram = NGram::fit(&examples, vocab, boundary, smoothing, k)?;
+        let tensors = ngram.tensors();
+        Ok((Box::new(ngram), tensors))
+    }
+
+    fn open(
+        &self,
+        model: &ModelConfig,
+        vocab: &Vocab,
+        tensors: &[NamedTensor],
+    ) -> Result<Box<dyn LanguageModel>> {
+        Ok(Box::new(NGram::from_tensors(&model.read()?, vocab, tensors)?))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Looking at the layers while a training goes on.
 
-use charloom_tensor::Kind as EntryKind;
-
-use super::{StepGraph, Trainer};
+use super::Trainer;
+use crate::Result;
 use crate::inspect::{Kind, Probe, Record, ratio};
 
 /// The examples that are looked at.
@@ -24,16 +23,29 @@ pub(super) struct Diagnostics {
     records: Vec<Record>,
 }
 
+impl Diagnostics {
+    /// Whether the layers are to be looked at in this step.
+    pub fn is_due(&self, step: u64) -> bool {
+        step.is_multiple_of(self.every)
+    }
+}
+
 impl Trainer {
-    /// From now on looks at the layers every so many steps, so seldom that it costs few hundredths of the time.
+    /// From now on looks at the layers every so many steps, so seldom that it costs few hundredths of the time. A model
+    /// that has no layers over a window has nothing to look at.
     ///
     /// It changes no number of the training.
-    pub fn diagnose(&mut self) {
+    ///
+    /// # Errors
+    /// More examples than 32 bits count.
+    pub fn diagnose(&mut self) -> Result<()> {
         self.make_whole();
-        let examples = self.batches.examples();
-        let probe = Probe::new(&self.network, examples, ROWS);
-        let every = interval(self.config.train.steps, self.rows(&self.graph));
+        let Ok(stack) = self.model.stack() else { return Ok(()) };
+        let examples = self.train.examples(stack.context)?;
+        let probe = Probe::new(&self.model.params, stack, &examples, ROWS);
+        let every = interval(self.config.train.steps, self.ways.rows());
         self.diagnostics = Some(Diagnostics { probe, every, before: Vec::new(), records: Vec::new() });
+        Ok(())
     }
 
     /// What was seen since this was last asked, layer by layer.
@@ -43,38 +55,27 @@ impl Trainer {
             .map_or_else(Vec::new, |diagnostics| std::mem::take(&mut diagnostics.records))
     }
 
-    /// The rows that a step computes, at most.
-    fn rows(&self, graph: &StepGraph) -> usize {
-        self.network.tape().indices_shape(graph.contexts).dims()[0]
-    }
-
-    /// Whether the layers are to be looked at in the next step.
-    pub(super) fn is_to_look(&self) -> bool {
-        self.diagnostics.as_ref().is_some_and(|diagnostics| self.step.is_multiple_of(diagnostics.every))
-    }
-
     /// Before an update, if it is time: looks, and keeps the parameters.
-    pub(super) fn look(&mut self) {
-        let is_to_look = self.is_to_look();
-        let Some(diagnostics) = &mut self.diagnostics else { return };
-        diagnostics.before.clear();
-        if is_to_look {
-            diagnostics.records = diagnostics.probe.measure(&self.network, self.step).records;
-            let before = &mut diagnostics.before;
-            self.network.tape().with_parameters(|params, _| before.extend_from_slice(params));
+    pub(super) fn before_update(&mut self) {
+        if !self.diagnostics.as_ref().is_some_and(|diagnostics| diagnostics.is_due(self.step)) {
+            return;
         }
+        self.make_whole();
+        let Some(diagnostics) = &mut self.diagnostics else { return };
+        diagnostics.records = diagnostics.probe.measure(&self.model.params, self.step).records;
+        diagnostics.before.clear();
+        diagnostics.before.extend_from_slice(self.model.params.values());
     }
 
     /// After it: how large the update was.
-    pub(super) fn look_back(&mut self) {
+    pub(super) fn after_update(&mut self) {
         let Some(diagnostics) = &mut self.diagnostics else { return };
-        if diagnostics.before.is_empty() {
+        let update = &mut diagnostics.before;
+        if update.is_empty() {
             return;
         }
-        let tape = self.network.tape();
-        let update = &mut diagnostics.before;
-        tape.with_parameters(|params, _| update.iter_mut().zip(params).for_each(|(u, p)| *u = *p - *u));
-        for entry in tape.entries().iter().filter(|entry| entry.kind == EntryKind::Parameter) {
+        update.iter_mut().zip(self.model.params.values()).for_each(|(u, p)| *u = *p - *u);
+        for entry in self.model.params.trained() {
             let record =
                 diagnostics.records.iter_mut().find(|r| r.kind == Kind::Weight && r.layer == entry.name);
             if let Some(record) = record {
@@ -82,6 +83,7 @@ impl Trainer {
                 record.update_ratio = ratio(size, record.std).map(f64::log10).filter(|r| r.is_finite());
             }
         }
+        update.clear();
     }
 }
 

@@ -1,32 +1,45 @@
 //! Training: from examples to weights.
 
-mod batches;
+mod counted;
 mod diagnose;
-mod halves;
-mod run;
+mod fit;
 mod state;
 #[cfg(test)]
 mod tests;
+mod ways;
 
-use charloom_nn::{AdamW, LearningRate, Optimizer, Schedule, Sgd, clip_grad_norm};
+use charloom_nn::{AdamW, LearningRate, Optimizer, Schedule, Sgd};
+use charloom_tensor::Params;
+use charloom_tensor::kernels::Pool;
 use charloom_tensor::rng::TorchGenerator;
-use charloom_tensor::{Element, Graph, Id, Indices, kernels, ops::Targets};
 
-use crate::config::{self, Batch, Config, TrainConfig};
-use crate::data::Data;
-use crate::examples::Examples;
-use crate::models::Network;
-use crate::vocab::Vocab;
+use crate::config::{self, Config, TrainConfig};
+use crate::data::{Data, Split, Vocab};
+use crate::feed::Feed;
+use crate::models::{self, Neural, Precision};
 use crate::{Error, Result};
 
-pub(crate) use batches::Batches;
+pub use counted::save_counted;
 use diagnose::Diagnostics;
-use halves::Halves;
-pub use run::{End, Event, Outcome, run};
+pub use fit::{End, Event, Fit, Observer, Outcome, Unwatched, fit, run};
 use state::Progress;
+pub(crate) use ways::StepRecording;
+use ways::{Ways, Work};
 
-/// The most numbers in the widest layer of a step's graph.
-const MAX_NUMBERS: usize = 1 << 30;
+/// The threads that a training uses.
+pub enum Threads {
+    /// One or, if that is measured to be faster, so many.
+    Measured(usize),
+    /// Those of a pool.
+    Pool(Pool),
+}
+
+impl Default for Threads {
+    /// Measured, up to as many as the machine has cores for us.
+    fn default() -> Self {
+        Self::Measured(crate::threads::available())
+    }
+}
 
 /// A model in training: parameters, generator, optimizer, and how far it has come.
 ///
@@ -48,11 +61,12 @@ const MAX_NUMBERS: usize = 1 << 30;
 pub struct Trainer {
     config: Config,
     vocab: Vocab,
-    val: Examples,
-    network: Network<f32>,
+    train: Split,
+    val: Split,
+    model: Neural,
     generator: TorchGenerator,
-    batches: Batches,
-    graph: StepGraph,
+    feed: Box<dyn Feed>,
+    ways: Ways,
     learning_rate: LearningRate,
     /// What the learning rate is multiplied with besides its schedule.
     lr_factor: f64,
@@ -60,25 +74,6 @@ pub struct Trainer {
     step: u64,
     progress: Progress,
     diagnostics: Option<Diagnostics>,
-    /// With more threads than one, but not more than these, each of two has half of the units.
-    halved_up_to: usize,
-    /// For two threads; made when first used.
-    halves: Option<Halves>,
-    /// Whether the newest parameters and moments are there, not in `network` and `optimizer`.
-    in_halves: bool,
-}
-
-/// The recorded loss of a minibatch, and what is set anew in each step.
-#[derive(Clone, Copy)]
-pub(crate) struct StepGraph {
-    /// (rows, T)
-    contexts: Indices,
-    /// (B,)
-    targets: Indices,
-    /// (B,): the row of each example; None if example i has row i.
-    rows: Option<Indices>,
-    pub loss: Id,
-    pub graph: Graph,
 }
 
 impl Trainer {
@@ -88,36 +83,35 @@ impl Trainer {
     /// A configuration that is not valid, or too large for this data; no examples to train on.
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
         let mut config = config.clone();
-        config.resolve(data.corpus.mode());
+        config.resolve(data.mode());
+        models::fill(&mut config.model)?;
         let mut generator = TorchGenerator::new(config.train.seed);
-        let network = Network::<f32>::new(&config, data.vocab.len(), &mut generator)?;
-        let length = config.model.context;
-        let train = Examples::new(&data.splits.train, length)?;
-        if train.is_empty() {
-            let message = format!("no examples to train on at --context {length}; give more text");
-            return Err(Error::data(&data.corpus.source, message));
-        }
-        let (batches, graph) = record(&network, train, config.train.batch, true)?;
-        let optimizer = optimizer(&network, &config.train);
-        let halved_up_to = Halves::most_threads(&config.train, &network);
+        let model = Neural::new(&config, data.vocab.len(), &mut generator)?;
+        let (feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
+        let optimizer = optimizer(&model.params, &config.train);
         Ok(Self {
             vocab: data.vocab.clone(),
-            val: Examples::new(&data.splits.val, length)?,
-            network,
+            train: data.splits.train.clone(),
+            val: data.splits.val.clone(),
+            ways: Ways::new(&model, &*feed, &config.train)?,
+            model,
             generator,
-            batches,
-            graph,
+            feed,
             learning_rate: learning_rate(&config.train),
             lr_factor: 1.0,
             optimizer,
             step: 0,
             progress: Progress::default(),
             diagnostics: None,
-            halved_up_to,
-            halves: None,
-            in_halves: false,
             config,
         })
+    }
+
+    /// The same training on these threads: any number of them makes the same bits.
+    #[must_use]
+    pub fn with_threads(mut self, threads: Threads) -> Self {
+        self.ways = self.ways.with_threads(threads);
+        self
     }
 
     /// Makes one update; returns the minibatch's loss before it.
@@ -139,62 +133,29 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn step_at(&mut self, lr: f64) -> Result<f32> {
-        self.batches.draw(&mut self.generator);
-        let halved = (2..=self.halved_up_to).contains(&kernels::threads()) && !self.is_to_look();
-        let loss = if halved { self.step_in_halves(lr)? } else { self.step_whole(lr) };
+        self.feed.draw(&mut self.generator);
+        self.before_update();
+        let mut work = Work {
+            model: &mut self.model,
+            optimizer: &mut self.optimizer,
+            feed: &*self.feed,
+            lr,
+            step: self.step,
+            // Whoever looks at this step finds its gradients.
+            keep_gradients: self.diagnostics.as_ref().is_some_and(|d| d.is_due(self.step)),
+        };
+        let loss = self.ways.step(&mut work);
         if !loss.is_finite() {
             return Err(self.diverged(&format!("the loss is {loss}")));
         }
+        self.after_update();
         self.step += 1;
         Ok(loss)
     }
 
-    /// One update with the minibatch that was drawn, unless its loss is not finite.
-    fn step_whole(&mut self, lr: f64) -> f32 {
-        self.make_whole();
-        self.look();
-        let tape = self.network.tape();
-        tape.set_training(true);
-        tape.set_step(self.step);
-        self.batches.write(tape, &self.graph);
-        tape.replay(self.graph.graph);
-        let loss = tape.var(self.graph.loss).item();
-        if loss.is_finite() {
-            let clip = self.config.train.clip;
-            // Whoever looks at this step finds its gradients.
-            if clip > 0.0 || self.is_to_look() {
-                tape.backward(self.graph.loss);
-                if clip > 0.0 {
-                    clip_grad_norm(tape, clip);
-                }
-                self.optimizer.step(tape, lr);
-            } else {
-                self.optimizer.descend(tape, self.graph.loss, lr);
-            }
-            self.look_back();
-        }
-        loss
-    }
-
-    /// The same on two threads.
-    fn step_in_halves(&mut self, lr: f64) -> Result<f32> {
-        let halves = match &mut self.halves {
-            Some(halves) => halves,
-            none => none.insert(Halves::new(&self.config.train, &self.network, &self.batches)?),
-        };
-        if !self.in_halves {
-            halves.take(&self.network, &self.optimizer, self.step);
-            self.in_halves = true;
-        }
-        Ok(halves.step(&self.batches, lr))
-    }
-
-    /// Brings parameters and moments back to where all but the halves look for them.
+    /// Brings the newest numbers to where all look for them.
     fn make_whole(&mut self) {
-        if let Some(halves) = self.halves.as_ref().filter(|_| self.in_halves) {
-            halves.give(&self.network, &mut self.optimizer, self.step);
-        }
-        self.in_halves = false;
+        self.ways.leave(&mut self.model, &mut self.optimizer, self.step);
     }
 
     /// The learning rate of the next step.
@@ -211,7 +172,7 @@ impl Trainer {
     /// N, the number of examples that minibatches are drawn from.
     #[must_use]
     pub fn examples(&self) -> usize {
-        self.batches.examples().len()
+        self.feed.examples()
     }
 
     /// Updates made.
@@ -233,16 +194,16 @@ impl Trainer {
     }
 
     /// The model as it is now.
-    pub fn network(&mut self) -> &mut Network<f32> {
+    pub fn model(&mut self) -> &Neural {
         self.make_whole();
-        &mut self.network
+        &self.model
     }
 
     /// The model as it is now, for good.
     #[must_use]
-    pub fn into_network(mut self) -> Network<f32> {
+    pub fn into_model(mut self) -> Neural {
         self.make_whole();
-        self.network
+        self.model
     }
 
     fn diverged(&self, what: &str) -> Error {
@@ -251,63 +212,23 @@ impl Trainer {
     }
 }
 
-/// Minibatches of these examples, and the recorded loss of one.
-pub(crate) fn record<E: Element>(
-    network: &Network<E>,
-    train: Examples,
-    batch: Batch,
-    may_merge: bool,
-) -> Result<(Batches, StepGraph)> {
-    let graph = record_step(network, &train, batch, may_merge)?;
-    let size = batch_size(&train, batch);
-    Ok((Batches::new(train, size, batch == Batch::Full, graph.rows.is_some()), graph))
-}
-
-fn batch_size(train: &Examples, batch: Batch) -> usize {
-    match batch {
-        Batch::Size(size) => size,
-        Batch::Full => train.len(),
-    }
-}
-
-/// Records a minibatch's loss. Where the model allows it, examples of equal contexts share a row.
-fn record_step<E: Element>(
-    network: &Network<E>,
-    train: &Examples,
-    batch: Batch,
-    may_merge: bool,
-) -> Result<StepGraph> {
-    let tape = network.tape();
-    let size = batch_size(train, batch);
-    let start = tape.mark();
-    for merged in [may_merge, false] {
-        let rows = if merged { size.min(train.distinct_len()) } else { size };
-        if rows.checked_mul(network.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
-            let message =
-                format!("--batch {batch}: {rows} rows of up to {} numbers are too many", network.widest());
-            return Err(Error::usage(format!("{message}; choose a smaller batch or smaller layers")));
+/// What feeds a training, and its recorded loss; equal rows are computed once where that is exact.
+///
+/// # Errors
+/// No examples; a batch that is too large.
+pub(crate) fn feed<E: Precision>(
+    model: &Neural,
+    params: &Params<E>,
+    train: &Split,
+    config: &TrainConfig,
+) -> Result<(Box<dyn Feed>, StepRecording<E>)> {
+    for merged in [true, false] {
+        let feed = model.net.feed(train, config.batch, merged)?;
+        if let Some(step) = ways::record(params, &model.net, &*feed, config.batch)? {
+            return Ok((feed, step));
         }
-        let contexts = tape.indices(&[rows, train.context_length()], &vec![0; rows * train.context_length()]);
-        let targets = tape.indices(&[size], &vec![0; size]);
-        let rows_of = merged.then(|| tape.indices(&[size], &vec![0; size]));
-        // Recording computes: in evaluation mode it leaves running statistics alone.
-        tape.set_training(false);
-        let mark = tape.mark();
-        let loss = network.logits(contexts).cross_entropy(Targets {
-            tokens: targets,
-            rows: rows_of,
-            ignore_index: None,
-        });
-        let graph = tape.graph_since(mark);
-        if !merged || tape.mergeable(graph) {
-            tape.fuse(graph, &[loss.id()]);
-            // Makes room for the counts of as many rows as there can be.
-            tape.set_rows(&vec![1; rows]);
-            return Ok(StepGraph { contexts, targets, rows: rows_of, loss: loss.id(), graph });
-        }
-        tape.truncate(start);
     }
-    unreachable!("the second way needs nothing of the model")
+    unreachable!("the second way merges nothing")
 }
 
 pub(crate) fn learning_rate(train: &TrainConfig) -> LearningRate {
@@ -321,12 +242,15 @@ pub(crate) fn learning_rate(train: &TrainConfig) -> LearningRate {
     LearningRate { base: train.lr, warmup: train.warmup, schedule }
 }
 
-fn optimizer(network: &Network<f32>, train: &TrainConfig) -> Optimizer<f32> {
-    let tape = network.tape();
+fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
     match train.optimizer {
-        config::Optimizer::Sgd => Optimizer::Sgd(Sgd::new(tape, train.momentum, train.weight_decay)),
+        config::Optimizer::Sgd => {
+            let sgd = Sgd { momentum: train.momentum, nesterov: false };
+            Optimizer::sgd(params, sgd, train.weight_decay)
+        }
         config::Optimizer::AdamW => {
-            Optimizer::AdamW(AdamW::new(tape, [train.beta1, train.beta2], train.eps, train.weight_decay))
+            let adamw = AdamW { betas: [train.beta1, train.beta2], eps: train.eps };
+            Optimizer::adamw(params, adamw, train.weight_decay)
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 
 use super::Trainer;
-use crate::checkpoint::NamedTensor;
 use crate::data::Data;
+use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
 /// The best evaluation so far, and how long ago it was.
@@ -36,7 +36,7 @@ impl Trainer {
             NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
             NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
         ];
-        let moments = self.optimizer.state(self.network.tape()).into_iter();
+        let moments = self.optimizer.state(&self.model.params).into_iter();
         checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
         Ok(checkpoint)
     }
@@ -47,7 +47,7 @@ impl Trainer {
     /// As [`Trainer::checkpoint`].
     pub fn weights(&mut self) -> Result<Checkpoint> {
         self.make_whole();
-        let tensors = self.network.tensors();
+        let tensors = self.model.tensors();
         let finite = |t: &NamedTensor| t.as_f32().is_some_and(|data| data.iter().all(|x| x.is_finite()));
         if let Some(broken) = tensors.iter().find(|t| !finite(t)) {
             return Err(self.diverged(&format!("not all numbers in {} are finite", broken.name)));
@@ -66,7 +66,7 @@ impl Trainer {
             return Err(Error::model(path, message));
         }
         let mut trainer = Self::new(&checkpoint.config, data)?;
-        trainer.network.load(checkpoint, path)?;
+        trainer.model.load(checkpoint, path)?;
         trainer.restore(checkpoint).map_err(|message| {
             Error::model(path, format!("{message}; resume from a run's last.safetensors"))
         })?;
@@ -102,6 +102,6 @@ impl Trainer {
         self.progress.waited = one("best.waited")?;
         self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);
-        self.optimizer.load(self.network.tape(), self.step, find).map_err(|error| error.to_string())
+        self.optimizer.load(&self.model.params, self.step, find).map_err(|error| error.to_string())
     }
 }

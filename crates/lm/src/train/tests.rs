@@ -1,7 +1,9 @@
-use charloom_nn::Optimizer;
+use charloom_tensor::{Grads, Pass};
 use charloom_testkit::{assert_close, fixture_path, gradcheck, shared_data};
 
 use super::*;
+use crate::config::Batch;
+use crate::feed::Shape;
 use crate::models::LanguageModel;
 use crate::presets;
 
@@ -11,19 +13,45 @@ fn config(model: &str) -> Config {
     config
 }
 
-/// A net in `E`, its step's graph with a minibatch in it, its generator.
-fn prepared<E: Element>(config: &Config, merge: bool) -> (Network<E>, StepGraph, Batches) {
-    let data = Data::load(&config.data, None).unwrap();
-    let mut generator = TorchGenerator::new(5);
-    let network = Network::<E>::new(config, data.vocab.len(), &mut generator).unwrap();
-    let train = Examples::new(&data.splits.train, config.model.context).unwrap();
-    let (mut batches, graph) = record(&network, train, config.train.batch, merge).unwrap();
-    network.tape().set_training(true);
-    batches.draw(&mut generator);
-    batches.write(network.tape(), &graph);
-    network.tape().replay(graph.graph);
-    network.tape().backward(graph.loss);
-    (network, graph, batches)
+/// A model, its loss in `E` on a batch, and its gradients.
+struct Prepared<E: Precision> {
+    model: Neural,
+    params: Params<E>,
+    step: StepRecording<E>,
+    feed: Box<dyn Feed>,
+    grads: Grads<E>,
+}
+
+impl<E: Precision> Prepared<E> {
+    fn new(config: &Config, merge: bool) -> Self {
+        let data = Data::load(&config.data, None).unwrap();
+        let mut generator = TorchGenerator::new(5);
+        let model = Neural::new(config, data.vocab.len(), &mut generator).unwrap();
+        let params = model.params.cast::<E>();
+        let feed = model.net.feed(&data.splits.train, config.train.batch, merge).unwrap();
+        let (mut feed, mut step) =
+            match ways::record(&params, &model.net, &*feed, config.train.batch).unwrap() {
+                Some(step) => (feed, step),
+                None => super::feed(&model, &params, &data.splits.train, &config.train).unwrap(),
+            };
+        feed.draw(&mut generator);
+        step.fill(&*feed);
+        let grads = Grads::zeros(&params);
+        let mut prepared = Self { model, params, step, feed, grads };
+        prepared.loss();
+        prepared
+    }
+
+    fn loss(&mut self) -> E {
+        let pass = Pass { rows: self.feed.rows(), counts: self.feed.counts(), ..Pass::training() };
+        self.step.recording.forward(&self.params, &pass);
+        self.step.recording.backward(&self.params, &mut self.grads, self.step.loss, &pass);
+        self.step.recording.item(self.step.loss)
+    }
+
+    fn is_merged(&self) -> bool {
+        matches!(self.feed.shape(), Shape::Windows { merged: true, .. })
+    }
 }
 
 const MODELS: [&str; 6] = [
@@ -40,17 +68,12 @@ fn merged_rows_give_the_same_loss_and_gradients() {
     for model in MODELS {
         let config = config(model);
         let [merged, apart] = [true, false].map(|merge| {
-            let (network, graph, batches) = prepared::<f64>(&config, merge);
-            assert_eq!(graph.rows.is_some(), merge, "{model}");
-            let tape = network.tape();
-            let gradients = tape.with_parameters(|_, grads| grads.to_vec());
-            let buffers: Vec<f64> = tape
-                .entries()
-                .iter()
-                .filter(|entry| entry.name.contains("running"))
-                .flat_map(|entry| tape.read_entry(entry))
-                .collect();
-            (tape.var(graph.loss).item(), gradients, buffers, batches.rows())
+            let mut prepared = Prepared::<f64>::new(&config, merge);
+            assert_eq!(prepared.is_merged(), merge, "{model}");
+            let loss = prepared.loss();
+            prepared.step.recording.store_buffers(&mut prepared.params);
+            let rows = prepared.feed.rows()[0].used();
+            (loss, prepared.grads.values().to_vec(), prepared.params.buffers().to_vec(), rows)
         });
         assert!(merged.3 < apart.3, "nothing was merged in {model}");
         assert_close(&[merged.0], &[apart.0], 1e-12, 0.0);
@@ -65,13 +88,11 @@ fn whole_models_have_right_gradients() {
         let mut config = config(model);
         // A sum over few examples, whose rounding does not drown the differences.
         config.train.batch = Batch::Size(24);
-        let (network, graph, _) = prepared::<f64>(&config, true);
-        let tape = network.tape();
-        let (point, gradient) = tape.with_parameters(|params, grads| (params.to_vec(), grads.to_vec()));
+        let mut prepared = Prepared::<f64>::new(&config, true);
+        let (point, gradient) = (prepared.params.values().to_vec(), prepared.grads.values().to_vec());
         let f = |p: &[f64]| {
-            tape.with_parameters(|params, _| params.copy_from_slice(p));
-            tape.replay(graph.graph);
-            tape.var(graph.loss).item()
+            prepared.params.values_mut().copy_from_slice(p);
+            prepared.loss()
         };
         gradcheck(f, &point, &gradient).assert_below(1e-6);
     }
@@ -81,15 +102,18 @@ fn whole_models_have_right_gradients() {
 fn a_row_is_the_same_whatever_its_company() {
     for model in MODELS {
         let config = config(model);
-        let (mut network, _, batches) = prepared::<f32>(&config, true);
-        let (length, vocab) = (network.context(), network.vocab_size());
-        let examples = batches.examples();
-        let contexts: Vec<u32> = (0..700).flat_map(|i| examples.context(i).to_vec()).collect();
+        let data = Data::load(&config.data, None).unwrap();
+        let model_of = Prepared::<f32>::new(&config, true).model;
+        let vocab = model_of.vocab_size();
+        let mut reader = model_of.reader();
+        let tokens = &data.splits.train.tokens()[..700];
         let mut together = vec![0.0; 700 * vocab];
-        network.log_probs(&contexts, &mut together);
+        let mut state = reader.start(700, 0);
+        reader.read(&mut state, tokens);
+        reader.log_probs(&state, &mut together);
         for i in (0..700).step_by(13) {
             let mut alone = vec![0.0; vocab];
-            network.log_probs(&contexts[i * length..][..length], &mut alone);
+            reader.log_probs(&state.select(&[i]), &mut alone);
             assert_eq!(alone, together[i * vocab..][..vocab], "row {i} of {model}");
             let sum: f32 = alone.iter().map(|p| p.exp()).sum();
             assert_close(&[sum], &[1.0], 1e-5, 0.0);
@@ -100,9 +124,9 @@ fn a_row_is_the_same_whatever_its_company() {
 #[test]
 fn names_and_shapes_are_torchs() {
     let config = config("[model]\nhidden = [9, 8]\nnorm = 'batch'\ndropout = 0.5\nembed = 4\ncontext = 2");
-    let network = Network::<f32>::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
+    let model = Neural::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
     let named: Vec<(String, Vec<usize>)> =
-        network.tensors().into_iter().map(|tensor| (tensor.name, tensor.shape)).collect();
+        model.tensors().into_iter().map(|tensor| (tensor.name, tensor.shape)).collect();
     let expected: [(&str, &[usize]); 13] = [
         ("embedding.weight", &[27, 4]),
         ("layers.0.weight", &[9, 8]),
@@ -126,12 +150,12 @@ fn presets_have_the_notebooks_parameters() {
     let mut known = 0;
     for preset in presets::all() {
         let config = Config::layered(Some(preset.toml), None).unwrap();
-        if config.model.kind == crate::config::ModelKind::Ngram {
+        if config.model.kind == "ngram" {
             continue;
         }
-        let network = Network::<f32>::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
-        let count = network.tape().parameter_count();
-        assert_eq!(Some(count as u64), config.model.parameters(27), "{}", preset.name);
+        let model = Neural::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
+        let count = model.params.parameter_count();
+        assert_eq!(Some(count as u64), crate::models::parameters(&config, 27).unwrap(), "{}", preset.name);
         let notebooks = [("deep-batchnorm", 224_097), ("manual-backprop", 12_297), ("bengio-printed", 1733)];
         if let Some((_, expected)) = notebooks.iter().find(|(name, _)| *name == preset.name) {
             assert_eq!(count, *expected, "{}", preset.name);
@@ -148,47 +172,53 @@ fn names_have_the_contracts_examples() {
     config.data.path = Some(path);
     let data = Data::load(&config.data, None).unwrap();
     let trainer = Trainer::new(&config, &data).unwrap();
-    assert_eq!(trainer.batches.examples().len(), 182_625);
-    assert_eq!(trainer.val.len(), 22_655);
-    assert_eq!(Examples::new(&data.splits.test, 3).unwrap().len(), 22_866);
+    assert_eq!(trainer.examples(), 182_625);
+    assert_eq!(trainer.val.examples(3).unwrap().len(), 22_655);
+    assert_eq!(data.splits.test.examples(3).unwrap().len(), 22_866);
 }
 
 #[test]
 fn dropout_is_not_merged_and_does_nothing_in_evaluation() {
     let config = config("[model]\nhidden = [8]\ndropout = 0.5");
-    let (mut network, graph, batches) = prepared::<f32>(&config, true);
-    assert!(graph.rows.is_none());
+    let prepared = Prepared::<f32>::new(&config, true);
+    assert!(!prepared.is_merged());
     let mut plain = Config::clone(&config);
-    plain.model.dropout = 0.0;
-    let mut generator = TorchGenerator::new(5);
-    let mut same = Network::<f32>::new(&plain, network.vocab_size(), &mut generator).unwrap();
-    let context = batches.examples().context(3);
-    let (mut with, mut without) = (vec![0.0; network.vocab_size()], vec![0.0; network.vocab_size()]);
-    network.log_probs(context, &mut with);
-    same.log_probs(context, &mut without);
+    plain.model.set("dropout", 0.0);
+    let same = Neural::new(&plain, prepared.model.vocab_size(), &mut TorchGenerator::new(5)).unwrap();
+    let [with, without] = [&prepared.model, &same].map(|model| {
+        let mut reader = model.reader();
+        let mut state = reader.start(1, 0);
+        reader.read(&mut state, &[3]);
+        let mut log_probs = vec![0.0; model.vocab_size()];
+        reader.log_probs(&state, &mut log_probs);
+        log_probs
+    });
     assert_eq!(with, without);
 }
 
 #[test]
 fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     let mut config = config("[model]\nhidden = [65536]\nembed = 2\n[train]\nbatch = 'full'");
-    config.data.shuffle = crate::config::Shuffle::None;
+    config.data.shuffle = crate::data::Shuffle::None;
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "ab\n".repeat(10_000)).unwrap();
     config.data.path = Some(file.path().to_path_buf());
     let data = Data::load(&config.data, None).unwrap();
     // Three different contexts are no burden, but with dropout each of 24,000 examples has its own row.
     assert!(Trainer::new(&config, &data).is_ok());
-    config.model.dropout = 0.1;
+    config.model.set("dropout", 0.1);
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
     assert!(refused.starts_with("--batch full: 24000 rows of up to 65536 numbers"), "{refused}");
 }
 
 #[test]
 fn an_optimizer_is_what_the_configuration_says() {
-    let config = config("[train]\noptimizer = 'adamw'");
-    let data = Data::load(&config.data, None).unwrap();
-    assert!(matches!(Trainer::new(&config, &data).unwrap().optimizer, Optimizer::AdamW(_)));
+    for (optimizer, tensors) in [("adamw", 2), ("sgd", 0)] {
+        let config = config(&format!("[model]\nkind = 'linear'\n[train]\noptimizer = '{optimizer}'"));
+        let data = Data::load(&config.data, None).unwrap();
+        let trainer = Trainer::new(&config, &data).unwrap();
+        assert_eq!(trainer.optimizer.state(&trainer.model.params).len(), tensors);
+    }
 }
 
 #[test]
@@ -196,21 +226,20 @@ fn two_threads_halve_what_can_be_halved() {
     let train = |model: &str| {
         let config = config(model);
         let data = Data::load(&config.data, None).unwrap();
-        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap().with_threads(Threads::Pool(Pool::new(2)));
         trainer.step().unwrap();
         trainer
     };
-    kernels::set_threads(2);
     for model in
         ["[model]\nhidden = [200]", "[model]\nhidden = [128, 64]\nnorm = 'batch'\n[train]\nbatch = 64"]
     {
         let mut trainer = train(model);
-        assert!(trainer.in_halves, "{model}");
-        let before = trainer.network().tensors();
-        assert!(!trainer.in_halves, "whoever looks sees the whole");
+        assert!(trainer.ways.is_halved(), "{model}");
+        let before = trainer.model().tensors();
+        assert!(!trainer.ways.is_halved(), "the whole model is there when it is asked for");
         trainer.step().unwrap();
-        assert!(trainer.in_halves);
-        assert_ne!(trainer.network().tensors(), before);
+        assert!(trainer.ways.is_halved());
+        assert_ne!(trainer.model().tensors(), before);
     }
     for model in [
         "[model]\nhidden = [201]",
@@ -221,7 +250,16 @@ fn two_threads_halve_what_can_be_halved() {
         "[model]\nhidden = [200]\n[train]\nbatch = 2",
         "[model]\nkind = 'linear'\n[train]\nbatch = 1024",
     ] {
-        assert!(!train(model).in_halves, "{model}");
+        assert!(!train(model).ways.is_halved(), "{model}");
     }
-    kernels::set_threads(1);
+}
+
+#[test]
+fn a_small_file_that_claims_a_large_model_is_refused_before_it_is_allocated() {
+    let config = config("[model]\nhidden = [9000, 9000]");
+    let vocab = Vocab::new(crate::data::Mode::Lines, "abc".chars());
+    let checkpoint =
+        crate::Checkpoint { config, vocab, step: 0, metrics_bytes: 0, tensors: vec![], state: vec![] };
+    let said = crate::models::open(&checkpoint, "small".as_ref()).err().expect("refused").to_string();
+    assert!(said.contains("layers.2.weight is missing"), "{said}");
 }

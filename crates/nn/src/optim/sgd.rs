@@ -1,49 +1,37 @@
-use super::zeros;
-use charloom_tensor::{Element, Tape};
+use super::Slabs;
+use charloom_tensor::Element;
 
-/// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`.
+/// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`; Nesterov's looks a step ahead,
+/// `p -= lr (g + weight_decay p + momentum v)`.
 ///
 /// # Source
-/// `torch.optim.SGD` (without dampening or Nesterov's momentum)
-#[derive(Clone, Debug)]
-pub struct Sgd<E> {
-    momentum: f64,
-    weight_decay: f64,
-    /// Empty without momentum.
-    velocity: Vec<E>,
+/// `torch.optim.SGD` (without dampening)
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sgd {
+    /// What is kept of the velocity in each step; 0: there is none.
+    pub momentum: f64,
+    /// Whether the momentum is Nesterov's.
+    pub nesterov: bool,
 }
 
-impl<E: Element> Sgd<E> {
-    /// An optimizer of the parameters that `tape` has now.
-    pub fn new(tape: &Tape<E>, momentum: f64, weight_decay: f64) -> Self {
-        let velocity = if momentum == 0.0 { Vec::new() } else { zeros(tape) };
-        Self { momentum, weight_decay, velocity }
-    }
-
-    /// Updates the parameters by their gradients.
-    pub fn step(&mut self, tape: &Tape<E>, lr: f64) {
-        let (lr, momentum, decay) = (E::of(lr), E::of(self.momentum), E::of(self.weight_decay));
-        tape.with_parameters(|params, grads| {
-            if !self.velocity.is_empty() {
-                return E::momentum_step([lr, momentum, decay], grads, &mut self.velocity, params);
+impl Sgd {
+    /// One step of the parameters p by the gradients g.
+    pub(super) fn step<E: Element>(self, lr: f64, decay: f64, slabs: Slabs<'_, E>) {
+        let Slabs { params, grads, first: velocity, .. } = slabs;
+        let (lr, momentum, weight_decay) = (E::of(lr), E::of(self.momentum), E::of(decay));
+        if self.momentum == 0.0 {
+            if decay != 0.0 {
+                E::add_scaled(weight_decay, params, grads);
             }
-            if self.weight_decay != 0.0 {
-                E::add_scaled(decay, params, grads);
-            }
-            E::add_scaled(-lr, grads, params);
-        });
-    }
-
-    /// Whether a step is `p -= lr g` and nothing else.
-    pub(super) fn is_plain(&self) -> bool {
-        self.velocity.is_empty() && self.weight_decay == 0.0
-    }
-
-    pub(super) fn slabs(&self) -> Vec<(&'static str, &[E])> {
-        if self.velocity.is_empty() { Vec::new() } else { vec![("momentum", &self.velocity)] }
-    }
-
-    pub(super) fn slabs_mut(&mut self) -> Vec<(&'static str, &mut [E])> {
-        if self.velocity.is_empty() { Vec::new() } else { vec![("momentum", &mut self.velocity)] }
+            return E::add_scaled(-lr, grads, params);
+        }
+        if !self.nesterov {
+            return E::momentum_step([lr, momentum, weight_decay], grads, velocity, params);
+        }
+        for ((p, g), v) in params.iter_mut().zip(grads).zip(velocity) {
+            let slope = *g + weight_decay * *p;
+            *v = momentum * *v + slope;
+            *p -= lr * (slope + momentum * *v);
+        }
     }
 }

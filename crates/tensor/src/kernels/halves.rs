@@ -53,19 +53,14 @@ pub(super) fn in_halves(
 mod tests {
     use crate::kernels::tests::numbers;
     use crate::kernels::{
-        Activation, End, Gemm, channel_moments, channel_sums, gemm_over_rows, keep_rows, reference,
-        scatter_rows, set_threads,
+        Activation, End, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference, scatter_rows,
     };
 
     /// What `sum` gives with one thread, after a look that two and five give the same bits.
     fn any_threads(len: usize, sum: impl Fn(&mut [f32])) -> Vec<f32> {
         let results = [1, 2, 5].map(|threads| {
-            set_threads(threads);
-            keep_rows(true);
             let mut total = numbers(len, 9);
-            sum(&mut total);
-            keep_rows(false);
-            set_threads(1);
+            Pool::new(threads).enter(true, || sum(&mut total));
             total
         });
         assert_eq!(results[0], results[1]);

@@ -1,7 +1,7 @@
-//! exp, tanh and erf on vectors.
+//! exp, ln, tanh and erf on vectors, in operations that give the same bits in every instruction set.
 //!
 //! # Source
-//! Cephes' `expf` polynomial; the rational approximations of tanh (odd degree 13 over even degree 6) and erf (odd
+//! Cephes' `expf` and `logf` polynomials; the rational approximations of tanh (odd degree 13 over even degree 6) and erf (odd
 //! degree 13 over even degree 8) that Eigen and XLA use.
 // Coefficients as published: rounding them to f32 by hand would only hide a mistake in typing.
 #![expect(clippy::excessive_precision)]
@@ -36,6 +36,35 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
         let p = polynomial::<S>(r, &p);
         let p = S::fma(S::mul(r, r), p, S::add(r, S::splat(1.0)));
         S::scale(p, n)
+    }
+}
+
+/// ln x = ln m + e ln 2 with x = m 2^e, for normal x above 0; NaN stays NaN.
+#[inline(always)]
+pub(super) unsafe fn ln<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe {
+        let [m, e] = S::frexp(x);
+        let f = S::sub(m, S::splat(1.0));
+        let f2 = S::mul(f, f);
+        let p = [
+            3.333_333_1e-1,
+            -2.499_999_4e-1,
+            2.000_071_5e-1,
+            -1.666_805_8e-1,
+            1.424_932_3e-1,
+            -1.242_014_1e-1,
+            1.167_699_9e-1,
+            -1.151_461e-1,
+            7.037_683_6e-2,
+        ];
+        let p = S::mul(S::mul(polynomial::<S>(f, &p), f), f2);
+        // ln 2 in two parts, the smaller one first.
+        let p = S::fma(e, S::splat(-2.121_944_4e-4), p);
+        let p = S::add(S::fma(S::splat(-0.5), f2, p), f);
+        let ln = S::fma(e, S::splat(0.693_359_4), p);
+        // Of NaN only the difference is NaN.
+        S::add(ln, S::sub(x, x))
     }
 }
 
@@ -100,5 +129,26 @@ pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {
         let e = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
         // Far below zero erf is a little off -1, which gelu would multiply by a large x.
         S::where_positive(S::add(x, S::splat(5.656_854)), S::fma(e, S::splat(0.5), S::splat(0.5)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::simd::Portable;
+
+    #[test]
+    fn logarithms_are_right_to_the_last_bit_or_the_one_before() {
+        let step = if cfg!(miri) { 5_000_000 } else { 1_009 };
+        let inputs = (f32::MIN_POSITIVE.to_bits()..f32::MAX.to_bits()).step_by(step).map(f32::from_bits);
+        for x in inputs.chain([1.0, 1.5, 2.0, 27.0]) {
+            // SAFETY: plain code needs nothing.
+            let ln = unsafe { ln::<Portable>(x) };
+            let exact = f64::from(x).ln();
+            let close = (f64::from(ln) - exact).abs() <= 1.2e-7 * exact.abs();
+            assert!(close, "ln({x:e}) = {ln:e}, not {exact:e}");
+        }
+        // SAFETY: as above.
+        assert!(unsafe { ln::<Portable>(f32::NAN) }.is_nan());
     }
 }

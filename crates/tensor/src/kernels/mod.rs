@@ -1,8 +1,8 @@
 //! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
 //!
 //! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
-//! best that the machine has is chosen at run time. [`mod@reference`] holds the safe scalar twins: what the kernels
-//! are tested against, and what `f64` runs on.
+//! best that the machine has is chosen at run time, and all give the same bits (but for which NaN).
+//! [`mod@reference`] holds the safe scalar twins: what the kernels are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
 mod channels;
@@ -12,24 +12,29 @@ mod map;
 mod math;
 mod optim;
 mod partners;
+mod peak;
 pub mod reference;
 mod rows;
 mod simd;
 mod softmax;
+mod table;
 mod team;
 mod transpose;
 
 use std::sync::OnceLock;
 
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
-pub use gemm::{gemm, gemm_over_rows};
+pub use gemm::{gemm, gemm_batched, gemm_over_rows};
 pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
-pub use partners::{Partners, Place};
-pub use rows::{add_rows, add_scaled, gather_rows, scale_rows, scatter_rows, sum_rows};
+pub use partners::{Meetings, Place};
+pub use peak::peak_gflops;
+pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
-pub use team::{MAX_THREADS, keep_rows, set_least_work, set_threads, threads};
+pub use table::{gather_rows, scatter_rows};
+pub(crate) use team::enter;
+pub use team::{MAX_THREADS, Pool};
 pub use transpose::transpose;
 
 /// A matrix product A B, (m, k) times (k, n), and what C becomes by it.
@@ -119,6 +124,10 @@ pub enum Isa {
 impl Isa {
     /// The best that this machine has. `CHARLOOM_ISA=avx2` or `portable` asks for less.
     pub fn detect() -> Self {
+        #[cfg(test)]
+        if let Some(isa) = tests::asked_for() {
+            return isa;
+        }
         static FOUND: OnceLock<Isa> = OnceLock::new();
         *FOUND.get_or_init(|| {
             let at_most = std::env::var("CHARLOOM_ISA").unwrap_or_default();
@@ -207,5 +216,7 @@ macro_rules! dispatch {
 }
 use dispatch;
 
+#[cfg(test)]
+mod bits;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,14 +1,14 @@
 //! Two threads that each compute a half of the same thing, and hand each other numbers on the way.
 
-use super::team::{self, Shared, wait};
+use super::team::{self, Pool, Shared, wait};
 use crate::Element;
 use crate::slab::Slab;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Two threads' common work, and the places where they meet in it.
-pub struct Partners<E> {
+/// The places where two threads meet, each of which computes a half of the same thing.
+pub struct Meetings<E> {
     state: Arc<State>,
     meetings: Mutex<Vec<Arc<Meeting<E>>>>,
 }
@@ -57,13 +57,13 @@ struct Turn {
     alone: bool,
 }
 
-impl<E: Element> Default for Partners<E> {
+impl<E: Element> Default for Meetings<E> {
     fn default() -> Self {
         Self { state: Arc::default(), meetings: Mutex::default() }
     }
 }
 
-impl<E: Element> Partners<E> {
+impl<E: Element> Meetings<E> {
     /// The side `side` of meeting `which`, at which at most `len` numbers are given at a time.
     ///
     /// # Panics
@@ -88,15 +88,16 @@ impl<E: Element> Partners<E> {
         Place { side, open: None, state: Arc::clone(&self.state), meeting }
     }
 
-    /// Calls `f` with 0 and the first, and with 1 and the second, on two threads at once; returns when both are done.
+    /// Calls `f` with 0 and the first, and with 1 and the second, on two threads of the pool at once; returns when both are
+    /// done.
     ///
     /// # Panics
-    /// If either panics, or if [`set_threads`](super::set_threads) gave this thread no other.
-    pub fn work<T: Send>(&self, both: &mut [T; 2], f: impl Fn(usize, &mut T) + Sync) {
+    /// If either panics, if the pool has one thread, or if it is in use.
+    pub fn work<T: Send>(&self, pool: &Pool, both: &mut [T; 2], f: impl Fn(usize, &mut T) + Sync) {
         let shared = Shared::new(both);
         self.state.live.store(true, Ordering::Relaxed);
         let _over = Over(&self.state);
-        team::together(&|side| {
+        team::together(pool, &|side| {
             // Only when the other has panicked before this one began.
             if self.state.broken.load(Ordering::Relaxed) {
                 return;
@@ -156,12 +157,12 @@ impl<E: Element> Place<E> {
         self.open = Some(Turn { number: turn, alone });
     }
 
-    /// Lets `read` see as many of the partner's. Outside [`Partners::work`], where nobody would answer, one sees one's own.
+    /// Lets `read` see as many of the partner's. Outside [`Meetings::work`], where nobody would answer, one sees one's own.
     ///
     /// # Panics
     /// As [`Place::give`]; if nothing was given before.
     pub fn take(&mut self, len: usize, read: impl FnOnce(&[E])) {
-        let Turn { number, alone } = self.open.take().expect("who takes has given");
+        let &Turn { number, alone } = self.open.as_ref().expect("who takes has given");
         let from = if alone {
             &self.meeting.sides[self.side]
         } else {
@@ -178,6 +179,8 @@ impl<E: Element> Place<E> {
         // turn; see `Meeting`. One's own are not being written.
         let numbers = unsafe { &*from.numbers[(number % 2) as usize].get() };
         read(&numbers.all()[..len]);
+        // Only now: a partner that is gone may leave one waiting, and what it reads must not be written again.
+        self.open = None;
     }
 
     fn is_broken(&self) -> bool {
@@ -188,16 +191,16 @@ impl<E: Element> Place<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::set_threads;
+    use crate::kernels::Pool;
 
     #[test]
     fn both_get_what_the_other_gave_in_every_turn() {
-        set_threads(2);
-        let partners = Partners::<f32>::default();
+        let pool = Pool::new(2);
+        let partners = Meetings::<f32>::default();
         let mut both = [0, 1].map(|side| (partners.place(0, side, 40), partners.place(1, side, 3), 0.0));
         let rounds = if cfg!(miri) { 5 } else { 300 };
         for call in 0..rounds {
-            partners.work(&mut both, |side, (first, second, seen)| {
+            partners.work(&pool, &mut both, |side, (first, second, seen)| {
                 for turn in 0..5 {
                     let number = |side: usize| (call * 10 + turn * 2 + side) as f32;
                     let len = 1 + turn * 9;
@@ -209,12 +212,11 @@ mod tests {
             });
         }
         assert!(both.iter().all(|(.., seen)| *seen == (rounds * 15) as f32));
-        set_threads(1);
     }
 
     #[test]
     fn who_is_alone_does_not_wait() {
-        let partners = Partners::<f64>::default();
+        let partners = Meetings::<f64>::default();
         let mut place = partners.place(0, 0, 2);
         place.give(2, |to| to.fill(7.0));
         place.take(2, |from| assert_eq!(from, [7.0, 7.0]));
@@ -223,25 +225,24 @@ mod tests {
     #[test]
     fn a_panic_of_either_reaches_the_owner() {
         for guilty in 0..2 {
-            set_threads(2);
-            let partners = Partners::<f32>::default();
+            let pool = Pool::new(2);
+            let partners = Meetings::<f32>::default();
             let mut both = [0, 1].map(|side| partners.place(0, side, 1));
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                partners.work(&mut both, |side, place| {
+                partners.work(&pool, &mut both, |side, place| {
                     assert!(side != guilty, "no");
                     place.give(1, |_| {});
                     place.take(1, |_| {});
                 });
             }));
             assert!(result.is_err());
-            set_threads(1);
         }
     }
 
     #[test]
     #[should_panic(expected = "takes before it gives again")]
     fn what_nobody_took_is_not_overwritten() {
-        let partners = Partners::<f32>::default();
+        let partners = Meetings::<f32>::default();
         let mut place = partners.place(0, 0, 1);
         place.give(1, |_| {});
         place.give(1, |_| {});
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "taken once")]
     fn a_place_has_one_owner() {
-        let partners = Partners::<f32>::default();
+        let partners = Meetings::<f32>::default();
         let _first = partners.place(0, 0, 1);
         partners.place(0, 0, 1);
     }

@@ -38,7 +38,17 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     }
 }
 
-/// The same: the plain loops make a sum over rows in one.
+/// `count` products of one shape, one after another; the operands of number i begin i times the steps further on.
+pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, E>) {
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
+    for i in 0..count {
+        let (a, b, c) = (&a[i * a_step..], &b[i * b_step..], &mut c[i * c_step..]);
+        gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+    }
+}
+
+/// As [`gemm`]: the plain loops make a sum over rows in one.
 pub fn gemm_over_rows<E: Element>(call: Gemm<'_, E>) {
     gemm(call);
 }

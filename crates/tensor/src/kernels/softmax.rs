@@ -1,6 +1,6 @@
 //! Softmax along rows.
 
-use super::simd::Simd;
+use super::simd::{LANES, Lanes, Simd};
 use super::team::{ROWS, Shared, split};
 use super::{Isa, dispatch, math};
 
@@ -14,21 +14,27 @@ const BEYOND: f32 = 80.0;
 unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: usize) -> [f32; 2] {
     // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p.
     unsafe {
-        let mut v = [S::load_or(x.add((W - 1) * S::LANES), last, S::splat(f32::NEG_INFINITY)); W];
-        let mut m = v[W - 1];
-        for (i, v) in v.iter_mut().take(W - 1).enumerate() {
-            *v = S::load(x.add(i * S::LANES));
-            m = S::max(m, *v);
+        let tail = x.add((W - 1) * S::LANES);
+        let mut v = [S::load_or(tail, last, S::splat(f32::NEG_INFINITY)); W];
+        let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
+        for (i, v) in v.iter_mut().enumerate() {
+            if i + 1 < W {
+                *v = S::load(x.add(i * S::LANES));
+            }
+            m.max(i, *v);
         }
-        let max = S::largest(m);
+        let max = m.largest();
         let shift = S::splat(max);
-        v[W - 1] = S::load_or(x.add((W - 1) * S::LANES), last, S::splat(max - BEYOND));
-        let mut sum = S::splat(0.0);
-        for v in &mut v {
+        v[W - 1] = S::load_or(tail, last, S::splat(max - BEYOND));
+        let mut sum = Lanes::<S>::splat(0.0);
+        for (i, v) in v.iter_mut().enumerate() {
             *v = math::exp::<S>(S::sub(*v, shift));
-            sum = S::add(sum, *v);
+            if i + 1 == W {
+                *v = S::head(*v, last);
+            }
+            sum.add(i, *v);
         }
-        let total = S::sum(sum);
+        let total = sum.sum();
         let scale = S::splat(1.0 / total);
         for (i, &v) in v.iter().take(W - 1).enumerate() {
             S::store(p.add(i * S::LANES), S::mul(v, scale));
@@ -38,32 +44,86 @@ unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: u
     }
 }
 
+/// Calls `$whole` for each whole vector of a row of `$width` elements and `$tail` for the one that is not, with the
+/// vector's number, and in the tail how many elements it has. Vectors come in groups that fill [`Lanes`], so that the
+/// compiler knows which part of them each is added to.
+macro_rules! each_vector {
+    ($width:expr, |$i:ident| $whole:expr, |$j:ident, $n:ident| $tail:expr) => {
+        let vectors = $width / S::LANES;
+        let mut first = 0;
+        while first + Lanes::<S>::PARTS <= vectors {
+            for part in 0..Lanes::<S>::PARTS {
+                let $i = first + part;
+                $whole;
+            }
+            first += Lanes::<S>::PARTS;
+        }
+        for part in 0..Lanes::<S>::PARTS {
+            let $j = first + part;
+            let $n = ($width.saturating_sub($j * S::LANES)).min(S::LANES);
+            if $n > 0 {
+                $tail;
+            }
+        }
+    };
+}
+
 /// The same for a row of any length, which is read again for each of the three steps.
 #[inline(always)]
 unsafe fn long_row<S: Simd>(x: *const f32, p: *mut f32, width: usize) -> [f32; 2] {
     // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p, where every access ends.
     unsafe {
         let least = S::splat(f32::NEG_INFINITY);
-        let mut m = least;
-        for i in (0..width).step_by(S::LANES) {
-            m = S::max(m, S::load_or(x.add(i), (width - i).min(S::LANES), least));
-        }
-        let max = S::largest(m);
+        let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
+        each_vector!(width, |i| m.max(i, S::load(x.add(i * S::LANES))), |i, n| m
+            .max(i, S::load_or(x.add(i * S::LANES), n, least)));
+        let max = m.largest();
         let (shift, beyond) = (S::splat(max), S::splat(max - BEYOND));
-        let mut sum = S::splat(0.0);
-        for i in (0..width).step_by(S::LANES) {
-            let n = (width - i).min(S::LANES);
-            let e = math::exp::<S>(S::sub(S::load_or(x.add(i), n, beyond), shift));
-            S::store_head(p.add(i), n, e);
-            sum = S::add(sum, e);
-        }
-        let total = S::sum(sum);
-        let scale = S::splat(1.0 / total);
-        for i in (0..width).step_by(S::LANES) {
-            let n = (width - i).min(S::LANES);
-            S::store_head(p.add(i), n, S::mul(S::load_head(p.add(i), n), scale));
-        }
+        let mut sum = Lanes::<S>::splat(0.0);
+        each_vector!(
+            width,
+            |i| {
+                let e = math::exp::<S>(S::sub(S::load(x.add(i * S::LANES)), shift));
+                S::store(p.add(i * S::LANES), e);
+                sum.add(i, e);
+            },
+            |i, n| {
+                let e = math::exp::<S>(S::sub(S::load_or(x.add(i * S::LANES), n, beyond), shift));
+                S::store_head(p.add(i * S::LANES), n, e);
+                sum.add(i, S::head(e, n));
+            }
+        );
+        let total = sum.sum();
+        scale_row::<S>(S::splat(1.0 / total), p, width);
         [max, total]
+    }
+}
+
+/// Multiplies a row by `factor`.
+#[inline(always)]
+unsafe fn scale_row<S: Simd>(factor: S::V, p: *mut f32, width: usize) {
+    let mut i = 0;
+    // SAFETY: the caller guarantees S's target features, and a row of that length at p, where every access ends.
+    unsafe {
+        while i + S::LANES <= width {
+            S::store(p.add(i), S::mul(S::load(p.add(i)), factor));
+            i += S::LANES;
+        }
+        if i < width {
+            S::store_head(p.add(i), width - i, S::mul(S::load_head(p.add(i), width - i), factor));
+        }
+    }
+}
+
+/// Takes the logarithm of every total.
+#[inline(always)]
+unsafe fn logarithms<S: Simd>(lse: &mut [[f32; 2]]) {
+    let mut totals = [1.0; LANES];
+    for group in lse.chunks_mut(S::LANES) {
+        group.iter().zip(&mut totals).for_each(|([_, total], to)| *to = *total);
+        // SAFETY: the caller guarantees S's target features; a vector has at most that many lanes.
+        unsafe { S::store(totals.as_mut_ptr(), math::ln::<S>(S::load(totals.as_ptr()))) };
+        group.iter_mut().zip(&totals).for_each(|([_, total], &ln)| *total = ln);
     }
 }
 
@@ -89,10 +149,8 @@ unsafe fn softmax_rows_on<S: Simd>(logits: &[f32], width: usize, probs: &mut [f3
         5 => each!(short_row of 5, last),
         _ => each!(long_row, width),
     }
-    // Apart, because a call saves no vector registers.
-    for [_, total] in lse {
-        *total = total.ln();
-    }
+    // SAFETY: the caller guarantees S's target features.
+    unsafe { logarithms::<S>(lse) }
 }
 
 dispatch! {
@@ -112,8 +170,8 @@ pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [
     });
 }
 
-/// Rows whose log-sum-exp is found before any of them is written: a call to `ln` saves no vector registers.
-const GROUP: usize = 16;
+/// Rows whose log-sum-exp is found before any of them is written: as many as the widest vector has lanes.
+const GROUP: usize = LANES;
 
 #[inline(always)]
 unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f32]) {
@@ -126,12 +184,14 @@ unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f3
         for ((x, y), &mut [max, log_sum]) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(lse) {
             // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
             unsafe {
-                let (max, log_sum) = (S::splat(max), S::splat(log_sum));
-                for i in (0..width).step_by(S::LANES) {
-                    let n = (width - i).min(S::LANES);
-                    let above = S::sub(S::load_head(x.as_ptr().add(i), n), max);
-                    S::store_head(y.as_mut_ptr().add(i), n, S::sub(above, log_sum));
+                let (x, y, max, log_sum) = (x.as_ptr(), y.as_mut_ptr(), S::splat(max), S::splat(log_sum));
+                let mut i = 0;
+                while i + S::LANES <= width {
+                    S::store(y.add(i), S::sub(S::sub(S::load(x.add(i)), max), log_sum));
+                    i += S::LANES;
                 }
+                let above = S::sub(S::load_head(x.add(i), width - i), max);
+                S::store_head(y.add(i), width - i, S::sub(above, log_sum));
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A kernel splits its rows or columns so that every element is computed by one thread in the order in which one
 //! thread alone would: results are the same bits for any number of threads.
 
-use std::cell::{Cell, RefCell, UnsafeCell};
+use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -27,39 +27,115 @@ const LOOKS_A_YIELD: u32 = if cfg!(miri) { 1 } else { 512 };
 /// The most threads a team can have.
 pub const MAX_THREADS: usize = 256;
 
-thread_local! {
-    static TEAM: RefCell<Option<Team>> = const { RefCell::new(None) };
-    static LEAST_WORK: Cell<usize> = const { Cell::new(LEAST) };
-    static KEEP_ROWS: Cell<bool> = const { Cell::new(false) };
-    static TOGETHER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// How many threads work on the kernels that this thread calls; 1 unless [`set_threads`] said otherwise.
-pub fn threads() -> usize {
-    TEAM.with_borrow(|team| team.as_ref().map_or(1, |t| t.helpers.len() + 1))
-}
-
-/// From now on `n` threads work on the kernels that this thread calls.
+/// Threads that share the work of kernels.
 ///
-/// # Panics
-/// If `n` is 0 or above [`MAX_THREADS`].
-pub fn set_threads(n: usize) {
-    assert!((1..=MAX_THREADS).contains(&n), "a team has 1 to {MAX_THREADS} threads, not {n}");
-    if n != threads() {
-        TEAM.set((n > 1).then(|| Team::new(n - 1)));
+/// A pool is given to a computation by who starts it; kernels outside of [`Pool::enter`] run on the caller's thread alone.
+/// A pool that another thread is using does not keep this one waiting: it then works alone, to the same bits.
+///
+/// ```
+/// use charloom_tensor::kernels::Pool;
+///
+/// let pool = Pool::new(2);
+/// assert_eq!(pool.threads(), 2);
+/// ```
+pub struct Pool {
+    team: Option<Team>,
+    least_work: usize,
+    in_use: AtomicBool,
+}
+
+/// What the kernels that a thread calls are shared out among.
+#[derive(Clone, Copy)]
+struct Current {
+    pool: *const Pool,
+    keep_rows: bool,
+    together: bool,
+}
+
+const ALONE: Current = Current { pool: std::ptr::null(), keep_rows: false, together: false };
+
+thread_local! {
+    static CURRENT: Cell<Current> = const { Cell::new(ALONE) };
+}
+
+impl Pool {
+    /// A pool of `threads` threads, the caller's among them.
+    ///
+    /// # Panics
+    /// If `threads` is 0 or above [`MAX_THREADS`].
+    pub fn new(threads: usize) -> Self {
+        Self::with_least_work(threads, LEAST)
+    }
+
+    /// The same, whose threads are given at least so much work, in floating-point operations: for tests that want small
+    /// kernels shared out, and for finding out what is worth it.
+    ///
+    /// # Panics
+    /// As [`Pool::new`].
+    pub fn with_least_work(threads: usize, least_work: usize) -> Self {
+        assert!((1..=MAX_THREADS).contains(&threads), "a pool has 1 to {MAX_THREADS} threads, not {threads}");
+        let team = (threads > 1).then(|| Team::new(threads - 1));
+        Self { team, least_work: least_work.max(1), in_use: AtomicBool::new(false) }
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        self.team.as_ref().map_or(1, |team| team.helpers.len() + 1)
+    }
+
+    /// Calls `f`; the kernels that it calls share their work among these threads.
+    ///
+    /// With `keep_rows` they are steps of one computation that all share the rows of a large batch out alike, so that a core
+    /// finds its rows in its own cache; then less work is worth a thread.
+    pub fn enter<R>(&self, keep_rows: bool, f: impl FnOnce() -> R) -> R {
+        /// Puts back what was before, and frees the pool.
+        struct Leave<'a>(Current, Option<&'a Pool>);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+                if let Some(pool) = self.1 {
+                    pool.in_use.store(false, Ordering::Release);
+                }
+            }
+        }
+        let before = CURRENT.get();
+        // Two halves of a computation, on two threads of it, share nothing further out.
+        if before.together {
+            return f();
+        }
+        if std::ptr::eq(before.pool, self) {
+            let _leave = Leave(before, None);
+            CURRENT.set(Current { keep_rows, ..before });
+            return f();
+        }
+        let free = self.team.is_some() && !self.in_use.swap(true, Ordering::Acquire);
+        let _leave = Leave(before, free.then_some(self));
+        CURRENT.set(if free { Current { pool: self, keep_rows, together: false } } else { ALONE });
+        f()
     }
 }
 
-/// From now on a thread is given at least so much work, in floating-point operations, by kernels that this thread calls:
-/// for tests that want small kernels split, and for finding out what is worth it.
-pub fn set_least_work(operations: usize) {
-    LEAST_WORK.set(operations.max(1));
+/// Calls `f` with a pool, or on this thread alone.
+pub(crate) fn enter<R>(pool: Option<&Pool>, keep_rows: bool, f: impl FnOnce() -> R) -> R {
+    match pool {
+        Some(pool) => pool.enter(keep_rows, f),
+        None => f(),
+    }
 }
 
-/// Says whether the kernels to come are steps of one computation that all share the rows of a large batch out alike, so
-/// that a core finds its rows in its own cache. Then less work is worth a thread.
-pub fn keep_rows(on: bool) {
-    KEEP_ROWS.set(on);
+impl Current {
+    /// The threads besides this one, and the least work that is worth one of them.
+    fn team(&self) -> Option<(&Team, usize)> {
+        if self.together || self.pool.is_null() {
+            return None;
+        }
+        // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back at its end, on
+        // the same thread; it is copied to no other.
+        let pool = unsafe { &*self.pool };
+        let least = pool.least_work;
+        let least = if self.keep_rows { least.min(LEAST_OF_ROWS) } else { least };
+        pool.team.as_ref().map(|team| (team, least))
+    }
 }
 
 /// Where the second half of so many rows begins: where [`split`] cuts them for two threads.
@@ -69,76 +145,68 @@ pub(super) fn cut(rows: usize) -> usize {
 
 /// Calls `f` with 0 and with 1, on two threads if `work` (floating-point operations) is enough.
 pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
-    TEAM.with_borrow(|team| match team {
-        Some(team) if work / least() >= 2 => team.run(2, f),
+    match CURRENT.get().team() {
+        Some((team, least)) if work / least >= 2 => team.run(2, f),
         _ => {
             f(0);
             f(1);
         }
-    });
+    }
 }
 
-/// Calls `f` with 0 and with 1 on two threads, which may wait for each other; the kernels that they call are not shared out.
+/// Calls `f` with 0 and with 1 on two threads of the pool, which may wait for each other; the kernels that they call are not
+/// shared out.
 ///
 /// # Panics
-/// If this thread has no other or lost it in a panic, or is in such a call already.
-pub(super) fn together(f: &(dyn Fn(usize) + Sync)) {
-    struct Over;
-    impl Drop for Over {
-        fn drop(&mut self) {
-            TOGETHER.set(false);
-        }
-    }
-    assert!(!TOGETHER.replace(true), "two threads are at work together already");
-    let _over = Over;
-    TEAM.with_borrow(|team| {
-        let team = team.as_ref().expect("`set_threads` gave another");
-        assert!(!team.helpers[0].desk.panicked.load(Ordering::Relaxed), "the other thread panicked");
-        team.run(2, f);
+/// If the pool has one thread, lost one in a panic, or is in use.
+pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
+    let team = pool.team.as_ref().expect("a pool of two threads");
+    assert!(!team.helpers[0].desk.panicked.load(Ordering::Relaxed), "the other thread panicked");
+    pool.enter(false, || {
+        assert!(std::ptr::eq(CURRENT.get().pool, pool), "the pool is in use");
+        team.run(2, &|side| {
+            struct Over(Current);
+            impl Drop for Over {
+                fn drop(&mut self) {
+                    CURRENT.set(self.0);
+                }
+            }
+            let _over = Over(CURRENT.replace(Current { together: true, ..ALONE }));
+            f(side);
+        });
     });
-}
-
-/// The least work that a thread is given by the kernels to come.
-fn least() -> usize {
-    if TOGETHER.get() {
-        return usize::MAX;
-    }
-    let least = LEAST_WORK.get();
-    if KEEP_ROWS.get() { least.min(LEAST_OF_ROWS) } else { least }
 }
 
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.
 /// Ranges start at multiples of `unit`.
 pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
-    let least = least();
+    let current = CURRENT.get();
+    let Some((team, least)) = current.team() else { return f(0..n) };
     if work / least < 2 {
         return f(0..n);
     }
-    TEAM.with_borrow(|team| {
-        let Some(team) = team else { return f(0..n) };
-        let units = n.div_ceil(unit);
-        let threads = team.helpers.len() + 1;
-        // Of much work there are several parts to a thread, since one core may be slower than another; unless a core
-        // is to keep what it has.
-        let several = if KEEP_ROWS.get() { 0 } else { (4 * threads).min(work / least / 4) };
-        let parts = threads.min(work / least).max(several).min(units);
-        if parts < 2 {
-            return f(0..n);
-        }
-        let at = |part: usize| (units * part / parts * unit).min(n);
-        if parts <= threads {
-            return team.run(parts, &|part| f(at(part)..at(part + 1)));
-        }
-        let next = AtomicUsize::new(0);
-        team.run(threads, &|_| {
-            loop {
-                let part = next.fetch_add(1, Ordering::Relaxed);
-                if part >= parts {
-                    break;
-                }
-                f(at(part)..at(part + 1));
+    let units = n.div_ceil(unit);
+    let threads = team.helpers.len() + 1;
+    // Of much work there are several parts to a thread, since one core may be slower than another; unless a core
+    // is to keep what it has.
+    let several = if current.keep_rows { 0 } else { (4 * threads).min(work / least / 4) };
+    let parts = threads.min(work / least).max(several).min(units);
+    if parts < 2 {
+        return f(0..n);
+    }
+    let at = |part: usize| (units * part / parts * unit).min(n);
+    if parts <= threads {
+        return team.run(parts, &|part| f(at(part)..at(part + 1)));
+    }
+    let next = AtomicUsize::new(0);
+    team.run(threads, &|_| {
+        loop {
+            let part = next.fetch_add(1, Ordering::Relaxed);
+            if part >= parts {
+                break;
             }
-        });
+            f(at(part)..at(part + 1));
+        }
     });
 }
 
@@ -386,43 +454,45 @@ mod tests {
     fn every_element_is_visited_once_by_any_number_of_threads() {
         let rounds = if cfg!(miri) { 3 } else { 200 };
         for n in [1, 2, 3, 8, 16] {
-            set_threads(n);
+            let pool = Pool::new(n);
             for round in 0..rounds {
                 let mut all = vec![0u32; 1000 + round];
                 let shared = Shared::new(&mut all);
-                split(shared.len, 16, 100 * LEAST, |range| {
-                    // SAFETY: ranges of a split do not overlap.
-                    unsafe { shared.piece(range) }.iter_mut().for_each(|x| *x += 1);
+                pool.enter(false, || {
+                    split(shared.len, 16, 100 * LEAST, |range| {
+                        // SAFETY: ranges of a split do not overlap.
+                        unsafe { shared.piece(range) }.iter_mut().for_each(|x| *x += 1);
+                    })
                 });
                 assert!(all.iter().all(|&x| x == 1), "{n} threads");
             }
         }
-        set_threads(1);
-        assert_eq!(threads(), 1);
     }
 
     #[test]
     fn a_panic_reaches_the_owner() {
-        set_threads(3);
-        let result =
-            std::panic::catch_unwind(|| split(30, 10, 100 * LEAST, |range| assert!(range.start != 20, "no")));
+        let pool = Pool::new(3);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            pool.enter(false, || split(30, 10, 100 * LEAST, |range| assert!(range.start != 20, "no")));
+        }));
         assert!(result.is_err());
-        set_threads(1);
     }
 
     #[test]
     fn sleeping_helpers_wake_up() {
-        set_threads(2);
+        let pool = Pool::new(2);
         for _ in 0..3 {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let sum = AtomicUsize::new(0);
-            split(100, 1, 100 * LEAST, |range| {
-                sum.fetch_add(range.len(), Ordering::Relaxed);
+            pool.enter(false, || {
+                split(100, 1, 100 * LEAST, |range| {
+                    sum.fetch_add(range.len(), Ordering::Relaxed);
+                });
             });
             assert_eq!(sum.load(Ordering::Relaxed), 100);
             std::thread::sleep(std::time::Duration::from_millis(20));
             let met = AtomicUsize::new(0);
-            together(&|_| {
+            together(&pool, &|_| {
                 met.fetch_add(1, Ordering::Relaxed);
                 let mut looks = 0;
                 while met.load(Ordering::Relaxed) < 2 {
@@ -430,6 +500,24 @@ mod tests {
                 }
             });
         }
-        set_threads(1);
+    }
+
+    #[test]
+    fn a_pool_that_is_in_use_keeps_nobody_waiting() {
+        let pool = Pool::new(2);
+        pool.enter(false, || {
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    let sum = AtomicUsize::new(0);
+                    pool.enter(false, || {
+                        split(100, 1, 100 * LEAST, |range| {
+                            sum.fetch_add(range.len(), Ordering::Relaxed);
+                        });
+                    });
+                    sum.into_inner()
+                });
+                assert_eq!(other.join().unwrap(), 100);
+            });
+        });
     }
 }

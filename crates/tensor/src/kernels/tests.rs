@@ -2,14 +2,32 @@
 
 use super::*;
 use crate::Element;
+use std::cell::Cell;
+
+thread_local! {
+    static ISA: Cell<Option<Isa>> = const { Cell::new(None) };
+}
+
+/// What [`Isa::detect`] answers on this thread.
+pub(super) fn asked_for() -> Option<Isa> {
+    ISA.get()
+}
+
+/// What `f` gives where the kernels that it calls use the instruction set `isa`.
+pub(super) fn with_isa<T>(isa: Isa, f: impl FnOnce() -> T) -> T {
+    ISA.set(Some(isa));
+    let result = f();
+    ISA.set(None);
+    result
+}
 
 /// As many numbers between -1 and 1, others for each seed.
 pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
     (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
 }
 
-/// The results of all of them at so many threads, one after another.
-fn all(n: usize) -> Vec<f32> {
+/// The results of all of them, one after another.
+fn all() -> Vec<f32> {
     const ROWS: usize = 20;
     const WIDTH: usize = 50;
     let (x, d) = (numbers(ROWS * WIDTH, 1), numbers(ROWS * WIDTH, 2));
@@ -18,8 +36,6 @@ fn all(n: usize) -> Vec<f32> {
     let counts = [2.0; ROWS / 2];
     let (mut y, mut row) = ([(); 8].map(|()| numbers(x.len(), 5)), [(); 6].map(|()| numbers(WIDTH, 6)));
     let (mut lse, mut logs, mut products) = ([[0.0; 2]; ROWS], numbers(x.len(), 7), [0.5; 6]);
-    set_threads(n);
-    set_least_work(1);
     let [a, b, c, e, f, g, h, table] = &mut y;
     gemm(Gemm {
         m: ROWS,
@@ -46,6 +62,23 @@ fn all(n: usize) -> Vec<f32> {
         c_stride: 3,
         end: End::AddScaled(-0.1),
     });
+    let mut batch = [0.5; 4 * 6];
+    gemm_batched(
+        4,
+        [10, 15, 6],
+        Gemm {
+            m: 2,
+            n: 3,
+            k: 5,
+            a: &many,
+            a_strides: [5, 1],
+            b: &other,
+            b_stride: 3,
+            c: &mut batch,
+            c_stride: 3,
+            end: End::Add,
+        },
+    );
     let mut statistics = [[0.5; 2]; 4];
     let [mean, squares, sum, sum_hat] = &mut statistics;
     channel_moments(&many, &numbers(256, 10), mean, squares);
@@ -66,13 +99,14 @@ fn all(n: usize) -> Vec<f32> {
     add_scaled(0.5, &x, g);
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
-    set_threads(1);
-    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), statistics.concat()].concat()
+    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), batch.to_vec(), statistics.concat()]
+        .concat()
 }
 
 #[test]
 fn threads_that_share_a_kernel_give_the_same_bits() {
-    let bits = |n| all(n).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    let bits =
+        |n| Pool::with_least_work(n, 1).enter(false, all).into_iter().map(f32::to_bits).collect::<Vec<_>>();
     let one = bits(1);
     for n in [2, 3, 8] {
         assert!(bits(n) == one, "{n} threads");

@@ -1,7 +1,7 @@
 //! tanh, relu, gelu and sigmoid, element by element.
 
 use crate::kernels::Activation;
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
 pub(crate) struct Activate(pub Activation);
@@ -16,15 +16,15 @@ impl<E: Element> Op<E> for Activate {
         }
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         E::activate(self.0, x.get(0), out);
     }
 
@@ -33,7 +33,7 @@ impl<E: Element> Op<E> for Activate {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         if let Some(g) = grads.get(0) {

@@ -1,15 +1,16 @@
 //! y = weight (x - mean) / sqrt(var + eps) + bias, with each channel's mean and variance over the batch
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
-use crate::{Element, Var};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
+use crate::{Element, ParamId, Var};
+use std::ops::Range;
 
 /// Where a batch norm's running statistics lie, and how fast they move.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningStats {
-    /// What [`Tape::buffer`](crate::Tape::buffer) returned for the mean.
-    pub mean: usize,
-    /// The same for the (unbiased) variance.
-    pub var: usize,
+    /// The buffer of the mean.
+    pub mean: ParamId,
+    /// The buffer of the (unbiased) variance.
+    pub var: ParamId,
     /// The share of the new value: running = (1 - momentum) running + momentum batch.
     pub momentum: f64,
 }
@@ -17,7 +18,14 @@ pub struct RunningStats {
 struct BatchNorm<E> {
     channels: usize,
     eps: E,
-    running: RunningStats,
+    /// The axis of the rows.
+    axis: Option<usize>,
+    /// Where the running statistics lie among the buffers, and the share of a new value.
+    running: [Range<usize>; 2],
+    momentum: f64,
+    /// What the running statistics become after a pass in training.
+    moved: [Vec<E>; 2],
+    has_moved: bool,
     /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
     mean: Vec<E>,
     inv_std: Vec<E>,
@@ -38,18 +46,22 @@ impl<E: Element> BatchNorm<E> {
     }
 
     /// The mean and variance of each channel, in two passes; and their share of the running ones.
-    fn measure(&mut self, x: &[E], env: &mut Env<'_, E>) {
+    fn measure(&mut self, x: &[E], env: &Env<'_, E>) {
+        let counts = env.counts(self.axis);
         let c = self.channels;
-        E::channel_moments(x, env.counts, &mut self.mean, &mut self.inv_std);
-        let n = self.examples(x.len() / c, env.counts);
-        let RunningStats { mean, var, momentum } = self.running;
-        let (keep, momentum) = (E::of(1.0 - momentum), E::of(momentum));
-        for (r, &m) in env.buffers[mean..][..c].iter_mut().zip(&self.mean) {
+        E::channel_moments(x, counts, &mut self.mean, &mut self.inv_std);
+        let n = self.examples(x.len() / c, counts);
+        let (keep, momentum) = (E::of(1.0 - self.momentum), E::of(self.momentum));
+        let [mean, var] = &mut self.moved;
+        mean.copy_from_slice(&env.buffers[self.running[0].clone()]);
+        var.copy_from_slice(&env.buffers[self.running[1].clone()]);
+        self.has_moved = true;
+        for (r, &m) in mean.iter_mut().zip(&self.mean) {
             *r = keep * *r + momentum * m;
         }
         // A batch of one has no unbiased variance: torch refuses it, here the running one stays.
         if n > E::one() {
-            for (r, &v) in env.buffers[var..][..c].iter_mut().zip(&self.inv_std) {
+            for (r, &v) in var.iter_mut().zip(&self.inv_std) {
                 *r = keep * *r + momentum * (v / (n - E::one()));
             }
         }
@@ -62,22 +74,23 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         "batch_norm"
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let (c, weight, bias) = (self.channels, x.get(1), x.get(2));
         let x = x.get(0);
         if env.training {
             self.measure(x, env);
         } else {
-            self.mean.copy_from_slice(&env.buffers[self.running.mean..][..c]);
-            for (s, &v) in self.inv_std.iter_mut().zip(&env.buffers[self.running.var..][..c]) {
+            self.has_moved = false;
+            self.mean.copy_from_slice(&env.buffers[self.running[0].clone()]);
+            for (s, &v) in self.inv_std.iter_mut().zip(&env.buffers[self.running[1].clone()]) {
                 *s = (v + self.eps).sqrt().recip();
             }
         }
@@ -89,6 +102,12 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         E::channel_affine(x, &self.sum, &self.sum_hat, out);
     }
 
+    fn store_buffers(&self, buffers: &mut [E]) {
+        for (range, moved) in self.running.iter().zip(&self.moved).filter(|_| self.has_moved) {
+            buffers[range.clone()].copy_from_slice(moved);
+        }
+    }
+
     // With x_hat = (x - mean) / std, and sums over the batch weighed by how often a row counts:
     //   dweight = sum dy x_hat        dbias = sum dy
     //   dx = weight / std (dy - count/n (dbias + x_hat dweight))
@@ -98,22 +117,23 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         x: Inputs<'_, E>,
         _: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     ) {
         let (c, weight) = (self.channels, x.get(1));
         let x = x.get(0);
+        let counts = env.counts(self.axis);
         E::channel_sums(x, grad, &self.mean, &self.inv_std, &mut self.sum, &mut self.sum_hat);
         if let Some(g) = grads.get(0) {
             // As dx = a dy + count (b x + c), where b and c are 0 if the statistics are not the batch's.
-            let share = if env.training { self.examples(x.len() / c, env.counts).recip() } else { E::zero() };
+            let share = if env.training { self.examples(x.len() / c, counts).recip() } else { E::zero() };
             let [a, b, shift] = &mut self.coefficients;
             for j in 0..c {
                 a[j] = weight[j] * self.inv_std[j];
                 b[j] = -a[j] * share * self.inv_std[j] * self.sum_hat[j];
                 shift[j] = -a[j] * share * self.sum[j] - b[j] * self.mean[j];
             }
-            E::channel_backward(x, grad, env.counts, [a, b, shift], g.data, g.add);
+            E::channel_backward(x, grad, counts, [a, b, shift], g.data, g.add);
         }
         if let Some(g) = grads.get(1) {
             g.each(|j| self.sum_hat[j]);
@@ -149,11 +169,18 @@ impl<'t, E: Element> Var<'t, E> {
         assert!(shape.rank() >= 2, "batch_norm takes a batch of rows, not shape {shape:?}");
         assert_eq!(weight.shape().dims(), [channels], "batch_norm: a weight for each channel");
         assert_eq!(bias.shape().dims(), [channels], "batch_norm: a bias for each channel");
+        for id in [running.mean, running.var] {
+            assert_eq!(self.tape().buffer(id).len(), channels, "batch_norm: statistics of each channel");
+        }
         let per_channel = || vec![E::zero(); channels];
         let op = BatchNorm {
             channels,
             eps: E::of(eps),
-            running,
+            axis: x.axis(),
+            running: [running.mean, running.var].map(|id| self.tape().buffer(id)),
+            momentum: running.momentum,
+            moved: [per_channel(), per_channel()],
+            has_moved: false,
             mean: per_channel(),
             inv_std: per_channel(),
             sum: per_channel(),

@@ -1,6 +1,6 @@
 //! Operations on two tensors, element by element, with broadcasting.
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
@@ -48,7 +48,7 @@ struct Binary<F> {
     strides: [[usize; MAX_DIMS]; 3],
     /// Whether all three lie alike, so that one plain loop does.
     alike: bool,
-    batch: Batch,
+    row_rule: RowRule,
     function: std::marker::PhantomData<F>,
 }
 
@@ -57,11 +57,11 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         F::NAME
     }
 
-    fn batch(&self) -> Batch {
-        self.batch
+    fn row_rule(&self) -> RowRule {
+        self.row_rule
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (a, b) = (x.get(0), x.get(1));
         if self.alike {
             out.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
@@ -77,7 +77,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let (a, b) = (x.get(0), x.get(1));
@@ -105,11 +105,11 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
     let strides = [a.layout().broadcast_strides(&sa, &shape), b.layout().broadcast_strides(&sb, &shape), out];
     // A batch of lower rank than the output has its rows elsewhere than the output's first dimension.
     let follows = |v: Var<'t, E>, s: &[usize; MAX_DIMS]| {
-        if v.is_batched() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
+        if v.axis().is_some() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
     };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
-    let batch = if rows { Batch::Rows } else { Batch::Mixes };
-    let op = Binary::<F> { shape, strides, alike, batch, function: std::marker::PhantomData };
+    let row_rule = if rows { RowRule::Keeps } else { RowRule::Mixes };
+    let op = Binary::<F> { shape, strides, alike, row_rule, function: std::marker::PhantomData };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }
 

@@ -1,12 +1,12 @@
 //! Tensors joined along one dimension
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, MAX_DIMS, Shape, Var};
 
 struct Concat {
     /// How many elements each input has from one step along the dimensions before `dim` to the next.
     widths: Vec<usize>,
-    batch: Batch,
+    row_rule: RowRule,
 }
 
 impl<E: Element> Op<E> for Concat {
@@ -14,11 +14,11 @@ impl<E: Element> Op<E> for Concat {
         "cat"
     }
 
-    fn batch(&self) -> Batch {
-        self.batch
+    fn row_rule(&self) -> RowRule {
+        self.row_rule
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let total = self.widths.iter().sum();
         let mut start = 0;
         for (k, &width) in self.widths.iter().enumerate() {
@@ -30,7 +30,14 @@ impl<E: Element> Op<E> for Concat {
     }
 
     // Each input gets its own part of the gradient back.
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+    fn backward(
+        &mut self,
+        _: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
         let total = self.widths.iter().sum::<usize>();
         let mut start = 0;
         for (k, &width) in self.widths.iter().enumerate() {
@@ -49,7 +56,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// (B, H), (B, V), dim 1 -> (B, H + V)
     ///
     /// # Panics
-    /// If there is none, or more than 32, or one is empty, or another dimension's sizes differ.
+    /// If there is none, or one is empty, or another dimension's sizes differ.
     ///
     /// # Source
     /// `torch.cat`
@@ -68,10 +75,10 @@ impl<'t, E: Element> Var<'t, E> {
         let mut sizes = [1; MAX_DIMS];
         sizes[..first.rank()].copy_from_slice(first.dims());
         sizes[dim] = shapes.iter().map(|s| s.dims()[dim]).sum();
-        let rows = dim > 0 && parts.iter().all(|p| p.is_batched());
+        let rows = dim > 0 && parts.iter().all(|p| p.axis().is_some());
         let op = Concat {
             widths: shapes.iter().map(|s| s.dims()[dim..].iter().product()).collect(),
-            batch: if rows { Batch::Rows } else { Batch::Mixes },
+            row_rule: if rows { RowRule::Keeps } else { RowRule::Mixes },
         };
         let ids: Vec<_> = parts.iter().map(|p| p.contiguous().id()).collect();
         parts[0].tape().record(op, &ids, Shape::new(&sizes[..first.rank()]))

@@ -1,6 +1,6 @@
 //! A copy of a view whose elements lie row-major without gaps.
 
-use crate::op::{Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op};
 use crate::shape::for_each;
 use crate::{Element, Layout, MAX_DIMS, Shape, Var};
 
@@ -15,12 +15,19 @@ impl<E: Element> Op<E> for Contiguous {
         "contiguous"
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let x = x.get(0);
         for_each(&self.shape, self.strides, |[i, k]| out[k] = x[i]);
     }
 
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+    fn backward(
+        &mut self,
+        _: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
         if let Some(g) = grads.get(0) {
             let g = g.zeroed();
             for_each(&self.shape, self.strides, |[i, k]| g[i] += grad[k]);

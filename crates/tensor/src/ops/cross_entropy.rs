@@ -1,6 +1,6 @@
 //! loss = the mean over examples of -log softmax(logits[row])[target]
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, Shape, Var};
 
 /// What each example's next token is, and which row of logits it is judged by.
@@ -23,6 +23,9 @@ impl From<Indices> for Targets {
 struct CrossEntropy<E> {
     targets: Targets,
     classes: usize,
+    /// The axis of the logits' rows, and that of the examples.
+    axis: Option<usize>,
+    examples_axis: Option<usize>,
     /// softmax(logits), kept for backward.
     probs: Vec<E>,
     /// Each row's maximum, and the logarithm of the sum of exponentials of what is above it.
@@ -32,16 +35,15 @@ struct CrossEntropy<E> {
 }
 
 impl<E: Element> CrossEntropy<E> {
-    /// (row, token) of every example that counts.
-    fn examples<'a>(&self, env: &'a Env<'_, E>) -> impl Iterator<Item = (usize, usize)> + 'a {
+    /// (row, token, how often it counts) of every example that counts.
+    fn examples<'a>(&self, env: &Env<'a, E>) -> impl Iterator<Item = (usize, usize, E)> + 'a {
         let Targets { tokens, rows, ignore_index } = self.targets;
-        let tokens = env.indices(tokens);
-        // Without a list of rows, examples are rows, of which the tape may use only the first few.
-        let used = if rows.is_none() { env.examples.unwrap_or(tokens.len()) } else { tokens.len() };
+        let (tokens, often) = (env.indices(tokens), env.counts(self.examples_axis));
         let rows = rows.map(|r| env.indices(r));
         let counts = move |&(_, &t): &(usize, &u32)| Some(t) != ignore_index;
         let row = move |i: usize| rows.map_or(i, |r| r[i] as usize);
-        tokens[..used].iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize))
+        let often = move |i: usize| often.get(i).copied().unwrap_or(E::one());
+        tokens.iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize, often(i)))
     }
 }
 
@@ -50,24 +52,24 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         "cross_entropy"
     }
 
-    fn batch(&self) -> Batch {
-        if self.targets.rows.is_some() { Batch::Ends } else { Batch::Mixes }
+    fn row_rule(&self) -> RowRule {
+        if self.targets.rows.is_some() { RowRule::Ends } else { RowRule::Mixes }
     }
 
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let (logits, v) = (x.get(0), self.classes);
         let rows = logits.len() / v;
         E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
         // In f64, so that hundreds of thousands of f32 lose nothing.
         let (mut sum, mut n) = (0.0, 0.0);
-        for (row, token) in self.examples(env) {
+        for (row, token, often) in self.examples(env) {
             let [max, log_sum] = self.lse[row];
-            sum += (max - logits[row * v..][..v][token] + log_sum).f64();
-            n += 1.0;
+            sum += often.f64() * (max - logits[row * v..][..v][token] + log_sum).f64();
+            n += often.f64();
         }
         out[0] = E::of(sum / n);
     }
@@ -78,32 +80,35 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         x: Inputs<'_, E>,
         _: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
         let v = self.classes;
         let rows = x.get(0).len() / v;
+        let counts = env.counts(self.axis);
         let mut weights = std::mem::take(&mut self.weights);
         let of_rows = &mut weights[..rows];
-        if self.targets.rows.is_some() && self.targets.ignore_index.is_none() && !env.counts.is_empty() {
-            of_rows.copy_from_slice(env.counts);
+        if self.targets.rows.is_some() && self.targets.ignore_index.is_none() && !counts.is_empty() {
+            of_rows.copy_from_slice(counts);
         } else {
             of_rows.fill(E::zero());
-            self.examples(env).for_each(|(row, _)| of_rows[row] += E::one());
+            self.examples(env).for_each(|(row, _, often)| of_rows[row] += often);
         }
         let scale = grad[0] / of_rows.iter().copied().sum();
         of_rows.iter_mut().for_each(|w| *w *= scale);
         E::scale_rows(of_rows, &self.probs[..rows * v], g.data, g.add);
         self.weights = weights;
-        for (row, token) in self.examples(env) {
-            g.data[row * v + token] -= scale;
+        for (row, token, often) in self.examples(env) {
+            g.data[row * v + token] -= scale * often;
         }
     }
 }
 
 impl<'t, E: Element> Var<'t, E> {
     /// The mean negative log-likelihood of the targets under softmax of these logits.
+    ///
+    /// Where the targets have an axis whose rows are counted, each counts that often.
     ///
     /// `loss = 1/n sum_i (logsumexp(logits[row_i]) - logits[row_i, target_i])`, over examples whose target is not
     /// `ignore_index`. Shifted by each row's maximum, so that large logits do not overflow.
@@ -137,6 +142,8 @@ impl<'t, E: Element> Var<'t, E> {
         let op = CrossEntropy {
             targets,
             classes,
+            axis: logits.axis(),
+            examples_axis: self.tape().indices_axis(targets.tokens),
             probs: vec![E::zero(); rows * classes],
             lse: vec![[E::zero(); 2]; rows],
             weights: vec![E::zero(); rows],

@@ -1,6 +1,6 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
-use crate::op::{Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op};
 use crate::rng::mix;
 use crate::{Element, Var};
 
@@ -16,8 +16,9 @@ struct Dropout<E> {
 
 impl<E: Element> Dropout<E> {
     /// Every element's bits are a hash of its place, so that the same step has the same mask whenever it is run.
-    fn draw(&mut self, step: u64) {
+    fn draw(&mut self, step: u64, replica: u64) {
         let key = mix(self.key ^ mix(step.wrapping_add(1)));
+        let key = if replica == 0 { key } else { mix(key ^ mix(!replica)) };
         for (i, pair) in self.mask.chunks_mut(2).enumerate() {
             let mut bits = mix(key.wrapping_add(i as u64));
             for m in pair {
@@ -33,11 +34,11 @@ impl<E: Element> Op<E> for Dropout<E> {
         "dropout"
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         if !env.training {
             return out.copy_from_slice(x.get(0));
         }
-        self.draw(env.step);
+        self.draw(env.step, env.replica);
         out.iter_mut().zip(x.get(0).iter().zip(&self.mask)).for_each(|(y, (&x, &m))| *y = x * m);
     }
 
@@ -47,7 +48,7 @@ impl<E: Element> Op<E> for Dropout<E> {
         _: Inputs<'_, E>,
         _: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };

@@ -1,14 +1,14 @@
 //! Rows of a table, chosen by integers: y[i] = table[index[i]].
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, MAX_DIMS, Shape, Var};
 
 pub(crate) struct Embedding {
     pub indices: Indices,
     /// Elements in a row of the table.
     pub width: usize,
-    /// Whether the indices' first dimension is the batch.
-    batch: Batch,
+    /// The axis of the indices' first dimension.
+    axis: Option<usize>,
 }
 
 impl<E: Element> Op<E> for Embedding {
@@ -16,11 +16,11 @@ impl<E: Element> Op<E> for Embedding {
         "embedding"
     }
 
-    fn batch(&self) -> Batch {
-        self.batch
+    fn row_rule(&self) -> RowRule {
+        RowRule::Chooses(self.axis)
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let table = x.get(0);
         for (out, &i) in out.chunks_exact_mut(self.width).zip(env.indices(self.indices)) {
             out.copy_from_slice(&table[i as usize * self.width..][..self.width]);
@@ -33,7 +33,7 @@ impl<E: Element> Op<E> for Embedding {
         _: Inputs<'_, E>,
         _: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
@@ -68,7 +68,7 @@ impl<'t, E: Element> Var<'t, E> {
         dims[..chosen.rank()].copy_from_slice(chosen.dims());
         dims[chosen.rank()] = width;
         let shape = Shape::new(&dims[..=chosen.rank()]);
-        let batch = if chosen.rank() > 0 { Batch::Starts } else { Batch::Mixes };
-        self.tape().record(Embedding { indices, width, batch }, &[table.id()], shape)
+        let axis = self.tape().indices_axis(indices);
+        self.tape().record(Embedding { indices, width, axis }, &[table.id()], shape)
     }
 }

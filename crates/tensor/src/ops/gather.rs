@@ -1,6 +1,6 @@
 //! y[i][j] = x[i][index[i][j]]: elements chosen along one dimension
 
-use crate::op::{Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op};
 use crate::shape::for_each;
 use crate::{Element, Indices, Layout, MAX_DIMS, Shape, Var};
 
@@ -31,7 +31,7 @@ impl<E: Element> Op<E> for Gather {
         "gather"
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let x = x.get(0);
         self.for_each(env, |i, k| out[k] = x[i]);
     }
@@ -42,7 +42,7 @@ impl<E: Element> Op<E> for Gather {
         _: Inputs<'_, E>,
         _: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };

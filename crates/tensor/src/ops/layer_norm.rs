@@ -1,7 +1,7 @@
 //! y = weight (x - mean) / sqrt(var + eps) + bias, with each row's own mean and variance
 
 use super::lanes;
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
 struct LayerNorm<E> {
@@ -20,11 +20,11 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         "layer_norm"
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (n, weight, bias) = (E::of(self.width as f64), x.get(1), x.get(2));
         let rows = x.get(0).chunks_exact(self.width).zip(out.chunks_exact_mut(self.width));
         for (i, (x, y)) in rows.enumerate() {
@@ -41,7 +41,14 @@ impl<E: Element> Op<E> for LayerNorm<E> {
     // With x_hat = (x - mean) / std and d = weight dy, the gradient that arrives at x_hat:
     //   dx = (d - mean(d) - x_hat mean(d x_hat)) / std, the means over the row
     //   dweight = sum dy x_hat        dbias = sum dy, the sums over rows
-    fn backward(&mut self, x: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
         let (width, n, weight) = (self.width, E::of(self.width as f64), x.get(1));
         let x = x.get(0);
         let stats = self.mean.iter().copied().zip(self.inv_std.iter().copied());

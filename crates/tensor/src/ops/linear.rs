@@ -1,15 +1,17 @@
 //! y = x W^T + b
 
 use crate::kernels::{End, Gemm};
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, MAX_DIMS, Shape, Var};
 
 pub(crate) struct Linear<E> {
     pub inputs: usize,
     pub outputs: usize,
     pub bias: bool,
-    /// Whether the weight lies in memory as (in, out), the layout of `Tape::parameter_by_columns`.
+    /// Whether the weight lies in memory as (in, out), the layout of `Params::add_by_columns`.
     pub by_columns: bool,
+    /// Where sums over its inputs are cut in two.
+    cut: Option<usize>,
     /// The weight in the layout that it does not have, or whatever else is transposed.
     turned: Vec<E>,
 }
@@ -19,15 +21,15 @@ impl<E: Element> Op<E> for Linear<E> {
         "linear"
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let weight = x.get(1);
         if !self.by_columns {
@@ -53,7 +55,7 @@ impl<E: Element> Op<E> for Linear<E> {
                 },
             });
         };
-        let cut = env.cut(n_in);
+        let cut = self.cut;
         if let Some(cut) = cut {
             product(0, cut, false);
         }
@@ -65,7 +67,7 @@ impl<E: Element> Op<E> for Linear<E> {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let (n_in, n_out) = (self.inputs, self.outputs);
@@ -163,7 +165,8 @@ impl<'t, E: Element> Var<'t, E> {
             ids.push(b.contiguous().id());
         }
         let turned = vec![E::zero(); inputs * outputs];
-        let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, turned };
+        let cut = self.tape().cut(inputs);
+        let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, cut, turned };
         self.tape().record(op, &ids, shape)
     }
 }

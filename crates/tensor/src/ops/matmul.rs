@@ -1,7 +1,7 @@
 //! C = A B, for matrices and for batches of them
 
 use crate::kernels::{End, Gemm};
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
@@ -17,7 +17,7 @@ struct Matmul<E> {
     b: usize,
     /// Whether A is one run of rows, of which only the first may be in use.
     rows: bool,
-    kind: Batch,
+    kind: RowRule,
     /// One matrix of B transposed, and one matrix of A's gradient.
     turned: Vec<E>,
     da: Vec<E>,
@@ -34,11 +34,11 @@ impl<E: Element> Op<E> for Matmul<E> {
         "matmul"
     }
 
-    fn batch(&self) -> Batch {
+    fn row_rule(&self) -> RowRule {
         self.kind
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (a, b) = (x.get(0), x.get(1));
         let (m, n, k) = (self.m(out.len()), self.n, self.k);
         for_each(&self.batch, self.strides, |[i, j, l]| {
@@ -63,7 +63,7 @@ impl<E: Element> Op<E> for Matmul<E> {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let (a, b) = (x.get(0), x.get(1));
@@ -194,7 +194,7 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         a: if rows { [k, 1] } else { a_steps },
         b: matrix(b).1[0].max(n),
         rows,
-        kind: if rows && !b.is_batched() { Batch::Rows } else { Batch::Mixes },
+        kind: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
         turned: vec![E::zero(); k * n],
         da: vec![E::zero(); m * k],
     };

@@ -20,6 +20,7 @@ pub(crate) mod one_hot;
 mod partners;
 mod reduce;
 mod softmax;
+mod stack;
 pub(crate) mod table_linear;
 mod unary;
 mod view;

@@ -1,12 +1,12 @@
 //! y[i] is 1 at index[i] and 0 elsewhere
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, MAX_DIMS, Shape, Tape, Var};
 
 pub(crate) struct OneHot {
     pub indices: Indices,
     pub classes: usize,
-    batch: Batch,
+    axis: Option<usize>,
 }
 
 impl<E: Element> Op<E> for OneHot {
@@ -14,11 +14,11 @@ impl<E: Element> Op<E> for OneHot {
         "one_hot"
     }
 
-    fn batch(&self) -> Batch {
-        self.batch
+    fn row_rule(&self) -> RowRule {
+        RowRule::Chooses(self.axis)
     }
 
-    fn forward(&mut self, _: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, _: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         out.fill(E::zero());
         for (y, &i) in out.chunks_exact_mut(self.classes).zip(env.indices(self.indices)) {
             assert!((i as usize) < self.classes, "one_hot: index {i} is not below {}", self.classes);
@@ -27,14 +27,14 @@ impl<E: Element> Op<E> for OneHot {
     }
 
     // Integers have no gradient.
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], _: &[E], _: &mut Grads<'_, E>, _: &Env<'_, E>) {}
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], _: &[E], _: &mut InputGrads<'_, E>, _: &Env<'_, E>) {}
 
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
         Some(self)
     }
 }
 
-impl<E: Element> Tape<E> {
+impl<E: Element> Tape<'_, E> {
     /// For each index a row that is 1 in its place and 0 elsewhere; it follows when the indices are set anew.
     ///
     /// # Shapes
@@ -50,25 +50,26 @@ impl<E: Element> Tape<E> {
         let of = self.indices_shape(indices);
         let mut dims = [classes; MAX_DIMS + 1];
         dims[..of.rank()].copy_from_slice(of.dims());
-        let batch = if of.rank() > 0 { Batch::Starts } else { Batch::Mixes };
-        self.record(OneHot { indices, classes, batch }, &[], Shape::new(&dims[..=of.rank()]))
+        let axis = self.indices_axis(indices);
+        self.record(OneHot { indices, classes, axis }, &[], Shape::new(&dims[..=of.rank()]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Tape;
+    use crate::{Params, Pass, Tape};
 
     #[test]
     fn follows_its_indices() {
         let tape = Tape::<f32>::new();
-        let mark = tape.mark();
         let indices = tape.indices(&[2], &[2, 0]);
         let y = tape.one_hot(indices, 3);
         assert_eq!((y.shape().dims(), y.data()), (&[2, 3][..], vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0]));
-        tape.set_indices(indices, |i| i.copy_from_slice(&[1, 2]));
-        tape.replay(tape.graph_since(mark));
-        assert_eq!(y.data(), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        let y = y.id();
+        let mut recording = tape.finish();
+        recording.set_indices(indices, |i| i.copy_from_slice(&[1, 2]));
+        recording.forward(&Params::new(), &Pass::evaluation());
+        recording.with_data(y, |y| assert_eq!(y, [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]));
     }
 
     #[test]

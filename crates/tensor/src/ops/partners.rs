@@ -4,7 +4,7 @@
 //! read whole has the sum of both gradients.
 
 use crate::kernels::Place;
-use crate::op::{Batch, Env, Grad, Grads, Inputs, Op};
+use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Shape, Var};
 use std::ops::Range;
 
@@ -23,11 +23,11 @@ impl<E: Element> Op<E> for Reduce<E> {
         if self.keeps == self.gives { "all_reduce" } else { "reduce_scatter" }
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let bias = if self.no_bias.is_empty() { x.get(1) } else { &self.no_bias };
         let (x, gives, keeps) = (x.get(0), self.gives.clone(), self.keeps.clone());
         let numbers = x.len() / self.width * gives.len();
@@ -43,8 +43,15 @@ impl<E: Element> Op<E> for Reduce<E> {
     }
 
     // Both sides' x have the gradient of every column. Where both keep all, they have it already.
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], grads: &mut Grads<'_, E>, _: &Env<'_, E>) {
-        if self.settles() {
+    fn backward(
+        &mut self,
+        _: Inputs<'_, E>,
+        _: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        _: &Env<'_, E>,
+    ) {
+        if self.receives() {
             self.place.give(grad.len(), |to| to.copy_from_slice(grad));
         }
         if let Some(g) = grads.get(0) {
@@ -57,11 +64,11 @@ impl<E: Element> Op<E> for Reduce<E> {
         }
     }
 
-    fn settles(&self) -> bool {
+    fn receives(&self) -> bool {
         self.keeps != self.gives
     }
 
-    fn settle(&mut self, grad: &[E], grads: &mut Grads<'_, E>) {
+    fn receive(&mut self, grad: &[E], grads: &mut InputGrads<'_, E>) {
         self.place.take(grad.len(), |other| {
             if let Some(g) = grads.get(0) {
                 put(g, self.width, self.gives.clone(), other);
@@ -90,19 +97,19 @@ impl<E: Element> Op<E> for Replicated<E> {
         "replicated"
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         out.copy_from_slice(x.get(0));
     }
 
-    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], _: &mut Grads<'_, E>, _: &Env<'_, E>) {
+    fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], _: &mut InputGrads<'_, E>, _: &Env<'_, E>) {
         self.0.give(grad.len(), |to| to.copy_from_slice(grad));
     }
 
-    fn settles(&self) -> bool {
+    fn receives(&self) -> bool {
         true
     }
 
-    fn settle(&mut self, grad: &[E], grads: &mut Grads<'_, E>) {
+    fn receive(&mut self, grad: &[E], grads: &mut InputGrads<'_, E>) {
         self.0.take(grad.len(), |other| {
             if let Some(g) = grads.get(0) {
                 g.each(|i| grad[i] + other[i]);
@@ -118,7 +125,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// x (B, C), bias (C) -> (B, C)
     ///
     /// # Panics
-    /// If the tape was not made by [`Tape::with_partner`](crate::Tape::with_partner).
+    /// If it is not recorded by [`Recording::half`](crate::Recording::half).
     ///
     /// # Source
     /// Shoeybi et al. 2019, "Megatron-LM"
@@ -187,21 +194,22 @@ impl<'t, E: Element> Var<'t, E> {
 #[cfg(test)]
 mod tests {
     use crate::kernels::tests::numbers;
-    use crate::kernels::{Partners, set_threads};
+    use crate::kernels::{Meetings, Pool};
     use crate::ops::Targets;
-    use crate::{Element, Graph, Id, Tape};
+    use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording, Tape};
     use std::sync::Arc;
 
     const ROWS: usize = 5;
     const WIDE: usize = 8;
     const CLASSES: usize = 6;
 
-    /// Loss and gradients of a net with two hidden layers: whole, or one partner's half of it.
+    /// A net with two hidden layers: whole, or one half of its units.
     struct Net<E: Element> {
-        tape: Tape<E>,
-        parameters: Vec<Id>,
-        graph: Graph,
-        loss: Id,
+        params: Params<E>,
+        ids: Vec<ParamId>,
+        recording: Recording<E>,
+        loss: NodeId,
+        grads: Grads<E>,
     }
 
     /// The columns `from..to` of rows of `width`.
@@ -209,46 +217,59 @@ mod tests {
         all.chunks(width).flat_map(|row| &row[from..to]).copied().collect()
     }
 
-    fn net<E: Element>(tape: Tape<E>, side: Option<usize>) -> Net<E> {
+    fn net<E: Element>(half: Option<(usize, &Arc<Meetings<E>>)>) -> Net<E> {
         // Which units of the hidden layers it has.
-        let (from, to) = side.map_or((0, WIDE), |side| (side * WIDE / 2, (side + 1) * WIDE / 2));
+        let (from, to) = half.map_or((0, WIDE), |(side, _)| (side * WIDE / 2, (side + 1) * WIDE / 2));
         let (w, n) = (WIDE, to - from);
         let (first, middle, last) = (numbers(w * 3, 1), numbers(w * w, 2), numbers(CLASSES * w, 3));
         let (middle_bias, last_bias) = (numbers(w, 4), numbers(CLASSES, 5));
-        let parameters = vec![
-            tape.parameter("x", &[ROWS, 3], &numbers(ROWS * 3, 6)),
-            tape.parameter("first", &[n, 3], &first[from * 3..to * 3]),
-            tape.parameter("middle", &[w, n], &columns(&middle, w, from, to)),
-            tape.parameter("middle_bias", &[n], &middle_bias[from..to]),
-            tape.parameter("last", &[CLASSES, n], &columns(&last, w, from, to)),
-            tape.parameter("last_bias", &[CLASSES], &last_bias),
+        let mut params = Params::new();
+        let ids = vec![
+            params.add("x", &[ROWS, 3], &numbers(ROWS * 3, 6)),
+            params.add("first", &[n, 3], &first[from * 3..to * 3]),
+            params.add("middle", &[w, n], &columns(&middle, w, from, to)),
+            params.add("middle_bias", &[n], &middle_bias[from..to]),
+            params.add("last", &[CLASSES, n], &columns(&last, w, from, to)),
+            params.add("last_bias", &[CLASSES], &last_bias),
         ];
-        let targets = tape.indices(&[ROWS], &[0, 3, 5, 1, 3]);
-        let mark = tape.mark();
-        let var = |i: usize| tape.var(parameters[i]);
-        let loss = if side.is_some() {
-            let h = var(0).replicated().linear(var(1), None).tanh();
-            let h = h.linear(var(2), None).reduce_scatter(Some(var(3))).tanh();
-            h.linear(var(4), None).all_reduce(Some(var(5))).cross_entropy(Targets::from(targets)).id()
-        } else {
-            let h = var(0).linear(var(1), None).tanh().linear(var(2), Some(var(3))).tanh();
-            h.linear(var(4), Some(var(5))).cross_entropy(Targets::from(targets)).id()
+        let record = |tape: &Tape<'_, E>| {
+            let targets = Targets::from(tape.indices(&[ROWS], &[0, 3, 5, 1, 3]));
+            let p = |i: usize| tape.param(ids[i]);
+            if half.is_some() {
+                let h = p(0).replicated().linear(p(1), None).tanh();
+                let h = h.linear(p(2), None).reduce_scatter(Some(p(3))).tanh();
+                h.linear(p(4), None).all_reduce(Some(p(5))).cross_entropy(targets).id()
+            } else {
+                let h = p(0).linear(p(1), None).tanh().linear(p(2), Some(p(3))).tanh();
+                h.linear(p(4), Some(p(5))).cross_entropy(targets).id()
+            }
         };
-        let graph = tape.graph_since(mark);
-        Net { tape, parameters, graph, loss }
+        let (recording, loss) = match half {
+            Some((side, meetings)) => Recording::half(&params, side, meetings, record),
+            None => Recording::new(&params, record),
+        };
+        let grads = Grads::zeros(&params);
+        Net { params, ids, recording, loss, grads }
+    }
+
+    impl<E: Element> Net<E> {
+        fn step(&mut self) {
+            let Self { params, recording, loss, grads, .. } = self;
+            recording.forward(params, &Pass::training());
+            recording.backward(params, grads, *loss, &Pass::training());
+        }
+
+        fn grad(&self, i: usize) -> Vec<E> {
+            self.grads.read(&self.params, self.ids[i])
+        }
     }
 
     fn check<E: Element>(tolerance: f64) {
-        let whole = net(Tape::<E>::new(), None);
-        whole.tape.backward(whole.loss);
-        let partners = Arc::new(Partners::default());
-        let mut halves = [0, 1].map(|side| net(Tape::with_partner(side, &partners), Some(side)));
-        set_threads(2);
-        partners.work(&mut halves, |_, half| {
-            half.tape.replay(half.graph);
-            half.tape.backward(half.loss);
-        });
-        set_threads(1);
+        let mut whole = net::<E>(None);
+        whole.step();
+        let meetings = Arc::new(Meetings::default());
+        let mut halves = [0, 1].map(|side| net(Some((side, &meetings))));
+        meetings.work(&Pool::new(2), &mut halves, |_, half| half.step());
         let close = |a: &[E], b: &[E], what: &str| {
             assert_eq!(a.len(), b.len(), "{what}");
             for (a, b) in a.iter().zip(b) {
@@ -257,9 +278,10 @@ mod tests {
         };
         for (side, half) in halves.iter().enumerate() {
             let (from, to) = (side * WIDE / 2, (side + 1) * WIDE / 2);
-            let of_whole = |i: usize| whole.tape.var(whole.parameters[i]).grad();
-            let of_half = |i: usize| half.tape.var(half.parameters[i]).grad();
-            close(&half.tape.var(half.loss).data(), &whole.tape.var(whole.loss).data(), "loss");
+            let of_whole = |i: usize| whole.grad(i);
+            let of_half = |i: usize| half.grad(i);
+            let loss = |net: &Net<E>| [net.recording.item(net.loss)];
+            close(&loss(half), &loss(&whole), "loss");
             close(&of_half(0), &of_whole(0), "what both read");
             close(&of_half(1), &of_whole(1)[from * 3..to * 3], "first");
             close(&of_half(2), &columns(&of_whole(2), WIDE, from, to), "middle");

@@ -1,6 +1,6 @@
 //! sum, mean, variance and maximum over some dimensions
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, Layout, MAX_DIMS, Shape, Var};
 
@@ -23,7 +23,7 @@ struct Reduce {
     /// Which dimensions are reduced.
     reduced: [bool; MAX_DIMS],
     contiguous: bool,
-    batch: Batch,
+    row_rule: RowRule,
 }
 
 /// The loops over the elements of the output, and over the inputs of each.
@@ -86,11 +86,11 @@ impl<E: Element> Op<E> for Reduce {
         }
     }
 
-    fn batch(&self) -> Batch {
-        self.batch
+    fn row_rule(&self) -> RowRule {
+        self.row_rule
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let x = x.get(0);
         let loops = self.loops(x.len());
         let n = loops.n();
@@ -122,7 +122,7 @@ impl<E: Element> Op<E> for Reduce {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let x = x.get(0);
@@ -174,9 +174,9 @@ impl<'t, E: Element> Var<'t, E> {
                 rank += 1;
             }
         }
-        let batch = if self.is_batched() && !reduced[0] { Batch::Rows } else { Batch::Mixes };
+        let row_rule = if self.axis().is_some() && !reduced[0] { RowRule::Keeps } else { RowRule::Mixes };
         let contiguous = layout.is_contiguous(&shape);
-        let op = Reduce { kind, shape, strides: layout.strides, reduced, contiguous, batch };
+        let op = Reduce { kind, shape, strides: layout.strides, reduced, contiguous, row_rule };
         self.tape().record(op, &[self.id()], Shape::new(&sizes[..rank]))
     }
 

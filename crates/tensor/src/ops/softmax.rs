@@ -1,7 +1,7 @@
 //! softmax and log-softmax along one dimension
 
 use super::lanes;
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
 struct Softmax<E> {
@@ -18,11 +18,11 @@ impl<E: Element> Op<E> for Softmax<E> {
         if self.log { "log_softmax" } else { "softmax" }
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (x, n, len) = (x.get(0), self.width, out.len());
         let probs = if self.log { &mut self.probs[..len] } else { &mut *out };
         E::softmax_rows(x, n, probs, &mut self.lse[..len / n]);
@@ -39,7 +39,7 @@ impl<E: Element> Op<E> for Softmax<E> {
         _: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };

@@ -5,7 +5,7 @@
 //! pairs are the weight's own columns. The cost hardly grows with the batch.
 
 use crate::kernels::{Activation, End, Gemm};
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices};
 use std::ops::Range;
 
@@ -16,6 +16,16 @@ pub(crate) enum Source {
     Embedding(usize),
     /// One-hot vectors: no input.
     OneHot,
+}
+
+/// What else there is to say of the layer.
+pub(crate) struct TableLinearOptions {
+    pub bias: bool,
+    pub activation: Option<Activation>,
+    /// The axis of the indices' first dimension.
+    pub axis: Option<usize>,
+    /// Where sums over its units are cut in two.
+    pub cut: Option<usize>,
 }
 
 pub(crate) struct TableLinear<E> {
@@ -29,6 +39,8 @@ pub(crate) struct TableLinear<E> {
     outputs: usize,
     bias: bool,
     activation: Option<Activation>,
+    axis: Option<usize>,
+    cut: Option<usize>,
     /// The slot of each (row, position).
     slots: Vec<u32>,
     /// The step in which each (position, token) was last seen, and its slot then.
@@ -58,9 +70,9 @@ impl<E: Element> TableLinear<E> {
         source: Source,
         indices: Indices,
         [rows, positions, tokens, outputs]: [usize; 4],
-        bias: bool,
-        activation: Option<Activation>,
+        options: TableLinearOptions,
     ) -> Self {
+        let TableLinearOptions { bias, activation, axis, cut } = options;
         let most = (positions * tokens).min(rows * positions);
         let zeros = |n: usize| vec![E::zero(); n];
         let (embed, slots) = match source {
@@ -76,6 +88,8 @@ impl<E: Element> TableLinear<E> {
             outputs,
             bias,
             activation,
+            axis,
+            cut,
             slots: vec![0; rows * positions],
             pairs: vec![(0, 0); positions * tokens],
             stamp: 0,
@@ -179,15 +193,15 @@ impl<E: Element> Op<E> for TableLinear<E> {
         "table_linear"
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Starts
+    fn row_rule(&self) -> RowRule {
+        RowRule::Chooses(self.axis)
     }
 
     fn keeps_rows(&self) -> bool {
         true
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let rows = out.len() / self.outputs;
         let used = rows * self.positions;
         let tokens = &env.indices(self.indices)[..used];
@@ -227,8 +241,8 @@ impl<E: Element> Op<E> for TableLinear<E> {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
-        env: &Env<'_, E>,
+        grads: &mut InputGrads<'_, E>,
+        _: &Env<'_, E>,
     ) {
         let h = self.outputs;
         let used = out.len() / h * self.positions;
@@ -248,7 +262,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 E::scatter_rows(self.activation, v, grad, h, slots, self.positions, of_slots);
                 self.table_grad = table;
                 if let Some(g) = grads.get(0) {
-                    let (total, cut) = (g.zeroed(), env.cut(h));
+                    let (total, cut) = (g.zeroed(), self.cut);
                     let mut turned = std::mem::take(&mut self.turned);
                     E::transpose(x.get(1), self.positions * width, h, &mut turned);
                     self.embedding_grad(&turned, width, 0..cut.unwrap_or(h), total);

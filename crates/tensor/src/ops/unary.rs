@@ -1,6 +1,6 @@
 //! Functions of one number, element by element: -x, e^x, ln x, and the square root.
 
-use crate::op::{Batch, Env, Grads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
 /// A function of a number, and its derivative.
@@ -47,11 +47,11 @@ impl<E: Element, F: Function<E>> Op<E> for Unary<F> {
         F::NAME
     }
 
-    fn batch(&self) -> Batch {
-        Batch::Rows
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
     }
 
-    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &mut Env<'_, E>) {
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         F::value(x.get(0), out);
     }
 
@@ -60,7 +60,7 @@ impl<E: Element, F: Function<E>> Op<E> for Unary<F> {
         x: Inputs<'_, E>,
         out: &[E],
         grad: &[E],
-        grads: &mut Grads<'_, E>,
+        grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
         let x = x.get(0);

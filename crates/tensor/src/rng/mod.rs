@@ -2,9 +2,11 @@
 //!
 //! Everything drawn here is fixed for ever by its seed: [`TorchGenerator`] gives what
 //! `torch.Generator().manual_seed(seed)` gives, [`PythonRandom`] what `random.seed(seed)` gives, and
-//! [`StreamRng`] is our own, pinned by tests. Golden values lie in `fixtures/rng.json`.
+//! [`StreamRng`] is our own, pinned by tests. Golden values lie in `fixtures/rng.json` and
+//! `fixtures/notebooks/multinomial.json`.
 
 mod mt19937;
+mod multinomial;
 mod normal;
 mod python;
 mod state;

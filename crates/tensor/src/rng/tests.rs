@@ -129,11 +129,106 @@ fn bulk_remainders_are_exact() {
 fn categories_are_torchs() {
     for (g, case) in torch_cases() {
         let mut cumulative = g.clone();
-        assert!(case.multinomial.iter().all(|&x| cumulative.multinomial(&case.probs) == x));
+        assert!(case.multinomial.iter().all(|&x| cumulative.multinomial_cumulative(&case.probs) == x));
         let mut exponential = g.clone();
         let exact = case.multinomial_exponential.iter();
         assert!(exact.into_iter().all(|&x| exponential.multinomial_exponential(&case.probs) == x));
     }
+}
+
+#[derive(Deserialize)]
+struct Multinomial {
+    cases: Vec<MultinomialCase>,
+    exponentials: Exponentials,
+}
+
+#[derive(Deserialize)]
+struct MultinomialCase {
+    kind: String,
+    seed: u64,
+    /// Bits.
+    probs: Vec<u32>,
+    exponential: Vec<usize>,
+    exponential_after: [u32; 4],
+    cumulative: Vec<usize>,
+    cumulative_after: [u32; 4],
+}
+
+#[derive(Deserialize)]
+struct Exponentials {
+    seed: u64,
+    n: usize,
+    /// Bits of the first ones.
+    first: Vec<u32>,
+    sum_of_bits: u64,
+}
+
+/// The generator's next four numbers modulo 2^27: where it stands.
+fn position(g: &TorchGenerator) -> [u32; 4] {
+    let mut next = [0; 4];
+    g.clone().randint_into(1 << 27, &mut next);
+    next
+}
+
+#[test]
+fn both_rules_of_multinomial_are_torchs() {
+    let Multinomial { cases, exponentials } = fixture("notebooks/multinomial.json");
+    assert!(cases.len() > 20);
+    for case in cases {
+        let name = format!("{} of {}, seed {}", case.kind, case.probs.len(), case.seed);
+        let probs: Vec<f32> = case.probs.iter().map(|&bits| f32::from_bits(bits)).collect();
+        let mut g = TorchGenerator::new(case.seed);
+        let drawn: Vec<usize> = case.exponential.iter().map(|_| g.multinomial_exponential(&probs)).collect();
+        assert_eq!(drawn, case.exponential, "exponential rule, {name}");
+        assert_eq!(position(&g), case.exponential_after, "after the exponential rule, {name}");
+        let mut g = TorchGenerator::new(case.seed);
+        let drawn: Vec<usize> = case.cumulative.iter().map(|_| g.multinomial_cumulative(&probs)).collect();
+        assert_eq!(drawn, case.cumulative, "cumulative rule, {name}");
+        assert_eq!(position(&g), case.cumulative_after, "after the cumulative rule, {name}");
+    }
+    let mut g = TorchGenerator::new(exponentials.seed);
+    let bits: Vec<u32> = (0..exponentials.n).map(|_| g.exponential_f32().to_bits()).collect();
+    assert_eq!(bits[..exponentials.first.len()], exponentials.first);
+    assert_eq!(bits.iter().map(|&x| u64::from(x)).sum::<u64>(), exponentials.sum_of_bits);
+}
+
+#[derive(Deserialize)]
+struct DeepNet {
+    words: [u32; 3],
+    examples: [u32; 3],
+    first_batch: Vec<u32>,
+    position_after: Positions,
+}
+
+#[derive(Deserialize)]
+struct Positions {
+    split: [u32; 4],
+    parameters: [u32; 4],
+    training: [u32; 4],
+}
+
+/// Notebook 000's deep net: split, parameters in torch's order, and 50,000 batches from one generator.
+#[test]
+fn one_generator_draws_a_whole_notebook() {
+    let DeepNet { words, examples, first_batch, position_after } = fixture("notebooks/deep.json");
+    let mut g = TorchGenerator::new(101);
+    g.randperm(words.iter().sum());
+    assert_eq!(position(&g), position_after.split);
+    g.randn_f32(&mut [0.0; 27 * 10]);
+    let mut linear = |inputs: usize, outputs: usize| {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        g.uniform(-bound, bound, &mut vec![0.0; inputs * outputs]);
+    };
+    linear(80, 200);
+    (1..6).for_each(|_| linear(200, 200));
+    linear(200, 27);
+    linear(1, 27);
+    assert_eq!(position(&g), position_after.parameters);
+    let mut batch = vec![0; first_batch.len()];
+    g.randint_into(examples[0], &mut batch);
+    assert_eq!(batch, first_batch);
+    (1..50_000).for_each(|_| g.randint_into(examples[0], &mut batch));
+    assert_eq!(position(&g), position_after.training);
 }
 
 #[test]

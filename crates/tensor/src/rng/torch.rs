@@ -161,54 +161,6 @@ impl TorchGenerator {
         if range < WIDE { u64::from(self.random32()) } else { self.random64() }
     }
 
-    /// One category by its cumulative probability: draws one double u and takes the first category whose
-    /// cumulative probability, summed and normalized in f32, is at least u.
-    ///
-    /// It is what `torch.multinomial(p, 1, replacement=True)` did before torch 2.0, and what torch still
-    /// does for more than one sample. The probabilities need not sum to one.
-    ///
-    /// # Shapes
-    /// `probs`: (V,), none negative.
-    ///
-    /// # Panics
-    /// If `probs` is empty.
-    pub fn multinomial(&mut self, probs: &[f32]) -> usize {
-        assert!(!probs.is_empty(), "multinomial: no categories; give at least one probability");
-        let total: f32 = probs.iter().fold(0.0, |sum, p| sum + p);
-        let u = self.rand_f64();
-        let mut sum = 0.0f32;
-        for (category, p) in probs[..probs.len() - 1].iter().enumerate() {
-            sum += p;
-            if f64::from(sum / total) >= u {
-                return category;
-            }
-        }
-        probs.len() - 1
-    }
-
-    /// One category as torch 2.0 and later draw it: that of the largest p / q, q exponential.
-    ///
-    /// # Shapes
-    /// `probs`: (V,), none negative; draws V doubles.
-    ///
-    /// # Panics
-    /// If `probs` is empty.
-    ///
-    /// # Source
-    /// `torch.multinomial(p, 1)`.
-    pub fn multinomial_exponential(&mut self, probs: &[f32]) -> usize {
-        assert!(!probs.is_empty(), "multinomial: no categories; give at least one probability");
-        let mut best = (0, f32::NEG_INFINITY);
-        for (category, p) in probs.iter().enumerate() {
-            let exponential = -(-self.rand_f64()).ln_1p() as f32;
-            let ratio = p / exponential;
-            if ratio > best.1 {
-                best = (category, ratio);
-            }
-        }
-        best.0
-    }
-
     /// The whole state, from which [`Self::from_state`] goes on with the same numbers.
     pub fn state(&self) -> GeneratorState {
         GeneratorState {

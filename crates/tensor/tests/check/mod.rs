@@ -1,6 +1,6 @@
 //! Gradients on a tape against differences, in f64.
 
-use charloom_tensor::{Tape, Var};
+use charloom_tensor::{Params, Tape, Var};
 use charloom_testkit::gradcheck;
 
 /// `n` numbers between -1.5 and 1.5 without a pattern, no two alike.
@@ -25,17 +25,18 @@ pub fn check_at(
     points: &[Vec<f64>],
     f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
 ) {
-    worst(shapes, points, f).assert_below(1e-6);
+    worst(&Params::new(), shapes, points, f).assert_below(1e-6);
 }
 
 /// How far the gradient is from the differences.
 pub fn worst(
+    params: &Params<f64>,
     shapes: &[&[usize]],
     points: &[Vec<f64>],
     f: impl for<'t> Fn(&[Var<'t, f64>]) -> Var<'t, f64>,
 ) -> charloom_testkit::GradCheck {
     let loss = |x: &[f64], gradient: Option<&mut Vec<f64>>| {
-        let tape = Tape::new();
+        let tape = Tape::with(params);
         let mut rest = x;
         let mut inputs = Vec::new();
         for shape in shapes {

@@ -1,6 +1,6 @@
 //! 256-bit vectors.
 
-use super::Simd;
+use super::{SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -29,6 +29,7 @@ impl Simd for Avx2 {
     type V = __m256;
     const LANES: usize = 8;
     const SUMS: usize = 12;
+    const WIDE: usize = 2;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m256 {
@@ -52,8 +53,25 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
-        // SAFETY: see above; lanes outside the mask are not written.
-        unsafe { _mm256_maskstore_ps(p, head8(n), v) }
+        // In whole pieces: a masked store takes some processors dozens of steps.
+        // SAFETY: see above; the pieces together are the first n lanes.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(p, v);
+            }
+            let (mut p, mut rest) = (p, _mm256_castps256_ps128(v));
+            if n & 4 != 0 {
+                _mm_storeu_ps(p, rest);
+                (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
+            }
+            if n & 2 != 0 {
+                _mm_storel_pd(p.cast(), _mm_castps_pd(rest));
+                (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(p, rest);
+            }
+        }
     }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
@@ -116,18 +134,18 @@ impl Simd for Avx2 {
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), x) }
     }
     #[inline(always)]
-    unsafe fn sum(v: __m256) -> f32 {
-        let mut lanes = [0.0; 8];
-        // SAFETY: see above; eight lanes fit.
-        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
-        let [a, b, c, d, e, f, g, h] = lanes;
-        ((a + e) + (b + f)) + ((c + g) + (d + h))
+    unsafe fn frexp(x: __m256) -> [__m256; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let bits = _mm256_castps_si256(x);
+            let e = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF)));
+            let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(e));
+            [_mm256_castsi256_ps(m), _mm256_cvtepi32_ps(e)]
+        }
     }
     #[inline(always)]
-    unsafe fn largest(v: __m256) -> f32 {
-        let mut lanes = [0.0; 8];
-        // SAFETY: see above; eight lanes fit.
-        unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), v) };
-        lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    unsafe fn head(v: __m256, n: usize) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_and_ps(v, _mm256_castsi256_ps(head8(n))) }
     }
 }

@@ -1,6 +1,6 @@
 //! 512-bit vectors, with masks.
 
-use super::Simd;
+use super::{SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -17,6 +17,7 @@ impl Simd for Avx512 {
     type V = __m512;
     const LANES: usize = 16;
     const SUMS: usize = 24;
+    const WIDE: usize = 3;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {
@@ -65,16 +66,9 @@ impl Simd for Avx512 {
     }
     #[inline(always)]
     unsafe fn div(a: __m512, b: __m512) -> __m512 {
-        // The divider takes 16 cycles a vector. An estimate of 1/b, improved twice, gives the quotient to the
-        // last bit or the one before in three; infinite and tiny b do not occur where this is called.
+        // An improved estimate of 1 / b would be faster, but wrong in the last bit now and then.
         // SAFETY: see above.
-        unsafe {
-            let one = _mm512_set1_ps(1.0);
-            let estimate = _mm512_rcp14_ps(b);
-            let inverse = _mm512_fmadd_ps(estimate, _mm512_fnmadd_ps(b, estimate, one), estimate);
-            let quotient = _mm512_mul_ps(a, inverse);
-            _mm512_fmadd_ps(_mm512_fnmadd_ps(b, quotient, a), inverse, quotient)
-        }
+        unsafe { _mm512_div_ps(a, b) }
     }
     #[inline(always)]
     unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
@@ -154,13 +148,18 @@ impl Simd for Avx512 {
         true
     }
     #[inline(always)]
-    unsafe fn sum(v: __m512) -> f32 {
+    unsafe fn frexp(x: __m512) -> [__m512; 2] {
         // SAFETY: see above.
-        unsafe { _mm512_reduce_add_ps(v) }
+        unsafe {
+            let bits = _mm512_castps_si512(x);
+            let e = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF)));
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
+            [_mm512_castsi512_ps(m), _mm512_cvtepi32_ps(e)]
+        }
     }
     #[inline(always)]
-    unsafe fn largest(v: __m512) -> f32 {
+    unsafe fn head(v: __m512, n: usize) -> __m512 {
         // SAFETY: see above.
-        unsafe { _mm512_reduce_max_ps(v) }
+        unsafe { _mm512_maskz_mov_ps(head(n), v) }
     }
 }

@@ -7,6 +7,9 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
+mod lanes;
+mod portable;
+
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
@@ -14,7 +17,16 @@ pub(super) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
 
+pub(super) use lanes::{COUNT as LANES, Lanes};
+pub(super) use portable::Portable;
+
+/// The bits of sqrt(1/2).
+const SQRT_HALF: i32 = 0x3f35_04f3;
+
 /// One instruction set's vectors.
+///
+/// Every function gives the same bits in every instruction set, but for which NaN it gives: each rounds once, as
+/// IEEE 754 says. So no kernel may add up the lanes of a vector, whose number differs; [`Lanes`] does that.
 ///
 /// # Safety
 /// Every function may be called only where the instruction set's target features hold; those with pointers need
@@ -26,6 +38,8 @@ pub(super) trait Simd: Copy {
     const LANES: usize;
     /// How many vectors of sums stay in registers in a matrix product.
     const SUMS: usize;
+    /// How many of them lie side by side at most: as many vectors of B are in registers besides.
+    const WIDE: usize;
 
     unsafe fn load(p: *const f32) -> Self::V;
     /// The first `n` elements, then zeros. `n` is at most `LANES`.
@@ -40,16 +54,20 @@ pub(super) trait Simd: Copy {
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// a b + c
+    /// a b + c, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// The larger; `b` where one of them is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// The smaller; `b` where one of them is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
-    /// To the nearest whole number.
+    /// To the nearest whole number, of two as near the even one, for |a| below 2^22.
     unsafe fn round(a: Self::V) -> Self::V;
     /// p 2^n, for whole n between -250 and 250.
     unsafe fn scale(p: Self::V, n: Self::V) -> Self::V;
+    /// m and e of x = m 2^e, with m from sqrt(1/2) to sqrt(2) and whole e, for normal x above 0.
+    unsafe fn frexp(x: Self::V) -> [Self::V; 2];
+    /// The first `n` elements, then zeros.
+    unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// `x` where `a > 0`, else 0 (0 where `a` is NaN).
     unsafe fn where_positive(a: Self::V, x: Self::V) -> Self::V;
     /// Transposes a tile of at most `LANES` by `LANES`, or answers that it does not know how.
@@ -65,101 +83,5 @@ pub(super) trait Simd: Copy {
         _width: usize,
     ) -> bool {
         false
-    }
-    unsafe fn sum(v: Self::V) -> f32;
-    unsafe fn largest(v: Self::V) -> f32;
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Portable;
-
-impl Simd for Portable {
-    type V = f32;
-    const LANES: usize = 1;
-    const SUMS: usize = 12;
-
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> f32 {
-        // SAFETY: the caller may read one element.
-        unsafe { *p }
-    }
-    #[inline(always)]
-    unsafe fn load_head(p: *const f32, n: usize) -> f32 {
-        // SAFETY: the caller may read `n` elements.
-        if n == 0 { 0.0 } else { unsafe { *p } }
-    }
-    #[inline(always)]
-    unsafe fn load_or(p: *const f32, n: usize, rest: f32) -> f32 {
-        // SAFETY: the caller may read `n` elements.
-        if n == 0 { rest } else { unsafe { *p } }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: f32) {
-        // SAFETY: the caller may write one element.
-        unsafe { *p = v }
-    }
-    #[inline(always)]
-    unsafe fn store_head(p: *mut f32, n: usize, v: f32) {
-        if n > 0 {
-            // SAFETY: the caller may write `n` elements.
-            unsafe { *p = v }
-        }
-    }
-    #[inline(always)]
-    unsafe fn splat(x: f32) -> f32 {
-        x
-    }
-    #[inline(always)]
-    unsafe fn add(a: f32, b: f32) -> f32 {
-        a + b
-    }
-    #[inline(always)]
-    unsafe fn sub(a: f32, b: f32) -> f32 {
-        a - b
-    }
-    #[inline(always)]
-    unsafe fn mul(a: f32, b: f32) -> f32 {
-        a * b
-    }
-    #[inline(always)]
-    unsafe fn div(a: f32, b: f32) -> f32 {
-        a / b
-    }
-    #[inline(always)]
-    unsafe fn fma(a: f32, b: f32, c: f32) -> f32 {
-        // A fused multiply-add without the instruction is a slow library call.
-        a * b + c
-    }
-    #[inline(always)]
-    unsafe fn max(a: f32, b: f32) -> f32 {
-        if a > b { a } else { b }
-    }
-    #[inline(always)]
-    unsafe fn min(a: f32, b: f32) -> f32 {
-        if a < b { a } else { b }
-    }
-    #[inline(always)]
-    unsafe fn round(a: f32) -> f32 {
-        // Adding and subtracting 1.5 * 2^23 leaves the nearest whole number of a small one.
-        (a + 12_582_912.0) - 12_582_912.0
-    }
-    #[inline(always)]
-    unsafe fn scale(p: f32, n: f32) -> f32 {
-        let whole = n as i32;
-        let (half, rest) = (whole >> 1, whole - (whole >> 1));
-        let power = |n: i32| f32::from_bits(((n + 127) << 23) as u32);
-        p * power(half) * power(rest)
-    }
-    #[inline(always)]
-    unsafe fn where_positive(a: f32, x: f32) -> f32 {
-        if a > 0.0 { x } else { 0.0 }
-    }
-    #[inline(always)]
-    unsafe fn sum(v: f32) -> f32 {
-        v
-    }
-    #[inline(always)]
-    unsafe fn largest(v: f32) -> f32 {
-        v
     }
 }

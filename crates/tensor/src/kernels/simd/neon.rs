@@ -1,6 +1,6 @@
 //! 128-bit vectors of every 64-bit ARM processor.
 
-use super::Simd;
+use super::{SQRT_HALF, Simd};
 use std::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
@@ -18,6 +18,7 @@ impl Simd for Neon {
     type V = float32x4_t;
     const LANES: usize = 4;
     const SUMS: usize = 24;
+    const WIDE: usize = 3;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> float32x4_t {
@@ -120,13 +121,22 @@ impl Simd for Neon {
         unsafe { vbslq_f32(vcgtq_f32(a, vdupq_n_f32(0.0)), x, vdupq_n_f32(0.0)) }
     }
     #[inline(always)]
-    unsafe fn sum(v: float32x4_t) -> f32 {
+    unsafe fn frexp(x: float32x4_t) -> [float32x4_t; 2] {
         // SAFETY: see above.
-        unsafe { vaddvq_f32(v) }
+        unsafe {
+            let bits = vreinterpretq_s32_f32(x);
+            let e = vshrq_n_s32::<23>(vsubq_s32(bits, vdupq_n_s32(SQRT_HALF)));
+            let m = vsubq_s32(bits, vshlq_n_s32::<23>(e));
+            [vreinterpretq_f32_s32(m), vcvtq_f32_s32(e)]
+        }
     }
     #[inline(always)]
-    unsafe fn largest(v: float32x4_t) -> f32 {
-        // SAFETY: see above.
-        unsafe { vmaxnmvq_f32(v) }
+    unsafe fn head(v: float32x4_t, n: usize) -> float32x4_t {
+        let lane = [0, 1, 2, 3];
+        // SAFETY: see above; four lanes are read.
+        unsafe {
+            let within = vcgtq_s32(vdupq_n_s32(n as i32), vld1q_s32(lane.as_ptr()));
+            vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), within))
+        }
     }
 }

@@ -1,0 +1,50 @@
+//! Downloading: the only part of charloom that uses the network.
+
+use std::io::Read;
+use std::time::Duration;
+
+/// What an address sends: all of it, or one byte more than `most`.
+///
+/// # Errors
+/// It cannot be reached, or answers with an error; the text does not name the address.
+pub fn fetch(url: &str, most: u64) -> Result<Vec<u8>, String> {
+    let secure = url.starts_with("https://");
+    let config =
+        ureq::Agent::config_builder().https_only(secure).timeout_global(Some(Duration::from_secs(120)));
+    // Without https it is an address of this machine, of which a proxy knows nothing.
+    let config = if secure { config } else { config.proxy(None) };
+    let mut response = config.build().new_agent().get(url).call().map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    let mut body = response.body_mut().as_reader().take(most + 1);
+    body.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn no_more_is_read_than_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}/data/names.txt", listener.local_addr().expect("an address"));
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut lines =
+                    BufReader::new(stream.try_clone().expect("a clone")).lines().map_while(Result::ok);
+                assert_eq!(lines.next().as_deref(), Some("GET /data/names.txt HTTP/1.1"));
+                lines.find(String::is_empty);
+                // The reader may hang up early: it must, when more comes than it expects.
+                let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
+                let _ = stream.write_all(&vec![b'a'; 50_000_000]);
+            }
+        });
+        assert_eq!(fetch(&address, 1000), Ok(vec![b'a'; 1001]));
+        assert_eq!(fetch(&address, 50_000_000).expect("all").len(), 50_000_000);
+        let nobody = fetch("http://127.0.0.1:1/names.txt", 1000).expect_err("nobody answers there");
+        assert!(!nobody.is_empty() && !nobody.contains('\n'), "{nobody}");
+    }
+}

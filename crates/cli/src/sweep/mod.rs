@@ -1,0 +1,354 @@
+//! `charloom sweep`.
+
+mod show;
+mod tuning;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use charloom::config::Config;
+use charloom::data::Data;
+use charloom::disk::replace_file;
+use charloom::{Error, Result};
+use charloom_plot::Theme;
+use charloom_sweep::{
+    Address, Event, Pruning, Sampler, Settings, Spec, State, Study, WorkOptions, parse_choices, parse_range,
+    shown,
+};
+use serde_json::{Value, json};
+
+use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::output::{Out, note};
+use crate::plot;
+
+use show::{none_finished, print_best, show};
+use tuning::tuning;
+
+/// Try many settings, and find those of the lowest validation loss
+///
+/// The flags of data, model and training say what all trials share; --grid and --range what varies. Settings are named
+/// as in a configuration; layers is the number of hidden layers, preset a whole built-in configuration.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// A file of TOML that says what to try; flags come on top of it
+    spec: Option<PathBuf>,
+    /// Where the study is: a file, or postgresql://user@host/database#name [default: the next free one in studies/]
+    #[arg(long)]
+    study: Option<Address>,
+    /// Go on with this study, or help with it: any number of processes may
+    #[arg(long, value_name = "STUDY", conflicts_with_all = ["spec", "study"])]
+    resume: Option<Address>,
+    /// Values of a setting, as in embed=2,6,10 or hidden=100,200x200
+    #[arg(long, value_name = "NAME=A,B,...", value_parser = parse_choices)]
+    grid: Vec<(String, Value)>,
+    /// A range of a setting, as in lr=0.001..1.0:log or embed=2..10
+    #[arg(long, value_name = "NAME=LOW..HIGH", value_parser = parse_range)]
+    range: Vec<(String, Value)>,
+    /// grid, random, tpe [default: tpe with ranges, else grid]
+    #[arg(long, value_name = "NAME")]
+    sampler: Option<Sampler>,
+    /// The most trials [default: all of a grid, else 100]
+    #[arg(long, value_name = "N")]
+    trials: Option<u64>,
+    /// The most steps of all trials together
+    #[arg(long, value_name = "N")]
+    max_steps: Option<u64>,
+    /// Begin no trial after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    max_seconds: Option<f64>,
+    /// Trainings a trial, each with a seed of its own [default: 1]
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Seed of the sampler [default: 1]
+    #[arg(long, value_name = "N")]
+    sampler_seed: Option<u64>,
+    /// Stop poor trials early: none, asha, hyperband [default: none]
+    #[arg(long, value_name = "NAME")]
+    prune: Option<Pruning>,
+    /// A file of lines or of running text, or the name of a known data set [default: the embedded names]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Begin from a built-in configuration; see charloom presets
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Begin from a configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    work: Work,
+    #[command(flatten)]
+    data_flags: DataFlags,
+    #[command(flatten)]
+    model_flags: ModelFlags,
+    #[command(flatten)]
+    train_flags: TrainFlags,
+}
+
+#[derive(clap::Args)]
+struct Work {
+    /// Trials at once, each on one thread [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Print the trials by their validation loss, what mattered, and the best configuration
+    Show {
+        /// Which study
+        study: Address,
+        /// Print the trials as comma-separated values
+        #[arg(long, conflicts_with = "best")]
+        csv: bool,
+        /// Print the best configuration alone, for train --config
+        #[arg(long)]
+        best: bool,
+    },
+    /// Draw the best so far, parallel coordinates, or the loss against a setting
+    Plot {
+        /// Which study
+        study: Address,
+        /// progress, parallel, or the name of a setting
+        what: String,
+        /// A file to write, .svg or .png; without it the terminal
+        #[arg(short, long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// light or dark, of a file
+        #[arg(long, value_name = "NAME", default_value = "light")]
+        theme: Theme,
+    },
+    /// Write a page about it: one HTML file that needs no network
+    Report {
+        /// Which study
+        study: Address,
+        /// The page
+        #[arg(short, long, value_name = "FILE", default_value = "study.html")]
+        out: PathBuf,
+    },
+    /// Train the best trial again as a run, evaluate it on the test split, once, and close the study
+    Choose {
+        /// Which study
+        study: Address,
+        /// The run folder
+        #[arg(long, value_name = "RUN")]
+        out: PathBuf,
+        /// Where the data is now
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+    },
+    /// Train the fifteen rows of the table that ends notebook 001, and print them beside its figures
+    Tuning {
+        /// Where the study is; one that is there is gone on with
+        #[arg(long, default_value = "studies/tuning.db")]
+        study: Address,
+        /// Draw parameters as charloom's default does instead of as the notebook does
+        #[arg(long)]
+        ours: bool,
+        /// The notebook's names.txt [default: the embedded names, which are others]
+        #[arg(long, value_name = "FILE")]
+        data: Option<PathBuf>,
+        #[command(flatten)]
+        work: Work,
+    },
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    match &args.command {
+        None => search(args, out),
+        Some(Command::Show { study, csv, best }) => {
+            let mut study = Study::open(study)?;
+            if *csv {
+                let trials = study.trials()?;
+                return out.text(charloom_sweep::csv(study.space(), &trials));
+            }
+            if *best {
+                return print_best(&mut study, out);
+            }
+            show(&mut study, out)
+        }
+        Some(Command::Plot { study, what, out: file, theme }) => {
+            let mut study = Study::open(study)?;
+            let trials = study.trials()?;
+            let all = charloom_sweep::figures(study.space(), &trials);
+            if all.is_empty() {
+                return Err(none_finished());
+            }
+            let Some((_, figure)) = all.iter().find(|(name, _)| name == what) else {
+                let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(Error::usage(format!("no picture {what:?}; there are {}", names.join(", "))));
+            };
+            plot::show(figure, file.as_deref(), *theme, out)
+        }
+        Some(Command::Report { study, out: file }) => {
+            let page = charloom_sweep::page(&mut Study::open(study)?)?;
+            replace_file(file, page.as_bytes()).map_err(|e| Error::io(file, e))?;
+            note(format_args!("written to {}; open it in a browser", file.display()));
+            if out.json { out.object(&json!({"report": file, "bytes": page.len()})) } else { Ok(()) }
+        }
+        Some(Command::Choose { study, out: folder, data }) => {
+            let mut study = Study::open(study)?;
+            let data = load(&study, data.as_ref())?;
+            listen()?;
+            let chosen = charloom_sweep::choose(&mut study, &data, folder, &STOP)?;
+            if out.json {
+                return out.object(&chosen);
+            }
+            let charloom_sweep::Chosen { number, validation, test } = chosen;
+            out.line(format_args!(
+                "trial {number}: validation {validation:.4}, test {test:.4} nats per character"
+            ))
+        }
+        Some(Command::Tuning { study, ours, data, work }) => tuning(study, *ours, data.as_ref(), work, out),
+    }
+}
+
+fn search(args: &Args, out: &mut Out) -> Result<()> {
+    let (mut study, data) = match &args.resume {
+        Some(address) => {
+            let is_bare = args.data_flags == DataFlags::default()
+                && args.model_flags == ModelFlags::default()
+                && args.train_flags == TrainFlags::default()
+                && args.grid.is_empty()
+                && args.range.is_empty();
+            if !is_bare {
+                return Err(Error::usage(
+                    "--resume goes on with the study's own settings; leave out the others",
+                ));
+            }
+            let study = Study::open(address)?;
+            let data = load(&study, args.data.as_ref())?;
+            (study, data)
+        }
+        None => {
+            let (spec, mut base) = specification(args)?;
+            let data = read(&mut base)?;
+            (Study::create(&address(args)?, &spec, &base)?, data)
+        }
+    };
+    note(format_args!("study {}; go on after a stop, or help: charloom sweep --resume {0}", study.address()));
+    work(&mut study, &data, &args.work)?;
+    show(&mut study, out)
+}
+
+/// Reads the data, and writes into the base which they are. What else depends on them is made explicit in each trial,
+/// because it may depend on the trial's settings too.
+fn read(base: &mut Config) -> Result<Data> {
+    let mut resolved = base.clone();
+    let data = charloom::load_data(&mut resolved)?;
+    base.data = resolved.data;
+    Ok(data)
+}
+
+/// What the file and the flags say.
+fn specification(args: &Args) -> Result<(Spec, Config)> {
+    let (mut spec, mut base) = match &args.spec {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+            if args.preset.is_some() || args.config.is_some() {
+                let way = "put preset or base into the file";
+                return Err(Error::usage(format!(
+                    "--preset and --config do not go with a file of settings; {way}"
+                )));
+            }
+            Spec::from_toml(&text, path)?
+        }
+        None => {
+            let sampler = if args.range.is_empty() { Sampler::Grid } else { Sampler::Tpe };
+            let base = args::base(args.preset.as_deref(), args.config.as_deref())?;
+            (Spec { sampler, ..Spec::default() }, base)
+        }
+    };
+    spec.settings.extend(args.grid.iter().chain(&args.range).cloned());
+    spec.sampler = args.sampler.unwrap_or(spec.sampler);
+    spec.prune = args.prune.unwrap_or(spec.prune);
+    spec.trials = args.trials.or(spec.trials);
+    spec.max_steps = args.max_steps.or(spec.max_steps);
+    spec.max_seconds = args.max_seconds.or(spec.max_seconds);
+    spec.seeds = args.seeds.unwrap_or(spec.seeds);
+    spec.sampler_seed = args.sampler_seed.unwrap_or(spec.sampler_seed);
+    args.data_flags.apply(args.data.as_ref(), &mut base);
+    args.model_flags.apply(&mut base)?;
+    args.train_flags.apply(&mut base)?;
+    Ok((spec, base))
+}
+
+/// Where a new study goes.
+fn address(args: &Args) -> Result<Address> {
+    if let Some(address) = &args.study {
+        return Ok(address.clone());
+    }
+    let stem =
+        args.spec.as_deref().and_then(Path::file_stem).map_or("sweep".into(), |stem| stem.to_string_lossy());
+    let folder = Path::new("studies");
+    let numbered = (2..).map(|n| format!("{stem}-{n}"));
+    let names = std::iter::once(stem.to_string()).chain(numbered);
+    let mut paths = names.map(|name| folder.join(format!("{name}.db")));
+    Ok(Address::File(paths.find(|path| !path.exists()).expect("some number is free")))
+}
+
+/// The study's data; on another machine they may lie elsewhere.
+fn load(study: &Study, path: Option<&PathBuf>) -> Result<Data> {
+    let mut config = study.base().data.clone();
+    config.path = path.cloned().or(config.path);
+    Data::load(&config, None)
+}
+
+/// Set by Ctrl-C or SIGTERM.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn listen() -> Result<()> {
+    let handled = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked twice: at once. What the study has is whole.
+            std::process::exit(130);
+        }
+    });
+    handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+/// Works until there is nothing left to do, and tells each trial.
+fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
+    listen()?;
+    let address = study.address().clone();
+    let best = charloom_sweep::best(&study.trials()?).and_then(|trial| Some((trial.loss?, trial.number)));
+    let told = Mutex::new((best, std::collections::HashMap::<u64, Settings>::new()));
+    let observe = |event: &Event| {
+        let mut told = told.lock().unwrap_or_else(|e| e.into_inner());
+        match event {
+            Event::Begun { number, settings, attempt } => {
+                if *attempt > 1 {
+                    note(format_args!("trial {number:>4}  taken up again, attempt {attempt}"));
+                }
+                told.1.insert(*number, settings.clone());
+            }
+            Event::Finished { number, state, loss, error } => {
+                let settings = told.1.remove(number).unwrap_or_default();
+                if let (State::Done, Some(loss)) = (state, loss)
+                    && told.0.is_none_or(|(best, _)| *loss < best)
+                {
+                    told.0 = Some((*loss, *number));
+                }
+                let loss = loss.map_or(String::new(), |loss| format!(" {loss:.4}"));
+                let best =
+                    told.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
+                let error = error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+                note(format_args!("trial {number:>4}  {state}{loss}{error}{best}  {}", line(&settings)));
+            }
+        }
+    };
+    let options = WorkOptions { threads: work.threads.map_or(0, usize::from) };
+    charloom_sweep::work(&address, data, options, &STOP, &observe)?;
+    if STOP.load(Ordering::Relaxed) {
+        note(format_args!("stopped; go on with: charloom sweep --resume {address}"));
+    }
+    Ok(())
+}
+
+fn line(settings: &Settings) -> String {
+    let each = settings.iter().map(|(name, value)| format!("{name}={}", shown(Some(value))));
+    each.collect::<Vec<_>>().join(" ")
+}

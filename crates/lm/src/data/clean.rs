@@ -1,0 +1,91 @@
+//! Bytes to text: encodings named, line ends and accents made one kind.
+
+use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
+
+use super::settings::Normalize;
+
+/// First bytes of files that are no text, what they are, and what to do.
+const NOT_TEXT: [(&[u8], &str); 7] = [
+    (&[0xff, 0xfe], "is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
+    (&[0xfe, 0xff], "is UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
+    (&[0x1f, 0x8b], "is compressed with gzip; unpack it first (gunzip)"),
+    (b"PK\x03\x04", "is a zip archive; unpack it first (unzip)"),
+    (b"BZh", "is compressed with bzip2; unpack it first (bunzip2)"),
+    (&[0xfd, b'7', b'z', b'X', b'Z'], "is compressed with xz; unpack it first (unxz)"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "is compressed with zstd; unpack it first (unzstd)"),
+];
+
+/// UTF-8 to a string with LF line ends and no byte order mark, in the memory of the bytes where that is possible; the
+/// error is a message without the file's name.
+pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
+    // "BZh" could begin a word; the digit and the block's magic after it could not.
+    let compressed = |magic: &[u8]| magic != b"BZh" || bytes.get(4..7) == Some(b"1AY");
+    for (magic, message) in NOT_TEXT {
+        if bytes.starts_with(magic) && compressed(magic) {
+            return Err(message.to_owned());
+        }
+    }
+    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+        let start = &bytes[..bytes.len().min(1024)];
+        let zeros = |parity| start.iter().skip(parity).step_by(2).filter(|&&b| b == 0).count();
+        let lopsided = zeros(0).abs_diff(zeros(1)) * 4 > start.len();
+        return Err(if lopsided {
+            NOT_TEXT[0].1.to_owned()
+        } else {
+            format!("holds a NUL at byte {at} ({}); it is no text", line_of(&bytes, at))
+        });
+    }
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let skipped = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    bytes.drain(..skipped);
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(e) if !lossy => {
+            let at = e.utf8_error().valid_up_to();
+            return Err(format!(
+                "is not UTF-8 at byte {} ({}); --lossy replaces such bytes with U+FFFD",
+                at + skipped,
+                line_of(e.as_bytes(), at)
+            ));
+        }
+        Err(e) => {
+            let bytes = e.as_bytes();
+            let bad = bytes.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+            warnings.push(format!("{bad} places that are not UTF-8 were replaced with U+FFFD"));
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+    };
+    let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
+    let odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    if let Some(c) = text.chars().find(odd) {
+        let count = text.chars().filter(odd).count();
+        warnings
+            .push(format!("{count} control characters (first U+{:04X}) are kept as characters", c as u32));
+    }
+    Ok(text)
+}
+
+/// Brings text to a normalization form, or warns when it mixes two.
+pub fn normalize(text: String, form: Option<Normalize>, warnings: &mut Vec<String>) -> String {
+    if text.is_ascii() {
+        return text;
+    }
+    match form {
+        Some(Normalize::Nfc) => text.nfc().collect(),
+        Some(Normalize::Nfkd) => text.nfkd().collect(),
+        None => {
+            if !is_nfc(&text) && !is_nfd(&text) {
+                warnings.push(
+                    "accents are written in two ways (composed and decomposed), which are different characters; \
+                     --normalize nfc makes them one"
+                        .to_owned(),
+                );
+            }
+            text
+        }
+    }
+}
+
+fn line_of(bytes: &[u8], at: usize) -> String {
+    format!("line {}", 1 + bytes[..at].iter().filter(|&&b| b == b'\n').count())
+}

@@ -1,0 +1,236 @@
+//! Reading a file: bytes to clean text, of words or running.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::clean;
+use super::settings::{DataConfig, Mode};
+use crate::error::{Error, Result};
+
+/// The most bytes a file may hold: token positions are 32-bit, and a typing error should not fill the memory.
+pub const MAX_BYTES: u64 = 1 << 30;
+
+/// The most characters a word may have in [`Mode::Lines`].
+pub const MAX_WORD: usize = 1 << 16;
+
+impl Mode {
+    /// What a text most likely is.
+    ///
+    /// Looks at the first 10,000 lines that are not blank. It is a running text if more than a quarter of them
+    /// hold four or more words between spaces, if they have more than 100 characters on average, or if one is
+    /// longer than a word may be ([`MAX_WORD`]); else a list of lines.
+    #[must_use]
+    pub fn detect(text: &str) -> Self {
+        let (mut lines, mut sentences, mut characters) = (0usize, 0usize, 0usize);
+        for line in text.split('\n').filter(|line| !line.trim().is_empty()).take(10_000) {
+            let length = line.chars().count();
+            if length > MAX_WORD {
+                return Self::Text;
+            }
+            lines += 1;
+            characters += length;
+            sentences += usize::from(line.split_whitespace().nth(3).is_some());
+        }
+        if sentences * 4 > lines || characters > lines * 100 { Self::Text } else { Self::Lines }
+    }
+}
+
+/// Where a text came from, and what was noticed on reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The file; `-` is standard input.
+    pub path: PathBuf,
+    /// SHA-256 of the bytes as they were read, in hexadecimal.
+    pub sha256: String,
+    /// What a person should know, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// A file's text, cleaned.
+///
+/// A byte order mark at the start is dropped; CRLF and a lone CR become LF, the only line break there is.
+/// Lines of nothing but white space are no words; otherwise a line is kept as it stands, spaces too.
+///
+/// ```
+/// use charloom::data::{Corpus, DataConfig};
+/// let corpus = Corpus::from_bytes("names", b"emma\r\n\nolivia", &DataConfig::default())?;
+/// assert_eq!(corpus.text(), "emma\nolivia\n");
+/// assert!(corpus.words().eq(["emma", "olivia"]));
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corpus {
+    source: Source,
+    mode: Mode,
+    /// The text; in [`Mode::Lines`] each word and a line break.
+    text: String,
+}
+
+impl Corpus {
+    /// Reads a regular file, or standard input for `-`; of the configuration `mode`, `lossy`, `normalize` and
+    /// `dedupe` count.
+    ///
+    /// # Errors
+    /// Whatever [`Corpus::from_bytes`] refuses; a file that is missing, unreadable, not a regular file, or
+    /// larger than [`MAX_BYTES`].
+    pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
+        let path = path.as_ref();
+        if path == Path::new("-") {
+            return Self::from_bytes(path, read_bounded(path, io::stdin().lock(), MAX_BYTES)?, config);
+        }
+        let fail = |e: io::Error| match e.kind() {
+            io::ErrorKind::NotFound => {
+                Error::data(path, "no such file; name a file of text, or see 'charloom data list'")
+            }
+            io::ErrorKind::PermissionDenied => Error::data(path, "no permission to read this file"),
+            _ => Error::io(path, e),
+        };
+        let kind = fs::metadata(path).map_err(fail)?;
+        if kind.is_dir() {
+            return Err(Error::data(path, "is a directory; name a file of text in it"));
+        }
+        if !kind.is_file() {
+            return Err(Error::data(path, "is not a regular file; pipe it in and name it '-'"));
+        }
+        let file = File::open(path).map_err(fail)?;
+        Self::from_bytes(path, read_bounded(path, file, MAX_BYTES)?, config)
+    }
+
+    /// Cleans bytes that are already in memory; `source` names them in messages.
+    ///
+    /// # Errors
+    /// No text at all; another encoding or a compressed file; bytes that are not UTF-8 (unless `lossy`); a NUL;
+    /// a line of more than [`MAX_WORD`] characters in [`Mode::Lines`]; `dedupe` in [`Mode::Text`].
+    pub fn from_bytes(
+        source: impl AsRef<Path>,
+        bytes: impl Into<Vec<u8>>,
+        config: &DataConfig,
+    ) -> Result<Self> {
+        let (path, bytes) = (source.as_ref(), bytes.into());
+        let (sha256, is_empty) = (hex(&Sha256::digest(&bytes)), bytes.is_empty());
+        let mut warnings = Vec::new();
+        let text = clean::decode(bytes, config.lossy, &mut warnings)
+            .map(|text| clean::normalize(text, config.normalize, &mut warnings))
+            .map_err(|message| Error::data(path, message))?;
+        if text.trim().is_empty() {
+            let what = if is_empty { "is empty" } else { "holds nothing but blank lines" };
+            return Err(Error::data(path, format!("{what}; there is nothing to learn from")));
+        }
+        let mode = config.mode.unwrap_or_else(|| Mode::detect(&text));
+        let text = match mode {
+            Mode::Text if config.dedupe => {
+                return Err(Error::usage(
+                    "--dedupe is for lists of lines, and this is read as one running text",
+                ));
+            }
+            Mode::Text => text,
+            Mode::Lines => words(path, &text, config.dedupe, &mut warnings)?,
+        };
+        Ok(Self { source: Source { path: path.to_path_buf(), sha256, warnings }, mode, text })
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether these are words or one text.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The text; in [`Mode::Lines`] each word and a line break, in the order of the file.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines of the text, in the order of the file: in [`Mode::Lines`] the words, none of which is empty.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.text.split_terminator('\n')
+    }
+
+    /// Drops the text.
+    pub(super) fn into_source(self) -> Source {
+        self.source
+    }
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// All bytes of `reader`, but no more than `most`; stops at a chunk with a NUL, which no text has, so that
+/// an endless stream of zeros ends.
+fn read_bounded(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
+    let mut reader = reader.take(most + 1);
+    let mut bytes = Vec::new();
+    loop {
+        let start = bytes.len();
+        let read = reader.by_ref().take(1 << 20).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
+        if bytes.len() as u64 > most {
+            let limit = most >> 20;
+            return Err(Error::data(
+                path,
+                format!("is larger than {limit} MiB, the most that is read; cut it"),
+            ));
+        }
+        if read == 0 || bytes[start..].contains(&0) {
+            return Ok(bytes);
+        }
+    }
+}
+
+/// The words of a text, each with a line break.
+fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) -> Result<String> {
+    let mut seen = HashSet::new();
+    let mut words = String::with_capacity(text.len() + 1);
+    let mut spaced = 0usize;
+    for (number, line) in text.split('\n').enumerate() {
+        if line.trim().is_empty() || (dedupe && !seen.insert(line)) {
+            continue;
+        }
+        if line.len() > MAX_WORD {
+            let length = line.chars().count();
+            if length > MAX_WORD {
+                let message = format!(
+                    "line {} has {length} characters, and a word at most {MAX_WORD}; read it with --mode text",
+                    number + 1
+                );
+                return Err(Error::data(source, message));
+            }
+        }
+        spaced += usize::from(line.trim().len() != line.len());
+        words.push_str(line);
+        words.push('\n');
+    }
+    if spaced > 0 {
+        warnings.push(format!("{spaced} lines begin or end with white space, which is kept as characters"));
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_is_not_read_for_ever() {
+        let read = |byte| read_bounded("-".as_ref(), io::repeat(byte), 3 << 20);
+        let refused = read(b'a').expect_err("refused").to_string();
+        assert!(refused.contains("larger than 3 MiB"), "{refused}");
+        assert_eq!(read(0).expect("to be refused for its NUL").len(), 1 << 20);
+    }
+}

@@ -1,0 +1,60 @@
+//! Which words a split has.
+
+use std::hash::BuildHasher;
+
+use rustc_hash::FxBuildHasher;
+
+use super::split::Split;
+
+/// The different words of a split: a hash table of where they begin in its tokens, 4 bytes a place.
+pub struct Distinct<'a> {
+    tokens: &'a [u32],
+    boundary: Option<u32>,
+    /// One more than where a word begins, or 0; a power of two of them, at least a quarter free.
+    places: Vec<u32>,
+    len: usize,
+}
+
+impl<'a> Distinct<'a> {
+    pub fn new(split: &'a Split) -> Self {
+        let words = split.words().count();
+        let places = vec![0; (words + words / 3 + 1).next_power_of_two()];
+        let mut distinct = Self { tokens: split.tokens(), boundary: split.boundary(), places, len: 0 };
+        let mut start = 0;
+        for word in split.words() {
+            if let Err(free) = distinct.find(word) {
+                distinct.places[free] = start + 1;
+                distinct.len += 1;
+            }
+            start += word.len() as u32 + 1;
+        }
+        distinct
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn contains(&self, word: &[u32]) -> bool {
+        self.find(word).is_ok()
+    }
+
+    /// The place of a word, or the free one where it would be.
+    fn find(&self, word: &[u32]) -> Result<usize, usize> {
+        let mask = self.places.len() - 1;
+        let mut at = FxBuildHasher.hash_one(word) as usize & mask;
+        loop {
+            match self.places[at] {
+                0 => return Err(at),
+                after => {
+                    let there = &self.tokens[after as usize - 1..];
+                    if there.starts_with(word) && there.get(word.len()).copied() == self.boundary {
+                        return Ok(at);
+                    }
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Examples: a context of T tokens and the token that follows it.
+
+use std::iter::repeat_n;
+use std::sync::OnceLock;
+
+use rustc_hash::FxHashMap;
+
+use super::split::Split;
+use crate::error::{Error, Result};
+
+/// The examples of a split, in the order of a notebook's loop: word after word, character after character.
+///
+/// They are a view of the split's tokens. In [`Mode::Lines`](super::Mode::Lines) a word's contexts begin with
+/// boundaries, and its last target is the boundary: n characters give n + 1 examples. In
+/// [`Mode::Text`](super::Mode::Text) every context is full, so a split of n characters gives n - T.
+///
+/// # Shapes
+/// T, the context, may be 0: then only the targets differ.
+///
+/// ```
+/// use charloom::data::{Corpus, DataConfig, Examples, Mode, Split, Vocab};
+/// let corpus = Corpus::from_bytes("names", b"emma", &DataConfig::default())?;
+/// let vocab = Vocab::of(Mode::Lines, [&corpus]);
+/// let examples = Examples::new(&Split::of(&corpus, &vocab)?, 3)?;
+/// let all: Vec<String> = (0..examples.len())
+///     .map(|i| {
+///         let context: Vec<u32> = examples.context(i).collect();
+///         format!("{} -> {}", vocab.decode(&context), vocab.decode(&[examples.target(i)]))
+///     })
+///     .collect();
+/// assert_eq!(all, ["... -> e", "..e -> m", ".em -> m", "emm -> a", "mma -> ."]);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Examples {
+    length: usize,
+    split: Split,
+    /// Made when first asked for.
+    classes: OnceLock<Classes>,
+}
+
+/// Which contexts are equal.
+#[derive(Debug)]
+struct Classes {
+    /// The class of each example.
+    of: Vec<u32>,
+    /// The first example of each class.
+    first: Vec<u32>,
+    /// Where each class begins in `targets`, and the end.
+    offsets: Vec<u32>,
+    /// The different targets of each class's examples, and how often each occurs.
+    targets: Vec<(u32, u32)>,
+}
+
+impl Examples {
+    /// The examples of a split at context `length`.
+    ///
+    /// # Errors
+    /// More examples than 32 bits count.
+    pub fn new(split: &Split, length: usize) -> Result<Self> {
+        let tokens = split.tokens().len();
+        if u32::try_from(tokens).is_err() {
+            return Err(Error::usage(format!("{tokens} tokens are more than 32 bits count")));
+        }
+        Ok(Self { length, split: split.clone(), classes: OnceLock::new() })
+    }
+
+    /// N, the number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.split.tokens().len().saturating_sub(self.first())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// T, the context's length.
+    #[must_use]
+    pub fn context_length(&self) -> usize {
+        self.length
+    }
+
+    /// The context of example i: T tokens.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    pub fn context(&self, i: usize) -> impl Iterator<Item = u32> {
+        let at = i + self.first();
+        let before = &self.split.tokens()[at.saturating_sub(self.length)..at];
+        // What stands before the word is boundaries, the one that ended the last word the nearest.
+        let boundary = self.split.boundary();
+        let word = match before.iter().rposition(|&token| Some(token) == boundary) {
+            Some(end) => &before[end + 1..],
+            None => before,
+        };
+        repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter().copied())
+    }
+
+    /// The target of example i.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    #[must_use]
+    pub fn target(&self, i: usize) -> u32 {
+        self.split.tokens()[i + self.first()]
+    }
+
+    /// Which token is the first target.
+    fn first(&self) -> usize {
+        if self.split.boundary().is_some() { 0 } else { self.length }
+    }
+
+    /// How many different contexts there are.
+    #[must_use]
+    pub fn distinct_len(&self) -> usize {
+        self.classes().first.len()
+    }
+
+    /// The d-th different context, in the order of first appearance.
+    ///
+    /// # Panics
+    /// If d is not below [`Examples::distinct_len`].
+    pub fn distinct_context(&self, d: usize) -> impl Iterator<Item = u32> {
+        self.context(self.classes().first[d] as usize)
+    }
+
+    /// The different targets that follow the d-th different context, in order, and how often each does.
+    ///
+    /// # Panics
+    /// If d is not below [`Examples::distinct_len`].
+    #[must_use]
+    pub fn distinct_targets(&self, d: usize) -> &[(u32, u32)] {
+        let classes = self.classes();
+        &classes.targets[classes.offsets[d] as usize..classes.offsets[d + 1] as usize]
+    }
+
+    /// Which of the different contexts example i has.
+    ///
+    /// # Panics
+    /// If i is not below [`Examples::len`].
+    #[must_use]
+    pub fn class(&self, i: usize) -> usize {
+        self.classes().of[i] as usize
+    }
+
+    fn classes(&self) -> &Classes {
+        self.classes.get_or_init(|| {
+            let (of, first) = self.group();
+            let mut offsets = vec![0u32; first.len() + 1];
+            for &class in &of {
+                offsets[class as usize + 1] += 1;
+            }
+            for i in 1..offsets.len() {
+                offsets[i] += offsets[i - 1];
+            }
+            let mut next = offsets.clone();
+            let mut all = vec![0; of.len()];
+            for (i, &class) in of.iter().enumerate() {
+                all[next[class as usize] as usize] = self.target(i);
+                next[class as usize] += 1;
+            }
+            let mut targets = Vec::new();
+            for class in 0..first.len() {
+                let of_class = &mut all[offsets[class] as usize..offsets[class + 1] as usize];
+                of_class.sort_unstable();
+                offsets[class] = targets.len() as u32;
+                targets.extend(of_class.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
+            }
+            offsets[first.len()] = targets.len() as u32;
+            Classes { of, first, offsets, targets }
+        })
+    }
+
+    /// The class of each example, and the first example of each class.
+    ///
+    /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
+    /// several rounds, in which the class so far is part of the number. So nothing is compared by a hash alone.
+    fn group(&self) -> (Vec<u32>, Vec<u32>) {
+        let largest = self.split.tokens().iter().max().copied().unwrap_or(0);
+        let bits = (u32::BITS - largest.leading_zeros()).max(1);
+        let mut classes = vec![0; self.len()];
+        let mut first = if classes.is_empty() { Vec::new() } else { vec![0] };
+        let mut done = 0;
+        while done < self.length {
+            let have = usize::BITS - first.len().leading_zeros();
+            let take = (((64 - have) / bits) as usize).min(self.length - done);
+            let width = have + take as u32 * bits;
+            let key = |i: usize| {
+                let window = self.context(i).skip(done).take(take);
+                window.fold(u64::from(classes[i]), |key, token| key << bits | u64::from(token))
+            };
+            (classes, first) = number(classes.len(), width, key);
+            done += take;
+        }
+        (classes, first)
+    }
+}
+
+/// Numbers equal keys alike, in the order of first appearance: the number of each i, and the first i of each.
+fn number(n: usize, width: u32, key: impl Fn(usize) -> u64) -> (Vec<u32>, Vec<u32>) {
+    let mut first = Vec::new();
+    let mut fresh = |i: usize| {
+        first.push(i as u32);
+        first.len() as u32 - 1
+    };
+    // A table of 4 MiB at most, when the keys are that small; most are, and it is several times faster.
+    let numbers = if width <= 20 {
+        let mut table = vec![u32::MAX; 1 << width];
+        let mut one = |i| {
+            let slot = &mut table[key(i) as usize];
+            if *slot == u32::MAX {
+                *slot = fresh(i);
+            }
+            *slot
+        };
+        (0..n).map(&mut one).collect()
+    } else {
+        let mut table = FxHashMap::default();
+        (0..n).map(|i| *table.entry(key(i)).or_insert_with(|| fresh(i))).collect()
+    };
+    (numbers, first)
+}

@@ -1,0 +1,124 @@
+//! Data walks a straight line: a file is read into a [`Corpus`], its characters numbered by a [`Vocab`], encoded once
+//! into tokens that all [`Splits`] share, and looked at as [`Examples`] of a context and what follows it. [`Data::load`]
+//! does these steps at once.
+
+mod card;
+mod clean;
+mod corpus;
+mod datasets;
+mod distinct;
+mod examples;
+mod order;
+mod settings;
+mod split;
+mod vocab;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+pub use card::{DataCard, Leaked, OfSplits};
+pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};
+pub use datasets::{CACHE_VARIABLE, Cache, Dataset, NAMES, URL_VARIABLE};
+pub use examples::Examples;
+pub use settings::{DataConfig, Mode, Normalize, Shuffle, parse_split};
+pub use split::{Split, Splits};
+pub use vocab::Vocab;
+
+/// A text, encoded: its vocabulary and its splits.
+///
+/// ```
+/// use charloom::data::{Data, DataConfig};
+/// let data = Data::load(&DataConfig::default(), None)?;
+/// assert_eq!((data.vocab.len(), data.card(3).lines), (27, 32_257));
+/// # Ok::<(), charloom::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Where the text came from.
+    pub source: Source,
+    /// Its characters, and those of the files that stand for splits.
+    pub vocab: Vocab,
+    /// Its parts.
+    pub splits: Splits,
+}
+
+impl Data {
+    /// Reads, cleans, encodes and cuts.
+    ///
+    /// Without a path it is the embedded list of names. A path that is no file but the name of a known data set
+    /// is its file in the cache; nothing is downloaded here. With `vocab`, a model's, its mode is meant
+    /// where none is named, and no other characters are allowed.
+    ///
+    /// # Errors
+    /// Whatever [`Corpus::read`] and [`Splits::new`] refuse; a file whose SHA-256 is not that of the
+    /// configuration, where that has one.
+    pub fn load(config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
+        let mode = config.mode.or(vocab.as_ref().map(Vocab::mode));
+        let config = &DataConfig { mode, ..config.clone() };
+        let corpus = match &config.path {
+            None => Corpus::from_bytes("us-names-2018.txt", NAMES, config)?,
+            Some(path) => Corpus::read(place(path)?, config)?,
+        };
+        if config.sha256.as_ref().is_some_and(|known| *known != corpus.source().sha256) {
+            let message = "has changed since the configuration was written (its SHA-256 is another); \
+                           --data names another file";
+            return Err(Error::data(&corpus.source().path, message));
+        }
+        let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
+        let part =
+            |path: &Option<PathBuf>| path.as_ref().map(|path| Corpus::read(place(path)?, &same)).transpose();
+        let (val, test) = (part(&config.val)?, part(&config.test)?);
+        let corpora = [Some(&corpus), val.as_ref(), test.as_ref()].into_iter().flatten();
+        let vocab = vocab.unwrap_or_else(|| Vocab::of(corpus.mode(), corpora));
+        let splits = Splits::new(&corpus, &vocab, config, val.as_ref(), test.as_ref())?;
+        Ok(Self { source: corpus.into_source(), vocab, splits })
+    }
+
+    /// Whether these are words or one text.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.vocab.mode()
+    }
+
+    /// What a person should know first, with examples at this context.
+    #[must_use]
+    pub fn card(&self, context: usize) -> DataCard {
+        DataCard::new(&self.source, &self.vocab, &self.splits, context)
+    }
+
+    /// Writes `train.txt`, `val.txt` and `test.txt`, as they are trained on, into a folder; an empty split has no
+    /// file. Training on `train.txt` with `--val val.txt --test test.txt` is training on the whole.
+    ///
+    /// # Errors
+    /// A folder that cannot be written, or a file that is there already.
+    pub fn write_splits(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
+        let Splits { train, val, test } = &self.splits;
+        let parts = [("train.txt", train), ("val.txt", val), ("test.txt", test)];
+        let parts = parts.map(|(name, split)| (folder.join(name), split));
+        if let Some((path, _)) = parts.iter().find(|(path, _)| path.exists()) {
+            return Err(Error::data(path, "is there already; name another folder with --out"));
+        }
+        let mut written = Vec::new();
+        for (path, split) in parts {
+            if !split.is_empty() {
+                fs::write(&path, split.to_text(&self.vocab)).map_err(|e| Error::io(&path, e))?;
+                written.push(path);
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// The file that a path means.
+fn place(path: &Path) -> Result<PathBuf> {
+    let known = path.to_str().filter(|_| !path.exists()).and_then(|name| Dataset::get(name).ok());
+    let Some(known) = known else { return Ok(path.to_path_buf()) };
+    Cache::of_user()?.find(&known).ok_or_else(|| {
+        let message =
+            format!("no such file, but a known data set; 'charloom data get {}' gets it", known.name);
+        Error::data(path, message)
+    })
+}

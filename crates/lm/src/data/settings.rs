@@ -1,0 +1,154 @@
+//! Where the text comes from and how it is split: [`DataConfig`].
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::words;
+
+/// Where the text comes from and how it is split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataConfig {
+    /// The file; none: the embedded names. The name of a known data set stands for its file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// SHA-256 of the file's bytes, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Lines or running text; none: detected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// Fractions of training, validation and test; none: 0.8, 0.1, 0.1 of lines, 0.9, 0.1, 0 of text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<[f64; 3]>,
+    /// Seed of the shuffle.
+    pub split_seed: u64,
+    /// The order of the words before the split.
+    pub shuffle: Shuffle,
+    /// A file to validate on, instead of a part of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val: Option<PathBuf>,
+    /// A file to test on, instead of a part of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Whether repeated lines are removed before the split.
+    pub dedupe: bool,
+    /// Whether bytes that are not UTF-8 are replaced instead of refused.
+    pub lossy: bool,
+    /// Unicode normalization; none: the text as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<Normalize>,
+}
+
+words! {
+    /// What a file of data is.
+    Mode {
+        /// One word a line.
+        Lines = "lines",
+        /// One running text.
+        Text = "text",
+    }
+}
+
+words! {
+    /// Which order the words are put in before they are split.
+    Shuffle {
+        /// As CPython's `random.seed(split_seed); random.shuffle(words)`.
+        Python = "python",
+        /// As `torch.utils.data.random_split` with a generator seeded with `split_seed`: the order and the lengths.
+        Torch = "torch",
+        /// As in the file.
+        None = "none",
+    }
+}
+
+words! {
+    /// A Unicode normalization form.
+    Normalize {
+        /// Composed: one character where there is one.
+        Nfc = "nfc",
+        /// Decomposed, and compatibility forms replaced.
+        Nfkd = "nfkd",
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            sha256: None,
+            mode: None,
+            split: None,
+            split_seed: 42,
+            shuffle: Shuffle::Python,
+            val: None,
+            test: None,
+            dedupe: false,
+            lossy: false,
+            normalize: None,
+        }
+    }
+}
+
+impl Mode {
+    /// The parts of training, validation and test unless asked otherwise: lines 0.8, 0.1, 0.1; text 0.9, 0.1 and
+    /// no test split.
+    #[must_use]
+    pub fn default_split(self) -> [f64; 3] {
+        match self {
+            Self::Lines => [0.8, 0.1, 0.1],
+            Self::Text => [0.9, 0.1, 0.0],
+        }
+    }
+}
+
+impl DataConfig {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// One line with the flag, its value and the limit.
+    pub fn validate(&self) -> Result<()> {
+        // TOML's whole numbers end at the largest i64.
+        if i64::try_from(self.split_seed).is_err() {
+            return Err(Error::out_of_range(
+                "--split-seed",
+                self.split_seed,
+                format!("from 0 to {}", i64::MAX),
+            ));
+        }
+        if let Some(split) = self.split {
+            check_split(split)?;
+        }
+        match &self.sha256 {
+            Some(sha256) if !(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
+                Err(Error::out_of_range("data.sha256", sha256, "64 hexadecimal digits"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks that three fractions are the parts of a whole, the first of them above 0.
+pub(super) fn check_split(split: [f64; 3]) -> Result<()> {
+    let fractions = split.iter().all(|part| (0.0..=1.0).contains(part));
+    if fractions && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6 && split[0] > 0.0 {
+        return Ok(());
+    }
+    let limit = "three fractions from 0 to 1 that sum to 1, the first above 0";
+    Err(Error::out_of_range("--split", split.map(|part| part.to_string()).join(","), limit))
+}
+
+/// Three fractions between commas, such as `0.8,0.1,0.1`.
+///
+/// # Errors
+/// Says what is not a number, or how many there are instead of three.
+pub fn parse_split(text: &str) -> std::result::Result<[f64; 3], String> {
+    let fraction = |part: &str| {
+        part.trim().parse().map_err(|_| format!("{part:?} is not a fraction, as in 0.8,0.1,0.1"))
+    };
+    let parts: Vec<f64> = text.split(',').map(fraction).collect::<std::result::Result<_, _>>()?;
+    <[f64; 3]>::try_from(parts)
+        .map_err(|parts| format!("{} fractions instead of three (training, validation, test)", parts.len()))
+}

@@ -1,0 +1,214 @@
+//! Training, validation and test data: parts of one row of tokens.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::corpus::Corpus;
+use super::examples::Examples;
+use super::order::{cut, starts};
+use super::settings::{DataConfig, Mode};
+use super::vocab::Vocab;
+use crate::error::{Error, Result};
+
+/// One split, encoded: a range of tokens that it shares with the other splits of its corpus.
+#[derive(Clone, Debug)]
+pub struct Split {
+    tokens: Arc<[u32]>,
+    range: Range<usize>,
+    /// Its examples at the contexts that were asked for.
+    examples: Arc<Mutex<Vec<Arc<Examples>>>>,
+    /// What ends each word; none of a running text.
+    boundary: Option<u32>,
+}
+
+impl PartialEq for Split {
+    /// Equal tokens of the same meaning, wherever they lie.
+    fn eq(&self, other: &Self) -> bool {
+        self.boundary == other.boundary && self.tokens() == other.tokens()
+    }
+}
+
+impl Eq for Split {}
+
+impl Split {
+    /// A corpus as one split, in the order of the file.
+    ///
+    /// # Errors
+    /// A character that the vocabulary does not have, or a vocabulary of the other mode.
+    pub fn of(corpus: &Corpus, vocab: &Vocab) -> Result<Self> {
+        Self::from_chars(corpus, corpus.text().chars(), vocab)
+    }
+
+    /// As [`Split::of`], with the words beginning at these bytes of the text, one after the other.
+    fn of_words(corpus: &Corpus, starts: &[u32], vocab: &Vocab) -> Result<Self> {
+        let text = corpus.text();
+        let word = |&start: &u32| {
+            let rest = &text[start as usize..];
+            rest[..rest.find('\n').map_or(rest.len(), |end| end + 1)].chars()
+        };
+        Self::from_chars(corpus, starts.iter().flat_map(word), vocab)
+    }
+
+    /// All characters of a corpus, in some order.
+    fn from_chars(corpus: &Corpus, mut chars: impl Iterator<Item = char>, vocab: &Vocab) -> Result<Self> {
+        if corpus.mode() != vocab.mode() {
+            let [one, other] = [corpus.mode(), vocab.mode()];
+            let message = format!("is read as {one}, the rest as {other}; give --mode");
+            return Err(Error::data(&corpus.source().path, message));
+        }
+        let boundary = vocab.boundary();
+        let mut is_known = true;
+        let token = |_| {
+            let c = chars.next().unwrap_or('\n');
+            let token = boundary.filter(|_| c == '\n').or_else(|| vocab.token(c));
+            is_known &= token.is_some();
+            token.unwrap_or(0)
+        };
+        // Counted first: such a row is written where it stays.
+        let tokens: Arc<[u32]> = (0..corpus.text().chars().count()).map(token).collect();
+        if !is_known {
+            return Err(unknown(corpus, vocab));
+        }
+        Ok(Self { range: 0..tokens.len(), tokens, examples: Arc::default(), boundary })
+    }
+
+    /// What the tokens are.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        if self.boundary.is_some() { Mode::Lines } else { Mode::Text }
+    }
+
+    /// The token that ends each word; none in [`Mode::Text`].
+    #[must_use]
+    pub fn boundary(&self) -> Option<u32> {
+        self.boundary
+    }
+
+    /// [`Mode::Lines`]: each word followed by a boundary. [`Mode::Text`]: the text.
+    #[must_use]
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens[self.range.clone()]
+    }
+
+    /// The words, without boundaries; nothing in [`Mode::Text`].
+    pub fn words(&self) -> impl Iterator<Item = &[u32]> {
+        let tokens = if self.boundary.is_some() { self.tokens() } else { &[] };
+        tokens.split_inclusive(|&token| Some(token) == self.boundary).map(|word| &word[..word.len() - 1])
+    }
+
+    /// Its examples at context `length`; which of their contexts are equal is found out once.
+    ///
+    /// # Errors
+    /// More examples than 32 bits count.
+    pub fn examples(&self, length: usize) -> Result<Arc<Examples>> {
+        let mut known = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(examples) = known.iter().find(|examples| examples.context_length() == length) {
+            return Ok(Arc::clone(examples));
+        }
+        // Of a split with a list of its own: else the two would keep each other alive.
+        let examples = Arc::new(Examples::new(&self.part(self.range.clone()), length)?);
+        known.push(Arc::clone(&examples));
+        Ok(examples)
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The split as a file: one word a line, or the text.
+    #[must_use]
+    pub fn to_text(&self, vocab: &Vocab) -> String {
+        match self.mode() {
+            Mode::Lines => self.words().map(|word| vocab.decode(word) + "\n").collect(),
+            Mode::Text => vocab.decode(self.tokens()),
+        }
+    }
+
+    /// How many words or characters it has.
+    fn len(&self) -> usize {
+        match self.boundary {
+            Some(boundary) => self.tokens().iter().filter(|&&token| token == boundary).count(),
+            None => self.range.len(),
+        }
+    }
+
+    /// Where the first `count` words or characters end.
+    fn end_of(&self, count: usize) -> usize {
+        let ends = |(at, &token)| (Some(token) == self.boundary).then_some(at + 1);
+        match (self.boundary, count.checked_sub(1)) {
+            (Some(_), Some(last)) => self.tokens().iter().enumerate().filter_map(ends).nth(last).unwrap_or(0),
+            _ => count,
+        }
+    }
+
+    /// A part of it.
+    fn part(&self, range: Range<usize>) -> Self {
+        Self { tokens: Arc::clone(&self.tokens), range, examples: Arc::default(), boundary: self.boundary }
+    }
+}
+
+/// The first character, in the order of the file, that the vocabulary does not have.
+fn unknown(corpus: &Corpus, vocab: &Vocab) -> Error {
+    let found = match corpus.mode() {
+        Mode::Lines => corpus.words().find_map(|word| vocab.encode(word).err()),
+        Mode::Text => vocab.encode(corpus.text()).err(),
+    };
+    let found = found.expect("called for a text that the vocabulary cannot encode");
+    Error::data(&corpus.source().path, found)
+}
+
+/// The three splits of a corpus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Splits {
+    /// What a model learns from; never empty.
+    pub train: Split,
+    /// What its settings are chosen by.
+    pub val: Split,
+    /// What it is judged by at the end.
+    pub test: Split,
+}
+
+impl Splits {
+    /// Cuts a corpus.
+    ///
+    /// Words are put in the order of `shuffle` and cut at `int(0.8 n)` and `int(0.9 n)` (of the fractions
+    /// given), with [`Shuffle::Torch`](super::Shuffle::Torch) at the lengths of `random_split`; a text of n characters
+    /// is cut as the words are, in its order. The training split has at least one word.
+    /// Where `val` or `test` is given as a file, all of the corpus is for training, in the file's order, and a
+    /// split that neither names is empty.
+    ///
+    /// # Errors
+    /// Fractions that are not parts of 1; a character that the vocabulary does not have; a file of the other
+    /// mode.
+    pub fn new(
+        corpus: &Corpus,
+        vocab: &Vocab,
+        config: &DataConfig,
+        val: Option<&Corpus>,
+        test: Option<&Corpus>,
+    ) -> Result<Self> {
+        if val.is_some() || test.is_some() {
+            let train = Split::of(corpus, vocab)?;
+            let of = |file: Option<&Corpus>| match file {
+                Some(file) => Split::of(file, vocab),
+                None => Ok(train.part(0..0)),
+            };
+            return Ok(Self { val: of(val)?, test: of(test)?, train });
+        }
+        let cut = cut(config, corpus.mode())?;
+        let whole = match corpus.mode() {
+            Mode::Text => Split::of(corpus, vocab)?,
+            Mode::Lines => Split::of_words(corpus, &starts(corpus.text(), config), vocab)?,
+        };
+        let [a, b] = cut(whole.len()).map(|count| whole.end_of(count));
+        Ok(Self { train: whole.part(0..a), val: whole.part(a..b), test: whole.part(b..whole.range.end) })
+    }
+
+    /// All tokens of the corpus that was cut, in the order of the splits; where files stand for splits, those of the
+    /// training split.
+    pub(super) fn whole(&self) -> Split {
+        self.train.part(0..self.train.tokens.len())
+    }
+}

@@ -1,0 +1,175 @@
+//! Characters to token ids and back.
+
+use serde::{Deserialize, Serialize};
+
+use super::corpus::Corpus;
+use super::settings::Mode;
+use crate::error::UnknownCharacter;
+
+/// The token of the boundary in [`Mode::Lines`].
+const BOUNDARY: u32 = 0;
+
+/// The set of characters of a corpus (Unicode scalar values), sorted; a token's id is its rank.
+///
+/// In [`Mode::Lines`] token 0 is the boundary: what begins and ends a word and no character of one. It is
+/// printed as [`Vocab::mark`]: `.`, or another mark where words contain `.` themselves.
+///
+/// ```
+/// use charloom::data::{Mode, Vocab};
+/// let vocab = Vocab::new(Mode::Lines, "emma".chars());
+/// assert_eq!((vocab.len(), vocab.boundary(), vocab.mark()), (4, Some(0), '.'));
+/// assert_eq!(vocab.encode("mae").unwrap(), [3, 1, 2]);
+/// assert_eq!(vocab.decode(&[0, 3, 1, 2, 0]), ".mae.");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Characters", into = "Characters")]
+pub struct Vocab {
+    mode: Mode,
+    /// The character of each token; in lines mode the first is the mark.
+    characters: Vec<char>,
+    /// Token of each ASCII character, `u32::MAX` where there is none.
+    ascii: [u32; 128],
+}
+
+/// A vocabulary as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Characters {
+    mode: Mode,
+    characters: String,
+}
+
+/// What may stand for the boundary, in order of preference.
+const MARKS: [char; 8] = ['.', '|', '$', '^', '~', '#', '¶', '␄'];
+
+impl Vocab {
+    /// The vocabulary of these characters, in any order and as often as they come.
+    #[must_use]
+    pub fn new(mode: Mode, characters: impl IntoIterator<Item = char>) -> Self {
+        // One bit for each scalar value met: 136 KiB, and no sorting of a whole text.
+        let mut met = vec![0u64; 0x11_0000 / 64];
+        for c in characters {
+            met[c as usize / 64] |= 1 << (c as usize % 64);
+        }
+        let sorted = met.iter().enumerate().filter(|(_, bits)| **bits != 0).flat_map(|(block, bits)| {
+            let of = move |i: u32| char::from_u32(block as u32 * 64 + i);
+            (0..64).filter(move |i| bits >> i & 1 == 1).filter_map(of)
+        });
+        Self::from_sorted(mode, sorted.collect())
+    }
+
+    /// The vocabulary of everything in these corpora.
+    #[must_use]
+    pub fn of<'a>(mode: Mode, corpora: impl IntoIterator<Item = &'a Corpus>) -> Self {
+        // A line break between words is none of their characters.
+        let counts = |c: &char| mode == Mode::Text || *c != '\n';
+        Self::new(mode, corpora.into_iter().flat_map(|corpus| corpus.text().chars().filter(counts)))
+    }
+
+    fn from_sorted(mode: Mode, sorted: Vec<char>) -> Self {
+        let free = |c: &char| sorted.binary_search(c).is_err();
+        let boundary = (mode == Mode::Lines)
+            .then(|| MARKS.into_iter().chain('\u{e000}'..).find(free).unwrap_or(char::REPLACEMENT_CHARACTER));
+        let mut ascii = [u32::MAX; 128];
+        for (rank, &c) in sorted.iter().enumerate() {
+            if let Some(token) = ascii.get_mut(c as usize) {
+                *token = (rank + usize::from(boundary.is_some())) as u32;
+            }
+        }
+        Self { mode, characters: boundary.into_iter().chain(sorted).collect(), ascii }
+    }
+
+    /// V, the number of tokens, the boundary among them.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a vocabulary is never empty")]
+    pub fn len(&self) -> usize {
+        self.characters.len()
+    }
+
+    /// The mode it was made for.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The boundary token; none in [`Mode::Text`].
+    #[must_use]
+    pub fn boundary(&self) -> Option<u32> {
+        (self.mode == Mode::Lines).then_some(BOUNDARY)
+    }
+
+    /// What stands for the boundary in print: the first of a few marks that no word contains.
+    /// In [`Mode::Text`], where nothing is bounded, it is the first character.
+    #[must_use]
+    pub fn mark(&self) -> char {
+        self.characters[0]
+    }
+
+    /// What each token is in print, by id.
+    #[must_use]
+    pub fn characters(&self) -> &[char] {
+        &self.characters
+    }
+
+    /// What comes before the first character: the boundary, or in [`Mode::Text`] a line break, or the first
+    /// character where the text has no line breaks.
+    #[must_use]
+    pub fn start(&self) -> u32 {
+        self.line_end().unwrap_or(0)
+    }
+
+    /// What ends a line: the boundary, or in [`Mode::Text`] a line break, if the text has any.
+    #[must_use]
+    pub fn line_end(&self) -> Option<u32> {
+        self.boundary().or_else(|| self.token('\n'))
+    }
+
+    /// The token of a character.
+    #[must_use]
+    pub fn token(&self, character: char) -> Option<u32> {
+        if let Some(&token) = self.ascii.get(character as usize) {
+            return (token != u32::MAX).then_some(token);
+        }
+        let first = usize::from(self.mode == Mode::Lines);
+        self.characters[first..].binary_search(&character).ok().map(|rank| (rank + first) as u32)
+    }
+
+    /// The tokens of a string, without boundaries.
+    ///
+    /// # Errors
+    /// [`UnknownCharacter`], the first one.
+    pub fn encode(&self, text: &str) -> std::result::Result<Vec<u32>, UnknownCharacter> {
+        let mut tokens = Vec::with_capacity(text.len());
+        for (i, character) in text.chars().enumerate() {
+            tokens.push(self.token(character).ok_or(UnknownCharacter { character, position: i + 1 })?);
+        }
+        Ok(tokens)
+    }
+
+    /// The string of these tokens, boundaries as [`Vocab::mark`].
+    ///
+    /// # Panics
+    /// If a token is not below [`Vocab::len`].
+    #[must_use]
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        tokens.iter().map(|&token| self.characters[token as usize]).collect()
+    }
+}
+
+impl TryFrom<Characters> for Vocab {
+    type Error = String;
+
+    fn try_from(stored: Characters) -> std::result::Result<Self, String> {
+        let characters: Vec<char> = stored.characters.chars().collect();
+        if characters.is_empty() || !characters.is_sorted_by(|a, b| a < b) {
+            return Err("the vocabulary's characters are not sorted, distinct and at least one".to_owned());
+        }
+        Ok(Self::from_sorted(stored.mode, characters))
+    }
+}
+
+impl From<Vocab> for Characters {
+    fn from(vocab: Vocab) -> Self {
+        let first = usize::from(vocab.mode == Mode::Lines);
+        Self { mode: vocab.mode, characters: vocab.characters[first..].iter().collect() }
+    }
+}

@@ -1,0 +1,253 @@
+//! Runs beside each other: what differs in their settings, how well they predict, and whether the difference is more
+//! than chance.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::Evaluation;
+use crate::data::Data;
+use crate::data::{Mode, Split};
+use crate::files::{self, Metric, Timing};
+use crate::models;
+use crate::{Checkpoint, Error, Result};
+
+/// Characters of a running text that count as one observation: neighbours are not independent.
+const BLOCK: usize = 100;
+
+/// Some runs, compared on a split.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// `val` or `test`.
+    pub split: String,
+    /// The settings in which not all are alike.
+    pub settings: Vec<Setting>,
+    /// The runs, in the order in which they were named.
+    pub runs: Vec<Compared>,
+    /// Each further run against the first.
+    pub tests: Vec<PairedTest>,
+}
+
+/// A setting and its value in each run; none where the run does not have it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Setting {
+    /// Its key in the configuration, `train.lr`.
+    pub key: String,
+    /// As in the configuration.
+    pub values: Vec<Option<String>>,
+}
+
+/// A run's results.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Compared {
+    /// The run, as it was named.
+    pub run: PathBuf,
+    /// The best model's loss on the split.
+    #[serde(flatten)]
+    pub evaluation: Evaluation,
+    /// Its loss on the training split, if the run has noted it.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub train_loss: Option<f64>,
+    /// How many numbers it has learned; none of an n-gram model.
+    pub parameters: Option<u64>,
+    /// Updates until the best model.
+    ///
+    /// # Units
+    /// Steps.
+    pub best_step: u64,
+    /// Updates that the run is configured for; none of an n-gram model, which counts once.
+    pub steps: Option<u64>,
+    /// How long the training took, if the run has noted it.
+    pub timing: Option<Timing>,
+}
+
+/// A paired test of two models' losses on the same words.
+///
+/// # Source
+/// The difference is a ratio, of the sum of the words' differences to the sum of their characters; its standard
+/// error is that of a ratio of means over words (Cochran, Sampling Techniques, 1977, section 6.3), t has n - 1
+/// degrees of freedom.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PairedTest {
+    /// The run that is compared with the first.
+    pub run: PathBuf,
+    /// Its loss less the first's: below 0 it is better.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub difference: f64,
+    /// The standard error of that.
+    pub standard_error: f64,
+    /// The difference in standard errors; none where all words have the same loss in both.
+    pub t: Option<f64>,
+    /// How likely a difference as large is by chance, if there is none.
+    pub p: Option<f64>,
+    /// Words, or blocks of 100 characters of a text.
+    pub pairs: usize,
+    /// How many of these the run finds likelier than the first does.
+    pub better: usize,
+}
+
+/// Compares runs on `val` or `test`; the data is read again, `data` says where from if it has moved.
+///
+/// # Errors
+/// Fewer than two runs; one that cannot be read; splits that are not the same.
+pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Comparison> {
+    if runs.len() < 2 {
+        return Err(Error::usage("two runs or more are needed to compare"));
+    }
+    let opened = runs.iter().map(|run| Opened::new(run, split, data)).collect::<Result<Vec<_>>>()?;
+    let first = &opened[0];
+    let mut tests = Vec::new();
+    for other in &opened[1..] {
+        if other.text != first.text {
+            let [one, other] = [&first.compared.run, &other.compared.run];
+            let message = format!("its {split} split is another than that of {}", one.display());
+            return Err(Error::model(
+                other,
+                format!("{message}; train both on the same data, --split-seed and --split"),
+            ));
+        }
+        tests.push(paired_test(&first.units(), &other.units(), other.compared.run.clone()));
+    }
+    let keys: std::collections::BTreeSet<&String> =
+        opened.iter().flat_map(|run| run.settings.keys()).collect();
+    let values = |key: &String| opened.iter().map(|run| run.settings.get(key).cloned()).collect::<Vec<_>>();
+    let settings = keys.into_iter().map(|key| Setting { key: key.clone(), values: values(key) });
+    Ok(Comparison {
+        split: split.to_owned(),
+        settings: settings
+            .filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1]))
+            .collect(),
+        tests,
+        runs: opened.into_iter().map(|run| run.compared).collect(),
+    })
+}
+
+/// A run with its model's losses.
+struct Opened {
+    compared: Compared,
+    settings: BTreeMap<String, String>,
+    mode: Mode,
+    /// The split, to tell whether it is the same.
+    text: String,
+    /// -ln p of each character in turn, and which of them end a word.
+    losses: Vec<f64>,
+    ends: Vec<bool>,
+}
+
+impl Opened {
+    fn new(path: &Path, split: &str, moved: Option<&Path>) -> Result<Self> {
+        let file = files::model_file(path)?;
+        let checkpoint = Checkpoint::read(&file)?;
+        let model = models::open(&checkpoint, &file)?;
+        let config = &checkpoint.config;
+        let mut of_data = config.data.clone();
+        of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
+        let data = Data::load(&of_data, Some(checkpoint.vocab.clone()))?;
+        let of = match split {
+            "val" => &data.splits.val,
+            "test" => &data.splits.test,
+            _ => {
+                return Err(Error::usage(
+                    "--split: val or test; on the training split the larger model wins",
+                ));
+            }
+        };
+        let scores = model.score_split(of, &mut |_| Ok(()))?;
+        if scores.is_empty() {
+            return Err(Error::usage(format!("the {split} split of {} is empty", path.display())));
+        }
+        let losses: Vec<f64> = scores.iter().map(|&log_prob| -f64::from(log_prob)).collect();
+        let mean = losses.iter().sum::<f64>() / losses.len() as f64;
+        let metrics = if path.is_dir() { Metric::read_all(path)? } else { Vec::new() };
+        let train_loss = metrics
+            .iter()
+            .rfind(|metric| metric.split == "train" && metric.step == checkpoint.step)
+            .map(|metric| metric.loss);
+        Ok(Self {
+            compared: Compared {
+                run: path.to_path_buf(),
+                evaluation: Evaluation::new(mean, losses.len()),
+                train_loss,
+                parameters: models::parameters(config, checkpoint.vocab.len())?,
+                best_step: checkpoint.step,
+                timing: Timing::read(path),
+                steps: (!models::counts(config)?).then_some(config.train.steps),
+            },
+            settings: config.flat(),
+            mode: of.mode(),
+            text: of.to_text(&data.vocab),
+            ends: judged(of).iter().map(|&token| Some(token) == of.boundary()).collect(),
+            losses,
+        })
+    }
+
+    /// Loss and characters of each word, or of each block of a text.
+    fn units(&self) -> Vec<(f64, f64)> {
+        let sum = |losses: &[f64]| (losses.iter().sum(), losses.len() as f64);
+        if self.mode == Mode::Text {
+            return self.losses.chunks(BLOCK).map(sum).collect();
+        }
+        let mut rest = self.losses.as_slice();
+        self.ends
+            .split_inclusive(|&is_end| is_end)
+            .map(|word| {
+                let (losses, after) = rest.split_at(word.len());
+                rest = after;
+                sum(losses)
+            })
+            .collect()
+    }
+}
+
+/// The tokens of a split that are judged.
+fn judged(split: &Split) -> &[u32] {
+    let first = usize::from(split.boundary().is_none());
+    split.tokens().get(first..).unwrap_or_default()
+}
+
+/// Of (loss, characters) of the same words in two models.
+fn paired_test(one: &[(f64, f64)], two: &[(f64, f64)], run: PathBuf) -> PairedTest {
+    let pairs = one.len();
+    let n = pairs as f64;
+    let differences: Vec<f64> = one.iter().zip(two).map(|(a, b)| b.0 - a.0).collect();
+    let characters: f64 = one.iter().map(|word| word.1).sum();
+    let difference = differences.iter().sum::<f64>() / characters;
+    let left = differences.iter().zip(one).map(|(d, word)| (d - difference * word.1).powi(2)).sum::<f64>();
+    let standard_error = if pairs > 1 { (left * n / (n - 1.0)).sqrt() / characters } else { f64::NAN };
+    let t = Some(difference / standard_error).filter(|t| t.is_finite());
+    let p = t.and_then(|t| Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs())));
+    let better = differences.iter().filter(|&&d| d < 0.0).count();
+    PairedTest { run, difference, standard_error, t, p, pairs, better }
+}
+
+#[cfg(test)]
+mod tests {
+    use charloom_testkit::assert_close;
+
+    use super::*;
+
+    /// With words of one length it is the paired t test. t is the mean over its standard error, 0.8 / (0.2739 / sqrt 5);
+    /// p is twice the integral of t's density with 4 degrees of freedom from there on, taken numerically.
+    #[test]
+    fn equal_words_give_the_t_test() {
+        let two = [2.0, 2.5, 4.0, 4.5, 6.0].map(|loss| (loss, 2.0));
+        let one = [1.0, 2.0, 3.0, 4.0, 5.0].map(|loss| (loss, 2.0));
+        let test = paired_test(&one, &two, PathBuf::new());
+        assert_close(&[test.difference, test.t.unwrap()], &[0.4, 6.531_972_647_421_808], 1e-12, 0.0);
+        assert_close(&[test.p.unwrap()], &[0.002_837_845_95], 1e-7, 0.0);
+        assert_eq!((test.pairs, test.better), (5, 0));
+    }
+
+    #[test]
+    fn equal_models_are_not_told_apart() {
+        let words = [(1.0, 2.0), (5.0, 3.0)];
+        let test = paired_test(&words, &words, PathBuf::new());
+        assert_eq!((test.difference, test.standard_error, test.t, test.p), (0.0, 0.0, None, None));
+    }
+}

@@ -1,0 +1,104 @@
+//! How well a model predicts a split, and what ignorance would give.
+
+mod compare;
+mod score;
+
+use serde::Serialize;
+
+use crate::config::Smoothing;
+use crate::data::Split;
+use crate::error::{Error, Result};
+use crate::models::{LanguageModel, NGram, Tell};
+
+pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
+pub use score::{CharacterScore, Score, score};
+
+/// A model's loss on examples.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluation {
+    /// The mean of -ln p(target).
+    ///
+    /// # Units
+    /// Nats per character.
+    pub loss: f64,
+    /// The loss over ln 2.
+    pub bits_per_char: f64,
+    /// e to the loss: how many equally likely characters would be as hard to guess.
+    pub perplexity: f64,
+    /// N, the number of judged characters.
+    pub examples: usize,
+}
+
+impl Evaluation {
+    /// The evaluation of this mean loss.
+    #[must_use]
+    pub fn new(loss: f64, examples: usize) -> Self {
+        Self { loss, bits_per_char: loss / std::f64::consts::LN_2, perplexity: loss.exp(), examples }
+    }
+
+    /// The evaluation of all examples of several.
+    #[must_use]
+    pub fn of_all(parts: &[Self]) -> Self {
+        let examples = parts.iter().map(|part| part.examples).sum();
+        let total: f64 = parts.iter().map(|part| part.loss * part.examples as f64).sum();
+        Self::new(total / examples as f64, examples)
+    }
+}
+
+/// The loss of a model on every judged token of a split: of each word's characters and the boundary that ends it, of every
+/// character of a text but its first. None if there is no such token.
+///
+/// # Errors
+/// A probability that is not a number.
+pub fn evaluate(model: &dyn LanguageModel, split: &Split) -> Result<Option<Evaluation>> {
+    evaluate_telling(model, split, &mut |_| Ok(()))
+}
+
+/// The same; `tell` is told now and then what share is done, and its error ends it.
+///
+/// # Errors
+/// As [`evaluate`], and those of `tell`.
+pub fn evaluate_telling(
+    model: &dyn LanguageModel,
+    split: &Split,
+    tell: Tell<'_>,
+) -> Result<Option<Evaluation>> {
+    let (total, judged) = model.total_loss(split, tell)?;
+    if total.is_nan() {
+        let message = "the model gives a probability that is not a number; it is broken";
+        return Err(Error::Failed(message.to_owned()));
+    }
+    Ok((judged > 0).then(|| Evaluation::new(total / judged as f64, judged)))
+}
+
+/// Losses that ask for no understanding, to compare with.
+///
+/// # Units
+/// Nats per character.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Baselines {
+    /// Every character equally likely: ln V.
+    pub uniform: f64,
+    /// Each as often as in the training split.
+    pub unigram: f64,
+    /// Each as often as after the one before it.
+    pub bigram: f64,
+}
+
+/// The losses on `split` of add-one models of `train`; None if nothing in either is judged.
+///
+/// # Errors
+/// More tokens than 32 bits count.
+pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Option<Baselines>> {
+    let loss = |length| -> Result<Option<f64>> {
+        let train = train.examples(length)?;
+        if train.is_empty() {
+            return Ok(None);
+        }
+        let model = NGram::fit(&train, vocab_size, split.boundary(), Smoothing::AddK, 1.0)?;
+        Ok(evaluate(&model, split)?.map(|evaluation| evaluation.loss))
+    };
+    let uniform = (vocab_size as f64).ln();
+    let both = loss(0)?.zip(loss(1)?);
+    Ok(both.map(|(unigram, bigram)| Baselines { uniform, unigram, bigram }))
+}

@@ -1,0 +1,179 @@
+//! Minibatches of windows: a context and the token after it.
+
+use std::sync::Arc;
+
+use charloom_tensor::{Rows, rng::TorchGenerator};
+
+use super::{Feed, Shape};
+use crate::data::Examples;
+
+/// Draws minibatches of examples.
+///
+/// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it as often
+/// as it occurs.
+pub(crate) struct Windows {
+    examples: Arc<Examples>,
+    /// The class and the target (its lowest bits) of each example, since a step finds them in no cache; empty if they do not
+    /// fit.
+    packed: Vec<u32>,
+    target_bits: u32,
+    /// The context of each class, one after the other; empty if that were too much.
+    contexts: Vec<u32>,
+    /// Which examples are in the batch; the class of each, what comes after it, and its row.
+    drawn: Vec<u32>,
+    class_of: Vec<u32>,
+    targets: Vec<u32>,
+    row_of: Vec<u32>,
+    /// The contexts of the batch's rows.
+    batch: Vec<u32>,
+    /// The batch is all examples, the same in every step.
+    full: bool,
+    /// Examples of equal contexts share a row.
+    merged: bool,
+    /// The step in which each class was last seen, and its row then.
+    seen: Vec<(u32, u32)>,
+    clock: u32,
+    /// How many rows the batch has; the class of each, and how many examples it stands for.
+    rows: [Rows; 1],
+    most: usize,
+    classes: Vec<u32>,
+    counts: Vec<u32>,
+}
+
+/// The most tokens of contexts that are laid out anew: what fits in a cache.
+const MOST_TOKENS: usize = 1 << 20;
+
+impl Windows {
+    /// Batches of `size` of these examples; with `full` all of them, in order.
+    pub fn new(examples: Arc<Examples>, size: usize, full: bool, merged: bool) -> Self {
+        let classes = examples.distinct_len();
+        let largest = (0..examples.len()).map(|i| examples.target(i)).max().unwrap_or(0);
+        let target_bits = u32::BITS - largest.leading_zeros();
+        let packed = if target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS {
+            (0..examples.len())
+                .map(|i| (examples.class(i) as u32) << target_bits | examples.target(i))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let most = if merged { size.min(classes) } else { size };
+        let contexts = if classes * examples.context_length() <= MOST_TOKENS {
+            (0..classes).flat_map(|class| examples.distinct_context(class)).collect()
+        } else {
+            Vec::new()
+        };
+        Self {
+            packed,
+            target_bits,
+            contexts,
+            drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
+            class_of: vec![0; size],
+            targets: vec![0; size],
+            row_of: vec![0; size],
+            batch: vec![0; most * examples.context_length()],
+            full,
+            merged,
+            seen: vec![(0, 0); classes],
+            clock: 0,
+            rows: [Rows::First(0)],
+            most,
+            // One more than there can be: the next row's place is written before it is known whether there is one.
+            classes: vec![0; size + 1],
+            counts: vec![0; most + 1],
+            examples,
+        }
+    }
+
+    /// Gives each class in the batch a row, in order of appearance; returns how many there are.
+    fn merge(&mut self) -> usize {
+        if self.clock == u32::MAX {
+            self.seen.fill((0, 0));
+            self.clock = 0;
+        }
+        self.clock += 1;
+        let mut rows = 0;
+        // Without branches, since whether a context is new cannot be foreseen: the next row is written every time, and what
+        // was there is multiplied by 0 or 1.
+        for (row, &class) in self.row_of.iter_mut().zip(&self.class_of) {
+            let seen = &mut self.seen[class as usize];
+            let known = u32::from(seen.0 == self.clock);
+            *row = known * seen.1 + (1 - known) * rows as u32;
+            *seen = (self.clock, *row);
+            self.classes[rows] = class;
+            let count = &mut self.counts[*row as usize];
+            *count = known * *count + 1;
+            rows += 1 - known as usize;
+        }
+        rows
+    }
+
+    /// Gives each example its own row; returns how many there are.
+    fn keep_apart(&mut self) -> usize {
+        self.clock = 1;
+        let rows = self.drawn.len();
+        self.classes[..rows].copy_from_slice(&self.class_of);
+        rows
+    }
+}
+
+impl Feed for Windows {
+    fn shape(&self) -> Shape {
+        let (rows, context) = (self.most, self.examples.context_length());
+        Shape::Windows { rows, context, examples: self.targets.len(), merged: self.merged }
+    }
+
+    fn examples(&self) -> usize {
+        self.examples.len()
+    }
+
+    /// `randint(0, N, (B,))`, or all examples in order.
+    fn draw(&mut self, generator: &mut TorchGenerator) {
+        if self.full && self.clock > 0 {
+            return;
+        }
+        if !self.full {
+            generator.randint_into(self.examples.len() as u32, &mut self.drawn);
+        }
+        let mask = ((1u64 << self.target_bits) as u32).wrapping_sub(1);
+        for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
+            let i = i as usize;
+            match self.packed.get(i) {
+                Some(&both) => (*class, *target) = (both >> self.target_bits, both & mask),
+                None => (*class, *target) = (self.examples.class(i) as u32, self.examples.target(i)),
+            }
+        }
+        let rows = if self.merged { self.merge() } else { self.keep_apart() };
+        self.rows = match self.merged {
+            true => [Rows::Counted { rows, from: 0 }],
+            false => [Rows::First(rows)],
+        };
+        let length = self.examples.context_length();
+        for (context, &class) in self.batch.chunks_exact_mut(length.max(1)).zip(&self.classes[..rows]) {
+            let class = class as usize;
+            match self.contexts.get(class * length..(class + 1) * length) {
+                // Shorter than a call to copy them.
+                Some(from) => context.iter_mut().zip(from).for_each(|(to, &token)| *to = token),
+                None => {
+                    let from = self.examples.distinct_context(class);
+                    context.iter_mut().zip(from).for_each(|(to, token)| *to = token);
+                }
+            }
+        }
+    }
+
+    fn input(&self, k: usize) -> &[u32] {
+        match k {
+            0 => &self.batch[..self.rows[0].used() * self.examples.context_length()],
+            1 => &self.targets,
+            _ => &self.row_of,
+        }
+    }
+
+    fn rows(&self) -> &[Rows] {
+        &self.rows
+    }
+
+    fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+}

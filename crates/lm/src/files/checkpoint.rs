@@ -1,0 +1,135 @@
+//! A model as one file: [`Checkpoint`], in the safetensors format.
+//!
+//! The file is complete by itself: its metadata holds the configuration, the vocabulary, the format's version and
+//! a SHA-256. The digest covers every byte of the file but its own 64 digits, which are hashed as zeros, so that no
+//! flipped bit passes, in the header or out of it.
+
+mod format;
+
+use std::io::{Read, Seek};
+use std::path::Path;
+
+use super::tensors::{NamedTensor, TensorData};
+use crate::data::Vocab;
+use crate::{Config, Error, Result};
+
+/// The largest model file that is read, in bytes: weights and two moments of the most parameters, twice.
+const MAX_BYTES: u64 = 1 << 33;
+/// A file above this is held only once its checksum is known to be right: it costs a second reading.
+const LARGE: u64 = 1 << 26;
+
+/// A model, and in the last checkpoint of a run what it takes to go on with the training bit for bit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Every setting of the run.
+    pub config: Config,
+    /// What token stands for what character.
+    pub vocab: Vocab,
+    /// Updates made.
+    pub step: u64,
+    /// The bytes of `metrics.jsonl` when this was saved; set by [`RunFolder`](super::RunFolder).
+    pub metrics_bytes: u64,
+    /// The model's own tensors, under torch's names: `embedding.weight`, `layers.0.weight`.
+    pub tensors: Vec<NamedTensor>,
+    /// What only the training needs: the optimizer's moments, the generator, the best so far. Empty in a best one.
+    pub state: Vec<NamedTensor>,
+}
+
+impl Checkpoint {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// One line: the file is not there, is none of charloom's, comes from a newer charloom, is cut off or changed
+    /// in any bit, or holds numbers that are not finite (each tensor that does is named).
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = crate::disk::open_regular(path)?;
+        let size = file.metadata().map_err(|error| Error::io(path, error))?.len();
+        if size > MAX_BYTES {
+            return Err(Error::model(path, format!("{size} bytes, more than any model of charloom's has")));
+        }
+        let fail = |error| Error::io(path, error);
+        let refuse = |message| Error::model(path, message);
+        // The header says what the file is: a wrong one is refused before the rest is read.
+        let mut first = Vec::new();
+        (&file).take(format::FIRST as u64).read_to_end(&mut first).map_err(fail)?;
+        format::check_start(&first, size).map_err(refuse)?;
+        (&file).rewind().map_err(fail)?;
+        if size > LARGE {
+            format::check_digest(&file).map_err(fail)?.map_err(refuse)?;
+            (&file).rewind().map_err(fail)?;
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(fail)?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// A checkpoint from the bytes of a model file; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read`].
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
+        let checkpoint = format::decode(bytes, path)?;
+        let all = checkpoint.tensors.iter().chain(&checkpoint.state);
+        let broken: Vec<&str> =
+            all.filter(|tensor| !tensor.data.is_finite()).map(|t| t.name.as_str()).collect();
+        if !broken.is_empty() {
+            let message =
+                format!("not all numbers are finite in {}; train the model again", broken.join(", "));
+            return Err(Error::model(path, message));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The bytes of a model file. Equal checkpoints give equal bytes.
+    ///
+    /// # Errors
+    /// A tensor's shape and data do not fit, a name is there twice, or the header is larger than can be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        format::encode(self)
+    }
+
+    /// The model's tensor of this name.
+    #[must_use]
+    pub fn tensor(&self, name: &str) -> Option<&NamedTensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The training's tensor of this name.
+    #[must_use]
+    pub fn state(&self, name: &str) -> Option<&NamedTensor> {
+        self.state.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// Checks that the model's tensors are f32 of exactly these names and shapes; `path` is for messages.
+    ///
+    /// # Errors
+    /// Lists all that are missing, left over or of another shape.
+    pub fn expect(&self, expected: &[(String, Vec<usize>)], path: &Path) -> Result<()> {
+        let mut wrong = Vec::new();
+        for (name, shape) in expected {
+            match self.tensor(name) {
+                None => wrong.push(format!("{name} is missing")),
+                Some(tensor) if tensor.as_f32().is_none() => {
+                    wrong.push(format!("{name} is not of 32-bit floats"))
+                }
+                Some(tensor) if tensor.shape != *shape => {
+                    wrong.push(format!("{name} is {:?} instead of {shape:?}", tensor.shape));
+                }
+                Some(_) => {}
+            }
+        }
+        for tensor in &self.tensors {
+            if !expected.iter().any(|(name, _)| *name == tensor.name) {
+                wrong.push(format!("{} has no place", tensor.name));
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let fit = "the weights do not fit the configuration and the vocabulary in the file";
+        Err(Error::model(path, format!("{fit}: {}", wrong.join(", "))))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,306 @@
+//! The folder of a run: its files and its lock.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::Checkpoint;
+use super::lines::{lines, read_lines};
+use super::metrics::{METRICS, Metric, TIMING, Timing};
+use super::record::Record;
+use crate::disk::{self, Disk, RealDisk, TEMPORARY};
+use crate::{Config, Error, Result};
+
+const CONFIG: &str = "config.toml";
+const BEST: &str = "best.safetensors";
+const LAST: &str = "last.safetensors";
+const PREVIOUS: &str = "previous.safetensors";
+const SAMPLES: &str = "samples.txt";
+/// The most lines of the diagnostics.
+const MAX_RECORDS: usize = 1 << 20;
+const DIAGNOSTICS: &str = "diagnostics.jsonl";
+/// The page about a run, if one is asked for with its training.
+pub const REPORT: &str = "report.html";
+
+/// The folder of a run, locked as long as this lives: no second program writes to it.
+///
+/// ```text
+/// runs/NAME/config.toml         every setting
+///          best.safetensors     weights of the best validation loss
+///          last.safetensors     the whole state
+///          previous.safetensors the one before, should the last be damaged
+///          metrics.jsonl        one Metric a line
+///          samples.txt
+///          diagnostics.jsonl    one Record a line, of a training with diagnostics
+///          report.html          a page about it, on request
+///          timing.json          Timing: how long it took
+/// ```
+///
+/// The same training writes the same bytes into all of them but the last, which is the only one with a clock, and the
+/// page, which quotes it.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// `metrics.jsonl`, which is also what is locked.
+    metrics: File,
+    disk: Box<dyn Disk>,
+    warning: Option<String>,
+}
+
+impl RunFolder {
+    /// Makes a new run; with `force`, in place of one that is there.
+    ///
+    /// # Errors
+    /// The folder holds something already and `force` is not given, another program writes to it, or it cannot
+    /// be written. Nothing has changed then.
+    pub fn create(path: &Path, force: bool) -> Result<Self> {
+        Self::create_on(Box::new(RealDisk), path, force)
+    }
+
+    fn create_on(disk: Box<dyn Disk>, path: &Path, force: bool) -> Result<Self> {
+        if !force && is_occupied(path)? {
+            let out = path.display();
+            let way = format!(
+                "exists; --resume --out {out} goes on with it, --force replaces it, or choose another --out"
+            );
+            return Err(Error::model(path, way));
+        }
+        disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
+        let run = Self::lock(disk, path)?;
+        for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT, TIMING] {
+            let path = path.join(name);
+            disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
+        }
+        // Only then the metrics: after a power cut there is no checkpoint without its metrics.
+        run.disk.sync_folder(path).map_err(|error| Error::io(path, error))?;
+        run.cut_metrics(0)?;
+        Ok(run)
+    }
+
+    /// Makes a new run in `folder` under the first of NAME, NAME-2, NAME-3, ... that is free.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn create_next(folder: &Path, name: &str) -> Result<Self> {
+        let mut path = folder.join(name);
+        for number in 2.. {
+            if !is_occupied(&path)? {
+                break;
+            }
+            path = folder.join(format!("{name}-{number}"));
+        }
+        Self::create(&path, false)
+    }
+
+    /// Opens a run to go on with it from [`Checkpoint`] `last.safetensors`, or, where that is damaged, from
+    /// `previous.safetensors`, which [`RunFolder::warning`] then says. What the metrics say beyond the checkpoint is
+    /// cut off, so that the resumed run's file equals an undisturbed one's.
+    ///
+    /// # Errors
+    /// There is no such run, another program writes to it, neither checkpoint can be used, or its metrics
+    /// have been shortened since.
+    pub fn resume(path: &Path) -> Result<(Self, Checkpoint)> {
+        Self::resume_on(Box::new(RealDisk), path)
+    }
+
+    fn resume_on(disk: Box<dyn Disk>, path: &Path) -> Result<(Self, Checkpoint)> {
+        let (last, previous) = (path.join(LAST), path.join(PREVIOUS));
+        if !last.is_file() && !previous.is_file() {
+            let message = "no run to resume here (no last.safetensors); start one without --resume";
+            return Err(Error::model(path, message));
+        }
+        let mut run = Self::lock(disk, path)?;
+        let checkpoint = match Checkpoint::read(&last) {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                let Ok(checkpoint) = Checkpoint::read(&previous) else { return Err(error) };
+                let step = checkpoint.step;
+                run.warning = Some(format!("{error}; going on from {PREVIOUS}, step {step}, instead"));
+                checkpoint
+            }
+        };
+        let metrics = path.join(METRICS);
+        let length = run.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
+        if length < checkpoint.metrics_bytes {
+            let message = "shorter than when the run was last saved; restore it, or start anew with --force";
+            return Err(Error::model(metrics, message));
+        }
+        run.cut_metrics(checkpoint.metrics_bytes)?;
+        run.cut_records(checkpoint.step)?;
+        Ok((run, checkpoint))
+    }
+
+    fn lock(disk: Box<dyn Disk>, path: &Path) -> Result<Self> {
+        let file = path.join(METRICS);
+        // What a link leads to is somebody else's.
+        if fs::symlink_metadata(&file).is_ok_and(|meta| !meta.is_file()) {
+            return Err(Error::model(file, "not a regular file; choose another --out"));
+        }
+        let metrics = disk.open_append(&file).map_err(|error| Error::io(&file, error))?;
+        match metrics.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::model(
+                    path,
+                    "another charloom is writing to this run; wait, or choose another --out",
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::io(file, error)),
+        }
+        remove_temporaries(path);
+        Ok(Self { path: path.to_path_buf(), metrics, disk, warning: None })
+    }
+
+    fn cut_metrics(&self, length: u64) -> Result<()> {
+        let path = self.path.join(METRICS);
+        self.disk.set_len(&path, &self.metrics, length).map_err(|error| Error::io(path, error))
+    }
+
+    /// What a person should know about how the run was opened.
+    #[must_use]
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `config.toml`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        self.replace(CONFIG, config.to_toml().as_bytes(), None)
+    }
+
+    /// Writes `best.safetensors`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn save_best(&self, checkpoint: &Checkpoint) -> Result<()> {
+        self.replace(BEST, &checkpoint.to_bytes()?, None)
+    }
+
+    /// Writes `last.safetensors`, with the length of the metrics at this point; the one before becomes
+    /// `previous.safetensors`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn save_last(&self, checkpoint: &mut Checkpoint) -> Result<()> {
+        let metrics = self.path.join(METRICS);
+        self.disk.sync(&metrics, &self.metrics).map_err(|error| Error::io(&metrics, error))?;
+        let diagnostics = self.path.join(DIAGNOSTICS);
+        if diagnostics.is_file() {
+            let file = self.disk.open_append(&diagnostics);
+            file.and_then(|file| self.disk.sync(&diagnostics, &file))
+                .map_err(|error| Error::io(&diagnostics, error))?;
+        }
+        checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
+        self.replace(LAST, &checkpoint.to_bytes()?, Some(PREVIOUS))
+    }
+
+    /// Appends a line to `metrics.jsonl`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn log(&mut self, metric: &Metric) -> Result<()> {
+        let mut line = serde_json::to_vec(metric).map_err(|error| Error::Failed(error.to_string()))?;
+        line.push(b'\n');
+        let path = self.path.join(METRICS);
+        self.disk.write(&path, &self.metrics, &line).map_err(|error| Error::io(path, error))
+    }
+
+    /// Appends lines to `diagnostics.jsonl`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn log_records(&self, records: &[Record]) -> Result<()> {
+        let path = self.path.join(DIAGNOSTICS);
+        let written =
+            lines(records).and_then(|lines| self.disk.write(&path, &self.disk.open_append(&path)?, &lines));
+        written.map_err(|error| Error::io(path, error))
+    }
+
+    /// What `diagnostics.jsonl` says; nothing if there is none.
+    ///
+    /// # Errors
+    /// A line is none of charloom's, or it cannot be read.
+    pub fn records(path: &Path) -> Result<Vec<Record>> {
+        let path = path.join(DIAGNOSTICS);
+        if path.is_file() { read_lines(&path, MAX_RECORDS) } else { Ok(Vec::new()) }
+    }
+
+    /// Removes what was seen from `step` on, which will be seen again.
+    fn cut_records(&self, step: u64) -> Result<()> {
+        let path = self.path.join(DIAGNOSTICS);
+        if !path.is_file() {
+            return Ok(());
+        }
+        let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
+        records.retain(|record| record.step < step);
+        let lines = lines(&records).map_err(|error| Error::io(path, error))?;
+        self.replace(DIAGNOSTICS, &lines, None)
+    }
+
+    /// Writes `samples.txt`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn write_samples(&self, text: &str) -> Result<()> {
+        self.replace(SAMPLES, text.as_bytes(), None)
+    }
+
+    /// Writes `timing.json`.
+    ///
+    /// # Errors
+    /// It cannot be written; the one before is kept.
+    pub fn write_timing(&self, timing: &Timing) -> Result<()> {
+        let text = serde_json::to_string(timing).map_err(|error| Error::Failed(error.to_string()))? + "\n";
+        self.replace(TIMING, text.as_bytes(), None)
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8], keep: Option<&str>) -> Result<()> {
+        let path = self.path.join(name);
+        let keep = keep.map(|name| self.path.join(name));
+        disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
+    }
+}
+
+/// The model file that a path means: of a run folder its best (its last while there is no best), else itself.
+///
+/// # Errors
+/// There is neither.
+pub fn model_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    [BEST, LAST].iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
+        Error::model(path, "no run folder: it holds neither best.safetensors nor last.safetensors")
+    })
+}
+
+/// Whether something is there that a new run would mix with.
+fn is_occupied(path: &Path) -> Result<bool> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// Half-written files of a program that was killed. Called under the lock; what cannot be removed does no harm.
+fn remove_temporaries(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! What is kept of a training: a [`RunFolder`], with a [`Checkpoint`] for the weights and lines of [`Metric`].
+
+mod checkpoint;
+mod folder;
+mod lines;
+mod metrics;
+pub(crate) mod record;
+mod tensors;
+
+pub use checkpoint::Checkpoint;
+pub use folder::{REPORT, RunFolder, model_file};
+pub use metrics::{Metric, Timing};
+pub use tensors::{NamedTensor, TensorData};

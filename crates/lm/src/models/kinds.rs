@@ -1,0 +1,145 @@
+//! The kinds of models: one list, to which a program can add its own.
+
+use std::sync::{PoisonError, RwLock};
+
+use charloom_nn::{Init, Scope};
+
+use super::ngram::NGramKind;
+use super::{LanguageModel, Net, Reach, linear, mlp};
+use crate::config::{ModelConfig, Setting};
+use crate::data::{Data, Vocab};
+use crate::files::NamedTensor;
+use crate::words::nearest;
+use crate::{Error, Result};
+
+/// A kind of model: what `[model] kind` and `--model` name.
+pub trait Kind: Send + Sync {
+    /// The word for it.
+    fn name(&self) -> &'static str;
+
+    /// What there is to set.
+    fn settings(&self) -> &'static [Setting];
+
+    /// Checks a configuration of this kind and makes its defaults explicit; returns how far back the model looks.
+    ///
+    /// # Errors
+    /// A setting that the kind does not have, or one out of range.
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach>;
+
+    /// How it learns.
+    fn learning(&self) -> Learning<'_>;
+}
+
+/// How a kind of model learns.
+pub enum Learning<'k> {
+    /// In steps, by the gradients of its loss.
+    ByGradients(&'k dyn NeuralKind),
+    /// In one pass.
+    ByCounting(&'k dyn CountingKind),
+}
+
+/// A kind of model that has parameters.
+pub trait NeuralKind {
+    /// How its parameters are drawn.
+    ///
+    /// # Errors
+    /// As [`Kind::fill`].
+    fn init(&self, model: &ModelConfig) -> Result<Init>;
+
+    /// Declares its layers in `scope`, which draws or only plans them. `seed` is what dropout's masks follow from.
+    ///
+    /// # Errors
+    /// As [`Kind::fill`].
+    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net>;
+}
+
+/// A kind of model that counts.
+pub trait CountingKind {
+    /// Counts the training split; returns the model and what [`CountingKind::open`] takes back.
+    ///
+    /// # Errors
+    /// There is nothing to count.
+    fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)>;
+
+    /// The model of these tensors.
+    ///
+    /// # Errors
+    /// Tensors that do not fit the configuration and the vocabulary.
+    fn open(
+        &self,
+        model: &ModelConfig,
+        vocab: &Vocab,
+        tensors: &[NamedTensor],
+    ) -> Result<Box<dyn LanguageModel>>;
+}
+
+/// Every kind.
+static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
+
+/// The kinds that charloom has.
+const OWN: [&'static dyn Kind; 3] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind];
+
+/// Adds a kind, for the rest of the program's life.
+///
+/// # Errors
+/// There is one of this name.
+pub fn register(kind: &'static dyn Kind) -> Result<()> {
+    if find(kind.name()).is_some() {
+        return Err(Error::usage(format!("there is a model of kind {:?} already", kind.name())));
+    }
+    KINDS.write().unwrap_or_else(PoisonError::into_inner).push(kind);
+    Ok(())
+}
+
+/// The kind of a model's configuration.
+///
+/// # Errors
+/// There is none of that name.
+pub fn kind(model: &ModelConfig) -> Result<&'static dyn Kind> {
+    let name = &model.kind;
+    find(name).ok_or_else(|| {
+        let names: Vec<&str> = all().map(|kind| kind.name()).collect();
+        let hint = match nearest(name, &names) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("it is one of {}", names.join(", ")),
+        };
+        Error::usage(format!("--model {name:?} is unknown; {hint}"))
+    })
+}
+
+/// Every kind, charloom's own first.
+pub fn all() -> impl Iterator<Item = &'static dyn Kind> {
+    let added = KINDS.read().unwrap_or_else(PoisonError::into_inner).clone();
+    OWN.into_iter().chain(added)
+}
+
+fn find(name: &str) -> Option<&'static dyn Kind> {
+    all().find(|kind| kind.name() == name)
+}
+
+/// Checks a model's settings and makes its defaults explicit; returns how far back the model looks.
+///
+/// # Errors
+/// There is no such kind; a setting that it does not have, or one out of range.
+pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
+    kind(model)?.fill(model)
+}
+
+/// Checks a model's settings.
+///
+/// # Errors
+/// As [`fill`].
+pub fn check(model: &ModelConfig) -> Result<Reach> {
+    fill(&mut model.clone())
+}
+
+/// T, the characters that a configuration's model looks at; of one that looks at everything, 0.
+///
+/// # Errors
+/// As [`fill`].
+pub fn context(model: &ModelConfig) -> Result<usize> {
+    Ok(match check(model)? {
+        Reach::Window(context) | Reach::AtMost(context) => context,
+        Reach::Unbounded => 0,
+    })
+}

@@ -1,0 +1,173 @@
+//! A neural model: parameters, and layers that know which are theirs.
+
+use std::path::Path;
+
+use charloom_nn::{Initializer, Scope};
+use charloom_tensor::{Params, Pass, Recording, Rows, kernels, rng::TorchGenerator};
+
+use super::recurrent::RecurrentReader;
+use super::window::WindowReader;
+use super::{LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, kind};
+use crate::config::Config;
+use crate::data::Split;
+use crate::files::NamedTensor;
+use crate::{Checkpoint, Error, Result};
+
+/// The most rows that are evaluated at once.
+const ROWS: usize = 512;
+/// The most numbers in the widest layer of that.
+const NUMBERS: usize = 1 << 20;
+
+/// A neural model: its parameters and its layers.
+///
+/// ```
+/// use charloom::models::{LanguageModel, Neural};
+/// use charloom::Config;
+/// use charloom_tensor::rng::TorchGenerator;
+///
+/// let model = Neural::new(&Config::default(), 27, &mut TorchGenerator::new(42))?;
+/// assert_eq!(model.params.parameter_count(), 27 * 6 + 3 * 6 * 200 + 200 + 200 * 27 + 27);
+/// let mut log_probs = [0.0; 27];
+/// let mut reader = model.reader();
+/// let mut state = reader.start(1, 0);
+/// reader.read(&mut state, &[5]);
+/// reader.log_probs(&state, &mut log_probs);
+/// assert!((log_probs.iter().map(|p| p.exp()).sum::<f32>() - 1.0).abs() < 1e-5);
+/// # Ok::<(), charloom::Error>(())
+/// ```
+pub struct Neural {
+    /// The parameters, and what is kept beside them.
+    pub params: Params<f32>,
+    /// The layers.
+    pub net: Net,
+    vocab: usize,
+}
+
+impl Neural {
+    /// A model for a vocabulary of `vocab` characters, its parameters drawn in the order of their declaration.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, or of a model that counts, which has no parameters to draw.
+    pub fn new(config: &Config, vocab: usize, generator: &mut TorchGenerator) -> Result<Self> {
+        config.validate()?;
+        super::check_sizes(config, vocab)?;
+        let kind = layers(config)?;
+        let init = kind.init(&config.model)?;
+        let mut params = Params::new();
+        let mut scope = Scope::draw(&mut params, Initializer::new(init, generator));
+        let net = kind.net(&config.model, vocab, config.train.seed, &mut scope)?;
+        Ok(Self { params, net, vocab })
+    }
+
+    /// The layers over a window.
+    ///
+    /// # Errors
+    /// A model of another kind.
+    pub fn stack(&self) -> Result<&Stack> {
+        self.net.stack().ok_or_else(|| Error::usage("this model has no layers over a window of characters"))
+    }
+
+    /// The model of a checkpoint; `path` is for messages.
+    ///
+    /// # Errors
+    /// Weights that do not fit the configuration and the vocabulary, all of them named.
+    pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<Self> {
+        let refused = |error: Error| Error::model(path, error);
+        // Before anything is allocated: a small file may claim much.
+        if let Some((plan, _)) =
+            super::plan::plan(&checkpoint.config, checkpoint.vocab.len()).map_err(refused)?
+        {
+            let expected: Vec<_> = plan.tensors().map(|(n, dims)| (n.to_owned(), dims.to_vec())).collect();
+            checkpoint.expect(&expected, path)?;
+        }
+        let mut model = Self::new(&checkpoint.config, checkpoint.vocab.len(), &mut TorchGenerator::new(0))
+            .map_err(refused)?;
+        model.load(checkpoint, path)?;
+        Ok(model)
+    }
+
+    /// Takes up the weights of a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Neural::from_checkpoint`].
+    pub fn load(&mut self, checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+        let entries = self.params.entries();
+        let expected: Vec<_> = entries.iter().map(|e| (e.name.clone(), e.shape.dims().to_vec())).collect();
+        checkpoint.expect(&expected, path)?;
+        for id in self.params.ids().collect::<Vec<_>>() {
+            let name = &self.params.entry(id).name;
+            let data = checkpoint.tensor(name).and_then(NamedTensor::as_f32);
+            self.params.write(id, data.expect("a tensor that was expected, and is there"));
+        }
+        Ok(())
+    }
+
+    /// Its weights, and the running statistics of its norms.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let ids = self.params.ids().zip(self.params.entries());
+        ids.map(|(id, e)| NamedTensor::f32(e.name.as_str(), e.shape.dims(), self.params.read(id))).collect()
+    }
+
+    fn window_reader<'m>(&'m self, stack: &Stack) -> WindowReader<'m> {
+        let (length, vocab) = (stack.context, self.vocab);
+        let rows = (NUMBERS / stack.widest.max(1)).clamp(1, ROWS);
+        let stack = stack.without_dropout();
+        let (mut recording, (contexts, logits)) = Recording::new(&self.params, |tape| {
+            let contexts = tape.index_rows(tape.axis(rows), &[length]);
+            (contexts, stack.logits(tape, contexts).id())
+        });
+        recording.fuse(&[logits]);
+        let ask = move |all: &[u32], out: &mut [f32]| {
+            for (some, out) in all.chunks(rows * length).zip(out.chunks_mut(rows * vocab)) {
+                recording.set_indices(contexts, |to| to[..some.len()].copy_from_slice(some));
+                let rows = [Rows::First(some.len() / length)];
+                recording.forward(&self.params, &Pass { rows: &rows, ..Pass::evaluation() });
+                recording.with_data(logits, |logits| kernels::log_softmax_rows(logits, vocab, out));
+            }
+        };
+        WindowReader { length, vocab, ask: Box::new(ask) }
+    }
+}
+
+/// What makes the layers of a configuration's model.
+fn layers(config: &Config) -> Result<&'static dyn NeuralKind> {
+    match kind(&config.model)?.learning() {
+        Learning::ByGradients(kind) => Ok(kind),
+        Learning::ByCounting(_) => {
+            let kind = &config.model.kind;
+            Err(Error::usage(format!("--model {kind} counts; it is no neural network")))
+        }
+    }
+}
+
+impl LanguageModel for Neural {
+    fn vocab_size(&self) -> usize {
+        self.vocab
+    }
+
+    fn reach(&self) -> Reach {
+        self.net.reach()
+    }
+
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        match &self.net {
+            Net::Window(stack) => Box::new(self.window_reader(stack)),
+            Net::Recurrent(cell) => Box::new(RecurrentReader::new(&self.params, &**cell, self.vocab)),
+        }
+    }
+
+    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+        match &self.net {
+            Net::Window(stack) => self.window_reader(stack).score_split(split, tell),
+            Net::Recurrent(_) => super::score::score_split(&mut *self.reader(), self.vocab, split, tell),
+        }
+    }
+
+    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+        match &self.net {
+            Net::Window(stack) => self.window_reader(stack).total_loss(split, tell),
+            Net::Recurrent(_) => Ok(super::score::total_loss(&self.score_split(split, tell)?)),
+        }
+    }
+}

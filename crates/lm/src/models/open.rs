@@ -1,0 +1,51 @@
+//! Models out of model files, and models that are counted.
+
+use std::path::Path;
+
+use super::{LanguageModel, Learning, Neural, kind};
+use crate::config::Config;
+use crate::data::Data;
+use crate::files::NamedTensor;
+use crate::{Checkpoint, Error, Result};
+
+/// The model of a checkpoint; `path` is for messages.
+///
+/// # Errors
+/// The tensors do not fit the configuration and the vocabulary: what is missing, left over or of another shape is
+/// listed.
+pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageModel>> {
+    let config = &checkpoint.config.model;
+    match super::check(config)
+        .and_then(|_| kind(config))
+        .map_err(|error| Error::model(path, error))?
+        .learning()
+    {
+        Learning::ByGradients(_) => Ok(Box::new(Neural::from_checkpoint(checkpoint, path)?)),
+        Learning::ByCounting(counting) => {
+            let model = counting.open(&checkpoint.config.model, &checkpoint.vocab, &checkpoint.tensors);
+            model.map_err(|error| Error::model(path, error))
+        }
+    }
+}
+
+/// Whether a configuration's model counts, in one pass; else it learns in steps.
+///
+/// # Errors
+/// There is no model of that kind.
+pub fn counts(config: &Config) -> Result<bool> {
+    Ok(matches!(kind(&config.model)?.learning(), Learning::ByCounting(_)))
+}
+
+/// The model of a configuration that counts, made in one pass over the training split, and its tensors.
+///
+/// # Errors
+/// A configuration of a model that learns by gradients; nothing to count.
+pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
+    match kind(&config.model)?.learning() {
+        Learning::ByCounting(counting) => counting.count(&config.model, data),
+        Learning::ByGradients(_) => Err(Error::usage(format!(
+            "--model {} learns by gradients; it cannot be counted",
+            config.model.kind
+        ))),
+    }
+}

@@ -1,0 +1,91 @@
+//! How large a model would be, before anything of it is made.
+
+use charloom_nn::{Plan, Scope};
+
+use super::{Learning, Net, Stack, kind};
+use crate::config::{Batch, Config};
+use crate::{Error, Result};
+
+/// The most parameters.
+const MAX_PARAMETERS: u64 = 1 << 28;
+/// The most numbers in one step's widest layer.
+const MAX_ACTIVATIONS: u64 = 1 << 30;
+
+/// The tensors that a configuration's model would have with a vocabulary of `vocab`, and its layers; None of a model that
+/// counts.
+///
+/// # Errors
+/// There is no model of that kind.
+pub(super) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>> {
+    match kind(&config.model)?.learning() {
+        Learning::ByGradients(kind) => {
+            let mut plan = Plan::default();
+            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan))?;
+            Ok(Some((plan, net)))
+        }
+        Learning::ByCounting(_) => Ok(None),
+    }
+}
+
+/// How many numbers a configuration's model trains with a vocabulary of `vocab`; None of a model that counts.
+///
+/// # Errors
+/// There is no model of that kind.
+pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
+    Ok(plan(config, vocab)?.map(|(plan, _)| plan.parameters()))
+}
+
+/// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
+///
+/// # Errors
+/// As [`parameters`].
+pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
+    let Some((plan, _)) = plan(config, vocab)? else { return Ok(0) };
+    // A table that rows are looked up in multiplies nothing.
+    let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
+    let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
+    Ok(weights.map(|(_, dims)| dims.iter().map(|&dim| dim as u64).product::<u64>()).sum())
+}
+
+/// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.
+///
+/// # Errors
+/// One line with the sizes and the limit.
+pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
+    super::check(&config.model)?;
+    let Some((plan, net)) = plan(config, vocab)? else { return Ok(()) };
+    let parameters = plan.parameters();
+    if parameters > MAX_PARAMETERS {
+        let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };
+        let size =
+            |(_, dims): &(&str, &[usize])| dims.iter().fold(1u64, |n, &dim| n.saturating_mul(dim as u64));
+        let largest = plan
+            .tensors()
+            .max_by_key(size)
+            .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
+        return Err(Error::usage(format!(
+            "{vocab} characters make {count} parameters; the limit is {MAX_PARAMETERS}{largest}: choose smaller sizes, \
+             such as --hidden or --context"
+        )));
+    }
+    if plan.tensors().any(|(name, _)| name.starts_with("state.")) {
+        return Err(Error::usage("a model's part cannot be called \"state\": a training's own tensors are"));
+    }
+    let has_batch_norm = |stack: &Stack| {
+        stack.layers.layers.iter().any(|layer| matches!(layer, charloom_nn::Layer::BatchNorm1d(_)))
+    };
+    if config.train.batch == Batch::Size(1) && net.stack().is_some_and(has_batch_norm) {
+        let limit = "at least 2 with --norm batch: one example has no variance";
+        return Err(Error::out_of_range("--batch", 1, limit));
+    }
+    if let Batch::Size(batch) = config.train.batch {
+        let widest = net.widest() as u64;
+        if widest.saturating_mul(batch as u64) > MAX_ACTIVATIONS {
+            let most = MAX_ACTIVATIONS / widest;
+            return Err(Error::usage(format!(
+                "--batch {batch} is out of range; it must be at most {most} with a layer of {widest}"
+            )));
+        }
+    }
+    Ok(())
+}

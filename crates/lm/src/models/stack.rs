@@ -1,0 +1,70 @@
+//! Layers one on another over a window of tokens.
+
+use charloom_nn::{Embedding, Layer, Sequential};
+use charloom_tensor::{Element, Indices, NodeId, Tape, Var};
+
+/// An embedding, or one-hot vectors, of the last T tokens, and the layers above.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// T
+    pub context: usize,
+    /// V
+    pub vocab: usize,
+    /// None: the input is one-hot.
+    pub embedding: Option<Embedding>,
+    /// What is above.
+    pub layers: Sequential,
+    /// The numbers in the widest layer of one row.
+    pub widest: usize,
+}
+
+/// A layer's output in a recording.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The layer's path, as `layers.1`.
+    pub name: String,
+    /// What it computes, as torch names it: `Linear`, `Tanh`.
+    pub op: &'static str,
+    /// (B, H)
+    pub output: NodeId,
+}
+
+impl Stack {
+    /// Records the logits of the token after each context.
+    ///
+    /// # Shapes
+    /// contexts (B, T) -> (B, V)
+    pub fn logits<'t, E: Element>(&self, tape: &'t Tape<'t, E>, contexts: Indices) -> Var<'t, E> {
+        self.layers.forward(self.input(tape, contexts))
+    }
+
+    /// The same, and every layer's output, to be looked at; without dropout.
+    pub fn trace<E: Element>(&self, tape: &Tape<'_, E>, contexts: Indices) -> Vec<Traced> {
+        let mut x = self.input(tape, contexts);
+        let embedding =
+            self.embedding.map(|_| Traced { name: "embedding".to_owned(), op: "Embedding", output: x.id() });
+        let mut traced: Vec<Traced> = embedding.into_iter().collect();
+        for (i, layer) in self.layers.layers.iter().enumerate() {
+            if !matches!(layer, Layer::Dropout(_)) {
+                x = layer.forward(x);
+                traced.push(Traced { name: format!("layers.{i}"), op: layer.name(), output: x.id() });
+            }
+        }
+        traced
+    }
+
+    /// (B, T) -> (B, T E), or one-hot (B, T V)
+    fn input<'t, E: Element>(&self, tape: &'t Tape<'t, E>, contexts: Indices) -> Var<'t, E> {
+        let x = match &self.embedding {
+            Some(embedding) => embedding.forward(tape, contexts),
+            None => tape.one_hot(contexts, self.vocab),
+        };
+        x.flatten(1)
+    }
+
+    /// The same layers without dropout, which does nothing in evaluation.
+    pub(super) fn without_dropout(&self) -> Self {
+        let layers = self.layers.layers.iter().filter(|layer| !matches!(layer, Layer::Dropout(_)));
+        Self { layers: Sequential::new(layers.copied().collect()), ..self.clone() }
+    }
+}

@@ -1,0 +1,131 @@
+//! Models that look at the last T tokens: each different context is asked for once.
+
+use super::score::total_loss;
+use super::{Distributions, Reader, State, Tell};
+use crate::Result;
+use crate::data::{Examples, Split};
+
+/// What a windowed model is asked: the contexts, (n, T), and where the logarithms of probabilities go, (n, V).
+pub(super) type Ask<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
+
+/// Reads with a windowed model.
+pub(super) struct WindowReader<'m> {
+    pub length: usize,
+    pub vocab: usize,
+    pub ask: Ask<'m>,
+}
+
+impl Reader for WindowReader<'_> {
+    fn start(&mut self, n: usize, first: u32) -> State {
+        State { rows: n, tokens: vec![first; n * self.length], ..State::default() }
+    }
+
+    fn read(&mut self, state: &mut State, tokens: &[u32]) {
+        if self.length > 0 {
+            for (context, &token) in state.tokens.chunks_exact_mut(self.length).zip(tokens) {
+                context.copy_within(1.., 0);
+                context[self.length - 1] = token;
+            }
+        }
+    }
+
+    fn log_probs(&mut self, state: &State, out: &mut [f32]) {
+        // Without a context all sequences ask the same.
+        (self.ask)(&state.tokens, out);
+    }
+
+    fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
+        known.look_up(&state.tokens, [state.rows, self.length, vocab], |contexts, out| {
+            (self.ask)(contexts, out);
+        });
+    }
+}
+
+/// How many contexts to ask a model for at once: enough to keep a matrix product busy, in a few MiB.
+fn rows_at_once(vocab: usize) -> usize {
+    ((1 << 20) / vocab.max(1)).clamp(1, 4096)
+}
+
+impl WindowReader<'_> {
+    /// Calls `found` with each different context of the examples and its distribution.
+    fn each_distinct(
+        &mut self,
+        examples: &Examples,
+        tell: Tell<'_>,
+        mut found: impl FnMut(usize, &[f32]),
+    ) -> Result<()> {
+        let distinct = if examples.is_empty() { 0 } else { examples.distinct_len() };
+        let rows = rows_at_once(self.vocab);
+        let (mut contexts, mut log_probs) = (Vec::new(), Vec::new());
+        for from in (0..distinct).step_by(rows) {
+            let chunk = from..(from + rows).min(distinct);
+            contexts.clear();
+            chunk.clone().for_each(|d| contexts.extend(examples.distinct_context(d)));
+            log_probs.resize(chunk.len() * self.vocab, 0.0);
+            (self.ask)(&contexts, &mut log_probs);
+            chunk.clone().zip(log_probs.chunks_exact(self.vocab)).for_each(|(d, row)| found(d, row));
+            tell(chunk.end as f64 / distinct as f64)?;
+        }
+        Ok(())
+    }
+
+    /// Of a text the characters after the first whose context is not full: its first character is repeated before it.
+    fn head(&mut self, split: &Split) -> Vec<f32> {
+        let tokens = split.tokens();
+        let Some(&first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
+        let mut state = self.start(1, first);
+        let mut row = vec![0.0; self.vocab];
+        let unfilled = &tokens[1..tokens.len().min(self.length.max(1))];
+        unfilled
+            .iter()
+            .map(|&token| {
+                self.log_probs(&state, &mut row);
+                self.read(&mut state, &[token]);
+                row[token as usize]
+            })
+            .collect()
+    }
+
+    /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
+    pub fn score_split(&mut self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+        let mut scores = self.head(split);
+        let examples = split.examples(self.length)?;
+        // A context of no token stands before a text's first character too, which is not judged.
+        let skipped = examples.len() + scores.len() - judged(split);
+        // The different targets of each context, one context after another, and where each begins.
+        let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
+        self.each_distinct(&examples, tell, |d, row| {
+            starts.push(of_targets.len());
+            of_targets.extend(examples.distinct_targets(d).iter().map(|&(target, _)| row[target as usize]));
+        })?;
+        scores.extend((skipped..examples.len()).map(|i| {
+            let class = examples.class(i);
+            let targets = examples.distinct_targets(class);
+            let place = targets.partition_point(|&(target, _)| target < examples.target(i));
+            of_targets[starts[class] + place]
+        }));
+        Ok(scores)
+    }
+
+    /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
+    pub fn total_loss(&mut self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+        let examples = split.examples(self.length)?;
+        if self.length == 0 && split.boundary().is_none() {
+            return Ok(total_loss(&self.score_split(split, tell)?));
+        }
+        let head = self.head(split);
+        let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();
+        self.each_distinct(&examples, tell, |d, row| {
+            for &(target, often) in examples.distinct_targets(d) {
+                total -= f64::from(row[target as usize]) * f64::from(often);
+            }
+        })?;
+        Ok((total, examples.len() + head.len()))
+    }
+}
+
+/// How many tokens of a split are judged.
+fn judged(split: &Split) -> usize {
+    let tokens = split.tokens().len();
+    if split.boundary().is_some() { tokens } else { tokens.saturating_sub(1) }
+}

@@ -1,0 +1,32 @@
+//! New words, or new text, drawn from a model.
+
+mod chooser;
+mod novelty;
+mod options;
+mod sampler;
+
+use serde::Serialize;
+
+pub use novelty::{Known, Novelty};
+pub use options::SampleOptions;
+pub use sampler::{ATTEMPTS, Sampler};
+
+/// A word or text that was sampled.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sample {
+    /// The characters, the prefix with them.
+    pub text: String,
+    /// Their tokens, without boundaries.
+    #[serde(skip)]
+    pub tokens: Vec<u32>,
+    /// The logarithm of the model's probability of what was drawn (after the prefix, and with the boundary),
+    /// whatever the temperature.
+    ///
+    /// # Units
+    /// Nats.
+    pub log_prob: f64,
+    /// Whether a word was cut off at the greatest length.
+    pub truncated: bool,
+    /// Whether it is known; none if there is nothing to compare with.
+    pub novelty: Option<Novelty>,
+}

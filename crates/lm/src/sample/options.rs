@@ -1,0 +1,77 @@
+use crate::config::Stream;
+use crate::data::{Mode, Vocab};
+use crate::error::{Error, Result};
+
+/// What to sample, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleOptions {
+    /// How many words or texts.
+    pub n: u64,
+    /// The generators' seed.
+    pub seed: u64,
+    /// Logits are divided by it: below 1 likelier, above 1 stranger; 0 takes the likeliest, and draws nothing.
+    pub temperature: f64,
+    /// Only the k likeliest tokens; 0: all.
+    pub top_k: usize,
+    /// Only the likeliest tokens that together have this probability, after `top_k`; 1: all.
+    pub top_p: f64,
+    /// What each begins with.
+    pub prefix: String,
+    /// The fewest characters of a word: before, the boundary is not drawn.
+    pub min_length: usize,
+    /// The most characters, the prefix with them; a word that reaches it is cut off, a text ends there.
+    pub max_length: usize,
+    /// Leave out words of the training split.
+    pub novel: bool,
+    /// Leave out words that were sampled before.
+    pub unique: bool,
+    /// Where the random numbers come from.
+    pub stream: Stream,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        Self {
+            n: 20,
+            seed: 2_147_483_647,
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            prefix: String::new(),
+            min_length: 0,
+            max_length: 500,
+            novel: false,
+            unique: false,
+            stream: Stream::Words,
+        }
+    }
+}
+
+impl SampleOptions {
+    /// Checks them, and returns the prefix's tokens; `has_known` says whether there are words to compare with.
+    pub(super) fn check(&self, vocab: &Vocab, has_known: bool) -> Result<Vec<u32>> {
+        let &Self { temperature, top_p, min_length, max_length, .. } = self;
+        if !(temperature >= 0.0 && temperature.is_finite()) {
+            return Err(Error::usage(format!("--temperature {temperature}: must be a number from 0 up")));
+        }
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(Error::usage(format!("--top-p {top_p}: must be above 0 and at most 1")));
+        }
+        let prefix = vocab.encode(&self.prefix);
+        let prefix = prefix.map_err(|e| Error::usage(format!("--prefix {:?}: {e}", self.prefix)))?;
+        if max_length < min_length.max(prefix.len() + 1) {
+            return Err(Error::usage(format!(
+                "--max-length {max_length}: must be at least --min-length, and more than the length of --prefix"
+            )));
+        }
+        if vocab.mode() == Mode::Text && (self.novel || self.unique) {
+            return Err(Error::usage(
+                "--novel and --unique are for words, and this model writes running text",
+            ));
+        }
+        if self.novel && !has_known {
+            return Err(Error::usage("--novel needs the training data to compare with; name it with --data"));
+        }
+        Ok(prefix)
+    }
+}

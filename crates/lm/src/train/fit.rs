@@ -1,0 +1,329 @@
+//! A training in its run folder: what is measured, saved and told, and when it ends.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{Threads, Trainer};
+use crate::data::Data;
+use crate::evaluation::{Evaluation, evaluate_telling};
+use crate::files::{Metric, RunFolder, Timing};
+use crate::inspect::Record;
+use crate::{Config, Error, Result, models};
+
+/// How much work a crash may cost.
+const SAVE_AFTER: Duration = Duration::from_secs(10);
+/// How often, in steps, the clock is looked at.
+const LOOK_EVERY: u64 = 64;
+/// How often whoever watches is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a training tells while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A minibatch's loss before its update, every `log_every` steps.
+    Step {
+        /// Updates made before.
+        step: u64,
+        /// Nats per character.
+        loss: f32,
+        /// The learning rate of this step.
+        lr: f64,
+    },
+    /// The same at any step, about ten times a second: for whoever shows it or listens to keys.
+    Tick {
+        /// Updates made before.
+        step: u64,
+        /// Nats per character.
+        loss: f32,
+        /// The learning rate of this step.
+        lr: f64,
+    },
+    /// What was seen of the layers, in a training with diagnostics.
+    Looked(Vec<Record>),
+    /// Losses of whole splits, every `eval_every` steps, at the beginning and at the end.
+    Evaluated {
+        /// Updates made before.
+        step: u64,
+        /// The training split.
+        train: Evaluation,
+        /// The validation split, if something in it is judged.
+        val: Option<Evaluation>,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All steps are made.
+    Finished,
+    /// It was asked to stop; it can be resumed.
+    Stopped,
+    /// As many evaluations as `patience` says went by without a better one.
+    OutOfPatience,
+}
+
+/// What is told of a training while it goes on. A closure that takes the trainer and an event is one.
+pub trait Observer {
+    /// Something happened. It may look at the model or lower its learning rate; its error ends the training.
+    ///
+    /// # Errors
+    /// Whatever is to end the training.
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()>;
+
+    /// A share of a whole split, `train` or `val`, is evaluated; told about ten times a second.
+    ///
+    /// # Errors
+    /// As [`Observer::event`].
+    fn evaluating(&mut self, _step: u64, _split: &'static str, _share: f64) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(&mut Trainer, &Event) -> Result<()>> Observer for F {
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        self(trainer, event)
+    }
+}
+
+/// Nobody watches.
+pub struct Unwatched;
+
+impl Observer for Unwatched {
+    fn event(&mut self, _: &mut Trainer, _: &Event) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// An observer whose own time is taken.
+struct Timed<'a> {
+    observer: &'a mut dyn Observer,
+    taken: &'a Cell<Duration>,
+}
+
+impl Timed<'_> {
+    fn time(&mut self, tell: impl FnOnce(&mut dyn Observer) -> Result<()>) -> Result<()> {
+        let since = Instant::now();
+        tell(self.observer)?;
+        self.taken.set(self.taken.get() + since.elapsed());
+        Ok(())
+    }
+
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        self.time(|observer| observer.event(trainer, event))
+    }
+}
+
+/// How a training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Why.
+    pub end: End,
+    /// Updates made.
+    pub step: u64,
+    /// Loss and step of the best evaluation.
+    pub best: Option<(f64, u64)>,
+}
+
+/// What a training is to do besides its configuration.
+#[derive(Default)]
+pub struct Fit {
+    /// The threads it uses.
+    pub threads: Threads,
+    /// Whether the layers are looked at now and then.
+    pub diagnose: bool,
+}
+
+/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`run`].
+pub fn fit(
+    config: &Config,
+    data: &Data,
+    folder: &mut RunFolder,
+    options: Fit,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    if models::counts(config)? {
+        let (model, tensors) = models::count(config, data)?;
+        let loss = super::save_counted((&*model, tensors), config, data, folder)?;
+        return Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) });
+    }
+    let mut trainer = Trainer::new(config, data)?.with_threads(options.threads);
+    if options.diagnose {
+        trainer.diagnose()?;
+    }
+    run(&mut trainer, folder, stop, observer)
+}
+
+/// Trains until the last step, out of patience or `stop`, and writes the run.
+///
+/// At step 0, every `eval_every` steps and at the end whole splits are evaluated; `best.safetensors` is the model of the
+/// lowest loss on the validation split (on the training split where there is no other). `last.safetensors` is saved
+/// at each evaluation, when stopped, and besides every ten seconds: that, and stopping and resuming, change no number.
+///
+/// # Errors
+/// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
+/// written.
+///
+pub fn run(
+    trainer: &mut Trainer,
+    folder: &mut RunFolder,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let train = &trainer.config.train;
+    let (steps, patience) = (train.steps, train.patience);
+    let eval_every = train.eval_every.unwrap_or(steps).max(1);
+    let log_every = train.log_every.unwrap_or(steps).max(1);
+    let clock = Clock::new(trainer, folder);
+    let observe = &mut Timed { observer, taken: &clock.watched };
+    if trainer.progress.best.is_none() {
+        evaluate_and_save(trainer, folder, observe)?;
+    }
+    let (mut saved, mut ticked) = (Instant::now(), Instant::now());
+    let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.progress.waited >= patience;
+    while trainer.step < steps && !out_of_patience(trainer) && !stop.load(Ordering::Relaxed) {
+        let (step, lr) = (trainer.step, trainer.lr());
+        let loss = trainer.step().map_err(|error| kept(folder, error))?;
+        if step.is_multiple_of(log_every) {
+            folder.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
+            observe.event(trainer, &Event::Step { step, loss, lr })?;
+        }
+        let records = trainer.take_records();
+        if !records.is_empty() {
+            folder.log_records(&records)?;
+            observe.event(trainer, &Event::Looked(records))?;
+        }
+        if ticked.elapsed() > TICK {
+            observe.event(trainer, &Event::Tick { step, loss, lr })?;
+            ticked = Instant::now();
+        }
+        if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
+            evaluate_and_save(trainer, folder, observe)?;
+            clock.note(trainer, folder, SAVE_AFTER)?;
+            saved = Instant::now();
+        } else if trainer.step.is_multiple_of(LOOK_EVERY) && saved.elapsed() > SAVE_AFTER {
+            save(trainer, folder)?;
+            clock.note(trainer, folder, SAVE_AFTER)?;
+            saved = Instant::now();
+        }
+    }
+    save(trainer, folder)?;
+    clock.note(trainer, folder, Duration::ZERO)?;
+    let end = match () {
+        () if trainer.step >= steps => End::Finished,
+        () if out_of_patience(trainer) => End::OutOfPatience,
+        () => End::Stopped,
+    };
+    Ok(Outcome { end, step: trainer.step, best: trainer.progress.best })
+}
+
+/// How long this sitting of a training has lasted, without the time of whoever watches.
+struct Clock {
+    /// What earlier sittings took.
+    before: Timing,
+    begun: Instant,
+    first_step: u64,
+    watched: Cell<Duration>,
+    noted: Cell<Instant>,
+}
+
+impl Clock {
+    fn new(trainer: &Trainer, folder: &RunFolder) -> Self {
+        let now = Instant::now();
+        Self {
+            before: Timing::read(folder.path()).unwrap_or_default(),
+            begun: now,
+            first_step: trainer.step,
+            watched: Cell::default(),
+            noted: Cell::new(now),
+        }
+    }
+
+    /// Writes it, if the last time was so long ago.
+    fn note(&self, trainer: &Trainer, folder: &RunFolder, after: Duration) -> Result<()> {
+        if self.noted.get().elapsed() < after {
+            return Ok(());
+        }
+        self.noted.set(Instant::now());
+        let lasted = self.begun.elapsed().saturating_sub(self.watched.get());
+        let seconds = self.before.seconds + lasted.as_secs_f64();
+        let steps = self.before.steps.saturating_add(trainer.step - self.first_step);
+        folder.write_timing(&Timing { seconds: (seconds * 1e6).round() / 1e6, steps })
+    }
+}
+
+/// Evaluates the whole training and validation split, logs both, and saves the model.
+fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mut Timed<'_>) -> Result<()> {
+    let step = trainer.step;
+    // The weights first: broken ones are told as such, not as a broken evaluation.
+    let weights = trainer.weights().map_err(|error| kept(folder, error))?;
+    let nothing = || Error::Failed("nothing in the training split is judged; give more text".to_owned());
+    let train = judge(trainer, "train", folder, observe)?.ok_or_else(nothing)?;
+    let val = judge(trainer, "val", folder, observe)?;
+    for (split, evaluation) in [("train", Some(train)), ("val", val)] {
+        if let Some(Evaluation { loss, .. }) = evaluation {
+            folder.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
+        }
+    }
+    let loss = val.unwrap_or(train).loss;
+    let is_best = trainer.progress.best.is_none_or(|(before, _)| loss < before);
+    if is_best {
+        trainer.progress.best = Some((loss, step));
+        trainer.progress.waited = 0;
+        folder.save_best(&weights)?;
+    } else {
+        trainer.progress.waited += 1;
+    }
+    save(trainer, folder)?;
+    observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
+}
+
+/// The loss of a whole split, None if nothing in it is judged; `observe` is told meanwhile.
+fn judge(
+    trainer: &mut Trainer,
+    split: &'static str,
+    folder: &RunFolder,
+    observe: &mut Timed<'_>,
+) -> Result<Option<Evaluation>> {
+    trainer.make_whole();
+    let of = if split == "train" { &trainer.train } else { &trainer.val };
+    let (mut ticked, step) = (Instant::now(), trainer.step);
+    let mut tell = |share: f64| {
+        if ticked.elapsed() > TICK {
+            observe.time(|observer| observer.evaluating(step, split, share))?;
+            ticked = Instant::now();
+        }
+        Ok(())
+    };
+    let evaluate = || evaluate_telling(&trainer.model, of, &mut tell);
+    let evaluation = trainer.ways.pool().enter(false, evaluate);
+    evaluation.map_err(|error| match error {
+        Error::Failed(what) => kept(folder, trainer.diverged(&what)),
+        other => other,
+    })
+}
+
+fn save(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {
+    folder.save_last(&mut trainer.checkpoint().map_err(|error| kept(folder, error))?)
+}
+
+/// The error, and that nothing saved is lost.
+fn kept(folder: &RunFolder, error: Error) -> Error {
+    Error::Failed(format!("{error}; what was saved before is in {}", folder.path().display()))
+}
+
+/// The shortest decimal that is this number in single precision.
+fn short(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
+}
+
+/// Without the last digits' rounding error: 0.1 times 0.1 is 0.01.
+fn tidy(x: f64) -> f64 {
+    format!("{x:.12e}").parse().unwrap_or(x)
+}

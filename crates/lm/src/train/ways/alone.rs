@@ -1,0 +1,120 @@
+//! The whole step as one recording, whose kernels are shared out among the pool's threads.
+
+use charloom_nn::{Optimizer, clip_grad_norm};
+use charloom_tensor::kernels::Pool;
+use charloom_tensor::{Grads, Indices, NodeId, Params, Pass, Recording};
+
+use super::{Way, Work};
+use crate::config::{Batch, TrainConfig};
+use crate::feed::{Feed, MAX_NUMBERS, Shape};
+use crate::models::{Net, Neural, Precision};
+use crate::{Error, Result};
+
+/// The recorded loss of a batch, and what is set anew in each step.
+pub(crate) struct StepRecording<E: Precision> {
+    pub recording: Recording<E>,
+    pub loss: NodeId,
+    inputs: Vec<Indices>,
+}
+
+impl<E: Precision> StepRecording<E> {
+    pub fn new(params: &Params<E>, net: &Net, shape: Shape) -> Self {
+        let (recording, (inputs, loss)) = Recording::new(params, |tape| net.loss(tape, shape));
+        Self::of(recording, inputs, loss)
+    }
+
+    pub fn of(mut recording: Recording<E>, inputs: Vec<Indices>, loss: NodeId) -> Self {
+        recording.fuse(&[loss]);
+        Self { recording, loss, inputs }
+    }
+
+    /// Writes the batch that was drawn where the recording reads it.
+    pub fn fill(&mut self, feed: &dyn Feed) {
+        for (k, &indices) in self.inputs.iter().enumerate() {
+            let input = feed.input(k);
+            self.recording.set_indices(indices, |to| to[..input.len()].copy_from_slice(input));
+        }
+    }
+}
+
+/// A step of this shape, or of one without merged rows where merging them would change the numbers.
+///
+/// # Errors
+/// A batch that is too large.
+pub(crate) fn record<E: Precision>(
+    params: &Params<E>,
+    net: &Net,
+    feed: &dyn Feed,
+    batch: Batch,
+) -> Result<Option<StepRecording<E>>> {
+    let shape = feed.shape();
+    let rows = match shape {
+        Shape::Windows { rows, .. } => rows,
+        Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
+    };
+    if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
+        let message = format!("--batch {batch}: {rows} rows of up to {} numbers are too many", net.widest());
+        return Err(Error::usage(format!("{message}; choose a smaller batch or smaller layers")));
+    }
+    let step = StepRecording::new(params, net, shape);
+    let merges = !matches!(shape, Shape::Windows { merged: false, .. });
+    Ok((!merges || step.recording.is_mergeable()).then_some(step))
+}
+
+pub(super) struct Alone {
+    step: StepRecording<f32>,
+    grads: Grads<f32>,
+    rows: usize,
+    clip: f64,
+}
+
+impl Alone {
+    pub fn new(model: &Neural, feed: &dyn Feed, train: &TrainConfig) -> Result<Self> {
+        let step = record(&model.params, &model.net, feed, train.batch)?;
+        let step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
+        let rows = match feed.shape() {
+            Shape::Windows { rows, .. } => rows,
+            Shape::Levels { pairs, .. } => pairs,
+        };
+        Ok(Self { step, grads: Grads::zeros(&model.params), rows, clip: train.clip })
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+impl Way for Alone {
+    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
+        let Self { step, grads, clip, .. } = self;
+        step.fill(work.feed);
+        let pass = Pass {
+            training: true,
+            step: work.step,
+            rows: work.feed.rows(),
+            counts: work.feed.counts(),
+            pool: Some(pool),
+            ..Pass::default()
+        };
+        let (params, recording) = (&mut work.model.params, &mut step.recording);
+        recording.forward(params, &pass);
+        let loss = recording.item(step.loss);
+        if loss.is_finite() {
+            recording.store_buffers(params);
+            if *clip > 0.0 || work.keep_gradients {
+                recording.backward(params, grads, step.loss, &pass);
+                if *clip > 0.0 {
+                    clip_grad_norm(grads, *clip);
+                }
+                pool.enter(false, || work.optimizer.step(params, grads, work.lr));
+            } else {
+                pool.enter(false, || {
+                    work.optimizer.descend(recording, params, grads, step.loss, work.lr, &pass);
+                });
+            }
+        }
+        loss
+    }
+
+    fn leave(&mut self, _: &mut Neural, _: &mut Optimizer<f32>, _: u64) {}
+}

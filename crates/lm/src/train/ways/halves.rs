@@ -1,0 +1,174 @@
+//! The step on two threads, each of which has half of every hidden layer's units.
+//!
+//! Weights, moments and activations of a half stay in their core's cache. What passes between the cores is the halves of
+//! sums over units: logits, the inputs of deeper layers and their gradients, the embedding's gradient. Everything else
+//! both do for themselves. The numbers are the same bits as of the whole step, which cuts sums over units at the same
+//! place.
+//!
+//! # Source
+//! Shoeybi et al. 2019, "Megatron-LM"
+
+mod parts;
+
+use std::sync::Arc;
+
+use charloom_nn::{Layer, Linear, Optimizer};
+use charloom_tensor::kernels::{MANY_ROWS, MAX_THREADS, Meetings, Pool};
+use charloom_tensor::{Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, can_be_cut};
+
+use super::{StepRecording, Way, Work};
+use crate::config::{Batch, TrainConfig};
+use crate::feed::{Feed, Shape};
+use crate::models::{Neural, Stack};
+use crate::train::optimizer;
+
+/// The least work of a step that is worth two threads, in floating-point operations.
+const LEAST: usize = 1_500_000;
+
+pub(super) struct Halves {
+    meetings: Arc<Meetings<f32>>,
+    both: [Half; 2],
+    /// Whether the newest numbers are here.
+    inside: bool,
+}
+
+struct Half {
+    params: Params<f32>,
+    grads: Grads<f32>,
+    optimizer: Optimizer<f32>,
+    step: StepRecording<f32>,
+    loss: f32,
+}
+
+impl Halves {
+    /// The most threads that are not better used by giving each some of the batch's rows; 0 if a training of this model
+    /// cannot be halved, or is not worth it.
+    pub fn most_threads(model: &Neural, train: &TrainConfig) -> usize {
+        let (Some(stack), Batch::Size(size)) = (model.net.stack(), train.batch) else { return 0 };
+        let work = model.params.parameter_count().saturating_mul(6).saturating_mul(size);
+        match can_be_halved(stack, &model.params) && train.clip == 0.0 && work >= LEAST {
+            true if size < MANY_ROWS => MAX_THREADS,
+            true => 2,
+            false => 0,
+        }
+    }
+
+    /// Whether the newest numbers are here.
+    #[cfg(test)]
+    pub fn is_inside(&self) -> bool {
+        self.inside
+    }
+
+    /// Two halves, still empty.
+    ///
+    /// # Panics
+    /// If [`Halves::most_threads`] is 0.
+    pub fn new(model: &Neural, shape: Shape, train: &TrainConfig) -> Self {
+        let stack = model.net.stack().expect("only layers over a window are halved");
+        let meetings = Arc::new(Meetings::default());
+        let half = |side| {
+            let (params, layers) = parts::half(stack, &model.params, side);
+            let (recording, (inputs, loss)) =
+                Recording::half(&params, side, &meetings, |tape| layers.loss(tape, shape));
+            Half {
+                grads: Grads::zeros(&params),
+                optimizer: optimizer(&params, train),
+                step: StepRecording::of(recording, inputs, loss),
+                params,
+                loss: 0.0,
+            }
+        };
+        let both = [half(0), half(1)];
+        Self { meetings, both, inside: false }
+    }
+}
+
+/// Whether nothing between the hidden layers looks across units, and there are enough of them.
+fn can_be_halved(stack: &Stack, params: &Params<f32>) -> bool {
+    let Some((Layer::Linear(_), hidden)) = stack.layers.layers.split_last() else { return false };
+    let apart = |layer: &Layer| match layer {
+        Layer::Linear(linear) => can_be_cut(params.entry(linear.weight).shape.dims()[0]),
+        Layer::BatchNorm1d(_) | Layer::Tanh(_) | Layer::Relu(_) | Layer::Gelu(_) => true,
+        _ => false,
+    };
+    !hidden.is_empty() && hidden.iter().all(apart)
+}
+
+impl Way for Halves {
+    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
+        if !self.inside {
+            self.enter(work.model, work.optimizer, work.step);
+        }
+        let (feed, lr, step) = (work.feed, work.lr, work.step);
+        self.meetings.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
+        self.both[0].loss
+    }
+
+    fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
+        if std::mem::take(&mut self.inside) {
+            self.give(model, optimizer, steps);
+        }
+    }
+}
+
+impl Half {
+    fn step(&mut self, feed: &dyn Feed, lr: f64, step: u64) {
+        let Self { params, grads, optimizer, step: recorded, .. } = self;
+        recorded.fill(feed);
+        let (rows, counts) = (feed.rows(), feed.counts());
+        let pass = Pass { training: true, step, rows, counts, ..Pass::default() };
+        recorded.recording.forward(params, &pass);
+        self.loss = recorded.recording.item(recorded.loss);
+        // Both halves have the same loss, and so the same answer.
+        if self.loss.is_finite() {
+            recorded.recording.store_buffers(params);
+            optimizer.descend(&mut recorded.recording, params, grads, recorded.loss, lr, &pass);
+        }
+    }
+}
+
+/// A stack's layers with half of the units.
+struct HalfStack {
+    stack: Stack,
+    /// In the place of each layer above the first with a weight, what joins the halves of its sums.
+    joins: Vec<Option<Join>>,
+}
+
+/// How the two halves of a layer's sums are joined.
+#[derive(Clone, Copy)]
+struct Join {
+    bias: Option<ParamId>,
+    /// Whether both get all columns, not each its half.
+    whole: bool,
+}
+
+impl HalfStack {
+    fn loss(&self, tape: &Tape<'_, f32>, shape: Shape) -> (Vec<Indices>, NodeId) {
+        let Shape::Windows { rows, context, examples, merged } = shape else {
+            unreachable!("windows feed a stack")
+        };
+        let contexts = tape.index_rows(tape.axis(rows), &[context]);
+        let tokens = tape.indices(&[examples], &vec![0; examples]);
+        let rows = merged.then(|| tape.indices(&[examples], &vec![0; examples]));
+        let mut x = match &self.stack.embedding {
+            // Both halves have the whole table.
+            Some(embedding) => tape.param(embedding.weight).replicated().embedding(contexts),
+            None => tape.one_hot(contexts, self.stack.vocab),
+        };
+        x = x.flatten(1);
+        for (layer, join) in self.stack.layers.layers.iter().zip(&self.joins) {
+            x = layer.forward(x);
+            if let Some(Join { bias, whole }) = *join {
+                let bias = bias.map(|bias| tape.param(bias));
+                x = if whole { x.all_reduce(bias) } else { x.reduce_scatter(bias) };
+            }
+        }
+        let targets = charloom_tensor::ops::Targets { tokens, rows, ignore_index: None };
+        ([contexts, tokens].into_iter().chain(rows).collect(), x.cross_entropy(targets).id())
+    }
+}
+
+/// A linear layer's half.
+fn linear(weight: ParamId, bias: Option<ParamId>) -> Layer {
+    Linear { weight, bias }.into()
+}

@@ -1,0 +1,150 @@
+//! Which part of each tensor a half has, and how parts become the whole.
+
+use std::collections::HashMap;
+
+use charloom_nn::{BatchNorm1d, Embedding, Layer, Optimizer, Sequential};
+use charloom_tensor::ops::RunningStats;
+use charloom_tensor::{Entry, ParamId, Params};
+
+use super::{HalfStack, Halves, Join, linear};
+use crate::models::{Neural, Stack};
+
+/// One half of such layers, all zero, under the same names: of the first weight and of everything between two layers the
+/// units' half, of the other weights that of their inputs.
+pub(super) fn half(stack: &Stack, whole: &Params<f32>, side: usize) -> (Params<f32>, HalfStack) {
+    debug_assert!(side < 2);
+    let mut params = Params::new();
+    let entry = |id: ParamId| whole.entry(id);
+    let halved = |params: &mut Params<f32>, id: ParamId, parts: usize| {
+        let len = entry(id).shape.len() / parts;
+        params.add(&entry(id).name, &[len], &vec![0.0; len])
+    };
+    let embedding = stack.embedding.map(|Embedding { weight }| {
+        let (name, shape) = (&entry(weight).name, entry(weight).shape);
+        Embedding { weight: params.add(name, shape.dims(), &vec![0.0; shape.len()]) }
+    });
+    let last = stack.layers.layers.len() - 1;
+    let (mut layers, mut joins): (Vec<Layer>, Vec<Option<Join>>) = (Vec::new(), Vec::new());
+    for (i, layer) in stack.layers.layers.iter().enumerate() {
+        let (layer, join) = match *layer {
+            Layer::Linear(of) => {
+                let dims = entry(of.weight).shape.dims();
+                let dims = if i == 0 { [dims[0] / 2, dims[1]] } else { [dims[0], dims[1] / 2] };
+                let none = vec![0.0; dims[0] * dims[1]];
+                let weight = params.add_by_columns(&entry(of.weight).name, dims, &none);
+                let bias = of.bias.map(|bias| halved(&mut params, bias, if i == last { 1 } else { 2 }));
+                match i {
+                    0 => (linear(weight, bias), None),
+                    _ => (linear(weight, None), Some(Join { bias, whole: i == last })),
+                }
+            }
+            Layer::BatchNorm1d(norm) => {
+                let weight = halved(&mut params, norm.weight, 2);
+                let bias = halved(&mut params, norm.bias, 2);
+                let mut buffer = |id: ParamId| {
+                    let len = entry(id).shape.len() / 2;
+                    params.add_buffer(&entry(id).name, &[len], &vec![0.0; len])
+                };
+                let (mean, var) = (buffer(norm.running.mean), buffer(norm.running.var));
+                let running = RunningStats { mean, var, ..norm.running };
+                (BatchNorm1d { weight, bias, running }.into(), None)
+            }
+            apart => (apart, None),
+        };
+        layers.push(layer);
+        joins.push(join);
+    }
+    let stack = Stack { embedding, layers: Sequential::new(layers), ..stack.clone() };
+    (params, HalfStack { stack, joins })
+}
+
+impl Halves {
+    /// Takes over a training after `steps` updates.
+    pub(super) fn enter(&mut self, model: &Neural, optimizer: &Optimizer<f32>, steps: u64) {
+        let state = optimizer.state(&model.params);
+        for (side, half) in self.both.iter_mut().enumerate() {
+            let pairs = pairs(&model.params, &half.params);
+            for &[whole, part] in pairs.values() {
+                let data = model.params.read(whole);
+                let part_of = cut(&data, model.params.entry(whole), half.params.entry(part), side);
+                half.params.write(part, &part_of);
+            }
+            let state: HashMap<&str, Vec<f32>> = state
+                .iter()
+                .map(|tensor| {
+                    let [whole, part] = pairs[parameter(&tensor.name, &pairs)];
+                    let entries = (model.params.entry(whole), half.params.entry(part));
+                    (tensor.name.as_str(), cut(&tensor.data, entries.0, entries.1, side))
+                })
+                .collect();
+            let find = |name: &str| state.get(name).map(Vec::as_slice);
+            half.optimizer.load(&half.params, steps, find).expect("a half of every tensor of the whole");
+        }
+        self.inside = true;
+    }
+
+    /// Gives it back after `steps` updates.
+    pub(super) fn give(&self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
+        let [first, second] = &self.both;
+        let pairs = pairs(&model.params, &first.params);
+        for &[whole, part] in pairs.values() {
+            let parts = [first.params.read(part), second.params.read(part)];
+            let data = join(parts, model.params.entry(whole), first.params.entry(part));
+            model.params.write(whole, &data);
+        }
+        let states = first.optimizer.state(&first.params).into_iter();
+        let state: HashMap<String, Vec<f32>> = states
+            .zip(second.optimizer.state(&second.params))
+            .map(|(of_first, of_second)| {
+                let [whole, part] = pairs[parameter(&of_first.name, &pairs)];
+                let entries = (model.params.entry(whole), first.params.entry(part));
+                (of_first.name, join([of_first.data, of_second.data], entries.0, entries.1))
+            })
+            .collect();
+        let find = |name: &str| state.get(name).map(Vec::as_slice);
+        optimizer.load(&model.params, steps, find).expect("both halves of every tensor of the whole");
+    }
+}
+
+/// The whole's and a half's tensor of each name.
+fn pairs(whole: &Params<f32>, half: &Params<f32>) -> HashMap<String, [ParamId; 2]> {
+    let pair = |(id, entry): (ParamId, &Entry)| {
+        (entry.name.clone(), [id, half.find(&entry.name).expect("a half has all names of the whole")])
+    };
+    whole.ids().zip(whole.entries()).map(pair).collect()
+}
+
+/// The parameter that a tensor of an optimizer's state belongs to.
+fn parameter<'a>(name: &'a str, pairs: &HashMap<String, [ParamId; 2]>) -> &'a str {
+    let ends = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+    ends.into_iter().find(|end| pairs.contains_key(*end)).expect("a state is named after its parameter")
+}
+
+/// How many numbers of a tensor are one half's before the other's come; None if both have all of it.
+fn stretch(whole: &Entry, half: &Entry) -> Option<usize> {
+    let (whole, half) = (whole.shape.dims(), half.shape.dims());
+    let cut = whole.iter().zip(half).position(|(whole, half)| whole != half)?;
+    Some(half[cut..].iter().product())
+}
+
+/// One half's part of a tensor.
+fn cut(data: &[f32], whole: &Entry, half: &Entry, side: usize) -> Vec<f32> {
+    match stretch(whole, half) {
+        None => data.to_vec(),
+        Some(stretch) => data.chunks(stretch).skip(side).step_by(2).flatten().copied().collect(),
+    }
+}
+
+/// A tensor from both parts.
+fn join([first, second]: [Vec<f32>; 2], whole: &Entry, half: &Entry) -> Vec<f32> {
+    match stretch(whole, half) {
+        None => first,
+        Some(stretch) => first
+            .chunks(stretch)
+            .zip(second.chunks(stretch))
+            .flat_map(|(a, b)| [a, b])
+            .flatten()
+            .copied()
+            .collect(),
+    }
+}

@@ -1,0 +1,121 @@
+//! The ways to compute a step. All give the same bits, so which one is used is a matter of time alone.
+
+mod alone;
+mod choice;
+mod halves;
+
+use std::time::Instant;
+
+use charloom_nn::Optimizer;
+use charloom_tensor::kernels::{MAX_THREADS, Pool};
+
+use alone::Alone;
+pub(crate) use alone::{StepRecording, record};
+use choice::Choice;
+use halves::Halves;
+
+use super::Threads;
+use crate::Result;
+use crate::config::TrainConfig;
+use crate::feed::Feed;
+use crate::models::Neural;
+
+/// What a step works on.
+pub(super) struct Work<'a> {
+    pub model: &'a mut Neural,
+    pub optimizer: &'a mut Optimizer<f32>,
+    pub feed: &'a dyn Feed,
+    pub lr: f64,
+    /// Updates made before.
+    pub step: u64,
+    /// Whether the whole model's gradients are to be there after the step.
+    pub keep_gradients: bool,
+}
+
+/// A way to compute a step.
+trait Way {
+    /// Makes one update with the batch that was drawn, unless its loss is not finite; returns the loss before it.
+    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32;
+
+    /// Brings the newest numbers, if this way has them, back to the model and the optimizer after `steps` updates.
+    fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64);
+}
+
+/// All ways that a training can take, and which it takes.
+pub(super) struct Ways {
+    alone: Alone,
+    /// None: the model cannot be halved, or it is not worth it.
+    halves: Option<Halves>,
+    /// With more threads than one, but not more than these, each of two has half of the units.
+    halved_up_to: usize,
+    pools: Vec<Pool>,
+    choice: Choice,
+}
+
+impl Ways {
+    pub fn new(model: &Neural, feed: &dyn Feed, train: &TrainConfig) -> Result<Self> {
+        let alone = Alone::new(model, feed, train)?;
+        let halved_up_to = Halves::most_threads(model, train);
+        let halves = (halved_up_to > 0).then(|| Halves::new(model, feed.shape(), train));
+        let ways = Self { alone, halves, halved_up_to, pools: Vec::new(), choice: Choice::new(1) };
+        Ok(ways.with_threads(Threads::default()))
+    }
+
+    pub fn with_threads(mut self, threads: Threads) -> Self {
+        self.pools = match threads {
+            Threads::Measured(most) => {
+                let most = most.clamp(1, MAX_THREADS);
+                let counts = if most == 1 { vec![1] } else { vec![1, most] };
+                counts.into_iter().map(Pool::new).collect()
+            }
+            Threads::Pool(pool) => vec![pool],
+        };
+        self.choice = Choice::new(self.pools.len());
+        self
+    }
+
+    /// The pool of the most threads.
+    pub fn pool(&self) -> &Pool {
+        self.pools.last().expect("there is one")
+    }
+
+    /// The sizes of the largest batch, as recorded.
+    pub fn rows(&self) -> usize {
+        self.alone.rows()
+    }
+
+    /// Whether the newest numbers are in the halves.
+    #[cfg(test)]
+    pub fn is_halved(&self) -> bool {
+        self.halves.as_ref().is_some_and(Halves::is_inside)
+    }
+
+    /// One update with the batch that was drawn, unless its loss is not finite.
+    pub fn step(&mut self, work: &mut Work<'_>) -> f32 {
+        let measured = self.pools.len() > 1;
+        let begun = measured.then(Instant::now);
+        let pool = &self.pools[self.choice.now()];
+        let halved = (2..=self.halved_up_to).contains(&pool.threads()) && !work.keep_gradients;
+        let loss = match &mut self.halves {
+            Some(halves) if halved => halves.step(work, pool),
+            halves => {
+                if let Some(halves) = halves {
+                    halves.leave(work.model, work.optimizer, work.step);
+                }
+                self.alone.step(work, pool)
+            }
+        };
+        if let Some(begun) = begun {
+            self.choice.took(begun.elapsed());
+        }
+        loss
+    }
+
+    /// Brings the newest numbers back to the model and the optimizer after `steps` updates.
+    pub fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
+        self.alone.leave(model, optimizer, steps);
+        if let Some(halves) = &mut self.halves {
+            halves.leave(model, optimizer, steps);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Where layers come from: a scope gives them names, shapes and numbers.
+
+use charloom_tensor::{ParamId, Params};
+
+use crate::Initializer;
+
+/// The place at which layers declare their tensors: it makes their names, and draws them or only plans them.
+///
+/// Tensors are drawn in single precision, as torch does; [`Params::cast`] gives them to a computation in f64.
+///
+/// ```
+/// use charloom_nn::{Init, Initializer, Linear, Plan, Scope};
+/// use charloom_tensor::{Params, rng::TorchGenerator};
+///
+/// // How large is it?
+/// let mut plan = Plan::default();
+/// Linear::new(&mut Scope::plan(&mut plan).at("layers.0"), 1_000_000_000, 1_000_000_000, true);
+/// assert_eq!(plan.parameters(), 1_000_000_001_000_000_000);
+/// // Drawn, in the order of declaration.
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// Linear::new(&mut scope.at("layers.0"), 3, 2, true);
+/// assert_eq!(params.entries()[0].name, "layers.0.weight");
+/// ```
+pub struct Scope<'s> {
+    store: Store<'s>,
+    path: String,
+    gain: f64,
+    scale: f64,
+}
+
+enum Store<'s> {
+    Draw { params: &'s mut Params<f32>, init: Initializer<'s> },
+    Plan(&'s mut Plan),
+}
+
+/// Names and sizes of tensors that are not made.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Name, sizes, and whether it is trained.
+    tensors: Vec<(String, Vec<usize>, bool)>,
+}
+
+impl Plan {
+    /// How many numbers are trained; [`u64::MAX`] if they are more than that.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        self.tensors.iter().filter(|(.., trained)| *trained).fold(0, |sum, (_, dims, _)| {
+            let size = dims.iter().fold(1u64, |size, &dim| size.saturating_mul(dim as u64));
+            sum.saturating_add(size)
+        })
+    }
+
+    /// Name and sizes of each tensor, in the order of declaration.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.tensors.iter().map(|(name, dims, _)| (name.as_str(), dims.as_slice()))
+    }
+}
+
+impl<'s> Scope<'s> {
+    /// Tensors are drawn and added to `params`.
+    pub fn draw(params: &'s mut Params<f32>, init: Initializer<'s>) -> Self {
+        Self { store: Store::Draw { params, init }, path: String::new(), gain: 1.0, scale: 1.0 }
+    }
+
+    /// Tensors are only listed in `plan`.
+    pub fn plan(plan: &'s mut Plan) -> Self {
+        Self { store: Store::Plan(plan), path: String::new(), gain: 1.0, scale: 1.0 }
+    }
+
+    /// The scope of a part, whose names begin with its own.
+    pub fn at(&mut self, part: &str) -> Scope<'_> {
+        let (path, gain, scale) = (self.name(part), self.gain, self.scale);
+        let store = match &mut self.store {
+            Store::Draw { params, init } => Store::Draw { params, init: init.again() },
+            Store::Plan(plan) => Store::Plan(plan),
+        };
+        Scope { store, path, gain, scale }
+    }
+
+    /// The same scope, with a gain for [`Init::KaimingNormal`](crate::Init::KaimingNormal): 5/3 suits tanh.
+    #[must_use]
+    pub fn with_gain(self, gain: f64) -> Self {
+        Self { gain, ..self }
+    }
+
+    /// The same scope, with a factor for the weights of linear layers.
+    #[must_use]
+    pub fn with_scale(self, scale: f64) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// `layers.0` and `weight` make `layers.0.weight`.
+    fn name(&self, tensor: &str) -> String {
+        if self.path.is_empty() { tensor.to_owned() } else { format!("{}.{tensor}", self.path) }
+    }
+
+    /// A tensor to be trained, from what `draw` draws for it in row-major order.
+    ///
+    /// # Panics
+    /// If that is not as many numbers as the tensor has.
+    pub fn tensor(
+        &mut self,
+        name: &str,
+        dims: &[usize],
+        draw: impl FnOnce(&mut Initializer<'_>) -> Vec<f32>,
+    ) -> ParamId {
+        let name = self.name(name);
+        match &mut self.store {
+            Store::Draw { params, init } => params.add(&name, dims, &draw(init)),
+            Store::Plan(plan) => plan.push(name, dims, true),
+        }
+    }
+
+    /// A weight of a linear layer, drawn as the initialization says.
+    ///
+    /// # Shapes
+    /// (out, in), by columns in memory
+    pub fn weight(&mut self, name: &str, inputs: usize, outputs: usize) -> ParamId {
+        let (gain, scale) = (self.gain, self.scale);
+        self.matrix(name, [outputs, inputs], |init| init.weight(inputs, outputs, gain, scale))
+    }
+
+    /// A matrix to be trained that lies by columns in memory, as the products of linear layers want it.
+    ///
+    /// # Panics
+    /// As [`Scope::tensor`].
+    pub fn matrix(
+        &mut self,
+        name: &str,
+        dims: [usize; 2],
+        draw: impl FnOnce(&mut Initializer<'_>) -> Vec<f32>,
+    ) -> ParamId {
+        let name = self.name(name);
+        match &mut self.store {
+            Store::Draw { params, init } => params.add_by_columns(&name, dims, &draw(init)),
+            Store::Plan(plan) => plan.push(name, &dims, true),
+        }
+    }
+
+    /// A tensor to be trained, the same number everywhere; nothing is drawn.
+    pub fn constant(&mut self, name: &str, dims: &[usize], value: f32) -> ParamId {
+        self.tensor(name, dims, |_| vec![value; dims.iter().product()])
+    }
+
+    /// A tensor that is kept but not trained, the same number everywhere at first.
+    pub fn buffer(&mut self, name: &str, dims: &[usize], value: f32) -> ParamId {
+        let name = self.name(name);
+        match &mut self.store {
+            Store::Draw { params, .. } => params.add_buffer(&name, dims, &vec![value; dims.iter().product()]),
+            Store::Plan(plan) => plan.push(name, dims, false),
+        }
+    }
+}
+
+impl Plan {
+    fn push(&mut self, name: String, dims: &[usize], trained: bool) -> ParamId {
+        self.tensors.push((name, dims.to_vec(), trained));
+        ParamId::planned()
+    }
+}

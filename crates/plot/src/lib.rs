@@ -1,0 +1,102 @@
+//! Pictures: what a training did and what a model holds, as SVG, PNG or in a terminal.
+//!
+//! A [`Figure`] is the numbers; what draws it comes after. Letters are outlines of one font, so a picture looks alike
+//! everywhere. [`report`] is a page about a run, [`tensorboard`] event files of a training.
+#![forbid(unsafe_code)]
+
+mod bigram;
+mod draw;
+mod embedding;
+mod figure;
+mod font;
+mod layers;
+mod losses;
+mod lr_find;
+mod png;
+pub mod report;
+mod scene;
+mod surprise;
+mod svg;
+pub mod tensorboard;
+pub mod terminal;
+mod theme;
+
+pub use bigram::bigram;
+pub use embedding::{embedding, principal};
+pub use figure::{Cell, Figure, Heat, Lines, Point, Points, Series};
+pub use layers::{dead, histograms, updates, weights};
+pub use losses::{learning_rates, losses};
+pub use lr_find::lr_find;
+pub use surprise::surprise;
+pub use theme::Theme;
+
+use std::path::Path;
+
+use charloom::Result;
+
+pub(crate) use figure::thinned;
+
+impl Figure {
+    /// The picture as SVG, by itself.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    ///
+    /// ```
+    /// use charloom_plot::{Figure, Lines, Series, Theme};
+    /// let series = vec![Series { name: "val".into(), color: 0, faint: false, points: vec![(0.0, 3.3), (1.0, 2.1)] }];
+    /// let (title, x_label, y_label) = ("Loss".to_owned(), "step".to_owned(), "loss".to_owned());
+    /// let svg = Figure::Lines(Lines { title, x_label, y_label, series, ..Lines::default() }).to_svg(Theme::Light)?;
+    /// assert!(svg.starts_with("<svg") && !svg.contains("<text"));
+    /// # Ok::<(), charloom::Error>(())
+    /// ```
+    pub fn to_svg(&self, theme: Theme) -> Result<String> {
+        Ok(svg::write(&draw::draw(self)?, theme::Paint::Fixed(theme), "g"))
+    }
+
+    /// The picture as SVG within a page, whose style sheet has the colours ([`Theme::css`]); `id` is what the
+    /// picture alone has.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn to_svg_of_page(&self, id: &str) -> Result<String> {
+        Ok(svg::write(&draw::draw(self)?, theme::Paint::Page, id))
+    }
+
+    /// The picture as PNG.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn to_png(&self, theme: Theme) -> Result<Vec<u8>> {
+        png::encode(&draw::draw(self)?, theme)
+    }
+
+    /// The picture in characters, so many columns wide and, but for a table, so many rows high; in colours if asked to.
+    #[must_use]
+    pub fn to_terminal(&self, columns: u16, rows: u16, colored: bool) -> String {
+        match self {
+            Self::Lines(lines) => terminal::lines(lines, columns, rows.saturating_sub(1), colored),
+            Self::Points(points) => terminal::points(points, columns, rows.saturating_sub(3), colored),
+            Self::Heat(heat) => terminal::heat(heat, columns, colored),
+        }
+    }
+}
+
+/// What a run is called: its folder's name.
+#[must_use]
+pub fn run_name(run: &Path) -> String {
+    let name =
+        run.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    name.unwrap_or_else(|| run.display().to_string())
+}
+
+/// A character as something to see.
+pub(crate) fn visible(character: char) -> String {
+    match character {
+        ' ' => "\u{2423}".to_owned(),
+        '\n' => "\u{23ce}".to_owned(),
+        '\t' => "\u{21e5}".to_owned(),
+        c if c.is_control() => c.escape_debug().to_string(),
+        c => c.to_string(),
+    }
+}

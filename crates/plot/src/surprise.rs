@@ -1,0 +1,31 @@
+//! How surprised a model is by each character of a word.
+
+use super::figure::{Cell, Figure, Heat};
+use super::visible;
+use charloom::data::Vocab;
+use charloom::evaluation::{CharacterScore, score};
+use charloom::models::LanguageModel;
+use charloom::{Error, Result};
+
+/// A row for each word, a cell for each character with its surprise, -log2 p, in bits.
+///
+/// # Errors
+/// A character that the model has never seen; no words.
+pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> Result<Figure> {
+    if words.is_empty() {
+        return Err(Error::usage("which words? give them with --words anna,emma"));
+    }
+    let mut cells = Vec::with_capacity(words.len());
+    let mut rows = Vec::with_capacity(words.len());
+    for scored in score(model, vocab, words) {
+        let scored = scored?;
+        let cell = |character: &CharacterScore| {
+            let bits = -character.log_prob / std::f64::consts::LN_2;
+            Cell { value: bits.max(0.0), text: visible(character.character), note: format!("{bits:.1}") }
+        };
+        cells.push(scored.characters.iter().map(cell).collect());
+        rows.push(format!("{:.1} bits", scored.bits));
+    }
+    let title = "Surprise at each character, in bits".to_owned();
+    Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: None, cells }))
+}

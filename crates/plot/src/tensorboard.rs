@@ -1,0 +1,240 @@
+//! A training for TensorBoard: curves, histograms of the layers, and the embedding for its projector.
+//!
+//! An event file is a row of records, each one protobuf message between its length and checksums. The messages are the
+//! few fields of TensorFlow's `event.proto` and `summary.proto` that are needed here.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prost::Message;
+
+use charloom::inspect::{Kind, Record};
+use charloom::train::{Event, Trainer};
+use charloom::{Error, Result};
+
+#[derive(Clone, PartialEq, Message)]
+struct EventMessage {
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+    #[prost(message, optional, tag = "5")]
+    histo: Option<HistogramMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct HistogramMessage {
+    #[prost(double, tag = "1")]
+    min: f64,
+    #[prost(double, tag = "2")]
+    max: f64,
+    #[prost(double, tag = "3")]
+    num: f64,
+    #[prost(double, tag = "4")]
+    sum: f64,
+    #[prost(double, tag = "5")]
+    sum_squares: f64,
+    /// The right edge of each bin.
+    #[prost(double, repeated, tag = "6")]
+    bucket_limit: Vec<f64>,
+    #[prost(double, repeated, tag = "7")]
+    bucket: Vec<f64>,
+}
+
+/// Writes event files into a folder that `tensorboard --logdir` is given.
+///
+/// Unlike a run folder, an event file has the time of each event in it.
+pub struct TensorBoard {
+    folder: PathBuf,
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl TensorBoard {
+    /// A new event file in this folder, beside those that are there.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn create(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        let (seconds, process) = (now().as_secs(), std::process::id());
+        let path = folder.join(format!("events.out.tfevents.{seconds:010}.charloom.{process}"));
+        let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
+        let mut board = Self { folder: folder.to_path_buf(), path, file: BufWriter::new(file) };
+        board.write(0, Some("brain.Event:2".to_owned()), Vec::new())?;
+        Ok(board)
+    }
+
+    /// Writes what a training tells.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn observe(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        match event {
+            Event::Step { step, loss, lr } => {
+                self.scalars(*step, &[("loss/batch", f64::from(*loss)), ("learning rate", *lr)])
+            }
+            Event::Evaluated { step, train, val, .. } => {
+                let val = val.map(|val| ("loss/val", val.loss));
+                let losses: Vec<_> = [("loss/train", train.loss)].into_iter().chain(val).collect();
+                self.scalars(*step, &losses)?;
+                self.embedding(trainer)?;
+                self.file.flush().map_err(|error| Error::io(&self.path, error))
+            }
+            Event::Looked(records) => self.records(records),
+            Event::Tick { .. } => Ok(()),
+        }
+    }
+
+    /// Writes numbers under their names.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn scalars(&mut self, step: u64, numbers: &[(&str, f64)]) -> Result<()> {
+        let value = |(tag, x): &(&str, f64)| scalar((*tag).to_owned(), *x);
+        self.write(step, None, numbers.iter().map(value).collect())
+    }
+
+    /// Writes the histograms of these, and the shares and ratios.
+    fn records(&mut self, records: &[Record]) -> Result<()> {
+        for record in records {
+            let kind = match record.kind {
+                Kind::Activation => "activations",
+                Kind::Gradient => "gradients",
+                Kind::Weight => "weights",
+            };
+            let tag = format!("{kind}/{}", record.layer);
+            let mut values = vec![Value { tag, simple_value: None, histo: Some(histogram(record)) }];
+            let shares = [
+                ("saturated", record.saturated),
+                ("dead", record.dead.map(|dead| dead as f64)),
+                ("gradient to weight", record.gradient_ratio),
+                ("log10 update to weight", record.update_ratio),
+            ];
+            let named = |(what, x): (&str, Option<f64>)| Some(scalar(format!("{what}/{}", record.layer), x?));
+            values.extend(shares.into_iter().filter_map(named));
+            self.write(record.step, None, values)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the embedding as it is now, in the projector's form.
+    fn embedding(&self, trainer: &mut Trainer) -> Result<()> {
+        let params = &trainer.model().params;
+        let Some(id) = params.find("embedding.weight") else { return Ok(()) };
+        let (numbers, shape) = (params.read(id), params.entry(id).shape);
+        let row = |row: &[f32]| row.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t") + "\n";
+        let rows: String = numbers.chunks(shape.dims()[1]).map(row).collect();
+        let vocab = trainer.vocab();
+        let label =
+            |token: u32| vocab.decode(&[token]).escape_debug().to_string().replace(' ', "(space)") + "\n";
+        let labels: String = (0..vocab.len() as u32).map(label).collect();
+        let config = "embeddings {\n  tensor_name: \"embedding\"\n  tensor_path: \"embedding.tsv\"\n  \
+                      metadata_path: \"characters.tsv\"\n}\n";
+        for (name, text) in [
+            ("embedding.tsv", rows.as_str()),
+            ("characters.tsv", &labels),
+            ("projector_config.pbtxt", config),
+        ] {
+            let path = self.folder.join(name);
+            fs::write(&path, text).map_err(|error| Error::io(path, error))?;
+        }
+        Ok(())
+    }
+
+    /// A record: its length, the length's checksum, the message, the message's checksum.
+    fn write(&mut self, step: u64, file_version: Option<String>, values: Vec<Value>) -> Result<()> {
+        let summary = (!values.is_empty()).then_some(Summary { value: values });
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        let message =
+            EventMessage { wall_time: now().as_secs_f64(), step, file_version, summary }.encode_to_vec();
+        let length = (message.len() as u64).to_le_bytes();
+        let parts: [&[u8]; 4] =
+            [&length, &masked(&length).to_le_bytes(), &message, &masked(&message).to_le_bytes()];
+        self.file.write_all(&parts.concat()).map_err(|error| Error::io(&self.path, error))
+    }
+}
+
+fn now() -> std::time::Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn scalar(tag: String, x: f64) -> Value {
+    Value { tag, simple_value: Some(x as f32), histo: None }
+}
+
+fn histogram(record: &Record) -> HistogramMessage {
+    let bins = &record.histogram;
+    let num: u64 = bins.counts.iter().sum();
+    let (n, width) = (num as f64, (bins.max - bins.min) / bins.counts.len() as f64);
+    HistogramMessage {
+        min: bins.min,
+        max: bins.max,
+        num: n,
+        sum: record.mean * n,
+        sum_squares: record.std.powi(2) * (n - 1.0) + record.mean.powi(2) * n,
+        bucket_limit: (1..=bins.counts.len()).map(|i| bins.min + width * i as f64).collect(),
+        bucket: bins.counts.iter().map(|&count| count as f64).collect(),
+    }
+}
+
+/// TFRecord's checksum: CRC-32C, turned and shifted, so that the checksum of what holds checksums is no weaker.
+fn masked(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_records_with_their_checksums() {
+        let home = tempfile::tempdir().unwrap();
+        let mut board = TensorBoard::create(home.path()).unwrap();
+        board.scalars(7, &[("loss", 2.5), ("lr", 0.1)]).unwrap();
+        let path = board.path.clone();
+        drop(board);
+        let bytes = fs::read(path).unwrap();
+        let (mut at, mut events) = (0, Vec::new());
+        while at < bytes.len() {
+            let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            let check = |from: usize, to: usize| {
+                assert_eq!(bytes[to..to + 4], masked(&bytes[from..to]).to_le_bytes());
+            };
+            check(at, at + 8);
+            check(at + 12, at + 12 + length);
+            events.push(EventMessage::decode(&bytes[at + 12..at + 12 + length]).unwrap());
+            at += 16 + length;
+        }
+        assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
+        let values = &events[1].summary.as_ref().unwrap().value;
+        assert_eq!((events[1].step, values[0].tag.as_str(), values[0].simple_value), (7, "loss", Some(2.5)));
+        assert_eq!((events.len(), values[1].simple_value), (2, Some(0.1)));
+    }
+
+    #[test]
+    fn the_checksum_is_tensorflows() {
+        // What TensorBoard's own writer gives for a length of 24.
+        assert_eq!(masked(&24u64.to_le_bytes()), 0x224b_7fa3);
+    }
+}

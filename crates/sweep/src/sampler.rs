@@ -1,0 +1,169 @@
+//! The next trial's settings.
+//!
+//! The parzen estimators are the crate `tpe`'s, one for each setting; what they have been told is in the database, so
+//! they are made anew for each trial and any worker may ask. The numbers of a grid or of random search depend on the
+//! trial's number alone.
+
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tpe::density_estimation::DefaultEstimatorBuilder;
+
+use super::space::{Domain, Setting, Settings, Space};
+use super::spec::{Sampler, Spec};
+use charloom::{Error, Result};
+
+/// Trials that are drawn at random before there is something to learn from.
+const STARTUP: usize = 10;
+/// The most combinations of a grid.
+const MAX_GRID: u64 = 100_000;
+/// The share of trials that are taken for good ones, and how many values are drawn from what is like them. The
+/// first is the crate's, the second more than its 24: asking costs nothing beside a training.
+const GAMMA: f64 = 0.1;
+const CANDIDATES: usize = 64;
+
+/// The settings of trial `number`, or none if there are no more. `finished` are the trials so far with their losses.
+pub(super) fn propose(
+    spec: &Spec,
+    space: &Space,
+    number: u64,
+    finished: &[(Settings, f64)],
+) -> Result<Option<Settings>> {
+    let mut generator = generator(spec.sampler_seed, number);
+    Ok(match spec.sampler {
+        Sampler::Grid => combination(space, number)?,
+        Sampler::Tpe if finished.len() >= STARTUP => Some(learned(space, finished, &mut generator)?),
+        Sampler::Random | Sampler::Tpe => Some(drawn(space, &mut generator)),
+    })
+}
+
+fn generator(seed: u64, number: u64) -> Xoshiro256PlusPlus {
+    // seed_from_u64 mixes, so that neighbours are unlike; the factor keeps (1, 2) and (2, 1) apart.
+    Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number))
+}
+
+/// Each active setting by itself.
+fn fill(space: &Space, mut value: impl FnMut(&Setting) -> Result<Value>) -> Result<Settings> {
+    let mut settings = Settings::new();
+    for setting in &space.settings {
+        // Asked for either way, so that a setting's number does not depend on which others are active.
+        let value = value(setting)?;
+        if Space::is_active(setting, &settings) {
+            settings.insert(setting.name.clone(), value);
+        }
+    }
+    Ok(settings)
+}
+
+fn drawn(space: &Space, generator: &mut Xoshiro256PlusPlus) -> Settings {
+    let draw = |setting: &Setting| {
+        let [low, high] = bounds(&setting.domain);
+        let u: f64 = generator.random();
+        Ok(value(&setting.domain, low + u * (high - low)))
+    };
+    fill(space, draw).expect("drawing does not fail")
+}
+
+fn learned(
+    space: &Space,
+    finished: &[(Settings, f64)],
+    generator: &mut Xoshiro256PlusPlus,
+) -> Result<Settings> {
+    fill(space, |setting| {
+        let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("setting {}: {e}", setting.name));
+        let [low, high] = bounds(&setting.domain);
+        let estimator: DefaultEstimatorBuilder = match setting.domain {
+            Domain::Choices(_) => tpe::histogram_estimator(),
+            _ => tpe::parzen_estimator(),
+        };
+        let range = tpe::range(low, high).map_err(|e| failed(&e))?;
+        let mut builder = tpe::TpeOptimizerBuilder::new();
+        builder.gamma(GAMMA).candidates(CANDIDATES);
+        let mut optimizer = builder.build(estimator, range).map_err(|e| failed(&e))?;
+        for (settings, loss) in finished {
+            let place = settings.get(&setting.name).and_then(|value| place(&setting.domain, value));
+            optimizer.tell(place.unwrap_or(f64::NAN), *loss).map_err(|e| failed(&e))?;
+        }
+        let place = optimizer.ask(generator).map_err(|e| failed(&e))?;
+        Ok(value(&setting.domain, place))
+    })
+}
+
+/// The interval, the end excluded, whose points stand for a domain's values.
+fn bounds(domain: &Domain) -> [f64; 2] {
+    let scale = |x: f64, log: bool| if log { x.ln() } else { x };
+    match *domain {
+        Domain::Choices(ref choices) => [0.0, choices.len() as f64],
+        Domain::Int { low, high, log } => [scale(low as f64, log), scale(high as f64 + 1.0, log)],
+        Domain::Float { low, high, log, .. } => [scale(low, log), scale(high, log)],
+    }
+}
+
+/// The value that a point stands for.
+fn value(domain: &Domain, place: f64) -> Value {
+    match *domain {
+        Domain::Choices(ref choices) => choices[(place as usize).min(choices.len() - 1)].clone(),
+        Domain::Int { low, high, log } => {
+            json!((if log { place.exp() } else { place }.floor() as i64).clamp(low, high))
+        }
+        Domain::Float { low, high, log, .. } => {
+            json!((if log { place.exp() } else { place }).clamp(low, high))
+        }
+    }
+}
+
+/// The point in the middle of those that stand for a value.
+fn place(domain: &Domain, value: &Value) -> Option<f64> {
+    let [low, high] = bounds(domain);
+    let place = match *domain {
+        Domain::Choices(ref choices) => choices.iter().position(|choice| choice == value)? as f64,
+        Domain::Int { log, .. } => {
+            let x = value.as_f64()? + 0.5;
+            if log { x.ln() } else { x }
+        }
+        Domain::Float { log, .. } => {
+            if log {
+                value.as_f64()?.ln()
+            } else {
+                value.as_f64()?
+            }
+        }
+    };
+    Some(place.clamp(low, high.next_down()))
+}
+
+/// Combination `number` of a grid: the last setting turns fastest, and one that does not matter stays at its first.
+fn combination(space: &Space, number: u64) -> Result<Option<Settings>> {
+    let lengths = space.settings.iter().map(|setting| setting.domain.grid_len());
+    let total = lengths.clone().try_fold(1u64, u64::checked_mul).filter(|&total| total <= MAX_GRID);
+    let Some(total) = total else {
+        return Err(Error::usage(format!(
+            "the grid has more than {MAX_GRID} combinations; choose fewer values or --sampler tpe"
+        )));
+    };
+    let values: Vec<Vec<Value>> = space.settings.iter().map(|setting| setting.domain.grid()).collect();
+    let mut valid = 0;
+    for index in 0..total {
+        let mut rest = index;
+        let mut digits = vec![0; values.len()];
+        for (digit, values) in digits.iter_mut().zip(&values).rev() {
+            *digit = (rest % values.len() as u64) as usize;
+            rest /= values.len() as u64;
+        }
+        let mut settings = Settings::new();
+        let mut is_new = true;
+        for ((setting, values), &digit) in space.settings.iter().zip(&values).zip(&digits) {
+            if Space::is_active(setting, &settings) {
+                settings.insert(setting.name.clone(), values[digit].clone());
+            } else if digit > 0 {
+                is_new = false;
+                break;
+            }
+        }
+        if is_new && valid == number {
+            return Ok(Some(settings));
+        }
+        valid += u64::from(is_new);
+    }
+    Ok(None)
+}

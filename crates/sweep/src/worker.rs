@@ -1,0 +1,192 @@
+//! Workers: threads that take trials until there are none.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::claims::{Claim, Ending};
+use super::database::Address;
+use super::space::Settings;
+use super::study::Study;
+use super::trial::Run;
+use super::trials::State;
+use charloom::data::Data;
+use charloom::{Error, Result};
+
+/// How long a worker with nothing to do waits before it asks again.
+const WAIT: Duration = Duration::from_millis(250);
+
+/// How a worker works.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorkOptions {
+    /// Trials at once, each on one thread; 0: one for each core.
+    pub threads: usize,
+}
+
+/// What a worker tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A trial is begun, or taken up from a worker that died.
+    Begun {
+        /// Which.
+        number: u64,
+        /// What it tries.
+        settings: Settings,
+        /// 1 at first.
+        attempt: u64,
+    },
+    /// A trial is finished and stored.
+    Finished {
+        /// Which.
+        number: u64,
+        /// How.
+        state: State,
+        /// Its mean validation loss.
+        loss: Option<f64>,
+        /// Why it failed.
+        error: Option<String>,
+    },
+}
+
+/// Works on a study until there is nothing left to do, or `stop`, which gives unfinished trials back.
+///
+/// Several processes may work on one study. A trial's numbers depend on its settings and seeds alone, and each trial
+/// computes on one thread.
+///
+/// # Errors
+/// No validation split, a database that fails, a study that is closed.
+pub fn work(
+    address: &Address,
+    data: &Data,
+    options: WorkOptions,
+    stop: &AtomicBool,
+    observe: &(dyn Fn(&Event) + Sync),
+) -> Result<()> {
+    if data.splits.val.is_empty() {
+        let message = "no validation split, and trials are compared by its loss; change --split or add --val";
+        return Err(Error::data(&data.source.path, message));
+    }
+    let mut study = Study::open(address)?;
+    if study.spec().measure_test && data.splits.test.is_empty() {
+        return Err(Error::data(&data.source.path, "no test split to measure; change --split or add --test"));
+    }
+    let threads = match options.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let token = format!("{:016x}", rand::random::<u64>());
+    let began = Instant::now();
+    // Separate from `stop`, which is the caller's: one worker's error ends the others.
+    let broken = Mutex::new(None);
+    let halt = AtomicBool::new(false);
+    let done = (Mutex::new(false), Condvar::new());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|i| {
+                let worker =
+                    Worker { name: format!("{token}-{i}"), address, data, stop, halt: &halt, began, observe };
+                let broken = &broken;
+                scope.spawn(move || {
+                    if let Err(error) = worker.run() {
+                        worker.halt.store(true, Ordering::Relaxed);
+                        let mut first = broken.lock().unwrap_or_else(|e| e.into_inner());
+                        first.get_or_insert(error);
+                    }
+                })
+            })
+            .collect();
+        let heart = scope.spawn(|| beat(&mut study, &token, &done, stop, &halt));
+        for worker in workers {
+            // A panic is a defect; it goes on to the caller when the scope ends.
+            let _ = worker.join();
+        }
+        *done.0.lock().unwrap_or_else(|e| e.into_inner()) = true;
+        done.1.notify_all();
+        let _ = heart.join();
+    });
+    broken.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+}
+
+/// Shows signs of life for all threads until they are done, and passes `stop` on to them.
+fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &AtomicBool, halt: &AtomicBool) {
+    let often = Duration::from_secs_f64(study.spec().lease / 4.0);
+    let mut last = Instant::now();
+    let mut is_done = done.0.lock().unwrap_or_else(|e| e.into_inner());
+    while !*is_done {
+        is_done = match done.1.wait_timeout(is_done, often.min(WAIT)) {
+            Ok((is_done, _)) => is_done,
+            Err(poisoned) => poisoned.into_inner().0,
+        };
+        if stop.load(Ordering::Relaxed) {
+            halt.store(true, Ordering::Relaxed);
+        }
+        if last.elapsed() >= often {
+            // When this fails for long the trials are taken up by others, and what is found here is discarded.
+            let _ = study.renew(token);
+            last = Instant::now();
+        }
+    }
+}
+
+struct Worker<'a> {
+    name: String,
+    address: &'a Address,
+    data: &'a Data,
+    stop: &'a AtomicBool,
+    halt: &'a AtomicBool,
+    began: Instant,
+    observe: &'a (dyn Fn(&Event) + Sync),
+}
+
+impl Worker<'_> {
+    fn run(&self) -> Result<()> {
+        let mut study = Study::open(self.address)?;
+        while !self.halt.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            let in_time =
+                study.spec().max_seconds.is_none_or(|most| self.began.elapsed().as_secs_f64() < most);
+            match study.claim(&self.name, in_time)? {
+                Claim::Finished => return Ok(()),
+                Claim::Wait => thread::sleep(WAIT),
+                Claim::Trial { number, settings, attempt } => {
+                    (self.observe)(&Event::Begun { number, settings: settings.clone(), attempt });
+                    self.train(&mut study, number, &settings)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn train(&self, study: &mut Study, number: u64, settings: &Settings) -> Result<()> {
+        let ending = match study.config(settings) {
+            Ok(config) => {
+                let spec = study.spec().clone();
+                let mut report = |curve: &[_]| study.report(number, &self.name, curve);
+                let run = Run {
+                    spec: &spec,
+                    number,
+                    config,
+                    data: self.data,
+                    stop: self.halt,
+                    report: &mut report,
+                };
+                run.run()?
+            }
+            Err(error) => Some(Ending {
+                state: State::Failed,
+                steps: 0,
+                seconds: 0.0,
+                error: Some(error.to_string()),
+                seeds: Vec::new(),
+                curve: Vec::new(),
+            }),
+        };
+        let Some(ending) = ending else { return study.release(number, &self.name) };
+        if study.finish(number, &self.name, &ending)? {
+            let losses = ending.seeds.iter().map(|seed| seed.loss);
+            let loss = (!ending.seeds.is_empty()).then(|| losses.sum::<f64>() / ending.seeds.len() as f64);
+            (self.observe)(&Event::Finished { number, state: ending.state, loss, error: ending.error });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! One block of C, whose sums stay in registers.
+
+use crate::kernels::End;
+use crate::kernels::simd::Simd;
+
+/// What is summed in a block, and where the sums go: whole vectors throughout, so that this, of which there is one for each
+/// size of a block, stays small.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    /// How many products are summed.
+    pub k: usize,
+    /// The block's first row of A.
+    pub a: *const f32,
+    /// How far apart A's rows and columns are.
+    pub a_strides: [usize; 2],
+    /// B's first row, at the block's first column.
+    pub b: *const f32,
+    /// How far apart B's rows are.
+    pub b_stride: usize,
+    /// How many columns the last vector of B has, where it may not be read whole.
+    pub tail: usize,
+    /// What the sums begin with; null for zeros.
+    pub start: *const f32,
+    /// How far apart the rows of `start` are; 0 if all begin with the same.
+    pub start_stride: usize,
+    /// Where the sums go.
+    pub to: *mut f32,
+    /// How far apart the rows of `to` are.
+    pub to_stride: usize,
+}
+
+/// Vector `v` of `W`, the last of which has `last` elements.
+#[inline(always)]
+pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
+    // SAFETY: the caller guarantees S's target features, and `W` vectors less what the last one lacks at `p`.
+    unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
+}
+
+/// A block of `R` rows by `W` vectors. `MASKED`: B's last vector may not be read whole.
+///
+/// # Safety
+/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (less what the last one lacks, if it is
+/// `MASKED`), and `R` rows of `W` whole vectors at `to` and, if it is not null, `start`.
+#[inline(always)]
+pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const MASKED: bool>(call: &Block) {
+    let &Block { k, a, a_strides: [ar, ac], b, b_stride, tail, start, start_stride, to, to_stride } = call;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut acc = [[S::splat(0.0); W]; R];
+        // Loops so short that they are unrolled: otherwise the sums would not stay in registers.
+        if !start.is_null() {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                for (v, sum) in acc.iter_mut().enumerate() {
+                    *sum = S::load(start.add(r * start_stride + v * S::LANES));
+                }
+            }
+        }
+        for l in 0..k {
+            let b = b.add(l * b_stride);
+            let mut bs = [S::splat(0.0); W];
+            for (v, x) in bs.iter_mut().enumerate() {
+                let p = b.add(v * S::LANES);
+                *x = if MASKED && v + 1 == W { S::load_head(p, tail) } else { S::load(p) };
+            }
+            let a = a.add(l * ac);
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let x = S::splat(*a.add(r * ar));
+                for (acc, &b) in acc.iter_mut().zip(&bs) {
+                    *acc = S::fma(x, b, *acc);
+                }
+            }
+        }
+        for (r, acc) in acc.iter().enumerate() {
+            for (v, &sum) in acc.iter().enumerate() {
+                S::store(to.add(r * to_stride + v * S::LANES), sum);
+            }
+        }
+    }
+}
+
+/// Makes of a block's sums what becomes of C: `rows` rows of `columns` columns at `c`, the first of which is C's column
+/// `column`.
+///
+/// # Safety
+/// S's target features hold; so many rows and columns lie at C, whole vectors of them at `sums`, and the columns in the bias.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd>(
+    [rows, columns]: [usize; 2],
+    sums: *const f32,
+    sums_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+    end: End<'_, f32>,
+    column: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        for r in 0..rows {
+            let (sums, c) = (sums.add(r * sums_stride), c.add(r * c_stride));
+            let mut at = 0;
+            while at < columns {
+                let n = (columns - at).min(S::LANES);
+                let (sum, to) = (S::load(sums.add(at)), c.add(at));
+                // What C was; not a closure, which would be compiled without the target features.
+                macro_rules! before {
+                    () => {
+                        if n == S::LANES { S::load(to) } else { S::load_head(to, n) }
+                    };
+                }
+                let result = match end {
+                    End::Set | End::Bias(_) => sum,
+                    End::Add => S::add(sum, before!()),
+                    End::AddBias(bias) => {
+                        S::add(S::add(sum, before!()), S::load_head(bias.as_ptr().add(column + at), n))
+                    }
+                    // Rounded twice, as `add_scaled` is.
+                    End::AddScaled(scale) => S::add(before!(), S::mul(S::splat(scale), sum)),
+                };
+                if n == S::LANES {
+                    S::store(to, result)
+                } else {
+                    S::store_head(to, n, result)
+                }
+                at += n;
+            }
+        }
+    }
+}

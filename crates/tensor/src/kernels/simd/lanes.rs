@@ -1,0 +1,76 @@
+//! What a row comes down to: one sum, one maximum.
+
+use super::Simd;
+
+/// As many as the widest vector has.
+pub(in super::super) const COUNT: usize = 16;
+
+/// Sixteen running sums or maxima, of which a row's element i belongs to the one numbered i mod 16.
+///
+/// However many of them one vector holds, each gets the same elements in the same order, and they are folded alike; so
+/// the result is the same bits in every instruction set.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Lanes<S: Simd> {
+    /// Only the first `PARTS` are used: an array's length cannot depend on `S`.
+    parts: [S::V; COUNT],
+}
+
+// SAFETY of every function below: the caller guarantees S's target features.
+impl<S: Simd> Lanes<S> {
+    /// Vectors that hold all of them.
+    pub const PARTS: usize = COUNT / S::LANES;
+
+    #[inline(always)]
+    pub unsafe fn splat(x: f32) -> Self {
+        // SAFETY: see above.
+        Self { parts: [unsafe { S::splat(x) }; COUNT] }
+    }
+
+    /// Adds the elements of the row's vector number `i`; those beyond the row's end are 0.
+    #[inline(always)]
+    pub unsafe fn add(&mut self, i: usize, v: S::V) {
+        let part = &mut self.parts[i % Self::PARTS];
+        // SAFETY: see above.
+        *part = unsafe { S::add(*part, v) };
+    }
+
+    /// Notes the elements of the row's vector number `i` that are larger; NaN never is. Those beyond the row's end are
+    /// minus infinity.
+    #[inline(always)]
+    pub unsafe fn max(&mut self, i: usize, v: S::V) {
+        let part = &mut self.parts[i % Self::PARTS];
+        // SAFETY: see above.
+        *part = unsafe { S::max(v, *part) };
+    }
+
+    /// The sum of all: each of the first half and its neighbour 8 further, then 4, 2, 1.
+    #[inline(always)]
+    pub unsafe fn sum(self) -> f32 {
+        // SAFETY: see above.
+        unsafe { self.fold(|a, b| a + b) }
+    }
+
+    /// The largest of all.
+    #[inline(always)]
+    pub unsafe fn largest(self) -> f32 {
+        // SAFETY: see above.
+        unsafe { self.fold(|a, b| if a > b { a } else { b }) }
+    }
+
+    #[inline(always)]
+    unsafe fn fold(self, f: impl Fn(f32, f32) -> f32) -> f32 {
+        let mut lanes = [0.0; COUNT];
+        for (i, &part) in self.parts.iter().enumerate().take(Self::PARTS) {
+            // SAFETY: see above; the parts together have as many lanes as the array.
+            unsafe { S::store(lanes.as_mut_ptr().add(i * S::LANES), part) };
+        }
+        let mut half = COUNT / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] = f(lanes[i], lanes[i + half]);
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+}

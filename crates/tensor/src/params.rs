@@ -1,0 +1,339 @@
+//! Named tensors that outlive a computation: parameters, their gradients, and what is kept beside them.
+
+use crate::shape::for_each;
+use crate::slab::Slab;
+use crate::{Element, Layout, Shape};
+
+/// Whether a named tensor is trained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Trained by gradients.
+    Parameter,
+    /// Kept beside them, such as running statistics.
+    Buffer,
+}
+
+/// A named tensor of [`Params`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Its path, such as `layers.0.weight`.
+    pub name: String,
+    /// Whether it is trained.
+    pub kind: Kind,
+    /// Its sizes.
+    pub shape: Shape,
+    /// Where it lies in the slab of its kind.
+    pub layout: Layout,
+}
+
+impl Entry {
+    /// The elements, in row-major order, of this tensor in a slab laid out as its own: gradients, moments.
+    pub fn read<E: Element>(&self, slab: &[E]) -> Vec<E> {
+        gather(slab, &self.shape, &self.layout)
+    }
+
+    /// Puts elements in row-major order to this tensor's places in such a slab.
+    ///
+    /// # Panics
+    /// If their number is not the tensor's.
+    pub fn write<E: Element>(&self, data: &[E], slab: &mut [E]) {
+        scatter(data, &self.shape, &self.layout, slab);
+    }
+
+    /// Where its elements lie in its slab; nothing else lies between them.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.layout.offset..self.layout.offset + self.shape.len()
+    }
+}
+
+/// The handle of a named tensor: which it is, and a fingerprint of all tensors up to it.
+///
+/// It is good for the [`Params`] it came from, for copies of them, and for others that were made alike; elsewhere it is
+/// refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct ParamId {
+    pub(crate) index: usize,
+    fingerprint: u64,
+}
+
+impl ParamId {
+    /// The handle of a tensor that is only planned; no parameters know it.
+    pub fn planned() -> Self {
+        Self { index: usize::MAX, fingerprint: 0 }
+    }
+}
+
+/// Named tensors: the parameters in one slab, the buffers in another.
+///
+/// They know nothing of the computations they are used in, so threads, recordings and models can share them.
+///
+/// ```
+/// use charloom_tensor::Params;
+///
+/// let mut params = Params::<f32>::new();
+/// let w = params.add("w", &[2], &[1.0, -2.0]);
+/// params.write(w, &[0.5, 0.25]);
+/// assert_eq!((params.read(w), params.parameter_count()), (vec![0.5, 0.25], 2));
+/// ```
+#[derive(Clone, Default)]
+pub struct Params<E> {
+    values: Slab<E>,
+    buffers: Slab<E>,
+    entries: Vec<Entry>,
+    /// After each entry, the fingerprint of all names, kinds and shapes so far.
+    fingerprints: Vec<u64>,
+}
+
+impl<E: Element> Params<E> {
+    /// None yet.
+    pub fn new() -> Self {
+        Self { values: Slab::new(), buffers: Slab::new(), entries: Vec::new(), fingerprints: Vec::new() }
+    }
+
+    /// Adds a tensor to be trained, from its elements in row-major order.
+    ///
+    /// # Panics
+    /// If the number of elements is not the shape's.
+    pub fn add(&mut self, name: &str, shape: &[usize], data: &[E]) -> ParamId {
+        let shape = Shape::new(shape);
+        let layout = Layout::contiguous(&shape, self.values.grow(shape.len()));
+        self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
+    }
+
+    /// Adds a matrix to be trained that lies in memory column by column, from its elements in row-major order.
+    ///
+    /// For all who read or write it, it is an (out, in) matrix; the products of a linear layer want (in, out) in memory.
+    ///
+    /// # Panics
+    /// As [`Params::add`].
+    pub fn add_by_columns(&mut self, name: &str, shape: [usize; 2], data: &[E]) -> ParamId {
+        let [rows, columns] = shape;
+        let shape = Shape::new(&[rows, columns]);
+        let mut layout = Layout { offset: self.values.grow(shape.len()), strides: [0; crate::MAX_DIMS] };
+        (layout.strides[0], layout.strides[1]) = (1, rows);
+        self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
+    }
+
+    /// Adds a tensor that is kept but not trained, such as running statistics.
+    ///
+    /// # Panics
+    /// As [`Params::add`].
+    pub fn add_buffer(&mut self, name: &str, shape: &[usize], data: &[E]) -> ParamId {
+        let shape = Shape::new(shape);
+        let layout = Layout::contiguous(&shape, self.buffers.grow(shape.len()));
+        self.push(Entry { name: name.to_owned(), kind: Kind::Buffer, shape, layout }, data)
+    }
+
+    fn push(&mut self, entry: Entry, data: &[E]) -> ParamId {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        let by_columns = !entry.layout.is_contiguous(&entry.shape);
+        (self.fingerprint(), &entry.name, entry.kind == Kind::Buffer, by_columns).hash(&mut hasher);
+        entry.shape.dims().hash(&mut hasher);
+        let fingerprint = hasher.finish();
+        entry.write(data, self.slab_mut(entry.kind));
+        self.entries.push(entry);
+        self.fingerprints.push(fingerprint);
+        ParamId { index: self.entries.len() - 1, fingerprint }
+    }
+
+    /// The fingerprint of all entries: equal where names, kinds, shapes and layouts are.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprints.last().copied().unwrap_or(0)
+    }
+
+    /// The named tensors, in the order in which they were added.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of a handle.
+    ///
+    /// # Panics
+    /// If the handle came from other parameters.
+    pub fn entry(&self, id: ParamId) -> &Entry {
+        let known = self.fingerprints.get(id.index) == Some(&id.fingerprint);
+        assert!(known, "this handle is of other parameters");
+        &self.entries[id.index]
+    }
+
+    /// The handle of the entry with this name.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        let index = self.entries.iter().position(|entry| entry.name == name)?;
+        Some(ParamId { index, fingerprint: self.fingerprints[index] })
+    }
+
+    /// The handles of all entries, in their order.
+    pub fn ids(&self) -> impl Iterator<Item = ParamId> {
+        self.fingerprints.iter().enumerate().map(|(index, &fingerprint)| ParamId { index, fingerprint })
+    }
+
+    /// The same tensors in another precision; handles are good for both.
+    pub fn cast<F: Element>(&self) -> Params<F> {
+        let mut cast = Params::new();
+        for (id, entry) in self.ids().zip(&self.entries) {
+            let data: Vec<F> = self.read(id).into_iter().map(|x| F::of(x.f64())).collect();
+            match (entry.kind, entry.shape.dims()) {
+                (Kind::Buffer, dims) => cast.add_buffer(&entry.name, dims, &data),
+                (Kind::Parameter, &[rows, columns]) if !entry.layout.is_contiguous(&entry.shape) => {
+                    cast.add_by_columns(&entry.name, [rows, columns], &data)
+                }
+                (Kind::Parameter, dims) => cast.add(&entry.name, dims, &data),
+            };
+        }
+        cast
+    }
+
+    /// How many numbers are trained.
+    pub fn parameter_count(&self) -> usize {
+        self.trained().map(|entry| entry.shape.len()).sum()
+    }
+
+    /// The entries that are trained, in their order.
+    pub fn trained(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.kind == Kind::Parameter)
+    }
+
+    /// A tensor's elements in row-major order.
+    ///
+    /// # Panics
+    /// As [`Params::entry`].
+    pub fn read(&self, id: ParamId) -> Vec<E> {
+        let entry = self.entry(id);
+        entry.read(match entry.kind {
+            Kind::Parameter => self.values.all(),
+            Kind::Buffer => self.buffers.all(),
+        })
+    }
+
+    /// Overwrites a tensor with elements in row-major order.
+    ///
+    /// # Panics
+    /// As [`Params::entry`]; if their number is not the tensor's.
+    pub fn write(&mut self, id: ParamId, data: &[E]) {
+        let entry = self.entry(id).clone();
+        entry.write(data, self.slab_mut(entry.kind));
+    }
+
+    fn slab_mut(&mut self, kind: Kind) -> &mut [E] {
+        match kind {
+            Kind::Parameter => self.values.all_mut(),
+            Kind::Buffer => self.buffers.all_mut(),
+        }
+    }
+
+    /// All parameters, one flat slab; see [`Entry::range`].
+    pub fn values(&self) -> &[E] {
+        self.values.all()
+    }
+
+    /// The same, to be changed.
+    pub fn values_mut(&mut self) -> &mut [E] {
+        self.values.all_mut()
+    }
+
+    /// All buffers, one flat slab.
+    pub fn buffers(&self) -> &[E] {
+        self.buffers.all()
+    }
+
+    /// The same, to be changed.
+    pub fn buffers_mut(&mut self) -> &mut [E] {
+        self.buffers.all_mut()
+    }
+}
+
+/// The gradients of parameters, laid out as they are.
+#[derive(Clone)]
+pub struct Grads<E> {
+    slab: Slab<E>,
+    fingerprint: u64,
+}
+
+impl<E: Element> Grads<E> {
+    /// Zeros for these parameters.
+    pub fn zeros(params: &Params<E>) -> Self {
+        let mut slab = Slab::new();
+        slab.match_len(&params.values);
+        Self { slab, fingerprint: params.fingerprint() }
+    }
+
+    /// A parameter's gradient in row-major order.
+    ///
+    /// # Panics
+    /// If these are the gradients of other parameters, or the tensor is not trained.
+    pub fn read(&self, params: &Params<E>, id: ParamId) -> Vec<E> {
+        self.check(params.fingerprint());
+        let entry = params.entry(id);
+        assert!(entry.kind == Kind::Parameter, "{} is not trained", entry.name);
+        entry.read(self.slab.all())
+    }
+
+    /// All gradients, one flat slab.
+    pub fn values(&self) -> &[E] {
+        self.slab.all()
+    }
+
+    /// The same, to be changed.
+    pub fn values_mut(&mut self) -> &mut [E] {
+        self.slab.all_mut()
+    }
+
+    pub(crate) fn check(&self, fingerprint: u64) {
+        assert!(self.fingerprint == fingerprint, "these are the gradients of other parameters");
+    }
+}
+
+/// The elements of a tensor in row-major order.
+pub(crate) fn gather<E: Element>(memory: &[E], shape: &Shape, layout: &Layout) -> Vec<E> {
+    let mut out = Vec::with_capacity(shape.len());
+    for_each(shape, [layout.strides], |[at]| out.push(memory[layout.offset + at]));
+    out
+}
+
+/// Puts elements in row-major order to their places.
+fn scatter<E: Element>(data: &[E], shape: &Shape, layout: &Layout, memory: &mut [E]) {
+    assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
+    let mut data = data.iter();
+    for_each(shape, [layout.strides], |[at]| {
+        memory[layout.offset + at] = *data.next().expect("counted above")
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> (Params<f64>, ParamId) {
+        let mut params = Params::new();
+        params.add("a", &[2], &[1.0, 2.0]);
+        let b = params.add_by_columns("b", [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        (params, b)
+    }
+
+    #[test]
+    fn a_handle_is_good_for_copies_and_for_no_others() {
+        let (params, b) = two();
+        assert_eq!(params.clone().read(b), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(two().0.find("b"), Some(b));
+        let mut other = Params::<f64>::new();
+        other.add("a", &[2], &[1.0, 2.0]);
+        other.add("b", &[3, 2], &[0.0; 6]);
+        let said = std::panic::catch_unwind(|| other.read(b)).unwrap_err();
+        assert_eq!(said.downcast_ref(), Some(&"this handle is of other parameters"));
+    }
+
+    #[test]
+    fn parameters_can_be_shared_by_threads() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        shared(&two().0);
+        shared(&Grads::zeros(&two().0));
+    }
+
+    #[test]
+    #[should_panic(expected = "the gradients of other parameters")]
+    fn gradients_are_of_their_parameters() {
+        let (params, b) = two();
+        Grads::zeros(&Params::new()).read(&params, b);
+    }
+}

@@ -1,0 +1,63 @@
+//! What is said anew with each pass through a recording.
+
+use crate::kernels::Pool;
+
+/// How a recording is run: as in training or not, which step it is, and how many rows are in use.
+///
+/// ```
+/// use charloom_tensor::Pass;
+///
+/// let pass = Pass { step: 7, ..Pass::training() };
+/// assert!(pass.training && pass.rows.is_empty());
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct Pass<'a> {
+    /// Whether batch norm and dropout behave as in training.
+    pub training: bool,
+    /// Which step of a training this is; dropout's masks follow from it.
+    pub step: u64,
+    /// Which of several recordings that share a step's work this is; dropout's masks follow from it.
+    pub replica: u64,
+    /// For each [`Axis`](crate::Axis), in the order of their making, how much of it is in use; of axes that are not named
+    /// here all rows are in use, once each.
+    pub rows: &'a [Rows],
+    /// How often rows count, for [`Rows::Counted`].
+    pub counts: &'a [u32],
+    /// The threads that share the kernels' work; None: the caller's alone.
+    pub pool: Option<&'a Pool>,
+}
+
+/// How much of an axis is in use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rows {
+    /// The first rows, so many, each counting once.
+    First(usize),
+    /// The first rows, so many; [`Pass::counts`] says from place `from` on how many equal examples each stands for.
+    Counted {
+        /// How many rows.
+        rows: usize,
+        /// Where their counts begin.
+        from: usize,
+    },
+}
+
+impl Rows {
+    /// How many rows are in use.
+    pub fn used(self) -> usize {
+        match self {
+            Self::First(rows) | Self::Counted { rows, .. } => rows,
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// As in training, at step 0, with all rows, on the caller's thread alone.
+    pub fn training() -> Self {
+        Self { training: true, ..Self::default() }
+    }
+
+    /// As in evaluation, with all rows, on the caller's thread alone.
+    pub fn evaluation() -> Self {
+        Self::default()
+    }
+}
