@@ -23,7 +23,7 @@ pub struct Pass<'a> {
     pub rows: &'a [Rows],
     /// How often rows count, for [`Rows::Counted`].
     pub counts: &'a [u32],
-    /// The threads that share the kernels' work; None: the caller's alone.
+    /// The threads that share the kernels' work; None: those of the pool that the caller has entered, or its own alone.
     pub pool: Option<&'a Pool>,
 }
 

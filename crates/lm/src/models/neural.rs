@@ -72,18 +72,25 @@ impl Neural {
     /// # Errors
     /// Weights that do not fit the configuration and the vocabulary, all of them named.
     pub fn from_checkpoint(checkpoint: &Checkpoint, path: &Path) -> Result<Self> {
-        let refused = |error: Error| Error::model(path, error);
-        // Before anything is allocated: a small file may claim much.
-        if let Some((plan, _)) =
-            super::plan::plan(&checkpoint.config, checkpoint.vocab.len()).map_err(refused)?
-        {
+        Self::check(checkpoint, path)?;
+        let mut model = Self::new(&checkpoint.config, checkpoint.vocab.len(), &mut TorchGenerator::new(0))
+            .map_err(|error| Error::model(path, error))?;
+        model.load(checkpoint, path)?;
+        Ok(model)
+    }
+
+    /// Checks that the weights of a checkpoint fit its configuration and vocabulary, before anything is allocated: a small
+    /// file may claim much.
+    ///
+    /// # Errors
+    /// As [`Neural::from_checkpoint`].
+    pub(crate) fn check(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+        let plan = super::plan::plan(&checkpoint.config, checkpoint.vocab.len());
+        if let Some((plan, _)) = plan.map_err(|error| Error::model(path, error))? {
             let expected: Vec<_> = plan.tensors().map(|(n, dims)| (n.to_owned(), dims.to_vec())).collect();
             checkpoint.expect(&expected, path)?;
         }
-        let mut model = Self::new(&checkpoint.config, checkpoint.vocab.len(), &mut TorchGenerator::new(0))
-            .map_err(refused)?;
-        model.load(checkpoint, path)?;
-        Ok(model)
+        Ok(())
     }
 
     /// Takes up the weights of a checkpoint.

@@ -44,7 +44,7 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     // A table that rows are looked up in multiplies nothing.
     let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
     let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
-    Ok(weights.map(|(_, dims)| dims.iter().map(|&dim| dim as u64).product::<u64>()).sum())
+    Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
 }
 
 /// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.
@@ -88,4 +88,9 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How many numbers a tensor of these sizes has; [`u64::MAX`] if they are more.
+fn size(dims: &[usize]) -> u64 {
+    dims.iter().fold(1, |n, &dim| n.saturating_mul(dim as u64))
 }

@@ -55,8 +55,7 @@ pub struct Distributions {
     vocab: usize,
     rows: Vec<usize>,
     log_probs: Vec<f32>,
-    /// Context to number.
-    numbers: FxHashMap<Box<[u32]>, usize>,
+    numbers: Numbers,
     generation: u64,
     missing: Vec<u32>,
 }
@@ -112,17 +111,18 @@ impl Distributions {
         }
         self.rows.clear();
         self.missing.clear();
-        let old = self.numbers.len();
+        let old = self.count();
+        let mut count = old;
         for row in 0..rows {
             let context = &contexts[row * length..][..length];
-            let number = self.numbers.get(context).copied().unwrap_or_else(|| {
+            let (number, is_new) = self.numbers.number(context, vocab, count);
+            if is_new {
                 self.missing.extend_from_slice(context);
-                self.numbers.insert(context.into(), self.numbers.len());
-                self.numbers.len() - 1
-            });
+                count += 1;
+            }
             self.rows.push(number);
         }
-        let new = self.numbers.len() - old;
+        let new = count - old;
         if new > 0 {
             self.log_probs.resize((old + new) * vocab, 0.0);
             ask(&self.missing, &mut self.log_probs[old * vocab..]);
@@ -134,6 +134,53 @@ impl Distributions {
         self.vocab = vocab;
         self.rows.clear();
         self.log_probs.clear();
-        self.numbers.clear();
+        self.numbers = Numbers::default();
+    }
+}
+
+/// The number of each context, which is packed into as few bits as it can be.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    /// By the packed context, where those are few: its number and 1, or 0.
+    table: Vec<u32>,
+    packed: FxHashMap<u64, usize>,
+    long: FxHashMap<Box<[u32]>, usize>,
+}
+
+/// The most bits of a packed context that the table is made for: 4 MiB.
+const TABLE_BITS: usize = 20;
+
+impl Numbers {
+    /// The context's number, and whether it is a new one, which is then `next`.
+    fn number(&mut self, context: &[u32], vocab: usize, next: usize) -> (usize, bool) {
+        let bits = (usize::BITS - vocab.saturating_sub(1).leading_zeros()).max(1) as usize;
+        let width = bits * context.len();
+        let known = if width <= 64 {
+            let key = context.iter().fold(0, |key, &token| key << bits | u64::from(token));
+            if width > TABLE_BITS {
+                let known = self.packed.get(&key).copied();
+                if known.is_none() {
+                    self.packed.insert(key, next);
+                }
+                known
+            } else {
+                if self.table.is_empty() {
+                    self.table.resize(1 << width, 0);
+                }
+                let slot = &mut self.table[key as usize];
+                let known = slot.checked_sub(1).map(|number| number as usize);
+                if known.is_none() {
+                    *slot = next as u32 + 1;
+                }
+                known
+            }
+        } else {
+            let known = self.long.get(context).copied();
+            if known.is_none() {
+                self.long.insert(context.into(), next);
+            }
+            known
+        };
+        (known.unwrap_or(next), known.is_none())
     }
 }

@@ -7,6 +7,7 @@ use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 use super::Trainer;
 use crate::data::Data;
 use crate::files::NamedTensor;
+use crate::models::Neural;
 use crate::{Checkpoint, Error, Result};
 
 /// The best evaluation so far, and how long ago it was.
@@ -65,6 +66,7 @@ impl Trainer {
             let message = "was trained on other characters than the data has now; give it the same data";
             return Err(Error::model(path, message));
         }
+        Neural::check(checkpoint, path)?;
         let mut trainer = Self::new(&checkpoint.config, data)?;
         trainer.model.load(checkpoint, path)?;
         trainer.restore(checkpoint).map_err(|message| {

@@ -115,11 +115,14 @@ impl Pool {
     }
 }
 
-/// Calls `f` with a pool, or on this thread alone.
+/// Calls `f` with a pool, or with the one that this thread is in.
 pub(crate) fn enter<R>(pool: Option<&Pool>, keep_rows: bool, f: impl FnOnce() -> R) -> R {
+    let current = CURRENT.get();
     match pool {
         Some(pool) => pool.enter(keep_rows, f),
-        None => f(),
+        None if current.pool.is_null() => f(),
+        // SAFETY: as in `Current::team`.
+        None => unsafe { &*current.pool }.enter(keep_rows, f),
     }
 }
 
