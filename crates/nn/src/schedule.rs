@@ -53,7 +53,7 @@ impl LearningRate {
                 .filter(|(fraction, _)| at >= fraction * steps * (1.0 - 1e-12))
                 .map(|(_, factor)| factor)
                 .product(),
-            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * done).cos()),
+            Schedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done)),
             Schedule::Linear => 1.0 - done,
             Schedule::Wsd { decay } => ((steps - at) / (decay * steps).max(1.0)).clamp(0.0, 1.0),
         };

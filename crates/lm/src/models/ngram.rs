@@ -239,7 +239,7 @@ impl NGram {
                 level.mix(number, row);
             }
             for (out, p) in out.iter_mut().zip(&*row) {
-                *out = p.ln() as f32;
+                *out = libm::log(*p) as f32;
             }
         }
     }

@@ -66,7 +66,7 @@ fn push_weights(log_probs: &[f32], no_boundary: bool, options: &SampleOptions, w
     // Untempered, they are the probabilities themselves; tempered, the greatest is 1, so that nothing overflows.
     let shift = if options.temperature == 1.0 && !no_boundary { 0.0 } else { f64::from(best) };
     weights.extend(log_probs.iter().enumerate().map(|(token, &p)| {
-        if allowed(token) { ((f64::from(p) - shift) / options.temperature).exp() as f32 } else { 0.0 }
+        if allowed(token) { libm::exp((f64::from(p) - shift) / options.temperature) as f32 } else { 0.0 }
     }));
     if options.top_k != 0 || options.top_p != 1.0 {
         cut(&mut weights[start..], options);

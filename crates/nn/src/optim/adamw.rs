@@ -29,8 +29,8 @@ impl AdamW {
         let [beta1, beta2] = self.betas;
         let t = t as f64;
         let keep = E::of(1.0 - lr * decay);
-        let size = E::of(lr / (1.0 - beta1.powf(t)));
-        let root = E::of((1.0 - beta2.powf(t)).sqrt());
+        let size = E::of(lr / (1.0 - libm::pow(beta1, t)));
+        let root = E::of((1.0 - libm::pow(beta2, t)).sqrt());
         let (new1, new2) = (E::of(1.0 - beta1), E::of(1.0 - beta2));
         let rates = [keep, size, root, new1, E::of(beta2), new2, E::of(self.eps)];
         let Slabs { params, grads, first, second } = slabs;

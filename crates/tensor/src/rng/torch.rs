@@ -103,10 +103,10 @@ impl TorchGenerator {
         }
         let turn = self.rand_f64();
         let u = self.rand_f64();
-        let radius = (-2.0 * (-u).ln_1p()).sqrt();
+        let radius = (-2.0 * libm::log1p(-u)).sqrt();
         let theta = 2.0 * std::f64::consts::PI * turn;
-        self.next_normal = Some(radius * theta.sin());
-        radius * theta.cos()
+        self.next_normal = Some(radius * libm::sin(theta));
+        radius * libm::cos(theta)
     }
 
     /// One integer in `[low, high)`, as `torch.randint(low, high, (1,))` draws it: bits modulo the range,
