@@ -6,8 +6,9 @@
 
 use super::gemm::load;
 use super::halves::{in_halves, worthwhile};
+use super::pool::{ROWS, cut, split};
 use super::simd::Simd;
-use super::team::{ROWS, Shared, cut, split};
+use super::team::Shared;
 use super::{Isa, dispatch, reference};
 use std::ops::Range;
 

@@ -4,7 +4,8 @@
 //! makes pulls the other part over; so two cores sum a half each, and then one adds the second sum to the first. The rows
 //! are cut at the same place for any number of threads, and so the result is the same bits.
 
-use super::team::{self, Shared};
+use super::pool;
+use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -31,7 +32,7 @@ pub(super) fn in_halves(
     part: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
     join: impl FnOnce(&mut [f32], &[f32]),
 ) {
-    let cut = team::cut(rows);
+    let cut = pool::cut(rows);
     ROOM.with_borrow_mut(|all| {
         // Once: the memory is kept from call to call.
         if all.len() < first + second {
@@ -41,7 +42,7 @@ pub(super) fn in_halves(
         let rooms = [Shared::new(first), Shared::new(second)];
         // SAFETY: each half has its own.
         let room = |half: usize| unsafe { rooms[half].all() };
-        team::halves(work, &|half| match half {
+        pool::halves(work, &|half| match half {
             0 => part(false, 0..cut, room(0)),
             _ => part(true, cut..rows, room(1)),
         });

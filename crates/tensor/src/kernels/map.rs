@@ -1,7 +1,8 @@
 //! Functions of every element of a slice.
 
+use super::pool::split;
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::Shared;
 use super::{Activation, Isa, dispatch, math};
 
 /// About how many operations an element of an exp or tanh costs.

@@ -13,6 +13,7 @@ mod math;
 mod optim;
 mod partners;
 mod peak;
+mod pool;
 pub mod reference;
 mod rows;
 mod simd;
@@ -30,11 +31,11 @@ pub use map::{activate, activate_backward, exp};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Meetings, Place};
 pub use peak::peak_gflops;
+pub(crate) use pool::enter;
+pub use pool::{MAX_THREADS, Pool};
 pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use table::{gather_rows, scatter_rows};
-pub(crate) use team::enter;
-pub use team::{MAX_THREADS, Pool};
 pub use transpose::transpose;
 
 /// A matrix product A B, (m, k) times (k, n), and what C becomes by it.

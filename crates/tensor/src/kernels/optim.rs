@@ -1,7 +1,8 @@
 //! Steps of optimizers that keep state: plain loops, which the compiler turns into vectors for each instruction set.
 
+use super::pool::split;
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! Two threads that each compute a half of the same thing, and hand each other numbers on the way.
 
-use super::team::{self, Pool, Shared, wait};
+use super::pool::{self, Pool};
+use super::team::{Shared, wait};
 use crate::Element;
 use crate::slab::Slab;
 use std::cell::UnsafeCell;
@@ -97,7 +98,7 @@ impl<E: Element> Meetings<E> {
         let shared = Shared::new(both);
         self.state.live.store(true, Ordering::Relaxed);
         let _over = Over(&self.state);
-        team::together(pool, &|side| {
+        pool::together(pool, &|side| {
             // Only when the other has panicked before this one began.
             if self.state.broken.load(Ordering::Relaxed) {
                 return;

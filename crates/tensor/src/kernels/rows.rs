@@ -1,7 +1,8 @@
 //! Sums of whole rows: what a bias and an optimizer come down to.
 
+use super::pool::split;
 use super::simd::Simd;
-use super::team::{Shared, split};
+use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
 #[inline(always)]

@@ -1,7 +1,8 @@
 //! Softmax along rows.
 
+use super::pool::{ROWS, split};
 use super::simd::{LANES, Lanes, Simd};
-use super::team::{ROWS, Shared, split};
+use super::team::Shared;
 use super::{Isa, dispatch, math};
 
 /// How far below a row's maximum is what fills its last vector: its exponential is lost beside that of the maximum, and

@@ -2,9 +2,10 @@
 
 use super::halves::{in_halves, worthwhile};
 use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
+use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
 use super::simd::Simd;
-use super::team::{ROWS, Shared, split};
+use super::team::Shared;
 use super::{Activation, Isa, dispatch};
 use std::ops::Range;
 

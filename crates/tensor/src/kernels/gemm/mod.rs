@@ -8,8 +8,9 @@ mod drive;
 mod pack;
 
 use super::halves::{in_halves, worthwhile};
+use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
-use super::team::{ROWS, Shared, split};
+use super::team::Shared;
 use super::{End, Gemm, Isa, dispatch};
 use drive::{Packed, gemm_on, packing};
 use pack::{Room, with_room};
