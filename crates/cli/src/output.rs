@@ -96,8 +96,8 @@ pub fn shown(text: &str, mode: Mode) -> String {
     })
 }
 
-/// A text of the library with each ` ``lr_drops`` ` in it ([`charloom::error`]) shown as the flag `--lr-drops`. A key with
-/// a dot is of the configuration file alone and has no flag.
+/// A text of the library with each ` ``lr_drops`` ` in it ([`charloom::error`]) shown as the flag `--lr-drops`. A key
+/// with a dot is of the configuration file alone and has no flag.
 pub fn flags(text: &str) -> String {
     let is_key =
         |key: &str| !key.is_empty() && key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '.'));

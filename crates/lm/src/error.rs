@@ -1,7 +1,7 @@
 //! What can go wrong: one line each, naming the thing, the place and the way out.
 //!
-//! In a text for people, a word in double backquotes, as in "try a lower ` ``lr`` `", is the key of a setting or the name
-//! of an argument; the command shows it as its flag.
+//! In a text for people, a word in double backquotes, as in "try a lower ` ``lr`` `", is the key of a setting or the
+//! name of an argument; the command shows it as its flag.
 
 use std::fmt::Display;
 use std::io;
