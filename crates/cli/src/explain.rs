@@ -7,7 +7,7 @@ use charloom::explain::{self, Loss};
 use charloom::{Checkpoint, Result, files, models};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
-use crate::output::Out;
+use crate::output::{Out, flags};
 
 /// Say what the numbers mean
 #[derive(clap::Subcommand)]
@@ -91,5 +91,5 @@ fn print(loss: &Loss, out: &mut Out) -> Result<()> {
     if !sentences.is_empty() {
         out.line("")?;
     }
-    sentences.iter().try_for_each(|sentence| out.line(sentence))
+    sentences.iter().try_for_each(|sentence| out.line(flags(sentence)))
 }

@@ -58,7 +58,7 @@ fn parse_let(text: &str) -> std::result::Result<(String, f64), String> {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let extension = args.out.as_ref().map(|path| path.extension().and_then(|e| e.to_str()));
     if !matches!(extension, None | Some(Some("svg" | "dot"))) {
-        return Err(Error::Usage("-o wants a file that ends in .svg or .dot".to_string()));
+        return Err(Error::usage("-o wants a file that ends in .svg or .dot"));
     }
     let graph = Graph::new();
     let result = build(args, &graph)?;
@@ -67,7 +67,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if let Some(path) = &args.out {
         let picture = match extension {
             Some(Some("dot")) => dot(&nodes),
-            _ => svg(&nodes).map_err(|error| Error::Usage(error.to_string()))?,
+            _ => svg(&nodes).map_err(Error::usage)?,
         };
         std::fs::write(path, picture).map_err(|error| Error::io(path, error))?;
         note(format_args!("wrote {}", path.display()));
@@ -93,9 +93,7 @@ fn build<'g>(args: &Args, graph: &'g Graph) -> Result<Value<'g>> {
     let mut random = Random::seed(args.seed);
     if let Some(sizes) = &args.mlp {
         let [inputs, layers @ .., 1] = sizes.as_slice() else {
-            return Err(Error::Usage(
-                "--mlp wants at least inputs and a last layer of 1, as in 3,4,1".to_string(),
-            ));
+            return Err(Error::usage("--mlp wants at least inputs and a last layer of 1, as in 3,4,1"));
         };
         let layers = [layers, &[1]].concat();
         check_size(*inputs, &layers)?;
@@ -115,7 +113,7 @@ fn build<'g>(args: &Args, graph: &'g Graph) -> Result<Value<'g>> {
 fn inputs_of<'g>(args: &Args, graph: &'g Graph, count: usize) -> Result<Vec<Value<'g>>> {
     let data = args.input.clone().unwrap_or_else(|| vec![1.0; count]);
     if data.len() != count {
-        return Err(Error::Usage(format!(
+        return Err(Error::usage(format!(
             "--input has {} numbers, and there are {count} inputs",
             data.len()
         )));
@@ -133,11 +131,12 @@ fn check_size(inputs: usize, layers: &[usize]) -> Result<()> {
     }
     match parameters {
         Some(n) if n <= MOST_PARAMETERS => Ok(()),
-        _ => Err(Error::Usage(format!("more than {MOST_PARAMETERS} parameters cannot be shown; take fewer"))),
+        _ => Err(Error::usage(format!("more than {MOST_PARAMETERS} parameters cannot be shown; take fewer"))),
     }
 }
 
 /// The message, then the formula with a mark below the place.
 fn pointed(error: ExpressionError) -> Error {
-    Error::Usage(format!("{error}\n  {}", error.pointer().replace('\n', "\n  ")))
+    let message = format!("{error}\n  {}", error.pointer().replace('\n', "\n  "));
+    Error::Usage { message }
 }

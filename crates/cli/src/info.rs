@@ -7,7 +7,7 @@ use charloom::{Checkpoint, Config, Result, speed};
 use serde_json::json;
 
 use crate::args::DataFlags;
-use crate::output::{Out, note};
+use crate::output::{Out, flags, note};
 
 /// Tell what a run, a model file or a file of data holds
 #[derive(clap::Args)]
@@ -36,8 +36,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut config = Config::default();
     args.data.apply(args.what.as_ref(), &mut config);
-    let card = charloom::load_data(&mut config)?.card(args.context);
-    for warning in &card.warnings {
+    let mut card = charloom::load_data(&mut config)?.card(args.context);
+    for warning in &mut card.warnings {
+        *warning = flags(warning);
         note(format_args!("warning: {warning}"));
     }
     if out.json { out.object(&card) } else { out.line(card) }

@@ -8,7 +8,7 @@ use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
-use crate::output::Out;
+use crate::output::{Out, flags};
 
 /// Units in a line of the map.
 const UNITS: usize = 64;
@@ -43,7 +43,10 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let seen = if args.untrained { untrained(args)? } else { trained(args)? };
+    let mut seen = if args.untrained { untrained(args)? } else { trained(args)? };
+    for finding in &mut seen.findings {
+        finding.message = flags(&finding.message);
+    }
     if out.json { out.object(&seen) } else { print(&seen, out) }
 }
 

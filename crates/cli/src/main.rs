@@ -26,6 +26,7 @@ mod train;
 
 use std::process::ExitCode;
 
+use charloom::Error;
 use charloom::data::Mode;
 use charloom::threads::{self, Pool};
 use clap::error::ErrorKind;
@@ -113,9 +114,20 @@ fn main() -> ExitCode {
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Names and words of a file may stand in it. Only a formula's has a second line.
-            output::note(format_args!("error: {}", output::shown(&error.to_string(), Mode::Text)));
-            ExitCode::from(error.exit_code())
+            output::note(format_args!(
+                "error: {}",
+                output::shown(&output::flags(&error.to_string()), Mode::Text)
+            ));
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+/// 2 for wrong use, 1 for what failed.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Setting { .. } | Error::Usage { .. } => 2,
+        _ => 1,
     }
 }
 

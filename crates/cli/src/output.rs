@@ -96,6 +96,29 @@ pub fn shown(text: &str, mode: Mode) -> String {
     })
 }
 
+/// A text of the library with each ` ``lr_drops`` ` in it ([`charloom::error`]) shown as the flag `--lr-drops`. A key
+/// with a dot is of the configuration file alone and has no flag.
+pub fn flags(text: &str) -> String {
+    let is_key =
+        |key: &str| !key.is_empty() && key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '.'));
+    let (mut said, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, after)) = rest.split_once("``") {
+        said += before;
+        match after.split_once("``").filter(|(key, _)| is_key(key)) {
+            Some((key, after)) => {
+                let has_flag = !key.contains('.');
+                said += &if has_flag { format!("--{}", key.replace('_', "-")) } else { key.to_owned() };
+                rest = after;
+            }
+            None => {
+                said += "``";
+                rest = after;
+            }
+        }
+    }
+    said + rest
+}
+
 /// Whether the reader of standard output has gone, as `head` does.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
@@ -118,4 +141,18 @@ pub fn bar(length: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_shown_as_flags() {
+        assert_eq!(flags("``lr_drops`` 2; try ``clip`` 1"), "--lr-drops 2; try --clip 1");
+        assert_eq!(flags("``data.sha256`` ab"), "data.sha256 ab");
+        for other in ["unknown field `lr`", "`` and ``A``", "``", "``lr", "````"] {
+            assert_eq!(flags(other), other);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use charloom::{Error, Result};
 use charloom_plot::report::report;
 use serde_json::json;
 
-use crate::output::{Out, note};
+use crate::output::{Out, flags, note};
 
 /// Write a page about a run: one HTML file that needs no network
 #[derive(clap::Args)]
@@ -33,7 +33,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 
 /// Writes the page about a run; returns its size in bytes.
 pub fn write(run: &Path, data: Option<&Path>, to: &Path) -> Result<usize> {
-    let page = report(run, data)?;
+    let page = report(run, data, flags)?;
     replace_file(to, page.as_bytes()).map_err(|error| Error::io(to, error))?;
     Ok(page.len())
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::dashboard::{self, Dashboard};
 use crate::eval;
-use crate::output::{self, Out, note};
+use crate::output::{self, Out, flags, note};
 
 /// Train a model; without arguments, on the embedded names
 #[derive(clap::Args)]
@@ -94,7 +94,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let card = data.card(models::context(&config.model)?);
     note(&card);
     for warning in &card.warnings {
-        note(format_args!("warning: {warning}"));
+        note(format_args!("warning: {}", flags(warning)));
     }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
     let (job, mut run) = match resumed {
@@ -147,7 +147,7 @@ fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
     }
     let (run, checkpoint) = RunFolder::resume(path)?;
     if let Some(warning) = run.warning() {
-        note(format_args!("warning: {warning}"));
+        note(format_args!("warning: {}", flags(warning)));
     }
     if models::counts(&checkpoint.config)? {
         return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));

@@ -1,4 +1,7 @@
 //! What can go wrong: one line each, naming the thing, the place and the way out.
+//!
+//! In a text for people, a word in double backquotes, as in "try a lower ` ``lr`` `", is the key of a setting or the
+//! name of an argument; the command shows it as its flag.
 
 use std::fmt::Display;
 use std::io;
@@ -8,9 +11,21 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request itself makes no sense: a flag's value, a combination of flags (exit code 2).
-    #[error("{0}")]
-    Usage(String),
+    /// A setting or an argument is wrong.
+    #[error("``{key}``{}{message}", if message.starts_with([':', ',']) { "" } else { " " })]
+    Setting {
+        /// Its key in the configuration, or the argument's name.
+        key: String,
+        /// What follows the key in a sentence: the value, the limit and the way out.
+        message: String,
+    },
+
+    /// The request makes no sense for another reason than one setting's value.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong and what to do about it.
+        message: String,
+    },
 
     /// A file of text cannot be used as data.
     #[error("{}: {message}", path.display())]
@@ -66,23 +81,19 @@ pub struct UnknownCharacter {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// The exit code of a command that ends with this error: 1 failed, 2 wrong use.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 2,
-            _ => 1,
-        }
+    /// An [`Error::Setting`] about `key`.
+    pub fn setting(key: impl Display, message: impl Display) -> Self {
+        Self::Setting { key: one_line(key), message: one_line(message) }
+    }
+
+    /// An [`Error::Setting`] whose value is not within its limit.
+    pub fn out_of_range(key: impl Display, value: impl Display, limit: impl Display) -> Self {
+        Self::setting(key, format!("{value} is out of range; it must be {limit}"))
     }
 
     /// An [`Error::Usage`].
     pub fn usage(message: impl Display) -> Self {
-        Self::Usage(one_line(message))
-    }
-
-    /// An [`Error::Usage`] about a setting whose value is not within its limit.
-    pub fn out_of_range(setting: impl Display, value: impl Display, limit: impl Display) -> Self {
-        Self::usage(format!("{setting} {value} is out of range; it must be {limit}"))
+        Self::Usage { message: one_line(message) }
     }
 
     /// An [`Error::Data`] about `path`.
@@ -126,5 +137,13 @@ mod tests {
         let said = Error::model("m", "unknown `a\nb\u{1b}[31m\u{85}`, zo\u{eb}").to_string();
         assert_eq!(said, "m: unknown `a\\nb\\u{1b}[31m\\u{85}`, zo\u{eb}");
         assert_eq!(Error::data("d", "x".repeat(1 << 20)).to_string().len(), 3 + 4096 + 3);
+    }
+
+    #[test]
+    fn a_setting_is_named_by_its_key() {
+        let error = Error::out_of_range("lr_drops", "2:0.1", "from 0 to 1");
+        assert_eq!(error.to_string(), "``lr_drops`` 2:0.1 is out of range; it must be from 0 to 1");
+        assert!(matches!(error, Error::Setting { key, .. } if key == "lr_drops"));
+        assert_eq!(Error::setting("norm", ": there is none").to_string(), "``norm``: there is none");
     }
 }

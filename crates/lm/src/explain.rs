@@ -84,8 +84,9 @@ impl Loss {
             let above = untrained - self.expected;
             said.push(if above > CONFIDENT {
                 format!(
-                    "The untrained model loses {above:.2} more than one that knows nothing: its logits are too far apart. A \
-                     smaller --output-scale, or --init kaiming-normal, saves the steps that would only shrink them."
+                    "The untrained model loses {above:.2} more than one that knows nothing: its logits are too far \
+                     apart. A smaller ``output_scale``, or ``init`` kaiming-normal, saves the steps that would only \
+                     shrink them."
                 )
             } else {
                 format!("The untrained model starts where it should: within {CONFIDENT} of ln V.")
@@ -94,9 +95,12 @@ impl Loss {
         if let Some(run) = self.run {
             let loss = run.loss;
             said.push(if loss > self.expected {
-                "The run is worse than no model at all; a lower --lr may help.".to_owned()
+                "The run is worse than no model at all; a lower ``lr`` may help.".to_owned()
             } else if loss > unigram {
-                format!("The run has not yet learned how often each character occurs ({unigram:.4}); it needs more --steps.")
+                format!(
+                    "The run has not yet learned how often each character occurs ({unigram:.4}); it needs more \
+                     ``steps``."
+                )
             } else if loss > bigram {
                 format!("The run knows how often characters occur, but not yet what follows what ({bigram:.4}).")
             } else {
@@ -140,7 +144,7 @@ mod tests {
         let (_, _, careless) =
             explain("[model]\nhidden = [200]\ninit = \"unit-normal\"\noutput_scale = 1.0\n");
         assert!(careless.untrained.unwrap() > 10.0);
-        assert!(careless.sentences()[0].contains("--output-scale"));
+        assert!(careless.sentences()[0].contains("``output_scale``"));
         let Baselines { uniform, unigram, bigram } = careless.baselines;
         assert!(bigram < unigram && unigram < uniform);
     }
@@ -181,7 +185,7 @@ mod tests {
             .join(" ")
         };
         assert!(of(3.4, 3.4).contains("worse than no model"));
-        assert!(of(3.0, 3.0).contains("needs more --steps"));
+        assert!(of(3.0, 3.0).contains("needs more ``steps``"));
         assert!(of(2.6, 2.6).contains("what follows what"));
         assert!(of(2.1, 2.05).contains("0.4000 better than the bigram"));
         assert!(of(2.1, 2.05).contains("not learned by heart"));

@@ -105,10 +105,10 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
         && !params.trained().any(|entry| entry.name == *name)
     {
         let names: Vec<&str> = params.trained().map(|entry| entry.name.as_str()).collect();
-        return Err(Error::usage(format!(
-            "--break {name:?} is no parameter; it is one of {}",
-            names.join(", ")
-        )));
+        return Err(Error::setting(
+            "break",
+            format!("{name:?} is no parameter; it is one of {}", names.join(", ")),
+        ));
     }
     feed.draw(&mut generator);
     step.fill(&*feed);

@@ -74,12 +74,13 @@ pub struct LrFind {
 pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFind> {
     let LrFindOptions { from, to, steps } = options;
     if !(from > 0.0 && from < to && to.is_finite()) {
-        return Err(Error::usage(format!("--from {from} --to {to}: the rate must rise, and from above 0")));
+        return Err(Error::setting(
+            "from",
+            format!("{from} ``to`` {to}: the rate must rise, and from above 0"),
+        ));
     }
     if !(10..=MAX_STEPS).contains(&steps) {
-        return Err(Error::usage(format!(
-            "--steps {steps} is out of range; it must be from 10 to {MAX_STEPS}"
-        )));
+        return Err(Error::out_of_range("steps", steps, format!("from 10 to {MAX_STEPS}")));
     }
     let mut trainer = Trainer::new(config, data)?;
     let (start, end) = (from.log10(), to.log10());
@@ -104,7 +105,8 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
         }
     }
     if losses.len() < 10 {
-        let message = format!("the loss broke within {} steps; try --from {:e}", losses.len(), from / 100.0);
+        let message =
+            format!("the loss broke within {} steps; try ``from`` {:e}", losses.len(), from / 100.0);
         return Err(Error::Failed(message));
     }
     let smoothed = around(&losses, (steps / 40).max(2));
@@ -172,6 +174,6 @@ mod tests {
         assert!(found.suggestion < 10.0, "{}", found.suggestion);
         let refused = |options| find(&config, &data, options).unwrap_err().to_string();
         assert!(refused(LrFindOptions { from: 1.0, to: 0.1, steps: 100 }).contains("the rate must rise"));
-        assert!(refused(LrFindOptions { steps: 3, ..options }).starts_with("--steps 3"));
+        assert!(refused(LrFindOptions { steps: 3, ..options }).starts_with("``steps`` 3"));
     }
 }

@@ -139,7 +139,7 @@ pub fn get(name: &str) -> Result<&'static Preset> {
             Some(near) => format!("did you mean {near:?}?"),
             None => "see 'charloom presets'".to_owned(),
         };
-        Error::usage(format!("--preset {name:?} is unknown; {hint}"))
+        Error::setting("preset", format!("{name:?} is unknown; {hint}"))
     })
 }
 

@@ -66,7 +66,7 @@ pub struct Speed {
 /// A configuration that is not valid, an n-gram model, or a loss that is not finite.
 pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> Result<Speed> {
     if models::counts(config)? {
-        return Err(Error::usage("--model ngram is counted in one pass; there are no steps to time"));
+        return Err(Error::setting("model", "ngram is counted in one pass; there are no steps to time"));
     }
     let mut trainer = Trainer::new(config, data)?.with_threads(Threads::Pool(Pool::new(threads)));
     let examples = match config.train.batch {
@@ -152,6 +152,7 @@ mod tests {
         let operations = 6.0 * 32.0 * (18.0 * 8.0 + 8.0 * 27.0);
         assert!((speed.gflops * 1e9 / operations / speed.steps_per_second - 1.0).abs() < 1e-9);
         config.model = crate::config::ModelConfig::of("ngram");
-        assert_eq!(measure(&config, &data, 1, Duration::ZERO).unwrap_err().exit_code(), 2);
+        let refused = measure(&config, &data, 1, Duration::ZERO).unwrap_err();
+        assert!(matches!(refused, Error::Setting { key, .. } if key == "model"));
     }
 }

@@ -130,7 +130,7 @@ fn a_diverging_run_keeps_its_last_good_state() {
             .unwrap_err()
             .to_string();
         let place = path.to_str().unwrap();
-        for words in [found, "step ", "--lr lower than 10000", place] {
+        for words in [found, "step ", "``lr`` lower than 10000", place] {
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
         }
         let last = Checkpoint::read(&path.join("last.safetensors")).unwrap();

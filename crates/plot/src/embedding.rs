@@ -17,7 +17,7 @@ const SWEEPS: usize = 60;
 pub fn embedding(checkpoint: &Checkpoint) -> Result<Figure> {
     let table = checkpoint.tensor("embedding.weight").and_then(|tensor| Some((tensor, tensor.as_f32()?)));
     let Some((tensor, data)) = table else {
-        let message = "the model has no embedding (it is an n-gram model, linear, or --embed 0); \
+        let message = "the model has no embedding (it is an n-gram model, linear, or ``embed`` 0); \
                        'plot RUN bigram' shows what follows what";
         return Err(Error::usage(message));
     };

@@ -29,7 +29,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
         let known: Vec<&str> = names.map(|tensor| tensor.name.as_str()).filter(is_layer).collect();
         let way = match known.as_slice() {
             [] => "the model counts and has no layers".to_owned(),
-            known => format!("it has {}; choose one by its number with --layer", known.join(", ")),
+            known => format!("it has {}; choose one by its number with ``layer``", known.join(", ")),
         };
         return Err(Error::usage(format!("the model has no {name}: {way}")));
     };
@@ -181,7 +181,7 @@ pub fn updates(records: &[Record]) -> Result<Figure> {
 }
 
 fn no_records() -> Error {
-    Error::usage("the run has no diagnostics.jsonl with that; 'charloom train --diagnostics' writes one")
+    Error::usage("the run has no diagnostics.jsonl with that; 'charloom train ``diagnostics``' writes one")
 }
 
 #[cfg(test)]
@@ -247,6 +247,6 @@ mod tests {
         assert_eq!(drawn.series[0].points, [(0.0, -2.0), (5.0, -3.5)]);
         assert_eq!(drawn.series[1].points, [(0.0, -3.0), (5.0, -3.0)]);
         let refused = updates(&[record(0, Kind::Weight, "")]).unwrap_err().to_string();
-        assert!(refused.contains("--diagnostics"), "{refused}");
+        assert!(refused.contains("``diagnostics``"), "{refused}");
     }
 }

@@ -13,7 +13,7 @@ use charloom::{Error, Result};
 /// A character that the model has never seen; no words.
 pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> Result<Figure> {
     if words.is_empty() {
-        return Err(Error::usage("which words? give them with --words anna,emma"));
+        return Err(Error::usage("which words? give them with ``words`` anna,emma"));
     }
     let mut cells = Vec::with_capacity(words.len());
     let mut rows = Vec::with_capacity(words.len());

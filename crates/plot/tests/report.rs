@@ -60,7 +60,7 @@ fn scripts(page: &str) -> Vec<&str> {
 fn words_of_the_data_do_not_become_a_part_of_the_page() {
     let runs = Runs::new();
     let path = runs.mlp("<b>'run\"&");
-    let page = report(&path, None).unwrap();
+    let page = report(&path, None, str::to_owned).unwrap();
     // Two figures' numbers and the page's own script, and nothing that the words would begin.
     let scripts = scripts(&page);
     assert_eq!(scripts.len(), 3);
@@ -69,7 +69,8 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
     assert!(page.contains("&#60;b&#62;") || page.contains("&lt;b&gt;"), "the run's name is not in the page");
     assert!(page.contains("<h2>Diagnostics</h2>"));
     // A model that knows the words by heart writes them into its page.
-    let parrot = report(&runs.train("parrot", "[model]\nkind = 'ngram'\norder = 10"), None).unwrap();
+    let parrot =
+        report(&runs.train("parrot", "[model]\nkind = 'ngram'\norder = 10"), None, str::to_owned).unwrap();
     assert!(parrot.contains("onerror=") && parrot.contains("document.title"), "no word is in the page");
     assert!(!parrot.contains("<img") && self::scripts(&parrot).len() == 1, "a word is part of the page");
     for script in &scripts[..2] {
@@ -80,7 +81,7 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
         );
     }
     assert!(page.len() < 400_000, "{} bytes", page.len());
-    assert_eq!(page, report(&path, None).unwrap(), "the page is not the same twice");
+    assert_eq!(page, report(&path, None, str::to_owned).unwrap(), "the page is not the same twice");
     for needs_network in ["src=\"http", "href=\"http", "@import", "url("] {
         assert!(!page.contains(needs_network), "{needs_network}");
     }
@@ -90,11 +91,11 @@ fn words_of_the_data_do_not_become_a_part_of_the_page() {
 fn a_page_says_what_is_missing_without_the_data() {
     let runs = Runs::new();
     let path = runs.train("run", "[model]\nkind = 'ngram'\norder = 3");
-    let whole = report(&path, None).unwrap();
+    let whole = report(&path, None, str::to_owned).unwrap();
     assert!(whole.contains("Final losses") && !whole.contains("is missing here"));
     fs::remove_file(runs.folder.path().join("words.txt")).unwrap();
-    let page = report(&path, None).unwrap();
-    assert!(page.contains("What needs the data is missing here") && page.contains("--data"));
+    let page = report(&path, None, str::to_owned).unwrap();
+    assert!(page.contains("What needs the data is missing here") && page.contains("``data``"));
     assert!(!page.contains("Final losses"));
 }
 
@@ -121,7 +122,7 @@ fn opened(page: &Path) -> Option<(String, String)> {
 fn a_browser_opens_the_page_and_runs_no_script_but_its_own() {
     let runs = Runs::new();
     let page = runs.folder.path().join("report.html");
-    fs::write(&page, report(&runs.mlp("run"), None).unwrap()).unwrap();
+    fs::write(&page, report(&runs.mlp("run"), None, str::to_owned).unwrap()).unwrap();
     let Some((dom, log)) = opened(&page) else {
         println!("skipped: no Chromium here");
         return;
@@ -155,7 +156,7 @@ fn runs_are_compared_word_by_word() {
 
     let other = runs.train("other", "[data]\nsplit_seed = 1\n[model]\nkind = 'ngram'");
     let refused = compare(&[short, other], "val", None).unwrap_err().to_string();
-    assert!(refused.contains("--split-seed"), "{refused}");
+    assert!(refused.contains("``split_seed``"), "{refused}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ fn combination(space: &Space, number: u64) -> Result<Option<Settings>> {
     let total = lengths.clone().try_fold(1u64, u64::checked_mul).filter(|&total| total <= MAX_GRID);
     let Some(total) = total else {
         return Err(Error::usage(format!(
-            "the grid has more than {MAX_GRID} combinations; choose fewer values or --sampler tpe"
+            "the grid has more than {MAX_GRID} combinations; choose fewer values or ``sampler`` tpe"
         )));
     };
     let values: Vec<Vec<Value>> = space.settings.iter().map(|setting| setting.domain.grid()).collect();

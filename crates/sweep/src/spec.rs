@@ -171,7 +171,7 @@ impl Spec {
             return refuse("max_steps and min_steps must be at least 1".to_owned());
         }
         if self.settings.is_empty() {
-            return refuse("nothing varies; name a setting, as in --grid embed=2,6,10".to_owned());
+            return refuse("nothing varies; name a setting, as in ``grid`` embed=2,6,10".to_owned());
         }
         Space::new(&self.settings, base, mode, self.sampler == Sampler::Grid)
     }

@@ -64,7 +64,7 @@ impl Study {
             &[address.name().into(), FORMAT.into(), written.as_str().into(), config.as_str().into()],
         )?;
         if made == 0 {
-            let way = format!("the study exists; --resume {address} goes on with it, or name another one");
+            let way = format!("the study exists; ``resume`` {address} goes on with it, or name another one");
             return Err(address.error(way));
         }
         Ok(Self { database, address: address.clone(), spec: spec.clone(), base: base.clone(), space })
@@ -182,7 +182,7 @@ impl Study {
             }
             let sql = "SELECT number FROM charloom_trial WHERE study = ?1 AND state = 'running'";
             if let Some(row) = database.query(sql, &[name.as_str().into()])?.first() {
-                let way = "wait for it, or finish it with --resume";
+                let way = "wait for it, or finish it with ``resume``";
                 return Err(address.error(format!("trial {} is not finished; {way}", row[0].int())));
             }
             let sql = "UPDATE charloom_study SET chosen = ?2 WHERE name = ?1";

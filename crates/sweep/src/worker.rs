@@ -64,12 +64,16 @@ pub fn work(
     observe: &(dyn Fn(&Event) + Sync),
 ) -> Result<()> {
     if data.splits.val.is_empty() {
-        let message = "no validation split, and trials are compared by its loss; change --split or add --val";
+        let message =
+            "no validation split, and trials are compared by its loss; change ``split`` or add ``val``";
         return Err(Error::data(&data.source.path, message));
     }
     let mut study = Study::open(address)?;
     if study.spec().measure_test && data.splits.test.is_empty() {
-        return Err(Error::data(&data.source.path, "no test split to measure; change --split or add --test"));
+        return Err(Error::data(
+            &data.source.path,
+            "no test split to measure; change ``split`` or add ``test``",
+        ));
     }
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),

@@ -19,10 +19,10 @@ use charloom_sweep::{
 use serde_json::{Value, json};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
-use crate::output::{Out, note};
+use crate::output::{Out, flags, note};
 use crate::plot;
 
-use show::{none_finished, print_best, show};
+use show::{none_finished, print_best, show, trials};
 use tuning::tuning;
 
 /// Try many settings, and find those of the lowest validation loss
@@ -162,7 +162,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some(Command::Show { study, csv, best }) => {
             let mut study = Study::open(study)?;
             if *csv {
-                let trials = study.trials()?;
+                let trials = trials(&mut study)?;
                 return out.text(charloom_sweep::csv(study.space(), &trials));
             }
             if *best {
@@ -335,7 +335,7 @@ fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
                 let loss = loss.map_or(String::new(), |loss| format!(" {loss:.4}"));
                 let best =
                     told.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
-                let error = error.as_ref().map_or(String::new(), |error| format!(": {error}"));
+                let error = error.as_ref().map_or(String::new(), |error| format!(": {}", flags(error)));
                 note(format_args!("trial {number:>4}  {state}{loss}{error}{best}  {}", line(&settings)));
             }
         }

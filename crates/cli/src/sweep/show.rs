@@ -4,10 +4,19 @@ use charloom::{Error, Result};
 use charloom_sweep::{Study, Trial, shown};
 use serde_json::{Value, json};
 
-use crate::output::Out;
+use crate::output::{Out, flags};
+
+/// A study's trials, with what went wrong in the command's words.
+pub(super) fn trials(study: &mut Study) -> Result<Vec<Trial>> {
+    let mut trials = study.trials()?;
+    for trial in &mut trials {
+        trial.error = trial.error.as_deref().map(flags);
+    }
+    Ok(trials)
+}
 
 pub(super) fn show(study: &mut Study, out: &mut Out) -> Result<()> {
-    let trials = study.trials()?;
+    let trials = trials(study)?;
     let importance = charloom_sweep::importance(study.space(), &trials);
     let best = charloom_sweep::best(&trials);
     let config = best.map(|trial| study.config(&trial.settings)).transpose()?;

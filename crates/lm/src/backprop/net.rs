@@ -35,33 +35,36 @@ impl Sizes {
     /// # Errors
     /// A configuration of another net than the lesson's: an embedding, one hidden layer, BatchNorm, tanh.
     pub fn of(config: &Config, vocab: usize) -> Result<Self> {
-        let refuse = |flag: &str, wanted: &str| {
-            Err(Error::usage(format!(
-                "{flag}: the hand-written backward is for 004's net, {wanted}; see --preset manual-backprop"
-            )))
+        let refuse = |key: &str, wanted: &str| {
+            Err(Error::setting(
+                key,
+                format!(
+                    ": the hand-written backward is for 004's net, {wanted}; see ``preset`` manual-backprop"
+                ),
+            ))
         };
         if config.model.kind != "mlp" {
-            return refuse("--model", "an mlp");
+            return refuse("model", "an mlp");
         }
         let model: MlpSettings = config.model.read()?;
         if model.norm != Norm::Batch {
-            return refuse("--norm", "with batch");
+            return refuse("norm", "with batch");
         }
         if model.activation != Activation::Tanh {
-            return refuse("--activation", "with tanh");
+            return refuse("activation", "with tanh");
         }
         if model.embed == 0 {
-            return refuse("--embed", "with an embedding of at least 1");
+            return refuse("embed", "with an embedding of at least 1");
         }
         if model.dropout > 0.0 {
-            return refuse("--dropout", "without dropout");
+            return refuse("dropout", "without dropout");
         }
         if model.init != Init::KaimingNormal {
-            return refuse("--init", "drawn kaiming-normal");
+            return refuse("init", "drawn kaiming-normal");
         }
-        let &[hidden] = model.hidden.as_slice() else { return refuse("--hidden", "of one hidden layer") };
+        let &[hidden] = model.hidden.as_slice() else { return refuse("hidden", "of one hidden layer") };
         let Batch::Size(batch) = config.train.batch else {
-            return refuse("--batch", "on a minibatch of at least 2 examples");
+            return refuse("batch", "on a minibatch of at least 2 examples");
         };
         config.validate()?;
         crate::models::check_sizes(config, vocab)?;
@@ -69,10 +72,13 @@ impl Sizes {
         let (inputs, widest) = (model.context * model.embed, hidden.max(vocab));
         let numbers = (batch * inputs.max(widest)).max(inputs * hidden).max(hidden * vocab);
         if numbers > MAX_NUMBERS {
-            return Err(Error::usage(format!(
-                "--batch {batch}, --hidden {hidden}: a term of the lesson would have {numbers} numbers, the limit is \
+            return Err(Error::setting(
+                "batch",
+                format!(
+                    "{batch}, ``hidden`` {hidden}: a term of the lesson would have {numbers} numbers, the limit is \
                  {MAX_NUMBERS}; choose smaller sizes"
-            )));
+                ),
+            ));
         }
         Ok(Self { vocab, context: model.context, embed: model.embed, hidden, batch })
     }

@@ -133,5 +133,5 @@ fn known(name: &str) -> Result<()> {
         Some(near) => format!("did you mean {near:?}?"),
         None => format!("it is one of {}", names.join(", ")),
     };
-    Err(Error::usage(format!("--break {name:?} is no gradient of the lesson; {hint}")))
+    Err(Error::setting("break", format!("{name:?} is no gradient of the lesson; {hint}")))
 }

@@ -47,9 +47,10 @@ pub fn train<E: Element>(
         && config.weight_decay == 0.0
         && config.clip == 0.0;
     if !plain {
-        return Err(Error::usage(
-            "--train: the lesson is plain gradient descent; leave --optimizer, --momentum, --weight-decay and \
-             --clip out",
+        return Err(Error::setting(
+            "train",
+            ": the lesson is plain gradient descent; leave ``optimizer``, ``momentum``, ``weight_decay`` and \
+             ``clip`` out",
         ));
     }
     let lr = learning_rate(config);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode};
 
-pub use model::{ModelConfig, Setting, Settings, Value, flag, out_of_range};
+pub use model::{ModelConfig, Setting, Settings, Value, out_of_range};
 pub use names::{Activation, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use parse::{Batch, parse_hidden, parse_lr_drops};
 

@@ -86,7 +86,7 @@ impl ModelConfig {
                 alone.try_into::<S>().is_err().then_some(key.as_str())
             });
             let said = error.message().replace('\n', "; ");
-            Error::usage(format!("{}: {said}", flag(key.unwrap_or("model"))))
+            Error::setting(key.unwrap_or("model"), format!(": {said}"))
         })?;
         settings.check()?;
         Ok(settings)
@@ -109,7 +109,7 @@ impl ModelConfig {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("it has {}", known.join(", ")),
         };
-        Error::usage(format!("{}: a model of kind {:?} has no setting {key:?}; {hint}", flag(key), self.kind))
+        Error::setting(key, format!(": a model of kind {:?} has no setting {key:?}; {hint}", self.kind))
     }
 }
 
@@ -168,18 +168,12 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
 /// What there is to say of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its key in the configuration; the command's flag is the same with `-` for `_`.
+    /// Its key in the configuration.
     pub key: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
     /// Its limit, in words.
     pub limit: &'static str,
-}
-
-/// The command's flag for a key.
-#[must_use]
-pub fn flag(key: &str) -> String {
-    format!("--{}", key.replace('_', "-"))
 }
 
 /// Declares a record of settings: of each its doc, key, type, default, limit in words, and what fits within it.
@@ -195,7 +189,7 @@ pub fn flag(key: &str) -> String {
 /// use charloom::config::{ModelConfig, Settings};
 /// assert_eq!(ToySettings::SETTINGS[0].key, "width");
 /// let refused = ModelConfig::of("toy").with("width", 0).read::<ToySettings>().unwrap_err().to_string();
-/// assert_eq!(refused, "--width 0 is out of range; it must be from 1 to 1024");
+/// assert_eq!(refused, "``width`` 0 is out of range; it must be from 1 to 1024");
 /// ```
 #[macro_export]
 macro_rules! settings {
@@ -236,5 +230,5 @@ macro_rules! settings {
 /// The error of a setting whose value is not within its limit.
 pub fn out_of_range(key: &str, value: &impl std::fmt::Debug, limit: &str) -> Error {
     let shown = format!("{value:?}").replace(['[', ']', ' '], "").replace("Some(", "").replace(')', "");
-    Error::out_of_range(flag(key), shown, limit)
+    Error::out_of_range(key, shown, limit)
 }

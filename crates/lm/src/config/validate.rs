@@ -1,4 +1,4 @@
-//! What a configuration may say: each refusal names the flag, its value and the limit.
+//! What a configuration may say: each refusal names the key, its value and the limit.
 
 use super::{Batch, Config, TrainConfig};
 use crate::{Error, Result};
@@ -12,7 +12,7 @@ impl Config {
     /// Checks every value but the model's, whose kind knows them: [`models::check`](crate::models::check).
     ///
     /// # Errors
-    /// One line with the flag, its value and the limit.
+    /// One line with the key, its value and the limit.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
         validate_train(&self.train)
@@ -20,15 +20,15 @@ impl Config {
 }
 
 fn validate_train(train: &TrainConfig) -> Result<()> {
-    whole("--steps", train.steps, 0, 1 << 40)?;
+    whole("steps", train.steps, 0, 1 << 40)?;
     if let Batch::Size(batch) = train.batch {
-        whole("--batch", batch as u64, 1, MAX_BATCH as u64)?;
+        whole("batch", batch as u64, 1, MAX_BATCH as u64)?;
     }
-    real("--lr", train.lr, (0.0..=1e30).contains(&train.lr), "from 0 to 1e30")?;
+    real("lr", train.lr, (0.0..=1e30).contains(&train.lr), "from 0 to 1e30")?;
     for (at, by) in &train.lr_drops {
         if !((0.0..=1.0).contains(at) && (0.0..=1000.0).contains(by)) {
             return refuse(
-                "--lr-drops",
+                "lr_drops",
                 format!("{at}:{by}"),
                 "a fraction from 0 to 1, a factor from 0 to 1000",
             );
@@ -36,37 +36,37 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     }
     let part = |x: f64| (0.0..=1.0).contains(&x);
     let below_one = |x: f64| (0.0..1.0).contains(&x);
-    real("--warmup", train.warmup, part(train.warmup), "from 0 to 1")?;
-    real("--decay", train.decay, part(train.decay), "from 0 to 1")?;
+    real("warmup", train.warmup, part(train.warmup), "from 0 to 1")?;
+    real("decay", train.decay, part(train.decay), "from 0 to 1")?;
     let weight_decay = train.weight_decay;
-    real("--weight-decay", weight_decay, (0.0..=1000.0).contains(&weight_decay), "from 0 to 1000")?;
-    real("--momentum", train.momentum, below_one(train.momentum), "from 0 to below 1")?;
-    real("--beta1", train.beta1, below_one(train.beta1), "from 0 to below 1")?;
-    real("--beta2", train.beta2, below_one(train.beta2), "from 0 to below 1")?;
-    real("--eps", train.eps, train.eps > 0.0 && train.eps <= 1.0, "above 0 and at most 1")?;
+    real("weight_decay", weight_decay, (0.0..=1000.0).contains(&weight_decay), "from 0 to 1000")?;
+    real("momentum", train.momentum, below_one(train.momentum), "from 0 to below 1")?;
+    real("beta1", train.beta1, below_one(train.beta1), "from 0 to below 1")?;
+    real("beta2", train.beta2, below_one(train.beta2), "from 0 to below 1")?;
+    real("eps", train.eps, train.eps > 0.0 && train.eps <= 1.0, "above 0 and at most 1")?;
     let clip = train.clip;
-    real("--clip", clip, (0.0..=1e6).contains(&clip), "from 0 (not clipped) to 1000000")?;
-    seed("--seed", train.seed)?;
-    whole("--eval-every", train.eval_every.unwrap_or(1), 1, MAX_WHOLE)?;
-    whole("--log-every", train.log_every.unwrap_or(1), 1, MAX_WHOLE)?;
-    whole("--patience", train.patience, 0, MAX_WHOLE)
+    real("clip", clip, (0.0..=1e6).contains(&clip), "from 0 (not clipped) to 1000000")?;
+    seed("seed", train.seed)?;
+    whole("eval_every", train.eval_every.unwrap_or(1), 1, MAX_WHOLE)?;
+    whole("log_every", train.log_every.unwrap_or(1), 1, MAX_WHOLE)?;
+    whole("patience", train.patience, 0, MAX_WHOLE)
 }
 
-fn seed(flag: &str, value: u64) -> Result<()> {
-    whole(flag, value, 0, MAX_WHOLE)
+fn seed(key: &str, value: u64) -> Result<()> {
+    whole(key, value, 0, MAX_WHOLE)
 }
 
-fn whole(flag: &str, value: u64, least: u64, most: u64) -> Result<()> {
+fn whole(key: &str, value: u64, least: u64, most: u64) -> Result<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    refuse(flag, value, &format!("from {least} to {most}"))
+    refuse(key, value, &format!("from {least} to {most}"))
 }
 
-fn real(flag: &str, value: f64, fits: bool, limit: &str) -> Result<()> {
-    if fits { Ok(()) } else { refuse(flag, value, limit) }
+fn real(key: &str, value: f64, fits: bool, limit: &str) -> Result<()> {
+    if fits { Ok(()) } else { refuse(key, value, limit) }
 }
 
-fn refuse(flag: &str, value: impl std::fmt::Display, limit: &str) -> Result<()> {
-    Err(Error::out_of_range(flag, value, limit))
+fn refuse(key: &str, value: impl std::fmt::Display, limit: &str) -> Result<()> {
+    Err(Error::out_of_range(key, value, limit))
 }

@@ -43,7 +43,7 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
         Err(e) if !lossy => {
             let at = e.utf8_error().valid_up_to();
             return Err(format!(
-                "is not UTF-8 at byte {} ({}); --lossy replaces such bytes with U+FFFD",
+                "is not UTF-8 at byte {} ({}); ``lossy`` replaces such bytes with U+FFFD",
                 at + skipped,
                 line_of(e.as_bytes(), at)
             ));
@@ -77,7 +77,7 @@ pub fn normalize(text: String, form: Option<Normalize>, warnings: &mut Vec<Strin
             if !is_nfc(&text) && !is_nfd(&text) {
                 warnings.push(
                     "accents are written in two ways (composed and decomposed), which are different characters; \
-                     --normalize nfc makes them one"
+                     ``normalize`` nfc makes them one"
                         .to_owned(),
                 );
             }

@@ -124,8 +124,9 @@ impl Corpus {
         let mode = config.mode.unwrap_or_else(|| Mode::detect(&text));
         let text = match mode {
             Mode::Text if config.dedupe => {
-                return Err(Error::usage(
-                    "--dedupe is for lists of lines, and this is read as one running text",
+                return Err(Error::setting(
+                    "dedupe",
+                    "is for lists of lines, and this is read as one running text",
                 ));
             }
             Mode::Text => text,
@@ -206,7 +207,7 @@ fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) ->
             let length = line.chars().count();
             if length > MAX_WORD {
                 let message = format!(
-                    "line {} has {length} characters, and a word at most {MAX_WORD}; read it with --mode text",
+                    "line {} has {length} characters, and a word at most {MAX_WORD}; read it with ``mode`` text",
                     number + 1
                 );
                 return Err(Error::data(source, message));

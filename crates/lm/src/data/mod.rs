@@ -63,7 +63,7 @@ impl Data {
         };
         if config.sha256.as_ref().is_some_and(|known| *known != corpus.source().sha256) {
             let message = "has changed since the configuration was written (its SHA-256 is another); \
-                           --data names another file";
+                           ``data`` names another file";
             return Err(Error::data(&corpus.source().path, message));
         }
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
@@ -99,7 +99,7 @@ impl Data {
         let parts = [("train.txt", train), ("val.txt", val), ("test.txt", test)];
         let parts = parts.map(|(name, split)| (folder.join(name), split));
         if let Some((path, _)) = parts.iter().find(|(path, _)| path.exists()) {
-            return Err(Error::data(path, "is there already; name another folder with --out"));
+            return Err(Error::data(path, "is there already; name another folder with ``out``"));
         }
         let mut written = Vec::new();
         for (path, split) in parts {

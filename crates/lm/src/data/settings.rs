@@ -108,12 +108,12 @@ impl DataConfig {
     /// Checks every value.
     ///
     /// # Errors
-    /// One line with the flag, its value and the limit.
+    /// One line with the key, its value and the limit.
     pub fn validate(&self) -> Result<()> {
         // TOML's whole numbers end at the largest i64.
         if i64::try_from(self.split_seed).is_err() {
             return Err(Error::out_of_range(
-                "--split-seed",
+                "split_seed",
                 self.split_seed,
                 format!("from 0 to {}", i64::MAX),
             ));
@@ -137,7 +137,7 @@ pub(super) fn check_split(split: [f64; 3]) -> Result<()> {
         return Ok(());
     }
     let limit = "three fractions from 0 to 1 that sum to 1, the first above 0";
-    Err(Error::out_of_range("--split", split.map(|part| part.to_string()).join(","), limit))
+    Err(Error::out_of_range("split", split.map(|part| part.to_string()).join(","), limit))
 }
 
 /// Three fractions between commas, such as `0.8,0.1,0.1`.

@@ -53,7 +53,7 @@ impl Split {
     fn from_chars(corpus: &Corpus, mut chars: impl Iterator<Item = char>, vocab: &Vocab) -> Result<Self> {
         if corpus.mode() != vocab.mode() {
             let [one, other] = [corpus.mode(), vocab.mode()];
-            let message = format!("is read as {one}, the rest as {other}; give --mode");
+            let message = format!("is read as {one}, the rest as {other}; give ``mode``");
             return Err(Error::data(&corpus.source().path, message));
         }
         let boundary = vocab.boundary();

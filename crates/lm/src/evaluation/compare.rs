@@ -109,7 +109,7 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
             let message = format!("its {split} split is another than that of {}", one.display());
             return Err(Error::model(
                 other,
-                format!("{message}; train both on the same data, --split-seed and --split"),
+                format!("{message}; train both on the same data, ``split_seed`` and ``split``"),
             ));
         }
         tests.push(paired_test(&first.units(), &other.units(), other.compared.run.clone()));
@@ -153,8 +153,9 @@ impl Opened {
             "val" => &data.splits.val,
             "test" => &data.splits.test,
             _ => {
-                return Err(Error::usage(
-                    "--split: val or test; on the training split the larger model wins",
+                return Err(Error::setting(
+                    "split",
+                    ": val or test; on the training split the larger model wins",
                 ));
             }
         };

@@ -61,7 +61,7 @@ impl RunFolder {
         if !force && is_occupied(path)? {
             let out = path.display();
             let way = format!(
-                "exists; --resume --out {out} goes on with it, --force replaces it, or choose another --out"
+                "exists; ``resume`` ``out`` {out} goes on with it, ``force`` replaces it, or choose another ``out``"
             );
             return Err(Error::model(path, way));
         }
@@ -106,7 +106,7 @@ impl RunFolder {
     fn resume_on(disk: Box<dyn Disk>, path: &Path) -> Result<(Self, Checkpoint)> {
         let (last, previous) = (path.join(LAST), path.join(PREVIOUS));
         if !last.is_file() && !previous.is_file() {
-            let message = "no run to resume here (no last.safetensors); start one without --resume";
+            let message = "no run to resume here (no last.safetensors); start one without ``resume``";
             return Err(Error::model(path, message));
         }
         let mut run = Self::lock(disk, path)?;
@@ -122,7 +122,8 @@ impl RunFolder {
         let metrics = path.join(METRICS);
         let length = run.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
         if length < checkpoint.metrics_bytes {
-            let message = "shorter than when the run was last saved; restore it, or start anew with --force";
+            let message =
+                "shorter than when the run was last saved; restore it, or start anew with ``force``";
             return Err(Error::model(metrics, message));
         }
         run.cut_metrics(checkpoint.metrics_bytes)?;
@@ -134,7 +135,7 @@ impl RunFolder {
         let file = path.join(METRICS);
         // What a link leads to is somebody else's.
         if fs::symlink_metadata(&file).is_ok_and(|meta| !meta.is_file()) {
-            return Err(Error::model(file, "not a regular file; choose another --out"));
+            return Err(Error::model(file, "not a regular file; choose another ``out``"));
         }
         let metrics = disk.open_append(&file).map_err(|error| Error::io(&file, error))?;
         match metrics.try_lock() {
@@ -142,7 +143,7 @@ impl RunFolder {
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::model(
                     path,
-                    "another charloom is writing to this run; wait, or choose another --out",
+                    "another charloom is writing to this run; wait, or choose another ``out``",
                 ));
             }
             Err(TryLockError::Error(error)) => return Err(Error::io(file, error)),

@@ -51,10 +51,10 @@ fn first_loss(of: &Inspection, model: &MlpSettings) -> Option<Finding> {
     let deviation = of.start.outputs().last().map_or(f64::NAN, |logits| logits.std);
     // Logits of a deviation under a third cost next to nothing.
     let lower = 10f64.powf((0.32 * model.output_scale / deviation).log10().floor());
-    let init = if model.init == Init::KaimingNormal { "" } else { " or --init kaiming-normal" };
+    let init = if model.init == Init::KaimingNormal { "" } else { " or ``init`` kaiming-normal" };
     let message = format!(
         "the first loss is {loss:.1} where ln V is {uniform:.2}: the output layer's scale is too large (its logits \
-         have a deviation of {deviation:.1}): try --output-scale {lower}{init}"
+         have a deviation of {deviation:.1}): try ``output_scale`` {lower}{init}"
     );
     Some(Finding { kind: "first-loss", layers: Vec::new(), message })
 }
@@ -62,11 +62,13 @@ fn first_loss(of: &Inspection, model: &MlpSettings) -> Option<Finding> {
 fn last_loss(of: &Inspection) -> Option<Finding> {
     let loss = of.end.as_ref()?.loss;
     let message = if !loss.is_finite() {
-        format!("the loss at the end is {loss}: the training diverged; try a tenth of the --lr, or --clip 1")
+        format!(
+            "the loss at the end is {loss}: the training diverged; try a tenth of the ``lr``, or ``clip`` 1"
+        )
     } else if loss >= of.uniform {
         let uniform = of.uniform;
         format!(
-            "the loss at the end, {loss:.2}, is no better than guessing (ln V is {uniform:.2}): try another --lr"
+            "the loss at the end, {loss:.2}, is no better than guessing (ln V is {uniform:.2}): try another ``lr``"
         )
     } else {
         return None;
@@ -82,16 +84,16 @@ fn saturated(of: &Snapshot, model: &MlpSettings, when: &str, limit: f64) -> Opti
     let mut ways = Vec::new();
     match model.init {
         Init::KaimingNormal if model.gain() > 5.0 / 3.0 + 1e-9 => {
-            ways.push(format!("a --gain of 5/3 instead of {}", model.gain()));
+            ways.push(format!("a ``gain`` of 5/3 instead of {}", model.gain()));
         }
         Init::KaimingNormal => {}
-        _ => ways.push("--init kaiming-normal".to_owned()),
+        _ => ways.push("``init`` kaiming-normal".to_owned()),
     }
     if model.norm == Norm::None {
-        ways.push("--norm batch".to_owned());
+        ways.push("``norm`` batch".to_owned());
     }
     if ways.is_empty() || when.ends_with("end") {
-        ways.push("a lower --lr".to_owned());
+        ways.push("a lower ``lr``".to_owned());
     }
     let message = format!(
         "{when} {:.0} % of the outputs of {} are beyond +-0.97{}, where tanh is flat and passes hardly any gradient: \
@@ -108,12 +110,12 @@ fn dead(of: &Snapshot, model: &MlpSettings, when: &str) -> Option<Finding> {
     let share = |r: &Record| r.dead.unwrap_or(0) as f64 / r.units.unwrap_or(1).max(1) as f64;
     let over: Vec<&Record> = of.outputs().filter(|r| share(r) > DEAD).collect();
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
-    let mut ways = vec!["smaller biases and a lower --lr".to_owned()];
+    let mut ways = vec!["smaller biases and a lower ``lr``".to_owned()];
     if model.norm == Norm::None {
-        ways.push("--norm batch".to_owned());
+        ways.push("``norm`` batch".to_owned());
     }
     if model.activation == Activation::Relu {
-        ways.push("--activation gelu".to_owned());
+        ways.push("``activation`` gelu".to_owned());
     }
     let message = format!(
         "{when} {} of the {} units of {} are dead{}: no example of {} brings them out of the flat part of {}, so no \
@@ -139,10 +141,10 @@ fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
         return None;
     }
     let (what, way) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
-    let norm = if model.norm == Norm::None { " or --norm batch" } else { "" };
+    let norm = if model.norm == Norm::None { " or ``norm`` batch" } else { "" };
     let message = format!(
         "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {way} \
-         --gain (now {:.2}){norm}",
+         ``gain`` (now {:.2}){norm}",
         first.std,
         first.layer,
         last.std,
@@ -164,7 +166,7 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
     }
     let what = if change > 1.0 { "explodes" } else { "vanishes" };
     let message = format!(
-        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try --norm batch or \
+        "the gradient {what} on its way back: its deviation is {:.1e} in {} and {:.1e} in {}; try ``norm`` batch or \
          fewer layers",
         last.std, last.layer, first.std, first.layer
     );
@@ -182,7 +184,7 @@ fn updates(records: &[Record]) -> Option<Finding> {
     if (low..=high).contains(&median) {
         return None;
     }
-    let (what, way) = if median > high { ("large", "a lower --lr") } else { ("small", "a higher --lr") };
+    let (what, way) = if median > high { ("large", "a lower ``lr``") } else { ("small", "a higher ``lr``") };
     let message = format!(
         "the updates are {what}: a step changes the weights by 10^{median:.1} of themselves, where 10^-3 is usual; \
          try {way} (charloom lr-find suggests one)"

@@ -72,7 +72,7 @@ impl Inspection {
         path: &Path,
     ) -> Result<Self> {
         if checkpoint.vocab != data.vocab {
-            let message = "was trained on other characters than the data has; name its data with --data";
+            let message = "was trained on other characters than the data has; name its data with ``data``";
             return Err(Error::model(path, message));
         }
         let start = drawn(&checkpoint.config, data)?;

@@ -39,7 +39,7 @@ fn an_output_too_large_is_named() {
     assert_eq!(found.findings[0].kind, "first-loss");
     let message = &found.findings[0].message;
     assert!(message.contains("the output layer's scale is too large"), "{message}");
-    assert!(message.contains("--output-scale 0.01 or --init kaiming-normal"), "{message}");
+    assert!(message.contains("``output_scale`` 0.01 or ``init`` kaiming-normal"), "{message}");
     assert_eq!(kinds(&seen(&format!("{wide}'unit-columns'"))), Vec::<&str>::new());
 }
 
@@ -64,7 +64,7 @@ fn saturation_is_named() {
     let deep = "[model]\nhidden = [100, 100, 100, 100, 100]\ngain = ";
     let found = seen(&format!("{deep}3.0"));
     assert_eq!(kinds(&found), ["saturated"]);
-    assert!(found.findings[0].message.contains("--gain of 5/3 instead of 3 or --norm batch"));
+    assert!(found.findings[0].message.contains("``gain`` of 5/3 instead of 3 or ``norm`` batch"));
     assert!(found.findings[0].layers.len() > 1);
     assert_eq!(kinds(&seen(&format!("{deep}1.6666666666666667"))), Vec::<&str>::new());
 }
@@ -120,7 +120,7 @@ fn a_probes_gradients_are_the_losss() {
 fn a_model_without_layers_is_refused() {
     let (config, data) = prepared("[model]\nkind = 'ngram'", "data/words.txt");
     let error = Inspection::untrained(&config, &data, 512).unwrap_err();
-    assert_eq!(error.exit_code(), 2, "{error}");
+    assert!(matches!(error, Error::Setting { .. }), "{error:?}");
 }
 
 #[test]

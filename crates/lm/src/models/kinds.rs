@@ -103,7 +103,7 @@ pub fn kind(model: &ModelConfig) -> Result<&'static dyn Kind> {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("it is one of {}", names.join(", ")),
         };
-        Error::usage(format!("--model {name:?} is unknown; {hint}"))
+        Error::setting("model", format!("{name:?} is unknown; {hint}"))
     })
 }
 

@@ -143,7 +143,7 @@ fn layers(config: &Config) -> Result<&'static dyn NeuralKind> {
         Learning::ByGradients(kind) => Ok(kind),
         Learning::ByCounting(_) => {
             let kind = &config.model.kind;
-            Err(Error::usage(format!("--model {kind} counts; it is no neural network")))
+            Err(Error::setting("model", format!("{kind} counts; it is no neural network")))
         }
     }
 }

@@ -43,9 +43,9 @@ pub fn counts(config: &Config) -> Result<bool> {
 pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
     match kind(&config.model)?.learning() {
         Learning::ByCounting(counting) => counting.count(&config.model, data),
-        Learning::ByGradients(_) => Err(Error::usage(format!(
-            "--model {} learns by gradients; it cannot be counted",
-            config.model.kind
-        ))),
+        Learning::ByGradients(_) => Err(Error::setting(
+            "model",
+            format!("{} learns by gradients; it cannot be counted", config.model.kind),
+        )),
     }
 }

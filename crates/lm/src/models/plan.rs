@@ -65,7 +65,7 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
             .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
         return Err(Error::usage(format!(
             "{vocab} characters make {count} parameters; the limit is {MAX_PARAMETERS}{largest}: choose smaller sizes, \
-             such as --hidden or --context"
+             such as ``hidden`` or ``context``"
         )));
     }
     if plan.tensors().any(|(name, _)| name.starts_with("state.")) {
@@ -75,16 +75,15 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
         stack.layers.layers.iter().any(|layer| matches!(layer, charloom_nn::Layer::BatchNorm1d(_)))
     };
     if config.train.batch == Batch::Size(1) && net.stack().is_some_and(has_batch_norm) {
-        let limit = "at least 2 with --norm batch: one example has no variance";
-        return Err(Error::out_of_range("--batch", 1, limit));
+        let limit = "at least 2 with ``norm`` batch: one example has no variance";
+        return Err(Error::out_of_range("batch", 1, limit));
     }
     if let Batch::Size(batch) = config.train.batch {
         let widest = net.widest() as u64;
         if widest.saturating_mul(batch as u64) > MAX_ACTIVATIONS {
             let most = MAX_ACTIVATIONS / widest;
-            return Err(Error::usage(format!(
-                "--batch {batch} is out of range; it must be at most {most} with a layer of {widest}"
-            )));
+            let limit = format!("at most {most} with a layer of {widest}");
+            return Err(Error::out_of_range("batch", batch, limit));
         }
     }
     Ok(())

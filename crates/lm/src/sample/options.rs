@@ -52,25 +52,31 @@ impl SampleOptions {
     pub(super) fn check(&self, vocab: &Vocab, has_known: bool) -> Result<Vec<u32>> {
         let &Self { temperature, top_p, min_length, max_length, .. } = self;
         if !(temperature >= 0.0 && temperature.is_finite()) {
-            return Err(Error::usage(format!("--temperature {temperature}: must be a number from 0 up")));
+            return Err(Error::setting("temperature", format!("{temperature}: must be a number from 0 up")));
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(Error::usage(format!("--top-p {top_p}: must be above 0 and at most 1")));
+            return Err(Error::setting("top_p", format!("{top_p}: must be above 0 and at most 1")));
         }
         let prefix = vocab.encode(&self.prefix);
-        let prefix = prefix.map_err(|e| Error::usage(format!("--prefix {:?}: {e}", self.prefix)))?;
+        let prefix = prefix.map_err(|e| Error::setting("prefix", format!("{:?}: {e}", self.prefix)))?;
         if max_length < min_length.max(prefix.len() + 1) {
-            return Err(Error::usage(format!(
-                "--max-length {max_length}: must be at least --min-length, and more than the length of --prefix"
-            )));
+            return Err(Error::setting(
+                "max_length",
+                format!(
+                    "{max_length}: must be at least ``min_length``, and more than the length of ``prefix``"
+                ),
+            ));
         }
         if vocab.mode() == Mode::Text && (self.novel || self.unique) {
             return Err(Error::usage(
-                "--novel and --unique are for words, and this model writes running text",
+                "``novel`` and ``unique`` are for words, and this model writes running text",
             ));
         }
         if self.novel && !has_known {
-            return Err(Error::usage("--novel needs the training data to compare with; name it with --data"));
+            return Err(Error::setting(
+                "novel",
+                "needs the training data to compare with; name it with ``data``",
+            ));
         }
         Ok(prefix)
     }

@@ -208,7 +208,7 @@ impl Trainer {
 
     fn diverged(&self, what: &str) -> Error {
         let (step, lr) = (self.step, self.config.train.lr);
-        Error::Failed(format!("step {step}: {what}; a --lr lower than {lr} or --clip 1 may help"))
+        Error::Failed(format!("step {step}: {what}; a ``lr`` lower than {lr} or ``clip`` 1 may help"))
     }
 }
 

@@ -208,7 +208,7 @@ fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     assert!(Trainer::new(&config, &data).is_ok());
     config.model.set("dropout", 0.1);
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
-    assert!(refused.starts_with("--batch full: 24000 rows of up to 65536 numbers"), "{refused}");
+    assert!(refused.starts_with("``batch`` full: 24000 rows of up to 65536 numbers"), "{refused}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub fn new(run: &Path, moved: Option<&Path>) -> Result<Self> {
+    pub fn new(run: &Path, moved: Option<&Path>, worded: fn(&str) -> String) -> Result<Self> {
         let file = files::model_file(run)?;
         let checkpoint = Checkpoint::read(&file)?;
         let model = models::open(&checkpoint, &file)?;
@@ -61,13 +61,14 @@ impl Gathered {
         let data = match Data::load(&of_data, Some(checkpoint.vocab.clone())) {
             Ok(data) => Some(data),
             Err(error) => {
-                warnings
-                    .push(format!("What needs the data is missing here: {error} (--data names where it is)"));
+                let missing =
+                    format!("What needs the data is missing here: {error} (``data`` names where it is)");
+                warnings.push(worded(&missing));
                 None
             }
         };
         let (losses, card) = match &data {
-            Some(data) => (losses(&*model, data)?, card(&data.card(models::context(&config.model)?))),
+            Some(data) => (losses(&*model, data)?, card(&data.card(models::context(&config.model)?), worded)),
             None => (Vec::new(), Vec::new()),
         };
         let metrics = if run.is_dir() { Metric::read_all(run)? } else { Vec::new() };
@@ -95,7 +96,7 @@ impl Gathered {
                 ("Weights; gradient and update in comparison with them", Kind::Weight),
             ];
             tables.extend(kinds.map(|(title, kind)| (title, seen.table(kind, 20))));
-            findings = Some(seen.findings.into_iter().map(|finding| finding.message).collect());
+            findings = Some(seen.findings.into_iter().map(|finding| worded(&finding.message)).collect());
             if let Some(end) = seen.end {
                 let kinds = [Kind::Activation, Kind::Gradient].into_iter();
                 layers.extend(kinds.flat_map(|kind| crate::histograms(&end.records, kind)));
@@ -172,7 +173,7 @@ fn losses(model: &dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
 }
 
 /// The data card's own lines, cut in two.
-fn card(card: &DataCard) -> Vec<(String, String)> {
+fn card(card: &DataCard, worded: fn(&str) -> String) -> Vec<(String, String)> {
     let text = card.to_string();
     let mut lines = text.lines();
     let source = ("source".to_owned(), lines.next().unwrap_or_default().to_owned());
@@ -180,7 +181,7 @@ fn card(card: &DataCard) -> Vec<(String, String)> {
         let (key, value) = line.trim().split_once(' ').unwrap_or((line, ""));
         (key.to_owned(), value.trim().to_owned())
     };
-    let hints = card.warnings.iter().map(|warning| ("warning".to_owned(), warning.clone()));
+    let hints = card.warnings.iter().map(|warning| ("warning".to_owned(), worded(warning)));
     std::iter::once(source).chain(lines.map(pair)).chain(hints).collect()
 }
 

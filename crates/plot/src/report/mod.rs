@@ -80,13 +80,15 @@ struct Written {
 
 /// The page about a run, as HTML; `data` says where its data is now, if it has moved.
 ///
+/// Warnings and findings go through `worded`, which may rename the settings in them (see [`charloom::error`]).
+///
 /// Where the data is not found the page says so, and lacks what needs it: losses beside the baselines, the data card,
 /// and which samples are new.
 ///
 /// # Errors
 /// No run folder, or one that is broken.
-pub fn report(run: &Path, data: Option<&Path>) -> Result<String> {
-    let gathered = Gathered::new(run, data)?;
+pub fn report(run: &Path, data: Option<&Path>, worded: fn(&str) -> String) -> Result<String> {
+    let gathered = Gathered::new(run, data, worded)?;
     let mut charts = Vec::new();
     for (i, lines) in gathered.curves.iter().enumerate() {
         let id = format!("figure{i}");

@@ -53,7 +53,7 @@ fn a_run_is_not_overwritten_unless_forced() {
     assert!(RunFolder::create(&path, true).unwrap_err().to_string().contains("another charloom"));
     assert!(path.join(BEST).exists());
     drop(run);
-    assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("--force"));
+    assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("``force``"));
     fs::write(path.join(".charloom-x1"), "half").unwrap();
     let forced = RunFolder::create(&path, true).unwrap();
     assert_eq!(names(&path), [METRICS, "notes.txt"]);

@@ -137,10 +137,10 @@ impl NGram {
         k: f64,
     ) -> Result<Self> {
         if !(1..=MAX_ORDER).contains(&order) {
-            return Err(Error::usage(format!("--order {order}: must be from 1 to {MAX_ORDER}")));
+            return Err(Error::setting("order", format!("{order}: must be from 1 to {MAX_ORDER}")));
         }
         if smoothing == Smoothing::AddK && !(k > 0.0 && k.is_finite()) {
-            return Err(Error::usage(format!("--k {k}: must be a number above 0")));
+            return Err(Error::setting("k", format!("{k}: must be a number above 0")));
         }
         let n = counts.counts.len();
         let fits = n.checked_mul(order) == Some(counts.grams.len())
@@ -152,7 +152,9 @@ impl NGram {
             return Err(Error::Failed(message));
         }
         if n == 0 {
-            return Err(Error::Failed("no examples to count; give more text or a lower --order".to_owned()));
+            return Err(Error::Failed(
+                "no examples to count; give more text or a lower ``order``".to_owned(),
+            ));
         }
         let (mut levels, contexts) = contexts(order, &counts);
         let entries = (0..n).map(|i| {

@@ -53,8 +53,8 @@ pub(crate) fn record<E: Precision>(
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
     };
     if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
-        let message = format!("--batch {batch}: {rows} rows of up to {} numbers are too many", net.widest());
-        return Err(Error::usage(format!("{message}; choose a smaller batch or smaller layers")));
+        let message = format!("{batch}: {rows} rows of up to {} numbers are too many", net.widest());
+        return Err(Error::setting("batch", format!("{message}; choose a smaller batch or smaller layers")));
     }
     let step = StepRecording::new(params, net, shape);
     let merges = !matches!(shape, Shape::Windows { merged: false, .. });
