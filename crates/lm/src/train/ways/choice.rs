@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 /// How long each way is tried at a time, at least; a system's time slice is shorter.
-const TRIAL: Duration = Duration::from_millis(15);
+const TRIAL: Duration = Duration::from_millis(8);
 /// The fewest steps of a trial, of which the first is not counted: another way had the numbers before it.
 const LEAST_STEPS: u32 = 3;
 /// How often each is tried.
 const ROUNDS: usize = 2;
 /// How long the fastest is then used: trying costs about a hundredth of that.
-const KEPT: Duration = Duration::from_secs(4);
+const KEPT: Duration = Duration::from_secs(5);
 
 /// Chooses one of several ways.
 pub(super) struct Choice {
