@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::data::Vocab;
 use crate::error::UnknownCharacter;
-use crate::models::{Distributions, LanguageModel, Reader};
+use crate::models::{Distributions, LanguageModel, score_words};
 
 /// The probability of one character after those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -60,13 +60,16 @@ pub fn score(
         })
         .collect();
     let words: Vec<&[u32]> = encoded.iter().flatten().map(Vec::as_slice).collect();
-    let mut log_probs = words
-        .chunks(SIDE_BY_SIDE)
-        .flat_map(|words| read_side_by_side(&mut *reader, &mut known, (vocab.len(), vocab.start()), words));
+    let mut log_probs = words.chunks(SIDE_BY_SIDE).flat_map(|words| {
+        score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), words, &mut |_| Ok(()))
+            .unwrap_or_default()
+    });
     let mut scored = |text: &str, tokens: &[u32]| {
-        let character =
-            |(&token, log_prob)| CharacterScore { character: vocab.characters()[token as usize], log_prob };
-        let of_text = log_probs.next().unwrap_or_default();
+        let character = |(&token, log_prob): (&u32, f32)| CharacterScore {
+            character: vocab.characters()[token as usize],
+            log_prob: f64::from(log_prob),
+        };
+        let of_text = log_probs.by_ref().take(tokens.len());
         let characters: Vec<CharacterScore> = tokens.iter().zip(of_text).map(character).collect();
         let log_prob: f64 = characters.iter().map(|character| character.log_prob).sum();
         Score {
@@ -83,31 +86,3 @@ pub fn score(
 
 /// How many texts are read side by side.
 const SIDE_BY_SIDE: usize = 1024;
-
-/// The logarithm of the probability of every token of some texts, each beginning after `start`.
-fn read_side_by_side(
-    reader: &mut dyn Reader,
-    known: &mut Distributions,
-    (vocab, start): (usize, u32),
-    texts: &[&[u32]],
-) -> Vec<Vec<f64>> {
-    let mut scores: Vec<Vec<f64>> = texts.iter().map(|text| Vec::with_capacity(text.len())).collect();
-    let mut state = reader.start(texts.len(), start);
-    let mut reading: Vec<usize> = (0..texts.len()).collect();
-    for at in 0..texts.iter().map(|text| text.len()).max().unwrap_or(0) {
-        if reading.iter().any(|&text| texts[text].len() <= at) {
-            let left: Vec<usize> = (0..reading.len()).filter(|&row| texts[reading[row]].len() > at).collect();
-            state = state.select(&left);
-            reading = left.into_iter().map(|row| reading[row]).collect();
-        }
-        if at > 0 {
-            let tokens: Vec<u32> = reading.iter().map(|&text| texts[text][at - 1]).collect();
-            reader.read(&mut state, &tokens);
-        }
-        reader.distributions(&state, vocab, known);
-        for (&text, &number) in reading.iter().zip(known.rows()) {
-            scores[text].push(f64::from(known.log_probs(number)[texts[text][at] as usize]));
-        }
-    }
-    scores
-}

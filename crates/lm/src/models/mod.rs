@@ -23,6 +23,7 @@ pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{count, counts, open};
 pub use plan::{check_sizes, multiplications, parameters};
 pub use recurrent::{Cell, Recurrent};
+pub(crate) use score::score_words;
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};
 

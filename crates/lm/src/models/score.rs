@@ -1,6 +1,6 @@
 //! Whole splits scored by any model, token after token.
 
-use super::{Reader, Tell};
+use super::{Distributions, Reader, Tell};
 use crate::Result;
 use crate::data::Split;
 
@@ -14,22 +14,27 @@ pub(super) fn score_split(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
+    let mut known = Distributions::default();
     let Some(boundary) = split.boundary() else {
         let Some((&first, rest)) = split.tokens().split_first() else { return Ok(Vec::new()) };
-        return score_words(reader, vocab, first, &[rest], tell);
+        return score_words(reader, &mut known, vocab, first, &[rest], tell);
     };
     let words: Vec<&[u32]> = split.tokens().split_inclusive(|&token| token == boundary).collect();
     let mut scores = Vec::with_capacity(split.tokens().len());
     for (i, some) in words.chunks(SIDE_BY_SIDE).enumerate() {
-        scores.extend(score_words(reader, vocab, boundary, some, &mut |_| Ok(()))?);
+        scores.extend(score_words(reader, &mut known, vocab, boundary, some, &mut |_| Ok(()))?);
         tell(((i + 1) * SIDE_BY_SIDE).min(words.len()) as f64 / words.len() as f64)?;
     }
     Ok(scores)
 }
 
-/// The logarithm of the probability of every token of some sequences that follow `first`.
-fn score_words(
+/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another.
+///
+/// # Errors
+/// Only those of `tell`.
+pub(crate) fn score_words(
     reader: &mut dyn Reader,
+    known: &mut Distributions,
     vocab: usize,
     first: u32,
     words: &[&[u32]],
@@ -44,7 +49,7 @@ fn score_words(
     let mut scores = vec![0.0; total];
     let mut state = reader.start(words.len(), first);
     let mut reading: Vec<usize> = (0..words.len()).collect();
-    let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
+    let mut tokens = Vec::new();
     for at in 0..longest {
         if reading.iter().any(|&word| words[word].len() <= at) {
             let left: Vec<usize> = (0..reading.len()).filter(|&row| words[reading[row]].len() > at).collect();
@@ -56,10 +61,9 @@ fn score_words(
             tokens.extend(reading.iter().map(|&word| words[word][at - 1]));
             reader.read(&mut state, &tokens);
         }
-        log_probs.resize(reading.len() * vocab, 0.0);
-        reader.log_probs(&state, &mut log_probs);
-        for (row, &word) in reading.iter().enumerate() {
-            scores[starts[word] + at] = log_probs[row * vocab + words[word][at] as usize];
+        reader.distributions(&state, vocab, known);
+        for (&word, &number) in reading.iter().zip(known.rows()) {
+            scores[starts[word] + at] = known.log_probs(number)[words[word][at] as usize];
         }
         if at % 256 == 0 {
             tell(at as f64 / longest as f64)?;
