@@ -271,13 +271,7 @@ pub fn scatter_rows(
 mod tests {
     use super::*;
     use crate::kernels::reference;
-    use crate::kernels::tests::numbers;
-
-    fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
-        for (i, (f, p)) in fast.iter().zip(plain).enumerate() {
-            assert!((f - p).abs() <= 1e-5, "{isa:?} at {i}: {f} instead of {p}");
-        }
-    }
+    use crate::kernels::tests::{assert_close, numbers};
 
     #[test]
     fn every_width_equals_the_plain_loops() {

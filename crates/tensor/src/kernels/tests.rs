@@ -26,6 +26,13 @@ pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
     (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
 }
 
+/// A kernel's numbers beside those of its plain loop, to 1e-5.
+pub(super) fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
+    for (i, (f, p)) in fast.iter().zip(plain).enumerate() {
+        assert!((f - p).abs() <= 1e-5, "{isa:?} at {i}: {f} instead of {p}");
+    }
+}
+
 /// The results of all of them, one after another.
 fn all() -> Vec<f32> {
     const ROWS: usize = 20;
