@@ -51,7 +51,7 @@ pub struct DataFlags {
 #[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
-    /// mlp, linear, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
+    /// mlp, linear, wavenet, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
     #[arg(long, value_name = "KIND", value_parser = parse_model)]
     model: Option<ModelWord>,
     /// Characters the model looks at [default: 3]

@@ -40,7 +40,7 @@ const ODD_DATA: [(&str, &str, usize); 14] = [
 ];
 
 /// What `train` refuses beside what command.rs has: flags, exit code, words of the error.
-const REFUSED: [(&str, i32, &str); 36] = [
+const REFUSED: [(&str, i32, &str); 39] = [
     ("folder", 1, "is a directory"),
     ("/dev/zero", 1, "not a regular file"),
     ("names --val none", 1, "none: no such file"),
@@ -57,7 +57,10 @@ const REFUSED: [(&str, i32, &str); 36] = [
     ("names --beta1 .5", 2, "--beta1 has no effect"),
     ("names --hidden 0", 2, "--hidden 0"),
     ("names --batch -1", 2, "\"-1\" is neither a whole number nor \"full\""),
-    ("names --batch 1 --norm batch", 2, "at least 2 with --norm batch"),
+    ("names --batch 1 --norm batch", 2, "at least 2 with batch norm"),
+    ("names --batch 1 --model wavenet", 2, "at least 2 with batch norm"),
+    ("names --model wavenet --context 6", 2, "--context 6 is out of range; it must be a power of two from 2"),
+    ("names --model wavenet --hidden 8,9", 2, "--hidden"),
     ("names --lr 1e31", 2, "is out of range"),
     ("names --lr -inf", 2, "unexpected argument '-i'"),
     ("names --dropout NaN", 2, "--dropout NaN"),

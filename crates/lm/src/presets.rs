@@ -103,6 +103,7 @@ const ALL: &[Preset] = &[
     file!("shakespeare-mlp", "one-hot input and 128 gelu neurons on tiny-shakespeare", "002"),
     file!("shakespeare-columns", "the same, each drawn tensor normalized along dimension 0", "002"),
     file!("layers", "Linear, BatchNorm, Tanh, Linear with a three-stage learning rate", "003"),
+    file!("wavenet", "a tree over eight characters, three stages of 128 with BatchNorm, 200,000 steps", "the WaveNet lecture"),
     file!("manual-backprop", "the net whose backward pass is written by hand, 12,297 parameters", "004"),
     //       name        context hidden embed steps batch  drops          loss
     tuning!("tuning-01", 4,  10, 30, 200000, 16, "[[0.5, 0.1]]",  "2.3414"),
@@ -172,6 +173,7 @@ mod tests {
             ("manual-backprop", 27, 12_297),
             ("shakespeare-perceptron", 65, 65 * 65 + 65),
             ("tuning-11", 27, 9_389),
+            ("wavenet", 27, 76_579),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }

@@ -15,13 +15,14 @@ use charloom::{Checkpoint, Config};
 const STEPS: u64 = 7;
 
 /// One of each family, and of everything that has a state.
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 7] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
     "[model]\nhidden = [12]\ninit = 'unit-normal'",
     "[model]\nhidden = [9, 8]\nnorm = 'batch'\ninit = 'torch'\n[train]\nclip = 0.1\nmomentum = 0.5\npatience = 3",
     "[model]\nhidden = [12]\ndropout = 0.3\nactivation = 'gelu'\n[train]\noptimizer = 'adamw'\nschedule = 'cosine'",
     "[model]\nembed = 0\nnorm = 'layer'\nhidden = [5]\nactivation = 'relu'\ninit = 'unit-columns'",
+    "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 3\nhidden = 6",
 ];
 
 fn config(model: &str) -> Config {

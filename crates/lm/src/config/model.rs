@@ -80,8 +80,9 @@ impl ModelConfig {
                 return Err(self.refuse(key, S::SETTINGS));
             }
         }
-        let settings: S = self.settings.clone().try_into().map_err(|error: toml::de::Error| {
-            let key = self.settings.iter().find_map(|(key, value)| {
+        let given = as_wanted::<S>(&self.settings);
+        let settings: S = given.clone().try_into().map_err(|error: toml::de::Error| {
+            let key = given.iter().find_map(|(key, value)| {
                 let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
                 alone.try_into::<S>().is_err().then_some(key.as_str())
             });
@@ -111,6 +112,20 @@ impl ModelConfig {
         };
         Error::setting(key, format!(": a model of kind {:?} has no setting {key:?}; {hint}", self.kind))
     }
+}
+
+/// The same settings, a number where the default is a list as a list of one, and the other way round.
+fn as_wanted<S: Settings>(given: &toml::Table) -> toml::Table {
+    let defaults = toml::Table::try_from(S::default()).unwrap_or_default();
+    let wanted = |(key, value): (&String, &toml::Value)| {
+        let value = match (defaults.get(key), value) {
+            (Some(toml::Value::Array(_)), toml::Value::Integer(_)) => toml::Value::Array(vec![value.clone()]),
+            (Some(toml::Value::Integer(_)), toml::Value::Array(list)) if list.len() == 1 => list[0].clone(),
+            _ => value.clone(),
+        };
+        (key.clone(), value)
+    };
+    given.iter().map(wanted).collect()
 }
 
 /// A setting's value.

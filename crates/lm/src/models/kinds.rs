@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use charloom_nn::{Init, Scope};
 
 use super::ngram::NGramKind;
-use super::{LanguageModel, Net, Reach, linear, mlp};
+use super::{LanguageModel, Net, Reach, linear, mlp, wavenet};
 use crate::config::{ModelConfig, Setting};
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
@@ -77,7 +77,7 @@ pub trait CountingKind {
 static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
-const OWN: [&'static dyn Kind; 3] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind];
+const OWN: [&'static dyn Kind; 4] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind, &wavenet::WaveNetKind];
 
 /// Adds a kind, for the rest of the program's life.
 ///

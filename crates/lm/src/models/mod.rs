@@ -12,6 +12,7 @@ mod recurrent;
 mod score;
 mod stack;
 mod state;
+mod wavenet;
 mod window;
 
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
@@ -26,6 +27,7 @@ pub use recurrent::{Cell, Recurrent};
 pub(crate) use score::score_words;
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};
+pub use wavenet::WaveNetSettings;
 
 use crate::Result;
 use crate::data::Split;

@@ -75,7 +75,7 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
         stack.layers.layers.iter().any(|layer| matches!(layer, charloom_nn::Layer::BatchNorm1d(_)))
     };
     if config.train.batch == Batch::Size(1) && net.stack().is_some_and(has_batch_norm) {
-        let limit = "at least 2 with ``norm`` batch: one example has no variance";
+        let limit = "at least 2 with batch norm: one example has no variance";
         return Err(Error::out_of_range("batch", 1, limit));
     }
     if let Batch::Size(batch) = config.train.batch {

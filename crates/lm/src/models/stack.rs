@@ -53,13 +53,16 @@ impl Stack {
         traced
     }
 
-    /// (B, T) -> (B, T E), or one-hot (B, T V)
+    /// (B, T) -> (B, T E), or one-hot (B, T V); (B, T, E) where the first layer joins positions
     fn input<'t, E: Element>(&self, tape: &'t Tape<'t, E>, contexts: Indices) -> Var<'t, E> {
         let x = match &self.embedding {
             Some(embedding) => embedding.forward(tape, contexts),
             None => tape.one_hot(contexts, self.vocab),
         };
-        x.flatten(1)
+        match self.layers.layers.first() {
+            Some(Layer::FlattenConsecutive(_)) => x,
+            _ => x.flatten(1),
+        }
     }
 
     /// The same layers without dropout, which does nothing in evaluation.

@@ -54,13 +54,14 @@ impl<E: Precision> Prepared<E> {
     }
 }
 
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 7] = [
     "[model]\nkind = 'linear'\ncontext = 2\nbias = true",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'",
     "[model]\nhidden = [12]\ninit = 'torch'",
     "[model]\nhidden = [9, 8]\nnorm = 'batch'\nbias = true",
     "[model]\nhidden = [7]\nnorm = 'layer'\nactivation = 'gelu'\nembed = 0\ncontext = 2",
     "[model]\nhidden = [7]\nactivation = 'relu'\nembed = 3\ninit = 'unit-columns'",
+    "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 3\nhidden = [6]",
 ];
 
 #[test]
@@ -156,13 +157,18 @@ fn presets_have_the_notebooks_parameters() {
         let model = Neural::new(&config, 27, &mut TorchGenerator::new(1)).unwrap();
         let count = model.params.parameter_count();
         assert_eq!(Some(count as u64), crate::models::parameters(&config, 27).unwrap(), "{}", preset.name);
-        let notebooks = [("deep-batchnorm", 224_097), ("manual-backprop", 12_297), ("bengio-printed", 1733)];
+        let notebooks = [
+            ("deep-batchnorm", 224_097),
+            ("manual-backprop", 12_297),
+            ("bengio-printed", 1733),
+            ("wavenet", 76_579),
+        ];
         if let Some((_, expected)) = notebooks.iter().find(|(name, _)| *name == preset.name) {
             assert_eq!(count, *expected, "{}", preset.name);
             known += 1;
         }
     }
-    assert_eq!(known, 3);
+    assert_eq!(known, 4);
 }
 
 #[test]
