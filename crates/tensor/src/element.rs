@@ -1,4 +1,4 @@
-use crate::kernels::{self, Activation, Gemm};
+use crate::kernels::{self, Activation, Attention, Cache, Gemm};
 use num_traits::Float;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -59,6 +59,24 @@ macro_rules! kernels {
         /// Each row of `logits` (rows of `width`) becomes the logarithm of its softmax.
         fn log_softmax_rows(logits: &[Self], width: usize, y: &mut [Self]) {
             $($from)::+::log_softmax_rows(logits, width, y);
+        }
+
+        /// Attention; of each row and head, `stats` gets the largest score, and 1 over the sum of exponentials of what is
+        /// above it.
+        fn attend(call: Attention<'_, Self>, y: &mut [Self], stats: &mut [[Self; 2]]) {
+            $($from)::+::attend(call, y, stats);
+        }
+
+        /// Adds the gradient of [`Element::attend`] to `dx`, given its results and the gradient that arrives there.
+        fn attend_backward(
+            call: Attention<'_, Self>, y: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self],
+        ) {
+            $($from)::+::attend_backward(call, y, stats, dy, dx);
+        }
+
+        /// Attention of the newest row of each sequence, (B, 3C).
+        fn attend_cached(qkv: &[Self], width: usize, heads: usize, cache: Cache<'_, Self>, y: &mut [Self]) {
+            $($from)::+::attend_cached(qkv, width, heads, cache, y);
         }
 
         /// Each row of `y` is that of `x` times the row's factor; or that is added to it.

@@ -5,6 +5,7 @@
 //! [`mod@reference`] holds the safe scalar twins: what the kernels are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
+mod attention;
 mod channels;
 mod gemm;
 mod halves;
@@ -24,6 +25,7 @@ mod transpose;
 
 use std::sync::OnceLock;
 
+pub use attention::{Attention, Cache, Context, Tree, attend, attend_backward, attend_cached};
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
 pub use gemm::{gemm, gemm_batched, gemm_over_rows};
 pub use halves::MANY_ROWS;

@@ -1,29 +1,21 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
 use crate::op::{Env, InputGrads, Inputs, Op};
-use crate::rng::mix;
+use crate::rng::DropoutMask;
 use crate::{Element, Var};
 
 struct Dropout<E> {
-    /// An element is dropped if its 32 random bits are below this.
-    below: u64,
-    scale: E,
-    /// What the mask follows from, besides the step and the element.
-    key: u64,
+    layer: DropoutMask,
     /// What each element is multiplied by.
     mask: Vec<E>,
 }
 
 impl<E: Element> Dropout<E> {
-    /// Every element's bits are a hash of its place, so that the same step has the same mask whenever it is run.
-    fn draw(&mut self, step: u64, replica: u64) {
-        let key = mix(self.key ^ mix(step.wrapping_add(1)));
-        let key = if replica == 0 { key } else { mix(key ^ mix(!replica)) };
+    fn draw(&mut self, mask: DropoutMask) {
+        let scale = E::of(mask.scale);
         for (i, pair) in self.mask.chunks_mut(2).enumerate() {
-            let mut bits = mix(key.wrapping_add(i as u64));
-            for m in pair {
-                *m = if bits & 0xffff_ffff < self.below { E::zero() } else { self.scale };
-                bits >>= 32;
+            for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
+                *m = if kept { scale } else { E::zero() };
             }
         }
     }
@@ -38,7 +30,7 @@ impl<E: Element> Op<E> for Dropout<E> {
         if !env.training {
             return out.copy_from_slice(x.get(0));
         }
-        self.draw(env.step, env.replica);
+        self.draw(self.layer.at(env.step, env.replica));
         out.iter_mut().zip(x.get(0).iter().zip(&self.mask)).for_each(|(y, (&x, &m))| *y = x * m);
     }
 
@@ -75,16 +67,10 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Source
     /// Srivastava et al. 2014; `torch.nn.functional.dropout`, whose masks come from torch's generator
     pub fn dropout(self, p: f64, seed: u64, layer: u64) -> Var<'t, E> {
-        assert!((0.0..=1.0).contains(&p), "dropout: a probability lies between 0 and 1, not at {p}");
+        let layer = DropoutMask::new(p, seed, layer);
         let x = self.contiguous();
-        let key = mix(mix(seed.wrapping_add(1)) ^ layer);
-        let below = (p * 2f64.powi(32)).round() as u64;
         let mask = vec![E::zero(); x.shape().len()];
-        self.tape().record(
-            Dropout { below, scale: E::of((1.0 - p).recip()), key, mask },
-            &[x.id()],
-            x.shape(),
-        )
+        self.tape().record(Dropout { layer, mask }, &[x.id()], x.shape())
     }
 }
 

@@ -4,8 +4,10 @@
 //! derivations of the coarse ones' backward passes are pages in `docs/ops`.
 
 pub(crate) mod activation;
+mod attention;
 mod batch_norm;
 mod binary;
+mod cached_attention;
 mod concat;
 mod contiguous;
 mod cross_entropy;
@@ -25,5 +27,6 @@ pub(crate) mod table_linear;
 mod unary;
 mod view;
 
+pub use attention::Heads;
 pub use batch_norm::RunningStats;
 pub use cross_entropy::Targets;

@@ -1,10 +1,12 @@
-//! Random numbers: torch's CPU generator, CPython's, and a small one for sampled words.
+//! Random numbers: torch's CPU generator, CPython's, a small one for sampled words,
+//! and the masks of dropout.
 //!
 //! Everything drawn here is fixed for ever by its seed: [`TorchGenerator`] gives what
 //! `torch.Generator().manual_seed(seed)` gives, [`PythonRandom`] what `random.seed(seed)` gives, and
 //! [`StreamRng`] is our own, pinned by tests. Golden values lie in `fixtures/rng.json` and
 //! `fixtures/notebooks/multinomial.json`.
 
+mod mask;
 mod mt19937;
 mod multinomial;
 mod normal;
@@ -16,6 +18,7 @@ mod torch;
 #[cfg(test)]
 mod tests;
 
+pub use mask::DropoutMask;
 pub use python::PythonRandom;
 pub use state::{GeneratorState, InvalidState};
 pub use stream::StreamRng;

@@ -1,5 +1,9 @@
 //! The kernels as plain loops: their safe twins.
 
+mod attention;
+
+pub use attention::{attend, attend_backward, attend_cached};
+
 use super::{Activation, End, Gemm};
 use crate::Element;
 

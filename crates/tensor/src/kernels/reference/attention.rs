@@ -1,0 +1,134 @@
+//! Attention as plain loops; scores are computed anew wherever they are needed.
+
+use crate::Element;
+use crate::kernels::{Attention, Cache};
+
+fn dot<E: Element>(a: &[E], b: &[E]) -> E {
+    a.iter().zip(b).map(|(&a, &b)| a * b).sum()
+}
+
+/// `y += factor x`
+fn add<E: Element>(factor: E, x: &[E], y: &mut [E]) {
+    y.iter_mut().zip(x).for_each(|(y, &x)| *y += factor * x);
+}
+
+/// One head of one row.
+struct Head<'a, E> {
+    call: Attention<'a, E>,
+    row: usize,
+    head: usize,
+    size: usize,
+}
+
+impl<'a, E: Element> Head<'a, E> {
+    /// Calls `f` for each row and head.
+    fn each(call: Attention<'a, E>, mut f: impl FnMut(Self)) {
+        let size = call.width / call.heads;
+        for row in 0..call.qkv.len() / (3 * call.width) {
+            (0..call.heads).for_each(|head| f(Head { call, row, head, size }));
+        }
+    }
+
+    /// Where in a row's query this head lies; `part` 1 for its key, 2 for its value.
+    fn at(&self, row: usize, part: usize) -> usize {
+        (3 * row + part) * self.call.width + self.head * self.size
+    }
+
+    fn part(&self, row: usize, part: usize) -> &'a [E] {
+        &self.call.qkv[self.at(row, part)..][..self.size]
+    }
+
+    /// Where in a row of C numbers this head lies.
+    fn place(&self) -> std::ops::Range<usize> {
+        let at = self.row * self.call.width + self.head * self.size;
+        at..at + self.size
+    }
+
+    fn scale(&self) -> E {
+        E::of(self.size as f64).sqrt().recip()
+    }
+
+    /// Calls `f` for each row of the context with its scaled score, and what dropout multiplies its weight by.
+    fn context(&self, mut f: impl FnMut(usize, E, E)) {
+        let context = self.call.context;
+        let mask = self.call.dropout.map(|mask| mask.row(self.row * self.call.heads + self.head));
+        let mut row = self.row;
+        for place in (0..=context.place(self.row)).rev() {
+            let score = dot(self.part(self.row, 0), self.part(row, 1)) * self.scale();
+            let factor = match mask {
+                None => E::one(),
+                Some(mask) if mask.keeps(place) => E::of(mask.scale),
+                Some(_) => E::zero(),
+            };
+            f(row, score, factor);
+            if place > 0 {
+                row = context.before(row);
+            }
+        }
+    }
+}
+
+/// Writes each row's attended values; of each row and head, `stats` gets the largest score, and 1 over the sum of
+/// exponentials of what is above it.
+pub fn attend<E: Element>(call: Attention<'_, E>, y: &mut [E], stats: &mut [[E; 2]]) {
+    Head::each(call, |head| {
+        let mut max = E::neg_infinity();
+        head.context(|_, score, _| max = max.max(score));
+        let mut sum = E::zero();
+        head.context(|_, score, _| sum += (score - max).exp());
+        let (y, share) = (&mut y[head.place()], sum.recip());
+        y.fill(E::zero());
+        head.context(|row, score, factor| add((score - max).exp() * share * factor, head.part(row, 2), y));
+        stats[head.row * call.heads + head.head] = [max, share];
+    });
+}
+
+/// Adds the gradient of [`attend`] to `dx`, given its results and the gradient that arrives there.
+pub fn attend_backward<E: Element>(
+    call: Attention<'_, E>,
+    y: &[E],
+    stats: &[[E; 2]],
+    dy: &[E],
+    dx: &mut [E],
+) {
+    Head::each(call, |head| {
+        let [max, share] = stats[head.row * call.heads + head.head];
+        let (y, dy) = (&y[head.place()], &dy[head.place()]);
+        let mean = dot(dy, y);
+        head.context(|row, score, factor| {
+            let p = (score - max).exp() * share;
+            let ds = p * (factor * dot(dy, head.part(row, 2)) - mean) * head.scale();
+            let mut add_to =
+                |row, part, factor, x| add(factor, x, &mut dx[head.at(row, part)..][..head.size]);
+            add_to(head.row, 0, ds, head.part(row, 1));
+            add_to(row, 1, ds, head.part(head.row, 0));
+            add_to(row, 2, p * factor, dy);
+        });
+    });
+}
+
+/// Writes the attended values of the newest row of each sequence, of whose earlier rows keys and values are kept.
+pub fn attend_cached<E: Element>(qkv: &[E], width: usize, heads: usize, cache: Cache<'_, E>, y: &mut [E]) {
+    let size = width / heads;
+    let scale = E::of(size as f64).sqrt().recip();
+    let most = if cache.lengths.is_empty() { 0 } else { cache.keys.len() / width / cache.lengths.len() };
+    for (row, &length) in cache.lengths.iter().enumerate() {
+        for at in (0..width).step_by(size) {
+            let own = |part: usize| &qkv[(3 * row + part) * width + at..][..size];
+            let kept = |j: usize| (row * most + j) * width + at..(row * most + j) * width + at + size;
+            let score = |j: usize| {
+                let key = if j < length as usize { &cache.keys[kept(j)] } else { own(1) };
+                dot(own(0), key) * scale
+            };
+            let all = 0..=length as usize;
+            let max = all.clone().map(score).fold(E::neg_infinity(), E::max);
+            let sum: E = all.clone().map(|j| (score(j) - max).exp()).sum();
+            let y = &mut y[row * width + at..][..size];
+            y.fill(E::zero());
+            for j in all {
+                let value = if j < length as usize { &cache.values[kept(j)] } else { own(2) };
+                add((score(j) - max).exp() / sum, value, y);
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! y_i = sum_j p_ij v_j with p_ij = softmax_j(q_i k_j / sqrt(D)), over the rows j that row i attends to
+
+use crate::kernels::{self, Context, Tree};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
+use crate::rng::DropoutMask;
+use crate::{Element, Indices, Shape, Var};
+
+/// How many heads an attention has, and which of its weights are dropped in training.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// How many there are.
+    pub count: usize,
+    /// The masks of the weights p.
+    pub dropout: Option<DropoutMask>,
+}
+
+impl From<usize> for Heads {
+    fn from(count: usize) -> Self {
+        Self { count, dropout: None }
+    }
+}
+
+/// Which rows a row attends to besides itself.
+enum Before {
+    /// Those before it in its sequence, of so many rows.
+    Sequences(usize),
+    /// Its ancestors; where the parents come from.
+    Tree(Indices, Tree),
+}
+
+struct Attention<E> {
+    heads: Heads,
+    /// C.
+    width: usize,
+    before: Before,
+    /// Of each row and head the largest score, and 1 over the sum of exponentials of what is above it.
+    stats: Vec<[E; 2]>,
+}
+
+impl<E: Element> Attention<E> {
+    fn call<'a>(&'a self, x: Inputs<'a, E>, env: &Env<'_, E>) -> kernels::Attention<'a, E> {
+        let Self { heads, width, .. } = *self;
+        let context = match &self.before {
+            Before::Sequences(length) => Context::Sequences(*length),
+            Before::Tree(_, tree) => Context::Tree(tree),
+        };
+        let dropout = heads.dropout.filter(|_| env.training).map(|mask| mask.at(env.step, env.replica));
+        kernels::Attention { qkv: x.get(0), width, heads: heads.count, context, dropout }
+    }
+}
+
+impl<E: Element> Op<E> for Attention<E> {
+    fn name(&self) -> &'static str {
+        match self.before {
+            Before::Sequences(_) => "causal_attention",
+            Before::Tree(..) => "tree_attention",
+        }
+    }
+
+    // Whole sequences, and nodes with all that lies before them, may stand for several equal ones: a row's output follows
+    // from rows that are equal too, and the gradients that arrive are already the sums over those that it stands for. Only
+    // a mask that differs from row to row forbids it.
+    fn row_rule(&self) -> RowRule {
+        if self.heads.dropout.is_some() { RowRule::Mixes } else { RowRule::Keeps }
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
+        let rows = out.len() / self.width;
+        match &mut self.before {
+            Before::Sequences(length) => {
+                assert!(rows.is_multiple_of(*length), "{rows} rows are not whole sequences of {length}");
+            }
+            Before::Tree(parents, tree) => {
+                let parents = env.indices(*parents);
+                assert_eq!(parents.len(), rows, "tree_attention: a parent for each row in use");
+                tree.set(parents);
+            }
+        }
+        let mut stats = std::mem::take(&mut self.stats);
+        E::attend(self.call(x, env), out, &mut stats[..rows * self.heads.count]);
+        self.stats = stats;
+    }
+
+    // With the scores s and their softmax p, and dy arriving at y:
+    //   dv_j = sum_i p_ij dy_i        ds_ij = p_ij (dy_i v_j - dy_i y_i)
+    //   dq_i = sum_j ds_ij k_j / sqrt(D)        dk_j = sum_i ds_ij q_i / sqrt(D)
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        env: &Env<'_, E>,
+    ) {
+        let Some(g) = grads.get(0) else { return };
+        let stats = &self.stats[..out.len() / self.width * self.heads.count];
+        E::attend_backward(self.call(x, env), out, stats, grad, g.zeroed());
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// Each row's query asks the keys of the rows before it in its sequence, and its own, and gets a mean of their values.
+    ///
+    /// `y_i = sum_j p_ij v_j` over `j <= i`, with `p_ij = softmax_j(q_i k_j / sqrt(C / heads))`, in each head for itself.
+    /// Only whole sequences are in use.
+    ///
+    /// # Shapes
+    /// (B T, 3C) -> (B T, C), row b T + t; query, key and value side by side, each of so many heads side by side; T is
+    /// `length`
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    ///
+    /// # Source
+    /// Vaswani et al. 2017; `torch.nn.functional.scaled_dot_product_attention` with `is_causal`
+    pub fn causal_attention(self, heads: impl Into<Heads>, length: usize) -> Var<'t, E> {
+        let rows = self.shape().dims().first().copied().unwrap_or(0);
+        assert!(
+            length > 0 && rows.is_multiple_of(length),
+            "causal_attention: {rows} rows are not whole sequences of {length}"
+        );
+        self.attention(heads.into(), Before::Sequences(length))
+    }
+
+    /// The same for nodes of trees: each attends to itself and its ancestors. Equal beginnings of several sequences are one
+    /// node, computed once.
+    ///
+    /// A node's parent comes before it; a root names itself. It follows when the parents are set anew.
+    ///
+    /// # Shapes
+    /// (N, 3C), parents (N) -> (N, C)
+    ///
+    /// # Panics
+    /// If the sizes do not fit, or a node comes before its parent.
+    pub fn tree_attention(self, heads: impl Into<Heads>, parents: Indices) -> Var<'t, E> {
+        let rows = self.shape().dims().first().copied().unwrap_or(0);
+        let shape = self.tape().indices_shape(parents);
+        assert_eq!(shape.dims(), [rows], "tree_attention: a parent for each row");
+        self.attention(heads.into(), Before::Tree(parents, Tree::new(rows)))
+    }
+
+    fn attention(self, heads: Heads, before: Before) -> Var<'t, E> {
+        let x = self.contiguous();
+        let (shape, count) = (x.shape(), heads.count);
+        let &[rows, all] = shape.dims() else {
+            panic!("attention takes rows of queries, keys and values, not shape {shape:?}");
+        };
+        let width = all / 3;
+        assert!(
+            all > 0 && all.is_multiple_of(3) && count > 0 && width.is_multiple_of(count),
+            "attention: rows of {all} are not three times {count} heads"
+        );
+        let op = Attention { heads, width, before, stats: vec![[E::zero(); 2]; rows * count] };
+        self.tape().record(op, &[x.id()], Shape::new(&[rows, width]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Heads;
+    use crate::check::check;
+    use crate::kernels::tests::numbers;
+    use crate::rng::DropoutMask;
+    use crate::{Tape, Var};
+
+    const PARENTS: [u32; 8] = [0, 0, 1, 1, 4, 3, 4, 5];
+
+    fn tree(x: Var<'_, f64>, heads: impl Into<Heads>) -> Var<'_, f64> {
+        x.tree_attention(heads, x.tape().indices(&[8], &PARENTS))
+    }
+
+    #[test]
+    fn gradient() {
+        check(&[&[6, 12]], |v| v[0].causal_attention(2, 3));
+        check(&[&[6, 9]], |v| v[0].causal_attention(1, 6));
+        check(&[&[8, 12]], |v| tree(v[0], 2));
+        check(&[&[8, 6]], |v| tree(v[0], 1) * v[0].slice(1, 0, 2));
+        let dropping = Heads { count: 2, dropout: Some(DropoutMask::new(0.4, 7, 1)) };
+        check(&[&[6, 12]], |v| v[0].causal_attention(dropping, 3));
+        check(&[&[8, 12]], |v| tree(v[0], dropping) * v[0].slice(1, 4, 8));
+    }
+
+    #[test]
+    fn a_tree_gives_what_its_paths_give() {
+        let tape = Tape::<f64>::new();
+        let x = tape.variable(&[8, 12], &numbers(96, 1));
+        let of_tree = tree(x, 2).data();
+        // Node 7's path: 0, 1, 3, 5, 7.
+        let path = tape.indices(&[5], &[0, 1, 3, 5, 7]);
+        let alone = x.embedding(path).causal_attention(2, 5).data();
+        charloom_testkit::assert_close(&of_tree[7 * 4..], &alone[4 * 4..], 1e-14, 1e-14);
+    }
+
+    #[test]
+    fn dropout_drops_in_training_only() {
+        let tape = Tape::<f64>::new();
+        let x = tape.input(&[6, 12], &numbers(72, 1));
+        let dropping = Heads { count: 2, dropout: Some(DropoutMask::new(0.4, 7, 1)) };
+        let plain = x.causal_attention(2, 6).data();
+        let dropped = x.causal_attention(dropping, 6).data();
+        assert_ne!(dropped, plain);
+        assert_eq!(dropped, x.causal_attention(dropping, 6).data());
+        tape.set_step(1);
+        assert_ne!(dropped, x.causal_attention(dropping, 6).data());
+        tape.set_training(false);
+        assert_eq!(x.causal_attention(dropping, 6).data(), plain);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 1 comes before its parent, row 2")]
+    fn a_child_comes_after_its_parent() {
+        let tape = Tape::<f64>::new();
+        tape.input(&[3, 3], &[0.0; 9]).tree_attention(1, tape.indices(&[3], &[0, 2, 0]));
+    }
+}
