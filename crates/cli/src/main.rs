@@ -15,6 +15,7 @@ mod graph;
 mod info;
 mod inspect;
 mod lr_find;
+mod mix;
 mod output;
 mod plot;
 mod presets;
@@ -54,6 +55,7 @@ enum Command {
     #[command(allow_negative_numbers = true)]
     Sample(sample::Args),
     Score(score::Args),
+    Mix(mix::Args),
     #[command(allow_negative_numbers = true)]
     Inspect(Box<inspect::Args>),
     #[command(allow_negative_numbers = true)]
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args, &mut out),
         Command::Sample(args) => sample::run(&args, &mut out),
         Command::Score(args) => score::run(&args, &mut out),
+        Command::Mix(args) => mix::run(&args, &mut out),
         Command::Inspect(args) => inspect::run(&args, &mut out),
         Command::LrFind(args) => lr_find::run(&args, &mut out),
         Command::Info(args) => info::run(&args, &mut out),

@@ -122,8 +122,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let file = files::model_file(&path)?;
     let model = models::open(&Checkpoint::read(&file)?, &file)?;
-    let samples = samples(&*model, &data)?;
-    run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
+    let samples = write_samples(&*model, &data, &run)?;
     if args.report {
         let page = path.join(files::REPORT);
         crate::report::write(&path, args.data.as_deref().filter(|_| args.resume), &page)?;
@@ -150,7 +149,9 @@ fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
         note(format_args!("warning: {}", flags(warning)));
     }
     if models::counts(&checkpoint.config)? {
-        return Err(Error::usage("--resume: an n-gram model is trained in one pass, nothing is left to do"));
+        let kind = &checkpoint.config.model.kind;
+        let message = format!("--resume: a model of kind {kind} is made at once, nothing is left to do");
+        return Err(Error::usage(message));
     }
     Ok((run, checkpoint))
 }
@@ -326,13 +327,15 @@ fn report(
     print_samples(samples, data.vocab.mode(), out)
 }
 
-/// Twenty words, or a text.
-fn samples(model: &dyn LanguageModel, data: &Data) -> Result<Vec<Sample>> {
+/// Writes twenty words, or a text, into the run.
+pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let is_text = data.vocab.mode() == Mode::Text;
     let n = if is_text { 1 } else { SampleOptions::default().n };
     let known = (!is_text).then(|| Known::of(&data.splits));
     let options = SampleOptions { n, ..SampleOptions::default() };
-    Sampler::new(model, &data.vocab, options, known.as_ref())?.collect()
+    let samples = Sampler::new(model, &data.vocab, options, known.as_ref())?.collect::<Result<Vec<_>>>()?;
+    run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
+    Ok(samples)
 }
 
 /// Ten of the words, each with a word on whether the data has it, or the text.

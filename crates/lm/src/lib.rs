@@ -16,6 +16,7 @@ pub mod files;
 pub mod gradcheck;
 pub mod inspect;
 pub mod lr_find;
+pub mod mix;
 pub mod models;
 mod prepare;
 pub mod presets;

@@ -189,19 +189,25 @@ impl Config {
     pub fn flat(&self) -> BTreeMap<String, String> {
         let table: toml::Table = self.to_toml().parse().expect("a configuration writes TOML");
         let mut settings = BTreeMap::new();
-        for (section, values) in &table {
-            match values {
-                toml::Value::Table(values) => {
-                    for (key, value) in values {
-                        settings.insert(format!("{section}.{key}"), value.to_string());
-                    }
-                }
-                value => {
-                    settings.insert(section.clone(), value.to_string());
-                }
-            }
-        }
+        flatten("", &toml::Value::Table(table), &mut settings);
         settings
+    }
+}
+
+/// Adds what is in a value: of a table and a list of tables each value by itself.
+fn flatten(key: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
+    let inner = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+    match value {
+        toml::Value::Table(table) => {
+            table.iter().for_each(|(name, value)| flatten(&inner(name), value, settings));
+        }
+        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+            let items = list.iter().enumerate();
+            items.for_each(|(i, value)| flatten(&inner(&i.to_string()), value, settings));
+        }
+        value => {
+            settings.insert(key.to_owned(), value.to_string());
+        }
     }
 }
 

@@ -64,6 +64,18 @@ pub fn evaluate_telling(
     tell: Tell<'_>,
 ) -> Result<Option<Evaluation>> {
     let (total, judged) = model.total_loss(split, tell)?;
+    of_total(total, judged)
+}
+
+/// The loss that a model's scores of a split amount to. None if there are none.
+///
+/// # Errors
+/// A probability that is not a number.
+pub fn evaluation_of(scores: &[f32]) -> Result<Option<Evaluation>> {
+    of_total(scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
+}
+
+fn of_total(total: f64, judged: usize) -> Result<Option<Evaluation>> {
     if total.is_nan() {
         let message = "the model gives a probability that is not a number; it is broken";
         return Err(Error::Failed(message.to_owned()));

@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock};
 use charloom_nn::{Init, Scope};
 
 use super::ngram::NGramKind;
-use super::{LanguageModel, Net, Reach, linear, mlp, wavenet};
+use super::{LanguageModel, Net, Reach, linear, mixture, mlp, wavenet};
 use crate::config::{ModelConfig, Setting};
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
@@ -36,6 +36,8 @@ pub enum Learning<'k> {
     ByGradients(&'k dyn NeuralKind),
     /// In one pass.
     ByCounting(&'k dyn CountingKind),
+    /// Not itself: it is made of models that have learned.
+    OfMembers,
 }
 
 /// A kind of model that has parameters.
@@ -77,7 +79,8 @@ pub trait CountingKind {
 static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
-const OWN: [&'static dyn Kind; 4] = [&mlp::MlpKind, &linear::LinearKind, &NGramKind, &wavenet::WaveNetKind];
+const OWN: [&'static dyn Kind; 5] =
+    [&mlp::MlpKind, &linear::LinearKind, &NGramKind, &wavenet::WaveNetKind, &mixture::MixtureKind];
 
 /// Adds a kind, for the rest of the program's life.
 ///

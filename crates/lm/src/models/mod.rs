@@ -2,6 +2,7 @@
 
 mod kinds;
 mod linear;
+mod mixture;
 mod mlp;
 mod net;
 mod neural;
@@ -17,6 +18,8 @@ mod window;
 
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
 pub use linear::LinearSettings;
+pub(crate) use mixture::place;
+pub use mixture::{FittedWeights, Member, Mixture, MixtureSettings, fit_weights};
 pub use mlp::MlpSettings;
 pub use net::{Net, Precision};
 pub use neural::Neural;

@@ -145,6 +145,10 @@ fn layers(config: &Config) -> Result<&'static dyn NeuralKind> {
             let kind = &config.model.kind;
             Err(Error::setting("model", format!("{kind} counts; it is no neural network")))
         }
+        Learning::OfMembers => {
+            let kind = &config.model.kind;
+            Err(Error::setting("model", format!("{kind} is no neural network; name one of its members")))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LanguageModel, Learning, Neural, kind};
+use super::{LanguageModel, Learning, Neural, kind, mixture};
 use crate::config::Config;
 use crate::data::Data;
 use crate::files::NamedTensor;
@@ -25,27 +25,32 @@ pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageMode
             let model = counting.open(&checkpoint.config.model, &checkpoint.vocab, &checkpoint.tensors);
             model.map_err(|error| Error::model(path, error))
         }
+        Learning::OfMembers => Ok(Box::new(mixture::open(checkpoint, path)?)),
     }
 }
 
-/// Whether a configuration's model counts, in one pass; else it learns in steps.
+/// Whether a configuration's model is made at once, by counting or of other models; else it learns in steps.
 ///
 /// # Errors
 /// There is no model of that kind.
 pub fn counts(config: &Config) -> Result<bool> {
-    Ok(matches!(kind(&config.model)?.learning(), Learning::ByCounting(_)))
+    Ok(!matches!(kind(&config.model)?.learning(), Learning::ByGradients(_)))
 }
 
 /// The model of a configuration that counts, made in one pass over the training split, and its tensors.
 ///
 /// # Errors
-/// A configuration of a model that learns by gradients; nothing to count.
+/// A configuration of a model that does not count; nothing to count.
 pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
+    let kind_name = &config.model.kind;
     match kind(&config.model)?.learning() {
         Learning::ByCounting(counting) => counting.count(&config.model, data),
-        Learning::ByGradients(_) => Err(Error::setting(
-            "model",
-            format!("{} learns by gradients; it cannot be counted", config.model.kind),
-        )),
+        Learning::ByGradients(_) => {
+            Err(Error::setting("model", format!("{kind_name} learns by gradients; it cannot be counted")))
+        }
+        Learning::OfMembers => {
+            let message = "is made of runs by charloom mix; train each of its members instead";
+            Err(Error::setting("model", format!("{kind_name} {message}")))
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use charloom_nn::{Plan, Scope};
 
-use super::{Learning, Net, Stack, kind};
+use super::{Learning, Net, Stack, kind, mixture};
 use crate::config::{Batch, Config};
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ const MAX_PARAMETERS: u64 = 1 << 28;
 const MAX_ACTIVATIONS: u64 = 1 << 30;
 
 /// The tensors that a configuration's model would have with a vocabulary of `vocab`, and its layers; None of a model that
-/// counts.
+/// counts, or is made of others.
 ///
 /// # Errors
 /// There is no model of that kind.
@@ -23,16 +23,19 @@ pub(super) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>>
             let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan))?;
             Ok(Some((plan, net)))
         }
-        Learning::ByCounting(_) => Ok(None),
+        Learning::ByCounting(_) | Learning::OfMembers => Ok(None),
     }
 }
 
-/// How many numbers a configuration's model trains with a vocabulary of `vocab`; None of a model that counts.
+/// How many numbers a configuration's model, or its members, train with a vocabulary of `vocab`; None of a model that counts.
 ///
 /// # Errors
 /// There is no model of that kind.
 pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
-    Ok(plan(config, vocab)?.map(|(plan, _)| plan.parameters()))
+    match plan(config, vocab)? {
+        Some((plan, _)) => Ok(Some(plan.parameters())),
+        None => mixture::count_parameters(config, vocab),
+    }
 }
 
 /// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
@@ -40,7 +43,11 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
 /// # Errors
 /// As [`parameters`].
 pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
-    let Some((plan, _)) = plan(config, vocab)? else { return Ok(0) };
+    let Some((plan, _)) = plan(config, vocab)? else {
+        let members = mixture::configurations(config)?;
+        let of_members = members.iter().map(|(_, member)| multiplications(member, vocab));
+        return of_members.sum();
+    };
     // A table that rows are looked up in multiplies nothing.
     let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
     let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
@@ -53,7 +60,7 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
 /// One line with the sizes and the limit.
 pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
     super::check(&config.model)?;
-    let Some((plan, net)) = plan(config, vocab)? else { return Ok(()) };
+    let Some((plan, net)) = plan(config, vocab)? else { return mixture::check_size(config, vocab) };
     let parameters = plan.parameters();
     if parameters > MAX_PARAMETERS {
         let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };

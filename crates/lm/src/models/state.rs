@@ -58,6 +58,9 @@ pub struct Distributions {
     numbers: Numbers,
     generation: u64,
     missing: Vec<u32>,
+    /// Of a mixture: its members' own, and their generations when these were made of them.
+    members: Vec<Distributions>,
+    made_of: Vec<u64>,
 }
 
 impl Distributions {
@@ -106,6 +109,45 @@ impl Distributions {
         [rows, length, vocab]: [usize; 3],
         ask: impl FnOnce(&[u32], &mut [f32]),
     ) {
+        let bits = (usize::BITS - vocab.saturating_sub(1).leading_zeros()).max(1) as usize;
+        self.look_up_keys(contexts, bits, [rows, length, vocab], ask);
+    }
+
+    /// Those that are made of one of each of `count` members: `ask` has a member say which its rows have, `mix` makes one of
+    /// theirs. What was made of the same ones before is not made again.
+    pub(super) fn mixed(
+        &mut self,
+        [rows, count, vocab]: [usize; 3],
+        mut ask: impl FnMut(usize, &mut Self),
+        mut mix: impl FnMut(&[&[f32]], &mut [f32]),
+    ) {
+        let mut members = std::mem::take(&mut self.members);
+        members.resize_with(count, Self::default);
+        members.iter_mut().enumerate().for_each(|(i, member)| ask(i, member));
+        if members.iter().map(|member| member.generation).ne(self.made_of.iter().copied()) {
+            self.forget(vocab);
+            self.made_of = members.iter().map(|member| member.generation).collect();
+        }
+        let of_row = |row: usize| members.iter().map(move |member| member.rows[row] as u32);
+        let keys: Vec<u32> = (0..rows).flat_map(of_row).collect();
+        self.look_up_keys(&keys, u32::BITS as usize, [rows, count, vocab], |missing, out| {
+            for (key, out) in missing.chunks_exact(count).zip(out.chunks_exact_mut(vocab)) {
+                let of_key =
+                    key.iter().zip(&members).map(|(&number, member)| member.log_probs(number as usize));
+                mix(&of_key.collect::<Vec<_>>(), out);
+            }
+        });
+        self.members = members;
+    }
+
+    /// Those of these keys, of `length` numbers of so many bits each.
+    fn look_up_keys(
+        &mut self,
+        contexts: &[u32],
+        bits: usize,
+        [rows, length, vocab]: [usize; 3],
+        ask: impl FnOnce(&[u32], &mut [f32]),
+    ) {
         if vocab != self.vocab || self.log_probs.len() + rows * vocab > KEPT {
             self.forget(vocab);
         }
@@ -115,7 +157,7 @@ impl Distributions {
         let mut count = old;
         for row in 0..rows {
             let context = &contexts[row * length..][..length];
-            let (number, is_new) = self.numbers.number(context, vocab, count);
+            let (number, is_new) = self.numbers.number(context, bits, count);
             if is_new {
                 self.missing.extend_from_slice(context);
                 count += 1;
@@ -151,9 +193,8 @@ struct Numbers {
 const TABLE_BITS: usize = 20;
 
 impl Numbers {
-    /// The context's number, and whether it is a new one, which is then `next`.
-    fn number(&mut self, context: &[u32], vocab: usize, next: usize) -> (usize, bool) {
-        let bits = (usize::BITS - vocab.saturating_sub(1).leading_zeros()).max(1) as usize;
+    /// The number of a context, whose tokens have so many bits, and whether it is a new one, which is then `next`.
+    fn number(&mut self, context: &[u32], bits: usize, next: usize) -> (usize, bool) {
         let width = bits * context.len();
         let known = if width <= 64 {
             let key = context.iter().fold(0, |key, &token| key << bits | u64::from(token));

@@ -118,6 +118,7 @@ impl Gathered {
         let parameters = models::parameters(config, checkpoint.vocab.len())?;
         let kind = &config.model.kind;
         let summary = match parameters {
+            Some(n) if models::counts(config)? => format!("{kind} with {n} parameters"),
             Some(n) => {
                 let (best, steps) = (checkpoint.step, config.train.steps);
                 let time = files::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));

@@ -1,0 +1,78 @@
+//! `charloom mix`.
+
+use std::path::{Path, PathBuf};
+
+use charloom::evaluation::Evaluation;
+use charloom::files::RunFolder;
+use charloom::mix::{Mix, Mixed, Weights, mix};
+use charloom::{Error, Result};
+use serde_json::json;
+
+use crate::output::{Out, note};
+use crate::train;
+
+/// Make one model of several: the mean of their probabilities, weighed so that the validation split is likeliest
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run folders or .safetensors files, trained on the same data
+    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// The run folder of the mixture
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// The weight of each run, in place of fitted ones
+    #[arg(long, value_name = "W,...", value_delimiter = ',')]
+    weights: Option<Vec<f64>>,
+    /// Where the data is now
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Replace the run in --out
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let weights = args.weights.clone().map_or(Weights::Fitted, Weights::Given);
+    let mut mixed = mix(&args.runs, &weights, args.data.as_deref())?;
+    let whole = |path: &Path| path.canonicalize().ok();
+    let is_within =
+        |run: &Path| whole(run).zip(whole(&args.out)).is_some_and(|(run, out)| run.starts_with(out));
+    if let Some(run) = args.runs.iter().find(|run| is_within(run)) {
+        let message =
+            format!("{} lies in --out, which the mixture would replace; choose another", run.display());
+        return Err(Error::usage(message));
+    }
+    let mut folder = RunFolder::create(&args.out, args.force)?;
+    mixed.save(&mut folder)?;
+    train::write_samples(&mixed.model, &mixed.data, &folder)?;
+    drop(folder);
+    print(&mixed, out)?;
+    let path = args.out.display();
+    note(format_args!("saved in {path}; next: charloom sample {path}, charloom eval {path} --split test"));
+    Ok(())
+}
+
+/// Each member's weight and loss, and the mixture's loss.
+pub fn print(mixed: &Mix, out: &mut Out) -> Result<()> {
+    let Mix { members, evaluation, .. } = mixed;
+    if out.json {
+        let mut object = json!(evaluation);
+        object["split"] = json!("val");
+        object["members"] = json!(members);
+        return out.object(&object);
+    }
+    let head = ["member", "weight", "loss", "bits/char", "perplexity"];
+    let mut table = vec![head.map(str::to_owned).to_vec()];
+    let losses = |evaluation: &Option<Evaluation>| {
+        let shown = |e: &Evaluation| {
+            [format!("{:.4}", e.loss), format!("{:.4}", e.bits_per_char), format!("{:.3}", e.perplexity)]
+        };
+        evaluation.iter().flat_map(shown).collect::<Vec<_>>()
+    };
+    for Mixed { run, model, weight, evaluation } in members {
+        let row = vec![format!("{} ({model})", run.display()), format!("{weight:.4}")];
+        table.push([row, losses(evaluation)].concat());
+    }
+    table.push([vec!["mixture".to_owned(), String::new()], losses(evaluation)].concat());
+    out.table(&table)
+}

@@ -1,0 +1,209 @@
+//! Runs to one mixture: which of them fit together, how much each counts, and the file of them all.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config::ModelConfig;
+use crate::data::{Data, DataConfig, Vocab};
+use crate::evaluation::{Evaluation, evaluation_of};
+use crate::files::{Metric, NamedTensor, RunFolder};
+use crate::models::{self, LanguageModel, Member, Mixture, MixtureSettings, fit_weights, place};
+use crate::{Checkpoint, Config, Error, Result, files};
+
+/// How much each member of a mixture counts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Weights {
+    /// So that the validation split gets its largest probability.
+    Fitted,
+    /// All alike.
+    Equal,
+    /// These.
+    Given(Vec<f64>),
+}
+
+/// A mixture of runs, and how well it and they predict the validation split.
+pub struct Mix {
+    /// The model and its configuration.
+    pub checkpoint: Checkpoint,
+    /// The model.
+    pub model: Mixture,
+    /// The data of the runs.
+    pub data: Data,
+    /// The runs.
+    pub members: Vec<Mixed>,
+    /// The mixture's loss on the validation split, if something in it is judged.
+    pub evaluation: Option<Evaluation>,
+    /// How often the weights were fitted anew; 0 of weights that were not.
+    pub rounds: usize,
+}
+
+/// A run in a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Mixed {
+    /// The run, as it was named.
+    pub run: PathBuf,
+    /// The kind of its model.
+    pub model: String,
+    /// How much it counts.
+    pub weight: f64,
+    /// Its own loss on the validation split.
+    #[serde(flatten)]
+    pub evaluation: Option<Evaluation>,
+}
+
+/// A run that was read.
+struct Run {
+    path: PathBuf,
+    checkpoint: Checkpoint,
+    model: Box<dyn LanguageModel>,
+}
+
+impl Run {
+    fn open(path: &Path) -> Result<Self> {
+        let file = files::model_file(path)?;
+        let checkpoint = Checkpoint::read(&file)?;
+        let model = models::open(&checkpoint, &file)?;
+        Ok(Self { path: path.to_path_buf(), checkpoint, model })
+    }
+}
+
+/// Mixes runs; the data is read again, `data` says where from if it has moved.
+///
+/// # Errors
+/// Fewer than two runs; one that cannot be read; runs of other characters or other splits than the first's; weights that are
+/// not one for each, from 0 to 1, their sum 1; none given and nothing to fit them to.
+pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<Mix> {
+    if runs.len() < 2 {
+        return Err(Error::usage("two runs or more are needed to mix"));
+    }
+    let runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>>>()?;
+    let first = &runs[0];
+    for other in &runs[1..] {
+        same_characters(first, other)?;
+        same_data(first, other)?;
+    }
+    let mut of_data = first.checkpoint.config.data.clone();
+    of_data.path = data.map(Path::to_path_buf).or(of_data.path);
+    let data = Data::load(&of_data, Some(first.checkpoint.vocab.clone()))?;
+    let scores = runs.iter().map(|run| run.model.score_split(&data.splits.val, &mut |_| Ok(())));
+    let scores = scores.collect::<Result<Vec<_>>>()?;
+    let is_judged = !scores[0].is_empty();
+    let (weights, rounds) = match weights {
+        Weights::Equal => (vec![1.0 / runs.len() as f64; runs.len()], 0),
+        Weights::Given(weights) => (given(weights, runs.len())?, 0),
+        Weights::Fitted if is_judged => {
+            let fitted = fit_weights(&scores);
+            (fitted.weights, fitted.log_likelihoods.len())
+        }
+        Weights::Fitted => {
+            let message = "are missing: the runs have no validation split to fit them to";
+            return Err(Error::setting("weights", message));
+        }
+    };
+    let checkpoint = join(&runs, &weights)?;
+    let mixed = |((run, &weight), scores): ((&Run, &f64), &Vec<f32>)| {
+        let model = run.checkpoint.config.model.kind.clone();
+        let evaluation = evaluation_of(scores)?;
+        Ok(Mixed { run: run.path.clone(), model, weight, evaluation })
+    };
+    let members = runs.iter().zip(&weights).zip(&scores).map(mixed).collect::<Result<_>>()?;
+    let model = Mixture::new(weights.into_iter().zip(runs.into_iter().map(|run| run.model)).collect());
+    let evaluation = evaluation_of(&model.mix_scores(&scores))?;
+    Ok(Mix { checkpoint, model, data, members, evaluation, rounds })
+}
+
+/// These weights of so many runs.
+fn given(weights: &[f64], runs: usize) -> Result<Vec<f64>> {
+    let sum: f64 = weights.iter().sum();
+    let said = if weights.len() != runs {
+        format!("has {} numbers for {runs} runs; give one for each", weights.len())
+    } else if !weights.iter().all(|weight| (0.0..=1.0).contains(weight)) || (sum - 1.0).abs() > 1e-6 {
+        format!("{weights:?}: each must be from 0 to 1, and their sum, {sum}, be 1")
+    } else {
+        return Ok(weights.to_vec());
+    };
+    Err(Error::setting("weights", said))
+}
+
+impl Mix {
+    /// Writes it as a run: its configuration, both checkpoints, and its loss in the metrics.
+    ///
+    /// # Errors
+    /// The run cannot be written.
+    pub fn save(&mut self, run: &mut RunFolder) -> Result<()> {
+        run.write_config(&self.checkpoint.config)?;
+        if let Some(Evaluation { loss, .. }) = self.evaluation {
+            run.log(&Metric { step: self.checkpoint.step, split: "val".to_owned(), loss, lr: None })?;
+        }
+        run.save_best(&self.checkpoint)?;
+        run.save_last(&mut self.checkpoint)
+    }
+}
+
+/// One checkpoint of all: the members' configurations and tensors.
+fn join(runs: &[Run], weights: &[f64]) -> Result<Checkpoint> {
+    let Checkpoint { config: first, vocab, .. } = &runs[0].checkpoint;
+    let member = |(run, &weight): (&Run, &f64)| {
+        let Config { model, train, .. } = run.checkpoint.config.clone();
+        let is_trained = !models::counts(&run.checkpoint.config)?;
+        Ok(Member { weight, model, train: is_trained.then_some(train) })
+    };
+    let members = runs.iter().zip(weights).map(member).collect::<Result<_>>()?;
+    let mut model = ModelConfig::of("mixture");
+    model.write(&MixtureSettings { members })?;
+    models::fill(&mut model)?;
+    let mut tensors = Vec::new();
+    for (i, run) in runs.iter().enumerate() {
+        let own = run.checkpoint.tensors.iter().cloned();
+        tensors.extend(own.map(|own| NamedTensor { name: format!("{}{}", place(i), own.name), ..own }));
+    }
+    let config = Config { model, ..first.clone() };
+    Ok(Checkpoint { config, vocab: vocab.clone(), step: 1, metrics_bytes: 0, tensors, state: Vec::new() })
+}
+
+/// Refuses another vocabulary. A vocabulary's characters are sorted, so equal ones have equal tokens.
+fn same_characters(first: &Run, other: &Run) -> Result<()> {
+    let [one, two] = [&first.checkpoint.vocab, &other.checkpoint.vocab];
+    if one == two {
+        return Ok(());
+    }
+    let message = if one.mode() == two.mode() {
+        let lacks = |a: &Vocab, b: &Vocab| -> String {
+            let own = &b.characters()[usize::from(b.boundary().is_some())..];
+            own.iter().filter(|&&c| a.token(c).is_none()).collect()
+        };
+        let (more, fewer) = (lacks(one, two), lacks(two, one));
+        let path = first.path.display();
+        let parts = [("has", "more than", more), ("lacks", "of", fewer)].into_iter();
+        let said = parts
+            .filter(|(.., characters)| !characters.is_empty())
+            .map(|(verb, than, characters)| format!("{verb} {characters:?} {than} {path}"));
+        format!("knows other characters: {}", said.collect::<Vec<_>>().join(", "))
+    } else {
+        format!("is a model of {}, {} of {}", two.mode(), first.path.display(), one.mode())
+    };
+    Err(Error::model(&other.path, format!("{message}; mix runs that were trained on the same data")))
+}
+
+/// Refuses other data or splits: the validation split of one may have been trained on by the other.
+fn same_data(first: &Run, other: &Run) -> Result<()> {
+    // Where the file lies makes no difference, its hash does.
+    let settings = |run: &Run| {
+        let data = DataConfig { path: None, ..run.checkpoint.config.data.clone() };
+        Config { data, ..Config::default() }.flat()
+    };
+    let [one, two] = [settings(first), settings(other)];
+    let keys = one.keys().chain(two.keys()).filter(|key| key.starts_with("data."));
+    let Some(key) = keys.into_iter().find(|key| one.get(*key) != two.get(*key)) else { return Ok(()) };
+    let shown = |settings: &std::collections::BTreeMap<String, String>| {
+        settings.get(key).map_or_else(|| "unset".to_owned(), Clone::clone)
+    };
+    let (here, there) = (shown(&two), shown(&one));
+    let message = format!("was trained with {key} = {here}, {} with {there}", first.path.display());
+    let why = "what one is validated on the other may have been trained on; train both on the same splits";
+    Err(Error::model(&other.path, format!("{message}: {why}")))
+}
+
+#[cfg(test)]
+mod tests;

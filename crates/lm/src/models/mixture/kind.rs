@@ -1,0 +1,141 @@
+use serde::{Deserialize, Serialize};
+
+use super::farther;
+use crate::config::{ModelConfig, Setting, TrainConfig};
+use crate::models::{Kind, Learning, Reach};
+use crate::{Config, Error, Result, settings};
+
+/// What `[model] kind` says of it.
+const NAME: &str = "mixture";
+/// The most members, those of members among them.
+const MAX_MEMBERS: usize = 64;
+/// How deep mixtures may lie in mixtures.
+const MAX_DEPTH: usize = 4;
+/// How far from 1 the sum of weights may be, which rounding brings about.
+const TOLERANCE: f64 = 1e-6;
+
+settings! {
+    /// The settings of a mixture.
+    pub MixtureSettings {
+        /// The models that it is made of, which charloom mix writes
+        members: Vec<Member> = Vec::new(), "the models of charloom mix", |members| !members.is_empty();
+    }
+}
+
+/// A model in a mixture: its weight and what its own run's configuration says of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// How much its probabilities count.
+    pub weight: f64,
+    /// The model.
+    pub model: ModelConfig,
+    /// How it was trained; none of a model that was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<TrainConfig>,
+}
+
+/// A mixture as a kind of model.
+pub(in crate::models) struct MixtureKind;
+
+impl Kind for MixtureKind {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn settings(&self) -> &'static [Setting] {
+        <MixtureSettings as crate::config::Settings>::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        fill(model, MAX_DEPTH, &mut { MAX_MEMBERS })
+    }
+
+    fn learning(&self) -> Learning<'_> {
+        Learning::OfMembers
+    }
+}
+
+/// As [`Kind::fill`], of a mixture in which mixtures may lie `depth` deep and `left` models may be.
+fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach> {
+    let mut settings: MixtureSettings = model.read()?;
+    let refuse = |message: String| Err(Error::setting("model.members", message));
+    *left = match left.checked_sub(settings.members.len()) {
+        Some(left) => left,
+        None => return refuse(format!("are more than {MAX_MEMBERS}; mix fewer models")),
+    };
+    let mut reach = Reach::Window(0);
+    for (i, member) in settings.members.iter_mut().enumerate() {
+        if !(0.0..=1.0).contains(&member.weight) {
+            return refuse(format!(": the weight {} of member {i} is not from 0 to 1", member.weight));
+        }
+        let own = if member.model.kind == NAME {
+            if depth == 1 {
+                return refuse(format!(
+                    "hold mixtures more than {MAX_DEPTH} deep; mix their members instead"
+                ));
+            }
+            fill(&mut member.model, depth - 1, left)
+        } else {
+            crate::models::fill(&mut member.model)
+        };
+        let config = Config { train: member.train.clone().unwrap_or_default(), ..Config::default() };
+        let own = own.and_then(|own| config.validate().map(|()| own));
+        reach = farther(reach, own.map_err(|error| of_member(i, error))?);
+    }
+    let sum: f64 = settings.members.iter().map(|member| member.weight).sum();
+    if (sum - 1.0).abs() > TOLERANCE {
+        return refuse(format!(": the sum of their weights is {sum}, not 1"));
+    }
+    model.write(&settings)?;
+    Ok(reach)
+}
+
+/// An error about a member's setting, which is of the file and no flag.
+fn of_member(i: usize, error: Error) -> Error {
+    match error {
+        Error::Setting { key, message } => {
+            let key = key.strip_prefix("model.").unwrap_or(&key);
+            Error::setting(format!("model.members.{i}.{key}"), message)
+        }
+        other => Error::setting(format!("model.members.{i}"), format!(": {other}")),
+    }
+}
+
+/// The weight and the whole configuration of each member; nothing if it is no mixture.
+///
+/// # Errors
+/// As [`Kind::fill`].
+pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<(f64, Config)>> {
+    if config.model.kind != NAME {
+        return Ok(Vec::new());
+    }
+    let settings: MixtureSettings = config.model.read()?;
+    let of_member = |member: Member| {
+        let train = member.train.unwrap_or_default();
+        (member.weight, Config { data: config.data.clone(), model: member.model, train })
+    };
+    Ok(settings.members.into_iter().map(of_member).collect())
+}
+
+/// How many numbers the members have learned; None if all count.
+///
+/// # Errors
+/// As [`parameters`](crate::models::parameters).
+pub(in crate::models) fn count_parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
+    let mut all: Option<u64> = None;
+    for (_, member) in configurations(config)? {
+        if let Some(own) = crate::models::parameters(&member, vocab)? {
+            all = Some(all.unwrap_or(0).saturating_add(own));
+        }
+    }
+    Ok(all)
+}
+
+/// Checks each member's sizes.
+///
+/// # Errors
+/// As [`check_sizes`](crate::models::check_sizes).
+pub(in crate::models) fn check_size(config: &Config, vocab: usize) -> Result<()> {
+    configurations(config)?.iter().try_for_each(|(_, member)| crate::models::check_sizes(member, vocab))
+}

@@ -1,0 +1,71 @@
+//! The weights of a mixture, fitted to text that its members have not been trained on.
+
+/// The most rounds.
+const ROUNDS: usize = 2000;
+/// A round that gains less is the last.
+///
+/// # Units
+/// Nats per character.
+const GAIN: f64 = 1e-9;
+
+/// Weights, and how well they fit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FittedWeights {
+    /// One for each member; their sum is 1.
+    pub weights: Vec<f64>,
+    /// The mean logarithm of the probability before each round, which never falls.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub log_likelihoods: Vec<f64>,
+}
+
+/// The weights that give a text its largest probability, by expectation maximization from equal ones: each weight becomes
+/// the mean of `w_i p_i / sum_j w_j p_j`, its member's share in each character's probability.
+///
+/// `scores` has the logarithm of each character's probability, member by member: what
+/// [`score_split`](crate::models::LanguageModel::score_split) gives.
+///
+/// # Shapes
+/// (members, N)
+///
+/// # Panics
+/// If there is no member, or they have not scored as many characters.
+///
+/// # Source
+/// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section 4.3. The likelihood
+/// is concave in the weights, so what it rises to is the largest.
+#[must_use]
+pub fn fit_weights(scores: &[Vec<f32>]) -> FittedWeights {
+    let (members, length) = (scores.len(), scores[0].len());
+    assert!(scores.iter().all(|own| own.len() == length), "each member scores the same characters");
+    // Each character's probabilities, over the largest of them.
+    let mut ratios = Vec::with_capacity(members * length);
+    let mut shift = 0.0;
+    for at in 0..length {
+        let most = scores.iter().map(|own| own[at]).fold(f32::NEG_INFINITY, f32::max);
+        shift += f64::from(most);
+        ratios.extend(scores.iter().map(|own| libm::exp(f64::from(own[at] - most))));
+    }
+    let mut weights = vec![1.0 / members as f64; members];
+    let mut log_likelihoods: Vec<f64> = Vec::new();
+    let mut shares = vec![0.0; members];
+    while length > 0 && log_likelihoods.len() < ROUNDS {
+        shares.fill(0.0);
+        let mut total = shift;
+        for ratios in ratios.chunks_exact(members) {
+            let sum: f64 = ratios.iter().zip(&weights).map(|(p, w)| p * w).sum();
+            total += libm::log(sum);
+            shares.iter_mut().zip(ratios).for_each(|(share, p)| *share += p / sum);
+        }
+        let now = total / length as f64;
+        let gain = log_likelihoods.last().map_or(f64::INFINITY, |before| now - before);
+        log_likelihoods.push(now);
+        // What is not a number gains nothing either.
+        if gain.is_nan() || gain < GAIN {
+            break;
+        }
+        weights.iter_mut().zip(&shares).for_each(|(weight, share)| *weight *= share / length as f64);
+    }
+    FittedWeights { weights, log_likelihoods }
+}
