@@ -221,3 +221,52 @@ fn a_reader_that_leaves_ends_it_quietly() {
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
     assert!(!first.trim().is_empty());
 }
+
+#[test]
+fn a_mixture_is_a_run_like_any_other() {
+    let folder = trained();
+    let folder = folder.path();
+    done(folder, &["train", "names.txt", "--model", "ngram", "--order", "1", "--out", "b"]);
+    let mixed = json(folder, &["mix", "a", "b", "--out", "m", "--json"]);
+    let members = mixed["members"].as_array().unwrap();
+    let weight = |member: &Value| member["weight"].as_f64().unwrap();
+    assert!((members.iter().map(weight).sum::<f64>() - 1.0).abs() < 1e-9, "{mixed}");
+    assert!(members.iter().all(|member| member["loss"].as_f64() >= mixed["loss"].as_f64()), "{mixed}");
+    assert_eq!(json(folder, &["eval", "m", "--json"])["loss"], mixed["loss"]);
+    assert!(fs::read_to_string(folder.join("m/samples.txt")).unwrap().lines().count() == 20);
+    assert_eq!(done(folder, &["sample", "m", "-n", "3"]).lines().count(), 3);
+    assert_eq!(json(folder, &["info", "m", "--json"])["model"], "mixture");
+    assert_eq!(json(folder, &["compare", "a", "m", "--json"])["runs"][1]["loss"], mixed["loss"]);
+    let table = done(folder, &["mix", "m", "b", "--out", "mm", "--weights", ".25,.75"]);
+    assert!(table.contains("m (mixture)  0.2500") && table.contains("\nmixture "), "{table}");
+    refused(folder, &["mix", "a", "b", "--out", "m"], 1, "m: exists; ");
+    refused(
+        folder,
+        &["mix", "a", "b", "--out", "q", "--weights", "1,1"],
+        2,
+        "--weights [1.0, 1.0]: each must",
+    );
+    refused(
+        folder,
+        &["mix", "a", "b", "--out", "a", "--force"],
+        2,
+        "a lies in --out, which the mixture would replace",
+    );
+    refused(folder, &["mix", "a", "--out", "q"], 2, "2 more values required");
+    refused(folder, &["train", "--resume", "--out", "m"], 2, "a model of kind mixture is made at once");
+    refused(
+        folder,
+        &["train", "--config", "m/config.toml"],
+        2,
+        "--model mixture is made of runs by charloom mix",
+    );
+    refused(folder, &["inspect", "m"], 2, "is no neural network");
+    done(folder, &["train", "names.txt", "--model", "ngram", "--split-seed", "7", "--out", "c"]);
+    refused(
+        folder,
+        &["mix", "a", "c", "--out", "q"],
+        1,
+        "c: was trained with data.split_seed = 7, a with 42",
+    );
+    assert!(!folder.join("q").exists());
+}
