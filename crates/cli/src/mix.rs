@@ -15,7 +15,7 @@ use crate::train;
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folders or .safetensors files, trained on the same data
-    #[arg(required = true, num_args = 2.., value_name = "RUN")]
+    #[arg(required = true, value_name = "RUN")]
     runs: Vec<PathBuf>,
     /// The run folder of the mixture
     #[arg(long, value_name = "RUN")]

@@ -252,7 +252,7 @@ fn a_mixture_is_a_run_like_any_other() {
         2,
         "a lies in --out, which the mixture would replace",
     );
-    refused(folder, &["mix", "a", "--out", "q"], 2, "2 more values required");
+    refused(folder, &["mix", "a", "--out", "q"], 2, "two runs or more are needed to mix");
     refused(folder, &["train", "--resume", "--out", "m"], 2, "a model of kind mixture is made at once");
     refused(
         folder,
@@ -260,6 +260,7 @@ fn a_mixture_is_a_run_like_any_other() {
         2,
         "--model mixture is made of runs by charloom mix",
     );
+    refused(folder, &["train", "--model", "mixture"], 2, "--model mixture is made of runs by charloom mix");
     refused(folder, &["inspect", "m"], 2, "is no neural network");
     done(folder, &["train", "names.txt", "--model", "ngram", "--split-seed", "7", "--out", "c"]);
     refused(

@@ -49,7 +49,7 @@ pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Ve
             Err(Error::setting("model", format!("{kind_name} learns by gradients; it cannot be counted")))
         }
         Learning::OfMembers => {
-            let message = "is made of runs by charloom mix; train each of its members instead";
+            let message = "is made of runs by charloom mix; train its members";
             Err(Error::setting("model", format!("{kind_name} {message}")))
         }
     }

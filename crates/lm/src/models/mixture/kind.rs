@@ -18,7 +18,7 @@ settings! {
     /// The settings of a mixture.
     pub MixtureSettings {
         /// The models that it is made of, which charloom mix writes
-        members: Vec<Member> = Vec::new(), "the models of charloom mix", |members| !members.is_empty();
+        members: Vec<Member> = Vec::new(), "one or more", |_| true;
     }
 }
 
@@ -60,6 +60,12 @@ impl Kind for MixtureKind {
 fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach> {
     let mut settings: MixtureSettings = model.read()?;
     let refuse = |message: String| Err(Error::setting("model.members", message));
+    if settings.members.is_empty() {
+        return Err(Error::setting(
+            "model",
+            format!("{NAME} is made of runs by charloom mix; train its members"),
+        ));
+    }
     *left = match left.checked_sub(settings.members.len()) {
         Some(left) => left,
         None => return refuse(format!("are more than {MAX_MEMBERS}; mix fewer models")),
