@@ -6,7 +6,7 @@ use charloom::config::{
     Activation, Batch, Init, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Value, parse_hidden,
     parse_lr_drops,
 };
-use charloom::data::{Mode, Normalize, Shuffle, parse_split};
+use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Error, Result, models, presets};
 
 // Under these names clap takes a list for one value.
@@ -199,11 +199,23 @@ impl DataFlags {
         put(&mut data.split, self.split.as_ref());
         set(&mut data.split_seed, self.split_seed.as_ref());
         set(&mut data.shuffle, self.shuffle.as_ref());
-        put(&mut data.val, self.val.as_ref());
-        put(&mut data.test, self.test.as_ref());
+        if self.val.is_some() {
+            (data.val, data.val_sha256) = (self.val.clone(), None);
+        }
+        if self.test.is_some() {
+            (data.test, data.test_sha256) = (self.test.clone(), None);
+        }
         set(&mut data.dedupe, self.dedupe.as_ref());
         set(&mut data.lossy, self.lossy.as_ref());
         put(&mut data.normalize, self.normalize.as_ref());
+    }
+}
+
+impl DataFlags {
+    /// Says where the files are now that stand for splits, whatever they hold.
+    pub fn place(&self, data: &mut DataConfig) {
+        put(&mut data.val, self.val.as_ref());
+        put(&mut data.test, self.test.as_ref());
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use charloom::data::Data;
-use charloom::data::Split;
-use charloom::evaluation::{Baselines, Evaluation, baselines, evaluate};
+use charloom::data::{Data, DataConfig, Split};
+use charloom::error::UnknownCharacter;
+use charloom::evaluation::{Baselines, Evaluation, Unknown, baselines, evaluate, score_with_floor};
 use charloom::models::{self, LanguageModel};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
@@ -22,6 +22,9 @@ pub struct Args {
     /// Where the data is now; a file with other contents is evaluated as a whole
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip, floor
+    #[arg(long, value_name = "WORD", default_value = "refuse")]
+    unknown: Unknown,
 }
 
 /// A split, what the model makes of it, and what ignorance would.
@@ -36,27 +39,15 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
     let model = models::open(&checkpoint, &file)?;
-    let vocab = || Some(checkpoint.vocab.clone());
-    let mut config = checkpoint.config.data.clone();
-    let trained_on = config.sha256.clone();
-    if args.data.is_some() {
-        (config.path, config.sha256) = (args.data.clone(), None);
-    }
-    let mut data = Data::load(&config, vocab())?;
-    let (mut wanted, mut is_foreign) = (args.split.as_str(), false);
-    if args.data.is_some() && trained_on.as_ref() != Some(&data.source.sha256) {
-        note(format_args!(
-            "{} is not what the model was trained on; all of it is evaluated",
-            data.source.path.display()
-        ));
-        (config.split, config.val, config.test) = (Some([1.0, 0.0, 0.0]), None, None);
-        data = Data::load(&config, vocab())?;
-        wanted = "train";
-        is_foreign = true;
-    }
+    let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
+    let wanted = if is_foreign { "train" } else { args.split.as_str() };
     let mut rows = rows(&*model, &data, wanted)?;
     if is_foreign {
         rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
+        if args.unknown == Unknown::Floor {
+            rows.iter_mut()
+                .for_each(|row| row.evaluation = with_floor(&*model, &data, row.evaluation, &unknown));
+        }
     }
     let all = total(&rows, wanted);
     if out.json {
@@ -67,9 +58,74 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));
             object["splits"] = rows.iter().map(of).collect::<serde_json::Map<_, _>>().into();
         }
-        return out.object(&object);
+        out.object(&object)?;
+    } else {
+        print(&rows, (rows.len() > 1).then_some(&all), out)?;
     }
-    print(&rows, (rows.len() > 1).then_some(&all), out)
+    tell(args.unknown, &data, &unknown)
+}
+
+/// What is evaluated.
+struct Read {
+    data: Data,
+    /// Whether it is other than the training's.
+    is_foreign: bool,
+    /// Lines with a character unknown to the model, which are not in the data, and the first such character.
+    unknown: (Vec<String>, Option<UnknownCharacter>),
+}
+
+fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
+    let (config, vocab) = (&checkpoint.config.data, Some(checkpoint.vocab.clone()));
+    let own = |data| Read { data, is_foreign: false, unknown: Default::default() };
+    let moved = args.data.as_deref();
+    let Some(path) = moved.filter(|path| !path.is_dir()) else {
+        return charloom::reload_data(config, vocab, &args.run, moved).map(own);
+    };
+    let mut named = DataConfig { path: Some(path.to_path_buf()), ..config.clone() };
+    let mut corpus = Data::corpus(&named)?;
+    if config.sha256.as_ref() == Some(&corpus.source().sha256) {
+        let found = charloom::find_data(config, &args.run, moved)?;
+        return Data::of(corpus, &found, vocab).map(own);
+    }
+    note(format_args!("{} is not what the model was trained on; all of it is evaluated", path.display()));
+    let unknown = corpus.take_unknown(&checkpoint.vocab);
+    if let (true, Some(character)) = (corpus.text().is_empty(), unknown.1) {
+        return Err(Error::data(
+            path,
+            format!("every line has an unknown character; the first: {character}"),
+        ));
+    }
+    (named.split, named.val, named.test, named.sha256) = (Some([1.0, 0.0, 0.0]), None, None, None);
+    Ok(Read { data: Data::of(corpus, &named, vocab)?, is_foreign: true, unknown })
+}
+
+/// The evaluation of the known lines and of those with unknown characters.
+fn with_floor(
+    model: &dyn LanguageModel,
+    data: &Data,
+    known: Evaluation,
+    (lines, _): &(Vec<String>, Option<UnknownCharacter>),
+) -> Evaluation {
+    let scores = lines.iter().map(|line| score_with_floor(model, &data.vocab, line));
+    let scored = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
+    Evaluation::of_all(&std::iter::once(known).chain(scored).collect::<Vec<_>>())
+}
+
+/// Tells what became of the lines with unknown characters.
+fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
+    let Some(first) = first else { return Ok(()) };
+    let told = format!("{} lines hold unknown characters; the first: {first}", lines.len());
+    match how {
+        Unknown::Refuse => {
+            let way = "are not in these figures; ``unknown`` skip leaves them out, floor judges them";
+            return Err(Error::data(&data.source.path, format!("{told}; such lines {way}")));
+        }
+        Unknown::Skip => note(format_args!("{told}; left out")),
+        Unknown::Floor => {
+            note(format_args!("{told}; such a character is judged as likely as any of Unicode's"))
+        }
+    }
+    Ok(())
 }
 
 /// The rows of one split, or of all that are not empty.

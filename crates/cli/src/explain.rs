@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use charloom::data::Data;
 use charloom::explain::{self, Loss};
 use charloom::{Checkpoint, Result, files, models};
 
@@ -48,9 +47,10 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
             let model = models::open(&checkpoint, &file)?;
             let mut config = checkpoint.config.clone();
             if args.data.is_some() {
-                (config.data.path, config.data.sha256) = (args.data.clone(), None);
+                config.data.sha256 = None;
             }
-            let data = Data::load(&config.data, Some(checkpoint.vocab.clone()))?;
+            let vocab = Some(checkpoint.vocab.clone());
+            let data = charloom::reload_data(&config.data, vocab, path, args.data.as_deref())?;
             explain::loss(&config, &data, Some(&*model))?
         }
         None => {

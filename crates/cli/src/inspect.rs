@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use charloom::data::Data;
 use charloom::files::{self, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result};
@@ -73,9 +72,9 @@ fn trained(args: &Args) -> Result<Inspection> {
     let checkpoint = Checkpoint::read(&file)?;
     let mut config = checkpoint.config.data.clone();
     if args.data.is_some() {
-        (config.path, config.sha256) = (args.data.clone(), None);
+        config.sha256 = None;
     }
-    let data = Data::load(&config, Some(checkpoint.vocab.clone()))?;
+    let data = charloom::reload_data(&config, Some(checkpoint.vocab.clone()), what, args.data.as_deref())?;
     let records = if what.is_dir() { RunFolder::records(what)? } else { Vec::new() };
     Inspection::trained(&checkpoint, &data, args.examples as usize, records, &file)
 }

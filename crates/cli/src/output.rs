@@ -42,6 +42,11 @@ impl Out {
         size.filter(|&(columns, rows)| columns > 0 && rows > 0).unwrap_or((80, 24))
     }
 
+    /// Text of a model's: on a terminal [`shown`], in a file or a pipe as it is, so that it can be read again.
+    pub fn shown(&self, text: &str, mode: Mode) -> String {
+        if self.is_terminal { shown(text, mode) } else { text.to_owned() }
+    }
+
     /// Prints without ending the line.
     pub fn text(&mut self, text: impl std::fmt::Display) -> Result<()> {
         write!(self.to, "{text}").map_err(failed)
@@ -146,6 +151,18 @@ pub fn bar(length: u64, what: &'static str) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_is_not_steered() {
+        let odd = "a\u{1b}[31m\u{202e}\u{2028}\r\tb\n";
+        assert_eq!(shown(odd, Mode::Lines), "a\\u{1b}[31m\\u{202e}\\u{2028}\\u{d}\tb\\u{a}");
+        assert!(shown(odd, Mode::Text).ends_with("\tb\n"));
+        let mut out = Out::new(false);
+        for (is_terminal, text) in [(true, shown(odd, Mode::Lines)), (false, odd.to_owned())] {
+            out.is_terminal = is_terminal;
+            assert_eq!(out.shown(odd, Mode::Lines), text);
+        }
+    }
 
     #[test]
     fn settings_are_shown_as_flags() {

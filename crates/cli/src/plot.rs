@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use charloom::data::Data;
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result, models};
@@ -127,9 +126,8 @@ fn figure(args: &Args) -> Result<Figure> {
     let file = files::model_file(path)?;
     let checkpoint = Checkpoint::read(&file)?;
     let data = || {
-        let mut config = checkpoint.config.data.clone();
-        config.path = args.data.clone().or(config.path);
-        Data::load(&config, Some(checkpoint.vocab.clone()))
+        let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
+        charloom::reload_data(config, Some(vocab), path, args.data.as_deref())
     };
     let seen = || -> Result<Snapshot> {
         let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use charloom::config::Stream;
-use charloom::data::Data;
 use charloom::data::Mode;
 use charloom::sample::{Known, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::output::{Out, bar, note, shown};
+use crate::output::{Out, bar, note};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -92,7 +91,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             });
             out.text(format_args!("{}{object}", if count > 0 { "," } else { "" }))?;
         } else {
-            out.line(shown(&sample.text, vocab.mode()))?;
+            let text = out.shown(&sample.text, vocab.mode());
+            out.line(text)?;
         }
         count += 1;
     }
@@ -114,7 +114,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 
 /// The words that the model was trained on.
 fn known(args: &Args, checkpoint: &Checkpoint) -> Result<Known> {
-    let mut config = checkpoint.config.data.clone();
-    config.path = args.data.clone().or(config.path);
-    Ok(Known::of(&Data::load(&config, Some(checkpoint.vocab.clone()))?.splits))
+    let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
+    Ok(Known::of(&charloom::reload_data(config, Some(vocab), &args.run, args.data.as_deref())?.splits))
 }

@@ -4,19 +4,21 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use charloom::data::Mode;
-use charloom::data::Vocab;
-use charloom::evaluation::{Score, score};
+use charloom::data::{DataConfig, Mode, Normalize, Vocab};
+use charloom::error::UnknownCharacter;
+use charloom::evaluation::{Score, Unknown, score, score_with_floor};
 use charloom::models::{self, LanguageModel};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::{Value, json};
 
-use crate::output::{Out, shown};
+use crate::output::{Out, note};
 
 /// The longest line that is scored, in bytes.
 const MAX_LINE: usize = 1 << 20;
-/// Lines scored at once.
+/// The most lines scored at once: as many as are there without waiting.
 const BATCH: usize = 1024;
+/// Bytes that are read at once.
+const BUFFER: usize = 1 << 16;
 
 /// Tell how likely a model finds each line
 #[derive(clap::Args)]
@@ -28,6 +30,12 @@ pub struct Args {
     /// Show each character's log-likelihood too
     #[arg(long)]
     per_char: bool,
+    /// Replace bytes that are not UTF-8, as is done for a model whose data was read so
+    #[arg(long)]
+    lossy: bool,
+    /// A line with a character unknown to the model: refuse (-inf, and exit code 1), skip, floor (as any of Unicode)
+    #[arg(long, value_name = "WORD", default_value = "refuse")]
+    unknown: Unknown,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
@@ -40,14 +48,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         _ => (Path::new("standard input"), Box::new(io::stdin())),
     };
-    let mut lines = Lines { reader: BufReader::new(reader), name, number: 0, after_cr: false };
-    let mut is_first = true;
-    let mut failed = None;
+    let vocab = &checkpoint.vocab;
+    let mut lines = Lines::new(reader, name, &checkpoint.config.data, vocab, args.lossy);
     if out.json {
         out.text("{\"lines\":[")?;
     } else {
         out.line("log-likelihood  nats/char  line")?;
     }
+    out.flush()?;
+    let mut printer = Printer { per_char: args.per_char, count: 0, out };
+    let mut unknown = Unknowns { how: args.unknown, count: 0, first: None };
+    let mut failed = None;
     while failed.is_none() {
         let start = lines.number;
         let mut batch = Vec::new();
@@ -61,32 +72,79 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                     break;
                 }
             }
+            // Who writes the next line may wait to see what this one is given.
+            if !lines.has_another() {
+                break;
+            }
         }
         if batch.is_empty() {
             break;
         }
-        for (i, scored) in scored(&*model, &checkpoint.vocab, &batch).enumerate() {
+        for (i, (scored, line)) in score(&*model, vocab, &batch).into_iter().zip(&batch).enumerate() {
             match scored {
-                Ok(score) => print(&score, args.per_char, std::mem::take(&mut is_first), out)?,
-                Err(error) => {
-                    failed = Some(Error::data(name, format!("line {}: {error}", start + i + 1)));
-                    break;
+                Ok(score) => printer.print(&score)?,
+                Err(character) => {
+                    unknown.print(&*model, vocab, line, start + i + 1, character, &mut printer)?
                 }
             }
         }
+        printer.out.flush()?;
     }
-    if out.json {
-        out.line("]}")?;
+    if printer.out.json {
+        printer.out.line("]}")?;
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or_else(|| unknown.end(name, lines.number), Err)
 }
 
-fn scored<'a>(
-    model: &dyn LanguageModel,
-    vocab: &Vocab,
-    lines: &'a [String],
-) -> impl Iterator<Item = std::result::Result<Score, charloom::error::UnknownCharacter>> + use<'a> {
-    score(model, vocab, lines).into_iter()
+/// Lines with a character that the model has never seen.
+struct Unknowns {
+    how: Unknown,
+    count: usize,
+    /// The number of the first such line, and its character.
+    first: Option<(usize, UnknownCharacter)>,
+}
+
+impl Unknowns {
+    fn print(
+        &mut self,
+        model: &dyn LanguageModel,
+        vocab: &Vocab,
+        line: &str,
+        number: usize,
+        character: UnknownCharacter,
+        printer: &mut Printer,
+    ) -> Result<()> {
+        self.count += 1;
+        self.first = self.first.or(Some((number, character)));
+        match self.how {
+            Unknown::Skip => Ok(()),
+            Unknown::Floor => printer.print(&score_with_floor(model, vocab, line)),
+            Unknown::Refuse => printer.print_impossible(line, character),
+        }
+    }
+
+    /// What is told of them in the end.
+    fn end(&self, name: &Path, lines: usize) -> Result<()> {
+        let Some((number, character)) = self.first else { return Ok(()) };
+        let count = self.count;
+        let told = format!(
+            "{count} of {lines} lines hold unknown characters; the first is in line {number}: {character}"
+        );
+        match self.how {
+            Unknown::Refuse => Err(Error::data(
+                name,
+                format!("{told}; ``unknown`` skip leaves such lines out, floor judges them"),
+            )),
+            Unknown::Skip => {
+                note(format_args!("{told}; left out"));
+                Ok(())
+            }
+            Unknown::Floor => {
+                note(format_args!("{told}; such a character is judged as likely as any of Unicode's"));
+                Ok(())
+            }
+        }
+    }
 }
 
 /// A line without its end, one after the other. As in a file of data it ends with LF, CRLF or a lone CR.
@@ -96,24 +154,58 @@ struct Lines<'a> {
     number: usize,
     /// Whether the line before ended with CR: an LF then belongs to it.
     after_cr: bool,
+    lossy: bool,
+    normalize: Option<Normalize>,
+    /// Whether a byte order mark is one, and no character of the model's.
+    has_mark: bool,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(reader: Box<dyn Read>, name: &'a Path, data: &DataConfig, vocab: &Vocab, lossy: bool) -> Self {
+        Self {
+            reader: BufReader::with_capacity(BUFFER, reader),
+            name,
+            number: 0,
+            after_cr: false,
+            lossy: lossy || data.lossy,
+            normalize: data.normalize,
+            has_mark: vocab.token(MARK).is_none(),
+        }
+    }
+
+    /// Whether another line has come whole already.
+    fn has_another(&self) -> bool {
+        let mut ready = self.reader.buffer();
+        if self.after_cr {
+            ready = ready.strip_prefix(b"\n").unwrap_or(ready);
+        }
+        ready.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+    }
+
     fn next(&mut self) -> Result<Option<String>> {
         let bytes = self.bytes().map_err(|error| Error::io(self.name, error))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         self.number += 1;
         let fail = |what: &str| Err(Error::data(self.name, format!("line {} {what}", self.number)));
-        let Some(bytes) = bytes else { return Ok(None) };
         if bytes.len() > MAX_LINE {
             return fail("is longer than 1 MiB; cut it");
         }
-        match String::from_utf8(bytes) {
-            Ok(line) if self.number == 1 && line.starts_with('\u{feff}') => Ok(Some(line[3..].to_owned())),
-            Ok(line) => Ok(Some(line)),
+        let line = match String::from_utf8(bytes) {
+            Ok(line) => line,
+            Err(error) if self.lossy => String::from_utf8_lossy(error.as_bytes()).into_owned(),
             Err(error) => {
-                fail(&format!("is not UTF-8 from its byte {} on", error.utf8_error().valid_up_to() + 1))
+                let at = error.utf8_error().valid_up_to() + 1;
+                return fail(&format!(
+                    "is not UTF-8 from its byte {at} on; convert it (iconv), or ``lossy`` replaces such bytes"
+                ));
             }
-        }
+        };
+        let is_marked = self.number == 1 && self.has_mark && line.starts_with(MARK);
+        let line = if is_marked { line[MARK.len_utf8()..].to_owned() } else { line };
+        Ok(Some(match self.normalize {
+            Some(form) => form.apply(&line),
+            None => line,
+        }))
     }
 
     /// The bytes up to the next line end, or a little more than [`MAX_LINE`]; none at the end.
@@ -143,25 +235,61 @@ impl Lines<'_> {
     }
 }
 
-fn print(score: &Score, per_char: bool, is_first: bool, out: &mut Out) -> Result<()> {
-    let Score { text, log_prob, bits, loss, characters } = score;
-    if out.json {
-        let mut object = json!({"text": text, "log_likelihood": log_prob, "bits": bits, "loss": loss});
-        if per_char {
-            object["characters"] = characters
-                .iter()
-                .map(|c| json!({"character": c.character, "log_likelihood": c.log_prob}))
-                .collect::<Vec<Value>>()
-                .into();
+/// The byte order mark.
+const MARK: char = '\u{feff}';
+
+struct Printer<'a> {
+    per_char: bool,
+    count: usize,
+    out: &'a mut Out,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, score: &Score) -> Result<()> {
+        let Score { text, log_prob, bits, loss, characters } = score;
+        if self.out.json {
+            let mut object = json!({"text": text, "log_likelihood": log_prob, "bits": bits, "loss": loss});
+            if self.per_char {
+                object["characters"] = characters
+                    .iter()
+                    .map(|c| json!({"character": c.character, "log_likelihood": c.log_prob}))
+                    .collect::<Vec<Value>>()
+                    .into();
+            }
+            return self.object(&object);
         }
-        return out.text(format_args!("{}{object}", if is_first { "" } else { "," }));
+        // A line to be scored has no line feed.
+        let text = self.out.shown(text, Mode::Lines);
+        self.out.line(format_args!("{log_prob:14.4}  {loss:9.4}  {text}"))?;
+        if self.per_char {
+            let shown = |c: char| self.out.shown(c.encode_utf8(&mut [0; 4]), Mode::Lines);
+            let each = characters.iter().map(|c| format!("{} {:.4}", shown(c.character), c.log_prob));
+            let each = each.collect::<Vec<_>>().join("  ");
+            self.out.line(format_args!("{:27}{each}", ""))?;
+        }
+        Ok(())
     }
-    // A line to be scored has no line feed.
-    let text = shown(text, Mode::Lines);
-    out.line(format_args!("{log_prob:14.4}  {loss:9.4}  {text}"))?;
-    if per_char {
-        let shown = characters.iter().map(|c| format!("{} {:.4}", c.character.escape_debug(), c.log_prob));
-        out.line(format_args!("{:27}{}", "", shown.collect::<Vec<_>>().join("  ")))?;
+
+    /// A line to which the model gives no probability at all; JSON has no infinity, so null.
+    fn print_impossible(&mut self, text: &str, unknown: UnknownCharacter) -> Result<()> {
+        let UnknownCharacter { character, position } = unknown;
+        if self.out.json {
+            let unknown = json!({"character": character, "position": position});
+            return self.object(
+                &json!({"text": text, "log_likelihood": null, "bits": null, "loss": null, "unknown": unknown}),
+            );
+        }
+        let text = self.out.shown(text, Mode::Lines);
+        let code = u32::from(character);
+        self.out.line(format_args!(
+            "{:14.4}  {:9.4}  {text}  (unknown: {character:?}, U+{code:04X}, character {position})",
+            f64::NEG_INFINITY,
+            f64::INFINITY
+        ))
     }
-    Ok(())
+
+    fn object(&mut self, object: &Value) -> Result<()> {
+        self.count += 1;
+        self.out.text(format_args!("{}{object}", if self.count > 1 { "," } else { "" }))
+    }
 }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::data::Data;
-use charloom::data::Mode;
+use charloom::data::{Data, DataConfig, Mode};
 use charloom::files::{self, NamedTensor, RunFolder};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
@@ -25,6 +24,9 @@ use crate::output::{self, Out, flags, note};
 pub struct Args {
     /// A file of lines or of running text, - for standard input, or the name of a known data set
     data: Option<PathBuf>,
+    /// The same as DATA; with --resume, where the run's data is now
+    #[arg(long = "data", value_name = "FILE", conflicts_with = "data")]
+    named: Option<PathBuf>,
     /// Begin from a built-in configuration; see charloom presets
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -34,8 +36,8 @@ pub struct Args {
     /// The run folder [default: the next free one in runs/]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
-    /// Go on with the run in --out, with its own settings
-    #[arg(long, requires = "out", conflicts_with_all = ["preset", "config", "force"])]
+    /// Go on with the run in --out, or begin it; with its own settings, to more --steps if they are more
+    #[arg(long, requires = "out", conflicts_with = "force")]
     resume: bool,
     /// Replace the run in --out
     #[arg(long)]
@@ -64,29 +66,28 @@ pub struct Args {
 }
 
 impl Args {
-    fn has_no_settings(&self) -> bool {
-        self.data_flags == DataFlags::default()
-            && self.model_flags == ModelFlags::default()
-            && self.train_flags == TrainFlags::default()
+    fn data(&self) -> Option<&PathBuf> {
+        self.data.as_ref().or(self.named.as_ref())
+    }
+
+    /// Sets what the flags say.
+    fn apply(&self, config: &mut Config) -> Result<()> {
+        self.data_flags.apply(self.data(), config);
+        self.model_flags.apply(config)?;
+        self.train_flags.apply(config)
     }
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let resumed = match (&args.out, args.resume) {
-        (Some(path), true) => Some(resume(path, args)?),
+    let resumed = match &args.out {
+        Some(path) if args.resume && RunFolder::has_checkpoint(path) => Some(resume(path, args)?),
         _ => None,
     };
     let mut config = match &resumed {
-        Some((_, checkpoint)) => {
-            let mut config = checkpoint.config.clone();
-            config.data.path = args.data.clone().or(config.data.path);
-            config
-        }
+        Some((_, checkpoint, data)) => Config { data: data.clone(), ..checkpoint.config.clone() },
         None => {
             let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-            args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config)?;
-            args.train_flags.apply(&mut config)?;
+            args.apply(&mut config)?;
             config
         }
     };
@@ -98,9 +99,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
     let (job, mut run) = match resumed {
-        Some((run, checkpoint)) => {
-            (Job::Train(Box::new(Trainer::resume(&checkpoint, &data, run.path())?)), run)
-        }
+        Some((run, checkpoint, _)) => (Job::resume(&checkpoint, &data, run.path())?, run),
         None => (Job::new(&config, &data)?, new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
@@ -116,6 +115,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             train::save_counted((&*model, tensors), &config, &data, &mut run)?;
             true
         }
+        Job::Done => true,
     };
     if !is_done {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
@@ -125,7 +125,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let samples = write_samples(&*model, &data, &run)?;
     if args.report {
         let page = path.join(files::REPORT);
-        crate::report::write(&path, args.data.as_deref().filter(|_| args.resume), &page)?;
+        crate::report::write(&path, args.data().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }
     report(&*model, &config, &data, &path, &samples, out)?;
@@ -139,25 +139,32 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint)> {
-    if !args.has_no_settings() {
-        let way = "leave out the flags of data, model and training, or start a new run";
-        return Err(Error::usage(format!("--resume goes on with the run's own settings; {way}")));
-    }
-    let (run, checkpoint) = RunFolder::resume(path)?;
+/// A run to go on with, its last state, and where its data are.
+fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataConfig)> {
+    let (run, mut checkpoint) = RunFolder::resume(path)?;
     if let Some(warning) = run.warning() {
         note(format_args!("warning: {}", flags(warning)));
     }
-    if models::counts(&checkpoint.config)? {
-        let kind = &checkpoint.config.model.kind;
-        let message = format!("--resume: a model of kind {kind} is made at once, nothing is left to do");
-        return Err(Error::usage(message));
+    let mut config = run.going_on(&checkpoint.config)?;
+    let mut wanted = match (&args.preset, &args.config) {
+        (None, None) => config.clone(),
+        (preset, file) => args::base(preset.as_deref(), file.as_deref())?,
+    };
+    args.apply(&mut wanted)?;
+    models::fill(&mut wanted.model)?;
+    config = config.going_on(&wanted)?;
+    if config.train.steps != checkpoint.config.train.steps {
+        checkpoint.config.train.steps = config.train.steps;
+        run.write_config(&checkpoint.config)?;
     }
-    Ok((run, checkpoint))
+    args.data_flags.place(&mut config.data);
+    let data = charloom::find_data(&config.data, path, args.data().map(PathBuf::as_path))?;
+    Ok((run, checkpoint, data))
 }
 
 fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     let run = match &args.out {
+        Some(path) if args.resume => RunFolder::start(path)?,
         Some(path) => RunFolder::create(path, args.force)?,
         None => {
             let name = args.preset.as_deref().unwrap_or(&config.model.kind);
@@ -173,9 +180,20 @@ enum Job {
     /// Saving a model that is counted already, which takes no time.
     Save(Box<dyn LanguageModel>, Vec<NamedTensor>),
     Train(Box<Trainer>),
+    /// Nothing: a model that is counted was counted at once.
+    Done,
 }
 
 impl Job {
+    fn resume(checkpoint: &Checkpoint, data: &Data, path: &Path) -> Result<Self> {
+        if models::counts(&checkpoint.config)? {
+            let kind = &checkpoint.config.model.kind;
+            note(format_args!("a model of kind {kind} is made at once; nothing is left to do"));
+            return Ok(Self::Done);
+        }
+        Ok(Self::Train(Box::new(Trainer::resume(checkpoint, data, path)?)))
+    }
+
     fn new(config: &Config, data: &Data) -> Result<Self> {
         if models::counts(config)? {
             let (model, tensors) = models::count(config, data)?;
@@ -344,7 +362,7 @@ fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
     let row = |sample: &Sample| {
         let mark = sample.novelty.map_or(String::new(), |novelty| novelty.to_string());
         let cut = if sample.truncated && !mark.is_empty() { ", cut off" } else { "" };
-        (output::shown(&sample.text, mode), mark + cut)
+        (out.shown(&sample.text, mode), mark + cut)
     };
     let rows: Vec<_> = samples.iter().take(10).map(row).collect();
     let width = rows.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);

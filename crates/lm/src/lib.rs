@@ -29,7 +29,7 @@ pub mod words;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use files::Checkpoint;
-pub use prepare::{load_data, read_config};
+pub use prepare::{find_data, load_data, read_config, reload_data};
 
 /// The README's example compiles.
 #[cfg(doctest)]

@@ -1,11 +1,11 @@
 //! From a configuration to its data: what training begins with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::data::Data;
+use crate::data::{Data, DataConfig, Dataset, Vocab};
 use crate::{Config, Error, Result, models};
 
-/// Reads and splits the data that a configuration names, and makes explicit in it what depends on the data: the hash,
+/// Reads and splits the data that a configuration names, and makes explicit in it what depends on the data: the hashes,
 /// the mode and all that follows from it.
 ///
 /// # Errors
@@ -22,6 +22,8 @@ pub fn load_data(config: &mut Config) -> Result<Data> {
     models::fill(&mut config.model)?;
     let data = Data::load(&config.data, None)?;
     config.data.sha256 = Some(data.source.sha256.clone());
+    config.data.val_sha256 = data.val_source.as_ref().map(|source| source.sha256.clone());
+    config.data.test_sha256 = data.test_source.as_ref().map(|source| source.sha256.clone());
     config.resolve(data.mode());
     models::check_sizes(config, data.vocab.len())?;
     Ok(data)
@@ -38,4 +40,61 @@ pub fn read_config(preset: Option<&str>, file: Option<&Path>) -> Result<Config> 
         None => error,
     })?;
     Ok(config)
+}
+
+/// Reads a run's data again. `run` is where the run is, and `moved` where the data is now, if it is elsewhere.
+///
+/// # Errors
+/// As [`find_data`] and [`Data::load`].
+pub fn reload_data(
+    config: &DataConfig,
+    vocab: Option<Vocab>,
+    run: &Path,
+    moved: Option<&Path>,
+) -> Result<Data> {
+    Data::load(&find_data(config, run, moved)?, vocab)
+}
+
+/// A run's data settings with the paths that its files have now: that of the main file is `moved`, or `moved` is a folder in
+/// which the files lie under their names. A relative path that leads nowhere from here is looked for in the folders
+/// that the run lies in.
+///
+/// # Errors
+/// A file that is not found, or was standard input.
+pub fn find_data(config: &DataConfig, run: &Path, moved: Option<&Path>) -> Result<DataConfig> {
+    let mut found = config.clone();
+    let folder = moved.filter(|moved| moved.is_dir());
+    if let (Some(moved), None) = (moved, folder) {
+        found.path = Some(moved.to_path_buf());
+    } else if let Some(path) = &config.path {
+        found.path = Some(find(path, run, folder)?);
+    }
+    for path in [&mut found.val, &mut found.test] {
+        *path = path.as_deref().map(|path| find(path, run, folder)).transpose()?;
+    }
+    Ok(found)
+}
+
+fn find(path: &Path, run: &Path, folder: Option<&Path>) -> Result<PathBuf> {
+    if let Some(here) = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name))
+        && here.is_file()
+    {
+        return Ok(here);
+    }
+    if path == Path::new("-") {
+        let message = "the run's data was standard input; ``data`` names a file with the same text";
+        return Err(Error::data(path, message));
+    }
+    if path.exists() {
+        return Ok(path.to_path_buf());
+    }
+    let run = std::path::absolute(run).unwrap_or_else(|_| run.to_path_buf());
+    let beside = run.ancestors().map(|folder| folder.join(path)).find(|file| file.is_file());
+    let is_known = |path: &Path| path.to_str().is_some_and(|name| Dataset::get(name).is_ok());
+    let beside = beside.or_else(|| is_known(path).then(|| path.to_path_buf()));
+    beside.ok_or_else(|| {
+        let message =
+            "no such file, here or where the run is; ``data`` names it, or the folder in which it is now";
+        Error::data(path, message)
+    })
 }

@@ -95,6 +95,32 @@ impl Study {
         Ok(Self { database, address: address.clone(), spec, base, space })
     }
 
+    /// Gives it other limits, where they are given: the most trials, the most steps of all of them, the seconds after which a
+    /// worker begins none. Workers that are at work keep theirs.
+    ///
+    /// # Errors
+    /// A value out of range; the database cannot be written.
+    pub fn limit(
+        &mut self,
+        trials: Option<u64>,
+        max_steps: Option<u64>,
+        max_seconds: Option<f64>,
+    ) -> Result<()> {
+        if trials.is_none() && max_steps.is_none() && max_seconds.is_none() {
+            return Ok(());
+        }
+        let mut spec = self.spec.clone();
+        spec.trials = trials.or(spec.trials);
+        spec.max_steps = max_steps.or(spec.max_steps);
+        spec.max_seconds = max_seconds.or(spec.max_seconds);
+        spec.validate(&self.base, mode(&self.base))?;
+        let text = serde_json::to_string(&spec).map_err(|e| Error::Failed(e.to_string()))?;
+        let sql = "UPDATE charloom_study SET spec = ?2 WHERE name = ?1";
+        self.database.execute(sql, &[self.address.name().into(), text.as_str().into()])?;
+        self.spec = spec;
+        Ok(())
+    }
+
     /// What it tries.
     #[must_use]
     pub fn spec(&self) -> &Spec {

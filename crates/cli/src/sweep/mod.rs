@@ -213,13 +213,24 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
                 && args.model_flags == ModelFlags::default()
                 && args.train_flags == TrainFlags::default()
                 && args.grid.is_empty()
-                && args.range.is_empty();
-            if !is_bare {
-                return Err(Error::usage(
-                    "--resume goes on with the study's own settings; leave out the others",
-                ));
+                && args.range.is_empty()
+                && args.preset.is_none()
+                && args.config.is_none();
+            let settled = [
+                ("--seeds", args.seeds.is_some()),
+                ("--sampler", args.sampler.is_some()),
+                ("--sampler-seed", args.sampler_seed.is_some()),
+                ("--prune", args.prune.is_some()),
+            ];
+            let settled = settled.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag);
+            if let Some(what) = settled.or((!is_bare).then_some("a setting")) {
+                return Err(Error::usage(format!(
+                    "{what} has no effect on a study that exists: --resume goes on with its own settings, and takes \
+                     --trials, --max-steps and --max-seconds"
+                )));
             }
-            let study = Study::open(address)?;
+            let mut study = Study::open(address)?;
+            study.limit(args.trials, args.max_steps, args.max_seconds)?;
             let data = load(&study, args.data.as_ref())?;
             (study, data)
         }
@@ -292,9 +303,11 @@ fn address(args: &Args) -> Result<Address> {
 
 /// The study's data; on another machine they may lie elsewhere.
 fn load(study: &Study, path: Option<&PathBuf>) -> Result<Data> {
-    let mut config = study.base().data.clone();
-    config.path = path.cloned().or(config.path);
-    Data::load(&config, None)
+    let place = match study.address() {
+        Address::File(path) => path,
+        Address::Server { .. } => Path::new("."),
+    };
+    charloom::reload_data(&study.base().data, None, place, path.map(PathBuf::as_path))
 }
 
 /// Set by Ctrl-C or SIGTERM.

@@ -6,6 +6,7 @@
 mod model;
 mod names;
 mod parse;
+mod resume;
 mod validate;
 
 use serde::{Deserialize, Serialize};

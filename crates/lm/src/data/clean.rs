@@ -1,6 +1,6 @@
 //! Bytes to text: encodings named, line ends and accents made one kind.
 
-use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
+use unicode_normalization::{is_nfc, is_nfd};
 
 use super::settings::Normalize;
 
@@ -71,8 +71,7 @@ pub fn normalize(text: String, form: Option<Normalize>, warnings: &mut Vec<Strin
         return text;
     }
     match form {
-        Some(Normalize::Nfc) => text.nfc().collect(),
-        Some(Normalize::Nfkd) => text.nfkd().collect(),
+        Some(form) => form.apply(&text),
         None => {
             if !is_nfc(&text) && !is_nfd(&text) {
                 warnings.push(

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::clean;
 use super::settings::{DataConfig, Mode};
-use crate::error::{Error, Result};
+use super::vocab::Vocab;
+use crate::error::{Error, Result, UnknownCharacter};
 
 /// The most bytes a file may hold: token positions are 32-bit, and a typing error should not fill the memory.
 pub const MAX_BYTES: u64 = 1 << 30;
@@ -156,6 +157,23 @@ impl Corpus {
     /// The lines of the text, in the order of the file: in [`Mode::Lines`] the words, none of which is empty.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.text.split_terminator('\n')
+    }
+
+    /// Takes out the lines with a character that the vocabulary does not have; returns them, and the first such character.
+    pub fn take_unknown(&mut self, vocab: &Vocab) -> (Vec<String>, Option<UnknownCharacter>) {
+        let (mut taken, mut first) = (Vec::new(), None);
+        let mut kept = String::with_capacity(self.text.len());
+        for line in self.text.split_inclusive('\n') {
+            match vocab.encode(line.strip_suffix('\n').unwrap_or(line)) {
+                Ok(_) => kept.push_str(line),
+                Err(unknown) => {
+                    first = first.or(Some(unknown));
+                    taken.push(line.trim_end_matches('\n').to_owned());
+                }
+            }
+        }
+        self.text = kept;
+        (taken, first)
     }
 
     /// Drops the text.

@@ -38,6 +38,10 @@ pub use vocab::Vocab;
 pub struct Data {
     /// Where the text came from.
     pub source: Source,
+    /// The file to validate on, if one stands for the validation split.
+    pub val_source: Option<Source>,
+    /// The file to test on, if one stands for the test split.
+    pub test_source: Option<Source>,
     /// Its characters, and those of the files that stand for splits.
     pub vocab: Vocab,
     /// Its parts.
@@ -57,23 +61,40 @@ impl Data {
     pub fn load(config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
         let mode = config.mode.or(vocab.as_ref().map(Vocab::mode));
         let config = &DataConfig { mode, ..config.clone() };
-        let corpus = match &config.path {
-            None => Corpus::from_bytes("us-names-2018.txt", NAMES, config)?,
-            Some(path) => Corpus::read(place(path)?, config)?,
-        };
-        if config.sha256.as_ref().is_some_and(|known| *known != corpus.source().sha256) {
-            let message = "has changed since the configuration was written (its SHA-256 is another); \
-                           ``data`` names another file";
-            return Err(Error::data(&corpus.source().path, message));
+        Self::of(Self::corpus(config)?, config, vocab)
+    }
+
+    /// The main file, cleaned.
+    ///
+    /// # Errors
+    /// Whatever [`Corpus::read`] refuses.
+    pub fn corpus(config: &DataConfig) -> Result<Corpus> {
+        match &config.path {
+            None => Corpus::from_bytes("us-names-2018.txt", NAMES, config),
+            Some(path) => Corpus::read(place(path)?, config),
         }
+    }
+
+    /// As [`Data::load`], of the main file's text.
+    ///
+    /// # Errors
+    /// As [`Data::load`].
+    pub fn of(corpus: Corpus, config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
+        check_hash(&corpus, config.sha256.as_deref())?;
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
-        let part =
-            |path: &Option<PathBuf>| path.as_ref().map(|path| Corpus::read(place(path)?, &same)).transpose();
-        let (val, test) = (part(&config.val)?, part(&config.test)?);
+        let part = |path: &Option<PathBuf>, sha256: &Option<String>| -> Result<Option<Corpus>> {
+            let Some(path) = path else { return Ok(None) };
+            let corpus = Corpus::read(place(path)?, &same)?;
+            check_hash(&corpus, sha256.as_deref())?;
+            Ok(Some(corpus))
+        };
+        let val = part(&config.val, &config.val_sha256)?;
+        let test = part(&config.test, &config.test_sha256)?;
         let corpora = [Some(&corpus), val.as_ref(), test.as_ref()].into_iter().flatten();
         let vocab = vocab.unwrap_or_else(|| Vocab::of(corpus.mode(), corpora));
         let splits = Splits::new(&corpus, &vocab, config, val.as_ref(), test.as_ref())?;
-        Ok(Self { source: corpus.into_source(), vocab, splits })
+        let [val_source, test_source] = [val, test].map(|file| file.map(Corpus::into_source));
+        Ok(Self { source: corpus.into_source(), val_source, test_source, vocab, splits })
     }
 
     /// Whether these are words or one text.
@@ -110,6 +131,16 @@ impl Data {
         }
         Ok(written)
     }
+}
+
+/// Refuses a file that is another than the one of which this is the SHA-256.
+fn check_hash(corpus: &Corpus, sha256: Option<&str>) -> Result<()> {
+    if sha256.is_none_or(|known| known == corpus.source().sha256) {
+        return Ok(());
+    }
+    let message = "has changed since the configuration was written (its SHA-256 is another); \
+                   ``data`` says where the file is that it was written for";
+    Err(Error::data(&corpus.source().path, message))
 }
 
 /// The file that a path means.

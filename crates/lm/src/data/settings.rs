@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Error, Result};
 use crate::words;
@@ -33,6 +34,12 @@ pub struct DataConfig {
     /// A file to test on, instead of a part of the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// SHA-256 of the bytes of `val`, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_sha256: Option<String>,
+    /// SHA-256 of the bytes of `test`, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_sha256: Option<String>,
     /// Whether repeated lines are removed before the split.
     pub dedupe: bool,
     /// Whether bytes that are not UTF-8 are replaced instead of refused.
@@ -85,9 +92,22 @@ impl Default for DataConfig {
             shuffle: Shuffle::Python,
             val: None,
             test: None,
+            val_sha256: None,
+            test_sha256: None,
             dedupe: false,
             lossy: false,
             normalize: None,
+        }
+    }
+}
+
+impl Normalize {
+    /// The text in this form.
+    #[must_use]
+    pub fn apply(self, text: &str) -> String {
+        match self {
+            Self::Nfc => text.nfc().collect(),
+            Self::Nfkd => text.nfkd().collect(),
         }
     }
 }
@@ -121,12 +141,28 @@ impl DataConfig {
         if let Some(split) = self.split {
             check_split(split)?;
         }
-        match &self.sha256 {
-            Some(sha256) if !(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
-                Err(Error::out_of_range("data.sha256", sha256, "64 hexadecimal digits"))
+        for (key, path) in [("data", &self.path), ("val", &self.val), ("test", &self.test)] {
+            if let Some(path) = path
+                && path.to_str().is_none()
+            {
+                let message =
+                    format!("{}: a configuration holds no name that is not UTF-8; rename it", path.display());
+                return Err(Error::setting(key, message));
             }
-            _ => Ok(()),
         }
+        let hashes = [
+            ("data.sha256", &self.sha256),
+            ("data.val_sha256", &self.val_sha256),
+            ("data.test_sha256", &self.test_sha256),
+        ];
+        for (key, sha256) in hashes {
+            if let Some(sha256) = sha256
+                && !(sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            {
+                return Err(Error::out_of_range(key, sha256, "64 hexadecimal digits"));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,6 @@ use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::Evaluation;
-use crate::data::Data;
 use crate::data::{Mode, Split};
 use crate::files::{self, Metric, Timing};
 use crate::models;
@@ -146,9 +145,7 @@ impl Opened {
         let checkpoint = Checkpoint::read(&file)?;
         let model = models::open(&checkpoint, &file)?;
         let config = &checkpoint.config;
-        let mut of_data = config.data.clone();
-        of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
-        let data = Data::load(&of_data, Some(checkpoint.vocab.clone()))?;
+        let data = crate::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
         let of = match split {
             "val" => &data.splits.val,
             "test" => &data.splits.test,

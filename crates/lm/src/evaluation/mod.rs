@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::models::{LanguageModel, NGram, Tell};
 
 pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
-pub use score::{CharacterScore, Score, score};
+pub use score::{CharacterScore, Score, Unknown, score, score_with_floor};
 
 /// A model's loss on examples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

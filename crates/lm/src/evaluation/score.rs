@@ -5,6 +5,19 @@ use serde::Serialize;
 use crate::data::Vocab;
 use crate::error::UnknownCharacter;
 use crate::models::{Distributions, LanguageModel, score_words};
+use crate::words;
+
+words! {
+    /// What becomes of a line with a character that the model has never seen.
+    Unknown {
+        /// It is judged impossible, and the job fails in the end.
+        Refuse = "refuse",
+        /// It is left out.
+        Skip = "skip",
+        /// It is judged with a floor under the character: [`score_with_floor`].
+        Floor = "floor",
+    }
+}
 
 /// The probability of one character after those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -65,23 +78,67 @@ pub fn score(
             .unwrap_or_default()
     });
     let mut scored = |text: &str, tokens: &[u32]| {
-        let character = |(&token, log_prob): (&u32, f32)| CharacterScore {
-            character: vocab.characters()[token as usize],
-            log_prob: f64::from(log_prob),
-        };
         let of_text = log_probs.by_ref().take(tokens.len());
-        let characters: Vec<CharacterScore> = tokens.iter().zip(of_text).map(character).collect();
+        Score::of(
+            text,
+            tokens.iter().zip(of_text).map(|(&token, log_prob)| known_score(vocab, token, log_prob)),
+        )
+    };
+    let texts = texts.iter().zip(&encoded);
+    texts.map(|(text, tokens)| tokens.as_ref().map(|t| scored(text.as_ref(), t)).map_err(|&e| e)).collect()
+}
+
+/// Scores a text whatever its characters are: one that the vocabulary does not have is as likely as any of Unicode's
+/// 1,112,064, and what follows it is read as from a beginning.
+#[must_use]
+pub fn score_with_floor(model: &dyn LanguageModel, vocab: &Vocab, text: &str) -> Score {
+    const SCALAR_VALUES: f64 = (0x11_0000 - 0x800) as f64;
+    let mut parts = vec![Vec::new()];
+    for character in text.chars() {
+        match (vocab.token(character), parts.last_mut()) {
+            (Some(token), Some(part)) => part.push(token),
+            _ => parts.push(Vec::new()),
+        }
+    }
+    if let Some(last) = parts.last_mut() {
+        last.extend(vocab.boundary());
+    }
+    let words: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
+    let mut known = Distributions::default();
+    let mut reader = model.reader();
+    let log_probs =
+        score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), &words, &mut |_| Ok(()));
+    let mut log_probs = log_probs.unwrap_or_default().into_iter();
+    let mut characters = Vec::with_capacity(text.len() + 1);
+    let end = vocab.boundary().map(|_| vocab.mark());
+    for (character, token) in
+        text.chars().map(|c| (c, vocab.token(c))).chain(end.map(|mark| (mark, vocab.boundary())))
+    {
+        let log_prob = match token {
+            Some(_) => log_probs.next().map_or(f64::NAN, f64::from),
+            None => -SCALAR_VALUES.ln(),
+        };
+        characters.push(CharacterScore { character, log_prob });
+    }
+    Score::of(text, characters)
+}
+
+impl Score {
+    fn of(text: &str, characters: impl IntoIterator<Item = CharacterScore>) -> Self {
+        let characters: Vec<CharacterScore> = characters.into_iter().collect();
         let log_prob: f64 = characters.iter().map(|character| character.log_prob).sum();
-        Score {
+        Self {
             text: text.to_owned(),
             log_prob,
             bits: -log_prob / std::f64::consts::LN_2,
             loss: -log_prob / characters.len().max(1) as f64,
             characters,
         }
-    };
-    let texts = texts.iter().zip(&encoded);
-    texts.map(|(text, tokens)| tokens.as_ref().map(|t| scored(text.as_ref(), t)).map_err(|&e| e)).collect()
+    }
+}
+
+fn known_score(vocab: &Vocab, token: u32, log_prob: f32) -> CharacterScore {
+    CharacterScore { character: vocab.characters()[token as usize], log_prob: f64::from(log_prob) }
 }
 
 /// How many texts are read side by side.

@@ -77,6 +77,30 @@ impl RunFolder {
         Ok(run)
     }
 
+    /// Whether a run is there that [`RunFolder::resume`] can go on with.
+    #[must_use]
+    pub fn has_checkpoint(path: &Path) -> bool {
+        [LAST, PREVIOUS].iter().any(|name| path.join(name).is_file())
+    }
+
+    /// As [`RunFolder::create`], in place of a run that ended before its first checkpoint too.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn start(path: &Path) -> Result<Self> {
+        let ours = [CONFIG, BEST, METRICS, DIAGNOSTICS];
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        let is_ours = |name: &str| ours.contains(&name) || name.starts_with(TEMPORARY);
+        let is_left = !Self::has_checkpoint(path)
+            && entries.into_iter().all(|entry| entry.file_name().to_str().is_some_and(is_ours));
+        Self::create(path, is_left)
+    }
+
+    fn config(&self) -> Result<Option<Config>> {
+        let path = self.path.join(CONFIG);
+        if path.is_file() { Config::read(&path).map(Some) } else { Ok(None) }
+    }
+
     /// Makes a new run in `folder` under the first of NAME, NAME-2, NAME-3, ... that is free.
     ///
     /// # Errors
@@ -167,6 +191,24 @@ impl RunFolder {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The configuration of a run that is gone on with: the checkpoint's, with as many more steps as `config.toml` asks for,
+    /// and the paths of the data that it has.
+    ///
+    /// # Errors
+    /// The first setting in `config.toml` that is another, or a file that cannot be read.
+    pub fn going_on(&self, run: &Config) -> Result<Config> {
+        let Some(file) = self.config()? else { return Ok(run.clone()) };
+        let mut config = run.going_on(&file).map_err(|error| match error {
+            Error::Setting { key, message } => {
+                Error::model(self.path.join(CONFIG), format!("{key} {message}"))
+            }
+            error => error,
+        })?;
+        (config.data.path, config.data.val, config.data.test) =
+            (file.data.path, file.data.val, file.data.test);
+        Ok(config)
     }
 
     /// Writes `config.toml`.

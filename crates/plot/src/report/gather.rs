@@ -55,14 +55,12 @@ impl Gathered {
         let config = &checkpoint.config;
         let counts = models::counts(config)?;
         let is_text = checkpoint.vocab.mode() == Mode::Text;
-        let mut of_data = config.data.clone();
-        of_data.path = moved.map(Path::to_path_buf).or(of_data.path);
         let mut warnings = Vec::new();
-        let data = match Data::load(&of_data, Some(checkpoint.vocab.clone())) {
+        let vocab = Some(checkpoint.vocab.clone());
+        let data = match charloom::reload_data(&config.data, vocab, run, moved) {
             Ok(data) => Some(data),
             Err(error) => {
-                let missing =
-                    format!("What needs the data is missing here: {error} (``data`` names where it is)");
+                let missing = format!("What needs the data is missing here: {error}");
                 warnings.push(worded(&missing));
                 None
             }
