@@ -47,11 +47,13 @@ fn data() -> impl Strategy<Value = DataConfig> {
                 let split = part.map(|part: f64| [1.0 - 2.0 * part, part, part]);
                 DataConfig {
                     path,
-                    sha256,
+                    sha256: sha256.clone(),
                     mode,
                     split,
                     split_seed,
                     shuffle,
+                    val_sha256: sha256.clone().filter(|_| val.is_some()),
+                    test_sha256: sha256.clone().filter(|_| test.is_some()),
                     val,
                     test,
                     dedupe,
