@@ -4,7 +4,7 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::Batch;
-use charloom::data::{Corpus, Data, DataConfig, Splits, Vocab};
+use charloom::data::{Corpus, Data, DataConfig};
 use charloom::models;
 use charloom::train::Trainer;
 
@@ -51,7 +51,5 @@ fn data_of(checkpoint: &Checkpoint) -> Option<Data> {
     let config = DataConfig { mode: Some(vocab.mode()), ..DataConfig::default() };
     let text = if vocab.boundary().is_some() { format!("{all}\n").repeat(10) } else { all.repeat(10) };
     let corpus = Corpus::from_bytes("fuzz", text.as_bytes(), &config).ok()?;
-    let vocab = Vocab::of(corpus.mode(), [&corpus]);
-    let splits = Splits::new(&corpus, &vocab, &config, None, None).ok()?;
-    Some(Data { source: corpus.source().clone(), vocab, splits })
+    Data::of(corpus, &config, None).ok()
 }
