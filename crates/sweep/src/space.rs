@@ -250,7 +250,10 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
     let key = if name == "model" { "kind" } else { name };
     for kind in models::all() {
         let mut model = ModelConfig::of(kind.name());
-        models::fill(&mut model)?;
+        // A mixture is made of runs and has nothing to vary.
+        if models::fill(&mut model).is_err() {
+            continue;
+        }
         let model = serde_json::to_value(model).unwrap_or_default();
         if let Some(default) = model.get(key) {
             return Ok(("model", key.to_owned(), default.is_f64()));
