@@ -48,7 +48,7 @@ fn main() {
 
     let mut grads = Grads::zeros(&params);
     let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.01);
-    let schedule = LearningRate { base: 0.01, warmup: 0.05, schedule: Schedule::Cosine };
+    let schedule = LearningRate { base: 0.01, floor: 0.0, warmup: 0.05, schedule: Schedule::Cosine };
     let mut chosen = [0; BATCH];
     for step in 0..STEPS {
         generator.randint_into(POINTS as u32, &mut chosen);

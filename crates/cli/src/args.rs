@@ -1,13 +1,15 @@
 //! The flags that say what is trained, on what, and how: one for each key of a configuration.
 
+mod optimizer;
+
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Value, parse_hidden,
-    parse_lr_drops,
+    Activation, Batch, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_hidden, parse_lr_drops,
 };
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Error, Result, models, presets};
+use optimizer::OptimizerFlags;
 
 // Under these names clap takes a list for one value.
 type Widths = Vec<usize>;
@@ -105,9 +107,6 @@ pub struct TrainFlags {
     /// Examples of a step, or full [default: 32]
     #[arg(long, value_name = "B")]
     batch: Option<Batch>,
-    /// sgd, adamw [default: sgd]
-    #[arg(long, value_name = "NAME")]
-    optimizer: Option<Optimizer>,
     /// Learning rate [default: 0.1]
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
@@ -117,30 +116,21 @@ pub struct TrainFlags {
     /// constant, drops, cosine, linear, wsd [default: drops]
     #[arg(long, value_name = "NAME")]
     schedule: Option<Schedule>,
+    /// Learning rate that cosine, linear and wsd fall to [default: 0]
+    #[arg(long, value_name = "X")]
+    lr_min: Option<f64>,
     /// Share of the run in which the learning rate rises from 0 [default: 0]
     #[arg(long, value_name = "X")]
     warmup: Option<f64>,
+    /// The same in steps [default: 0]
+    #[arg(long, value_name = "N")]
+    warmup_steps: Option<u64>,
     /// Share of the run in which wsd falls [default: 0.2]
     #[arg(long, value_name = "X")]
     decay: Option<f64>,
-    /// Weight decay [default: 0]
-    #[arg(long, value_name = "X")]
-    weight_decay: Option<f64>,
-    /// Momentum of sgd [default: 0]
-    #[arg(long, value_name = "X")]
-    momentum: Option<f64>,
-    /// First-moment decay of adamw [default: 0.9]
-    #[arg(long, value_name = "X")]
-    beta1: Option<f64>,
-    /// Second-moment decay of adamw [default: 0.999]
-    #[arg(long, value_name = "X")]
-    beta2: Option<f64>,
-    /// Divisor guard of adamw [default: 1e-8]
-    #[arg(long, value_name = "X")]
-    eps: Option<f64>,
-    /// Largest norm of the gradient; 0: any [default: 0]
-    #[arg(long, value_name = "X")]
-    clip: Option<f64>,
+    /// Begin with the weights of this run, and with its model where no preset or configuration says another
+    #[arg(long, value_name = "RUN")]
+    pub init_from: Option<PathBuf>,
     /// Seed of parameters and minibatches [default: 2147483647]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -153,6 +143,8 @@ pub struct TrainFlags {
     /// Stop after this many evaluations without a better validation loss; 0: never [default: 0]
     #[arg(long, value_name = "N")]
     patience: Option<u64>,
+    #[command(flatten)]
+    optimizer: OptimizerFlags,
 }
 
 #[derive(Clone, PartialEq)]
@@ -220,6 +212,11 @@ impl DataFlags {
 }
 
 impl ModelFlags {
+    /// The kind that is asked for, if one is.
+    pub fn kind(&self) -> Option<&str> {
+        self.model.as_ref().map(|word| word.kind.as_str())
+    }
+
     /// Sets what the flags say.
     ///
     /// # Errors
@@ -264,25 +261,26 @@ impl TrainFlags {
         let train = &mut config.train;
         set(&mut train.steps, self.steps.as_ref());
         set(&mut train.batch, self.batch.as_ref());
-        set(&mut train.optimizer, self.optimizer.as_ref());
         set(&mut train.lr, self.lr.as_ref());
         if let Some(drops) = &self.lr_drops {
             train.lr_drops.clone_from(drops);
             train.schedule = Schedule::Drops;
         }
         set(&mut train.schedule, self.schedule.as_ref());
+        set(&mut train.lr_min, self.lr_min.as_ref());
+        // Of two ways to say it the flag's counts.
+        if self.warmup.is_some() != self.warmup_steps.is_some() {
+            (train.warmup, train.warmup_steps) = (0.0, 0);
+        }
         set(&mut train.warmup, self.warmup.as_ref());
+        set(&mut train.warmup_steps, self.warmup_steps.as_ref());
         set(&mut train.decay, self.decay.as_ref());
-        set(&mut train.weight_decay, self.weight_decay.as_ref());
-        set(&mut train.momentum, self.momentum.as_ref());
-        set(&mut train.beta1, self.beta1.as_ref());
-        set(&mut train.beta2, self.beta2.as_ref());
-        set(&mut train.eps, self.eps.as_ref());
-        set(&mut train.clip, self.clip.as_ref());
+        put(&mut train.init_from, self.init_from.as_ref());
         set(&mut train.seed, self.seed.as_ref());
         put(&mut train.eval_every, self.eval_every.as_ref());
         put(&mut train.log_every, self.log_every.as_ref());
         set(&mut train.patience, self.patience.as_ref());
+        self.optimizer.apply(train);
         self.check(config)
     }
 
@@ -292,51 +290,33 @@ impl TrainFlags {
         let given = [
             ("--steps", self.steps.is_some()),
             ("--batch", self.batch.is_some()),
-            ("--optimizer", self.optimizer.is_some()),
             ("--lr", self.lr.is_some()),
             ("--lr-drops", self.lr_drops.is_some()),
             ("--schedule", self.schedule.is_some()),
+            ("--lr-min", self.lr_min.is_some()),
             ("--warmup", self.warmup.is_some()),
+            ("--warmup-steps", self.warmup_steps.is_some()),
             ("--decay", self.decay.is_some()),
-            ("--weight-decay", self.weight_decay.is_some()),
-            ("--momentum", self.momentum.is_some()),
-            ("--beta1", self.beta1.is_some()),
-            ("--beta2", self.beta2.is_some()),
-            ("--eps", self.eps.is_some()),
-            ("--clip", self.clip.is_some()),
+            ("--init-from", self.init_from.is_some()),
             ("--seed", self.seed.is_some()),
             ("--eval-every", self.eval_every.is_some()),
             ("--log-every", self.log_every.is_some()),
             ("--patience", self.patience.is_some()),
         ];
-        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given)
-            && models::counts(config)?
-        {
+        let mut given = given.into_iter().chain(self.optimizer.given()).filter(|(_, is_given)| *is_given);
+        if models::counts(config)? {
             let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
-            return refuse(flag, &why);
+            return given.next().map_or(Ok(()), |(flag, _)| refuse(flag, &why));
         }
-        let [sgd, adamw] = [Optimizer::Sgd, Optimizer::AdamW].map(|optimizer| train.optimizer == optimizer);
-        let only = |is_given: bool, has_effect: bool| is_given && !has_effect;
-        for (is_without_effect, flag, why) in [
-            (only(self.momentum.is_some(), sgd), "--momentum", "it is of --optimizer sgd"),
-            (only(self.beta1.is_some(), adamw), "--beta1", "it is of --optimizer adamw"),
-            (only(self.beta2.is_some(), adamw), "--beta2", "it is of --optimizer adamw"),
-            (only(self.eps.is_some(), adamw), "--eps", "it is of --optimizer adamw"),
-            (
-                only(self.lr_drops.is_some(), train.schedule == Schedule::Drops),
-                "--lr-drops",
-                "it is of --schedule drops",
-            ),
-            (
-                only(self.decay.is_some(), train.schedule == Schedule::Wsd),
-                "--decay",
-                "it is of --schedule wsd",
-            ),
-        ] {
-            if is_without_effect {
-                return refuse(flag, why);
-            }
-        }
-        Ok(())
+        let falls = matches!(train.schedule, Schedule::Cosine | Schedule::Linear | Schedule::Wsd);
+        let effects = [
+            ("--lr-drops", train.schedule == Schedule::Drops, "it is of --schedule drops"),
+            ("--decay", train.schedule == Schedule::Wsd, "it is of --schedule wsd"),
+            ("--lr-min", falls, "it is of --schedule cosine, linear and wsd"),
+        ];
+        let effects = effects.into_iter().chain(OptimizerFlags::effects(train));
+        let without: Vec<_> = effects.filter(|(_, has_effect, _)| !has_effect).collect();
+        let at_fault = given.find_map(|(flag, _)| without.iter().find(|(other, ..)| *other == flag));
+        at_fault.map_or(Ok(()), |(flag, _, why)| refuse(flag, why))
     }
 }

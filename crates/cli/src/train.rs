@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::data::{Data, DataConfig, Mode};
-use charloom::files::{self, NamedTensor, RunFolder};
+use charloom::files::{self, NamedTensor, RunFolder, Timing};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
+use charloom::size::{self, Size};
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{self, End, Event, Observer, Threads, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
@@ -33,6 +34,9 @@ pub struct Args {
     /// Begin from a configuration file, such as a run's config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
+    size: Option<Size>,
     /// The run folder [default: the next free one in runs/]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
@@ -76,6 +80,15 @@ impl Args {
         self.model_flags.apply(config)?;
         self.train_flags.apply(config)
     }
+
+    /// Whether everything is left to the program: the data, the model and the training.
+    fn is_bare(&self) -> bool {
+        let begun = self.preset.is_some() || self.config.is_some() || self.size.is_some() || self.resume;
+        let flags = self.data_flags == DataFlags::default()
+            && self.model_flags == ModelFlags::default()
+            && self.train_flags == TrainFlags::default();
+        flags && !begun && self.data().is_none()
+    }
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
@@ -85,13 +98,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     let mut config = match &resumed {
         Some((_, checkpoint, data)) => Config { data: data.clone(), ..checkpoint.config.clone() },
-        None => {
-            let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-            args.apply(&mut config)?;
-            config
-        }
+        None => configured(args)?,
     };
-    let data = charloom::load_data(&mut config)?;
+    let data = match (args.size, &resumed) {
+        (Some(size), None) => sized(size, args, &mut config)?,
+        _ => charloom::load_data(&mut config)?,
+    };
     let card = data.card(models::context(&config.model)?);
     note(&card);
     for warning in &card.warnings {
@@ -105,6 +117,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let path = run.path().to_path_buf();
     let is_done = match job {
         Job::Train(trainer) => {
+            if let (Some(run), false) = (&trainer.config().train.init_from, args.resume) {
+                let known = match trainer.new_characters() {
+                    [] => "it knows all characters".to_owned(),
+                    new => format!(
+                        "new characters, as drawn: {}",
+                        output::shown(&new.iter().collect::<String>(), Mode::Lines)
+                    ),
+                };
+                note(format_args!("begins with the weights of {}; {known}", run.display()));
+            }
             let threads = match args.threads {
                 Some(threads) => Threads::Pool(Pool::new(threads.into())),
                 None => Threads::Measured(threads::available()),
@@ -129,14 +151,50 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         note(format_args!("report written to {}", page.display()));
     }
     report(&*model, &config, &data, &path, &samples, out)?;
-    let path = path.display();
+    let folder = path;
+    let path = folder.display();
     let eval = if data.splits.test.is_empty() {
         String::new()
     } else {
         format!(", charloom eval {path} --split test")
     };
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
+    if args.is_bare() {
+        offer(&config, &data, Timing::read(&folder))?;
+    }
     Ok(())
+}
+
+/// What preset, file and flags say.
+fn configured(args: &Args) -> Result<Config> {
+    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
+    if let (Some(run), None, None) = (&args.train_flags.init_from, &args.preset, &args.config) {
+        config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
+    }
+    if args.size.is_some() {
+        // What the flags of model and training mean is known once the size is.
+        args.data_flags.apply(args.data(), &mut config);
+    } else {
+        args.apply(&mut config)?;
+    }
+    Ok(config)
+}
+
+/// Lays what a size says of this data under the file and the flags.
+fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
+    let data = Data::load(&config.data, None)?;
+    *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
+    args.model_flags.apply(config)?;
+    args.train_flags.apply(config)?;
+    charloom::settle(config, &data)?;
+    Ok(data)
+}
+
+/// What a size says of this data, and above it the file.
+fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
+    let of_file = args.config.as_ref().map(|_| config.model.kind.as_str());
+    let recipe = size::recipe(args.model_flags.kind().or(of_file), size, data)?;
+    Config::layered(Some(&recipe), args.config.as_deref())
 }
 
 /// A run to go on with, its last state, and where its data are.
@@ -146,9 +204,14 @@ fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataConfig
         note(format_args!("warning: {}", flags(warning)));
     }
     let mut config = run.going_on(&checkpoint.config)?;
-    let mut wanted = match (&args.preset, &args.config) {
-        (None, None) => config.clone(),
-        (preset, file) => args::base(preset.as_deref(), file.as_deref())?,
+    let mut wanted = match (&args.preset, &args.config, args.size) {
+        (None, None, None) => config.clone(),
+        (preset, file, None) => args::base(preset.as_deref(), file.as_deref())?,
+        (_, _, Some(size)) => {
+            let moved = args.data().map(PathBuf::as_path);
+            let data = charloom::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
+            under(size, args, &config, &data)?
+        }
     };
     args.apply(&mut wanted)?;
     models::fill(&mut wanted.model)?;
@@ -173,6 +236,17 @@ fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     };
     run.write_config(config)?;
     Ok(run)
+}
+
+/// Says what a better model than the one without flags would cost.
+fn offer(config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
+    if let Some(Timing { seconds, .. }) = timing {
+        let minutes = size::seconds(Size::Medium, config, data, seconds)? / 60.0;
+        note(format_args!(
+            "a better one: charloom train --size medium, about {minutes:.1} minutes on this machine"
+        ));
+    }
+    Ok(())
 }
 
 /// What is to be done in a run.

@@ -40,7 +40,7 @@ const ODD_DATA: [(&str, &str, usize); 14] = [
 ];
 
 /// What `train` refuses beside what command.rs has: flags, exit code, words of the error.
-const REFUSED: [(&str, i32, &str); 39] = [
+const REFUSED: [(&str, i32, &str); 48] = [
     ("folder", 1, "is a directory"),
     ("/dev/zero", 1, "not a regular file"),
     ("names --val none", 1, "none: no such file"),
@@ -55,6 +55,15 @@ const REFUSED: [(&str, i32, &str); 39] = [
     ),
     ("names --optimizer adamw --momentum .5", 2, "--momentum has no effect: it is of --optimizer sgd"),
     ("names --beta1 .5", 2, "--beta1 has no effect"),
+    ("names --nesterov", 2, "--nesterov has no effect: it is of --optimizer sgd with --momentum"),
+    ("names --optimizer adamw --alpha .9", 2, "--alpha has no effect: it is of --optimizer rmsprop"),
+    ("names --decay-on matrices", 2, "--decay-on has no effect: --weight-decay is 0"),
+    ("names --batch full --accumulate 2", 2, "--accumulate has no effect: with --batch full"),
+    ("names --lr-min .01", 2, "--lr-min has no effect: it is of --schedule cosine"),
+    ("names --schedule cosine --lr-min .2", 2, "--lr-min 0.2 is out of range; it must be from 0 to --lr"),
+    ("names --warmup .1 --warmup-steps 5", 2, "--warmup-steps: --warmup says the same"),
+    ("names --ema 1", 2, "--ema 1 is out of range"),
+    ("names --accumulate 0", 2, "--accumulate 0 is out of range"),
     ("names --hidden 0", 2, "--hidden 0"),
     ("names --batch -1", 2, "\"-1\" is neither a whole number nor \"full\""),
     ("names --batch 1 --norm batch", 2, "at least 2 with batch norm"),

@@ -136,3 +136,44 @@ fn a_stopped_run_is_resumed_bit_for_bit() {
         same(folder.path(), "whole", "cut");
     }
 }
+
+#[test]
+fn a_size_follows_the_data_and_flags_come_on_top() {
+    let folder = TempDir::new().unwrap();
+    let few: Vec<&str> = charloom::data::NAMES.lines().take(300).collect();
+    fs::write(folder.path().join("names"), few.join("\n")).unwrap();
+    done(folder.path(), "train names --size tiny --steps 20 --hidden 12 --beta2 0.9 --out run");
+    let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
+    for line in ["optimizer = \"adamw\"", "hidden = [12]", "steps = 20", "beta2 = 0.9", "ema = 0.998"] {
+        assert!(config.contains(line), "no {line} in {config}");
+    }
+    for (flags, said) in [
+        ("--momentum .5", "--momentum has no effect"),
+        ("--model ngram", "--size: a model of kind \"ngram\" has no sizes"),
+        ("--preset wavenet", "cannot be used with"),
+    ] {
+        let output = charloom(folder.path(), &format!("train names --size tiny {flags} --out other"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains(said), "{flags}: {stderr}");
+    }
+}
+
+#[test]
+fn a_training_begins_with_the_weights_of_another() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("old"), "emma\nava\nmia\n".repeat(9)).unwrap();
+    fs::write(folder.path().join("new"), "emma\nzo\u{eb}\n".repeat(9)).unwrap();
+    done(folder.path(), "train old --hidden 8 --steps 20 --out first");
+    let output = charloom(folder.path(), "train new --init-from first --steps 2 --out second");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.contains("begins with the weights of first; new characters, as drawn: oz\u{eb}"),
+        "{stderr}"
+    );
+    failed(
+        folder.path(),
+        "train new --init-from first --hidden 9 --out third",
+        "layers.0.weight is [8, 18] there and [9, 18] here",
+    );
+}

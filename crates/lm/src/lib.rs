@@ -21,6 +21,7 @@ pub mod models;
 mod prepare;
 pub mod presets;
 pub mod sample;
+pub mod size;
 pub mod speed;
 pub mod threads;
 pub mod train;
@@ -29,7 +30,7 @@ pub mod words;
 pub use config::Config;
 pub use error::{Error, Result};
 pub use files::Checkpoint;
-pub use prepare::{find_data, load_data, read_config, reload_data};
+pub use prepare::{find_data, load_data, read_config, reload_data, settle};
 
 /// The README's example compiles.
 #[cfg(doctest)]

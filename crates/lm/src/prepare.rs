@@ -21,12 +21,22 @@ pub fn load_data(config: &mut Config) -> Result<Data> {
     config.validate()?;
     models::fill(&mut config.model)?;
     let data = Data::load(&config.data, None)?;
+    settle(config, &data)?;
+    Ok(data)
+}
+
+/// Makes explicit in a configuration what depends on its data, which is loaded already.
+///
+/// # Errors
+/// A value out of range, or sizes too large for the data's vocabulary.
+pub fn settle(config: &mut Config, data: &Data) -> Result<()> {
+    config.validate()?;
+    models::fill(&mut config.model)?;
     config.data.sha256 = Some(data.source.sha256.clone());
     config.data.val_sha256 = data.val_source.as_ref().map(|source| source.sha256.clone());
     config.data.test_sha256 = data.test_source.as_ref().map(|source| source.sha256.clone());
     config.resolve(data.mode());
-    models::check_sizes(config, data.vocab.len())?;
-    Ok(data)
+    models::check_sizes(config, data.vocab.len())
 }
 
 /// A configuration from the defaults, a preset's TOML and a file's, with a model that is checked.

@@ -1,4 +1,4 @@
-//! The built-in configurations: each reproduces the training of one of the notebooks charloom grew from.
+//! The built-in configurations: each reproduces the training of a notebook that charloom grew from, or of another project.
 
 use crate::words::nearest;
 use crate::{Error, Result};
@@ -10,7 +10,7 @@ pub struct Preset {
     pub name: &'static str,
     /// One line about it.
     pub about: &'static str,
-    /// The notebook it reproduces.
+    /// What it reproduces.
     pub source: &'static str,
     /// What it says beyond the defaults, as TOML with comments.
     pub toml: &'static str,
@@ -105,6 +105,8 @@ const ALL: &[Preset] = &[
     file!("layers", "Linear, BatchNorm, Tanh, Linear with a three-stage learning rate", "003"),
     file!("wavenet", "a tree over eight characters, three stages of 128 with BatchNorm, 200,000 steps", "the WaveNet lecture"),
     file!("manual-backprop", "the net whose backward pass is written by hand, 12,297 parameters", "004"),
+    file!("makemore-bigram", "makemore's table of pairs, by gradients: 729 parameters", "makemore"),
+    file!("makemore-mlp", "makemore's mlp: sixteen characters, 64 features, 64 neurons", "makemore"),
     //       name        context hidden embed steps batch  drops          loss
     tuning!("tuning-01", 4,  10, 30, 200000, 16, "[[0.5, 0.1]]",  "2.3414"),
     tuning!("tuning-02", 4,  10,  2,  20000, 16, "[]",            "2.5306"),
@@ -174,6 +176,9 @@ mod tests {
             ("shakespeare-perceptron", 65, 65 * 65 + 65),
             ("tuning-11", 27, 9_389),
             ("wavenet", 27, 76_579),
+            ("makemore-bigram", 27, 729),
+            // Without a row for what is before the beginning.
+            ("makemore-mlp", 27, 69_147 - 64),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }

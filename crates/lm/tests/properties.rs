@@ -4,7 +4,8 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::{
-    Activation, Batch, Config, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Stream, TrainConfig,
+    Activation, Batch, Config, DecayOn, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Stream,
+    TrainConfig,
 };
 use charloom::data::Corpus;
 use charloom::data::Examples;
@@ -100,15 +101,20 @@ fn model() -> impl Strategy<Value = ModelConfig> {
 fn train() -> impl Strategy<Value = TrainConfig> {
     let schedules =
         [Schedule::Constant, Schedule::Drops, Schedule::Cosine, Schedule::Linear, Schedule::Wsd].to_vec();
-    let words = (select(vec![Optimizer::Sgd, Optimizer::AdamW]), select(schedules));
+    let words = (
+        select(vec![Optimizer::Sgd, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Muon]),
+        select(schedules),
+    );
     let batch = prop_oneof![(2usize..1000).prop_map(Batch::Size), Just(Batch::Full)];
     let every = || option::of(1..=i64::MAX as u64);
     (
         (0u64..=1 << 40, batch, words, 0.0..=1e30, vec((0.0..=1.0, 0.0..=1000.0), 0..4)),
         (0.0..=1.0, 0.0..=1.0, 0.0..=1000.0, 0.0..1.0, 0.0..1.0, 0.0..1.0, 1e-300..=1.0, 0.0..=1e6),
         (whole(), every(), every(), whole()),
+        (any::<bool>(), any::<bool>(), 0.0..1.0, 0.0..=1e6, 1u64..=1 << 20, 0.0..1.0),
     )
-        .prop_map(|(first, second, (seed, eval_every, log_every, patience))| {
+        .prop_map(|(first, second, (seed, eval_every, log_every, patience), third)| {
+            let (nesterov, on_matrices, alpha, clip_value, accumulate, ema) = third;
             let (steps, batch, (optimizer, schedule), lr, lr_drops) = first;
             let (warmup, decay, weight_decay, momentum, beta1, beta2, eps, clip) = second;
             TrainConfig {
@@ -126,6 +132,15 @@ fn train() -> impl Strategy<Value = TrainConfig> {
                 beta2,
                 eps,
                 clip,
+                nesterov,
+                decay_on: if on_matrices { DecayOn::Matrices } else { DecayOn::All },
+                alpha,
+                clip_value,
+                accumulate,
+                ema,
+                lr_min: lr / 2.0,
+                warmup_steps: 0,
+                init_from: None,
                 seed,
                 eval_every,
                 log_every,

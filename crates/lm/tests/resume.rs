@@ -15,14 +15,18 @@ use charloom::{Checkpoint, Config};
 const STEPS: u64 = 7;
 
 /// One of each family, and of everything that has a state.
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 11] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
     "[model]\nhidden = [12]\ninit = 'unit-normal'",
     "[model]\nhidden = [9, 8]\nnorm = 'batch'\ninit = 'torch'\n[train]\nclip = 0.1\nmomentum = 0.5\npatience = 3",
     "[model]\nhidden = [12]\ndropout = 0.3\nactivation = 'gelu'\n[train]\noptimizer = 'adamw'\nschedule = 'cosine'",
     "[model]\nembed = 0\nnorm = 'layer'\nhidden = [5]\nactivation = 'relu'\ninit = 'unit-columns'",
-    "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 3\nhidden = 6",
+    "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 3\nhidden = 6\n[train]\nema = 0.9",
+    "[model]\nhidden = [9, 8]\n[train]\noptimizer = 'muon'\nlr = 0.01\nweight_decay = 0.1\nema = 0.5",
+    "[model]\nhidden = [6]\ndropout = 0.2\n[train]\nmomentum = 0.9\nnesterov = true\naccumulate = 3\nclip_value = 0.01",
+    "[model]\nhidden = [6]\n[train]\noptimizer = 'rmsprop'\nlr = 0.01\nweight_decay = 0.1\ndecay_on = 'matrices'",
+    "[model]\nhidden = [12]\n[train]\nschedule = 'cosine'\nlr_min = 0.01\nwarmup_steps = 2",
 ];
 
 fn config(model: &str) -> Config {

@@ -52,7 +52,9 @@ pub use flatten::{Flatten, FlattenConsecutive};
 pub use init::{Init, Initializer};
 pub use linear::Linear;
 pub use norm::{BatchNorm1d, LayerNorm};
-pub use optim::{AdamW, Group, MissingState, Optimizer, Sgd, StateTensor, clip_grad_norm};
+pub use optim::{
+    AdamW, Group, MissingState, Muon, Optimizer, RmsProp, Sgd, StateTensor, clip_grad_norm, clip_grad_value,
+};
 pub use schedule::{LearningRate, Schedule};
 pub use scope::{Plan, Scope};
 pub use sequential::{Layer, Sequential};

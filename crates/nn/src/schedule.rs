@@ -5,11 +5,11 @@ pub enum Schedule {
     Constant,
     /// At this fraction of the run, times this; factors multiply up.
     Drops(Vec<(f64, f64)>),
-    /// Half a cosine down to 0.
+    /// Half a cosine down to the floor.
     Cosine,
-    /// A straight line down to 0.
+    /// A straight line down to the floor.
     Linear,
-    /// Constant until the last `decay` of the run, then a straight line down to 0.
+    /// Constant until the last `decay` of the run, then a straight line down to the floor.
     Wsd {
         /// The share of the run in which it falls.
         decay: f64,
@@ -20,7 +20,7 @@ pub enum Schedule {
 ///
 /// ```
 /// use charloom_nn::{LearningRate, Schedule};
-/// let lr = LearningRate { base: 0.1, warmup: 0.0, schedule: Schedule::Drops(vec![(0.5, 0.1)]) };
+/// let lr = LearningRate { base: 0.1, floor: 0.0, warmup: 0.0, schedule: Schedule::Drops(vec![(0.5, 0.1)]) };
 /// assert_eq!(lr.at(99_999, 200_000), 0.1);
 /// assert_eq!(lr.at(100_000, 200_000), 0.1 * 0.1);
 /// ```
@@ -28,6 +28,8 @@ pub enum Schedule {
 pub struct LearningRate {
     /// The rate that the schedule multiplies.
     pub base: f64,
+    /// The share of it that cosine, linear and wsd fall to, in place of 0.
+    pub floor: f64,
     /// The share of the run in which it rises to that from 0, in equal steps.
     pub warmup: f64,
     /// What it does then.
@@ -45,6 +47,7 @@ impl LearningRate {
         let rising = if at + 1.0 < warmup { (at + 1.0) / warmup } else { 1.0 };
         // The share done of what comes after the warm-up.
         let done = ((at - warmup) / (steps - warmup).max(1.0)).clamp(0.0, 1.0);
+        let above = |falling: f64| self.floor + (1.0 - self.floor) * falling;
         let factor = match &self.schedule {
             Schedule::Constant => 1.0,
             // 0.7 of 10 steps is a hair more than 7 in floating point.
@@ -53,9 +56,9 @@ impl LearningRate {
                 .filter(|(fraction, _)| at >= fraction * steps * (1.0 - 1e-12))
                 .map(|(_, factor)| factor)
                 .product(),
-            Schedule::Cosine => 0.5 * (1.0 + libm::cos(std::f64::consts::PI * done)),
-            Schedule::Linear => 1.0 - done,
-            Schedule::Wsd { decay } => ((steps - at) / (decay * steps).max(1.0)).clamp(0.0, 1.0),
+            Schedule::Cosine => above(0.5 * (1.0 + libm::cos(std::f64::consts::PI * done))),
+            Schedule::Linear => above(1.0 - done),
+            Schedule::Wsd { decay } => above(((steps - at) / (decay * steps).max(1.0)).clamp(0.0, 1.0)),
         };
         self.base * rising * factor
     }
@@ -67,7 +70,7 @@ mod tests {
     use charloom_testkit::assert_close;
 
     fn rates(warmup: f64, schedule: Schedule) -> Vec<f64> {
-        let lr = LearningRate { base: 2.0, warmup, schedule };
+        let lr = LearningRate { base: 2.0, floor: 0.0, warmup, schedule };
         (0..10).map(|step| lr.at(step, 10)).collect()
     }
 
@@ -82,7 +85,7 @@ mod tests {
         for steps in [10u64, 1000, 250_000, 1 << 33] {
             for at in (0..=steps).step_by((steps / 10) as usize) {
                 let schedule = Schedule::Drops(vec![(at as f64 / steps as f64, 0.0)]);
-                let lr = LearningRate { base: 1.0, warmup: 0.0, schedule };
+                let lr = LearningRate { base: 1.0, floor: 0.0, warmup: 0.0, schedule };
                 assert_eq!(lr.at(at, steps), 0.0, "{at} of {steps}");
                 assert!(at == 0 || lr.at(at - 1, steps) == 1.0, "{at} of {steps}");
             }
@@ -103,6 +106,14 @@ mod tests {
         let half = (std::f64::consts::PI / 10.0).cos() + 1.0;
         assert_close(&[cosine[0], cosine[1], cosine[5]], &[2.0, half, 1.0], 1e-12, 0.0);
         assert!(cosine.is_sorted_by(|a, b| a > b) && cosine[9] > 0.0);
+    }
+
+    #[test]
+    fn what_falls_ends_at_the_floor() {
+        for schedule in [Schedule::Cosine, Schedule::Linear, Schedule::Wsd { decay: 0.5 }] {
+            let lr = LearningRate { base: 1e-3, floor: 0.1, warmup: 0.1, schedule };
+            assert_close(&[lr.at(10, 100), lr.at(100, 100)], &[1e-3, 1e-4], 1e-12, 0.0);
+        }
     }
 
     #[test]

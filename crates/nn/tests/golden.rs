@@ -1,6 +1,6 @@
 //! PyTorch's numbers: initial parameters, optimizer steps, clipped gradients (`fixtures/layers.json`).
 
-use charloom_nn::{AdamW, Init, Initializer, Optimizer, Sgd, clip_grad_norm};
+use charloom_nn::{AdamW, Init, Initializer, Optimizer, RmsProp, Sgd, clip_grad_norm, clip_grad_value};
 use charloom_tensor::{Grads, Params, rng::TorchGenerator};
 use charloom_testkit::{Golden, assert_close, fixture};
 use serde::Deserialize;
@@ -63,6 +63,8 @@ struct Options {
     eps: f64,
     #[serde(default)]
     nesterov: bool,
+    #[serde(default)]
+    alpha: f64,
 }
 
 #[derive(Deserialize)]
@@ -126,9 +128,10 @@ fn optimizers_step_as_torchs() {
         let id = params.add("p", &[case.start.len()], &case.start);
         let mut grads = Grads::zeros(&params);
         let entry = params.entry(id).clone();
-        let Options { lr, momentum, weight_decay, betas, eps, nesterov } = case.options;
+        let Options { lr, momentum, weight_decay, betas, eps, nesterov, alpha } = case.options;
         let new = |params: &Params<f32>| match case.optimizer.as_str() {
             "sgd" => Optimizer::sgd(params, Sgd { momentum, nesterov }, weight_decay),
+            "rmsprop" => Optimizer::rmsprop(params, RmsProp { alpha, eps }, weight_decay),
             "adamw" => Optimizer::adamw(params, AdamW { betas, eps }, weight_decay),
             other => panic!("fixture: no optimizer {other:?}"),
         };
@@ -147,7 +150,7 @@ fn optimizers_step_as_torchs() {
         }
         assert_eq!(case.steps.len(), 10);
     }
-    assert!(cases.len() >= 7);
+    assert!(cases.len() >= 9);
 }
 
 #[test]
@@ -179,4 +182,30 @@ fn gradients_are_clipped_as_torchs() {
         }
     }
     assert!(cases.len() >= 5);
+}
+
+#[test]
+fn elements_are_clipped_and_what_is_no_number_stays() {
+    let mut params = Params::<f32>::new();
+    params.add("p", &[4], &[0.0; 4]);
+    let mut grads = Grads::zeros(&params);
+    grads.values_mut()[..4].copy_from_slice(&[3.0, -0.1, -2.0, f32::NAN]);
+    clip_grad_value(&mut grads, 0.5);
+    assert_eq!(grads.values()[..3], [0.5, -0.1, -0.5]);
+    assert!(grads.values()[3].is_nan());
+}
+
+#[test]
+fn an_average_begins_with_the_first_step_and_then_follows() {
+    let mut params = Params::<f64>::new();
+    let p = params.add("p", &[1], &[8.0]);
+    let mut grads = Grads::zeros(&params);
+    let mut sgd = Optimizer::sgd(&params, Sgd::default(), 0.0).averaging(&params, 0.75);
+    grads.values_mut().fill(1.0);
+    let mut seen = vec![sgd.average().unwrap()[0]];
+    for _ in 0..3 {
+        sgd.step(&mut params, &mut grads, 1.0);
+        seen.push(sgd.average().unwrap()[0]);
+    }
+    assert_eq!((params.read(p)[0], seen), (5.0, vec![8.0, 7.0, 6.75, 6.3125]));
 }

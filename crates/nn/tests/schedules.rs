@@ -23,7 +23,7 @@ fn any_schedule() -> impl Strategy<Value = Schedule> {
 }
 
 fn rates(schedule: Schedule, warmup: f64, steps: u64) -> Vec<f64> {
-    let lr = LearningRate { base: BASE, warmup, schedule };
+    let lr = LearningRate { base: BASE, floor: 0.0, warmup, schedule };
     (0..steps).map(|step| lr.at(step, steps)).collect()
 }
 

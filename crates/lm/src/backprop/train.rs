@@ -43,14 +43,13 @@ pub fn train<E: Element>(
     wrong: impl Fn(&mut Terms<Matrix<E>>),
 ) -> Result<Training> {
     let plain = config.optimizer == Optimizer::Sgd
-        && config.momentum == 0.0
-        && config.weight_decay == 0.0
-        && config.clip == 0.0;
+        && [config.momentum, config.weight_decay, config.clip, config.clip_value, config.ema] == [0.0; 5]
+        && config.accumulate == 1;
     if !plain {
         return Err(Error::setting(
             "train",
-            ": the lesson is plain gradient descent; leave ``optimizer``, ``momentum``, ``weight_decay`` and \
-             ``clip`` out",
+            ": the lesson is plain gradient descent; leave ``optimizer``, ``momentum``, ``weight_decay``, ``clip``, \
+             ``clip_value``, ``accumulate`` and ``ema`` out",
         ));
     }
     let lr = learning_rate(config);

@@ -9,12 +9,14 @@ mod parse;
 mod resume;
 mod validate;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode};
 
 pub use model::{ModelConfig, Setting, Settings, Value, out_of_range};
-pub use names::{Activation, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use names::{Activation, DecayOn, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use parse::{Batch, parse_hidden, parse_lr_drops};
 
 /// Every setting of a run.
@@ -56,22 +58,41 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// For `drops`: at this fraction of the run, times this. Factors multiply up.
     pub lr_drops: Vec<(f64, f64)>,
+    /// For `cosine`, `linear` and `wsd`: the learning rate that they fall to.
+    pub lr_min: f64,
     /// The share of the run in which the learning rate rises from 0, under any schedule.
     pub warmup: f64,
+    /// The same as a number of steps, whatever the run's length; 0: `warmup` says it.
+    pub warmup_steps: u64,
     /// For `wsd`: the share of the run in which it falls.
     pub decay: f64,
-    /// Weight decay: torch's L2 term for `sgd`, decoupled for `adamw`.
+    /// Weight decay: torch's L2 term for `sgd` and `rmsprop`, decoupled for `adamw` and `muon`.
     pub weight_decay: f64,
+    /// Which parameters it is for.
+    pub decay_on: DecayOn,
     /// Momentum of `sgd`.
     pub momentum: f64,
-    /// First-moment decay of `adamw`.
+    /// Whether that is Nesterov's.
+    pub nesterov: bool,
+    /// What `rmsprop` keeps of the mean of squares.
+    pub alpha: f64,
+    /// First-moment decay of `adamw`, and of `muon` where it is that.
     pub beta1: f64,
-    /// Second-moment decay of `adamw`.
+    /// Second-moment decay of the same.
     pub beta2: f64,
-    /// Divisor guard of `adamw`.
+    /// Divisor guard of the same and of `rmsprop`.
     pub eps: f64,
     /// Largest norm of the whole gradient; 0: not clipped.
     pub clip: f64,
+    /// Largest element of the gradient, before `clip`; 0: not clipped.
+    pub clip_value: f64,
+    /// Minibatches whose mean gradient makes an update.
+    pub accumulate: u64,
+    /// What an average of the weights keeps of itself in each step, which then is what is judged and saved as best; 0: none.
+    pub ema: f64,
+    /// A run whose weights it begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// Seed of the parameters and the minibatches.
     pub seed: u64,
     /// Steps between evaluations of whole splits; none: a twentieth of the run.
@@ -93,14 +114,23 @@ impl Default for TrainConfig {
             lr: 0.1,
             schedule: Schedule::Drops,
             lr_drops: vec![(0.5, 0.1)],
+            lr_min: 0.0,
             warmup: 0.0,
+            warmup_steps: 0,
             decay: 0.2,
             weight_decay: 0.0,
+            decay_on: DecayOn::All,
             momentum: 0.0,
+            nesterov: false,
+            alpha: 0.99,
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
             clip: 0.0,
+            clip_value: 0.0,
+            accumulate: 1,
+            ema: 0.0,
+            init_from: None,
             seed: 2_147_483_647,
             eval_every: None,
             log_every: None,

@@ -57,6 +57,20 @@ words! {
         Sgd = "sgd",
         /// Adam with decoupled weight decay.
         AdamW = "adamw",
+        /// Gradients over the root of their mean square.
+        RmsProp = "rmsprop",
+        /// Momentum made orthogonal for the weights of linear layers, AdamW for the rest.
+        Muon = "muon",
+    }
+}
+
+words! {
+    /// Which parameters weight decay is for.
+    DecayOn {
+        /// All.
+        All = "all",
+        /// Those of two dimensions: no biases, no norms.
+        Matrices = "matrices",
     }
 }
 
@@ -67,11 +81,11 @@ words! {
         Constant = "constant",
         /// By the factors of `lr_drops`.
         Drops = "drops",
-        /// Half a cosine down to 0.
+        /// Half a cosine down to `lr_min`.
         Cosine = "cosine",
-        /// A straight line down to 0.
+        /// A straight line down to `lr_min`.
         Linear = "linear",
-        /// Warm-up, stable, decay: constant until the last `decay` of the run, then straight down to 0.
+        /// Warm-up, stable, decay: constant until the last `decay` of the run, then straight down to `lr_min`.
         Wsd = "wsd",
     }
 }

@@ -36,16 +36,29 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     }
     let part = |x: f64| (0.0..=1.0).contains(&x);
     let below_one = |x: f64| (0.0..1.0).contains(&x);
+    real("lr_min", train.lr_min, (0.0..=train.lr).contains(&train.lr_min), "from 0 to ``lr``")?;
     real("warmup", train.warmup, part(train.warmup), "from 0 to 1")?;
+    whole("warmup_steps", train.warmup_steps, 0, MAX_WHOLE)?;
+    if train.warmup > 0.0 && train.warmup_steps > 0 {
+        return Err(Error::setting(
+            "warmup_steps",
+            ": ``warmup`` says the same as a share; leave one of them out",
+        ));
+    }
     real("decay", train.decay, part(train.decay), "from 0 to 1")?;
     let weight_decay = train.weight_decay;
     real("weight_decay", weight_decay, (0.0..=1000.0).contains(&weight_decay), "from 0 to 1000")?;
     real("momentum", train.momentum, below_one(train.momentum), "from 0 to below 1")?;
+    real("alpha", train.alpha, below_one(train.alpha), "from 0 to below 1")?;
     real("beta1", train.beta1, below_one(train.beta1), "from 0 to below 1")?;
     real("beta2", train.beta2, below_one(train.beta2), "from 0 to below 1")?;
     real("eps", train.eps, train.eps > 0.0 && train.eps <= 1.0, "above 0 and at most 1")?;
     let clip = train.clip;
     real("clip", clip, (0.0..=1e6).contains(&clip), "from 0 (not clipped) to 1000000")?;
+    let most = train.clip_value;
+    real("clip_value", most, (0.0..=1e6).contains(&most), "from 0 (not clipped) to 1000000")?;
+    whole("accumulate", train.accumulate, 1, 1 << 20)?;
+    real("ema", train.ema, below_one(train.ema), "from 0 (none) to below 1")?;
     seed("seed", train.seed)?;
     whole("eval_every", train.eval_every.unwrap_or(1), 1, MAX_WHOLE)?;
     whole("log_every", train.log_every.unwrap_or(1), 1, MAX_WHOLE)?;

@@ -4,6 +4,7 @@ use charloom_nn::{Plan, Scope};
 
 use super::{Learning, Net, Stack, kind, mixture};
 use crate::config::{Batch, Config};
+use crate::data::Data;
 use crate::{Error, Result};
 
 /// The most parameters.
@@ -16,7 +17,7 @@ const MAX_ACTIVATIONS: u64 = 1 << 30;
 ///
 /// # Errors
 /// There is no model of that kind.
-pub(super) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>> {
+pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>> {
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => {
             let mut plan = Plan::default();
@@ -36,6 +37,15 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
         Some((plan, _)) => Ok(Some(plan.parameters())),
         None => mixture::count_parameters(config, vocab),
     }
+}
+
+/// How many examples, or words, a configuration's minibatches are drawn from; 1 of a model that counts.
+///
+/// # Errors
+/// There is no model of that kind, or nothing to train on.
+pub fn examples(config: &Config, data: &Data) -> Result<usize> {
+    let Some((_, net)) = plan(config, data.vocab.len())? else { return Ok(1) };
+    Ok(net.feed(&data.splits.train, config.train.batch, true)?.examples())
 }
 
 /// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.

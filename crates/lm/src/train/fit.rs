@@ -149,6 +149,9 @@ pub fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     if models::counts(config)? {
+        if config.train.init_from.is_some() {
+            return Err(Error::setting("init_from", ": a model that counts has no weights to begin with"));
+        }
         let (model, tensors) = models::count(config, data)?;
         let loss = super::save_counted((&*model, tensors), config, data, folder)?;
         return Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) });
@@ -291,7 +294,7 @@ fn judge(
     folder: &RunFolder,
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
-    trainer.make_whole();
+    trainer.judged();
     let of = if split == "train" { &trainer.train } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
     let mut tell = |share: f64| {
@@ -301,7 +304,8 @@ fn judge(
         }
         Ok(())
     };
-    let evaluate = || evaluate_telling(&trainer.model, of, &mut tell);
+    let model = trainer.averaged.as_ref().unwrap_or(&trainer.model);
+    let evaluate = || evaluate_telling(model, of, &mut tell);
     let evaluation = trainer.ways.pool().enter(false, evaluate);
     evaluation.map_err(|error| match error {
         Error::Failed(what) => kept(folder, trainer.diverged(&what)),

@@ -6,14 +6,15 @@ mod fit;
 mod state;
 #[cfg(test)]
 mod tests;
+mod warm;
 mod ways;
 
-use charloom_nn::{AdamW, LearningRate, Optimizer, Schedule, Sgd};
+use charloom_nn::{AdamW, Group, LearningRate, Muon, Optimizer, RmsProp, Schedule, Sgd};
 use charloom_tensor::Params;
 use charloom_tensor::kernels::Pool;
 use charloom_tensor::rng::TorchGenerator;
 
-use crate::config::{self, Config, TrainConfig};
+use crate::config::{self, Config, DecayOn, TrainConfig};
 use crate::data::{Data, Split, Vocab};
 use crate::feed::Feed;
 use crate::models::{self, Neural, Precision};
@@ -61,9 +62,13 @@ impl Default for Threads {
 pub struct Trainer {
     config: Config,
     vocab: Vocab,
+    /// The characters that the run it began from did not know.
+    new_characters: Vec<char>,
     train: Split,
     val: Split,
     model: Neural,
+    /// The same with the average of the weights, if one is kept; it is brought up to date when it is asked for.
+    averaged: Option<Neural>,
     generator: TorchGenerator,
     feed: Box<dyn Feed>,
     ways: Ways,
@@ -80,21 +85,37 @@ impl Trainer {
     /// A training from the beginning.
     ///
     /// # Errors
-    /// A configuration that is not valid, or too large for this data; no examples to train on.
+    /// A configuration that is not valid, or too large for this data; no examples to train on; a run to begin from that does
+    /// not fit.
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
+        Self::begin(config, data, warm::start)
+    }
+
+    /// The same, where `warm` may give the drawn model other weights; it returns the characters that are new to these.
+    fn begin(
+        config: &Config,
+        data: &Data,
+        warm: impl FnOnce(&mut Neural, &Config, &Vocab) -> Result<Vec<char>>,
+    ) -> Result<Self> {
         let mut config = config.clone();
         config.resolve(data.mode());
         models::fill(&mut config.model)?;
         let mut generator = TorchGenerator::new(config.train.seed);
-        let model = Neural::new(&config, data.vocab.len(), &mut generator)?;
+        let mut model = Neural::new(&config, data.vocab.len(), &mut generator)?;
+        let new_characters = warm(&mut model, &config, &data.vocab)?;
+        let is_averaged = config.train.ema > 0.0;
+        let averaged = is_averaged
+            .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
         let (feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
         let optimizer = optimizer(&model.params, &config.train);
         Ok(Self {
             vocab: data.vocab.clone(),
+            new_characters,
             train: data.splits.train.clone(),
             val: data.splits.val.clone(),
             ways: Ways::new(&model, &*feed, &config.train)?,
             model,
+            averaged: averaged.transpose()?,
             generator,
             feed,
             learning_rate: learning_rate(&config.train),
@@ -133,29 +154,46 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn step_at(&mut self, lr: f64) -> Result<f32> {
-        self.feed.draw(&mut self.generator);
         self.before_update();
-        let mut work = Work {
-            model: &mut self.model,
-            optimizer: &mut self.optimizer,
-            feed: &*self.feed,
-            lr,
-            step: self.step,
-            // Whoever looks at this step finds its gradients.
-            keep_gradients: self.diagnostics.as_ref().is_some_and(|d| d.is_due(self.step)),
-        };
-        let loss = self.ways.step(&mut work);
-        if !loss.is_finite() {
-            return Err(self.diverged(&format!("the loss is {loss}")));
+        let batches = self.config.train.accumulate;
+        let mut sum = 0.0;
+        for batch in 0..batches {
+            self.feed.draw(&mut self.generator);
+            let mut work = Work {
+                model: &mut self.model,
+                optimizer: &mut self.optimizer,
+                feed: &*self.feed,
+                lr,
+                step: self.step,
+                batch: [batch, batches],
+                // Whoever looks at this step finds its gradients.
+                keep_gradients: self.diagnostics.as_ref().is_some_and(|d| d.is_due(self.step)),
+            };
+            let loss = self.ways.step(&mut work);
+            if !loss.is_finite() {
+                return Err(self.diverged(&format!("the loss is {loss}")));
+            }
+            sum += f64::from(loss);
         }
         self.after_update();
         self.step += 1;
-        Ok(loss)
+        Ok((sum / batches as f64) as f32)
     }
 
     /// Brings the newest numbers to where all look for them.
     fn make_whole(&mut self) {
         self.ways.leave(&mut self.model, &mut self.optimizer, self.step);
+    }
+
+    /// The model as it is to be judged: with the average of the weights, if one is kept.
+    fn judged(&mut self) -> &Neural {
+        self.make_whole();
+        let (Some(averaged), Some(average)) = (&mut self.averaged, self.optimizer.average()) else {
+            return &self.model;
+        };
+        averaged.params.values_mut().copy_from_slice(average);
+        averaged.params.buffers_mut().copy_from_slice(self.model.params.buffers());
+        averaged
     }
 
     /// The learning rate of the next step.
@@ -187,23 +225,28 @@ impl Trainer {
         &self.config
     }
 
+    /// The characters that the run it began from did not know: their rows are as drawn. None if it did not begin from one.
+    #[must_use]
+    pub fn new_characters(&self) -> &[char] {
+        &self.new_characters
+    }
+
     /// The characters.
     #[must_use]
     pub fn vocab(&self) -> &Vocab {
         &self.vocab
     }
 
-    /// The model as it is now.
+    /// The model as it is now, its weights averaged if they are to be.
     pub fn model(&mut self) -> &Neural {
-        self.make_whole();
-        &self.model
+        self.judged()
     }
 
-    /// The model as it is now, for good.
+    /// The same, for good.
     #[must_use]
     pub fn into_model(mut self) -> Neural {
-        self.make_whole();
-        self.model
+        self.judged();
+        self.averaged.unwrap_or(self.model)
     }
 
     fn diverged(&self, what: &str) -> Error {
@@ -239,18 +282,33 @@ pub(crate) fn learning_rate(train: &TrainConfig) -> LearningRate {
         config::Schedule::Linear => Schedule::Linear,
         config::Schedule::Wsd => Schedule::Wsd { decay: train.decay },
     };
-    LearningRate { base: train.lr, warmup: train.warmup, schedule }
+    let floor = if train.lr > 0.0 { train.lr_min / train.lr } else { 0.0 };
+    let warmup = match train.warmup_steps {
+        0 => train.warmup,
+        steps => steps as f64 / train.steps.max(1) as f64,
+    };
+    LearningRate { base: train.lr, floor, warmup, schedule }
 }
 
 fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
-    match train.optimizer {
+    let decay = train.weight_decay;
+    let adamw = AdamW { betas: [train.beta1, train.beta2], eps: train.eps };
+    let optimizer = match train.optimizer {
         config::Optimizer::Sgd => {
-            let sgd = Sgd { momentum: train.momentum, nesterov: false };
-            Optimizer::sgd(params, sgd, train.weight_decay)
+            Optimizer::sgd(params, Sgd { momentum: train.momentum, nesterov: train.nesterov }, decay)
         }
-        config::Optimizer::AdamW => {
-            let adamw = AdamW { betas: [train.beta1, train.beta2], eps: train.eps };
-            Optimizer::adamw(params, adamw, train.weight_decay)
+        config::Optimizer::AdamW => Optimizer::adamw(params, adamw, decay),
+        config::Optimizer::RmsProp => {
+            Optimizer::rmsprop(params, RmsProp { alpha: train.alpha, eps: train.eps }, decay)
         }
-    }
+        config::Optimizer::Muon => Optimizer::muon(params, Muon { momentum: 0.95, adamw }, decay),
+    };
+    let optimizer = match train.decay_on {
+        DecayOn::All => optimizer,
+        DecayOn::Matrices => optimizer.grouped(params, |entry, group| match entry.shape.rank() {
+            0 | 1 => Group { weight_decay: 0.0, ..group },
+            _ => group,
+        }),
+    };
+    if train.ema > 0.0 { optimizer.averaging(params, train.ema) } else { optimizer }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use charloom_tensor::Entry;
 use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 
 use super::Trainer;
@@ -9,6 +10,9 @@ use crate::data::Data;
 use crate::files::NamedTensor;
 use crate::models::Neural;
 use crate::{Checkpoint, Error, Result};
+
+/// What the state calls the weights that training goes on from, where the checkpoint's own are their average.
+const RAW: &str = "raw.";
 
 /// The best evaluation so far, and how long ago it was.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,7 +32,7 @@ impl Trainer {
         let mut checkpoint = self.weights()?;
         let GeneratorState { words, position, next_normal } = self.generator.state();
         let list = |name: &str, data: Vec<f64>| NamedTensor::f64(name, &[data.len()], data);
-        checkpoint.state = vec![
+        checkpoint.state.extend([
             NamedTensor::u32("generator.words", &[words.len()], words),
             NamedTensor::u32("generator.position", &[1], vec![position]),
             list("generator.next_normal", next_normal.into_iter().collect()),
@@ -36,25 +40,32 @@ impl Trainer {
             list("best.loss", self.progress.best.iter().map(|best| best.0).collect()),
             NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
             NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
-        ];
+        ]);
         let moments = self.optimizer.state(&self.model.params).into_iter();
         checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
         Ok(checkpoint)
     }
 
-    /// The model alone.
+    /// The model alone: the average of the weights, if one is kept, and beside it those that training goes on from.
     ///
     /// # Errors
     /// As [`Trainer::checkpoint`].
     pub fn weights(&mut self) -> Result<Checkpoint> {
-        self.make_whole();
-        let tensors = self.model.tensors();
+        let tensors = self.judged().tensors();
+        let params = &self.model.params;
+        let raw = |entry: &Entry| {
+            NamedTensor::f32(format!("{RAW}{}", entry.name), entry.shape.dims(), entry.read(params.values()))
+        };
+        let state: Vec<NamedTensor> = match self.averaged {
+            Some(_) => params.trained().map(raw).collect(),
+            None => Vec::new(),
+        };
         let finite = |t: &NamedTensor| t.as_f32().is_some_and(|data| data.iter().all(|x| x.is_finite()));
-        if let Some(broken) = tensors.iter().find(|t| !finite(t)) {
+        if let Some(broken) = tensors.iter().chain(&state).find(|t| !finite(t)) {
             return Err(self.diverged(&format!("not all numbers in {} are finite", broken.name)));
         }
         let (config, vocab) = (self.config.clone(), self.vocab.clone());
-        Ok(Checkpoint { config, vocab, step: self.step, metrics_bytes: 0, tensors, state: Vec::new() })
+        Ok(Checkpoint { config, vocab, step: self.step, metrics_bytes: 0, tensors, state })
     }
 
     /// Goes on with the training of a checkpoint that [`Trainer::checkpoint`] made; `path` is for messages.
@@ -67,7 +78,7 @@ impl Trainer {
             return Err(Error::model(path, message));
         }
         Neural::check(checkpoint, path)?;
-        let mut trainer = Self::new(&checkpoint.config, data)?;
+        let mut trainer = Self::begin(&checkpoint.config, data, |_, _, _| Ok(Vec::new()))?;
         trainer.model.load(checkpoint, path)?;
         trainer.restore(checkpoint).map_err(|message| {
             Error::model(path, format!("{message}; resume from a run's last.safetensors"))
@@ -104,6 +115,17 @@ impl Trainer {
         self.progress.waited = one("best.waited")?;
         self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);
-        self.optimizer.load(&self.model.params, self.step, find).map_err(|error| error.to_string())
+        self.optimizer.load(&self.model.params, self.step, find).map_err(|error| error.to_string())?;
+        if self.averaged.is_some() {
+            self.optimizer.set_average(&self.model.params);
+            for entry in self.model.params.trained().cloned().collect::<Vec<_>>() {
+                let name = format!("{RAW}{}", entry.name);
+                let data = find(&name).filter(|data| data.len() == entry.shape.len());
+                let data =
+                    data.ok_or_else(|| format!("the state has no {name} of size {:?}", entry.shape))?;
+                entry.write(data, self.model.params.values_mut());
+            }
+        }
+        Ok(())
     }
 }

@@ -8,16 +8,41 @@ use charloom_tensor::{Element, Grads};
 /// Pascanu, Mikolov and Bengio 2013; `torch.nn.utils.clip_grad_norm_`
 pub fn clip_grad_norm<E: Element>(grads: &mut Grads<E>, max_norm: f64) -> f64 {
     let grads = grads.values_mut();
-    // Eight sums side by side, which the processor adds up at once. Nothing lies beside whole cache lines.
-    let mut sums = [0.0f64; 8];
-    for eight in grads.chunks_exact(8) {
-        sums.iter_mut().zip(eight).for_each(|(sum, &g)| *sum += g.f64() * g.f64());
-    }
-    let norm = sums.iter().sum::<f64>().sqrt();
+    let norm = squares(grads).sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
         let factor = E::of(factor);
         grads.iter_mut().for_each(|g| *g *= factor);
     }
     norm
+}
+
+/// Brings each element of the gradients that lies beyond +-`max` to it.
+///
+/// # Source
+/// `torch.nn.utils.clip_grad_value_`
+pub fn clip_grad_value<E: Element>(grads: &mut Grads<E>, max: f64) {
+    let max = E::of(max);
+    // What is no number stays so, and is found.
+    let clipped = |g: E| {
+        if g > max {
+            max
+        } else if g < -max {
+            -max
+        } else {
+            g
+        }
+    };
+    grads.values_mut().iter_mut().for_each(|g| *g = clipped(*g));
+}
+
+/// The sum of the numbers' squares.
+pub(super) fn squares<E: Element>(numbers: &[E]) -> f64 {
+    // Eight sums side by side, which the processor adds up at once.
+    let mut sums = [0.0f64; 8];
+    let mut add = |some: &[E]| sums.iter_mut().zip(some).for_each(|(sum, &x)| *sum += x.f64() * x.f64());
+    let (eights, rest) = numbers.as_chunks::<8>();
+    eights.iter().for_each(|eight| add(eight));
+    add(rest);
+    sums.iter().sum()
 }

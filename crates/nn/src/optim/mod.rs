@@ -2,11 +2,17 @@
 
 mod adamw;
 mod clip;
+mod muon;
+mod rmsprop;
 mod sgd;
+mod state;
 
 pub use adamw::AdamW;
-pub use clip::clip_grad_norm;
+pub use clip::{clip_grad_norm, clip_grad_value};
+pub use muon::Muon;
+pub use rmsprop::RmsProp;
 pub use sgd::Sgd;
+pub use state::{MissingState, StateTensor};
 
 use std::ops::Range;
 
@@ -36,27 +42,41 @@ use charloom_tensor::{Element, Entry, Grads, NodeId, Params, Pass, Recording};
 pub struct Optimizer<E> {
     rule: Rule,
     /// Which parts of the parameters are stepped how.
-    groups: Vec<(Range<usize>, Group)>,
+    stretches: Vec<Stretch>,
     steps: u64,
-    /// Momentum, or Adam's first moment; empty where there is none.
+    /// Momentum, Adam's first moment or RMSprop's only one; empty where there is none.
     first: Vec<E>,
     /// Adam's second moment.
     second: Vec<E>,
+    /// The decaying average of the parameters, and what it keeps in each step.
+    average: Option<(f64, Vec<E>)>,
+    scratch: muon::Scratch<E>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Rule {
     Sgd(Sgd),
     AdamW(AdamW),
+    RmsProp(RmsProp),
+    Muon(Muon),
 }
 
 /// How a group of parameters is stepped.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Group {
-    /// The weight decay: torch's L2 term for [`Sgd`], decoupled for [`AdamW`].
+    /// The weight decay: torch's L2 term for [`Sgd`] and [`RmsProp`], decoupled for [`AdamW`] and [`Muon`].
     pub weight_decay: f64,
     /// What the learning rate is multiplied with; 0: the group is frozen.
     pub lr: f64,
+}
+
+/// Parameters beside each other that are stepped alike.
+#[derive(Clone, Debug)]
+struct Stretch {
+    range: Range<usize>,
+    group: Group,
+    /// Of a matrix that is stepped as one: its rows and columns in memory.
+    sides: Option<[usize; 2]>,
 }
 
 /// A stretch of parameters, their gradients, and what is remembered of them.
@@ -67,33 +87,13 @@ struct Slabs<'a, E> {
     second: &'a mut [E],
 }
 
-/// A tensor of an optimizer's state.
-#[derive(Clone, PartialEq, Debug)]
-pub struct StateTensor<E> {
-    /// Such as `momentum.layers.0.weight`.
-    pub name: String,
-    /// The parameter's sizes.
-    pub shape: Vec<usize>,
-    /// In row-major order.
-    pub data: Vec<E>,
-}
-
-/// A state lacks a tensor, or has it in another size.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MissingState {
-    /// The tensor's name.
-    pub name: String,
-    /// The size it should have.
-    pub shape: Vec<usize>,
-}
-
-impl std::fmt::Display for MissingState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the optimizer's state has no {} of size {:?}", self.name, self.shape)
+/// The rows and columns in memory of a linear layer's weight, which lies by columns; None of anything else.
+fn sides(entry: &Entry) -> Option<[usize; 2]> {
+    match *entry.shape.dims() {
+        [outputs, inputs] if !entry.layout.is_contiguous(&entry.shape) => Some([inputs, outputs]),
+        _ => None,
     }
 }
-
-impl std::error::Error for MissingState {}
 
 impl<E: Element> Optimizer<E> {
     /// Gradient descent on all parameters alike.
@@ -108,47 +108,92 @@ impl<E: Element> Optimizer<E> {
         Self::new(params, Rule::AdamW(adamw), weight_decay, [len, len])
     }
 
+    /// RMSprop on all parameters alike.
+    pub fn rmsprop(params: &Params<E>, rmsprop: RmsProp, weight_decay: f64) -> Self {
+        Self::new(params, Rule::RmsProp(rmsprop), weight_decay, [params.values().len(), 0])
+    }
+
+    /// Muon on the weights of linear layers, AdamW on all other parameters.
+    pub fn muon(params: &Params<E>, muon: Muon, weight_decay: f64) -> Self {
+        let len = params.values().len();
+        let optimizer = Self::new(params, Rule::Muon(muon), weight_decay, [len, len]);
+        let scratch = muon::Scratch::new(params.trained().filter_map(sides));
+        Self { scratch, ..optimizer.grouped(params, |_, group| group) }
+    }
+
     fn new(params: &Params<E>, rule: Rule, weight_decay: f64, lens: [usize; 2]) -> Self {
         let [first, second] = lens.map(|len| vec![E::zero(); len]);
-        let groups = vec![(0..params.values().len(), Group { weight_decay, lr: 1.0 })];
-        Self { rule, groups, steps: 0, first, second }
+        let group = Group { weight_decay, lr: 1.0 };
+        let stretches = vec![Stretch { range: 0..params.values().len(), group, sides: None }];
+        let scratch = muon::Scratch::new(std::iter::empty());
+        Self { rule, stretches, steps: 0, first, second, average: None, scratch }
     }
 
     /// The same, each parameter in the group that `group` says, given its entry and the group of all.
     #[must_use]
     pub fn grouped(mut self, params: &Params<E>, group: impl Fn(&Entry, Group) -> Group) -> Self {
-        let Some(&(_, of_all)) = self.groups.first() else { return self };
-        let mut groups: Vec<(Range<usize>, Group)> = Vec::new();
+        let Some(&Stretch { group: of_all, .. }) = self.stretches.first() else { return self };
+        let mut stretches: Vec<Stretch> = Vec::new();
         for entry in params.trained() {
             let group = group(entry, of_all);
-            match groups.last_mut() {
-                Some((range, last)) if *last == group => range.end = entry.range().end,
-                _ => groups.push((entry.range(), group)),
+            let sides = sides(entry).filter(|_| matches!(self.rule, Rule::Muon(_)));
+            match stretches.last_mut() {
+                Some(last) if last.group == group && sides.is_none() && last.sides.is_none() => {
+                    last.range.end = entry.range().end;
+                }
+                _ => stretches.push(Stretch { range: entry.range(), group, sides }),
             }
         }
-        self.groups = groups;
+        self.stretches = stretches;
         self
+    }
+
+    /// The same, and it keeps an average of the parameters: after the first step they themselves, after each later one
+    /// `average = decay average + (1 - decay) p`.
+    ///
+    /// # Source
+    /// Polyak and Juditsky 1992; `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`
+    #[must_use]
+    pub fn averaging(self, params: &Params<E>, decay: f64) -> Self {
+        Self { average: Some((decay, params.values().to_vec())), ..self }
+    }
+
+    /// The average of the parameters, laid out as they are; before the first step what they were at first.
+    pub fn average(&self) -> Option<&[E]> {
+        self.average.as_ref().map(|(_, average)| average.as_slice())
+    }
+
+    /// Makes these parameters the average, if one is kept.
+    pub fn set_average(&mut self, params: &Params<E>) {
+        if let Some((_, average)) = &mut self.average {
+            average.copy_from_slice(params.values());
+        }
     }
 
     /// Updates the parameters by their gradients, which it may change.
     pub fn step(&mut self, params: &mut Params<E>, grads: &mut Grads<E>, lr: f64) {
         self.steps += 1;
-        let (params, grads) = (params.values_mut(), grads.values_mut());
-        for (range, group) in self.groups.iter().filter(|(_, group)| group.lr != 0.0) {
+        let (values, grads) = (params.values_mut(), grads.values_mut());
+        for Stretch { range, group, sides } in self.stretches.iter().filter(|s| s.group.lr != 0.0) {
             let part = |slab: &Vec<E>| if slab.is_empty() { 0..0 } else { range.clone() };
             let (first, second) = (part(&self.first), part(&self.second));
             let slabs = Slabs {
-                params: &mut params[range.clone()],
+                params: &mut values[range.clone()],
                 grads: &mut grads[range.clone()],
                 first: &mut self.first[first],
                 second: &mut self.second[second],
             };
             let (lr, decay) = (lr * group.lr, group.weight_decay);
-            match self.rule {
-                Rule::Sgd(sgd) => sgd.step(lr, decay, slabs),
-                Rule::AdamW(adamw) => adamw.step(self.steps, lr, decay, slabs),
+            match (self.rule, *sides) {
+                (Rule::Sgd(sgd), _) => sgd.step(lr, decay, slabs),
+                (Rule::RmsProp(rmsprop), _) => rmsprop.step(lr, decay, slabs),
+                (Rule::Muon(muon), Some(sides)) => muon.step(lr, decay, slabs, sides, &mut self.scratch),
+                (Rule::AdamW(adamw) | Rule::Muon(Muon { adamw, .. }), _) => {
+                    adamw.step(self.steps, lr, decay, slabs);
+                }
             }
         }
+        self.move_average(params);
     }
 
     /// Computes the gradient of `loss` and updates the parameters by it, in one go where that is possible: then the
@@ -165,10 +210,17 @@ impl<E: Element> Optimizer<E> {
         if self.is_plain() {
             self.steps += 1;
             recording.descend(params, grads, loss, E::of(lr), pass);
+            self.move_average(params);
         } else {
             recording.backward(params, grads, loss, pass);
             self.step(params, grads, lr);
         }
+    }
+
+    fn move_average(&mut self, params: &Params<E>) {
+        let Some((decay, average)) = &mut self.average else { return };
+        let new = E::of(if self.steps == 1 { 1.0 } else { 1.0 - *decay });
+        average.iter_mut().zip(params.values()).for_each(|(a, &p)| *a += new * (p - *a));
     }
 
     /// Whether a step is `p -= lr g` for all parameters, and nothing else.
@@ -176,48 +228,6 @@ impl<E: Element> Optimizer<E> {
         let plain = Group { weight_decay: 0.0, lr: 1.0 };
         matches!(self.rule, Rule::Sgd(_))
             && self.first.is_empty()
-            && matches!(&self.groups[..], [(_, g)] if *g == plain)
-    }
-
-    /// What it remembers between steps, by parameter.
-    pub fn state(&self, params: &Params<E>) -> Vec<StateTensor<E>> {
-        let tensor = |kind: &str, slab: &[E], entry: &Entry| StateTensor {
-            name: format!("{kind}.{}", entry.name),
-            shape: entry.shape.dims().to_vec(),
-            data: entry.read(slab),
-        };
-        let slabs = self.kinds().iter().zip([&self.first, &self.second]);
-        slabs.flat_map(|(kind, slab)| params.trained().map(move |entry| tensor(kind, slab, entry))).collect()
-    }
-
-    /// Takes up a state after `steps` steps; `find` gives the data of the tensor of this name.
-    ///
-    /// # Errors
-    /// A tensor is missing or has another size.
-    pub fn load<'a>(
-        &mut self,
-        params: &Params<E>,
-        steps: u64,
-        find: impl Fn(&str) -> Option<&'a [E]>,
-    ) -> Result<(), MissingState> {
-        self.steps = steps;
-        for (kind, slab) in self.kinds().iter().zip([&mut self.first, &mut self.second]) {
-            for entry in params.trained() {
-                let name = format!("{kind}.{}", entry.name);
-                let data = find(&name).filter(|data| data.len() == entry.shape.len());
-                let missing = || MissingState { name, shape: entry.shape.dims().to_vec() };
-                entry.write(data.ok_or_else(missing)?, slab);
-            }
-        }
-        Ok(())
-    }
-
-    /// What its slabs are called in its state.
-    fn kinds(&self) -> &'static [&'static str] {
-        match self.rule {
-            Rule::Sgd(_) if self.first.is_empty() => &[],
-            Rule::Sgd(_) => &["momentum"],
-            Rule::AdamW(_) => &["adam.m", "adam.v"],
-        }
+            && matches!(&self.stretches[..], [stretch] if stretch.group == plain)
     }
 }

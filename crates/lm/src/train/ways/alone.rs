@@ -1,8 +1,8 @@
 //! The whole step as one recording, whose kernels are shared out among the pool's threads.
 
-use charloom_nn::{Optimizer, clip_grad_norm};
+use charloom_nn::{Optimizer, clip_grad_norm, clip_grad_value};
 use charloom_tensor::kernels::Pool;
-use charloom_tensor::{Grads, Indices, NodeId, Params, Pass, Recording};
+use charloom_tensor::{Element, Grads, Indices, NodeId, Params, Pass, Recording};
 
 use super::{Way, Work};
 use crate::config::{Batch, TrainConfig};
@@ -64,8 +64,11 @@ pub(crate) fn record<E: Precision>(
 pub(super) struct Alone {
     step: StepRecording<f32>,
     grads: Grads<f32>,
+    /// The gradients of an update's batches so far, if it has several.
+    sum: Option<Grads<f32>>,
     rows: usize,
     clip: f64,
+    clip_value: f64,
 }
 
 impl Alone {
@@ -76,7 +79,9 @@ impl Alone {
             Shape::Windows { rows, .. } => rows,
             Shape::Levels { pairs, .. } => pairs,
         };
-        Ok(Self { step, grads: Grads::zeros(&model.params), rows, clip: train.clip })
+        let grads = Grads::zeros(&model.params);
+        let sum = (train.accumulate > 1).then(|| grads.clone());
+        Ok(Self { step, grads, sum, rows, clip: train.clip, clip_value: train.clip_value })
     }
 
     pub fn rows(&self) -> usize {
@@ -86,11 +91,12 @@ impl Alone {
 
 impl Way for Alone {
     fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
-        let Self { step, grads, clip, .. } = self;
+        let Self { step, grads, sum, clip, clip_value, .. } = self;
+        let [batch, batches] = work.batch;
         step.fill(work.feed);
         let pass = Pass {
             training: true,
-            step: work.step,
+            step: work.step.wrapping_mul(batches).wrapping_add(batch),
             rows: work.feed.rows(),
             counts: work.feed.counts(),
             pool: Some(pool),
@@ -101,8 +107,17 @@ impl Way for Alone {
         let loss = recording.item(step.loss);
         if loss.is_finite() {
             recording.store_buffers(params);
-            if *clip > 0.0 || work.keep_gradients {
+            if *clip > 0.0 || *clip_value > 0.0 || sum.is_some() || work.keep_gradients {
                 recording.backward(params, grads, step.loss, &pass);
+                if let Some(sum) = sum {
+                    add(sum, grads, work.batch);
+                    if batch + 1 < batches {
+                        return loss;
+                    }
+                }
+                if *clip_value > 0.0 {
+                    clip_grad_value(grads, *clip_value);
+                }
                 if *clip > 0.0 {
                     clip_grad_norm(grads, *clip);
                 }
@@ -117,4 +132,18 @@ impl Way for Alone {
     }
 
     fn leave(&mut self, _: &mut Neural, _: &mut Optimizer<f32>, _: u64) {}
+}
+
+/// Adds a batch's gradients to those of the batches before; with the last they become the mean.
+fn add(sum: &mut Grads<f32>, grads: &mut Grads<f32>, [batch, batches]: [u64; 2]) {
+    let (sum, grads) = (sum.values_mut(), grads.values_mut());
+    if batch == 0 {
+        sum.copy_from_slice(grads);
+    } else {
+        f32::add_scaled(1.0, grads, sum);
+    }
+    if batch + 1 == batches {
+        let share = 1.0 / batches as f32;
+        grads.iter_mut().zip(sum).for_each(|(g, s)| *g = *s * share);
+    }
 }

@@ -17,7 +17,7 @@ use charloom_tensor::kernels::{MANY_ROWS, MAX_THREADS, Meetings, Pool};
 use charloom_tensor::{Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, can_be_cut};
 
 use super::{StepRecording, Way, Work};
-use crate::config::{Batch, TrainConfig};
+use crate::config::{self, Batch, TrainConfig};
 use crate::feed::{Feed, Shape};
 use crate::models::{Neural, Stack};
 use crate::train::optimizer;
@@ -46,7 +46,7 @@ impl Halves {
     pub fn most_threads(model: &Neural, train: &TrainConfig) -> usize {
         let (Some(stack), Batch::Size(size)) = (model.net.stack(), train.batch) else { return 0 };
         let work = model.params.parameter_count().saturating_mul(6).saturating_mul(size);
-        match can_be_halved(stack, &model.params) && train.clip == 0.0 && work >= LEAST {
+        match can_be_halved(stack, &model.params) && is_local(train) && work >= LEAST {
             true if size < MANY_ROWS => MAX_THREADS,
             true => 2,
             false => 0,
@@ -81,6 +81,12 @@ impl Halves {
         let both = [half(0), half(1)];
         Self { meetings, both, inside: false }
     }
+}
+
+/// Whether an update looks at nothing but a number's own gradients, and comes with every batch.
+fn is_local(train: &TrainConfig) -> bool {
+    let plain = [train.clip, train.clip_value, train.ema] == [0.0; 3] && train.accumulate == 1;
+    plain && train.optimizer != config::Optimizer::Muon
 }
 
 /// Whether nothing between the hidden layers looks across units, and there are enough of them.

@@ -28,13 +28,16 @@ pub(super) struct Work<'a> {
     pub lr: f64,
     /// Updates made before.
     pub step: u64,
+    /// The number of this batch, and of how many the mean gradient makes an update: the last one's.
+    pub batch: [u64; 2],
     /// Whether the whole model's gradients are to be there after the step.
     pub keep_gradients: bool,
 }
 
 /// A way to compute a step.
 trait Way {
-    /// Makes one update with the batch that was drawn, unless its loss is not finite; returns the loss before it.
+    /// Makes one update with the batch that was drawn, or adds up its gradient, unless its loss is not finite; returns the
+    /// loss before it.
     fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32;
 
     /// Brings the newest numbers, if this way has them, back to the model and the optimizer after `steps` updates.

@@ -1,0 +1,192 @@
+//! A good model of any text without knowing a hyperparameter: four sizes, and what each means for a kind of model.
+
+use crate::config::{Batch, Config};
+use crate::data::Data;
+use crate::models;
+use crate::words;
+use crate::{Error, Result};
+
+words! {
+    /// How large a model is, and how long it is trained.
+    Size {
+        /// Seconds.
+        Tiny = "tiny",
+        /// Half a minute.
+        Small = "small",
+        /// A few minutes.
+        Medium = "medium",
+        /// A cup of tea or more.
+        Large = "large",
+    }
+}
+
+/// What the sizes mean for a kind of model, from the smallest to the largest.
+struct Row {
+    kind: &'static str,
+    /// The model's settings, as TOML.
+    model: [&'static str; 4],
+    batch: [usize; 4],
+    lr: [f64; 4],
+    /// How often the training split is gone through.
+    passes: [f64; 4],
+    /// Whether values can be dropped.
+    drops: bool,
+}
+
+/// The kind for whom none is named.
+const DEFAULT: &str = "mlp";
+
+const ROWS: [Row; 2] = [
+    Row {
+        kind: "mlp",
+        model: [
+            "context = 3\nembed = 8\nhidden = [64]",
+            "context = 4\nembed = 12\nhidden = [200]",
+            "context = 6\nembed = 24\nhidden = [384]",
+            "context = 8\nembed = 32\nhidden = [768, 384]",
+        ],
+        batch: [64, 128, 256, 512],
+        lr: [0.005, 0.003, 0.002, 0.001],
+        passes: [3.0, 12.0, 30.0, 40.0],
+        drops: true,
+    },
+    Row {
+        kind: "wavenet",
+        model: [
+            "context = 8\nembed = 12\nhidden = 32",
+            "context = 8\nembed = 24\nhidden = 96",
+            "context = 8\nembed = 24\nhidden = 160",
+            "context = 16\nembed = 32\nhidden = 256",
+        ],
+        batch: [64, 128, 256, 256],
+        lr: [0.005, 0.003, 0.002, 0.001],
+        passes: [3.0, 8.0, 14.0, 20.0],
+        drops: false,
+    },
+];
+
+/// What all sizes share.
+const TRAIN: &str = "optimizer = \"adamw\"\nschedule = \"cosine\"\nwarmup = 0.02\nweight_decay = 0.05\n\
+                     decay_on = \"matrices\"\nclip = 1.0\nema = 0.998";
+
+/// The share of values to drop for so many parameters a character of training text: with little text more.
+const DROPOUT: [(f64, f64); 4] = [(0.02, 0.0), (0.1, 0.1), (0.5, 0.2), (2.0, 0.3)];
+const MOST_DROPOUT: f64 = 0.4;
+/// The fewest steps: of a short text more passes are made.
+const LEAST_STEPS: f64 = 500.0;
+
+/// The settings of a size for a kind of model, or for the one that suits most, and this data: TOML that lies under a file's
+/// and the flags', as a preset does.
+///
+/// ```
+/// use charloom::size::{Size, recipe};
+/// use charloom::{Config, data::Data};
+///
+/// let data = Data::load(&Config::default().data, None)?;
+/// let config = Config::layered(Some(&recipe(Some("mlp"), Size::Tiny, &data)?), None)?;
+/// assert_eq!(config.model.get("hidden").as_deref(), Some("[64]"));
+/// # Ok::<(), charloom::Error>(())
+/// ```
+///
+/// # Errors
+/// A kind that has no sizes; data without anything to train on.
+pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
+    let kind = kind.unwrap_or(DEFAULT);
+    let row = ROWS.iter().find(|row| row.kind == kind).ok_or_else(|| {
+        let known: Vec<&str> = ROWS.iter().map(|row| row.kind).collect();
+        Error::setting(
+            "size",
+            format!(": a model of kind {kind:?} has no sizes; those of {} have", known.join(", ")),
+        )
+    })?;
+    let i = size as usize;
+    let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", row.model[i]);
+    let plain = Config::layered(Some(&text), None)?;
+    if row.drops {
+        let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
+        let ratio = parameters / data.splits.train.tokens().len().max(1) as f64;
+        let step = DROPOUT.iter().find(|(most, _)| ratio < *most);
+        text += &format!("dropout = {:?}\n", step.map_or(MOST_DROPOUT, |(_, dropout)| *dropout));
+    }
+    let (batch, lr) = (row.batch[i], row.lr[i]);
+    let drawn = models::examples(&plain, data)? as f64;
+    let steps = (row.passes[i] * drawn / batch as f64).ceil().max(LEAST_STEPS) as u64;
+    Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\n{TRAIN}\n"))
+}
+
+/// How many multiplications a configuration's training takes going forward.
+///
+/// # Errors
+/// Data without anything to train on.
+fn work(config: &Config, data: &Data) -> Result<f64> {
+    let drawn = models::examples(config, data)?.max(1) as f64;
+    let share = match config.train.batch {
+        Batch::Size(batch) => batch as f64 / drawn,
+        Batch::Full => 1.0,
+    };
+    let predictions = share * data.splits.train.tokens().len() as f64 * config.train.steps as f64;
+    Ok(predictions * models::multiplications(config, data.vocab.len())? as f64)
+}
+
+/// How many seconds a size takes on this data, where this configuration's training took so many.
+///
+/// # Units
+/// Seconds.
+///
+/// # Errors
+/// As [`recipe`].
+pub fn seconds(size: Size, config: &Config, data: &Data, took: f64) -> Result<f64> {
+    let sized = Config::layered(Some(&recipe(None, size, data)?), None)?;
+    Ok(took * work(&sized, data)? / work(config, data)?.max(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(words: usize) -> Data {
+        let mut config = Config::default();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let word = |i: usize| format!("{}{}\n", ["ab", "ba", "cad", "abc"][i % 4], ["a", "b", "da"][i % 3]);
+        std::fs::write(file.path(), (0..words).map(word).collect::<String>()).unwrap();
+        config.data.path = Some(file.path().to_path_buf());
+        crate::load_data(&mut config).unwrap()
+    }
+
+    #[test]
+    fn every_size_of_every_kind_is_a_valid_training_larger_than_the_one_before() {
+        let data = data(4000);
+        for row in &ROWS {
+            let mut before = 0.0;
+            for size in [Size::Tiny, Size::Small, Size::Medium, Size::Large] {
+                let config =
+                    Config::layered(Some(&recipe(Some(row.kind), size, &data).unwrap()), None).unwrap();
+                config.validate().unwrap();
+                models::check_sizes(&config, data.vocab.len()).unwrap();
+                let work = work(&config, &data).unwrap();
+                assert!(work > before, "{} {size}: {work} after {before}", row.kind);
+                before = work;
+            }
+        }
+    }
+
+    #[test]
+    fn little_text_is_gone_through_more_often_and_with_more_dropout() {
+        let of =
+            |words| Config::layered(Some(&recipe(None, Size::Small, &data(words)).unwrap()), None).unwrap();
+        let [few, many] = [30, 20_000].map(of);
+        let dropout = |config: &Config| config.model.get("dropout").unwrap().parse::<f64>().unwrap();
+        assert_eq!((few.train.steps, few.train.batch), (500, many.train.batch));
+        assert!(dropout(&few) > dropout(&many) && many.train.steps > 500);
+        let said = recipe(Some("ngram"), Size::Tiny, &data(30)).unwrap_err().to_string();
+        assert!(said.contains("a model of kind \"ngram\" has no sizes; those of mlp, wavenet"), "{said}");
+    }
+
+    #[test]
+    fn a_size_takes_the_time_of_its_work() {
+        let data = data(1000);
+        let config = Config::layered(Some(&recipe(None, Size::Small, &data).unwrap()), None).unwrap();
+        assert_eq!(seconds(Size::Small, &config, &data, 3.0).unwrap(), 3.0);
+        assert!(seconds(Size::Large, &config, &data, 3.0).unwrap() > 6.0);
+    }
+}

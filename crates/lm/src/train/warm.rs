@@ -1,0 +1,120 @@
+//! A training that begins with the weights of another run.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::data::Vocab;
+use crate::files::{NamedTensor, model_file};
+use crate::models::{self, Neural};
+use crate::{Checkpoint, Error, Result};
+
+/// Gives a model that is just drawn the weights of the run that its configuration names; returns the characters that the run
+/// did not know, whose rows stay as drawn.
+///
+/// # Errors
+/// A run that cannot be read or that counts; weights that do not fit, all of them named.
+pub(super) fn start(model: &mut Neural, config: &Config, vocab: &Vocab) -> Result<Vec<char>> {
+    let Some(run) = &config.train.init_from else { return Ok(Vec::new()) };
+    let file = model_file(run)?;
+    let from = Checkpoint::read(&file)?;
+    Neural::check(&from, &file)?;
+    let (here, there) = (tensors(config, vocab.len())?, tensors(&from.config, from.vocab.len())?);
+    if there.is_empty() {
+        return Err(Error::model(
+            &file,
+            "a model that counts has no weights to begin with; name one that is trained",
+        ));
+    }
+    check(&here, &there, [vocab.len(), from.vocab.len()], &file)?;
+    let known: Vec<Option<u32>> =
+        (0..vocab.len() as u32).map(|token| counterpart(token, vocab, &from.vocab)).collect();
+    for tensor in &here {
+        let id = model.params.find(&tensor.name).expect("a planned tensor is made");
+        let old = from.tensor(&tensor.name).and_then(NamedTensor::as_f32).expect("checked above");
+        let mut data = model.params.read(id);
+        for (i, x) in data.iter_mut().enumerate() {
+            if let Some(place) = tensor.place(i, &known, from.vocab.len()) {
+                *x = old[place];
+            }
+        }
+        model.params.write(id, &data);
+    }
+    let new = vocab.characters().iter().zip(&known).filter(|(_, known)| known.is_none());
+    Ok(new.map(|(&character, _)| character).collect())
+}
+
+/// The token of the other vocabulary that means the same.
+fn counterpart(token: u32, of: &Vocab, other: &Vocab) -> Option<u32> {
+    match of.boundary() == Some(token) {
+        true => other.boundary(),
+        false => other.token(of.characters()[token as usize]),
+    }
+}
+
+/// A tensor's sizes, and by how much each of them grows with a vocabulary of one more: the rows of an embedding by 1, the
+/// columns of a layer on T one-hot vectors by T.
+struct Tensor {
+    name: String,
+    dims: Vec<usize>,
+    grows: Vec<usize>,
+}
+
+/// The tensors of a configuration's model; none of one that counts.
+fn tensors(config: &Config, vocab: usize) -> Result<Vec<Tensor>> {
+    let (Some((plan, _)), Some((larger, _))) =
+        (models::plan(config, vocab)?, models::plan(config, vocab + 1)?)
+    else {
+        return Ok(Vec::new());
+    };
+    let tensor = |(name, dims): (&str, &[usize]), larger: &[usize]| Tensor {
+        name: name.to_owned(),
+        dims: dims.to_vec(),
+        grows: dims.iter().zip(larger).map(|(dim, larger)| larger - dim).collect(),
+    };
+    Ok(plan.tensors().zip(larger.tensors()).map(|(one, (_, larger))| tensor(one, larger)).collect())
+}
+
+impl Tensor {
+    /// The sizes without what the vocabulary makes of them.
+    fn fixed(&self, vocab: usize) -> Vec<usize> {
+        self.dims.iter().zip(&self.grows).map(|(dim, grows)| dim - grows * vocab).collect()
+    }
+
+    /// Where element `i` lies in the tensor of the other model; None if it is of a character that the other does not know.
+    fn place(&self, mut i: usize, known: &[Option<u32>], other: usize) -> Option<usize> {
+        let (mut place, mut step) = (0, 1);
+        for (&dim, &grows) in self.dims.iter().zip(&self.grows).rev() {
+            let (at, of_tokens) = (i % dim, grows * known.len());
+            let there = match at < of_tokens {
+                true => at / known.len() * other + known[at % known.len()]? as usize,
+                false => at - of_tokens + grows * other,
+            };
+            place += there * step;
+            step *= dim - of_tokens + grows * other;
+            i /= dim;
+        }
+        Some(place)
+    }
+}
+
+/// Checks that both models are alike but for their vocabularies.
+fn check(here: &[Tensor], there: &[Tensor], [vocab, other]: [usize; 2], file: &Path) -> Result<()> {
+    let find = |all: &[Tensor], name: &str| all.iter().position(|tensor| tensor.name == name);
+    let mut wrong = Vec::new();
+    for tensor in here {
+        match find(there, &tensor.name).map(|i| &there[i]) {
+            None => wrong.push(format!("{} is only here", tensor.name)),
+            Some(old) if (tensor.fixed(vocab), &tensor.grows) != (old.fixed(other), &old.grows) => {
+                wrong.push(format!("{} is {:?} there and {:?} here", tensor.name, old.dims, tensor.dims));
+            }
+            Some(_) => {}
+        }
+    }
+    let only_there = there.iter().filter(|old| find(here, &old.name).is_none());
+    wrong.extend(only_there.map(|old| format!("{} is only there", old.name)));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let way = "choose the model's settings as they are there";
+    Err(Error::model(file, format!("its weights do not fit this model: {}; {way}", wrong.join(", "))))
+}

@@ -1,0 +1,29 @@
+use super::Slabs;
+use charloom_tensor::Element;
+
+/// Each gradient divided by the root of the decaying mean of its squares: `v = alpha v + (1 - alpha) g^2`,
+/// `p -= lr g / (sqrt(v) + eps)`, with g before that `g + weight_decay p`.
+///
+/// # Source
+/// Tieleman and Hinton 2012, lecture 6.5; `torch.optim.RMSprop` (not centred, without momentum)
+#[derive(Clone, Copy, Debug)]
+pub struct RmsProp {
+    /// What the mean of squares keeps in each step.
+    pub alpha: f64,
+    /// What is added to the root.
+    pub eps: f64,
+}
+
+impl RmsProp {
+    /// One step of the parameters p by the gradients g.
+    pub(super) fn step<E: Element>(self, lr: f64, decay: f64, slabs: Slabs<'_, E>) {
+        let Slabs { params, grads, first: squares, .. } = slabs;
+        let (lr, decay, eps) = (E::of(lr), E::of(decay), E::of(self.eps));
+        let (keep, new) = (E::of(self.alpha), E::of(1.0 - self.alpha));
+        for ((p, g), v) in params.iter_mut().zip(grads).zip(squares) {
+            let slope = *g + decay * *p;
+            *v = keep * *v + new * slope * slope;
+            *p -= lr * slope / (v.sqrt() + eps);
+        }
+    }
+}
