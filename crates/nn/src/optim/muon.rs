@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn singular_values_come_near_1() {
         for [rows, columns] in [[3, 5], [5, 3], [1, 4]] {
-            let mut x: Vec<f64> = (0..rows * columns).map(|i| (i as f64 * 2.399).sin()).collect();
+            let mut x: Vec<f64> = (0..rows * columns).map(|i| ((i * i) as f64 * 2.399).sin()).collect();
             orthogonalize(&mut x, [rows, columns], &mut Scratch::new([[rows, columns]].into_iter()));
             let (r, c) = (rows.min(columns), rows.max(columns));
             let at = |i: usize, j: usize| if rows <= columns { x[i * c + j] } else { x[j * r + i] };
