@@ -1,13 +1,15 @@
 //! `charloom train`.
 
+mod begin;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use charloom::data::{Data, DataConfig, Mode};
+use charloom::data::{Data, Mode};
 use charloom::files::{self, NamedTensor, RunFolder, Timing};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, Sample, SampleOptions, Sampler};
-use charloom::size::{self, Size};
+use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{self, End, Event, Observer, Threads, Trainer};
 use charloom::{Checkpoint, Config, Error, Result};
@@ -15,7 +17,7 @@ use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::args::{DataFlags, ModelFlags, TrainFlags};
 use crate::dashboard::{self, Dashboard};
 use crate::eval;
 use crate::output::{self, Out, flags, note};
@@ -93,15 +95,15 @@ impl Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let resumed = match &args.out {
-        Some(path) if args.resume && RunFolder::has_checkpoint(path) => Some(resume(path, args)?),
+        Some(path) if args.resume && RunFolder::has_checkpoint(path) => Some(begin::resume(path, args)?),
         _ => None,
     };
     let mut config = match &resumed {
         Some((_, checkpoint, data)) => Config { data: data.clone(), ..checkpoint.config.clone() },
-        None => configured(args)?,
+        None => begin::configured(args)?,
     };
     let data = match (args.size, &resumed) {
-        (Some(size), None) => sized(size, args, &mut config)?,
+        (Some(size), None) => begin::sized(size, args, &mut config)?,
         _ => charloom::load_data(&mut config)?,
     };
     let card = data.card(models::context(&config.model)?);
@@ -112,7 +114,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
     let (job, mut run) = match resumed {
         Some((run, checkpoint, _)) => (Job::resume(&checkpoint, &data, run.path())?, run),
-        None => (Job::new(&config, &data)?, new_run(args, &config)?),
+        None => (Job::new(&config, &data)?, begin::new_run(args, &config)?),
     };
     let path = run.path().to_path_buf();
     let is_done = match job {
@@ -160,91 +162,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
     if args.is_bare() {
-        offer(&config, &data, Timing::read(&folder))?;
-    }
-    Ok(())
-}
-
-/// What preset, file and flags say.
-fn configured(args: &Args) -> Result<Config> {
-    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-    if let (Some(run), None, None) = (&args.train_flags.init_from, &args.preset, &args.config) {
-        config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
-    }
-    if args.size.is_some() {
-        // What the flags of model and training mean is known once the size is.
-        args.data_flags.apply(args.data(), &mut config);
-    } else {
-        args.apply(&mut config)?;
-    }
-    Ok(config)
-}
-
-/// Lays what a size says of this data under the file and the flags.
-fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
-    let data = Data::load(&config.data, None)?;
-    *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
-    args.model_flags.apply(config)?;
-    args.train_flags.apply(config)?;
-    charloom::settle(config, &data)?;
-    Ok(data)
-}
-
-/// What a size says of this data, and above it the file.
-fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
-    let of_file = args.config.as_ref().map(|_| config.model.kind.as_str());
-    let recipe = size::recipe(args.model_flags.kind().or(of_file), size, data)?;
-    Config::layered(Some(&recipe), args.config.as_deref())
-}
-
-/// A run to go on with, its last state, and where its data are.
-fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataConfig)> {
-    let (run, mut checkpoint) = RunFolder::resume(path)?;
-    if let Some(warning) = run.warning() {
-        note(format_args!("warning: {}", flags(warning)));
-    }
-    let mut config = run.going_on(&checkpoint.config)?;
-    let mut wanted = match (&args.preset, &args.config, args.size) {
-        (None, None, None) => config.clone(),
-        (preset, file, None) => args::base(preset.as_deref(), file.as_deref())?,
-        (_, _, Some(size)) => {
-            let moved = args.data().map(PathBuf::as_path);
-            let data = charloom::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
-            under(size, args, &config, &data)?
-        }
-    };
-    args.apply(&mut wanted)?;
-    models::fill(&mut wanted.model)?;
-    config = config.going_on(&wanted)?;
-    if config.train.steps != checkpoint.config.train.steps {
-        checkpoint.config.train.steps = config.train.steps;
-        run.write_config(&checkpoint.config)?;
-    }
-    args.data_flags.place(&mut config.data);
-    let data = charloom::find_data(&config.data, path, args.data().map(PathBuf::as_path))?;
-    Ok((run, checkpoint, data))
-}
-
-fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
-    let run = match &args.out {
-        Some(path) if args.resume => RunFolder::start(path)?,
-        Some(path) => RunFolder::create(path, args.force)?,
-        None => {
-            let name = args.preset.as_deref().unwrap_or(&config.model.kind);
-            RunFolder::create_next(Path::new("runs"), name)?
-        }
-    };
-    run.write_config(config)?;
-    Ok(run)
-}
-
-/// Says what a better model than the one without flags would cost.
-fn offer(config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
-    if let Some(Timing { seconds, .. }) = timing {
-        let minutes = size::seconds(Size::Medium, config, data, seconds)? / 60.0;
-        note(format_args!(
-            "a better one: charloom train --size medium, about {minutes:.1} minutes on this machine"
-        ));
+        begin::offer(&config, &data, Timing::read(&folder))?;
     }
     Ok(())
 }

@@ -62,9 +62,11 @@ impl<E: Element> Recording<E> {
             Source::OneHot => (self.nodes[looked_up].shape.last(), self.nodes[looked_up].shape.last()),
         };
         let of = self.fed.indices[indices.index].shape;
-        let rows = *of.dims().first()?;
-        let flat = self.nodes[linear].shape.rank() == 2 && self.nodes[linear].shape.dims()[0] == rows;
-        if !flat || rows == 0 || inputs * rows != of.len() * width {
+        // Each row of the layer has its own tokens side by side: all of an example's, or, where the vectors were seen as more
+        // rows than examples, some.
+        let (shape, rows) = (self.nodes[linear].shape, self.nodes[linear].shape.len() / outputs);
+        let by_example = shape.rank() > 1 && shape.dims()[0] == *of.dims().first()?;
+        if !by_example || rows == 0 || inputs * rows != of.len() * width {
             return None;
         }
         let size = [rows, of.len() / rows, tokens, outputs];

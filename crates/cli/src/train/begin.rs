@@ -1,0 +1,96 @@
+//! What a training begins with: its settings and its run folder, new or to go on with.
+
+use std::path::{Path, PathBuf};
+
+use charloom::data::{Data, DataConfig};
+use charloom::files::{self, RunFolder, Timing};
+use charloom::size::{self, Size};
+use charloom::{Checkpoint, Config, Result, models};
+
+use super::Args;
+use crate::args;
+use crate::output::{flags, note};
+
+/// What preset, file and flags say.
+pub fn configured(args: &Args) -> Result<Config> {
+    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
+    if let (Some(run), None, None) = (&args.train_flags.init_from, &args.preset, &args.config) {
+        config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
+    }
+    if args.size.is_some() {
+        // What the flags of model and training mean is known once the size is.
+        args.data_flags.apply(args.data(), &mut config);
+    } else {
+        args.apply(&mut config)?;
+    }
+    Ok(config)
+}
+
+/// Lays what a size says of this data under the file and the flags.
+pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
+    let data = Data::load(&config.data, None)?;
+    *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
+    args.model_flags.apply(config)?;
+    args.train_flags.apply(config)?;
+    charloom::settle(config, &data)?;
+    Ok(data)
+}
+
+/// What a size says of this data, and above it the file.
+fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
+    let of_file = args.config.as_ref().map(|_| config.model.kind.as_str());
+    let recipe = size::recipe(args.model_flags.kind().or(of_file), size, data)?;
+    Config::layered(Some(&recipe), args.config.as_deref())
+}
+
+/// A run to go on with, its last state, and where its data are.
+pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataConfig)> {
+    let (run, mut checkpoint) = RunFolder::resume(path)?;
+    if let Some(warning) = run.warning() {
+        note(format_args!("warning: {}", flags(warning)));
+    }
+    let mut config = run.going_on(&checkpoint.config)?;
+    let mut wanted = match (&args.preset, &args.config, args.size) {
+        (None, None, None) => config.clone(),
+        (preset, file, None) => args::base(preset.as_deref(), file.as_deref())?,
+        (_, _, Some(size)) => {
+            let moved = args.data().map(PathBuf::as_path);
+            let data = charloom::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
+            under(size, args, &config, &data)?
+        }
+    };
+    args.apply(&mut wanted)?;
+    models::fill(&mut wanted.model)?;
+    config = config.going_on(&wanted)?;
+    if config.train.steps != checkpoint.config.train.steps {
+        checkpoint.config.train.steps = config.train.steps;
+        run.write_config(&checkpoint.config)?;
+    }
+    args.data_flags.place(&mut config.data);
+    let data = charloom::find_data(&config.data, path, args.data().map(PathBuf::as_path))?;
+    Ok((run, checkpoint, data))
+}
+
+pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
+    let run = match &args.out {
+        Some(path) if args.resume => RunFolder::start(path)?,
+        Some(path) => RunFolder::create(path, args.force)?,
+        None => {
+            let name = args.preset.as_deref().unwrap_or(&config.model.kind);
+            RunFolder::create_next(Path::new("runs"), name)?
+        }
+    };
+    run.write_config(config)?;
+    Ok(run)
+}
+
+/// Says what a better model than the one without flags would cost.
+pub fn offer(config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
+    if let Some(Timing { seconds, .. }) = timing {
+        let minutes = size::seconds(Size::Medium, config, data, seconds)? / 60.0;
+        note(format_args!(
+            "a better one: charloom train --size medium, about {minutes:.1} minutes on this machine"
+        ));
+    }
+    Ok(())
+}
