@@ -22,4 +22,8 @@ activations! {
     Relu = relu;
     /// `x Phi(x)` with the exact error function, element by element; `torch.nn.GELU`.
     Gelu = gelu;
+    /// gelu with Phi approximated by tanh, element by element; `torch.nn.GELU(approximate="tanh")`.
+    GeluTanh = gelu_tanh;
+    /// `max(x, 0)^2`, element by element.
+    SquaredRelu = squared_relu;
 }

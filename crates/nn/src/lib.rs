@@ -45,13 +45,13 @@ mod schedule;
 mod scope;
 mod sequential;
 
-pub use activation::{Gelu, Relu, Tanh};
+pub use activation::{Gelu, GeluTanh, Relu, SquaredRelu, Tanh};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use flatten::{Flatten, FlattenConsecutive};
 pub use init::{Init, Initializer};
 pub use linear::Linear;
-pub use norm::{BatchNorm1d, LayerNorm};
+pub use norm::{BatchNorm1d, LayerNorm, RmsNorm};
 pub use optim::{
     AdamW, Group, MissingState, Muon, Optimizer, RmsProp, Sgd, StateTensor, clip_grad_norm, clip_grad_value,
 };

@@ -76,3 +76,35 @@ impl LayerNorm {
         x.layer_norm(tape.param(self.weight), tape.param(self.bias), EPS)
     }
 }
+
+/// Each row brought to a mean square of 1, then scaled if there is a weight.
+///
+/// torch's default for what is added to the mean square is the precision's own epsilon; here it is 1e-5, as for the others.
+///
+/// # Shapes
+/// (..., C) -> as given; weight (C)
+///
+/// # Source
+/// Zhang and Sennrich 2019; `torch.nn.RMSNorm`
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm {
+    /// (C), 1 at first; or none.
+    pub weight: Option<ParamId>,
+}
+
+impl RmsNorm {
+    /// A layer whose tensor is `weight`.
+    pub fn new(scope: &mut Scope<'_>, channels: usize) -> Self {
+        Self { weight: Some(scope.constant("weight", &[channels], 1.0)) }
+    }
+
+    /// A layer that only norms.
+    pub fn plain() -> Self {
+        Self { weight: None }
+    }
+
+    /// Records the layer.
+    pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
+        x.rms_norm(self.weight.map(|weight| x.tape().param(weight)), EPS)
+    }
+}

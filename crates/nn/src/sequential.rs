@@ -1,4 +1,7 @@
-use crate::{BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, LayerNorm, Linear, Relu, Tanh};
+use crate::{
+    BatchNorm1d, Dropout, Flatten, FlattenConsecutive, Gelu, GeluTanh, LayerNorm, Linear, Relu, RmsNorm,
+    SquaredRelu, Tanh,
+};
 use charloom_tensor::{Element, Var};
 
 macro_rules! layers {
@@ -35,7 +38,8 @@ macro_rules! layers {
 }
 
 layers! {
-    Linear, BatchNorm1d, LayerNorm, Tanh, Relu, Gelu, Dropout, Flatten, FlattenConsecutive,
+    Linear, BatchNorm1d, LayerNorm, RmsNorm, Tanh, Relu, Gelu, GeluTanh, SquaredRelu, Dropout, Flatten,
+    FlattenConsecutive,
 }
 
 /// Layers one after the other.

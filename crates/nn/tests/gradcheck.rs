@@ -1,8 +1,8 @@
 //! Every layer's gradients against differences, in f64.
 
 use charloom_nn::{
-    BatchNorm1d, Dropout, Embedding, Flatten, FlattenConsecutive, Gelu, Init, Initializer, Layer, LayerNorm,
-    Linear, Relu, Scope, Sequential, Tanh,
+    BatchNorm1d, Dropout, Embedding, Flatten, FlattenConsecutive, Gelu, GeluTanh, Init, Initializer, Layer,
+    LayerNorm, Linear, Relu, RmsNorm, Scope, Sequential, SquaredRelu, Tanh,
 };
 use charloom_tensor::{Grads, Params, Pass, Recording, Tape, rng::TorchGenerator};
 use charloom_testkit::gradcheck;
@@ -103,8 +103,14 @@ fn layer_norm() {
 }
 
 #[test]
+fn rms_norm() {
+    check(tensor(&[5, 3]), |s| (None, vec![RmsNorm::new(s, 3).into()]));
+    check(tensor(&[3, 2, 4]), |_| (None, vec![RmsNorm::plain().into()]));
+}
+
+#[test]
 fn activations_and_dropout() {
-    for layer in [Layer::Tanh(Tanh), Relu.into(), Gelu.into()] {
+    for layer in [Layer::Tanh(Tanh), Relu.into(), Gelu.into(), GeluTanh.into(), SquaredRelu.into()] {
         check(tensor(&[3, 4]), |_| (None, vec![layer]));
     }
     check(tensor(&[3, 4]), |_| (None, vec![Dropout { p: 0.4, seed: 3, layer: 1 }.into()]));

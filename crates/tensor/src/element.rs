@@ -1,4 +1,4 @@
-use crate::kernels::{self, Activation, Attention, Cache, Gemm};
+use crate::kernels::{self, Activation, Attention, Cache, Gemm, Norm, Rotary};
 use num_traits::Float;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -40,7 +40,7 @@ macro_rules! kernels {
 
         /// The gradient of [`Element::activate`]: `dx = dy f'(x)`, or added to `dx`.
         ///
-        /// Only gelu looks at `x`; for the others it may be empty.
+        /// Where [`Activation::slope_is_of_x`] says no, `x` may be empty.
         fn activate_backward(kind: Activation, x: &[Self], y: &[Self], dy: &[Self], dx: &mut [Self], add: bool) {
             $($from)::+::activate_backward(kind, x, y, dy, dx, add);
         }
@@ -79,13 +79,35 @@ macro_rules! kernels {
             $($from)::+::attend_cached(qkv, width, heads, cache, y);
         }
 
+        /// Each row's norm; `stats` gets its mean and 1 over its deviation.
+        fn norm_rows(norm: Norm<'_, Self>, x: &[Self], y: &mut [Self], stats: &mut [[Self; 2]]) {
+            $($from)::+::norm_rows(norm, x, y, stats);
+        }
+
+        /// The gradient of [`Element::norm_rows`], or added to `dx`.
+        fn norm_rows_backward(
+            norm: Norm<'_, Self>, x: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self], add: bool,
+        ) {
+            $($from)::+::norm_rows_backward(norm, x, stats, dy, dx, add);
+        }
+
+        /// Adds the gradient of the weight of [`Element::norm_rows`].
+        fn norm_rows_weight(x: &[Self], stats: &[[Self; 2]], dy: &[Self], dweight: &mut [Self]) {
+            $($from)::+::norm_rows_weight(x, stats, dy, dweight);
+        }
+
+        /// Each row turned by its position's angles, or turned back; or that is added to `y`.
+        fn rotate(rotary: Rotary<'_, Self>, positions: &[u32], x: &[Self], y: &mut [Self], back: bool, add: bool) {
+            $($from)::+::rotate(rotary, positions, x, y, back, add);
+        }
+
         /// Each row of `y` is that of `x` times the row's factor; or that is added to it.
         fn scale_rows(factors: &[Self], x: &[Self], y: &mut [Self], add: bool) {
             $($from)::+::scale_rows(factors, x, y, add);
         }
 
         /// Each row of `y` is a bias plus the `per_row` rows of the table that its slots name, with an activation
-        /// (other than gelu) on top.
+        /// on top (other than those whose slope is of x).
         fn gather_rows(
             table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [Self],
         ) {
@@ -93,7 +115,7 @@ macro_rules! kernels {
         }
 
         /// Adds each row of `d`, taken back through the activation, to every row of the table that its slots name.
-        /// `v` holds the sums for gelu, else the activation's values.
+        /// `v` holds the sums where the slope is of x, else the activation's values.
         fn scatter_rows(
             activation: Option<Activation>,
             v: &[Self], d: &[Self], width: usize, slots: &[u32], per_row: usize, table: &mut [Self],

@@ -32,6 +32,11 @@ impl<'t, E: Element> Var<'t, E> {
         self.tape.recording.borrow().nodes[self.id.index].shape
     }
 
+    /// The size of its first dimension; 1 of a scalar.
+    pub(crate) fn rows(self) -> usize {
+        self.shape().dims().first().copied().unwrap_or(1)
+    }
+
     /// Where its elements lie.
     pub fn layout(self) -> Layout {
         self.tape.recording.borrow().nodes[self.id.index].layout

@@ -1,8 +1,8 @@
 //! A step takes no memory.
 
 use allocation_counter::measure;
-use charloom_tensor::ops::{RunningStats, Targets};
-use charloom_tensor::{Element, Grads, Params, Pass, Recording};
+use charloom_tensor::ops::{Rotary, RunningStats, Targets};
+use charloom_tensor::{Element, Grads, Params, Pass, Recording, Var};
 
 /// Steps of an MLP with one of every layer, after the first: how often they allocate.
 fn allocations<E: Element>(fuse: bool) -> u64 {
@@ -25,6 +25,15 @@ fn allocations<E: Element>(fuse: bool) -> u64 {
         x = x.batch_norm(p[0], p[1], RunningStats { mean, var, momentum: 0.1 }, 1e-5).tanh();
         x = x.layer_norm(p[2], p[3], 1e-5).dropout(0.1, 1, 0);
         x = x + x.exp().softmax(1) * x.mean(&[1], true) - x.transpose(0, 1).sum(&[1], false);
+        x = x
+            .rms_norm(None, 1e-5)
+            .rotary(Rotary { heads: 2, size: 10, length: b }, tape.indices(&[b], &[3; 16]));
+        let (qkv, parents) = (
+            Var::cat(&[x, x, x], 1),
+            tape.indices(&[b], &std::array::from_fn::<u32, 16, _>(|i| i as u32 / 2)),
+        );
+        x = qkv.causal_attention(4, 8) + qkv.tree_attention(4, parents) + x.causal_mean(4)
+            - x.tree_mean(parents);
         let logits = x.matmul(tape.param(out).transpose(0, 1)) + tape.param(bias);
         let loss = logits.cross_entropy(Targets { tokens, rows: Some(rows), ignore_index: Some(0) });
         (contexts, tokens, loss.id())

@@ -1,7 +1,7 @@
 //! Every operation against PyTorch: values and gradients, in both precisions.
 
 use charloom_tensor::kernels::Activation;
-use charloom_tensor::ops::{RunningStats, Targets};
+use charloom_tensor::ops::{Rotary, RunningStats, Targets};
 use charloom_tensor::{Element, Indices, Params, Tape, Var};
 use charloom_testkit::{OpCase, closeness, op_cases};
 
@@ -87,6 +87,11 @@ fn linear<'t, E: Element>(x: &[Var<'t, E>], activation: Option<Activation>) -> V
     activation.map_or(y, |a| y.activate(a))
 }
 
+fn rotary<'t, E: Element>(case: &OpCase, tape: &Tape<'t, E>, x: Var<'t, E>) -> Var<'t, E> {
+    let of = |name| size(case, name);
+    x.rotary(Rotary { heads: of("heads"), size: of("size"), length: of("length") }, indices(tape, case, 1))
+}
+
 /// The case's operation on its inputs.
 fn apply<'t, E: Element>(
     case: &OpCase,
@@ -109,6 +114,8 @@ fn apply<'t, E: Element>(
         "relu" => x[0].relu(),
         "gelu" => x[0].gelu(),
         "sigmoid" => x[0].sigmoid(),
+        "gelu_tanh" => x[0].gelu_tanh(),
+        "squared_relu" => x[0].squared_relu(),
         "sum" => reduce(case, x[0], Var::sum),
         "mean" => reduce(case, x[0], Var::mean),
         "var" => reduce(case, x[0], |x, dims, keep| x.var(dims, flag(case, "unbiased"), keep)),
@@ -128,6 +135,12 @@ fn apply<'t, E: Element>(
         "slice" => x[0].slice(size(case, "dim"), size(case, "start"), size(case, "end")),
         "batch_norm" => batch_norm(case, tape, params, x),
         "layer_norm" => x[0].layer_norm(x[1], x[2], number(case, "eps")),
+        "rms_norm" => x[0].rms_norm(x.get(1).copied(), number(case, "eps")),
+        "rotary" => rotary(case, tape, x[0]),
+        "causal_attention" => x[0].causal_attention(size(case, "heads"), size(case, "length")),
+        "tree_attention" => x[0].tree_attention(size(case, "heads"), indices(tape, case, 1)),
+        "causal_mean" => x[0].causal_mean(size(case, "length")),
+        "tree_mean" => x[0].tree_mean(indices(tape, case, 1)),
         op => panic!("no operation {op:?}"),
     }
 }
@@ -195,7 +208,7 @@ fn arithmetic() {
 
 #[test]
 fn elementwise() {
-    let ops = ["neg", "exp", "log", "sqrt", "tanh", "relu", "gelu", "sigmoid"];
+    let ops = ["neg", "exp", "log", "sqrt", "tanh", "relu", "gelu", "sigmoid", "gelu_tanh", "squared_relu"];
     golden(&ops, &["f64", "f32"], |_| true);
 }
 
@@ -227,5 +240,11 @@ fn shapes() {
 
 #[test]
 fn norms() {
-    golden(&["batch_norm", "layer_norm"], &["f64", "f32"], |_| true);
+    golden(&["batch_norm", "layer_norm", "rms_norm"], &["f64", "f32"], |_| true);
+}
+
+#[test]
+fn what_looks_at_earlier_rows() {
+    let ops = ["rotary", "causal_attention", "tree_attention", "causal_mean", "tree_mean"];
+    golden(&ops, &["f64", "f32"], |_| true);
 }

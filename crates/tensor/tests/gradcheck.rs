@@ -65,7 +65,7 @@ fn views_pass_gradients_to_what_they_look_at() {
 
 #[test]
 fn activations() {
-    for activation in [Activation::Tanh, Activation::Relu, Activation::Gelu, Activation::Sigmoid] {
+    for activation in Activation::ALL {
         check(&[&[3, 7]], |v| v[0].activate(activation));
         check(&[&[3, 7]], |v| v[0].activate(activation) * v[0]);
         check(&[&[2, 3]], |v| v[0].transpose(0, 1).activate(activation));

@@ -27,9 +27,6 @@ fn both(f: impl Fn(fn(usize, usize) -> Vec<f32>) -> Vec<f32>) -> Vec<f32> {
     [f(spread), f(unusual)].concat()
 }
 
-const ACTIVATIONS: [Activation; 4] =
-    [Activation::Tanh, Activation::Relu, Activation::Gelu, Activation::Sigmoid];
-
 fn activations(n: usize) -> Vec<f32> {
     let one = |kind| {
         both(|of| {
@@ -41,7 +38,7 @@ fn activations(n: usize) -> Vec<f32> {
             [y, set, added].concat()
         })
     };
-    ACTIVATIONS.map(one).concat()
+    Activation::ALL.map(one).concat()
 }
 
 fn exponentials(n: usize) -> Vec<f32> {
@@ -74,7 +71,7 @@ fn rows(n: usize) -> Vec<f32> {
             gather_rows(&table, &bias, &slots, 3, kind, &mut y);
             all.append(&mut y);
         }
-        for kind in ACTIVATIONS.map(Some).into_iter().chain([None]) {
+        for kind in Activation::ALL.map(Some).into_iter().chain([None]) {
             let mut y = table.clone();
             scatter_rows(kind, &v, &d, n, &slots, 3, &mut y);
             all.append(&mut y);
@@ -109,6 +106,42 @@ fn channels(n: usize) -> Vec<f32> {
         all
     };
     [both(|of| of_rows(6, of)), of_rows(MANY_ROWS + 3, spread)].concat()
+}
+
+fn norms(n: usize) -> Vec<f32> {
+    const ROWS: usize = 7;
+    both(|of| {
+        let (x, dy, weight, bias) = (of(ROWS * n, 1), of(ROWS * n, 2), of(n, 3), of(n, 4));
+        let mut all = Vec::new();
+        for (centred, weight, bias) in [
+            (true, Some(&weight[..]), Some(&bias[..])),
+            (false, Some(&weight[..]), None),
+            (false, None, None),
+        ] {
+            let norm = Norm { width: n, eps: 1e-5, centred, weight, bias };
+            let (mut y, mut stats, mut dx, mut dweight) =
+                (vec![0.0; x.len()], [[0.0; 2]; ROWS], of(ROWS * n, 5), of(n, 6));
+            norm_rows(norm, &x, &mut y, &mut stats);
+            norm_rows_weight(&x, &stats, &dy, &mut dweight);
+            norm_rows_backward(norm, &x, &stats, &dy, &mut dx, true);
+            all.extend([&y[..], stats.as_flattened(), &dx, &dweight].concat());
+            norm_rows_backward(norm, &x, &stats, &dy, &mut dx, false);
+            all.append(&mut dx);
+        }
+        all
+    })
+}
+
+fn turns(n: usize) -> Vec<f32> {
+    both(|of| {
+        let (size, width) = (2 * n, 4 * n + 3);
+        let (x, angles, positions) = (of(3 * width, 1), of(5 * size, 2), [4, 0, 3]);
+        let rotary = Rotary { width, heads: 2, size, angles: &angles };
+        let (mut y, mut back) = (vec![0.0; x.len()], of(3 * width, 3));
+        rotate(rotary, &positions, &x, &mut y, false, false);
+        rotate(rotary, &positions, &x, &mut back, true, true);
+        [y, back].concat()
+    })
 }
 
 fn optimizers(n: usize) -> Vec<f32> {
@@ -169,12 +202,14 @@ fn products(n: usize) -> Vec<f32> {
 type Kernel = fn(usize) -> Vec<f32>;
 
 /// Each kernel, and the hash of its results for all sizes.
-const KERNELS: [(&str, Kernel, u64); 8] = [
-    ("activations", activations, 0xd1cf_a4ff_c03f_e25f),
+const KERNELS: [(&str, Kernel, u64); 10] = [
+    ("activations", activations, 0x2f67_3fba_5e9f_fe78),
     ("exp", exponentials, 0xbb47_efce_3eb2_c32a),
     ("softmax", softmaxes, 0xb97e_9901_9133_c7da),
-    ("rows", rows, 0x2602_06f1_0c06_8252),
+    ("rows", rows, 0xcdd0_6269_d7a5_c6d8),
     ("channels", channels, 0x2b6f_0e07_7035_1700),
+    ("norms", norms, 0x32a5_5725_4e77_15dc),
+    ("turns", turns, 0x5da4_1b73_c1b0_f12a),
     ("optimizers", optimizers, 0x4521_d554_e165_65d1),
     ("transpose", transposes, 0x0120_ad0b_6973_3bfd),
     ("products", products, 0x097e_be68_613b_8bcf),

@@ -31,6 +31,8 @@ pub(super) struct Tanh;
 pub(super) struct Relu;
 pub(super) struct Gelu;
 pub(super) struct Sigmoid;
+pub(super) struct GeluTanh;
+pub(super) struct SquaredRelu;
 
 // SAFETY of every function in the following blocks: the caller guarantees S's target features.
 impl Unary for Identity {
@@ -127,6 +129,50 @@ impl Slope for Sigmoid {
     }
 }
 
+impl Unary for GeluTanh {
+    /// x (1 + tanh u) / 2 = x sigmoid(2 u)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(x, math::sigmoid::<S>(math::gelu_angle::<S>(x))) }
+    }
+}
+
+impl Slope for GeluTanh {
+    /// d (s + x s (1 - s) 2 u') with s = sigmoid(2 u)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe {
+            let s = math::sigmoid::<S>(math::gelu_angle::<S>(x));
+            // Further out s (1 - s) is nothing beside it, and x^3 may be too much.
+            let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
+            let steep = S::mul(near, math::gelu_angle_slope::<S>(near));
+            S::mul(d, S::fma(steep, S::mul(s, S::sub(S::splat(1.0), s)), s))
+        }
+    }
+}
+
+impl Unary for SquaredRelu {
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe {
+            let positive = S::max(S::splat(0.0), x);
+            S::mul(positive, positive)
+        }
+    }
+}
+
+impl Slope for SquaredRelu {
+    /// 2 d max(x, 0)
+    #[inline(always)]
+    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(S::mul(S::splat(2.0), d), S::where_positive(x, x)) }
+    }
+}
+
 /// `y[i] = F(x[i])`, with the last few elements in one masked vector.
 #[inline(always)]
 unsafe fn map<S: Simd, F: Unary>(x: &[f32], y: &mut [f32]) {
@@ -180,6 +226,8 @@ unsafe fn activate_on<S: Simd>(activation: Activation, x: &[f32], y: &mut [f32])
             Activation::Relu => map::<S, Relu>(x, y),
             Activation::Gelu => map::<S, Gelu>(x, y),
             Activation::Sigmoid => map::<S, Sigmoid>(x, y),
+            Activation::GeluTanh => map::<S, GeluTanh>(x, y),
+            Activation::SquaredRelu => map::<S, SquaredRelu>(x, y),
         }
     }
 }
@@ -230,6 +278,8 @@ unsafe fn activate_backward_on<S: Simd>(
             Activation::Relu => zip::<S, Relu>(y, dy, dx, add),
             Activation::Sigmoid => zip::<S, Sigmoid>(y, dy, dx, add),
             Activation::Gelu => zip::<S, Gelu>(x, dy, dx, add),
+            Activation::GeluTanh => zip::<S, GeluTanh>(x, dy, dx, add),
+            Activation::SquaredRelu => zip::<S, SquaredRelu>(x, dy, dx, add),
         }
     }
 }
@@ -240,14 +290,15 @@ dispatch! {
     ) = activate_backward_on
 }
 
-/// The gradient of [`activate`]: `dx = dy f'(x)`, or added to `dx`. Only gelu looks at `x`, the others at `y = f(x)`.
+/// The gradient of [`activate`]: `dx = dy f'(x)`, or added to `dx`. It looks at `x` or at `y = f(x)`; see
+/// [`Activation::slope_is_of_x`].
 pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
     let n = dx.len();
     let dx = Shared::new(dx);
     split(n, 16, WORK / 2 * n, |part| {
         // SAFETY: the parts of a split do not overlap.
         let dx = unsafe { dx.piece(part.clone()) };
-        let x = if kind == Activation::Gelu { &x[part.clone()] } else { x };
+        let x = if kind.slope_is_of_x() { &x[part.clone()] } else { x };
         activate_backward_isa(Isa::detect(), kind, x, &y[part.clone()], &dy[part], dx, add);
     });
 }
@@ -256,8 +307,6 @@ pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx:
 mod tests {
     use super::*;
     use crate::kernels::reference;
-
-    const ALL: [Activation; 4] = [Activation::Tanh, Activation::Relu, Activation::Gelu, Activation::Sigmoid];
 
     /// From -12 to 12, more closely around 0, in a length that no vector divides.
     fn points() -> Vec<f32> {
@@ -277,12 +326,17 @@ mod tests {
         let x = points();
         let wide: Vec<f64> = x.iter().map(|&x| x.into()).collect();
         for isa in Isa::available() {
-            for kind in ALL {
+            for kind in Activation::ALL {
                 let (mut y, mut expected) = (vec![0.0; x.len()], vec![0.0; x.len()]);
                 activate_isa(isa, kind, &x, &mut y);
                 reference::activate(kind, &wide, &mut expected);
-                // gelu multiplies erf's last bit by x.
-                let tolerance = if kind == Activation::Gelu { 1e-4 } else { 1e-6 };
+                let tolerance = match kind {
+                    // It multiplies erf's last bit by x.
+                    Activation::Gelu => 1e-4,
+                    // The last bit of 2 u is as much of e^(2 u) as 2 u is large.
+                    Activation::GeluTanh => 1e-5,
+                    _ => 1e-6,
+                };
                 assert_close(&y, &expected, tolerance, &format!("{isa:?} {kind:?}"));
 
                 let dy: Vec<f32> = (0..x.len()).map(|i| (i as f32).sin()).collect();
@@ -318,16 +372,18 @@ mod tests {
     #[test]
     fn gelu_ends_in_zero() {
         for isa in Isa::available() {
-            let mut y = [1.0; 3];
-            activate_isa(isa, Activation::Gelu, &[-6.0, -87.0, -1e30], &mut y);
-            assert!(y.iter().all(|y| y.abs() <= 1e-8), "{isa:?}: {y:?}");
+            for kind in [Activation::Gelu, Activation::GeluTanh] {
+                let mut y = [1.0; 3];
+                activate_isa(isa, kind, &[-6.0, -87.0, -1e30], &mut y);
+                assert!(y.iter().all(|y| y.abs() <= 1e-7), "{isa:?} {kind:?}: {y:?}");
+            }
         }
     }
 
     #[test]
     fn nan_stays_nan() {
         for isa in Isa::available() {
-            for kind in ALL {
+            for kind in Activation::ALL {
                 let mut y = [0.0; 3];
                 activate_isa(isa, kind, &[1.0, f32::NAN, -1.0], &mut y);
                 assert!(y[1].is_nan() && !y[0].is_nan() && !y[2].is_nan(), "{isa:?} {kind:?}: {y:?}");

@@ -121,6 +121,20 @@ pub(super) unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
     }
 }
 
+/// 2 u of the approximate gelu, `u = sqrt(2 / pi) (x + 0.044715 x^3)`.
+#[inline(always)]
+pub(super) unsafe fn gelu_angle<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe { S::mul(x, S::fma(S::mul(x, x), S::splat(0.071_354_816), S::splat(1.595_769_1))) }
+}
+
+/// The slope of [`gelu_angle`].
+#[inline(always)]
+pub(super) unsafe fn gelu_angle_slope<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe { S::fma(S::mul(x, x), S::splat(0.214_064_45), S::splat(1.595_769_1)) }
+}
+
 /// Phi(x), the share of a standard normal distribution below x.
 #[inline(always)]
 pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {

@@ -11,11 +11,13 @@ mod gemm;
 mod halves;
 mod map;
 mod math;
+mod norm;
 mod optim;
 mod partners;
 mod peak;
 mod pool;
 pub mod reference;
+mod rotary;
 mod rows;
 mod simd;
 mod softmax;
@@ -30,11 +32,13 @@ pub use channels::{channel_affine, channel_backward, channel_moments, channel_su
 pub use gemm::{gemm, gemm_batched, gemm_over_rows};
 pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
+pub use norm::{Norm, norm_rows, norm_rows_backward, norm_rows_weight};
 pub use optim::{adamw_step, momentum_step};
 pub use partners::{Meetings, Place};
 pub use peak::peak_gflops;
 pub(crate) use pool::enter;
 pub use pool::{MAX_THREADS, Pool};
+pub use rotary::{Rotary, rotate};
 pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
 pub use table::{gather_rows, scatter_rows};
@@ -109,6 +113,21 @@ pub enum Activation {
     Gelu,
     /// 1 / (1 + exp(-x)).
     Sigmoid,
+    /// x Phi(x), with Phi approximated by tanh.
+    GeluTanh,
+    /// max(x, 0)^2.
+    SquaredRelu,
+}
+
+impl Activation {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Tanh, Self::Relu, Self::Gelu, Self::Sigmoid, Self::GeluTanh, Self::SquaredRelu];
+
+    /// Whether the slope follows from x; of the others it follows from f(x).
+    pub fn slope_is_of_x(self) -> bool {
+        matches!(self, Self::Gelu | Self::GeluTanh | Self::SquaredRelu)
+    }
 }
 
 /// The instruction set that the kernels use.

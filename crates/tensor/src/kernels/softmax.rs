@@ -1,7 +1,7 @@
 //! Softmax along rows.
 
 use super::pool::{ROWS, split};
-use super::simd::{LANES, Lanes, Simd};
+use super::simd::{LANES, Lanes, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch, math};
 
@@ -43,30 +43,6 @@ unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: u
         S::store_head(p.add((W - 1) * S::LANES), last, S::mul(v[W - 1], scale));
         [max, total]
     }
-}
-
-/// Calls `$whole` for each whole vector of a row of `$width` elements and `$tail` for the one that is not, with the
-/// vector's number, and in the tail how many elements it has. Vectors come in groups that fill [`Lanes`], so that the
-/// compiler knows which part of them each is added to.
-macro_rules! each_vector {
-    ($width:expr, |$i:ident| $whole:expr, |$j:ident, $n:ident| $tail:expr) => {
-        let vectors = $width / S::LANES;
-        let mut first = 0;
-        while first + Lanes::<S>::PARTS <= vectors {
-            for part in 0..Lanes::<S>::PARTS {
-                let $i = first + part;
-                $whole;
-            }
-            first += Lanes::<S>::PARTS;
-        }
-        for part in 0..Lanes::<S>::PARTS {
-            let $j = first + part;
-            let $n = ($width.saturating_sub($j * S::LANES)).min(S::LANES);
-            if $n > 0 {
-                $tail;
-            }
-        }
-    };
 }
 
 /// The same for a row of any length, which is read again for each of the three steps.

@@ -1,7 +1,7 @@
 //! Sums of a table's rows: what a first layer over a small vocabulary comes down to.
 
 use super::halves::{in_halves, worthwhile};
-use super::map::{Gelu, Identity, Relu, Sigmoid, Slope, Tanh, Unary};
+use super::map::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
 use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
 use super::simd::Simd;
@@ -96,7 +96,7 @@ unsafe fn gather_rows_on<S: Simd>(
             Some(Activation::Tanh) => gather::<S, Tanh>(table, bias, slots, per_row, y),
             Some(Activation::Relu) => gather::<S, Relu>(table, bias, slots, per_row, y),
             Some(Activation::Sigmoid) => gather::<S, Sigmoid>(table, bias, slots, per_row, y),
-            Some(Activation::Gelu) | None => gather::<S, Identity>(table, bias, slots, per_row, y),
+            _ => gather::<S, Identity>(table, bias, slots, per_row, y),
         }
     }
 }
@@ -109,7 +109,7 @@ dispatch! {
 
 /// Each row of `y` is a bias plus the table's rows that its slots name, `per_row` of them, with an activation on top.
 ///
-/// gelu is left out: its backward needs the sum itself.
+/// Activations whose slope is of x are left out: their backward needs the sum itself.
 pub fn gather_rows(
     table: &[f32],
     bias: &[f32],
@@ -216,6 +216,8 @@ unsafe fn scatter_rows_on<S: Simd>(call: Scatter<'_>) {
             Some(Activation::Relu) => scatter::<S, Relu>(&call, call.v),
             Some(Activation::Sigmoid) => scatter::<S, Sigmoid>(&call, call.v),
             Some(Activation::Gelu) => scatter::<S, Gelu>(&call, call.v),
+            Some(Activation::GeluTanh) => scatter::<S, GeluTanh>(&call, call.v),
+            Some(Activation::SquaredRelu) => scatter::<S, SquaredRelu>(&call, call.v),
             None => scatter::<S, Identity>(&call, call.d),
         }
     }

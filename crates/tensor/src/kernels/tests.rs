@@ -41,9 +41,10 @@ fn all() -> Vec<f32> {
     let (first, second) = (numbers(WIDTH, 3), numbers(WIDTH, 4));
     let slots: Vec<u32> = (0..3 * ROWS as u32).map(|i| i * 7 % ROWS as u32).collect();
     let counts = [2.0; ROWS / 2];
-    let (mut y, mut row) = ([(); 8].map(|()| numbers(x.len(), 5)), [(); 6].map(|()| numbers(WIDTH, 6)));
-    let (mut lse, mut logs, mut products) = ([[0.0; 2]; ROWS], numbers(x.len(), 7), [0.5; 6]);
-    let [a, b, c, e, f, g, h, table] = &mut y;
+    let (mut y, mut row) = ([(); 11].map(|()| numbers(x.len(), 5)), [(); 7].map(|()| numbers(WIDTH, 6)));
+    let ([mut lse, mut norms], mut logs, mut products) =
+        ([[[0.0; 2]; ROWS]; 2], numbers(x.len(), 7), [0.5; 6]);
+    let [a, b, c, e, f, g, h, normed, back, turned, table] = &mut y;
     gemm(Gemm {
         m: ROWS,
         n: 30,
@@ -98,16 +99,31 @@ fn all() -> Vec<f32> {
     scatter_rows(Some(Activation::Relu), &x, &d, WIDTH, &slots, 3, table);
     activate(Activation::Relu, &x, e);
     activate_backward(Activation::Relu, &x, e, &d, f, true);
-    let [mean, squares, sum, sum_hat, v, m] = &mut row;
+    let [mean, squares, sum, sum_hat, v, m, dweight] = &mut row;
     channel_moments(&x, &[], mean, squares);
     channel_affine(&x, &first, &second, g);
     channel_sums(&x, &d, &first, &second, sum, sum_hat);
     channel_backward(&x, &d, &counts, [&first, &second, sum], h, true);
+    let norm = Norm { width: WIDTH, eps: 0.1, centred: true, weight: Some(&first), bias: Some(&second) };
+    norm_rows(norm, &x, normed, &mut norms);
+    norm_rows_backward(norm, &x, &norms, &d, back, true);
+    norm_rows_weight(&x, &norms, &d, dweight);
+    let rotary = Rotary { width: WIDTH, heads: 2, size: 20, angles: &d };
+    rotate(rotary, &slots[..ROWS], &x, turned, false, true);
     add_scaled(0.5, &x, g);
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
-    [y.concat(), row.concat(), lse.concat(), logs, products.to_vec(), batch.to_vec(), statistics.concat()]
-        .concat()
+    [
+        y.concat(),
+        row.concat(),
+        lse.concat(),
+        logs,
+        products.to_vec(),
+        batch.to_vec(),
+        statistics.concat(),
+        norms.concat(),
+    ]
+    .concat()
 }
 
 #[test]

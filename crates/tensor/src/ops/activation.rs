@@ -1,4 +1,4 @@
-//! tanh, relu, gelu and sigmoid, element by element.
+//! tanh, relu, gelu, sigmoid and their kin, element by element.
 
 use crate::kernels::Activation;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
@@ -13,6 +13,8 @@ impl<E: Element> Op<E> for Activate {
             Activation::Relu => "relu",
             Activation::Gelu => "gelu",
             Activation::Sigmoid => "sigmoid",
+            Activation::GeluTanh => "gelu_tanh",
+            Activation::SquaredRelu => "squared_relu",
         }
     }
 
@@ -47,7 +49,7 @@ impl<E: Element> Op<E> for Activate {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Any of the four, element by element.
+    /// Any of them, element by element.
     ///
     /// # Shapes
     /// any -> as x
@@ -100,5 +102,28 @@ impl<'t, E: Element> Var<'t, E> {
     /// `torch.sigmoid`
     pub fn sigmoid(self) -> Var<'t, E> {
         self.activate(Activation::Sigmoid)
+    }
+
+    /// `x (1 + tanh u) / 2` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`: about [gelu](Var::gelu). Its slope is
+    /// `(1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2`.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// Hendrycks and Gimpel 2016; `torch.nn.functional.gelu` with `approximate="tanh"`
+    pub fn gelu_tanh(self) -> Var<'t, E> {
+        self.activate(Activation::GeluTanh)
+    }
+
+    /// `max(x, 0)^2`; its slope is `2 max(x, 0)`.
+    ///
+    /// # Shapes
+    /// any -> as x
+    ///
+    /// # Source
+    /// So et al. 2021 (Primer); `torch.relu(x).square()`
+    pub fn squared_relu(self) -> Var<'t, E> {
+        self.activate(Activation::SquaredRelu)
     }
 }

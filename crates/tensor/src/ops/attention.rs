@@ -1,6 +1,7 @@
 //! y_i = sum_j p_ij v_j with p_ij = softmax_j(q_i k_j / sqrt(D)), over the rows j that row i attends to
 
-use crate::kernels::{self, Context, Tree};
+use super::context::Before;
+use crate::kernels;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Indices, Shape, Var};
@@ -20,14 +21,6 @@ impl From<usize> for Heads {
     }
 }
 
-/// Which rows a row attends to besides itself.
-enum Before {
-    /// Those before it in its sequence, of so many rows.
-    Sequences(usize),
-    /// Its ancestors; where the parents come from.
-    Tree(Indices, Tree),
-}
-
 struct Attention<E> {
     heads: Heads,
     /// C.
@@ -39,13 +32,15 @@ struct Attention<E> {
 
 impl<E: Element> Attention<E> {
     fn call<'a>(&'a self, x: Inputs<'a, E>, env: &Env<'_, E>) -> kernels::Attention<'a, E> {
-        let Self { heads, width, .. } = *self;
-        let context = match &self.before {
-            Before::Sequences(length) => Context::Sequences(*length),
-            Before::Tree(_, tree) => Context::Tree(tree),
-        };
+        let (heads, width) = (self.heads, self.width);
         let dropout = heads.dropout.filter(|_| env.training).map(|mask| mask.at(env.step, env.replica));
-        kernels::Attention { qkv: x.get(0), width, heads: heads.count, context, dropout }
+        kernels::Attention {
+            qkv: x.get(0),
+            width,
+            heads: heads.count,
+            context: self.before.context(),
+            dropout,
+        }
     }
 }
 
@@ -66,16 +61,7 @@ impl<E: Element> Op<E> for Attention<E> {
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let rows = out.len() / self.width;
-        match &mut self.before {
-            Before::Sequences(length) => {
-                assert!(rows.is_multiple_of(*length), "{rows} rows are not whole sequences of {length}");
-            }
-            Before::Tree(parents, tree) => {
-                let parents = env.indices(*parents);
-                assert_eq!(parents.len(), rows, "tree_attention: a parent for each row in use");
-                tree.set(parents);
-            }
-        }
+        self.before.follow(rows, env);
         let mut stats = std::mem::take(&mut self.stats);
         E::attend(self.call(x, env), out, &mut stats[..rows * self.heads.count]);
         self.stats = stats;
@@ -114,12 +100,8 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Source
     /// Vaswani et al. 2017; `torch.nn.functional.scaled_dot_product_attention` with `is_causal`
     pub fn causal_attention(self, heads: impl Into<Heads>, length: usize) -> Var<'t, E> {
-        let rows = self.shape().dims().first().copied().unwrap_or(0);
-        assert!(
-            length > 0 && rows.is_multiple_of(length),
-            "causal_attention: {rows} rows are not whole sequences of {length}"
-        );
-        self.attention(heads.into(), Before::Sequences(length))
+        let before = Before::sequences("causal_attention", self.rows(), length);
+        self.attention(heads.into(), before)
     }
 
     /// The same for nodes of trees: each attends to itself and its ancestors. Equal beginnings of several sequences are one
@@ -133,10 +115,8 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Panics
     /// If the sizes do not fit, or a node comes before its parent.
     pub fn tree_attention(self, heads: impl Into<Heads>, parents: Indices) -> Var<'t, E> {
-        let rows = self.shape().dims().first().copied().unwrap_or(0);
-        let shape = self.tape().indices_shape(parents);
-        assert_eq!(shape.dims(), [rows], "tree_attention: a parent for each row");
-        self.attention(heads.into(), Before::Tree(parents, Tree::new(rows)))
+        let before = Before::tree("tree_attention", self.tape(), self.rows(), parents);
+        self.attention(heads.into(), before)
     }
 
     fn attention(self, heads: Heads, before: Before) -> Var<'t, E> {

@@ -79,7 +79,7 @@ impl<E: Element> TableLinear<E> {
             Source::Embedding(width) => (width, most),
             Source::OneHot => (0, 0),
         };
-        let kept = if activation == Some(Activation::Gelu) { rows * outputs } else { 0 };
+        let kept = if activation.is_some_and(Activation::slope_is_of_x) { rows * outputs } else { 0 };
         Self {
             source,
             indices,
@@ -159,7 +159,7 @@ impl<E: Element> TableLinear<E> {
 
     /// What the activation's slope follows from.
     fn slope_of<'a>(&'a self, out: &'a [E]) -> &'a [E] {
-        if self.activation == Some(Activation::Gelu) { &self.sums[..out.len()] } else { out }
+        if self.activation.is_some_and(Activation::slope_is_of_x) { &self.sums[..out.len()] } else { out }
     }
 
     /// dembedding[token] += dtable[slot] W_t, over some of the units; `turned` has the weight as (units, T E).
@@ -224,10 +224,10 @@ impl<E: Element> Op<E> for TableLinear<E> {
         };
         let bias = if self.bias { x.get(at_bias) } else { &self.no_bias };
         let table = weight.unwrap_or(&self.table);
-        if self.activation == Some(Activation::Gelu) {
+        if let Some(kind) = self.activation.filter(|kind| kind.slope_is_of_x()) {
             let sums = &mut self.sums[..out.len()];
             E::gather_rows(table, bias, &self.slots[..used], self.positions, None, sums);
-            E::activate(Activation::Gelu, sums, out);
+            E::activate(kind, sums, out);
         } else {
             E::gather_rows(table, bias, &self.slots[..used], self.positions, self.activation, out);
         }

@@ -1,8 +1,12 @@
 //! The kernels as plain loops: their safe twins.
 
 mod attention;
+mod norm;
+mod rotary;
 
 pub use attention::{attend, attend_backward, attend_cached};
+pub use norm::{norm_rows, norm_rows_backward, norm_rows_weight};
+pub use rotary::rotate;
 
 use super::{Activation, End, Gemm};
 use crate::Element;
@@ -75,6 +79,11 @@ fn value<E: Element>(activation: Activation, x: E) -> E {
         }
         Activation::Gelu => x * normal_cdf(x),
         Activation::Sigmoid => (E::one() + (-x).exp()).recip(),
+        Activation::GeluTanh => x * E::of(0.5) * (E::one() + gelu_angle(x).tanh()),
+        Activation::SquaredRelu => {
+            let positive = value(Activation::Relu, x);
+            positive * positive
+        }
     }
 }
 
@@ -91,7 +100,21 @@ pub fn slope<E: Element>(activation: Activation, x: E, y: E) -> E {
         }
         Activation::Gelu => normal_cdf(x) + x * (E::of(-0.5) * x * x).exp() * E::of(0.398_942_280_401_432_7),
         Activation::Sigmoid => y * (E::one() - y),
+        Activation::GeluTanh => {
+            let tanh = gelu_angle(x).tanh();
+            let slope = E::of(GELU_ANGLE) * (E::one() + E::of(3.0 * GELU_CUBE) * x * x);
+            E::of(0.5) * (E::one() + tanh + x * (E::one() - tanh * tanh) * slope)
+        }
+        Activation::SquaredRelu => E::of(2.0) * value(Activation::Relu, x),
     }
+}
+
+/// sqrt(2 / pi), and what x^3 counts beside x, in gelu's approximation.
+const GELU_ANGLE: f64 = 0.797_884_560_802_865_4;
+const GELU_CUBE: f64 = 0.044_715;
+
+fn gelu_angle<E: Element>(x: E) -> E {
+    E::of(GELU_ANGLE) * (x + E::of(GELU_CUBE) * x * x * x)
 }
 
 fn normal_cdf<E: Element>(x: E) -> E {
@@ -101,7 +124,7 @@ fn normal_cdf<E: Element>(x: E) -> E {
 /// The gradient of [`activate`].
 pub fn activate_backward<E: Element>(kind: Activation, x: &[E], y: &[E], dy: &[E], dx: &mut [E], add: bool) {
     for (i, dx) in dx.iter_mut().enumerate() {
-        let x = if kind == Activation::Gelu { x[i] } else { E::zero() };
+        let x = if kind.slope_is_of_x() { x[i] } else { E::zero() };
         let d = dy[i] * slope(kind, x, y[i]);
         *dx = if add { *dx + d } else { d };
     }
@@ -135,7 +158,8 @@ pub fn log_softmax_rows<E: Element>(logits: &[E], width: usize, y: &mut [E]) {
     }
 }
 
-/// `y[r] = activation(bias + sum_t table[slots[r, t]])`; gelu is left out, its backward needs the sum itself.
+/// `y[r] = activation(bias + sum_t table[slots[r, t]])`; those whose slope is of x are left
+/// out, their backward needs the sum itself.
 pub fn gather_rows<E: Element>(
     table: &[E],
     bias: &[E],
@@ -150,7 +174,7 @@ pub fn gather_rows<E: Element>(
             y.iter_mut().zip(&table[s as usize * bias.len()..]).for_each(|(y, &t)| *y += t);
         }
         if let Some(kind) = activation
-            && kind != Activation::Gelu
+            && !kind.slope_is_of_x()
         {
             y.iter_mut().for_each(|y| *y = value(kind, *y));
         }

@@ -34,6 +34,14 @@ impl<S: Simd> Lanes<S> {
         *part = unsafe { S::add(*part, v) };
     }
 
+    /// Adds the products of `a` and `b`, of the row's vector number `i`; those beyond the row's end are 0.
+    #[inline(always)]
+    pub unsafe fn add_products(&mut self, i: usize, a: S::V, b: S::V) {
+        let part = &mut self.parts[i % Self::PARTS];
+        // SAFETY: see above.
+        *part = unsafe { S::fma(a, b, *part) };
+    }
+
     /// Notes the elements of the row's vector number `i` that are larger; NaN never is. Those beyond the row's end are
     /// minus infinity.
     #[inline(always)]
@@ -74,3 +82,28 @@ impl<S: Simd> Lanes<S> {
         lanes[0]
     }
 }
+
+/// Calls `$whole` for each whole vector of a row of `$width` elements and `$tail` for the one that is not, with the
+/// vector's number, and in the tail how many elements it has. Vectors come in groups that fill [`Lanes`], so that the
+/// compiler knows which part of them each is added to.
+macro_rules! each_vector {
+    ($width:expr, |$i:ident| $whole:expr, |$j:ident, $n:ident| $tail:expr) => {
+        let vectors = $width / S::LANES;
+        let mut first = 0;
+        while first + $crate::kernels::simd::Lanes::<S>::PARTS <= vectors {
+            for part in 0..$crate::kernels::simd::Lanes::<S>::PARTS {
+                let $i = first + part;
+                $whole;
+            }
+            first += $crate::kernels::simd::Lanes::<S>::PARTS;
+        }
+        for part in 0..$crate::kernels::simd::Lanes::<S>::PARTS {
+            let $j = first + part;
+            let $n = ($width.saturating_sub($j * S::LANES)).min(S::LANES);
+            if $n > 0 {
+                $tail;
+            }
+        }
+    };
+}
+pub(in super::super) use each_vector;

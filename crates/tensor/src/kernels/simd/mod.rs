@@ -17,7 +17,7 @@ pub(super) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
 pub(super) use neon::Neon;
 
-pub(super) use lanes::{COUNT as LANES, Lanes};
+pub(super) use lanes::{COUNT as LANES, Lanes, each_vector};
 pub(super) use portable::Portable;
 
 /// The bits of sqrt(1/2).
