@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode};
 
-pub use model::{ModelConfig, Setting, Settings, Value, out_of_range};
+pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
 pub use names::{Activation, DecayOn, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use parse::{Batch, parse_hidden, parse_lr_drops};
 

@@ -181,7 +181,7 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
 }
 
 /// What there is to say of a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Its key in the configuration.
     pub key: &'static str,
@@ -189,6 +189,14 @@ pub struct Setting {
     pub about: &'static str,
     /// Its limit, in words.
     pub limit: &'static str,
+    /// Its default, as TOML writes it; none where it follows from other settings.
+    pub default: fn() -> Option<String>,
+}
+
+/// A value as TOML writes it; none of an option that is none.
+#[doc(hidden)]
+pub fn as_toml(value: &impl Serialize) -> Option<String> {
+    toml::Value::try_from(value).ok().map(|value| value.to_string())
 }
 
 /// Declares a record of settings: of each its doc, key, type, default, limit in words, and what fits within it.
@@ -203,6 +211,7 @@ pub struct Setting {
 /// }
 /// use charloom::config::{ModelConfig, Settings};
 /// assert_eq!(ToySettings::SETTINGS[0].key, "width");
+/// assert_eq!((ToySettings::SETTINGS[0].default)().as_deref(), Some("16"));
 /// let refused = ModelConfig::of("toy").with("width", 0).read::<ToySettings>().unwrap_err().to_string();
 /// assert_eq!(refused, "``width`` 0 is out of range; it must be from 1 to 1024");
 /// ```
@@ -226,7 +235,15 @@ macro_rules! settings {
 
         impl $crate::config::Settings for $name {
             const SETTINGS: &'static [$crate::config::Setting] = &[
-                $($crate::config::Setting { key: stringify!($key), about: $about, limit: $limit },)+
+                $($crate::config::Setting {
+                    key: stringify!($key),
+                    about: $about,
+                    limit: $limit,
+                    default: || {
+                        let default: $type = $default;
+                        $crate::config::as_toml(&default)
+                    },
+                },)+
             ];
 
             fn check(&self) -> $crate::Result<()> {

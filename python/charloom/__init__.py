@@ -1,0 +1,20 @@
+"""charloom: character-level language models.
+
+>>> import charloom as cl
+>>> names = cl.datasets.load("names")
+>>> model = cl.MLP(hidden=64, steps=2_000).fit(names)
+>>> model.sample(3)                                       # doctest: +SKIP
+"""
+
+from . import datasets, scalar
+from ._base import CharModel, LanguageModel, Trained, Trainer, load
+from ._charloom import __version__
+from ._compare import classify, compare
+from ._errors import CharloomError, DataError, FileError, ModelError, NotFittedError, SettingError
+from .models import CLASSES, MLP, Linear, Ngram, preset
+
+__all__ = [
+    "CLASSES", "CharModel", "CharloomError", "DataError", "FileError", "LanguageModel", "Linear", "MLP",
+    "ModelError", "Ngram", "NotFittedError", "SettingError", "Trained", "Trainer", "__version__",
+    "classify", "compare", "datasets", "load", "preset", "scalar",
+]

@@ -1,0 +1,63 @@
+"""A bar while a model is fitted: tqdm's where that is at hand, else a line of text, and none where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+class Progress:
+    """Shows the events of a fit."""
+
+    def __init__(self, show: bool | str, steps: int):
+        self._bar: Any = None
+        self._line = False
+        self._steps = steps
+        self._best: float | None = None
+        in_notebook = "ipykernel" in sys.modules
+        if show is False or (show == "auto" and not (in_notebook or sys.stderr.isatty())):
+            return
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            self._line = True
+        else:
+            self._bar = tqdm(total=steps, unit="step", leave=False)
+
+    def event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "evaluated":
+            loss = event["val_loss"] if event["val_loss"] is not None else event["train_loss"]
+            self._best = loss if self._best is None else min(self._best, loss)
+        if self._bar is not None:
+            self._bar.n = event["step"]
+            if self._best is not None:
+                self._bar.set_postfix(best=f"{self._best:.4f}", refresh=False)
+            self._bar.refresh()
+        elif self._line and event["event"] != "step":
+            best = "" if self._best is None else f", best {self._best:.4f}"
+            print(f"\rstep {event['step']} of {self._steps}{best}   ", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self._line:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def teller(
+    progress: Progress,
+    callbacks: list[Callable[[dict[str, Any]], Any]],
+    history: list[dict[str, Any]],
+) -> Callable[[dict[str, Any]], None]:
+    """What the library tells its events to."""
+
+    def tell(event: dict[str, Any]) -> None:
+        progress.event(event)
+        if event["event"] == "tick":
+            return
+        history.append({key: value for key, value in event.items() if key != "event"})
+        for callback in callbacks:
+            callback(event)
+
+    return tell

@@ -1,0 +1,41 @@
+"""Whatever Python has of text, as the library takes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from ._errors import DataError
+
+#: Strings (a list, a Series, any iterable), one long text, or a path of a file.
+Texts: TypeAlias = "str | os.PathLike[str] | Iterable[str]"
+
+
+def as_text(texts: Texts, what: str = "X") -> tuple[str | tuple[str], str | None]:
+    """The text, or a path as the only member of a tuple; and its mode, where that is known."""
+    if isinstance(texts, os.PathLike):
+        return (os.fspath(texts),), None
+    if isinstance(texts, str):
+        is_file = "\n" not in texts and 0 < len(texts) < 4096 and os.path.isfile(texts)
+        return ((texts,), None) if is_file else (texts, "text")
+    return "\n".join(as_list(texts, what, no_line_breaks=True)) + "\n", "lines"
+
+
+def as_list(texts: Any, what: str = "X", no_line_breaks: bool = False) -> list[str]:
+    """The strings of an iterable of strings."""
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{what} must be an iterable of str, not one {type(texts).__name__}; put it in a list")
+    if hasattr(texts, "ndim") and texts.ndim == 2 and texts.shape[1] == 1:
+        texts = texts[:, 0] if not hasattr(texts, "iloc") else texts.iloc[:, 0]
+    try:
+        strings = list(texts)
+    except TypeError:
+        raise TypeError(f"{what} must be an iterable of str, not {type(texts).__name__}") from None
+    for i, string in enumerate(strings):
+        if not isinstance(string, str):
+            kind = "NaN" if string != string else type(string).__name__
+            raise TypeError(f"{what}[{i}] is {kind}, not str")
+        if no_line_breaks and ("\n" in string or "\r" in string):
+            raise DataError(f"{what}[{i}] has a line break in it; a string is one line, or give one str as running text")
+    return [str(string) for string in strings]

@@ -1,0 +1,41 @@
+"""The kinds of models."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from . import _charloom, _settings
+from ._base import CharModel
+
+
+class MLP(CharModel):
+    """The neural probabilistic language model of Bengio et al. 2003: an embedding, hidden layers, logits."""
+
+    kind = "mlp"
+
+
+class Linear(CharModel):
+    """One matrix over a one-hot context."""
+
+    kind = "linear"
+
+
+class Ngram(CharModel):
+    """Counts of characters after those before them, smoothed."""
+
+    kind = "ngram"
+    _counts = True
+
+
+#: The class of each kind.
+CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram)}
+
+
+def preset(name: str, **params: Any) -> CharModel:
+    """A model with the settings of a preset of the command, such as "bengio"; keywords beat them."""
+    config = json.loads(_charloom.preset(name))
+    made = CLASSES[config["model"]["kind"]]
+    given = _settings.params(config)
+    known = set(_settings.defaults(made.kind, made._counts))
+    return made(**{**{key: value for key, value in given.items() if key in known}, **params})

@@ -1,0 +1,28 @@
+//! The compiled half of the Python package `charloom`: what it computes. What it looks like to a Python programmer is in
+//! `charloom/*.py`.
+#![forbid(unsafe_code)]
+
+mod error;
+mod fit;
+mod model;
+mod scalar;
+mod settings;
+mod signals;
+mod text;
+
+use pyo3::prelude::*;
+
+/// The module `charloom._charloom`.
+#[pymodule(gil_used = false)]
+fn _charloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<model::Model>()?;
+    module.add_class::<fit::Training>()?;
+    module.add_class::<scalar::Value>()?;
+    module.add_function(wrap_pyfunction!(fit::fit, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::preset, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::embedded_names, module)?)?;
+    module.add_function(wrap_pyfunction!(model::compare, module)?)?;
+    Ok(())
+}

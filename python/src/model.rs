@@ -1,0 +1,293 @@
+//! A trained model, as Python holds it.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use charloom::data::Data;
+use charloom::evaluation::{evaluate_telling, score};
+use charloom::files::{NamedTensor, model_file};
+use charloom::models::{self, LanguageModel};
+use charloom::sample::{Known, SampleOptions, Sampler};
+use charloom::{Checkpoint, Error, Result};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use crate::error::{or_raise, raise};
+use crate::signals::Signals;
+use crate::text::{Text, named_split, split};
+
+/// How many samples or texts are computed between two looks at Python's signals.
+const AT_ONCE: usize = 1024;
+
+/// A model and all that its file holds. It does not change; threads share it.
+#[pyclass(frozen, module = "charloom._charloom")]
+pub struct Model {
+    checkpoint: Checkpoint,
+    model: Box<dyn LanguageModel>,
+    /// What it was trained on, if it was trained here.
+    data: Option<Data>,
+    known: OnceLock<Known>,
+}
+
+impl Model {
+    /// The model of a checkpoint.
+    pub fn of(checkpoint: Checkpoint) -> Result<Self> {
+        let model = models::open(&checkpoint, Path::new("the model"))?;
+        Ok(Self { checkpoint, model, data: None, known: OnceLock::new() })
+    }
+
+    /// The model of a run folder or a model file.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::of(Checkpoint::read(&model_file(path)?)?)
+    }
+
+    /// The same, with what it was trained on at hand.
+    pub fn with_data(self, data: Option<Data>) -> Self {
+        Self { data, ..self }
+    }
+
+    fn data(&self) -> Result<&Data> {
+        let message = "the data is not kept with a model; this works on one that was fitted in this session";
+        self.data.as_ref().ok_or_else(|| Error::usage(message))
+    }
+}
+
+#[pymethods]
+impl Model {
+    /// Reads a run folder or a model file.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        or_raise(py, py.detach(|| Self::read(&path)))
+    }
+
+    /// The model of a model file's bytes.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, bytes: &[u8]) -> PyResult<Self> {
+        let made = py.detach(|| Self::of(Checkpoint::from_bytes(bytes, Path::new("these bytes"))?));
+        or_raise(py, made)
+    }
+
+    /// The bytes of its model file.
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| self.checkpoint.to_bytes());
+        Ok(PyBytes::new(py, &or_raise(py, bytes)?))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
+        Ok((py.get_type::<Self>().getattr("from_bytes")?, (self.to_bytes(py)?,)))
+    }
+
+    /// Its configuration, as JSON.
+    #[getter]
+    fn config(&self) -> String {
+        serde_json::to_string(&self.checkpoint.config).expect("a configuration is plain data")
+    }
+
+    /// Updates made.
+    #[getter]
+    fn step(&self) -> u64 {
+        self.checkpoint.step
+    }
+
+    /// How many numbers it has learned; none of a model that counts.
+    #[getter]
+    fn n_parameters(&self, py: Python<'_>) -> PyResult<Option<u64>> {
+        or_raise(py, models::parameters(&self.checkpoint.config, self.checkpoint.vocab.len()))
+    }
+
+    /// Its characters in the order of their numbers; the boundary of words is shown as `mark`.
+    #[getter]
+    fn vocab(&self) -> Vec<char> {
+        self.checkpoint.vocab.characters().to_vec()
+    }
+
+    /// How a word's boundary is shown; none of a model of running text.
+    #[getter]
+    fn mark(&self) -> Option<char> {
+        self.checkpoint.vocab.boundary().map(|_| self.checkpoint.vocab.mark())
+    }
+
+    /// Samples, and the logarithm of each one's probability.
+    #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique))]
+    #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
+    fn sample<'py>(
+        &self,
+        py: Python<'py>,
+        n: u64,
+        seed: u64,
+        temperature: f64,
+        top_k: usize,
+        top_p: f64,
+        prefix: String,
+        min_length: usize,
+        max_length: usize,
+        novel: bool,
+        unique: bool,
+    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>)> {
+        let known = if novel { Some(or_raise(py, self.data())?) } else { None };
+        let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
+        let stream = charloom::config::Stream::Words;
+        let options = SampleOptions {
+            n,
+            seed,
+            temperature,
+            top_k,
+            top_p,
+            prefix,
+            min_length,
+            max_length,
+            novel,
+            unique,
+            stream,
+        };
+        let signals = Signals::new();
+        let drawn = py.detach(|| {
+            let mut sampler = Sampler::new(&*self.model, &self.checkpoint.vocab, options, known)?;
+            let (mut texts, mut log_probs) = (Vec::new(), Vec::new());
+            loop {
+                let before = texts.len();
+                for sample in sampler.by_ref().take(AT_ONCE) {
+                    let sample = sample?;
+                    texts.push(sample.text);
+                    log_probs.push(sample.log_prob);
+                }
+                if texts.len() < before + AT_ONCE || signals.should_stop() {
+                    return Ok((texts, log_probs));
+                }
+            }
+        });
+        let (texts, log_probs) = signals.or_raise(py, drawn)?;
+        Ok((texts, PyArray1::from_vec(py, log_probs)))
+    }
+
+    /// The logarithm of each text's probability (with the boundary that ends a word), and the mean loss a character;
+    /// -inf and inf of a text with a character that it does not know.
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        texts: Vec<String>,
+    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+        let (mut log_probs, mut losses) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+        for some in texts.chunks(AT_ONCE) {
+            let scores = py.detach(|| score(&*self.model, &self.checkpoint.vocab, some));
+            for scored in scores {
+                let (log_prob, loss) =
+                    scored.map_or((f64::NEG_INFINITY, f64::INFINITY), |score| (score.log_prob, score.loss));
+                log_probs.push(log_prob);
+                losses.push(loss);
+            }
+            py.check_signals()?;
+        }
+        Ok((PyArray1::from_vec(py, log_probs), PyArray1::from_vec(py, losses)))
+    }
+
+    /// Each character of a text (a word's boundary last) and the logarithm of its probability.
+    fn surprise(&self, py: Python<'_>, text: &str) -> PyResult<Vec<(char, f64)>> {
+        let scored = py.detach(|| score(&*self.model, &self.checkpoint.vocab, &[text])).pop();
+        let scored = scored.expect("one text, one score").map_err(Error::from);
+        let characters = or_raise(py, scored)?.characters;
+        Ok(characters.into_iter().map(|c| (c.character, c.log_prob)).collect())
+    }
+
+    /// The probability of each next character after each of these beginnings.
+    ///
+    /// # Shapes
+    /// (n, V)
+    fn predict_proba<'py>(
+        &self,
+        py: Python<'py>,
+        beginnings: Vec<String>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let vocab = &self.checkpoint.vocab;
+        let mut rows = Vec::with_capacity(beginnings.len() * vocab.len());
+        let read = py.detach(|| -> Result<()> {
+            let mut reader = self.model.reader();
+            let mut log_probs = vec![0.0; vocab.len()];
+            for beginning in &beginnings {
+                let tokens = vocab.encode(beginning)?;
+                let mut state = reader.start(1, vocab.start());
+                tokens.iter().for_each(|&token| reader.read(&mut state, &[token]));
+                reader.log_probs(&state, &mut log_probs);
+                rows.extend(log_probs.iter().map(|&log_prob| f64::from(log_prob).exp()));
+            }
+            Ok(())
+        });
+        or_raise(py, read)?;
+        PyArray1::from_vec(py, rows).reshape([beginnings.len(), vocab.len()])
+    }
+
+    /// The loss of a text, or of a split of the data it was fitted on: loss, bits_per_char, perplexity, examples.
+    fn evaluate<'py>(&self, py: Python<'py>, text: Option<Text>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+        let signals = Signals::new();
+        let evaluated = py.detach(|| {
+            let split = match &text {
+                Some(text) => split(text, &self.checkpoint.vocab, &self.checkpoint.config.data)?,
+                None => named_split(self.data()?, name)?.clone(),
+            };
+            let mut listen = |_| match signals.should_stop() {
+                true => Err(Error::Failed("interrupted".to_owned())),
+                false => Ok(()),
+            };
+            let nothing = || Error::usage("nothing in this text is judged; give more of it");
+            evaluate_telling(&*self.model, &split, &mut listen)?.ok_or_else(nothing)
+        });
+        let evaluation = signals.or_raise(py, evaluated)?;
+        let result = PyDict::new(py);
+        result.set_item("loss", evaluation.loss)?;
+        result.set_item("bits_per_char", evaluation.bits_per_char)?;
+        result.set_item("perplexity", evaluation.perplexity)?;
+        result.set_item("examples", evaluation.examples)?;
+        Ok(result)
+    }
+
+    /// Copies of its tensors, by torch's names.
+    fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let tensors = PyDict::new(py);
+        for tensor in &self.checkpoint.tensors {
+            if let Some(data) = tensor.as_f32() {
+                let array = PyArray1::from_slice(py, data).reshape(tensor.shape.clone())?;
+                tensors.set_item(&tensor.name, array)?;
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// The same model with other numbers in its tensors.
+    fn with_state(&self, py: Python<'_>, state: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut checkpoint = self.checkpoint.clone();
+        for tensor in &mut checkpoint.tensors {
+            let Some(given) = state.get_item(&tensor.name)? else {
+                let message = format!("{} is missing from the state", tensor.name);
+                return Err(raise(py, &Error::usage(message)));
+            };
+            let given: PyReadonlyArrayDyn<'_, f32> = given.extract()?;
+            if given.shape() != tensor.shape {
+                let (name, wanted, is) = (&tensor.name, &tensor.shape, given.shape());
+                return Err(raise(py, &Error::usage(format!("{name} is {wanted:?}, and {is:?} was given"))));
+            }
+            let data: Vec<f32> = given.as_array().iter().copied().collect();
+            if let Some(broken) = data.iter().position(|x| !x.is_finite()) {
+                let message = format!("{}: number {broken} is not finite", tensor.name);
+                return Err(raise(py, &Error::usage(message)));
+            }
+            *tensor = NamedTensor::f32(tensor.name.clone(), &tensor.shape, data);
+        }
+        let known: Vec<&str> = self.checkpoint.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        for name in state.keys() {
+            let name: String = name.extract()?;
+            if !known.contains(&name.as_str()) {
+                return Err(raise(py, &Error::usage(format!("this model has no {name}"))));
+            }
+        }
+        Ok(or_raise(py, py.detach(|| Self::of(checkpoint)))?.with_data(self.data.clone()))
+    }
+}
+
+/// Compares run folders on a split; as JSON, with the command's keys.
+#[pyfunction]
+pub fn compare(py: Python<'_>, runs: Vec<PathBuf>, split: &str) -> PyResult<String> {
+    let compared = py.detach(|| charloom::evaluation::compare(&runs, split, None));
+    let compared = or_raise(py, compared)?;
+    Ok(serde_json::to_string(&compared).expect("a comparison is plain data"))
+}

@@ -1,0 +1,66 @@
+//! Text from Python as data.
+
+use std::path::{Path, PathBuf};
+
+use charloom::data::{Corpus, Data, DataConfig, Split, Splits, Vocab};
+use charloom::{Config, Error, Result, models};
+use pyo3::prelude::*;
+
+/// Where a text comes from: Python gives strings, or names a file.
+#[derive(FromPyObject)]
+pub enum Text {
+    /// The text itself.
+    Memory(String),
+    /// A file, as the only member of a tuple.
+    File((PathBuf,)),
+}
+
+impl Text {
+    /// Reads and cleans it. A text from memory is called `-`, as what is piped into the command.
+    fn corpus(&self, config: &DataConfig) -> Result<Corpus> {
+        match self {
+            Self::Memory(text) => Corpus::from_bytes("-", text.as_bytes(), config),
+            Self::File((path,)) => Corpus::read(path, config),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Memory(_) => Path::new("-"),
+            Self::File((path,)) => path,
+        }
+    }
+}
+
+/// The data of a training, and the configuration with all that depends on it made explicit.
+pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
+    config.validate()?;
+    models::fill(&mut config.model)?;
+    let corpus = train.corpus(&config.data)?;
+    let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.data.clone() };
+    let of_val = val.map(|text| text.corpus(&same)).transpose()?;
+    let vocab = Vocab::of(corpus.mode(), [Some(&corpus), of_val.as_ref()].into_iter().flatten());
+    let splits = Splits::new(&corpus, &vocab, &config.data, of_val.as_ref(), None)?;
+    config.data.path = Some(train.path().to_path_buf());
+    config.data.val = val.map(|text| text.path().to_path_buf());
+    config.data.sha256 = Some(corpus.source().sha256.clone());
+    config.resolve(corpus.mode());
+    models::check_sizes(config, vocab.len())?;
+    Ok(Data { source: corpus.source().clone(), vocab, splits })
+}
+
+/// A text in a vocabulary, as one split.
+pub fn split(text: &Text, vocab: &Vocab, config: &DataConfig) -> Result<Split> {
+    let config = DataConfig { mode: Some(vocab.mode()), dedupe: false, ..config.clone() };
+    Split::of(&text.corpus(&config)?, vocab)
+}
+
+/// The split of this name.
+pub fn named_split<'d>(data: &'d Data, name: &str) -> Result<&'d Split> {
+    match name {
+        "train" => Ok(&data.splits.train),
+        "val" => Ok(&data.splits.val),
+        "test" => Ok(&data.splits.test),
+        _ => Err(Error::setting("split", format!("{name:?} is unknown; it is train, val or test"))),
+    }
+}
