@@ -8,14 +8,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from . import _charloom, _html, _settings
 from ._errors import CharloomError, NotFittedError, SettingError
 from ._progress import Progress, teller
 from ._text import Texts, as_list, as_text
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: The seed of sampling, where none is given.
 SEED = 2_147_483_647
@@ -67,7 +68,16 @@ class LanguageModel:
         those that were sampled before.
         """
         texts, log_probs = self._fitted().sample(
-            _count(n, "n"), seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique
+            _count(n, "n"),
+            _count(seed, "seed"),
+            temperature,
+            _count(top_k, "top_k"),
+            top_p,
+            prefix,
+            _count(min_length, "min_length"),
+            _count(max_length, "max_length"),
+            novel,
+            unique,
         )
         return (texts, log_probs) if return_log_probs else texts
 
@@ -114,9 +124,19 @@ class LanguageModel:
 
     def load_state_dict(self, state: dict[str, Any]) -> Self:
         """Takes up other numbers for its tensors: arrays or PyTorch's tensors, of the same names and shapes."""
+        import numpy as np
+
         arrays = {name: np.ascontiguousarray(_numpy(tensor), dtype=np.float32) for name, tensor in state.items()}
         self._model = self._fitted().with_state(arrays)
         return self
+
+    def from_torch(self, module: Any) -> Self:
+        """Takes up the weights of a PyTorch module, or of its state dict."""
+        state = module.state_dict() if hasattr(module, "state_dict") else module
+        ours = self._fitted().state_dict()
+        # torch's count of batches decides nothing.
+        wanted = {n: t for n, t in state.items() if n in ours or not n.endswith("num_batches_tracked")}
+        return self.load_state_dict(wanted)
 
     def to_torch(self) -> Any:
         """A `torch.nn.Module` with the same weights, names and outputs."""
@@ -198,17 +218,21 @@ class CharModel(LanguageModel):
         given each event as a dict: `event` is "step" (step, loss, lr) or "evaluated" (step, train_loss, val_loss, best).
         Ctrl-C keeps the best model so far, and raises KeyboardInterrupt.
         """
+        if self.__dict__.get("_fitting"):
+            raise CharloomError(f"this {type(self).__name__} is being fitted by another call; fit a clone of it")
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
         config = self._config(mode)
         history: list[dict[str, Any]] = []
         shown = Progress(progress, getattr(self, "steps", 1))
         tell = teller(shown, list(callbacks), history)
+        self._fitting = True
         try:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary) / "run" if out is None else Path(out)
                 model, raised = _charloom.fit(config, text, of_val, folder, force, threads, tell)
         finally:
+            del self._fitting
             shown.close()
         if model is not None:
             self._model = model
@@ -216,6 +240,9 @@ class CharModel(LanguageModel):
         if raised is not None:
             raise raised
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_fitting"}
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._model is not None

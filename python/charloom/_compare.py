@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ._base import LanguageModel
 from ._errors import SettingError
 from ._text import as_list
@@ -34,6 +32,8 @@ def compare(models: Sequence[LanguageModel] | Mapping[str, LanguageModel], X: It
     The difference is a ratio of sums (nats over characters), its standard error that of a ratio of means (Cochran 1977,
     6.3); p is of a normal distribution, which for a hundred strings or more is as good as Student's.
     """
+    import numpy as np
+
     texts = as_list(X)
     named = models.items() if isinstance(models, Mapping) else ((type(m).__name__ + f" {i}", m) for i, m in enumerate(models))
     losses = {name: -model.score_samples(texts) for name, model in named}
@@ -58,6 +58,8 @@ def compare(models: Sequence[LanguageModel] | Mapping[str, LanguageModel], X: It
 
 def classify(models: Mapping[str, LanguageModel], X: Iterable[str]) -> list[str]:
     """Which of some models explains each string best: its name."""
+    import numpy as np
+
     texts = as_list(X)
     names = list(models)
     if not names:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import tomllib
 from typing import Any
 
 from . import _charloom
+from ._errors import SettingError
 
 _ALL = json.loads(_charloom.settings())
 #: The settings of training and of data, with their defaults.
@@ -79,6 +81,8 @@ def config(kind: str, params: dict[str, Any]) -> str:
             continue
         to = model if key in own else data if key in DATA else train
         to[key] = _plain(value)
+        if isinstance(to[key], float) and not math.isfinite(to[key]):
+            raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
     return json.dumps({"model": model, "train": train, "data": data})
 
 

@@ -12,6 +12,7 @@ use charloom::train::{self, Event, Fit, Observer, Threads, Trainer};
 use charloom::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use serde_json::{Value, json};
 
 use crate::error::{or_raise, raise};
 use crate::model::Model;
@@ -20,8 +21,21 @@ use crate::text::{Text, load, named_split};
 
 /// A configuration from JSON.
 pub fn config(py: Python<'_>, json: &str) -> PyResult<Config> {
-    let config = serde_json::from_str(json).map_err(|error| Error::usage(error.to_string()));
-    or_raise(py, config)
+    or_raise(py, serde_json::from_str(json).map_err(|error| wrong_setting(json, &error)))
+}
+
+/// What is wrong in a configuration: the first key of a part that cannot be read by itself.
+fn wrong_setting(json: &str, error: &serde_json::Error) -> Error {
+    let parts: Value = serde_json::from_str(json).unwrap_or_default();
+    for part in ["train", "data", "model"] {
+        for (key, value) in parts[part].as_object().into_iter().flatten() {
+            let alone = json!({ part: { key: value } });
+            if let Err(error) = serde_json::from_value::<Config>(alone) {
+                return Error::setting(key, format!(": {error}"));
+            }
+        }
+    }
+    Error::usage(error.to_string())
 }
 
 /// The threads that a training uses: those asked for, or as many as are measured to be fastest.

@@ -8,6 +8,7 @@ use charloom::evaluation::{evaluate_telling, score};
 use charloom::files::{NamedTensor, model_file};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, SampleOptions, Sampler};
+use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -142,7 +143,8 @@ impl Model {
             stream,
         };
         let signals = Signals::new();
-        let drawn = py.detach(|| {
+        let pool = Pool::new(threads::available());
+        let draw = || {
             let mut sampler = Sampler::new(&*self.model, &self.checkpoint.vocab, options, known)?;
             let (mut texts, mut log_probs) = (Vec::new(), Vec::new());
             loop {
@@ -156,7 +158,8 @@ impl Model {
                     return Ok((texts, log_probs));
                 }
             }
-        });
+        };
+        let drawn = py.detach(|| pool.enter(false, draw));
         let (texts, log_probs) = signals.or_raise(py, drawn)?;
         Ok((texts, PyArray1::from_vec(py, log_probs)))
     }

@@ -1,0 +1,74 @@
+"""The same models in PyTorch, which is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._errors import CharloomError
+
+if TYPE_CHECKING:
+    from ._base import LanguageModel
+
+
+def _activation(nn: Any, name: str) -> Any:
+    return {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}[name]()
+
+
+def _norm(nn: Any, name: str, width: int) -> list[Any]:
+    return {"none": [], "batch": [nn.BatchNorm1d(width)], "layer": [nn.LayerNorm(width)]}[name]
+
+
+def _window(nn: Any, torch: Any, vocab: int, embed: int, layers: list[Any]) -> Any:
+    """(B, T) numbers of characters -> (B, V) logits of the next."""
+
+    class Window(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            if embed:
+                self.embedding = nn.Embedding(vocab, embed)
+            self.layers = nn.Sequential(*layers)
+
+        def forward(self, x: Any) -> Any:
+            one_hot = nn.functional.one_hot
+            x = self.embedding(x) if embed else one_hot(x, vocab).to(torch.get_default_dtype())
+            return self.layers(x.flatten(1))
+
+    return Window()
+
+
+def _mlp(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
+    layers: list[Any] = []
+    width = s["context"] * (s["embed"] or vocab)
+    for hidden in s["hidden"]:
+        layers.append(nn.Linear(width, hidden, bias=s["norm"] == "none" or s["bias"]))
+        layers += _norm(nn, s["norm"], hidden)
+        layers.append(_activation(nn, s["activation"]))
+        if s["dropout"]:
+            layers.append(nn.Dropout(s["dropout"]))
+        width = hidden
+    return _window(nn, torch, vocab, s["embed"], [*layers, nn.Linear(width, vocab)])
+
+
+def _linear(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
+    return _window(nn, torch, vocab, 0, [nn.Linear(s["context"] * vocab, vocab, bias=s["bias"])])
+
+
+#: How the module of each kind is made, of its settings.
+MAKERS = {"mlp": _mlp, "linear": _linear}
+
+
+def to_torch(model: LanguageModel) -> Any:
+    """The module of a model, in evaluation mode, with its weights."""
+    config = model.config_["model"]
+    make = MAKERS.get(config["kind"])
+    if make is None:
+        raise CharloomError(f"a model of kind {config['kind']!r} has no PyTorch form; {', '.join(MAKERS)} have one")
+    import torch
+
+    module = make(torch.nn, torch, len(model.vocab_), config)
+    state = {name: torch.from_numpy(array) for name, array in model.state_dict().items()}
+    known = module.state_dict()
+    # torch's count of batches, which decides nothing.
+    state |= {name: value for name, value in known.items() if name.endswith("num_batches_tracked")}
+    module.load_state_dict(state)
+    return module.eval()

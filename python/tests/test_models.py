@@ -1,0 +1,108 @@
+import copy
+import math
+import pickle
+
+import charloom as cl
+import numpy as np
+import pytest
+
+
+def test_a_fitted_model_writes_scores_and_predicts(names, mlp):
+    assert mlp.fit is not None and mlp.n_parameters_ == 27 * 6 + 18 * 32 + 32 + 32 * 27 + 27
+    words = mlp.sample(20, prefix="ma")
+    assert len(words) == 20 and all(word.startswith("ma") for word in words)
+    texts, log_probs = mlp.sample(5, return_log_probs=True)
+    assert np.allclose(log_probs, mlp.score_samples(texts), atol=1e-4)
+    probabilities = mlp.predict_proba(["", "emm"])
+    assert probabilities.shape == (2, 27) and np.allclose(probabilities.sum(1), 1, atol=1e-6)
+    assert mlp.evaluate()["loss"] < math.log(27) - 0.5
+    assert mlp.score(names) == pytest.approx(-mlp.evaluate(names)["loss"])
+    assert [c for c, _ in mlp.surprise("emma")] == list("emma.")
+    assert sum(p for _, p in mlp.surprise("emma")) == pytest.approx(mlp.score_samples(["emma"])[0], abs=1e-5)
+
+
+def test_an_unknown_character_is_impossible_and_named(mlp):
+    assert mlp.score_samples(["Q"])[0] == -math.inf
+    with pytest.raises(cl.DataError, match="U\\+0051"):
+        mlp.surprise("Q")
+
+
+def test_history_and_callbacks(names):
+    seen = []
+    model = cl.MLP(hidden=(8,), steps=40, eval_every=20).fit(names, callbacks=[seen.append])
+    assert [e["step"] for e in seen if e["event"] == "evaluated"] == [0, 20, 40]
+    assert len(model.history_) == len(seen)
+    with pytest.raises(RuntimeError, match="mine"):
+        cl.MLP(hidden=(8,), steps=40).fit(names, callbacks=[_raise])
+
+
+def _raise(event):
+    raise RuntimeError("mine")
+
+
+def test_equal_seeds_give_equal_numbers_and_another_seed_others(names):
+    one, two, three = (cl.MLP(hidden=(8,), steps=30, seed=seed).fit(names) for seed in (1, 1, 2))
+    assert one.sample(5) == two.sample(5)
+    assert (one.score_samples(names[:9]) == two.score_samples(names[:9])).all()
+    assert not (one.score_samples(names[:9]) == three.score_samples(names[:9])).all()
+
+
+def test_copies_and_files(names, mlp, tmp_path):
+    scores = mlp.score_samples(names[:50])
+    mlp.save(tmp_path / "m.safetensors")
+    for other in (pickle.loads(pickle.dumps(mlp)), copy.deepcopy(mlp), cl.load(tmp_path / "m.safetensors")):
+        assert (other.score_samples(names[:50]) == scores).all()
+    state = mlp.state_dict()
+    changed = copy.deepcopy(mlp).load_state_dict({name: 0 * array for name, array in state.items()})
+    assert changed.score_samples(["ab"])[0] == pytest.approx(3 * math.log(1 / 27), abs=1e-5)
+
+
+def test_runs_are_folders_of_the_command(names, tmp_path):
+    cl.MLP(hidden=(8,), steps=30).fit(names, out=tmp_path / "run")
+    assert {"best.safetensors", "last.safetensors", "config.toml", "metrics.jsonl"} <= {
+        p.name for p in (tmp_path / "run").iterdir()
+    }
+    with pytest.raises(cl.CharloomError):
+        cl.MLP(hidden=(8,), steps=30).fit(names, out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", sorted(cl.CLASSES))
+def test_every_kind_fits_scores_samples_and_sums_to_one(names, kind):
+    model = cl.CLASSES[kind]()
+    small = {"steps": 20, "batch": 16, "hidden": (16,), "embed": 16, "layers": 1, "heads": 2}
+    own = model.get_params()
+    model.set_params(**{key: value for key, value in small.items() if key in own})
+    model.fit(names)
+    assert len(model.sample(3)) == 3
+    assert np.isfinite(model.score_samples(["emma"]))[0]
+    assert np.allclose(model.predict_proba(["", "an"]).sum(1), 1, atol=1e-5)
+    assert (pickle.loads(pickle.dumps(model)).score_samples(["emma"]) == model.score_samples(["emma"])).all()
+
+
+def test_running_text_streams(names):
+    text = " ".join(names)
+    model = cl.Ngram(order=3).fit(text)
+    stream = model.stream(prefix="em", seed=3)
+    begun = "".join(next(stream) for _ in range(600))
+    assert len(begun) == 600 and model.evaluate(text)["examples"] == len(text) - 1
+
+
+def test_compare_and_classify(names, mlp):
+    ngram = cl.Ngram(order=4).fit(names)
+    rows = cl.compare({"mlp": mlp, "ngram": ngram}, names[-400:])
+    assert [row["difference"] is None for row in rows] == [True, False] and 0 <= rows[1]["p"] <= 1
+    numbers = cl.Ngram(order=2).fit([str(i) for i in range(1000)])
+    assert cl.classify({"names": ngram, "numbers": numbers}, ["emma", "123"]) == ["names", "numbers"]
+
+
+def test_presets_and_html(mlp):
+    assert cl.preset("bengio", steps=5).get_params()["embed"] == 32
+    assert "<script" not in mlp._repr_html_() and "<svg" in mlp._repr_html_()
+    assert "not fitted" in cl.MLP()._repr_html_()
+
+
+def test_the_loop_by_hand(names):
+    t = cl.Trainer(cl.MLP(hidden=(8,), steps=100), names)
+    first = t.step()
+    assert t.step(99) < first and t.steps_done == 100
+    assert t.evaluate("val") == pytest.approx(t.model().evaluate(split="val")["loss"])

@@ -1,0 +1,20 @@
+import charloom as cl
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize("model", [
+    cl.MLP(hidden=(16, 16), norm="batch", steps=30), cl.MLP(hidden=(16,), norm="layer", activation="gelu", steps=30),
+    cl.MLP(embed=0, hidden=(8,), dropout=0.1, steps=30), cl.Linear(context=2, steps=30),
+])
+def test_the_module_of_a_window_model_gives_the_same_probabilities(model, names):
+    model.fit(names)
+    module, context = model.to_torch(), model.config_["model"]["context"]
+    words = names[:40]
+    numbers = [[0] * context + [model.vocab_.index(c) for c in word] for word in words]
+    with torch.no_grad():
+        logits = module(torch.tensor([n[-context:] for n in numbers]))
+    assert np.abs(logits.softmax(1).numpy() - model.predict_proba(words)).max() < 1e-5
+    assert (model.from_torch(module).predict_proba(words) == model.predict_proba(words)).all()

@@ -1,0 +1,142 @@
+"""Whatever is wrong is a clear exception, and never a crash."""
+
+import os
+import random
+import signal
+import threading
+import time
+
+import charloom as cl
+import numpy as np
+import pytest
+
+WRONG = {
+    "a keyword it has not": (lambda m, n: cl.MLP(hiden=3), TypeError, "hiden"),
+    "a setting out of range": (lambda m, n: cl.MLP(hidden=(0,)).fit(n), ValueError, "hidden"),
+    "a huge layer": (lambda m, n: cl.MLP(hidden=(10**9,)).fit(n), ValueError, "hidden"),
+    "a huge batch": (lambda m, n: cl.MLP(batch=2**62).fit(n), ValueError, "batch"),
+    "a word it does not know": (lambda m, n: cl.MLP(optimizer="adam").fit(n), ValueError, "optimizer"),
+    "a rate that is no number": (lambda m, n: cl.MLP(lr=float("nan")).fit(n), ValueError, "lr"),
+    "numbers for strings": (lambda m, n: cl.MLP().fit([1, 2]), TypeError, r"X\[0\]"),
+    "a missing string": (lambda m, n: cl.MLP().fit(["a", float("nan")]), TypeError, "NaN"),
+    "a string with a line break": (lambda m, n: cl.MLP().fit(["a\nb", "c"]), ValueError, r"X\[0\]"),
+    "nothing": (lambda m, n: cl.MLP().fit([]), ValueError, "nothing"),
+    "no iterable": (lambda m, n: cl.MLP().fit(3), TypeError, "int"),
+    "not fitted": (lambda m, n: cl.MLP().sample(), ValueError, "not fitted"),
+    "less than none": (lambda m, n: m.sample(-1), ValueError, "n -1"),
+    "half a sample": (lambda m, n: m.sample(2.5), TypeError, "whole number"),
+    "a negative seed": (lambda m, n: m.sample(1, seed=-1), ValueError, "seed"),
+    "a negative temperature": (lambda m, n: m.sample(1, temperature=-1), ValueError, "temperature"),
+    "a NaN temperature": (lambda m, n: m.sample(1, temperature=float("nan")), ValueError, "temperature"),
+    "an unknown prefix": (lambda m, n: m.sample(1, prefix="Q"), ValueError, "U\\+0051"),
+    "a string for strings": (lambda m, n: m.score_samples("emma"), TypeError, "iterable of str"),
+    "no such file": (lambda m, n: cl.load("nowhere"), OSError, "nowhere"),
+    "no such split": (lambda m, n: m.evaluate(split="tast"), ValueError, "split"),
+    "a state without a tensor": (lambda m, n: m.load_state_dict({}), ValueError, "missing"),
+    "a state of another shape": (
+        lambda m, n: m.load_state_dict({k: np.zeros((2, 2)) for k in m.state_dict()}), ValueError, "was given"),
+    "a state with NaN": (
+        lambda m, n: m.load_state_dict({k: v * float("nan") for k, v in m.state_dict().items()}), ValueError, "finite"),
+    "no such data set": (lambda m, n: cl.datasets.load("nimes"), ValueError, "nimes"),
+    "no such preset": (lambda m, n: cl.preset("bengoi"), ValueError, "bengio"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_is_named(case, mlp, names):
+    call, kind, words = WRONG[case]
+    with pytest.raises(kind, match=words):
+        call(mlp, names)
+
+
+def test_bytes_that_are_cut_or_flipped_are_refused(mlp):
+    data, random_ = mlp._model.to_bytes(), random.Random(1)
+    for _ in range(200):
+        broken = bytearray(data[: random_.randrange(len(data))] if random_.random() < 0.5 else data)
+        if len(broken) == len(data):
+            broken[random_.randrange(len(broken))] ^= 1 << random_.randrange(8)
+        with pytest.raises(cl.CharloomError):
+            type(mlp._model).from_bytes(bytes(broken))
+
+
+def test_two_fits_at_once_are_refused(names):
+    model, begun = cl.MLP(hidden=(8,), steps=10**9), threading.Event()
+
+    class Stop(Exception):
+        pass
+
+    def callback(event):
+        begun.set()
+        if stop.is_set():
+            raise Stop
+
+    stop, raised = threading.Event(), []
+
+    def fit():
+        try:
+            model.fit(names, callbacks=[callback])
+        except Stop:
+            raised.append(True)
+
+    thread = threading.Thread(target=fit)
+    thread.start()
+    assert begun.wait(60)
+    with pytest.raises(cl.CharloomError, match="another call"):
+        model.fit(names)
+    stop.set()
+    # The first event after this is at most a step of the log away.
+    model_is_stopped = threading.Event()
+    thread.join(120)
+    assert raised == [True] and not thread.is_alive() and not model_is_stopped.is_set()
+
+
+def test_interrupting_keeps_the_best(names):
+    model = cl.MLP(hidden=(16,), steps=10**8, eval_every=200)
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(names)
+    assert time.monotonic() - begun < 3.0
+    assert len(model.sample(3)) == 3
+
+
+def test_the_list_may_change_after_it_was_given(names):
+    own = list(names)
+    model = cl.MLP(hidden=(8,), steps=20).fit(own, callbacks=[lambda e: own.clear()])
+    assert len(model.sample(2)) == 2
+
+
+def test_a_forked_child_samples_and_fits(mlp, names):
+    pid = os.fork()
+    if pid == 0:
+        ok = mlp.sample(3) and cl.MLP(hidden=(8,), steps=20).fit(names).sample(1)
+        os._exit(0 if ok else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_thousand_random_calls(mlp, names):
+    r = random.Random(7)
+    things = [
+        None, True, -1, 0, 1, 3, 2**63, 2**64, 10**30, 1.5, float("nan"), float("inf"), "", "emma", "Q", "\ud800",
+        b"x", [], ["emma"], ["Q", 1], [None], {}, object(), np.zeros(3), np.array(["emma"]), (1, 2), "x" * 3000,
+    ]
+    calls = [
+        lambda: mlp.sample(r.choice([1, 2, -1, None, 1.5]), **{r.choice(
+            ["seed", "temperature", "top_k", "top_p", "prefix", "min_length", "max_length", "novel", "unique"]): r.choice(things)}),
+        lambda: mlp.score_samples(r.choice(things)),
+        lambda: mlp.predict_proba(r.choice(things)),
+        lambda: mlp.surprise(r.choice(things)),
+        lambda: mlp.evaluate(r.choice(things)),
+        lambda: mlp.load_state_dict(r.choice(things)),
+        lambda: cl.MLP(**{r.choice(list(cl.MLP().get_params())): r.choice(things), }).set_params(steps=2, hidden=(4,)).fit(names[:50]),
+        lambda: cl.load(r.choice(things)),
+        lambda: cl.scalar.Value(r.choice(things)) ** r.choice(things),
+        lambda: cl.compare(r.choice(things), r.choice(things)),
+    ]
+    failed = 0
+    for _ in range(1000):
+        try:
+            r.choice(calls)()
+        except (cl.CharloomError, TypeError, ValueError, OverflowError, AttributeError, OSError):
+            failed += 1
+    assert 300 < failed < 1000
