@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("model", [
     cl.MLP(hidden=(16, 16), norm="batch", steps=30), cl.MLP(hidden=(16,), norm="layer", activation="gelu", steps=30),
     cl.MLP(embed=0, hidden=(8,), dropout=0.1, steps=30), cl.Linear(context=2, steps=30),
+    cl.WaveNet(context=4, embed=8, hidden=16, steps=30),
 ])
 def test_the_module_of_a_window_model_gives_the_same_probabilities(model, names):
     model.fit(names)

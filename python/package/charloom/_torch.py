@@ -53,8 +53,40 @@ def _linear(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
     return _window(nn, torch, vocab, 0, [nn.Linear(s["context"] * vocab, vocab, bias=s["bias"])])
 
 
+def _wavenet(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
+    class FlattenConsecutive(nn.Module):
+        """(B, T, E) -> (B, T / 2, 2 E), or (B, 2 E) where one position is left"""
+
+        def forward(self, x: Any) -> Any:
+            batch, length, width = x.shape
+            return x.reshape(batch, length // 2, 2 * width).squeeze(1)
+
+    class BatchNorm(nn.BatchNorm1d):
+        """Over the batch and all positions."""
+
+        def forward(self, x: Any) -> Any:
+            return super().forward(x) if x.ndim == 2 else super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+    class WaveNet(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(vocab, s["embed"])
+            layers: list[Any] = []
+            width = s["embed"]
+            for _ in range(s["context"].bit_length() - 1):
+                hidden = s["hidden"]
+                layers += [FlattenConsecutive(), nn.Linear(2 * width, hidden, bias=False), BatchNorm(hidden), nn.Tanh()]
+                width = hidden
+            self.layers = nn.Sequential(*layers, nn.Linear(width, vocab))
+
+        def forward(self, x: Any) -> Any:
+            return self.layers(self.embedding(x))
+
+    return WaveNet()
+
+
 #: How the module of each kind is made, of its settings.
-MAKERS = {"mlp": _mlp, "linear": _linear}
+MAKERS = {"mlp": _mlp, "linear": _linear, "wavenet": _wavenet}
 
 
 def to_torch(model: LanguageModel) -> Any:

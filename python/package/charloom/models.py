@@ -21,6 +21,12 @@ class Linear(CharModel):
     kind = "linear"
 
 
+class WaveNet(CharModel):
+    """A tree over the context: neighbours are joined two by two, with BatchNorm over all positions."""
+
+    kind = "wavenet"
+
+
 class Ngram(CharModel):
     """Counts of characters after those before them, smoothed."""
 
@@ -29,7 +35,7 @@ class Ngram(CharModel):
 
 
 #: The class of each kind.
-CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram)}
+CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, WaveNet)}
 
 
 def preset(name: str, **params: Any) -> CharModel:
