@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from . import _charloom, _html, _settings
@@ -146,6 +143,9 @@ class LanguageModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as one file, which the command reads too."""
+        import tempfile
+        from pathlib import Path
+
         path = Path(path)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(self._fitted().to_bytes())
@@ -163,19 +163,9 @@ class CharModel(LanguageModel):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if "kind" in cls.__dict__:
-            defaults = _settings.defaults(cls.kind, cls._counts)
-
-            def __init__(self: CharModel, **params: Any) -> None:
-                for key in params:
-                    if key not in defaults:
-                        raise TypeError(f"{cls.__name__} has no keyword {key!r}; it has {', '.join(defaults)}")
-                for key, value in {**defaults, **params}.items():
-                    setattr(self, key, value)
-
-            __init__.__signature__ = _settings.signature(cls.kind, cls._counts)  # type: ignore[attr-defined]
-            cls.__init__ = __init__  # type: ignore[method-assign]
+            cls.__init__ = _settings.constructor(cls.kind, cls._counts)  # type: ignore[method-assign]
             own = "\n".join(f"    {key}: {about}" for key, about in _settings.about(cls.kind).items())
-            cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\nKeywords\n--------\n{own}\n"
+            cls.__doc__ = f"{cls.__doc__}\n\nKeywords\n--------\n{own}\n"
 
     @classmethod
     def _keys(cls) -> list[str]:
@@ -218,6 +208,9 @@ class CharModel(LanguageModel):
         given each event as a dict: `event` is "step" (step, loss, lr) or "evaluated" (step, train_loss, val_loss, best).
         Ctrl-C keeps the best model so far, and raises KeyboardInterrupt.
         """
+        import tempfile
+        from pathlib import Path
+
         if self.__dict__.get("_fitting"):
             raise CharloomError(f"this {type(self).__name__} is being fitted by another call; fit a clone of it")
         text, mode = as_text(X)

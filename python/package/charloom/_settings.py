@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
-import tomllib
+from collections.abc import Callable
 from typing import Any
 
 from . import _charloom
@@ -24,7 +23,8 @@ _DERIVED = {"eval_every": None, "log_every": None}
 def _value(toml: str | None) -> Any:
     if toml is None:
         return None
-    value = tomllib.loads(f"x = {toml}")["x"]
+    # TOML writes numbers, words and lists of them as JSON does.
+    value = json.loads(toml)
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -49,12 +49,13 @@ def defaults(kind: str, counts: bool) -> dict[str, Any]:
     return {**of_kind(kind), **train, **DATA}
 
 
-def signature(kind: str, counts: bool) -> inspect.Signature:
-    """The constructor's signature."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(key, keyword, default=value) for key, value in defaults(kind, counts).items()]
-    this = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return inspect.Signature([this, *parameters])
+def constructor(kind: str, counts: bool) -> Callable[..., None]:
+    """A kind's `__init__`: keywords with their defaults, each stored under its name."""
+    names = {"_defaults": defaults(kind, counts)}
+    keywords = ", ".join(f"{key}=_defaults[{key!r}]" for key in names["_defaults"])
+    stores = "; ".join(f"self.{key} = {key}" for key in names["_defaults"])
+    exec(f"def __init__(self, *, {keywords}): {stores}", names)  # as dataclasses make theirs
+    return names["__init__"]  # type: ignore[return-value]
 
 
 def _frozen(values: dict[str, Any]) -> dict[str, Any]:
