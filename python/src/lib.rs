@@ -23,6 +23,6 @@ fn _charloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::preset, module)?)?;
     module.add_function(wrap_pyfunction!(settings::embedded_names, module)?)?;
-    module.add_function(wrap_pyfunction!(model::compare, module)?)?;
+    module.add_function(wrap_pyfunction!(model::mix, module)?)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use charloom::data::Data;
 use charloom::evaluation::{evaluate_telling, score};
 use charloom::files::{NamedTensor, model_file};
+use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{Known, SampleOptions, Sampler};
 use charloom::threads::{self, Pool};
@@ -287,10 +288,25 @@ impl Model {
     }
 }
 
-/// Compares run folders on a split; as JSON, with the command's keys.
+/// Mixes models, with weights for the likelihood of a text (else of the first model's own validation split) or given ones;
+/// returns the weights too.
 #[pyfunction]
-pub fn compare(py: Python<'_>, runs: Vec<PathBuf>, split: &str) -> PyResult<String> {
-    let compared = py.detach(|| charloom::evaluation::compare(&runs, split, None));
-    let compared = or_raise(py, compared)?;
-    Ok(serde_json::to_string(&compared).expect("a comparison is plain data"))
+pub fn mix(
+    py: Python<'_>,
+    models: Vec<Py<Model>>,
+    val: Option<Text>,
+    weights: Option<Vec<f64>>,
+) -> PyResult<(Model, Vec<f64>)> {
+    let weights = weights.map_or(Weights::Fitted, Weights::Given);
+    let mixed = py.detach(|| {
+        let first = models.first().ok_or_else(|| Error::usage("two models or more are needed to mix"))?.get();
+        let split = match &val {
+            Some(text) => split(text, &first.checkpoint.vocab, &first.checkpoint.config.data)?,
+            None => first.data()?.splits.val.clone(),
+        };
+        let checkpoints = models.iter().map(|model| model.get().checkpoint.clone()).collect();
+        let (checkpoint, weights) = mix_models(checkpoints, &weights, &split)?;
+        Ok((Model::of(checkpoint)?.with_data(first.data.clone()), weights))
+    });
+    or_raise(py, mixed)
 }

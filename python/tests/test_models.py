@@ -106,3 +106,20 @@ def test_the_loop_by_hand(names):
     first = t.step()
     assert t.step(99) < first and t.steps_done == 100
     assert t.evaluate("val") == pytest.approx(t.model().evaluate(split="val")["loss"])
+
+
+def test_a_mixture_is_better_than_its_members_and_a_model_like_any_other(names, mlp, tmp_path):
+    ngram = cl.Ngram(order=4).fit(names)
+    mixed = cl.mix([mlp, ngram])
+    assert sum(mixed.weights_) == pytest.approx(1) and len(mixed.sample(3)) == 3
+    on_val = [model.evaluate(split="val")["loss"] for model in (mixed, mlp, ngram)]
+    assert on_val[0] < min(on_val[1:])
+    mixed.save(tmp_path / "mix.safetensors")
+    again = cl.load(tmp_path / "mix.safetensors")
+    assert (again.score_samples(names[:20]) == mixed.score_samples(names[:20])).all()
+    assert np.allclose(mixed.predict_proba(["an"]).sum(), 1, atol=1e-6)
+    assert cl.mix([mlp, ngram], names[:100], weights=[0.25, 0.75]).weights_ == [0.25, 0.75]
+    with pytest.raises(ValueError, match="two models"):
+        cl.mix([mlp])
+    with pytest.raises(cl.CharloomError, match="characters"):
+        cl.mix([mlp, cl.Ngram(order=2).fit(["123", "456"] * 20)], names[:100])

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::config::ModelConfig;
-use crate::data::{Data, DataConfig, Vocab};
+use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::{self, LanguageModel, Member, Mixture, MixtureSettings, fit_weights, place};
@@ -86,21 +86,7 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     let mut of_data = first.checkpoint.config.data.clone();
     of_data.path = data.map(Path::to_path_buf).or(of_data.path);
     let data = Data::load(&of_data, Some(first.checkpoint.vocab.clone()))?;
-    let scores = runs.iter().map(|run| run.model.score_split(&data.splits.val, &mut |_| Ok(())));
-    let scores = scores.collect::<Result<Vec<_>>>()?;
-    let is_judged = !scores[0].is_empty();
-    let (weights, rounds) = match weights {
-        Weights::Equal => (vec![1.0 / runs.len() as f64; runs.len()], 0),
-        Weights::Given(weights) => (given(weights, runs.len())?, 0),
-        Weights::Fitted if is_judged => {
-            let fitted = fit_weights(&scores);
-            (fitted.weights, fitted.log_likelihoods.len())
-        }
-        Weights::Fitted => {
-            let message = "are missing: the runs have no validation split to fit them to";
-            return Err(Error::setting("weights", message));
-        }
-    };
+    let (scores, weights, rounds) = weigh(&runs, weights, &data.splits.val)?;
     let checkpoint = join(&runs, &weights)?;
     let mixed = |((run, &weight), scores): ((&Run, &f64), &Vec<f32>)| {
         let model = run.checkpoint.config.model.kind.clone();
@@ -111,6 +97,48 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     let model = Mixture::new(weights.into_iter().zip(runs.into_iter().map(|run| run.model)).collect());
     let evaluation = evaluation_of(&model.mix_scores(&scores))?;
     Ok(Mix { checkpoint, model, data, members, evaluation, rounds })
+}
+
+/// Mixes models that are at hand, with weights for the likelihood of `split`; returns them too.
+///
+/// # Errors
+/// Fewer than two models; models of other characters than the first's; as [`mix`], for its weights.
+pub fn mix_models(
+    models: Vec<Checkpoint>,
+    weights: &Weights,
+    split: &Split,
+) -> Result<(Checkpoint, Vec<f64>)> {
+    if models.len() < 2 {
+        return Err(Error::usage("two models or more are needed to mix"));
+    }
+    let run = |(i, checkpoint): (usize, Checkpoint)| {
+        let path = PathBuf::from(format!("model {i}"));
+        let model = models::open(&checkpoint, &path)?;
+        Ok(Run { path, checkpoint, model })
+    };
+    let runs = models.into_iter().enumerate().map(run).collect::<Result<Vec<_>>>()?;
+    runs[1..].iter().try_for_each(|other| same_characters(&runs[0], other))?;
+    let (_, weights, _) = weigh(&runs, weights, split)?;
+    Ok((join(&runs, &weights)?, weights))
+}
+
+/// What each run scores on a split, its weight, and how often the weights were fitted anew.
+fn weigh(runs: &[Run], weights: &Weights, split: &Split) -> Result<(Vec<Vec<f32>>, Vec<f64>, usize)> {
+    let scores = runs.iter().map(|run| run.model.score_split(split, &mut |_| Ok(())));
+    let scores = scores.collect::<Result<Vec<_>>>()?;
+    let (weights, rounds) = match weights {
+        Weights::Equal => (vec![1.0 / runs.len() as f64; runs.len()], 0),
+        Weights::Given(weights) => (given(weights, runs.len())?, 0),
+        Weights::Fitted if !scores[0].is_empty() => {
+            let fitted = fit_weights(&scores);
+            (fitted.weights, fitted.log_likelihoods.len())
+        }
+        Weights::Fitted => {
+            let message = "are missing: the runs have no validation split to fit them to";
+            return Err(Error::setting("weights", message));
+        }
+    };
+    Ok((scores, weights, rounds))
 }
 
 /// These weights of so many runs.

@@ -261,6 +261,9 @@ class CharModel(LanguageModel):
 class Trained(LanguageModel):
     """A model from a file or a run folder."""
 
+    #: Of a mixture, how much each member counts.
+    weights_: list[float] | None = None
+
     def __init__(self, model: _charloom.Model):
         self._model = model
 

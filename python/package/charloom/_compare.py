@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ._base import LanguageModel
+from . import _charloom
+from ._base import LanguageModel, Trained
 from ._errors import SettingError
-from ._text import as_list
+from ._text import Texts, as_list, as_text
 
 
 class Comparison(list):
@@ -66,3 +67,16 @@ def classify(models: Mapping[str, LanguageModel], X: Iterable[str]) -> list[str]
         raise SettingError("one model or more is needed to classify")
     scores = np.stack([models[name].score_samples(texts) for name in names]) if texts else np.zeros((len(names), 0))
     return [names[i] for i in scores.argmax(axis=0)]
+
+
+def mix(models: Sequence[LanguageModel], val: Texts | None = None, *, weights: Sequence[float] | None = None) -> Trained:
+    """One model of several: the mean of their probabilities, weighed so that `val` is likeliest, or by `weights`.
+
+    Without `val` it is the validation split that the first was fitted with. What the weights are, `weights_` says.
+    """
+    text = None if val is None else as_text(val, "val")[0]
+    given = None if weights is None else [float(weight) for weight in weights]
+    model, fitted = _charloom.mix([m._fitted() for m in models], text, given)
+    mixed = Trained(model)
+    mixed.weights_ = fitted
+    return mixed
