@@ -5,7 +5,8 @@ mod optimizer;
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_hidden, parse_lr_drops,
+    Activation, Batch, Generator, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_freeze,
+    parse_hidden, parse_lr_at, parse_lr_drops,
 };
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Error, Result, models, presets};
@@ -14,6 +15,8 @@ use optimizer::OptimizerFlags;
 // Under these names clap takes a list for one value.
 type Widths = Vec<usize>;
 type Drops = Vec<(f64, f64)>;
+type Stages = Vec<(u64, f64)>;
+type Names = Vec<String>;
 type Fractions = [f64; 3];
 
 /// Where the text comes from and how it is split.
@@ -113,7 +116,10 @@ pub struct TrainFlags {
     /// At this fraction of the run, times this [default: 0.5:0.1]
     #[arg(long, value_name = "AT:BY,...", value_parser = parse_lr_drops)]
     lr_drops: Option<Drops>,
-    /// constant, drops, cosine, linear, wsd [default: drops]
+    /// From step STEP on, the rate RATE: 100001:.001,150001:.01 [default: none]
+    #[arg(long, value_name = "STEP:RATE,...", value_parser = parse_lr_at)]
+    lr_at: Option<Stages>,
+    /// constant, drops, stages (of --lr-at), cosine, linear, wsd [default: drops]
     #[arg(long, value_name = "NAME")]
     schedule: Option<Schedule>,
     /// Learning rate that cosine, linear and wsd fall to [default: 0]
@@ -131,6 +137,13 @@ pub struct TrainFlags {
     /// Begin with the weights of this run, and with its model where no preset or configuration says another
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
+    /// Parameters that stay as drawn, or layers of which all do: embedding.weight,layers.0 [default: none]
+    #[arg(long, value_name = "NAME,...", value_parser = parse_freeze)]
+    freeze: Option<Names>,
+    /// separate: one for the split, one for parameters and minibatches; shared: one for both, and samples go on
+    /// with it [default: separate]
+    #[arg(long, value_name = "NAME")]
+    generator: Option<Generator>,
     /// Seed of parameters and minibatches [default: 2147483647]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -181,6 +194,18 @@ fn put<T: Clone>(place: &mut Option<T>, flag: Option<&T>) {
 }
 
 impl DataFlags {
+    /// Refuses a flag that has no effect beside the other settings.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        if self.split_seed.is_some() && config.train.generator == Generator::Shared {
+            let why = "with --generator shared the split is drawn by the generator of --seed";
+            return Err(Error::usage(format!("--split-seed has no effect: {why}")));
+        }
+        Ok(())
+    }
+
     pub fn apply(&self, path: Option<&PathBuf>, config: &mut Config) {
         let data = &mut config.data;
         if path.is_some() {
@@ -217,6 +242,11 @@ impl ModelFlags {
         self.model.as_ref().map(|word| word.kind.as_str())
     }
 
+    /// Whether more is said of the model than how far it looks.
+    pub fn says_more_than_context(&self) -> bool {
+        *self != Self { context: self.context, ..Self::default() }
+    }
+
     /// Sets what the flags say.
     ///
     /// # Errors
@@ -227,6 +257,7 @@ impl ModelFlags {
             // The settings of another kind, as of a preset, say nothing of this one.
             if word.kind != model.kind {
                 *model = ModelConfig::of(&word.kind);
+                config.notebook = None;
             }
             if word.is_bigram {
                 *model = ModelConfig::of("ngram").with("order", 2).with("smoothing", "add-k").with("k", 1.0);
@@ -266,6 +297,10 @@ impl TrainFlags {
             train.lr_drops.clone_from(drops);
             train.schedule = Schedule::Drops;
         }
+        if let Some(stages) = &self.lr_at {
+            train.lr_at.clone_from(stages);
+            train.schedule = Schedule::Stages;
+        }
         set(&mut train.schedule, self.schedule.as_ref());
         set(&mut train.lr_min, self.lr_min.as_ref());
         // Of two ways to say it the flag's counts.
@@ -276,6 +311,8 @@ impl TrainFlags {
         set(&mut train.warmup_steps, self.warmup_steps.as_ref());
         set(&mut train.decay, self.decay.as_ref());
         put(&mut train.init_from, self.init_from.as_ref());
+        set(&mut train.freeze, self.freeze.as_ref());
+        set(&mut train.generator, self.generator.as_ref());
         set(&mut train.seed, self.seed.as_ref());
         put(&mut train.eval_every, self.eval_every.as_ref());
         put(&mut train.log_every, self.log_every.as_ref());
@@ -292,12 +329,15 @@ impl TrainFlags {
             ("--batch", self.batch.is_some()),
             ("--lr", self.lr.is_some()),
             ("--lr-drops", self.lr_drops.is_some()),
+            ("--lr-at", self.lr_at.is_some()),
             ("--schedule", self.schedule.is_some()),
             ("--lr-min", self.lr_min.is_some()),
             ("--warmup", self.warmup.is_some()),
             ("--warmup-steps", self.warmup_steps.is_some()),
             ("--decay", self.decay.is_some()),
             ("--init-from", self.init_from.is_some()),
+            ("--freeze", self.freeze.is_some()),
+            ("--generator", self.generator.is_some()),
             ("--seed", self.seed.is_some()),
             ("--eval-every", self.eval_every.is_some()),
             ("--log-every", self.log_every.is_some()),
@@ -311,6 +351,7 @@ impl TrainFlags {
         let falls = matches!(train.schedule, Schedule::Cosine | Schedule::Linear | Schedule::Wsd);
         let effects = [
             ("--lr-drops", train.schedule == Schedule::Drops, "it is of --schedule drops"),
+            ("--lr-at", train.schedule == Schedule::Stages, "it is of --schedule stages"),
             ("--decay", train.schedule == Schedule::Wsd, "it is of --schedule wsd"),
             ("--lr-min", falls, "it is of --schedule cosine, linear and wsd"),
         ];

@@ -1,27 +1,20 @@
 //! `charloom backprop`.
 
-use std::path::PathBuf;
-
 use charloom::backprop::{Options, Report, Row, report};
 use charloom::{Error, Result};
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::Out;
+use crate::setup::{DataPath, Settings};
 
 /// Compare a backward pass written by hand with the tape's, term by term
 ///
 /// The net is notebook 004's: an embedding, a linear layer, BatchNorm, tanh, a linear layer, cross-entropy, each line of
-/// the forward pass a term with a gradient. The flags choose its sizes. docs/backprop/ has the derivations.
+/// the forward pass a term with a gradient. The flags choose its sizes; without --preset it is manual-backprop.
+/// docs/backprop/ has the derivations.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A file of lines or of running text, - for standard input, or the name of a known data set
-    data: Option<PathBuf>,
-    /// Begin from a built-in configuration
-    #[arg(long, value_name = "NAME", default_value = "manual-backprop")]
-    preset: String,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPath,
     /// Compute in double precision
     #[arg(long)]
     f64: bool,
@@ -34,24 +27,21 @@ pub struct Args {
     /// Add 0.01 to this gradient, a term's or a shortcut's, to see the comparison fail
     #[arg(long = "break", value_name = "TERM")]
     wrong: Option<String>,
+    /// Leave out what notebook 004's unfinished line lacks, the way of logit_maxes to logits
+    #[arg(long)]
+    unfinished: bool,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let mut config = args::base(Some(&args.preset), args.config.as_deref())?;
-    args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config)?;
-    args.train_flags.apply(&mut config)?;
+    let mut config = args.settings.config_from(Some("manual-backprop"), args.data.get())?;
     if let Some(steps) = args.train {
         config.train.steps = steps;
     }
     let data = charloom::load_data(&mut config)?;
-    let options = Options { wrong: args.wrong.clone(), train: args.train.is_some() };
+    let options =
+        Options { wrong: args.wrong.clone(), unfinished: args.unfinished, train: args.train.is_some() };
     let report = if args.f64 {
         report::<f64>(&config, &data, &options)?
     } else {

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::args::DataFlags;
 use crate::download::fetch;
 use crate::output::Out;
+use crate::setup::DataPath;
 
 /// Known data sets, and data cut into splits
 #[derive(clap::Subcommand)]
@@ -27,8 +28,8 @@ pub enum Command {
     },
     /// Write train.txt, val.txt and test.txt as trained on
     Split {
-        /// The data; the embedded names without it
-        data: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataPath,
         /// The folder to write to
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -51,7 +52,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
         }
         Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
-            flags.apply(data.as_ref(), &mut config);
+            flags.apply(data.get(), &mut config);
             let files = charloom::load_data(&mut config)?.write_splits(folder)?;
             if out.json {
                 return out.object(&json!({"files": files}));

@@ -9,7 +9,7 @@ use charloom::models::{self, LanguageModel};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
-use crate::output::{Out, note};
+use crate::output::{Out, note, weights};
 
 /// Measure how well a model predicts a split
 #[derive(clap::Args)]
@@ -38,6 +38,7 @@ pub struct Row {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
+    note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
     let wanted = if is_foreign { "train" } else { args.split.as_str() };
@@ -53,6 +54,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json {
         let mut object = json!(all.evaluation);
         object["split"] = json!(all.name);
+        (object["file"], object["step"]) = (json!(file), json!(checkpoint.step));
         object["baselines"] = json!(all.baselines);
         if rows.len() > 1 {
             let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use charloom::explain::{self, Loss};
 use charloom::{Checkpoint, Result, files, models};
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, flags};
+use crate::setup::{RunOrData, Settings, What};
 
 /// Say what the numbers mean
 #[derive(clap::Subcommand)]
@@ -16,48 +16,34 @@ pub enum Command {
 }
 
 /// What the loss should be before training, what ignorance would give on this data, and where a run stands
+///
+/// Without a run it is about the configuration that the flags make.
 #[derive(clap::Args)]
 pub struct LossArgs {
-    /// A run folder or a .safetensors file; without it, the configuration that the flags make
-    #[arg(conflicts_with_all = ["preset", "config", "DataFlags", "ModelFlags", "TrainFlags"])]
-    run: Option<PathBuf>,
-    /// The data, where it is now; without it, the run's or the embedded names
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
-    data_flags: DataFlags,
+    what: RunOrData,
     #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 pub fn run(command: &Command, out: &mut Out) -> Result<()> {
     let Command::Loss(args) = command;
-    let loss = match &args.run {
-        Some(path) => {
+    let loss = match args.what.get()? {
+        What::Run(path, moved) => {
+            args.settings.refuse_beside_run()?;
             let file = files::model_file(path)?;
             let checkpoint = Checkpoint::read(&file)?;
             let model = models::open(&checkpoint, &file)?;
             let mut config = checkpoint.config.clone();
-            if args.data.is_some() {
+            if moved.is_some() {
                 config.data.sha256 = None;
             }
             let vocab = Some(checkpoint.vocab.clone());
-            let data = charloom::reload_data(&config.data, vocab, path, args.data.as_deref())?;
+            let data = charloom::reload_data(&config.data, vocab, path, moved.map(PathBuf::as_path))?;
             explain::loss(&config, &data, Some(&*model))?
         }
-        None => {
-            let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-            args.data_flags.apply(args.data.as_ref(), &mut config);
-            args.model_flags.apply(&mut config)?;
-            args.train_flags.apply(&mut config)?;
+        What::Data(path) => {
+            let mut config = args.settings.config(path)?;
             let data = charloom::load_data(&mut config)?;
             explain::loss(&config, &data, None)?
         }

@@ -1,13 +1,11 @@
 //! `charloom gradcheck`.
 
-use std::path::PathBuf;
-
 use charloom::config::Batch;
 use charloom::gradcheck::{Options, Report, gradcheck};
 use charloom::{Error, Result};
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, note};
+use crate::setup::{DataPath, Settings};
 
 /// Check a configuration's gradients against differences of its loss
 ///
@@ -15,14 +13,8 @@ use crate::output::{Out, note};
 /// little from where they were drawn. Fails if the error of one is above the tolerance.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A file of lines or of running text, - for standard input, or the name of a known data set
-    data: Option<PathBuf>,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPath,
     /// Elements of each parameter to check, chosen at random, the largest gradient's among them
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..))]
     elements: u64,
@@ -36,18 +28,11 @@ pub struct Args {
     #[arg(long = "break", value_name = "PARAMETER")]
     wrong: Option<String>,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-    args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config)?;
-    args.train_flags.apply(&mut config)?;
+    let mut config = args.settings.config(args.data.get())?;
     let data = charloom::load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));
     let options = Options { elements, tolerance: args.tolerance, wrong: args.wrong.clone() };

@@ -1,47 +1,61 @@
 //! `charloom info`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use charloom::files::{self, Timing};
-use charloom::{Checkpoint, Config, Result, speed};
+use charloom::{Checkpoint, Error, Result, models, speed};
 use serde_json::json;
 
-use crate::args::DataFlags;
 use crate::output::{Out, flags, note};
+use crate::setup::{RunOrData, Settings, What};
 
-/// Tell what a run, a model file or a file of data holds
+/// Tell what a run, a model file, a file of data or a configuration holds
+///
+/// Of a preset, a configuration file or flags of the model it counts the parameters.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A run folder, a .safetensors file, or a file of data; the embedded names without it
-    #[arg(value_name = "RUN|DATA")]
-    what: Option<PathBuf>,
-    /// Of data: count the examples at this context
-    #[arg(long, value_name = "T", default_value_t = 3)]
-    context: usize,
+    #[command(flatten)]
+    what: RunOrData,
     /// Tell what the computing is done with on this machine
-    #[arg(long, conflicts_with = "what")]
+    #[arg(long, conflicts_with_all = ["what", "data"])]
     hardware: bool,
     #[command(flatten)]
-    data: DataFlags,
+    settings: Settings,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if args.hardware {
         return of_machine(out);
     }
-    if let Some(path) = &args.what
-        && (path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors"))
-    {
-        return of_model(path, out);
-    }
-    let mut config = Config::default();
-    args.data.apply(args.what.as_ref(), &mut config);
-    let mut card = charloom::load_data(&mut config)?.card(args.context);
+    let path = match args.what.get()? {
+        What::Run(_, Some(_)) => return Err(Error::usage("--data has no effect beside a run")),
+        What::Run(path, None) => {
+            args.settings.refuse_beside_run()?;
+            return of_model(path, out);
+        }
+        What::Data(path) => path,
+    };
+    let mut config = args.settings.config(path)?;
+    let data = charloom::load_data(&mut config)?;
+    let mut card = data.card(models::context(&config.model)?);
     for warning in &mut card.warnings {
         *warning = flags(warning);
         note(format_args!("warning: {warning}"));
     }
-    if out.json { out.object(&card) } else { out.line(card) }
+    let asked = args.settings.has_base() || args.settings.model_flags.says_more_than_context();
+    let parameters = if asked { models::parameters(&config, data.vocab.len())? } else { None };
+    if out.json {
+        let mut object = json!(card);
+        if asked {
+            (object["model"], object["parameters"]) = (json!(config.model.kind), json!(parameters));
+        }
+        return out.object(&object);
+    }
+    out.line(card)?;
+    if let Some(parameters) = parameters {
+        out.line(format_args!("  parameters  {parameters} of this configuration's {}", config.model.kind))?;
+    }
+    Ok(())
 }
 
 fn of_machine(out: &mut Out) -> Result<()> {
@@ -59,7 +73,7 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let checkpoint = Checkpoint::read(&file)?;
     let config = &checkpoint.config;
     let vocab: String = checkpoint.vocab.characters().iter().collect();
-    let parameters = charloom::models::parameters(config, checkpoint.vocab.len())?;
+    let parameters = models::parameters(config, checkpoint.vocab.len())?;
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
     if out.json {

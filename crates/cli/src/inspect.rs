@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use charloom::files::{self, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result};
+use serde_json::json;
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
-use crate::output::{Out, flags};
+use crate::output::{Out, flags, note, weights};
+use crate::setup::{RunOrData, Settings};
 
 /// Units in a line of the map.
 const UNITS: usize = 64;
@@ -15,68 +16,61 @@ const UNITS: usize = 64;
 /// Look into a network: every layer's values and gradients on a batch, and what is wrong with them
 #[derive(clap::Args)]
 pub struct Args {
-    /// A run folder or a .safetensors file; with --untrained, data as train takes it
-    #[arg(value_name = "RUN|DATA", required_unless_present = "untrained")]
-    what: Option<PathBuf>,
+    #[command(flatten)]
+    what: RunOrData,
     /// Look at a configuration before any training
     #[arg(long)]
     untrained: bool,
-    /// Where a run's data is now
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
     /// Examples to look at
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(2..=1 << 20))]
     examples: u32,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let mut seen = if args.untrained { untrained(args)? } else { trained(args)? };
+    let (mut seen, file) = if args.untrained { (untrained(args)?, None) } else { trained(args)? };
     for finding in &mut seen.findings {
         finding.message = flags(&finding.message);
     }
-    if out.json { out.object(&seen) } else { print(&seen, out) }
+    if !out.json {
+        return print(&seen, out);
+    }
+    let mut object = json!(seen);
+    if file.is_some() {
+        object["file"] = json!(file);
+    }
+    out.object(&object)
 }
 
 fn untrained(args: &Args) -> Result<Inspection> {
-    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-    args.data_flags.apply(args.what.as_ref().or(args.data.as_ref()), &mut config);
-    args.model_flags.apply(&mut config)?;
-    args.train_flags.apply(&mut config)?;
+    let mut config = args.settings.config(args.what.only_data()?)?;
     let data = charloom::load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)
 }
 
-fn trained(args: &Args) -> Result<Inspection> {
-    let has_settings = args.data_flags != DataFlags::default()
-        || args.model_flags != ModelFlags::default()
-        || args.train_flags != TrainFlags::default();
-    if has_settings || args.preset.is_some() || args.config.is_some() {
+/// What is seen in a run, and the file of its weights.
+fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
+    if args.settings.has_base() || args.settings.has_flags() {
         return Err(Error::usage(
             "a run has its own settings; add --untrained to look at others before training",
         ));
     }
-    let what = args.what.as_deref().expect("required without --untrained");
+    let Some((what, moved)) = args.what.only_run() else {
+        return Err(Error::usage("name a run or a .safetensors file; or add --untrained"));
+    };
     let file = files::model_file(what)?;
     let checkpoint = Checkpoint::read(&file)?;
+    note(weights(&file, &checkpoint));
     let mut config = checkpoint.config.data.clone();
-    if args.data.is_some() {
+    if moved.is_some() {
         config.sha256 = None;
     }
-    let data = charloom::reload_data(&config, Some(checkpoint.vocab.clone()), what, args.data.as_deref())?;
+    let data =
+        charloom::reload_data(&config, Some(checkpoint.vocab.clone()), what, moved.map(PathBuf::as_path))?;
     let records = if what.is_dir() { RunFolder::records(what)? } else { Vec::new() };
-    Inspection::trained(&checkpoint, &data, args.examples as usize, records, &file)
+    let seen = Inspection::trained(&checkpoint, &data, args.examples as usize, records, &file)?;
+    Ok((seen, Some(file)))
 }
 
 /// Findings first, figures after.
@@ -96,6 +90,13 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     for (name, state) in &states {
         out.line(format_args!("  {name:<5} {:.4}  after {} steps", state.loss, state.step))?;
     }
+    let indented = |mut row: Vec<String>| {
+        row[0].insert_str(0, "  ");
+        row
+    };
+    out.line("")?;
+    out.line("the numbers: their mean size on all examples, and five of one example")?;
+    out.table(&seen.values_table().into_iter().map(indented).collect::<Vec<_>>())?;
     let blocks = if out.size().0 < 96 { 10 } else { 20 };
     for (kind, title) in [
         (Kind::Activation, "values"),
@@ -104,10 +105,6 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     ] {
         out.line("")?;
         out.line(title)?;
-        let indented = |mut row: Vec<String>| {
-            row[0].insert_str(0, "  ");
-            row
-        };
         out.table(&seen.table(kind, blocks).into_iter().map(indented).collect::<Vec<_>>())?;
     }
     for (name, state) in &states {

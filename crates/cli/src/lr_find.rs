@@ -7,21 +7,15 @@ use charloom::lr_find::{LrFind, LrFindOptions, find};
 use charloom::{Error, Result};
 use charloom_plot::Theme;
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, note};
 use crate::plot;
+use crate::setup::{DataPath, Settings};
 
 /// Find a learning rate: raise it from step to step, watch the loss (--steps says in how many)
 #[derive(clap::Args)]
 pub struct Args {
-    /// A file of lines or of running text, - for standard input, or the name of a known data set
-    data: Option<PathBuf>,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPath,
     /// The first learning rate
     #[arg(long, value_name = "X", default_value_t = LrFindOptions::default().from)]
     from: f64,
@@ -38,21 +32,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-    args.data_flags.apply(args.data.as_ref(), &mut config);
-    args.model_flags.apply(&mut config)?;
-    args.train_flags.apply(&mut config)?;
+    let mut config = args.settings.config(args.data.get())?;
     let defaults = LrFindOptions::default();
-    let steps =
-        args.train_flags.steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
+    let steps = args
+        .settings
+        .train_flags
+        .steps
+        .map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
     let data = charloom::load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {

@@ -9,6 +9,7 @@ mod dashboard;
 mod data;
 mod download;
 mod eval;
+mod examples;
 mod explain;
 mod gradcheck;
 mod graph;
@@ -16,12 +17,15 @@ mod info;
 mod inspect;
 mod lr_find;
 mod mix;
+mod next;
 mod output;
 mod plot;
 mod presets;
 mod report;
 mod sample;
 mod score;
+mod setup;
+mod show;
 mod sweep;
 mod train;
 
@@ -61,10 +65,14 @@ enum Command {
     #[command(allow_negative_numbers = true)]
     LrFind(Box<lr_find::Args>),
     #[command(allow_negative_numbers = true)]
-    Info(info::Args),
+    Info(Box<info::Args>),
     #[command(subcommand)]
     Data(data::Command),
     Presets(presets::Args),
+    #[command(allow_negative_numbers = true)]
+    Examples(examples::Args),
+    Show(show::Args),
+    Next(next::Args),
     #[command(allow_negative_numbers = true)]
     Bench(Box<bench::Args>),
     Plot(plot::Args),
@@ -101,6 +109,9 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args, &mut out),
         Command::Data(command) => data::run(&command, &mut out),
         Command::Presets(args) => presets::run(&args, &mut out),
+        Command::Examples(args) => examples::run(&args, &mut out),
+        Command::Show(args) => show::run(&args, &mut out),
+        Command::Next(args) => next::run(&args, &mut out),
         Command::Bench(args) => bench::run(&args, &mut out),
         Command::Plot(args) => plot::run(&args, &mut out),
         Command::Compare(args) => compare::run(&args, &mut out),

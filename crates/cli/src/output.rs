@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use charloom::data::Mode;
-use charloom::{Error, Result};
+use charloom::{Checkpoint, Error, Result};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use ratatui::crossterm::terminal;
 use serde::Serialize;
@@ -99,6 +100,16 @@ pub fn shown(text: &str, mode: Mode) -> String {
         }
         shown
     })
+}
+
+/// Which weights of a run are used, in words: its best, its last, or those of a file.
+pub fn weights(file: &Path, checkpoint: &Checkpoint) -> String {
+    let which = match file.file_name().and_then(|name| name.to_str()) {
+        Some("best.safetensors") => "the best weights",
+        Some("last.safetensors") => "the last weights",
+        _ => "the weights",
+    };
+    format!("{which}, of step {}: {}", checkpoint.step, file.display())
 }
 
 /// A text of the library with each ` ``lr_drops`` ` in it ([`charloom::error`]) shown as the flag `--lr-drops`. A key

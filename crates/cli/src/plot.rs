@@ -41,6 +41,9 @@ pub struct Args {
     /// surprise: the words
     #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
     words: Vec<String>,
+    /// embedding: which two of its dimensions [default: the first two principal components]
+    #[arg(long, value_name = "X,Y", value_parser = parse_dims)]
+    dims: Option<[usize; 2]>,
     /// bigram, activations, gradients, dead: where the data is now
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -134,7 +137,7 @@ fn figure(args: &Args) -> Result<Figure> {
         Ok(seen.end.unwrap_or(seen.start))
     };
     match args.what {
-        What::Embedding => charloom_plot::embedding(&checkpoint),
+        What::Embedding => charloom_plot::embedding(&checkpoint, args.dims),
         What::Weights => charloom_plot::weights(&checkpoint, args.layer),
         What::Surprise => {
             charloom_plot::surprise(&*models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
@@ -155,6 +158,12 @@ fn figure(args: &Args) -> Result<Figure> {
         }
         What::Loss | What::Lr => unreachable!("drawn above"),
     }
+}
+
+fn parse_dims(text: &str) -> std::result::Result<[usize; 2], String> {
+    let number = |part: &str| part.trim().parse().ok();
+    let dims = text.split_once(',').and_then(|(x, y)| Some([number(x)?, number(y)?]));
+    dims.ok_or_else(|| format!("{text:?} is not two dimensions, as in 0,1"))
 }
 
 /// A run's name and metrics.

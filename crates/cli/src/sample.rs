@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use charloom::config::Stream;
 use charloom::data::Mode;
-use charloom::sample::{Known, SampleOptions, Sampler};
+use charloom::sample::{self, Known, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::output::{Out, bar, note};
+use crate::output::{Out, bar, note, weights};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -46,24 +46,36 @@ pub struct Args {
     /// Leave out words sampled before
     #[arg(long)]
     unique: bool,
-    /// words: a generator for each word; torch: one for all, as notebooks drew
-    #[arg(long, value_name = "words|torch", default_value = "words")]
+    /// words: a generator for each word; torch: one for all, by multinomial's rule of today; torch-cdf: by that of
+    /// replacement=True before torch 2.0
+    #[arg(long, value_name = "words|torch|torch-cdf", default_value = "words")]
     stream: Stream,
+    /// As the notebook of the run's preset drew: its rule, its seed, so many, the weights after the last step
+    #[arg(long, conflicts_with_all = ["seed", "stream"])]
+    as_notebook: bool,
     /// With --novel: where the training data is now
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = files::model_file(&args.run)?;
+    let file = if args.as_notebook { files::last_file(&args.run)? } else { files::model_file(&args.run)? };
     let checkpoint = Checkpoint::read(&file)?;
+    note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
+    let (drawn_as, generator) = if args.as_notebook {
+        let (options, generator) = sample::notebook(&checkpoint)?;
+        (options, Some(generator))
+    } else {
+        let n = if is_text { 1 } else { SampleOptions::default().n };
+        let options = SampleOptions { n, seed: args.seed, stream: args.stream, ..SampleOptions::default() };
+        (options, None)
+    };
     let options = SampleOptions {
-        n: args.n.unwrap_or(if is_text { 1 } else { SampleOptions::default().n }),
-        seed: args.seed,
+        n: args.n.unwrap_or(drawn_as.n),
         temperature: args.temperature,
         top_k: args.top_k,
         top_p: args.top_p,
@@ -72,10 +84,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         max_length: args.max_length,
         novel: args.novel,
         unique: args.unique,
-        stream: args.stream,
+        ..drawn_as
     };
     let wanted = options.n;
     let mut sampler = Sampler::new(&*model, vocab, options, known.as_ref())?;
+    if let Some(generator) = generator {
+        sampler = sampler.with_generator(generator);
+    }
     let mut count = 0;
     if out.json {
         out.text("{\"samples\":[")?;
@@ -98,7 +113,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     bar.finish_and_clear();
     if out.json {
-        out.line("]}")?;
+        let (file, step) = (json!(file), checkpoint.step);
+        out.line(format_args!("],\"file\":{file},\"step\":{step}}}"))?;
     }
     if sampler.gave_up() {
         return Err(Error::Failed(format!(

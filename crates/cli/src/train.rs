@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use charloom::data::{Data, Mode};
 use charloom::files::{self, NamedTensor, RunFolder, Timing};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{Known, Sample, SampleOptions, Sampler};
+use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{self, End, Event, Observer, Threads, Trainer};
@@ -17,25 +17,16 @@ use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::args::{DataFlags, ModelFlags, TrainFlags};
 use crate::dashboard::{self, Dashboard};
 use crate::eval;
 use crate::output::{self, Out, flags, note};
+use crate::setup::{DataPath, Settings};
 
 /// Train a model; without arguments, on the embedded names
 #[derive(clap::Args)]
 pub struct Args {
-    /// A file of lines or of running text, - for standard input, or the name of a known data set
-    data: Option<PathBuf>,
-    /// The same as DATA; with --resume, where the run's data is now
-    #[arg(long = "data", value_name = "FILE", conflicts_with = "data")]
-    named: Option<PathBuf>,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file, such as a run's config.toml
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPath,
     /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
@@ -64,32 +55,14 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS as i64))]
     threads: Option<u16>,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: Settings,
 }
 
 impl Args {
-    fn data(&self) -> Option<&PathBuf> {
-        self.data.as_ref().or(self.named.as_ref())
-    }
-
-    /// Sets what the flags say.
-    fn apply(&self, config: &mut Config) -> Result<()> {
-        self.data_flags.apply(self.data(), config);
-        self.model_flags.apply(config)?;
-        self.train_flags.apply(config)
-    }
-
     /// Whether everything is left to the program: the data, the model and the training.
     fn is_bare(&self) -> bool {
-        let begun = self.preset.is_some() || self.config.is_some() || self.size.is_some() || self.resume;
-        let flags = self.data_flags == DataFlags::default()
-            && self.model_flags == ModelFlags::default()
-            && self.train_flags == TrainFlags::default();
-        flags && !begun && self.data().is_none()
+        let begun = self.settings.has_base() || self.size.is_some() || self.resume;
+        !self.settings.has_flags() && !begun && self.data.get().is_none()
     }
 }
 
@@ -110,6 +83,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     note(&card);
     for warning in &card.warnings {
         note(format_args!("warning: {}", flags(warning)));
+    }
+    if let Some(parameters) = models::parameters(&config, data.vocab.len())? {
+        note(format_args!("  parameters  {parameters}"));
     }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
     let (job, mut run) = match resumed {
@@ -146,10 +122,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let file = files::model_file(&path)?;
     let model = models::open(&Checkpoint::read(&file)?, &file)?;
-    let samples = write_samples(&*model, &data, &run)?;
+    let samples = if config.notebook.is_some() && data.mode() == Mode::Lines {
+        write_as_notebook(&data, &run)?
+    } else {
+        write_samples(&*model, &data, &run)?
+    };
     if args.report {
         let page = path.join(files::REPORT);
-        crate::report::write(&path, args.data().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
+        crate::report::write(&path, args.data.get().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }
     report(&*model, &config, &data, &path, &samples, out)?;
@@ -219,16 +199,17 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
     }
     let show = match dashboard {
         Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
-        None => Show::Bar(output::bar(steps, "training")),
+        None => Show::Bar(Progress { bar: output::bar(steps, "training"), evaluated: None }),
     };
-    if let Show::Bar(bar) = &show {
+    if let Show::Bar(Progress { bar, .. }) = &show {
         bar.set_position(trainer.steps_done());
         bar.reset_eta();
     }
     let mut watch = Watch { board, show };
     let outcome = train::run(trainer, run, &STOP, &mut watch);
-    if let Show::Bar(bar) = &watch.show {
-        bar.finish_and_clear();
+    if let Show::Bar(progress) = &mut watch.show {
+        progress.print(None);
+        progress.bar.finish_and_clear();
     }
     // A dashboard gives the terminal back.
     drop(watch);
@@ -254,7 +235,14 @@ fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool
 /// How a training is shown.
 enum Show {
     Dashboard(Box<Dashboard>),
-    Bar(ProgressBar),
+    Bar(Progress),
+}
+
+/// A bar, and a line for each evaluation.
+struct Progress {
+    bar: ProgressBar,
+    /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
+    evaluated: Option<(u64, String)>,
 }
 
 /// Where what a training tells goes.
@@ -270,7 +258,7 @@ impl Observer for Watch {
         }
         match &mut self.show {
             Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
-            Show::Bar(bar) => advance(bar, event),
+            Show::Bar(progress) => progress.advance(event),
         }
         Ok(())
     }
@@ -278,7 +266,7 @@ impl Observer for Watch {
     fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
         match &mut self.show {
             Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
-            Show::Bar(bar) => bar.set_message(evaluating(split, share)),
+            Show::Bar(progress) => progress.bar.set_message(evaluating(split, share)),
         }
         Ok(())
     }
@@ -289,18 +277,31 @@ pub fn evaluating(split: &str, share: f64) -> String {
     format!("evaluating {split}, {:.0} %", share * 100.0)
 }
 
-fn advance(bar: &ProgressBar, event: &Event) {
-    match event {
-        Event::Looked(_) => {}
-        Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
-            bar.set_position(*step);
-            bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
+impl Progress {
+    fn advance(&mut self, event: &Event) {
+        match event {
+            Event::Looked(_) => {}
+            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
+                self.print(Some((*step, *loss)));
+                self.bar.set_position(*step);
+                self.bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
+            }
+            Event::Evaluated { step, train, val, best } => {
+                self.print(None);
+                self.bar.set_position(*step);
+                let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
+                let best = if *best { "  best so far" } else { "" };
+                self.evaluated = Some((*step, format!("train {:.4}{val}{best}", train.loss)));
+            }
         }
-        Event::Evaluated { step, train, val, best } => {
-            bar.set_position(*step);
-            let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
-            let best = if *best { "  best so far" } else { "" };
-            bar.suspend(|| note(format_args!("step {step:>8}  train {:.4}{val}{best}", train.loss)));
+    }
+
+    /// Prints the last evaluation; `batch` is a step and its minibatch's loss before the update.
+    fn print(&mut self, batch: Option<(u64, f32)>) {
+        if let Some((step, losses)) = self.evaluated.take() {
+            let batch = batch.filter(|(at, _)| *at == step);
+            let batch = batch.map_or(String::new(), |(_, loss)| format!("batch {loss:.4}  "));
+            self.bar.suspend(|| note(format_args!("step {step:>8}  {batch}{losses}")));
         }
     }
 }
@@ -334,7 +335,8 @@ fn report(
         return out.object(&object);
     }
     eval::print(&rows, None, out)?;
-    print_samples(samples, data.vocab.mode(), out)
+    let shown = if config.notebook.is_some() { samples.len() } else { samples.len().min(10) };
+    print_samples(&samples[..shown], data.vocab.mode(), out)
 }
 
 /// Writes twenty words, or a text, into the run.
@@ -343,12 +345,26 @@ pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) ->
     let n = if is_text { 1 } else { SampleOptions::default().n };
     let known = (!is_text).then(|| Known::of(&data.splits));
     let options = SampleOptions { n, ..SampleOptions::default() };
-    let samples = Sampler::new(model, &data.vocab, options, known.as_ref())?.collect::<Result<Vec<_>>>()?;
+    write(Sampler::new(model, &data.vocab, options, known.as_ref())?, run)
+}
+
+/// The same as the notebook of the run's preset drew: with the last weights.
+fn write_as_notebook(data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
+    let file = files::last_file(run.path())?;
+    let last = Checkpoint::read(&file)?;
+    let (options, generator) = sample::notebook(&last)?;
+    note("the samples are drawn as the notebook drew its own, from the last weights");
+    let (model, known) = (models::open(&last, &file)?, Known::of(&data.splits));
+    write(Sampler::new(&*model, &data.vocab, options, Some(&known))?.with_generator(generator), run)
+}
+
+fn write(sampler: Sampler<'_>, run: &RunFolder) -> Result<Vec<Sample>> {
+    let samples = sampler.collect::<Result<Vec<_>>>()?;
     run.write_samples(&samples.iter().fold(String::new(), |all, sample| all + &sample.text + "\n"))?;
     Ok(samples)
 }
 
-/// Ten of the words, each with a word on whether the data has it, or the text.
+/// The words, each with a word on whether the data has it, or the text.
 fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
     out.line("")?;
     let row = |sample: &Sample| {
@@ -356,7 +372,7 @@ fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
         let cut = if sample.truncated && !mark.is_empty() { ", cut off" } else { "" };
         (out.shown(&sample.text, mode), mark + cut)
     };
-    let rows: Vec<_> = samples.iter().take(10).map(row).collect();
+    let rows: Vec<_> = samples.iter().map(row).collect();
     let width = rows.iter().map(|(text, _)| text.chars().count()).max().unwrap_or(0);
     for (text, mark) in rows {
         out.line(if mark.is_empty() { text } else { format!("{text:<width$}  {mark}") })?;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use charloom_tensor::rng::{StreamRng, TorchGenerator};
+use charloom_tensor::rng::StreamRng;
 use charloom_tensor::{Entry, Grads, Kind, ParamId, Params, Pass};
 use serde::Serialize;
 
 use crate::config::{Batch, Config, TrainConfig};
 use crate::data::Data;
 use crate::feed::Feed;
-use crate::models::Neural;
+use crate::models::{self, Neural};
 use crate::train::{self, StepRecording};
 use crate::{Error, Result};
 
@@ -92,7 +92,7 @@ pub struct Row {
 /// # Errors
 /// A configuration without a neural model, or training data without examples.
 pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
-    let mut generator = TorchGenerator::new(config.train.seed);
+    let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
     let batch = match config.train.batch {
         Batch::Size(size) => size,

@@ -20,6 +20,7 @@ use crate::{Config, Error, Result, models};
 pub fn load_data(config: &mut Config) -> Result<Data> {
     config.validate()?;
     models::fill(&mut config.model)?;
+    config.settle_seeds();
     let data = Data::load(&config.data, None)?;
     settle(config, &data)?;
     Ok(data)

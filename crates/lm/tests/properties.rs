@@ -4,8 +4,8 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::{
-    Activation, Batch, Config, DecayOn, ModelConfig, Norm, Optimizer, Schedule, Smoothing, Stream,
-    TrainConfig,
+    Activation, Batch, Config, DecayOn, Generator, ModelConfig, Norm, NotebookConfig, Optimizer, Schedule,
+    Smoothing, Stream, TrainConfig,
 };
 use charloom::data::Corpus;
 use charloom::data::Examples;
@@ -99,8 +99,15 @@ fn model() -> impl Strategy<Value = ModelConfig> {
 }
 
 fn train() -> impl Strategy<Value = TrainConfig> {
-    let schedules =
-        [Schedule::Constant, Schedule::Drops, Schedule::Cosine, Schedule::Linear, Schedule::Wsd].to_vec();
+    let schedules = [
+        Schedule::Constant,
+        Schedule::Drops,
+        Schedule::Stages,
+        Schedule::Cosine,
+        Schedule::Linear,
+        Schedule::Wsd,
+    ]
+    .to_vec();
     let words = (
         select(vec![Optimizer::Sgd, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Muon]),
         select(schedules),
@@ -112,9 +119,12 @@ fn train() -> impl Strategy<Value = TrainConfig> {
         (0.0..=1.0, 0.0..=1.0, 0.0..=1000.0, 0.0..1.0, 0.0..1.0, 0.0..1.0, 1e-300..=1.0, 0.0..=1e6),
         (whole(), every(), every(), whole()),
         (any::<bool>(), any::<bool>(), 0.0..1.0, 0.0..=1e6, 1u64..=1 << 20, 0.0..1.0),
+        (vec((0u64..=1 << 40, 0.0..=1e30), 0..4), vec("[a-z.0-9]{1,9}", 0..3), any::<bool>()),
     )
-        .prop_map(|(first, second, (seed, eval_every, log_every, patience), third)| {
+        .prop_map(|(first, second, (seed, eval_every, log_every, patience), third, fourth)| {
             let (nesterov, on_matrices, alpha, clip_value, accumulate, ema) = third;
+            let (mut lr_at, freeze, shared) = fourth;
+            lr_at.sort_by_key(|&(at, _)| at);
             let (steps, batch, (optimizer, schedule), lr, lr_drops) = first;
             let (warmup, decay, weight_decay, momentum, beta1, beta2, eps, clip) = second;
             TrainConfig {
@@ -124,6 +134,7 @@ fn train() -> impl Strategy<Value = TrainConfig> {
                 lr,
                 schedule,
                 lr_drops,
+                lr_at,
                 warmup,
                 decay,
                 weight_decay,
@@ -132,6 +143,8 @@ fn train() -> impl Strategy<Value = TrainConfig> {
                 beta2,
                 eps,
                 clip,
+                freeze,
+                generator: if shared { Generator::Shared } else { Generator::Separate },
                 nesterov,
                 decay_on: if on_matrices { DecayOn::Matrices } else { DecayOn::All },
                 alpha,
@@ -150,7 +163,15 @@ fn train() -> impl Strategy<Value = TrainConfig> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    (data(), model(), train()).prop_map(|(data, model, train)| Config { data, model, train })
+    let stream = select(vec![Stream::Words, Stream::Torch, Stream::TorchCdf]);
+    let notebook = (whole(), stream, option::of(whole()));
+    let notebook = notebook.prop_map(|(samples, stream, seed)| NotebookConfig { samples, stream, seed });
+    (data(), model(), train(), option::of(notebook)).prop_map(|(data, model, train, notebook)| Config {
+        data,
+        model,
+        train,
+        notebook,
+    })
 }
 
 fn vocab() -> impl Strategy<Value = Vocab> {
@@ -319,7 +340,7 @@ fn least_chance(options: &SampleOptions, temperature: f64) -> f64 {
 
 #[test]
 fn what_is_drawn_has_the_exact_distribution() {
-    for stream in [Stream::Words, Stream::Torch] {
+    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
         for seed in [1, 2] {
             let n = if stream == Stream::Words { 20_000 } else { 5000 };
             let plain = SampleOptions { n, seed, stream, max_length: 40, ..SampleOptions::default() };

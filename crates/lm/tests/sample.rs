@@ -60,7 +60,7 @@ fn characters_come_as_often_as_they_should() {
         let (shares, expected) = first_characters(&options, allowed);
         assert_close(&shares, &expected, 0.0, 0.0125);
     };
-    for stream in [Stream::Words, Stream::Torch] {
+    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
         let options = SampleOptions { n, stream, ..SampleOptions::default() };
         close(options.clone(), &[0, 1, 2, 3]);
         close(SampleOptions { temperature: 0.5, ..options.clone() }, &[0, 1, 2, 3]);
@@ -87,21 +87,27 @@ fn more_words_only_extend_the_list() {
 #[test]
 fn the_torch_stream_is_a_notebooks_loop() {
     let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
-    let options =
-        SampleOptions { n: 20, seed: 2_147_483_657, stream: Stream::Torch, ..SampleOptions::default() };
-    let samples = draw(&model, &vocab, options);
-    let mut generator = TorchGenerator::new(2_147_483_657);
-    for sample in samples {
-        let mut word = Vec::new();
-        loop {
-            let row = after(&model, word.last().copied().unwrap_or(0));
-            let p: Vec<f32> = row.iter().map(|&l| f64::from(l).exp() as f32).collect();
-            match generator.multinomial(&p) {
-                0 => break,
-                token => word.push(token as u32),
+    type Rule = fn(&mut TorchGenerator, &[f32]) -> usize;
+    let rules: [(Stream, Rule); 2] = [
+        (Stream::Torch, TorchGenerator::multinomial_exponential),
+        (Stream::TorchCdf, TorchGenerator::multinomial_cumulative),
+    ];
+    for (stream, rule) in rules {
+        let options = SampleOptions { n: 20, seed: 2_147_483_657, stream, ..SampleOptions::default() };
+        let samples = draw(&model, &vocab, options);
+        let mut generator = TorchGenerator::new(2_147_483_657);
+        for sample in samples {
+            let mut word = Vec::new();
+            loop {
+                let row = after(&model, word.last().copied().unwrap_or(0));
+                let p: Vec<f32> = row.iter().map(|&l| f64::from(l).exp() as f32).collect();
+                match rule(&mut generator, &p) {
+                    0 => break,
+                    token => word.push(token as u32),
+                }
             }
+            assert_eq!(sample.tokens, word);
         }
-        assert_eq!(sample.tokens, word);
     }
 }
 
@@ -110,7 +116,7 @@ fn the_lectures_bigram_prints_its_words() {
     let Some(path) = shared_data("names.txt") else { return };
     let (vocab, model) = bigram(&std::fs::read_to_string(path).expect("names"), Mode::Lines, 1.0);
     let options =
-        SampleOptions { n: 5, seed: 2_147_483_647, stream: Stream::Torch, ..SampleOptions::default() };
+        SampleOptions { n: 5, seed: 2_147_483_647, stream: Stream::TorchCdf, ..SampleOptions::default() };
     let samples = draw(&model, &vocab, options);
     assert_eq!(texts(&samples), ["mor", "axx", "minaymoryles", "kondlaisah", "anchshizarie"]);
 }
@@ -277,7 +283,7 @@ impl Reader for SumsReader<'_> {
 fn a_state_stays_with_its_word_while_others_end() {
     let vocab = Vocab::new(Mode::Lines, "abcdefg".chars());
     let model = Sums(vocab.len());
-    for stream in [Stream::Words, Stream::Torch] {
+    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
         let options = SampleOptions { n: 1500, prefix: "fed".into(), stream, ..SampleOptions::default() };
         let samples = draw(&model, &vocab, options);
         let lengths: HashSet<usize> = samples.iter().map(|sample| sample.tokens.len()).collect();

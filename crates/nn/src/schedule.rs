@@ -5,6 +5,8 @@ pub enum Schedule {
     Constant,
     /// At this fraction of the run, times this; factors multiply up.
     Drops(Vec<(f64, f64)>),
+    /// From this step on, this rate, whatever the base; the last one that has begun counts.
+    Stages(Vec<(u64, f64)>),
     /// Half a cosine down to the floor.
     Cosine,
     /// A straight line down to the floor.
@@ -56,6 +58,10 @@ impl LearningRate {
                 .filter(|(fraction, _)| at >= fraction * steps * (1.0 - 1e-12))
                 .map(|(_, factor)| factor)
                 .product(),
+            Schedule::Stages(stages) => {
+                let begun = stages.iter().rev().find(|(from, _)| step >= *from);
+                return rising * begun.map_or(self.base, |(_, rate)| *rate);
+            }
             Schedule::Cosine => above(0.5 * (1.0 + libm::cos(std::f64::consts::PI * done))),
             Schedule::Linear => above(1.0 - done),
             Schedule::Wsd { decay } => above(((steps - at) / (decay * steps).max(1.0)).clamp(0.0, 1.0)),
@@ -78,6 +84,13 @@ mod tests {
     fn drops_multiply_up_at_their_step() {
         let rates = rates(0.0, Schedule::Drops(vec![(0.3, 0.5), (0.7, 0.1)]));
         assert_close(&rates, &[2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.1], 1e-12, 0.0);
+    }
+
+    #[test]
+    fn stages_are_rates_from_their_steps_on() {
+        let stages = Schedule::Stages(vec![(3, 0.5), (7, 0.75)]);
+        assert_eq!(rates(0.0, stages.clone()), [2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5, 0.75, 0.75, 0.75]);
+        assert_eq!(rates(0.4, stages)[..5], [0.5, 1.0, 1.5, 0.5, 0.5]);
     }
 
     #[test]

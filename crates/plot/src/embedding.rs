@@ -10,11 +10,12 @@ use charloom::{Checkpoint, Error, Result};
 /// Sweeps of Jacobi's method; it needs about eight.
 const SWEEPS: usize = 60;
 
-/// The characters of a model in the plane: its two embedding dimensions, or the two in which they differ most (PCA).
+/// The characters of a model in the plane: along the two embedding dimensions that are asked for, or else, where there
+/// are more than two, along the two directions in which they differ most (PCA).
 ///
 /// # Errors
-/// The model has no embedding.
-pub fn embedding(checkpoint: &Checkpoint) -> Result<Figure> {
+/// The model has no embedding, or not that dimension.
+pub fn embedding(checkpoint: &Checkpoint, dims: Option<[usize; 2]>) -> Result<Figure> {
     let table = checkpoint.tensor("embedding.weight").and_then(|tensor| Some((tensor, tensor.as_f32()?)));
     let Some((tensor, data)) = table else {
         let message = "the model has no embedding (it is an n-gram model, linear, or ``embed`` 0); \
@@ -27,13 +28,23 @@ pub fn embedding(checkpoint: &Checkpoint) -> Result<Figure> {
     }
     let rows: Vec<Vec<f64>> =
         data.chunks_exact(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
-    let (places, labels) = match width {
-        1 => (rows.iter().map(|row| [row[0], 0.0]).collect(), ["dimension 0".to_owned(), String::new()]),
-        2 => (
+    if let Some(dim) = dims.into_iter().flatten().find(|&dim| dim >= width) {
+        let message = format!("{dim}: the embedding has dimensions 0 to {}", width - 1);
+        return Err(Error::setting("dims", message));
+    }
+    let (places, labels) = match (width, dims) {
+        (_, Some([a, b])) => {
+            let places = rows.iter().map(|row| [row[a], row[b]]).collect();
+            (places, [a, b].map(|dim| format!("dimension {dim}")))
+        }
+        (1, None) => {
+            (rows.iter().map(|row| [row[0], 0.0]).collect(), ["dimension 0".to_owned(), String::new()])
+        }
+        (2, None) => (
             rows.iter().map(|row| [row[0], row[1]]).collect(),
             ["dimension 0", "dimension 1"].map(str::to_owned),
         ),
-        _ => {
+        (_, None) => {
             let (places, shares) = principal(&rows);
             let name = |i: usize| format!("component {} ({:.0} % of the variance)", i + 1, shares[i] * 100.0);
             (places, [name(0), name(1)])

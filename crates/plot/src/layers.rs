@@ -227,7 +227,7 @@ mod tests {
     fn a_dead_unit_has_a_cross_and_a_row_has_its_layers_name() {
         let maps =
             vec![("layers.1".to_owned(), vec![0.0, 1.0, 0.25]), ("layers.3".to_owned(), vec![0.5; 60])];
-        let seen = Snapshot { step: 7, rows: 64, loss: 1.0, records: Vec::new(), maps };
+        let seen = Snapshot { step: 7, rows: 64, loss: 1.0, records: Vec::new(), maps, values: Vec::new() };
         let Figure::Heat(heat) = dead(&seen).unwrap() else { panic!("no table") };
         assert_eq!(heat.rows, ["layers.1: 1 of 3 dead", "", "layers.3: 0 of 60 dead", "", ""]);
         assert_eq!(heat.cells.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 25, 25, 10]);

@@ -6,7 +6,6 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
-use ratatui::widgets::canvas::Canvas;
 use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, LegendPosition, Widget};
 
 use super::draw::tick;
@@ -71,20 +70,40 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The texts at their places.
+/// The texts at their places; those that another text left no room for are named below.
 pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) -> String {
-    let [x, y] = points.bounds();
-    let canvas = Canvas::default().block(Block::new().borders(Borders::ALL)).x_bounds(x).y_bounds(y).paint(
-        |context| {
-            for point in &points.points {
-                let style = Style::new().fg(color(point.group));
-                context.print(point.x, point.y, ratatui::text::Line::styled(point.label.clone(), style));
-            }
-        },
-    );
-    let mut text = format!("{}\n{}", points.title, render(canvas, width, height, colored));
+    let [[left, right], [bottom, top]] = points.bounds();
+    let inside = Rect::new(1, 1, width.saturating_sub(2), height.saturating_sub(2));
+    let place = |share: f64, cells: u16| (share * f64::from(cells.saturating_sub(1))).round() as u16;
+    let mut placed: Vec<(Rect, &str, Style)> = Vec::new();
+    let mut hidden: Vec<String> = Vec::new();
+    for point in points.points.iter().filter(|point| is_finite(&(point.x, point.y))) {
+        let x = inside.x + place((point.x - left) / (right - left), inside.width);
+        let y = inside.y + place((top - point.y) / (top - bottom), inside.height);
+        let at = Rect::new(x, y, point.label.chars().count().max(1) as u16, 1).intersection(inside);
+        match placed.iter().find(|(other, _, _)| other.intersects(at)) {
+            Some((_, other, _)) => hidden.push(format!("{} beside {other}", point.label)),
+            None => placed.push((at, &point.label, Style::new().fg(color(point.group)))),
+        }
+    }
+    let mut text = format!("{}\n{}", points.title, render(Texts(&placed), width, height, colored));
     let _ = writeln!(text, "across: {}\nup: {}", points.x_label, points.y_label);
+    if !hidden.is_empty() {
+        let _ = writeln!(text, "no room here for {}; -o FILE.svg or FILE.png has it", hidden.join(", "));
+    }
     text
+}
+
+/// Texts at their places in a frame.
+struct Texts<'a>(&'a [(Rect, &'a str, Style)]);
+
+impl Widget for Texts<'_> {
+    fn render(self, area: Rect, buffer: &mut Buffer) {
+        Block::new().borders(Borders::ALL).render(area, buffer);
+        for (at, text, style) in self.0 {
+            buffer.set_stringn(at.x, at.y, text, at.width.into(), *style);
+        }
+    }
 }
 
 /// The cells as shades, each as wide as the widest text.

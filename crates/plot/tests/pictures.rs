@@ -107,13 +107,13 @@ fn checkpoint(model: &str) -> Checkpoint {
 #[test]
 fn two_dimensions_are_shown_as_they_are() {
     let two = checkpoint("[model]\nembed = 2");
-    let Figure::Points(points) = embedding(&two).unwrap() else { panic!("no points") };
+    let Figure::Points(points) = embedding(&two, None).unwrap() else { panic!("no points") };
     let table = two.tensor("embedding.weight").unwrap().as_f32().unwrap();
     assert_eq!(points.points[3].label, "c");
     assert_eq!((points.points[3].x, points.points[3].y), (table[6].into(), table[7].into()));
     let groups: Vec<usize> = points.points[..3].iter().map(|point| point.group).collect();
     assert_eq!(groups, [2, 1, 0]);
-    let refused = embedding(&checkpoint("[model]\nkind = 'linear'")).unwrap_err();
+    let refused = embedding(&checkpoint("[model]\nkind = 'linear'"), None).unwrap_err();
     assert!(matches!(refused, charloom::Error::Usage { .. }), "{refused:?}");
 }
 

@@ -18,9 +18,9 @@ use charloom_sweep::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 use crate::output::{Out, flags, note};
 use crate::plot;
+use crate::setup::{self, DataPath};
 
 use show::{none_finished, print_best, show, trials};
 use tuning::tuning;
@@ -34,7 +34,8 @@ use tuning::tuning;
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// A file of TOML that says what to try; flags come on top of it
+    /// A file of TOML that says what to try, flags come on top of it; or data as train takes it
+    #[arg(value_name = "SPEC.toml|DATA")]
     spec: Option<PathBuf>,
     /// Where the study is: a file, or postgresql://user@host/database#name [default: the next free one in studies/]
     #[arg(long)]
@@ -69,23 +70,13 @@ pub struct Args {
     /// Stop poor trials early: none, asha, hyperband [default: none]
     #[arg(long, value_name = "NAME")]
     prune: Option<Pruning>,
-    /// A file of lines or of running text, or the name of a known data set [default: the embedded names]
-    #[arg(long, value_name = "FILE")]
+    /// The data by name [default: the embedded names]
+    #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
-    /// Begin from a built-in configuration; see charloom presets
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    /// Begin from a configuration file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
     work: Work,
     #[command(flatten)]
-    data_flags: DataFlags,
-    #[command(flatten)]
-    model_flags: ModelFlags,
-    #[command(flatten)]
-    train_flags: TrainFlags,
+    settings: setup::Settings,
 }
 
 #[derive(clap::Args)]
@@ -148,12 +139,29 @@ enum Command {
         /// Draw parameters as charloom's default does instead of as the notebook does
         #[arg(long)]
         ours: bool,
-        /// The notebook's names.txt [default: the embedded names, which are others]
-        #[arg(long, value_name = "FILE")]
-        data: Option<PathBuf>,
+        /// The notebook's names.txt; without it the embedded names, which are others
+        #[command(flatten)]
+        data: DataPath,
         #[command(flatten)]
         work: Work,
     },
+}
+
+impl Args {
+    /// The file of settings, and the data.
+    fn spec_or_data(&self) -> Result<(Option<&PathBuf>, Option<&PathBuf>)> {
+        match (&self.spec, &self.data) {
+            (Some(path), data) if path.extension().is_some_and(|extension| extension == "toml") => {
+                Ok((Some(path), data.as_ref()))
+            }
+            (Some(path), Some(data)) => {
+                let (path, data) = (path.display(), data.display());
+                let message = "the data is said twice; say it once (a file of settings ends in .toml)";
+                Err(Error::usage(format!("{path}, --data {data}: {message}")))
+            }
+            (path, data) => Ok((None, path.as_ref().or(data.as_ref()))),
+        }
+    }
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
@@ -202,20 +210,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                 "trial {number}: validation {validation:.4}, test {test:.4} nats per character"
             ))
         }
-        Some(Command::Tuning { study, ours, data, work }) => tuning(study, *ours, data.as_ref(), work, out),
+        Some(Command::Tuning { study, ours, data, work }) => tuning(study, *ours, data.get(), work, out),
     }
 }
 
 fn search(args: &Args, out: &mut Out) -> Result<()> {
     let (mut study, data) = match &args.resume {
         Some(address) => {
-            let is_bare = args.data_flags == DataFlags::default()
-                && args.model_flags == ModelFlags::default()
-                && args.train_flags == TrainFlags::default()
+            let is_bare = !args.settings.has_flags()
+                && !args.settings.has_base()
                 && args.grid.is_empty()
-                && args.range.is_empty()
-                && args.preset.is_none()
-                && args.config.is_none();
+                && args.range.is_empty();
             let settled = [
                 ("--seeds", args.seeds.is_some()),
                 ("--sampler", args.sampler.is_some()),
@@ -256,10 +261,11 @@ fn read(base: &mut Config) -> Result<Data> {
 
 /// What the file and the flags say.
 fn specification(args: &Args) -> Result<(Spec, Config)> {
-    let (mut spec, mut base) = match &args.spec {
+    let (spec_file, data) = args.spec_or_data()?;
+    let (mut spec, mut base) = match spec_file {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-            if args.preset.is_some() || args.config.is_some() {
+            if args.settings.has_base() {
                 let way = "put preset or base into the file";
                 return Err(Error::usage(format!(
                     "--preset and --config do not go with a file of settings; {way}"
@@ -269,7 +275,7 @@ fn specification(args: &Args) -> Result<(Spec, Config)> {
         }
         None => {
             let sampler = if args.range.is_empty() { Sampler::Grid } else { Sampler::Tpe };
-            let base = args::base(args.preset.as_deref(), args.config.as_deref())?;
+            let base = args.settings.base(None)?;
             (Spec { sampler, ..Spec::default() }, base)
         }
     };
@@ -281,9 +287,7 @@ fn specification(args: &Args) -> Result<(Spec, Config)> {
     spec.max_seconds = args.max_seconds.or(spec.max_seconds);
     spec.seeds = args.seeds.unwrap_or(spec.seeds);
     spec.sampler_seed = args.sampler_seed.unwrap_or(spec.sampler_seed);
-    args.data_flags.apply(args.data.as_ref(), &mut base);
-    args.model_flags.apply(&mut base)?;
-    args.train_flags.apply(&mut base)?;
+    args.settings.apply(data, &mut base)?;
     Ok((spec, base))
 }
 
@@ -292,8 +296,12 @@ fn address(args: &Args) -> Result<Address> {
     if let Some(address) = &args.study {
         return Ok(address.clone());
     }
-    let stem =
-        args.spec.as_deref().and_then(Path::file_stem).map_or("sweep".into(), |stem| stem.to_string_lossy());
+    let stem = args
+        .spec_or_data()?
+        .0
+        .map(PathBuf::as_path)
+        .and_then(Path::file_stem)
+        .map_or("sweep".into(), |stem| stem.to_string_lossy());
     let folder = Path::new("studies");
     let numbered = (2..).map(|n| format!("{stem}-{n}"));
     let names = std::iter::once(stem.to_string()).chain(numbered);

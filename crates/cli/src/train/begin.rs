@@ -8,39 +8,45 @@ use charloom::size::{self, Size};
 use charloom::{Checkpoint, Config, Result, models};
 
 use super::Args;
-use crate::args;
 use crate::output::{flags, note};
 
 /// What preset, file and flags say.
 pub fn configured(args: &Args) -> Result<Config> {
-    let mut config = args::base(args.preset.as_deref(), args.config.as_deref())?;
-    if let (Some(run), None, None) = (&args.train_flags.init_from, &args.preset, &args.config) {
+    let settings = &args.settings;
+    let mut config = settings.base(None)?;
+    if let (Some(run), false) = (&settings.train_flags.init_from, settings.has_base()) {
         config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
     }
     if args.size.is_some() {
         // What the flags of model and training mean is known once the size is.
-        args.data_flags.apply(args.data(), &mut config);
+        settings.data_flags.apply(args.data.get(), &mut config);
     } else {
-        args.apply(&mut config)?;
+        settings.apply(args.data.get(), &mut config)?;
     }
     Ok(config)
 }
 
 /// Lays what a size says of this data under the file and the flags.
 pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
-    let data = Data::load(&config.data, None)?;
+    let mut data = Data::load(&config.data, None)?;
     *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
-    args.model_flags.apply(config)?;
-    args.train_flags.apply(config)?;
+    args.settings.model_flags.apply(config)?;
+    args.settings.train_flags.apply(config)?;
+    args.settings.data_flags.check(config)?;
+    let split_seed = config.data.split_seed;
+    config.settle_seeds();
+    if config.data.split_seed != split_seed {
+        data = Data::load(&config.data, None)?;
+    }
     charloom::settle(config, &data)?;
     Ok(data)
 }
 
 /// What a size says of this data, and above it the file.
 fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
-    let of_file = args.config.as_ref().map(|_| config.model.kind.as_str());
-    let recipe = size::recipe(args.model_flags.kind().or(of_file), size, data)?;
-    Config::layered(Some(&recipe), args.config.as_deref())
+    let of_file = args.settings.file().map(|_| config.model.kind.as_str());
+    let recipe = size::recipe(args.settings.model_flags.kind().or(of_file), size, data)?;
+    Config::layered(Some(&recipe), args.settings.file())
 }
 
 /// A run to go on with, its last state, and where its data are.
@@ -50,24 +56,24 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
         note(format_args!("warning: {}", flags(warning)));
     }
     let mut config = run.going_on(&checkpoint.config)?;
-    let mut wanted = match (&args.preset, &args.config, args.size) {
-        (None, None, None) => config.clone(),
-        (preset, file, None) => args::base(preset.as_deref(), file.as_deref())?,
-        (_, _, Some(size)) => {
-            let moved = args.data().map(PathBuf::as_path);
+    let mut wanted = match args.size {
+        None if args.settings.has_base() => args.settings.base(None)?,
+        None => config.clone(),
+        Some(size) => {
+            let moved = args.data.get().map(PathBuf::as_path);
             let data = charloom::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
             under(size, args, &config, &data)?
         }
     };
-    args.apply(&mut wanted)?;
+    args.settings.apply(args.data.get(), &mut wanted)?;
     models::fill(&mut wanted.model)?;
     config = config.going_on(&wanted)?;
     if config.train.steps != checkpoint.config.train.steps {
         checkpoint.config.train.steps = config.train.steps;
         run.write_config(&checkpoint.config)?;
     }
-    args.data_flags.place(&mut config.data);
-    let data = charloom::find_data(&config.data, path, args.data().map(PathBuf::as_path))?;
+    args.settings.data_flags.place(&mut config.data);
+    let data = charloom::find_data(&config.data, path, args.data.get().map(PathBuf::as_path))?;
     Ok((run, checkpoint, data))
 }
 
@@ -76,7 +82,7 @@ pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
         Some(path) if args.resume => RunFolder::start(path)?,
         Some(path) => RunFolder::create(path, args.force)?,
         None => {
-            let name = args.preset.as_deref().unwrap_or(&config.model.kind);
+            let name = args.settings.preset().unwrap_or(&config.model.kind);
             RunFolder::create_next(Path::new("runs"), name)?
         }
     };

@@ -123,7 +123,7 @@ fn the_lesson_is_equal_in_both_precisions() {
 fn a_wrong_gradient_shows_in_its_row_only() {
     let (config, data) = lesson();
     for name in Terms::NAMES.iter().chain(&["cross_entropy", "batch_norm"]) {
-        let options = Options { wrong: Some((*name).to_owned()), train: false };
+        let options = Options { wrong: Some((*name).to_owned()), train: false, ..Options::default() };
         let report = report::<f32>(&config, &data, &options).unwrap();
         assert!(!report.equal);
         let wrong: Vec<_> =
@@ -131,7 +131,7 @@ fn a_wrong_gradient_shows_in_its_row_only() {
         assert_eq!(wrong.len(), 1, "{wrong:#?}");
         assert_eq!((wrong[0].name, wrong[0].exact), (*name, false));
     }
-    let options = Options { wrong: Some("prob".to_owned()), train: false };
+    let options = Options { wrong: Some("prob".to_owned()), train: false, ..Options::default() };
     let error = report::<f32>(&config, &data, &options).unwrap_err().to_string();
     assert!(error.contains("did you mean \"probs\"?"), "{error}");
 }
@@ -140,14 +140,14 @@ fn a_wrong_gradient_shows_in_its_row_only() {
 fn training_ends_where_the_tapes_ends() {
     let (mut config, data) = lesson();
     (config.train.steps, config.train.lr_drops) = (60, vec![(0.5, 0.1)]);
-    let options = Options { wrong: None, train: true };
+    let options = Options { wrong: None, train: true, ..Options::default() };
     let training = report::<f64>(&config, &data, &options).unwrap().training.unwrap();
     assert!(training.approximate && training.max_difference < 1e-11, "{training:?}");
     assert_close(&[training.loss], &[training.tape_loss], 1e-12, 0.0);
     let single = report::<f32>(&config, &data, &options).unwrap().training.unwrap();
     assert!(single.approximate && single.loss < 3.2, "{single:?}");
 
-    let options = Options { wrong: Some("W2".to_owned()), train: true };
+    let options = Options { wrong: Some("W2".to_owned()), train: true, ..Options::default() };
     let report = report::<f64>(&config, &data, &options).unwrap();
     assert!(!report.equal && !report.training.unwrap().approximate);
 }
@@ -169,7 +169,7 @@ fn other_nets_are_refused_by_their_setting() {
     let refused = |change: &dyn Fn(&mut Config)| {
         let mut config = config.clone();
         change(&mut config);
-        let options = Options { wrong: None, train: true };
+        let options = Options { wrong: None, train: true, ..Options::default() };
         let error = report::<f32>(&config, &data, &options).unwrap_err();
         assert!(matches!(error, crate::Error::Setting { .. }), "{error:?}");
         error.to_string()

@@ -5,6 +5,7 @@
 
 mod model;
 mod names;
+mod notebook;
 mod parse;
 mod resume;
 mod validate;
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataConfig, Mode};
 
 pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
-pub use names::{Activation, DecayOn, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
-pub use parse::{Batch, parse_hidden, parse_lr_drops};
+pub use names::{Activation, DecayOn, Generator, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use notebook::NotebookConfig;
+pub use parse::{Batch, parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops};
 
 /// Every setting of a run.
 ///
@@ -40,6 +42,9 @@ pub struct Config {
     pub model: ModelConfig,
     /// The training.
     pub train: TrainConfig,
+    /// How the notebook that a preset reproduces drew its names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notebook: Option<NotebookConfig>,
 }
 
 /// The training.
@@ -60,6 +65,8 @@ pub struct TrainConfig {
     pub lr_drops: Vec<(f64, f64)>,
     /// For `cosine`, `linear` and `wsd`: the learning rate that they fall to.
     pub lr_min: f64,
+    /// For `stages`: from this step on, this rate.
+    pub lr_at: Vec<(u64, f64)>,
     /// The share of the run in which the learning rate rises from 0, under any schedule.
     pub warmup: f64,
     /// The same as a number of steps, whatever the run's length; 0: `warmup` says it.
@@ -93,6 +100,10 @@ pub struct TrainConfig {
     /// A run whose weights it begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
+    /// Parameters that stay as they were drawn, or layers of which all do: `embedding.weight`, `layers.0`.
+    pub freeze: Vec<String>,
+    /// How many generators the run draws from.
+    pub generator: Generator,
     /// Seed of the parameters and the minibatches.
     pub seed: u64,
     /// Steps between evaluations of whole splits; none: a twentieth of the run.
@@ -115,6 +126,7 @@ impl Default for TrainConfig {
             schedule: Schedule::Drops,
             lr_drops: vec![(0.5, 0.1)],
             lr_min: 0.0,
+            lr_at: Vec::new(),
             warmup: 0.0,
             warmup_steps: 0,
             decay: 0.2,
@@ -131,6 +143,8 @@ impl Default for TrainConfig {
             accumulate: 1,
             ema: 0.0,
             init_from: None,
+            freeze: Vec::new(),
+            generator: Generator::Separate,
             seed: 2_147_483_647,
             eval_every: None,
             log_every: None,
@@ -140,6 +154,13 @@ impl Default for TrainConfig {
 }
 
 impl Config {
+    /// One generator for all has one seed, that of the training.
+    pub fn settle_seeds(&mut self) {
+        if self.train.generator == Generator::Shared {
+            self.data.split_seed = self.train.seed;
+        }
+    }
+
     /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
     pub fn resolve(&mut self, mode: Mode) {
         let (data, train) = (&mut self.data, &mut self.train);

@@ -81,6 +81,8 @@ words! {
         Constant = "constant",
         /// By the factors of `lr_drops`.
         Drops = "drops",
+        /// From some steps on at other rates, those of `lr_at`.
+        Stages = "stages",
         /// Half a cosine down to `lr_min`.
         Cosine = "cosine",
         /// A straight line down to `lr_min`.
@@ -91,12 +93,25 @@ words! {
 }
 
 words! {
+    /// How many generators a run draws from.
+    Generator {
+        /// One draws the split, one parameters and minibatches, and samples have their own.
+        Separate = "separate",
+        /// One, seeded with `seed`, draws the split (where `shuffle` is torch), parameters and minibatches; samples go on
+        /// with it.
+        Shared = "shared",
+    }
+}
+
+words! {
     /// Where the random numbers of sampled words come from.
     Stream {
         /// Word i has a generator of its own, so that a larger n only extends the list.
         Words = "words",
-        /// One generator word after word, a category by torch's cumulative rule: what notebooks printed.
+        /// One generator word after word, a category by torch's exponential rule, as `multinomial` draws it today.
         Torch = "torch",
+        /// The same by torch's cumulative rule: `multinomial(replacement=True)` before torch 2.0.
+        TorchCdf = "torch-cdf",
     }
 }
 

@@ -102,14 +102,41 @@ pub fn parse_hidden(text: &str) -> std::result::Result<Vec<usize>, String> {
 /// # Errors
 /// Names the part that is not a pair of numbers.
 pub fn parse_lr_drops(text: &str) -> std::result::Result<Vec<(f64, f64)>, String> {
+    pairs(text, "fraction:factor, as in 0.5:0.1")
+}
+
+/// `step:rate` between commas, such as `100000:0.01,150000:0.001`; the empty text is no stage.
+///
+/// # Errors
+/// Names the part that is not a step and a rate.
+pub fn parse_lr_at(text: &str) -> std::result::Result<Vec<(u64, f64)>, String> {
+    pairs(text, "step:rate, as in 100000:0.01")
+}
+
+/// Names between commas, such as `embedding.weight,layers.0`; the empty text is none.
+///
+/// # Errors
+/// An empty name among others.
+pub fn parse_freeze(text: &str) -> std::result::Result<Vec<String>, String> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted = "fraction:factor, as in 0.5:0.1";
+    let name = |part: &str| match part.trim() {
+        "" => Err(format!("{text:?} has an empty name; write names as in embedding.weight,layers.0")),
+        name => Ok(name.to_owned()),
+    };
+    text.split(',').map(name).collect()
+}
+
+/// Two values with a colon between them, and commas between the pairs.
+fn pairs<A: FromStr, B: FromStr>(text: &str, wanted: &str) -> std::result::Result<Vec<(A, B)>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
     text.split(',')
         .map(|part| {
-            let (at, by) = part.split_once(':').ok_or_else(|| format!("{part:?} is not {wanted}"))?;
-            Ok((number(at, wanted)?, number(by, wanted)?))
+            let (a, b) = part.split_once(':').ok_or_else(|| format!("{part:?} is not {wanted}"))?;
+            Ok((number(a, wanted)?, number(b, wanted)?))
         })
         .collect()
 }
@@ -166,6 +193,7 @@ impl Config {
             && kind(&merged).unwrap_or_else(|| "mlp".to_owned()) != above
         {
             merged.remove("model");
+            merged.remove("notebook");
         }
         for (section, values) in table {
             match (merged.get_mut(&section), values) {

@@ -128,6 +128,8 @@ fn values_out_of_range_name_key_value_and_limit() {
         ("``output_scale``", refusal(|c| c.model.set("output_scale", 1001.0))),
         ("``lr_drops``", refusal(|c| c.train.lr_drops = vec![(1.5, 0.1)])),
         ("``lr_drops``", refusal(|c| c.train.lr_drops = vec![(0.5, -0.1)])),
+        ("``lr_at``", refusal(|c| c.train.lr_at = vec![(5, -0.1)])),
+        ("``lr_at``", refusal(|c| c.train.lr_at = vec![(5, 0.1), (4, 0.1)])),
         ("``eps``", refusal(|c| c.train.eps = 0.0)),
         (
             "``batch``",
@@ -170,6 +172,10 @@ fn flags_parse() {
     assert!(parse_hidden("200,").unwrap_err().contains("\"\""));
     assert_eq!(parse_lr_drops("0.5:0.1,0.9:0.1").unwrap(), [(0.5, 0.1), (0.9, 0.1)]);
     assert!(parse_lr_drops("0.5").is_err());
+    assert_eq!(parse_lr_at("100001:.001, 150001:.01").unwrap(), [(100_001, 0.001), (150_001, 0.01)]);
+    assert!(parse_lr_at("0.5:0.1").unwrap_err().contains("step:rate"));
+    assert_eq!(parse_freeze("embedding.weight, layers.0").unwrap(), ["embedding.weight", "layers.0"]);
+    assert!(parse_freeze("").unwrap().is_empty() && parse_freeze("a,,b").is_err());
     assert_eq!(data::parse_split("0.8,0.1,0.1").unwrap(), [0.8, 0.1, 0.1]);
     assert!(data::parse_split("0.8,0.2").unwrap_err().contains("2 fractions"));
     assert_eq!("full".parse(), Ok(Batch::Full));

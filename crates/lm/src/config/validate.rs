@@ -1,10 +1,12 @@
 //! What a configuration may say: each refusal names the key, its value and the limit.
 
-use super::{Batch, Config, TrainConfig};
+use super::{Batch, Config, NotebookConfig, TrainConfig};
 use crate::{Error, Result};
 
 /// The largest minibatch; `full` has no limit.
 const MAX_BATCH: usize = 1 << 20;
+/// The longest training.
+const MAX_STEPS: u64 = 1 << 40;
 /// TOML's whole numbers end here.
 const MAX_WHOLE: u64 = i64::MAX as u64;
 
@@ -15,12 +17,13 @@ impl Config {
     /// One line with the key, its value and the limit.
     pub fn validate(&self) -> Result<()> {
         self.data.validate()?;
+        self.notebook.as_ref().map_or(Ok(()), NotebookConfig::validate)?;
         validate_train(&self.train)
     }
 }
 
 fn validate_train(train: &TrainConfig) -> Result<()> {
-    whole("steps", train.steps, 0, 1 << 40)?;
+    whole("steps", train.steps, 0, MAX_STEPS)?;
     if let Batch::Size(batch) = train.batch {
         whole("batch", batch as u64, 1, MAX_BATCH as u64)?;
     }
@@ -33,6 +36,14 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
                 "a fraction from 0 to 1, a factor from 0 to 1000",
             );
         }
+    }
+    for (at, rate) in &train.lr_at {
+        if !(*at <= MAX_STEPS && (0.0..=1e30).contains(rate)) {
+            return refuse("lr_at", format!("{at}:{rate}"), "a step, a rate from 0 to 1e30");
+        }
+    }
+    if !train.lr_at.is_sorted_by_key(|(at, _)| at) {
+        return Err(Error::setting("lr_at", ": its steps must rise from one to the next"));
     }
     let part = |x: f64| (0.0..=1.0).contains(&x);
     let below_one = |x: f64| (0.0..1.0).contains(&x);

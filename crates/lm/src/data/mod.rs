@@ -16,6 +16,8 @@ mod vocab;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use charloom_tensor::rng::TorchGenerator;
+
 use crate::error::{Error, Result};
 
 pub use card::{DataCard, Leaked, OfSplits};
@@ -95,6 +97,14 @@ impl Data {
         let splits = Splits::new(&corpus, &vocab, config, val.as_ref(), test.as_ref())?;
         let [val_source, test_source] = [val, test].map(|file| file.map(Corpus::into_source));
         Ok(Self { source: corpus.into_source(), val_source, test_source, vocab, splits })
+    }
+
+    /// Draws what the order of the words took from its generator, where `shuffle` is torch.
+    pub(crate) fn draw_order(&self, config: &DataConfig, generator: &mut TorchGenerator) {
+        let is_whole = config.val.is_none() && config.test.is_none();
+        if is_whole && self.mode() == Mode::Lines && config.shuffle == Shuffle::Torch {
+            generator.randperm(self.splits.whole().words().count() as u32);
+        }
     }
 
     /// Whether these are words or one text.

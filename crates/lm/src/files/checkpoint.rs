@@ -9,6 +9,8 @@ mod format;
 use std::io::{Read, Seek};
 use std::path::Path;
 
+use charloom_tensor::rng::{GeneratorState, TorchGenerator};
+
 use super::tensors::{NamedTensor, TensorData};
 use crate::data::Vocab;
 use crate::{Config, Error, Result};
@@ -98,6 +100,26 @@ impl Checkpoint {
     #[must_use]
     pub fn state(&self, name: &str) -> Option<&NamedTensor> {
         self.state.iter().find(|tensor| tensor.name == name)
+    }
+
+    /// The training's generator as it stood when this was saved; an error says what is missing in one line.
+    ///
+    /// # Errors
+    /// The checkpoint has no state, as a run's best has not, or a damaged one.
+    pub fn generator(&self) -> std::result::Result<TorchGenerator, String> {
+        let state = |name: &str| self.state(name).ok_or_else(|| format!("the state has no {name}"));
+        let words = state("generator.words")?.as_u32().ok_or("generator.words are not whole numbers")?;
+        let position = match state("generator.position")?.as_u32() {
+            Some(&[position]) => position,
+            _ => return Err("generator.position is not one whole number".to_owned()),
+        };
+        let next_normal = match state("generator.next_normal")?.as_f64() {
+            Some([]) => None,
+            Some(&[normal]) => Some(normal),
+            _ => return Err("generator.next_normal is not at most one number".to_owned()),
+        };
+        let state = GeneratorState { words: words.to_vec(), position, next_normal };
+        TorchGenerator::from_state(&state).map_err(|error| error.to_string())
     }
 
     /// Checks that the model's tensors are f32 of exactly these names and shapes; `path` is for messages.

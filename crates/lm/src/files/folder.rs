@@ -325,6 +325,21 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
     })
 }
 
+/// The model file with the weights after the last step: of a run folder its last, else the path itself.
+///
+/// # Errors
+/// A folder without it.
+pub fn last_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let file = path.join(LAST);
+    if file.is_file() {
+        return Ok(file);
+    }
+    Err(Error::model(path, "no run folder: it does not hold last.safetensors"))
+}
+
 /// Whether something is there that a new run would mix with.
 fn is_occupied(path: &Path) -> Result<bool> {
     match fs::read_dir(path) {

@@ -1,5 +1,6 @@
 //! Numbers with a name, as model files hold them.
 
+use charloom_tensor::{print_floats, print_whole};
 use safetensors::Dtype;
 
 /// Numbers with a name and a shape.
@@ -54,6 +55,71 @@ typed!(U8, u8, u8, as_u8);
 typed!(U32, u32, u32, as_u32);
 typed!(U64, u64, u64, as_u64);
 
+impl NamedTensor {
+    /// All numbers, as 64-bit floating point.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f64> {
+        match &self.data {
+            TensorData::F32(data) => data.iter().map(|&x| x.into()).collect(),
+            TensorData::F64(data) => data.clone(),
+            TensorData::U8(data) => data.iter().map(|&x| x.into()).collect(),
+            TensorData::U32(data) => data.iter().map(|&x| x.into()).collect(),
+            TensorData::U64(data) => data.iter().map(|&x| x as f64).collect(),
+        }
+    }
+
+    /// These rows, places of the first dimension; `is_one` leaves that dimension out. None: a row is not there.
+    #[must_use]
+    pub fn rows(&self, rows: &[usize], is_one: bool) -> Option<Self> {
+        let (&count, rest) = self.shape.split_first()?;
+        let size: usize = rest.iter().product();
+        if rows.iter().any(|&row| row >= count) {
+            return None;
+        }
+        let head = if is_one { Vec::new() } else { vec![rows.len()] };
+        let shape = [head.as_slice(), rest].concat();
+        Some(Self { name: self.name.clone(), shape, data: self.data.pick(rows, size) })
+    }
+
+    /// The bytes of a NumPy file.
+    ///
+    /// # Source
+    /// `numpy.lib.format`, version 1.0
+    #[must_use]
+    pub fn to_npy(&self) -> Vec<u8> {
+        let mut numbers = Vec::new();
+        let kind = match self.data.write(&mut numbers) {
+            "F32" => "<f4",
+            "F64" => "<f8",
+            "U8" => "|u1",
+            "U32" => "<u4",
+            _ => "<u8",
+        };
+        let sizes: String = self.shape.iter().map(|size| format!("{size},")).collect();
+        let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}");
+        // Ten bytes come before it, a line break ends it, and all of it fills whole blocks of 64.
+        let filled = (10 + head.len() + 1).next_multiple_of(64) - 11;
+        head = format!("{head:<filled$}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((head.len() as u16).to_le_bytes());
+        bytes.extend(head.bytes());
+        bytes.extend(numbers);
+        bytes
+    }
+}
+
+/// As torch prints it.
+impl std::fmt::Display for NamedTensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whole = || self.numbers().iter().map(|&x| x as u64).collect::<Vec<_>>();
+        f.write_str(&match &self.data {
+            TensorData::F32(data) => print_floats(&self.shape, data),
+            TensorData::F64(data) => print_floats(&self.shape, data),
+            _ => print_whole(&self.shape, &whole()),
+        })
+    }
+}
+
 impl TensorData {
     /// The number of numbers.
     #[must_use]
@@ -90,6 +156,16 @@ macro_rules! codes {
                 }
             }
 
+            /// The numbers of these rows, each so many.
+            fn pick(&self, rows: &[usize], size: usize) -> Self {
+                match self {
+                    $(Self::$variant(data) => {
+                        let row = |&row: &usize| data[row * size..(row + 1) * size].iter().copied();
+                        Self::$variant(rows.iter().flat_map(row).collect())
+                    })+
+                }
+            }
+
             /// The numbers that [`TensorData::write`] wrote.
             pub(super) fn read(dtype: Dtype, bytes: &[u8]) -> Option<Self> {
                 match dtype {
@@ -104,3 +180,35 @@ macro_rules! codes {
     };
 }
 codes! { F32 f32 = "F32", F64 f64 = "F64", U8 u8 = "U8", U32 u32 = "U32", U64 u64 = "U64", }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> NamedTensor {
+        NamedTensor::f32("t", &[3, 2], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+    }
+
+    #[test]
+    fn rows_are_picked_in_any_order() {
+        let one = table().rows(&[2], true).unwrap();
+        assert_eq!((one.shape.as_slice(), one.to_string()), (&[2][..], "tensor([4., 5.])".to_owned()));
+        let two = table().rows(&[1, 1], false).unwrap();
+        assert_eq!((two.shape, two.data), (vec![2, 2], TensorData::F32(vec![2.0, 3.0, 2.0, 3.0])));
+        assert!(table().rows(&[3], true).is_none());
+    }
+
+    #[test]
+    fn a_numpy_file_is_aligned_and_says_what_it_holds() {
+        for shape in [vec![3, 2], vec![6], vec![1, 2, 3]] {
+            let bytes = NamedTensor { shape, ..table() }.to_npy();
+            assert!(bytes.starts_with(b"\x93NUMPY\x01\x00"));
+            let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+            assert_eq!(((10 + length) % 64, bytes[9 + length], bytes.len()), (0, b'\n', 10 + length + 24));
+        }
+        let bytes = table().to_npy();
+        let head = String::from_utf8_lossy(&bytes[10..80]).into_owned();
+        assert!(head.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3,2,), }"), "{head}");
+        assert_eq!(bytes[bytes.len() - 4..], 5.0f32.to_le_bytes());
+    }
+}

@@ -1,6 +1,6 @@
 //! Layers looked at on a batch, beside the training and without a trace in it.
 
-use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
+use charloom_tensor::{Grads, NodeId, Params, Pass, Recording, kernels};
 use serde::Serialize;
 
 use super::{Kind, Record};
@@ -18,6 +18,8 @@ const GELU_FLAT: f32 = -3.0;
 pub struct Probe {
     recording: Recording<f32>,
     pub(super) grads: Grads<f32>,
+    /// (B, T E) or (B, T V)
+    input: NodeId,
     layers: Vec<Traced>,
     loss: NodeId,
     rows: usize,
@@ -39,6 +41,30 @@ pub struct Snapshot {
     pub records: Vec<Record>,
     /// Of each activation function the share of examples that lie in its flat part, by unit.
     pub maps: Vec<(String, Vec<f32>)>,
+    /// The input, what each layer gives and the prediction, as numbers; none where nobody asked.
+    pub values: Vec<Values>,
+}
+
+/// What a layer gives, as numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Values {
+    /// The layer's path, or `input` or `prediction`.
+    pub layer: String,
+    /// What it computes; OneHot or Embedding of an input, Softmax of the prediction.
+    pub op: String,
+    /// The mean of |x| over the batch.
+    pub mean_abs: f64,
+    /// The first five numbers of the batch's first example.
+    pub first: Vec<f32>,
+}
+
+impl Values {
+    /// Of (B, H) numbers.
+    fn new(layer: &str, op: &str, numbers: &[f32], rows: usize) -> Self {
+        let mean_abs = numbers.iter().map(|x| f64::from(x.abs())).sum::<f64>() / numbers.len() as f64;
+        let first = numbers[..numbers.len() / rows].iter().copied().take(5).collect();
+        Self { layer: layer.to_owned(), op: op.to_owned(), mean_abs, first }
+    }
 }
 
 impl Probe {
@@ -52,13 +78,13 @@ impl Probe {
         let chosen = || (0..rows).map(|i| i * examples.len() / rows);
         let contexts: Vec<u32> = chosen().flat_map(|i| examples.context(i)).collect();
         let targets: Vec<u32> = chosen().map(|i| examples.target(i)).collect();
-        let (recording, (layers, loss)) = Recording::new(params, |tape| {
-            let layers = stack.trace(tape, tape.indices(&[rows, stack.context], &contexts));
+        let (recording, (input, layers, loss)) = Recording::new(params, |tape| {
+            let (input, layers) = stack.trace(tape, tape.indices(&[rows, stack.context], &contexts));
             let logits = tape.var(layers.last().expect("a network has layers").output);
             let loss = logits.cross_entropy(tape.indices(&[rows], &targets)).id();
-            (layers, loss)
+            (input, layers, loss)
         });
-        Self { recording, grads: Grads::zeros(params), layers, loss, rows }
+        Self { recording, grads: Grads::zeros(params), input, layers, loss, rows }
     }
 
     /// Looks at the layers with these parameters, which `step` updates have made.
@@ -94,7 +120,34 @@ impl Probe {
             record.gradient_ratio = ratio(Record::deviation(&gradient), record.std);
             records.push(record);
         }
-        Snapshot { step, rows: self.rows, loss: recording.item(self.loss).into(), records, maps }
+        Snapshot {
+            step,
+            rows: self.rows,
+            loss: recording.item(self.loss).into(),
+            records,
+            maps,
+            values: Vec::new(),
+        }
+    }
+
+    /// The numbers of the last [`Probe::measure`].
+    pub fn values(&self) -> Vec<Values> {
+        let (recording, rows) = (&self.recording, self.rows);
+        let of = |name: &str, op: &str, node| {
+            recording.with_data(node, |numbers| Values::new(name, op, numbers, rows))
+        };
+        let has_embedding = self.layers.first().is_some_and(|layer| layer.op == "Embedding");
+        let input = of("input", if has_embedding { "Embedding" } else { "OneHot" }, self.input);
+        let layers = self.layers.iter().filter(|layer| layer.op != "Embedding");
+        let layers = layers.map(|layer| of(&layer.name, layer.op, layer.output));
+        let logits = self.layers.last().expect("a network has layers").output;
+        let prediction = recording.with_data(logits, |logits| {
+            let mut probs = vec![0.0; logits.len()];
+            kernels::log_softmax_rows(logits, logits.len() / rows, &mut probs);
+            probs.iter_mut().for_each(|p| *p = libm::expf(*p));
+            Values::new("prediction", "Softmax", &probs, rows)
+        });
+        std::iter::once(input).chain(layers).chain([prediction]).collect()
     }
 }
 

@@ -8,18 +8,17 @@ mod tests;
 
 use std::path::Path;
 
-use charloom_tensor::rng::TorchGenerator;
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::Data;
-use crate::models::Neural;
+use crate::models::{self, Neural};
 use crate::{Checkpoint, Error, Result};
 
 pub use crate::files::record::{Histogram, Kind, Record};
 pub use findings::Finding;
 pub(crate) use measure::ratio;
-pub use measure::{Probe, Snapshot};
+pub use measure::{Probe, Snapshot, Values};
 
 /// A network looked into, at the start of its training and at the end.
 ///
@@ -100,7 +99,9 @@ impl Inspection {
         // A probe's memory is bounded as a training step's is.
         let rows = rows.min((1 << 26) / stack.widest.max(1)).max(2);
         let look = |model: &Neural, step| -> Result<Snapshot> {
-            Ok(Probe::new(&model.params, model.stack()?, &examples, rows).measure(&model.params, step))
+            let mut probe = Probe::new(&model.params, model.stack()?, &examples, rows);
+            let seen = probe.measure(&model.params, step);
+            Ok(Snapshot { values: probe.values(), ..seen })
         };
         let mut seen = Self {
             uniform: (data.vocab.len() as f64).ln(),
@@ -116,5 +117,5 @@ impl Inspection {
 
 /// The network that a training begins with.
 fn drawn(config: &Config, data: &Data) -> Result<Neural> {
-    Neural::new(config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed))
+    Neural::new(config, data.vocab.len(), &mut models::generator(config, data))
 }

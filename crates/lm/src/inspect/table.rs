@@ -1,6 +1,6 @@
 //! An inspection's figures as text, a row for each layer at each time.
 
-use super::{Inspection, Kind, Record};
+use super::{Inspection, Kind, Record, Values};
 
 impl Inspection {
     /// The head, then for each layer or weight a row at the start and, of a trained network, one at the end; the last
@@ -21,6 +21,22 @@ impl Inspection {
         for (i, record) in start.iter().enumerate() {
             rows.push(self.row(record, "start", blocks));
             rows.extend(end.get(i).map(|record| self.row(record, "end", blocks)));
+        }
+        rows
+    }
+
+    /// The head, then for the input, each layer and the prediction the mean of |x| and the first numbers of one
+    /// example, at the start and, of a trained network, at the end.
+    #[must_use]
+    pub fn values_table(&self) -> Vec<Vec<String>> {
+        let mut rows =
+            vec![["layer", "when", "mean |x|", "first five of one example"].map(str::to_owned).to_vec()];
+        for (i, values) in self.start.values.iter().enumerate() {
+            let end = self.end.as_ref().and_then(|end| end.values.get(i)).map(|values| ("end", values));
+            for (when, Values { layer, op, mean_abs, first }) in [("start", values)].into_iter().chain(end) {
+                let first: Vec<String> = first.iter().map(|&x| format!("{:>9}", number(x.into()))).collect();
+                rows.push(vec![format!("{layer} {op}"), when.to_owned(), number(*mean_abs), first.concat()]);
+            }
         }
         rows
     }

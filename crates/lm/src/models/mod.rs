@@ -24,7 +24,7 @@ pub use mlp::MlpSettings;
 pub use net::{Net, Precision};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
-pub use open::{count, counts, open};
+pub use open::{count, counts, generator, open};
 pub(crate) use plan::plan;
 pub use plan::{check_sizes, examples, multiplications, parameters};
 pub use recurrent::{Cell, Recurrent};

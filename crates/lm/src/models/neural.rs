@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use charloom_nn::{Initializer, Scope};
-use charloom_tensor::{Params, Pass, Recording, Rows, kernels, rng::TorchGenerator};
+use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGenerator};
 
 use super::recurrent::RecurrentReader;
 use super::window::WindowReader;
@@ -114,6 +114,21 @@ impl Neural {
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let ids = self.params.ids().zip(self.params.entries());
         ids.map(|(id, e)| NamedTensor::f32(e.name.as_str(), e.shape.dims(), self.params.read(id))).collect()
+    }
+
+    /// The logits of the token that follows these, read after `first`; what is not there of a window is filled up as
+    /// when reading.
+    ///
+    /// # Errors
+    /// A model that has no layers over a window.
+    pub fn logits(&self, first: u32, tokens: &[u32]) -> Result<Vec<f32>> {
+        let stack = self.stack()?.without_dropout();
+        let mut window = vec![first; stack.context];
+        window.extend(tokens);
+        let tape = Tape::with(&self.params);
+        tape.set_training(false);
+        let window = tape.indices(&[1, stack.context], &window[tokens.len()..]);
+        Ok(stack.logits(&tape, window).data())
     }
 
     fn window_reader<'m>(&'m self, stack: &Stack) -> WindowReader<'m> {

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use charloom_tensor::rng::TorchGenerator;
+
 use super::{LanguageModel, Learning, Neural, kind, mixture};
-use crate::config::Config;
+use crate::config::{Config, Generator};
 use crate::data::Data;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -27,6 +29,17 @@ pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageMode
         }
         Learning::OfMembers => Ok(Box::new(mixture::open(checkpoint, path)?)),
     }
+}
+
+/// The generator that draws a configuration's parameters and then minibatches, where it begins: after the split, if
+/// that was drawn by the same one.
+#[must_use]
+pub fn generator(config: &Config, data: &Data) -> TorchGenerator {
+    let mut generator = TorchGenerator::new(config.train.seed);
+    if config.train.generator == Generator::Shared {
+        data.draw_order(&config.data, &mut generator);
+    }
+    generator
 }
 
 /// Whether a configuration's model is made at once, by counting or of other models; else it learns in steps.

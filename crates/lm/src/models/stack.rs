@@ -38,9 +38,10 @@ impl Stack {
         self.layers.forward(self.input(tape, contexts))
     }
 
-    /// The same, and every layer's output, to be looked at; without dropout.
-    pub fn trace<E: Element>(&self, tape: &Tape<'_, E>, contexts: Indices) -> Vec<Traced> {
+    /// The layers' input, (B, T E) or one-hot (B, T V), and every layer's output, to be looked at; without dropout.
+    pub fn trace<E: Element>(&self, tape: &Tape<'_, E>, contexts: Indices) -> (NodeId, Vec<Traced>) {
         let mut x = self.input(tape, contexts);
+        let input = x.id();
         let embedding =
             self.embedding.map(|_| Traced { name: "embedding".to_owned(), op: "Embedding", output: x.id() });
         let mut traced: Vec<Traced> = embedding.into_iter().collect();
@@ -50,7 +51,7 @@ impl Stack {
                 traced.push(Traced { name: format!("layers.{i}"), op: layer.name(), output: x.id() });
             }
         }
-        traced
+        (input, traced)
     }
 
     /// (B, T) -> (B, T E), or one-hot (B, T V); (B, T, E) where the first layer joins positions

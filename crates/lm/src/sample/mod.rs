@@ -1,12 +1,14 @@
 //! New words, or new text, drawn from a model.
 
 mod chooser;
+mod notebook;
 mod novelty;
 mod options;
 mod sampler;
 
 use serde::Serialize;
 
+pub use notebook::notebook;
 pub use novelty::{Known, Novelty};
 pub use options::SampleOptions;
 pub use sampler::{ATTEMPTS, Sampler};

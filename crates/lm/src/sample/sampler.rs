@@ -101,6 +101,13 @@ impl<'a> Sampler<'a> {
         })
     }
 
+    /// The same, drawing from this generator instead of one with the options' seed; [`Stream::Words`] uses neither.
+    #[must_use]
+    pub fn with_generator(mut self, generator: TorchGenerator) -> Self {
+        self.torch = generator;
+        self
+    }
+
     /// Whether it ended before n because [`ATTEMPTS`] words in a row were no news.
     #[must_use]
     pub fn gave_up(&self) -> bool {
@@ -111,7 +118,7 @@ impl<'a> Sampler<'a> {
     fn batch(&mut self) -> Result<()> {
         let size = match self.options.stream {
             Stream::Words => self.wanted.min(BATCH).min((NUMBERS / self.vocab_size) as u64).max(1),
-            Stream::Torch => 1,
+            Stream::Torch | Stream::TorchCdf => 1,
         };
         let draft = |i| Draft {
             tokens: self.prefix.clone(),
@@ -160,7 +167,8 @@ impl<'a> Sampler<'a> {
             weights.iter().position(|&w| w > 0.0).unwrap_or(0)
         } else {
             match options.stream {
-                Stream::Torch => self.torch.multinomial(weights),
+                Stream::Torch => self.torch.multinomial_exponential(weights),
+                Stream::TorchCdf => self.torch.multinomial_cumulative(weights),
                 Stream::Words => category(weights, draft.random.uniform_f64()),
             }
         };

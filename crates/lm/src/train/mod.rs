@@ -10,14 +10,15 @@ mod warm;
 mod ways;
 
 use charloom_nn::{AdamW, Group, LearningRate, Muon, Optimizer, RmsProp, Schedule, Sgd};
-use charloom_tensor::Params;
 use charloom_tensor::kernels::Pool;
 use charloom_tensor::rng::TorchGenerator;
+use charloom_tensor::{Entry, Params};
 
 use crate::config::{self, Config, DecayOn, TrainConfig};
 use crate::data::{Data, Split, Vocab};
 use crate::feed::Feed;
 use crate::models::{self, Neural, Precision};
+use crate::words::nearest;
 use crate::{Error, Result};
 
 pub use counted::save_counted;
@@ -100,8 +101,9 @@ impl Trainer {
         let mut config = config.clone();
         config.resolve(data.mode());
         models::fill(&mut config.model)?;
-        let mut generator = TorchGenerator::new(config.train.seed);
+        let mut generator = models::generator(&config, data);
         let mut model = Neural::new(&config, data.vocab.len(), &mut generator)?;
+        check_frozen(&model.params, &config.train.freeze)?;
         let new_characters = warm(&mut model, &config, &data.vocab)?;
         let is_averaged = config.train.ema > 0.0;
         let averaged = is_averaged
@@ -278,6 +280,7 @@ pub(crate) fn learning_rate(train: &TrainConfig) -> LearningRate {
     let schedule = match train.schedule {
         config::Schedule::Constant => Schedule::Constant,
         config::Schedule::Drops => Schedule::Drops(train.lr_drops.clone()),
+        config::Schedule::Stages => Schedule::Stages(train.lr_at.clone()),
         config::Schedule::Cosine => Schedule::Cosine,
         config::Schedule::Linear => Schedule::Linear,
         config::Schedule::Wsd => Schedule::Wsd { decay: train.decay },
@@ -303,12 +306,37 @@ fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
         }
         config::Optimizer::Muon => Optimizer::muon(params, Muon { momentum: 0.95, adamw }, decay),
     };
-    let optimizer = match train.decay_on {
-        DecayOn::All => optimizer,
-        DecayOn::Matrices => optimizer.grouped(params, |entry, group| match entry.shape.rank() {
-            0 | 1 => Group { weight_decay: 0.0, ..group },
-            _ => group,
+    let is_frozen = |entry: &Entry| train.freeze.iter().any(|name| is_of(entry, name));
+    let has_no_decay = |entry: &Entry| train.decay_on == DecayOn::Matrices && entry.shape.rank() < 2;
+    let is_grouped = !train.freeze.is_empty() || train.decay_on == DecayOn::Matrices;
+    let optimizer = match is_grouped {
+        false => optimizer,
+        true => optimizer.grouped(params, |entry, group| Group {
+            lr: if is_frozen(entry) { 0.0 } else { group.lr },
+            weight_decay: if has_no_decay(entry) { 0.0 } else { group.weight_decay },
+            ..group
         }),
     };
     if train.ema > 0.0 { optimizer.averaging(params, train.ema) } else { optimizer }
+}
+
+/// Whether a name is a parameter's, or that of its layer.
+fn is_of(entry: &Entry, name: &str) -> bool {
+    entry.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Each name to be frozen has parameters, and some are left to train.
+fn check_frozen(params: &Params<f32>, freeze: &[String]) -> Result<()> {
+    let known = || params.trained().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+    if let Some(name) = freeze.iter().find(|name| !params.trained().any(|entry| is_of(entry, name))) {
+        let hint = match nearest(name, &known()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("it has {}", known().join(", ")),
+        };
+        return Err(Error::setting("freeze", format!(": the model has no parameter {name:?}; {hint}")));
+    }
+    if !freeze.is_empty() && params.trained().all(|entry| freeze.iter().any(|name| is_of(entry, name))) {
+        return Err(Error::setting("freeze", ": all parameters are named, and none is left to train"));
+    }
+    Ok(())
 }

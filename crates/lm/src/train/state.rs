@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use charloom_tensor::Entry;
-use charloom_tensor::rng::{GeneratorState, TorchGenerator};
+use charloom_tensor::rng::GeneratorState;
 
 use super::Trainer;
 use crate::data::Data;
@@ -97,18 +97,7 @@ impl Trainer {
             Some(&[number]) => Ok(Some(number)),
             _ => Err(format!("{name} is not at most one number")),
         };
-        let generator = GeneratorState {
-            words: state("generator.words")?
-                .as_u32()
-                .ok_or("generator.words are not whole numbers")?
-                .to_vec(),
-            position: match state("generator.position")?.as_u32() {
-                Some(&[position]) => position,
-                _ => return Err("generator.position is not one whole number".to_owned()),
-            },
-            next_normal: at_most_one("generator.next_normal")?,
-        };
-        self.generator = TorchGenerator::from_state(&generator).map_err(|error| error.to_string())?;
+        self.generator = checkpoint.generator()?;
         self.step = checkpoint.step;
         let step = one("best.step")?;
         self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));

@@ -223,6 +223,13 @@ impl<E: Element> Optimizer<E> {
         average.iter_mut().zip(params.values()).for_each(|(a, &p)| *a += new * (p - *a));
     }
 
+    /// Sets the gradients of frozen parameters to 0, so that no norm counts them.
+    pub fn leave_out_frozen(&self, grads: &mut Grads<E>) {
+        for (range, _) in self.groups.iter().filter(|(_, group)| group.lr == 0.0) {
+            grads.values_mut()[range.clone()].fill(E::zero());
+        }
+    }
+
     /// Whether a step is `p -= lr g` for all parameters, and nothing else.
     fn is_plain(&self) -> bool {
         let plain = Group { weight_decay: 0.0, lr: 1.0 };

@@ -84,7 +84,7 @@ impl Gathered {
             Some(_) => format!("{new} of {} are new: in no split of the data.", samples.len()),
             None => String::new(),
         };
-        let mut pictures: Vec<Figure> = crate::embedding(&checkpoint).into_iter().collect();
+        let mut pictures: Vec<Figure> = crate::embedding(&checkpoint, None).into_iter().collect();
         let (mut findings, mut tables, mut layers) = (None, Vec::new(), Vec::new());
         if let Some(data) = data.as_ref().filter(|_| !counts) {
             let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;

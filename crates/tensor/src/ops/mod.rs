@@ -25,6 +25,7 @@ mod prefix_mean;
 mod reduce;
 mod rms_norm;
 mod rotary;
+mod select;
 mod softmax;
 mod stack;
 pub(crate) mod table_linear;

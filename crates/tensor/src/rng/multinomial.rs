@@ -82,12 +82,6 @@ impl TorchGenerator {
         }
         probs.len() - 1
     }
-
-    /// [`Self::multinomial_cumulative`], for callers that do not say which rule they mean yet.
-    #[doc(hidden)]
-    pub fn multinomial(&mut self, probs: &[f32]) -> usize {
-        self.multinomial_cumulative(probs)
-    }
 }
 
 /// Natural logarithm for `2^-53 <= x <= 1`, within two units in the last place: with x = 2^e m, m between sqrt(1/2)

@@ -119,6 +119,7 @@ impl Way for Alone {
                     clip_grad_value(grads, *clip_value);
                 }
                 if *clip > 0.0 {
+                    work.optimizer.leave_out_frozen(grads);
                     clip_grad_norm(grads, *clip);
                 }
                 pool.enter(false, || work.optimizer.step(params, grads, work.lr));

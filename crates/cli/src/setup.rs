@@ -1,0 +1,147 @@
+//! What a command begins with: data, by position or by name, and the configuration of a preset, a file and flags.
+
+use std::path::{Path, PathBuf};
+
+use charloom::{Config, Error, Result};
+
+use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+
+/// Where the data is.
+#[derive(clap::Args)]
+pub struct DataPath {
+    /// A file of lines or of running text, - for standard input, or the name of a known data set; the embedded names
+    /// without it
+    #[arg(value_name = "DATA")]
+    data_path: Option<PathBuf>,
+    /// The same by name
+    #[arg(long = "data", value_name = "DATA", conflicts_with = "data_path")]
+    data_named: Option<PathBuf>,
+}
+
+impl DataPath {
+    pub fn get(&self) -> Option<&PathBuf> {
+        self.data_path.as_ref().or(self.data_named.as_ref())
+    }
+}
+
+/// A trained model, or data.
+#[derive(clap::Args)]
+pub struct RunOrData {
+    /// A run folder or a .safetensors file; or data as train takes it
+    #[arg(value_name = "RUN|DATA")]
+    what: Option<PathBuf>,
+    /// Where a run's data is now; or the data by name
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+}
+
+/// What was said of these.
+pub enum What<'a> {
+    Run(&'a Path, Option<&'a PathBuf>),
+    Data(Option<&'a PathBuf>),
+}
+
+impl RunOrData {
+    pub fn get(&self) -> Result<What<'_>> {
+        match (&self.what, &self.data) {
+            (Some(what), data) if is_model(what) => Ok(What::Run(what, data.as_ref())),
+            (Some(_), Some(_)) => self.only_data().map(What::Data),
+            (what, data) => Ok(What::Data(what.as_ref().or(data.as_ref()))),
+        }
+    }
+
+    /// The run, whatever kind of file it is, and where its data is now.
+    pub fn only_run(&self) -> Option<(&Path, Option<&PathBuf>)> {
+        self.what.as_deref().map(|what| (what, self.data.as_ref()))
+    }
+
+    /// The data, whatever kind of file it is.
+    pub fn only_data(&self) -> Result<Option<&PathBuf>> {
+        if let (Some(what), Some(data)) = (&self.what, &self.data) {
+            let (what, data) = (what.display(), data.display());
+            return Err(Error::usage(format!(
+                "the data is said twice, {what} and --data {data}; say it once"
+            )));
+        }
+        Ok(self.what.as_ref().or(self.data.as_ref()))
+    }
+}
+
+/// Whether a path is a run's or a model's, not data's.
+pub fn is_model(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+/// A configuration: of a preset, a file and flags.
+#[derive(clap::Args)]
+pub struct Settings {
+    /// Begin from a built-in configuration; see charloom presets
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Begin from a configuration file, such as a run's config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    pub data_flags: DataFlags,
+    #[command(flatten)]
+    pub model_flags: ModelFlags,
+    #[command(flatten)]
+    pub train_flags: TrainFlags,
+}
+
+impl Settings {
+    pub fn preset(&self) -> Option<&str> {
+        self.preset.as_deref()
+    }
+
+    /// The configuration file, if one is named.
+    pub fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    /// Whether a preset or a file is named.
+    pub fn has_base(&self) -> bool {
+        self.preset.is_some() || self.config.is_some()
+    }
+
+    /// Whether a flag of data, model or training is given.
+    pub fn has_flags(&self) -> bool {
+        self.data_flags != DataFlags::default()
+            || self.model_flags != ModelFlags::default()
+            || self.train_flags != TrainFlags::default()
+    }
+
+    /// A run has settings of its own: refuses others beside it.
+    pub fn refuse_beside_run(&self) -> Result<()> {
+        if self.has_base() || self.has_flags() {
+            return Err(Error::usage("a run has its own settings; leave out the other ones, or the run"));
+        }
+        Ok(())
+    }
+
+    /// What they say together, of this data.
+    pub fn config(&self, data: Option<&PathBuf>) -> Result<Config> {
+        self.config_from(None, data)
+    }
+
+    /// The same with a preset for who names none.
+    pub fn config_from(&self, preset: Option<&str>, data: Option<&PathBuf>) -> Result<Config> {
+        let mut config = self.base(preset)?;
+        self.apply(data, &mut config)?;
+        Ok(config)
+    }
+
+    /// What the preset and the file say.
+    pub fn base(&self, preset: Option<&str>) -> Result<Config> {
+        args::base(self.preset().or(preset), self.config.as_deref())
+    }
+
+    /// Puts the flags on top.
+    pub fn apply(&self, data: Option<&PathBuf>, config: &mut Config) -> Result<()> {
+        self.data_flags.apply(data, config);
+        self.model_flags.apply(config)?;
+        self.train_flags.apply(config)?;
+        config.settle_seeds();
+        self.data_flags.check(config)
+    }
+}
