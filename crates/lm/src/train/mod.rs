@@ -314,7 +314,6 @@ fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
         true => optimizer.grouped(params, |entry, group| Group {
             lr: if is_frozen(entry) { 0.0 } else { group.lr },
             weight_decay: if has_no_decay(entry) { 0.0 } else { group.weight_decay },
-            ..group
         }),
     };
     if train.ema > 0.0 { optimizer.averaging(params, train.ema) } else { optimizer }

@@ -225,7 +225,7 @@ impl<E: Element> Optimizer<E> {
 
     /// Sets the gradients of frozen parameters to 0, so that no norm counts them.
     pub fn leave_out_frozen(&self, grads: &mut Grads<E>) {
-        for (range, _) in self.groups.iter().filter(|(_, group)| group.lr == 0.0) {
+        for Stretch { range, .. } in self.stretches.iter().filter(|s| s.group.lr == 0.0) {
             grads.values_mut()[range.clone()].fill(E::zero());
         }
     }

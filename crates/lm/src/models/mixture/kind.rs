@@ -119,7 +119,7 @@ pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<(f64, Con
     let settings: MixtureSettings = config.model.read()?;
     let of_member = |member: Member| {
         let train = member.train.unwrap_or_default();
-        (member.weight, Config { data: config.data.clone(), model: member.model, train })
+        (member.weight, Config { data: config.data.clone(), model: member.model, train, notebook: None })
     };
     Ok(settings.members.into_iter().map(of_member).collect())
 }
