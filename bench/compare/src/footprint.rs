@@ -87,7 +87,7 @@ fn command(installed: &Installed, case: &Case) -> Result<(f64, Option<u64>), Fai
     Ok((seconds, peak))
 }
 
-/// How long the command takes to build with nothing built before, in seconds.
+/// How long the quick build of the command takes with nothing built before, in seconds.
 pub fn clean_build(root: &Path) -> Result<f64, Failure> {
     let target = tempfile::tempdir()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

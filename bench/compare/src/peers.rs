@@ -78,8 +78,8 @@ impl Installed {
             }
         }
         let root = bench.join("..");
-        let built = !build || cargo(&root, &["build", "--release", "-p", "charloom-cli"]);
-        let command = if built { target(&root).map(|t| t.join("release/charloom")) } else { None };
+        let built = !build || cargo(&root, &["build", "--profile", "dist", "-p", "charloom-cli"]);
+        let command = if built { target(&root).map(|t| t.join("dist/charloom")) } else { None };
         let python = match env::var_os("CHARLOOM_PEERS_PYTHON") {
             Some(path) => PathBuf::from(path),
             None => bench.join("peers/.venv/bin/python"),

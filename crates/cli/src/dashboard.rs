@@ -80,6 +80,11 @@ struct View {
     sampled: Option<Instant>,
 }
 
+/// Refuses a dashboard in a build that has none; this one has it.
+pub fn check() -> Result<()> {
+    Ok(())
+}
+
 impl Dashboard {
     /// Takes the screen; none where standard error is no terminal.
     pub fn open(title: &str, steps: u64) -> Result<Option<Self>> {

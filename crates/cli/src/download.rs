@@ -1,23 +1,66 @@
 //! Downloading: the only part of charloom that uses the network.
+//!
+//! With the feature `download` by itself, otherwise through the system's curl. Who calls checks what came.
 
-use std::io::Read;
-use std::time::Duration;
+#[cfg(not(feature = "download"))]
+pub use curl::fetch;
+#[cfg(feature = "download")]
+pub use own::fetch;
 
-/// What an address sends: all of it, or one byte more than `most`.
-///
-/// # Errors
-/// It cannot be reached, or answers with an error; the text does not name the address.
-pub fn fetch(url: &str, most: u64) -> Result<Vec<u8>, String> {
-    let secure = url.starts_with("https://");
-    let config =
-        ureq::Agent::config_builder().https_only(secure).timeout_global(Some(Duration::from_secs(120)));
-    // Without https it is an address of this machine, of which a proxy knows nothing.
-    let config = if secure { config } else { config.proxy(None) };
-    let mut response = config.build().new_agent().get(url).call().map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    let mut body = response.body_mut().as_reader().take(most + 1);
-    body.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes)
+#[cfg(feature = "download")]
+mod own {
+    use std::io::Read;
+    use std::time::Duration;
+
+    /// What an address sends: all of it, or one byte more than `most`.
+    ///
+    /// # Errors
+    /// It cannot be reached, or answers with an error; the text does not name the address.
+    pub fn fetch(url: &str, most: u64) -> Result<Vec<u8>, String> {
+        let secure = url.starts_with("https://");
+        let config =
+            ureq::Agent::config_builder().https_only(secure).timeout_global(Some(Duration::from_secs(120)));
+        // Without https it is an address of this machine, of which a proxy knows nothing.
+        let config = if secure { config } else { config.proxy(None) };
+        let mut response = config.build().new_agent().get(url).call().map_err(|error| error.to_string())?;
+        let mut bytes = Vec::new();
+        let mut body = response.body_mut().as_reader().take(most + 1);
+        body.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+}
+
+#[cfg(not(feature = "download"))]
+mod curl {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    const WITHOUT: &str = "this charloom was built without downloading, and curl cannot be run; \
+        build one with it: cargo install --path crates/cli --features download";
+
+    /// What an address sends: all of it, or one byte more than `most`.
+    ///
+    /// # Errors
+    /// There is no curl; the address cannot be reached, or answers with an error.
+    pub fn fetch(url: &str, most: u64) -> Result<Vec<u8>, String> {
+        // `-q`: without the user's settings. Without https it is an address of this machine, of which a proxy knows
+        // nothing.
+        let own = if url.starts_with("https://") { ["--proto", "=https"] } else { ["--noproxy", "*"] };
+        let mut curl = Command::new("curl");
+        curl.args(["-q", "--silent", "--show-error", "--fail", "--location", "--max-time", "120"]);
+        curl.args(own).args(["--url", url]);
+        curl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = curl.spawn().map_err(|error| format!("{WITHOUT} ({error})"))?;
+        let mut bytes = Vec::new();
+        let read = child.stdout.take().map(|body| body.take(most + 1).read_to_end(&mut bytes));
+        // Its output is closed now, so that it ends by itself where there was more.
+        let done = child.wait_with_output().map_err(|error| error.to_string())?;
+        match read {
+            Some(Err(error)) => Err(error.to_string()),
+            _ if bytes.len() as u64 > most || done.status.success() => Ok(bytes),
+            _ => Err(String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ")),
+        }
+    }
 }
 
 #[cfg(test)]

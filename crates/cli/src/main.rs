@@ -5,6 +5,10 @@ mod args;
 mod backprop;
 mod bench;
 mod compare;
+#[cfg(feature = "dashboard")]
+mod dashboard;
+#[cfg(not(feature = "dashboard"))]
+#[path = "no_dashboard.rs"]
 mod dashboard;
 mod data;
 mod download;
@@ -13,6 +17,7 @@ mod examples;
 mod explain;
 mod gradcheck;
 mod graph;
+mod help;
 mod info;
 mod inspect;
 mod lr_find;
@@ -25,6 +30,7 @@ mod report;
 mod sample;
 mod score;
 mod setup;
+mod shell;
 mod show;
 mod sweep;
 mod train;
@@ -35,20 +41,25 @@ use charloom::Error;
 use charloom::data::Mode;
 use charloom::threads::{self, Pool};
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
 
 use output::Out;
 
 /// Trains, explains and ships character-level neural language models
 #[derive(Parser)]
 #[command(name = "charloom", version, arg_required_else_help = true)]
-#[command(after_help = "Start with: charloom train")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     /// Print results as one JSON object
     #[arg(long, global = true)]
     json: bool,
+    /// Say on standard error what is done, and when
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Colours: auto, always, never; auto has them on a terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    color: ColorChoice,
 }
 
 #[derive(Subcommand)]
@@ -88,14 +99,18 @@ enum Command {
     Explain(explain::Command),
     #[command(allow_negative_numbers = true)]
     Sweep(Box<sweep::Args>),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = help::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return wrong_use(&error),
     };
-    let mut out = Out::new(cli.json);
+    output::set_verbose(cli.verbose);
+    let mut out = Out::new(cli.json, cli.color);
     // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
     let pool = Pool::new(threads::available());
     let done = pool.enter(false, || match cli.command {
@@ -121,6 +136,8 @@ fn main() -> ExitCode {
         Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
         Command::Explain(command) => explain::run(&command, &mut out),
         Command::Sweep(args) => sweep::run(&args, &mut out),
+        Command::Completions(args) => shell::completions(&args, &mut out),
+        Command::Man(args) => shell::man(&args, &mut out),
     });
     match done.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,

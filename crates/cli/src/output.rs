@@ -3,13 +3,15 @@
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
 use charloom::{Checkpoint, Error, Result};
+use clap::ColorChoice;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
-use ratatui::crossterm::terminal;
 use serde::Serialize;
+use terminal_size::{Height, Width, terminal_size};
 
 /// Standard output.
 pub struct Out {
@@ -18,12 +20,13 @@ pub struct Out {
     to: BufWriter<StdoutLock<'static>>,
     /// Whether a person reads it as it comes.
     pub is_terminal: bool,
+    color: ColorChoice,
 }
 
 impl Out {
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool, color: ColorChoice) -> Self {
         let stdout = io::stdout();
-        Self { json, is_terminal: stdout.is_terminal(), to: BufWriter::new(stdout.lock()) }
+        Self { json, is_terminal: stdout.is_terminal(), to: BufWriter::new(stdout.lock()), color }
     }
 
     /// Prints a line.
@@ -34,12 +37,20 @@ impl Out {
 
     /// Whether colours can be seen, and are wanted.
     pub fn is_colored(&self) -> bool {
-        self.is_terminal && std::env::var_os("NO_COLOR").is_none()
+        match self.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            // What https://no-color.org asks for.
+            ColorChoice::Auto => {
+                self.is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+            }
+        }
     }
 
     /// Columns and rows of the terminal; where there is none, those that every terminal has.
     pub fn size(&self) -> (u16, u16) {
-        let size = if self.is_terminal { terminal::size().ok() } else { None };
+        let size = if self.is_terminal { terminal_size() } else { None };
+        let size = size.map(|(Width(columns), Height(rows))| (columns, rows));
         size.filter(|&(columns, rows)| columns > 0 && rows > 0).unwrap_or((80, 24))
     }
 
@@ -142,7 +153,24 @@ pub fn is_closed(error: &Error) -> bool {
 
 /// Prints a line to standard error, where nobody may be listening.
 pub fn note(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    // In one piece: standard error has no buffer.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+/// When the command began, if it is to say what it does.
+static BEGUN: OnceLock<Option<Instant>> = OnceLock::new();
+
+/// Makes [`detail`] speak.
+pub fn set_verbose(verbose: bool) {
+    // Set once, at the very beginning.
+    let _ = BEGUN.set(verbose.then(Instant::now));
+}
+
+/// With `--verbose`: a line to standard error, after how long the command has run.
+pub fn detail(text: impl fmt::Display) {
+    if let Some(begun) = BEGUN.get().copied().flatten() {
+        note(format_args!("[{:8.1} ms] {text}", begun.elapsed().as_secs_f64() * 1e3));
+    }
 }
 
 /// A progress bar over `length` things on standard error; shows itself on a terminal only.

@@ -1,6 +1,9 @@
 //! `charloom sample`.
 
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use charloom::config::Stream;
 use charloom::data::Mode;
@@ -20,8 +23,10 @@ pub struct Args {
     #[arg(short, long = "count", value_name = "N")]
     n: Option<u64>,
     /// Seed of the random numbers
-    #[arg(long, value_name = "N", default_value_t = SampleOptions::default().seed)]
-    seed: u64,
+    ///
+    /// With random it is another one each time; it is printed, so that the words can be had again.
+    #[arg(long, value_name = "N|random", default_value_t = Seed::Given(SampleOptions::default().seed))]
+    seed: Seed,
     /// Below 1 likelier, above 1 stranger, 0 the likeliest only
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     temperature: f64,
@@ -58,6 +63,44 @@ pub struct Args {
     data: Option<PathBuf>,
 }
 
+/// Where a sampling's random numbers begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seed {
+    Given(u64),
+    Random,
+}
+
+impl FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "random" => Ok(Self::Random),
+            _ => text.parse().map(Self::Given).map_err(|_| "neither a whole number nor random".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(seed) => seed.fmt(f),
+            Self::Random => f.write_str("random"),
+        }
+    }
+}
+
+impl Seed {
+    /// The seed; a random one has 32 bits, to be typed again.
+    fn get(self) -> u64 {
+        match self {
+            Self::Given(seed) => seed,
+            // The standard library's tables are keyed by the system's random numbers.
+            Self::Random => RandomState::new().hash_one(()) >> 32,
+        }
+    }
+}
+
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = if args.as_notebook { files::last_file(&args.run)? } else { files::model_file(&args.run)? };
     let checkpoint = Checkpoint::read(&file)?;
@@ -66,12 +109,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let vocab = &checkpoint.vocab;
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
+    let seed = args.seed.get();
     let (drawn_as, generator) = if args.as_notebook {
         let (options, generator) = sample::notebook(&checkpoint)?;
         (options, Some(generator))
     } else {
         let n = if is_text { 1 } else { SampleOptions::default().n };
-        let options = SampleOptions { n, seed: args.seed, stream: args.stream, ..SampleOptions::default() };
+        let options = SampleOptions { n, seed, stream: args.stream, ..SampleOptions::default() };
         (options, None)
     };
     let options = SampleOptions {
@@ -86,7 +130,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         unique: args.unique,
         ..drawn_as
     };
-    let wanted = options.n;
+    let (wanted, seed) = (options.n, options.seed);
     let mut sampler = Sampler::new(&*model, vocab, options, known.as_ref())?;
     if let Some(generator) = generator {
         sampler = sampler.with_generator(generator);
@@ -114,13 +158,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     bar.finish_and_clear();
     if out.json {
         let (file, step) = (json!(file), checkpoint.step);
-        out.line(format_args!("],\"file\":{file},\"step\":{step}}}"))?;
+        out.line(format_args!("],\"file\":{file},\"step\":{step},\"seed\":{seed}}}"))?;
     }
     if sampler.gave_up() {
         return Err(Error::Failed(format!(
             "{count} of {wanted} words found; the model writes no others that --novel and --unique leave: \
              ask for fewer, or raise --temperature"
         )));
+    }
+    if args.seed == Seed::Random && !out.json {
+        note(format_args!("the same again: --seed {seed}"));
     }
     if args.temperature == 0.0 && count > 1 {
         note("at --temperature 0 all are the same");

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::dashboard::{self, Dashboard};
 use crate::eval;
-use crate::output::{self, Out, flags, note};
+use crate::output::{self, Out, detail, flags, note};
 use crate::setup::{DataPath, Settings};
 
 /// Train a model; without arguments, on the embedded names
@@ -67,6 +67,9 @@ impl Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    if args.dashboard {
+        dashboard::check()?;
+    }
     let resumed = match &args.out {
         Some(path) if args.resume && RunFolder::has_checkpoint(path) => Some(begin::resume(path, args)?),
         _ => None,
@@ -79,6 +82,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
         _ => charloom::load_data(&mut config)?,
     };
+    detail("the data is read");
     let card = data.card(models::context(&config.model)?);
     note(&card);
     for warning in &card.warnings {
@@ -92,6 +96,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some((run, checkpoint, _)) => (Job::resume(&checkpoint, &data, run.path())?, run),
         None => (Job::new(&config, &data)?, begin::new_run(args, &config)?),
     };
+    detail(format_args!("the model is made: {}", config.model.kind));
     let path = run.path().to_path_buf();
     let is_done = match job {
         Job::Train(trainer) => {
@@ -120,6 +125,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if !is_done {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
     }
+    detail("trained");
     let file = files::model_file(&path)?;
     let model = models::open(&Checkpoint::read(&file)?, &file)?;
     let samples = if config.notebook.is_some() && data.mode() == Mode::Lines {

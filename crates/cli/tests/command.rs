@@ -271,3 +271,62 @@ fn a_mixture_is_a_run_like_any_other() {
     );
     assert!(!folder.join("q").exists());
 }
+
+#[test]
+fn help_is_short_first_and_whole_on_request() {
+    let folder = folder();
+    let [short, long] = ["-h", "--help"].map(|flag| done(folder.path(), &["train", flag]));
+    for first in ["--preset", "--model", "--context", "--hidden", "--steps", "--out"] {
+        assert!(short.contains(first), "{first}");
+    }
+    assert!(short.lines().count() < 30 && !short.contains("--weight-decay") && short.contains("--help"));
+    for group in ["Data:", "Model:", "Training:", "The run:"] {
+        assert!(long.contains(group), "{group}");
+    }
+    let whole = done(folder.path(), &["--help"]);
+    for word in ["CHARLOOM_CACHE", "CHARLOOM_DATA_URL", "CHARLOOM_ISA", "NO_COLOR", "Exit code", "130"] {
+        assert!(whole.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn a_package_has_completions_and_manual_pages() {
+    let folder = folder();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = done(folder.path(), &["completions", shell]);
+        assert!(script.contains("weight-decay") && script.contains("lr-find"), "{shell}");
+    }
+    let written = done(folder.path(), &["man", "man1"]);
+    for page in ["charloom.1", "charloom-train.1", "charloom-data-get.1"] {
+        assert!(written.contains(page), "{page} is not among {written}");
+        let text = fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
+        assert!(text.contains(".TH") && text.contains(".SH SYNOPSIS"), "{text}");
+    }
+    refused(folder.path(), &["completions", "tcsh"], 2, "tcsh");
+}
+
+#[test]
+fn a_random_seed_is_told_and_gives_the_same_again() {
+    let folder = trained();
+    let output = charloom(folder.path(), &["sample", "a", "--seed", "random"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    let seed = said.lines().find_map(|line| line.strip_prefix("the same again: --seed ")).unwrap();
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(done(folder.path(), &["sample", "a", "--seed", seed]), words);
+    assert_ne!(done(folder.path(), &["sample", "a", "--seed", "random"]), words);
+    assert_eq!(json(folder.path(), &["sample", "a", "--seed", "9", "--json"])["seed"], 9);
+    refused(folder.path(), &["sample", "a", "--seed", "rnd"], 2, "random");
+}
+
+#[test]
+fn colors_and_talk_are_as_asked_for() {
+    let folder = trained();
+    let figure =
+        |color: &str| done(folder.path(), &["plot", "a", "surprise", "--words", "emma", "--color", color]);
+    assert!(figure("always").contains('\u{1b}') && !figure("auto").contains('\u{1b}'));
+    assert_eq!(figure("never"), figure("auto"));
+    let said = |args: &[&str]| String::from_utf8(charloom(folder.path(), args).stderr).unwrap();
+    let args = ["train", "names.txt", "--model", "ngram", "--out", "b", "--force"];
+    assert!(!said(&args).contains(" ms]"));
+    assert!(said(&[&args[..], &["-v"]].concat()).contains(" ms] the data is read"));
+}

@@ -1,9 +1,7 @@
 //! `charloom inspect`, `lr-find`, and what `train` writes for those who watch.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Command as Process, Stdio};
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -33,13 +31,13 @@ fn an_untrained_network_is_told_what_is_wrong_with_it() {
 fn a_run_with_diagnostics_is_inspected_and_tensorboard_gets_its_files() {
     let home = tempfile::tempdir().unwrap();
     let (run, board) = (home.path().join("run"), home.path().join("board"));
-    let flags = ["--steps", "120", "--hidden", "20", "--diagnostics", "--dashboard", "--tensorboard"];
+    let flags = ["--steps", "120", "--hidden", "20", "--diagnostics", "--tensorboard"];
     let train = || {
         let mut command = charloom();
         command.arg("train").arg(words()).args(flags).arg(&board).arg("--out").arg(&run);
         command
     };
-    train().assert().success().stderr(contains("--dashboard needs a terminal"));
+    train().assert().success();
     let names: Vec<String> = fs::read_dir(&board)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -92,51 +90,4 @@ fn lr_find_draws_prints_and_writes() {
     assert_eq!(found["losses"].as_array().unwrap().len(), 200);
     assert!(found["suggestion"].as_f64().unwrap() > 1e-3);
     find().args(["--from", "1", "--to", "0.1"]).assert().code(2).stderr(contains("the rate must rise"));
-}
-
-/// What a dashboard writes to its terminal, of 80 by 24, while these keys are typed; none where there is no script(1) to be
-/// one.
-fn on_a_terminal(command: &str, keys: &[u8]) -> Option<String> {
-    let mut script = Process::new("script");
-    script.args(["-qec", &format!("stty cols 80 rows 24; exec {command}"), "/dev/null"]);
-    let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let Ok(mut child) = child else {
-        println!("skipped: no script(1) here");
-        return None;
-    };
-    let mut output = child.stdout.take().unwrap();
-    let mut shown = Vec::new();
-    let mut part = [0; 4096];
-    // Keys before there is a dashboard are the terminal's own.
-    while !shown.windows(8).any(|w| w == b"\x1b[?1049h") {
-        let read = output.read(&mut part).unwrap();
-        assert!(read > 0, "no dashboard in {}", String::from_utf8_lossy(&shown));
-        shown.extend(&part[..read]);
-    }
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(keys).unwrap();
-    output.read_to_end(&mut shown).unwrap();
-    drop(input);
-    child.wait().unwrap();
-    Some(String::from_utf8_lossy(&shown).into_owned())
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn a_dashboard_listens_to_keys_and_gives_the_terminal_back() {
-    let home = tempfile::tempdir().unwrap();
-    let run = home.path().join("run");
-    let program = assert_cmd::cargo::cargo_bin("charloom");
-    let command = format!(
-        "{} train {} --hidden 20 --steps 100000000 --dashboard --out {}",
-        program.display(),
-        words().display(),
-        run.display()
-    );
-    let Some(shown) = on_a_terminal(&command, b"lq") else { return };
-    let (_, after) = shown.rsplit_once("\x1b[?1049l").expect("the terminal is not given back");
-    assert!(after.contains("\x1b[?25h"), "the cursor stays hidden");
-    assert!(after.contains("saved; go on with"), "{after}");
-    let last = charloom::Checkpoint::read(&run.join("last.safetensors")).unwrap();
-    assert_eq!(last.state("lr.factor").unwrap().as_f64(), Some(&[0.1][..]), "l did not lower the rate");
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A PostgreSQL server's URL to test with, without a study's name.
+#[cfg(feature = "postgres")]
 const SERVER: &str = "CHARLOOM_TEST_POSTGRES";
 
 const SPEC: &str = r#"
@@ -146,6 +147,7 @@ fn two_workers_share_a_file_without_a_trial_run_twice() {
 }
 
 #[test]
+#[cfg(feature = "postgres")]
 fn two_workers_share_a_server_without_a_trial_run_twice() {
     let Ok(server) = std::env::var(SERVER) else {
         println!("skipped: {SERVER} names no PostgreSQL server to test with");
@@ -192,6 +194,17 @@ fn twenty_kills_lose_repeat_and_halve_no_trial() {
 }
 
 #[test]
+#[cfg(not(feature = "postgres"))]
+fn a_server_wants_a_build_with_postgresql() {
+    let folder = folder();
+    let output = charloom(folder.path(), &["sweep", "show", "postgresql://ada@db.example/charloom#embed"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("cargo install --path crates/cli --features postgres"), "{said}");
+}
+
+#[test]
+#[cfg(feature = "postgres")]
 fn kills_of_a_worker_on_a_server_lose_no_trial() {
     let Ok(server) = std::env::var(SERVER) else {
         println!("skipped: {SERVER} names no PostgreSQL server to test with");

@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod lr_find;
 pub mod mix;
 pub mod models;
+pub mod prelude;
 mod prepare;
 pub mod presets;
 pub mod sample;

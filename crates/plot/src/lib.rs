@@ -5,14 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod bigram;
+mod canvas;
 mod draw;
 mod embedding;
 mod figure;
 mod font;
+pub mod html;
 mod layers;
 mod losses;
 mod lr_find;
 mod png;
+mod protobuf;
 pub mod report;
 mod scene;
 mod surprise;

@@ -8,58 +8,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prost::Message;
-
 use charloom::inspect::{Kind, Record};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
 
-#[derive(Clone, PartialEq, Message)]
-struct EventMessage {
-    #[prost(double, tag = "1")]
-    wall_time: f64,
-    #[prost(int64, tag = "2")]
-    step: i64,
-    #[prost(string, optional, tag = "3")]
-    file_version: Option<String>,
-    #[prost(message, optional, tag = "5")]
-    summary: Option<Summary>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Summary {
-    #[prost(message, repeated, tag = "1")]
-    value: Vec<Value>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Value {
-    #[prost(string, tag = "1")]
-    tag: String,
-    #[prost(float, optional, tag = "2")]
-    simple_value: Option<f32>,
-    #[prost(message, optional, tag = "5")]
-    histo: Option<HistogramMessage>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct HistogramMessage {
-    #[prost(double, tag = "1")]
-    min: f64,
-    #[prost(double, tag = "2")]
-    max: f64,
-    #[prost(double, tag = "3")]
-    num: f64,
-    #[prost(double, tag = "4")]
-    sum: f64,
-    #[prost(double, tag = "5")]
-    sum_squares: f64,
-    /// The right edge of each bin.
-    #[prost(double, repeated, tag = "6")]
-    bucket_limit: Vec<f64>,
-    #[prost(double, repeated, tag = "7")]
-    bucket: Vec<f64>,
-}
+use super::protobuf::Message;
 
 /// Writes event files into a folder that `tensorboard --logdir` is given.
 ///
@@ -81,7 +34,7 @@ impl TensorBoard {
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.charloom.{process}"));
         let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
         let mut board = Self { folder: folder.to_path_buf(), path, file: BufWriter::new(file) };
-        board.write(0, Some("brain.Event:2".to_owned()), Vec::new())?;
+        board.write(0, Some("brain.Event:2"), &[])?;
         Ok(board)
     }
 
@@ -111,8 +64,8 @@ impl TensorBoard {
     /// # Errors
     /// It cannot be written.
     pub fn scalars(&mut self, step: u64, numbers: &[(&str, f64)]) -> Result<()> {
-        let value = |(tag, x): &(&str, f64)| scalar((*tag).to_owned(), *x);
-        self.write(step, None, numbers.iter().map(value).collect())
+        let value = |(tag, x): &(&str, f64)| scalar(tag, *x);
+        self.write(step, None, &numbers.iter().map(value).collect::<Vec<_>>())
     }
 
     /// Writes the histograms of these, and the shares and ratios.
@@ -124,16 +77,17 @@ impl TensorBoard {
                 Kind::Weight => "weights",
             };
             let tag = format!("{kind}/{}", record.layer);
-            let mut values = vec![Value { tag, simple_value: None, histo: Some(histogram(record)) }];
+            let mut values = vec![Message::new().text(1, &tag).message(5, &histogram(record))];
             let shares = [
                 ("saturated", record.saturated),
                 ("dead", record.dead.map(|dead| dead as f64)),
                 ("gradient to weight", record.gradient_ratio),
                 ("log10 update to weight", record.update_ratio),
             ];
-            let named = |(what, x): (&str, Option<f64>)| Some(scalar(format!("{what}/{}", record.layer), x?));
+            let named =
+                |(what, x): (&str, Option<f64>)| Some(scalar(&format!("{what}/{}", record.layer), x?));
             values.extend(shares.into_iter().filter_map(named));
-            self.write(record.step, None, values)?;
+            self.write(record.step, None, &values)?;
         }
         Ok(())
     }
@@ -163,14 +117,18 @@ impl TensorBoard {
     }
 
     /// A record: its length, the length's checksum, the message, the message's checksum.
-    fn write(&mut self, step: u64, file_version: Option<String>, values: Vec<Value>) -> Result<()> {
-        let summary = (!values.is_empty()).then_some(Summary { value: values });
-        let step = i64::try_from(step).unwrap_or(i64::MAX);
-        let message =
-            EventMessage { wall_time: now().as_secs_f64(), step, file_version, summary }.encode_to_vec();
-        let length = (message.len() as u64).to_le_bytes();
+    fn write(&mut self, step: u64, file_version: Option<&str>, values: &[Message]) -> Result<()> {
+        // An `Event`: when, at which step, and either the file's version or a `Summary`, a row of `Value`s.
+        let mut event = Message::new().double(1, now().as_secs_f64()).int(2, step);
+        if let Some(version) = file_version {
+            event = event.text(3, version);
+        }
+        if !values.is_empty() {
+            event = event.message(5, &values.iter().fold(Message::new(), |row, value| row.message(1, value)));
+        }
+        let (message, length) = (event.bytes(), (event.bytes().len() as u64).to_le_bytes());
         let parts: [&[u8]; 4] =
-            [&length, &masked(&length).to_le_bytes(), &message, &masked(&message).to_le_bytes()];
+            [&length, &masked(&length).to_le_bytes(), message, &masked(message).to_le_bytes()];
         self.file.write_all(&parts.concat()).map_err(|error| Error::io(&self.path, error))
     }
 }
@@ -179,23 +137,24 @@ fn now() -> std::time::Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-fn scalar(tag: String, x: f64) -> Value {
-    Value { tag, simple_value: Some(x as f32), histo: None }
+/// A `Value` that is one number.
+fn scalar(tag: &str, x: f64) -> Message {
+    Message::new().text(1, tag).float(2, x as f32)
 }
 
-fn histogram(record: &Record) -> HistogramMessage {
+/// A `HistogramProto`: least, largest, how many, sum, sum of squares, the bins' right edges, what is in them.
+fn histogram(record: &Record) -> Message {
     let bins = &record.histogram;
     let num: u64 = bins.counts.iter().sum();
     let (n, width) = (num as f64, (bins.max - bins.min) / bins.counts.len() as f64);
-    HistogramMessage {
-        min: bins.min,
-        max: bins.max,
-        num: n,
-        sum: record.mean * n,
-        sum_squares: record.std.powi(2) * (n - 1.0) + record.mean.powi(2) * n,
-        bucket_limit: (1..=bins.counts.len()).map(|i| bins.min + width * i as f64).collect(),
-        bucket: bins.counts.iter().map(|&count| count as f64).collect(),
-    }
+    Message::new()
+        .double(1, bins.min)
+        .double(2, bins.max)
+        .double(3, n)
+        .double(4, record.mean * n)
+        .double(5, record.std.powi(2) * (n - 1.0) + record.mean.powi(2) * n)
+        .doubles(6, (1..=bins.counts.len()).map(|i| bins.min + width * i as f64))
+        .doubles(7, bins.counts.iter().map(|&count| count as f64))
 }
 
 /// TFRecord's checksum: CRC-32C, turned and shifted, so that the checksum of what holds checksums is no weaker.
@@ -205,7 +164,56 @@ fn masked(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct EventMessage {
+        #[prost(double, tag = "1")]
+        wall_time: f64,
+        #[prost(int64, tag = "2")]
+        step: i64,
+        #[prost(string, optional, tag = "3")]
+        file_version: Option<String>,
+        #[prost(message, optional, tag = "5")]
+        summary: Option<Summary>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Summary {
+        #[prost(message, repeated, tag = "1")]
+        value: Vec<Value>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Value {
+        #[prost(string, tag = "1")]
+        tag: String,
+        #[prost(float, optional, tag = "2")]
+        simple_value: Option<f32>,
+        #[prost(message, optional, tag = "5")]
+        histo: Option<HistogramMessage>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct HistogramMessage {
+        #[prost(double, tag = "1")]
+        min: f64,
+        #[prost(double, tag = "2")]
+        max: f64,
+        #[prost(double, tag = "3")]
+        num: f64,
+        #[prost(double, tag = "4")]
+        sum: f64,
+        #[prost(double, tag = "5")]
+        sum_squares: f64,
+        /// The right edge of each bin.
+        #[prost(double, repeated, tag = "6")]
+        bucket_limit: Vec<f64>,
+        #[prost(double, repeated, tag = "7")]
+        bucket: Vec<f64>,
+    }
 
     #[test]
     fn a_file_is_records_with_their_checksums() {

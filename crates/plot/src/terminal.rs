@@ -2,24 +2,46 @@
 
 use std::fmt::Write;
 
-use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::style::{Color, Style};
-use ratatui::symbols::Marker;
-use ratatui::widgets::{Axis, Block, Borders, Chart, Dataset, GraphType, LegendPosition, Widget};
-
+use super::canvas::Canvas;
 use super::draw::tick;
 use super::figure::{Heat, Lines, Points, is_finite, thinned};
 
-/// The series' colours; the terminal's own, so that they fit its background.
-const COLORS: [Color; 6] =
-    [Color::Blue, Color::Yellow, Color::Green, Color::Magenta, Color::Red, Color::Cyan];
-
-fn color(i: usize) -> Color {
-    COLORS[i % COLORS.len()]
+/// Where on a canvas numbers go: cells from `left` and `top` on, and the smallest and largest x and y in them.
+struct Area {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+    bounds: [[f64; 2]; 2],
 }
 
-/// The curves as a widget of ratatui: for a view of its own.
+impl Area {
+    /// How far along its axis a number is, from 0 to 1.
+    fn share(&self, axis: usize, value: f64) -> f64 {
+        let [low, high] = self.bounds[axis];
+        ((value - low) / (high - low)).clamp(0.0, 1.0)
+    }
+
+    /// The cell of a point.
+    fn cell(&self, x: f64, y: f64) -> (usize, usize) {
+        let at = |share: f64, cells: usize| (share * cells.saturating_sub(1) as f64).round() as usize;
+        (self.left + at(self.share(0, x), self.width), self.top + at(1.0 - self.share(1, y), self.height))
+    }
+
+    /// The dot of a point.
+    fn dot(&self, (x, y): (f64, f64)) -> (usize, usize) {
+        let fine = Area {
+            left: self.left * 2,
+            top: self.top * 4,
+            width: self.width * 2,
+            height: self.height * 4,
+            bounds: self.bounds,
+        };
+        fine.cell(x, y)
+    }
+}
+
+/// The curves, with axes and a legend, in so many cells below the title.
 ///
 /// ```
 /// use charloom_plot::{Lines, Series, terminal};
@@ -29,36 +51,55 @@ fn color(i: usize) -> Color {
 /// assert_eq!(text.lines().count(), 17);
 /// ```
 pub fn lines(lines: &Lines, width: u16, height: u16, colored: bool) -> String {
-    let [x, y] = lines.bounds();
-    let drawn: Vec<Vec<(f64, f64)>> = lines
-        .series
-        .iter()
-        .map(|series| {
-            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(is_finite).collect();
-            thinned(&points, usize::from(width) * 4)
-        })
-        .collect();
-    let datasets = lines.series.iter().zip(&drawn).map(|(series, points)| {
-        Dataset::default()
-            .name(series.name.as_str())
-            .marker(if series.faint { Marker::Dot } else { Marker::Braille })
-            .graph_type(if series.faint { GraphType::Scatter } else { GraphType::Line })
-            .style(Style::new().fg(color(series.color)))
-            .data(points)
-    });
-    let axis = |label: &str, [low, high]: [f64; 2]| {
-        let labels = [low, (low + high) / 2.0, high].map(short);
-        Axis::default().title(label.to_owned()).bounds([low, high]).labels(labels)
+    let bounds = lines.bounds();
+    let [across, up] = bounds.map(|[low, high]| [low, (low + high) / 2.0, high].map(short));
+    let gutter = up.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let [columns, rows] = [width, height].map(usize::from);
+    let area = Area {
+        left: gutter + 1,
+        top: 0,
+        width: columns.saturating_sub(gutter + 1),
+        height: rows.saturating_sub(2),
+        bounds,
     };
-    let chart = Chart::new(datasets.collect())
-        .x_axis(axis(&lines.x_label, x))
-        .y_axis(axis(&lines.y_label, y))
-        .legend_position(Some(LegendPosition::TopRight))
-        .hidden_legend_constraints((
-            ratatui::layout::Constraint::Percentage(100),
-            ratatui::layout::Constraint::Percentage(100),
-        ));
-    format!("{}\n{}", lines.title, render(chart, width, height, colored))
+    let mut canvas = Canvas::new(width, height);
+    draw_axes(&mut canvas, &area, [&across, &up], [&lines.x_label, &lines.y_label]);
+    // The legend first: letters stay where curves pass.
+    let named = lines.series.iter().filter(|series| !series.name.is_empty());
+    for (i, series) in named.enumerate().take(area.height) {
+        let from = columns.saturating_sub(series.name.chars().count());
+        canvas.text(from, i, &series.name, Some(series.color));
+    }
+    for series in &lines.series {
+        let points: Vec<(f64, f64)> = series.points.iter().copied().filter(is_finite).collect();
+        let dots: Vec<(usize, usize)> =
+            thinned(&points, columns * 4).into_iter().map(|point| area.dot(point)).collect();
+        if series.faint || dots.len() == 1 {
+            dots.iter().for_each(|&(x, y)| canvas.dot(x, y, series.color));
+        } else {
+            dots.windows(2).for_each(|ends| canvas.line(ends[0], ends[1], series.color));
+        }
+    }
+    format!("{}\n{}", lines.title, canvas.render(colored))
+}
+
+/// Both axes with their lowest, middle and highest number, and what they are.
+fn draw_axes(canvas: &mut Canvas, area: &Area, numbers: [&[String; 3]; 2], labels: [&str; 2]) {
+    let bottom = area.height;
+    for y in 0..bottom {
+        canvas.text(area.left - 1, y, "│", None);
+    }
+    canvas.text(area.left - 1, bottom, &format!("└{}", "─".repeat(area.width)), None);
+    for (number, row) in numbers[1].iter().zip([bottom.saturating_sub(1), bottom / 2, 0]) {
+        canvas.text(area.left - 1 - number.chars().count().min(area.left - 1), row, number, None);
+    }
+    for (number, share) in numbers[0].iter().zip([0, 1, 2]) {
+        let free = area.width.saturating_sub(number.chars().count());
+        canvas.text(area.left + free * share / 2, bottom + 1, number, None);
+    }
+    canvas.text(area.left, 0, labels[1], None);
+    let from = area.width.saturating_sub(labels[0].chars().count());
+    canvas.text(area.left + from, bottom.saturating_sub(1), labels[0], None);
 }
 
 /// Three digits are enough beside an axis.
@@ -70,40 +111,40 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The texts at their places; those that another text left no room for are named below.
+/// The texts at their places, in a frame; those that another text left no room for are named below.
 pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) -> String {
-    let [[left, right], [bottom, top]] = points.bounds();
-    let inside = Rect::new(1, 1, width.saturating_sub(2), height.saturating_sub(2));
-    let place = |share: f64, cells: u16| (share * f64::from(cells.saturating_sub(1))).round() as u16;
-    let mut placed: Vec<(Rect, &str, Style)> = Vec::new();
+    let [columns, rows] = [width, height].map(|cells| usize::from(cells).saturating_sub(2));
+    let area = Area { left: 1, top: 1, width: columns, height: rows, bounds: points.bounds() };
+    let mut canvas = Canvas::new(width, height);
+    canvas.text(0, 0, &format!("┌{}┐", "─".repeat(columns)), None);
+    for y in 1..=rows {
+        canvas.text(0, y, "│", None);
+        canvas.text(columns + 1, y, "│", None);
+    }
+    canvas.text(0, rows + 1, &format!("└{}┘", "─".repeat(columns)), None);
+    // The row, the columns and the label of each text that is there.
+    let mut placed: Vec<(usize, std::ops::Range<usize>, &str)> = Vec::new();
     let mut hidden: Vec<String> = Vec::new();
     for point in points.points.iter().filter(|point| is_finite(&(point.x, point.y))) {
-        let x = inside.x + place((point.x - left) / (right - left), inside.width);
-        let y = inside.y + place((top - point.y) / (top - bottom), inside.height);
-        let at = Rect::new(x, y, point.label.chars().count().max(1) as u16, 1).intersection(inside);
-        match placed.iter().find(|(other, _, _)| other.intersects(at)) {
-            Some((_, other, _)) => hidden.push(format!("{} beside {other}", point.label)),
-            None => placed.push((at, &point.label, Style::new().fg(color(point.group)))),
+        let (x, y) = area.cell(point.x, point.y);
+        let end = (x + point.label.chars().count().max(1)).min(columns + 1);
+        let meets =
+            |at: &&(usize, std::ops::Range<usize>, &str)| at.0 == y && x < at.1.end && at.1.start < end;
+        match placed.iter().find(meets) {
+            Some((_, _, other)) => hidden.push(format!("{} beside {other}", point.label)),
+            None => {
+                let label: String = point.label.chars().take(end - x).collect();
+                canvas.text(x, y, &label, Some(point.group));
+                placed.push((y, x..end, &point.label));
+            }
         }
     }
-    let mut text = format!("{}\n{}", points.title, render(Texts(&placed), width, height, colored));
+    let mut text = format!("{}\n{}", points.title, canvas.render(colored));
     let _ = writeln!(text, "across: {}\nup: {}", points.x_label, points.y_label);
     if !hidden.is_empty() {
         let _ = writeln!(text, "no room here for {}; -o FILE.svg or FILE.png has it", hidden.join(", "));
     }
     text
-}
-
-/// Texts at their places in a frame.
-struct Texts<'a>(&'a [(Rect, &'a str, Style)]);
-
-impl Widget for Texts<'_> {
-    fn render(self, area: Rect, buffer: &mut Buffer) {
-        Block::new().borders(Borders::ALL).render(area, buffer);
-        for (at, text, style) in self.0 {
-            buffer.set_stringn(at.x, at.y, text, at.width.into(), *style);
-        }
-    }
 }
 
 /// The cells as shades, each as wide as the widest text.
@@ -152,25 +193,4 @@ fn shade(text: &str, share: f64, wide: usize, colored: bool, out: &mut String) {
     } else {
         let _ = write!(out, "{text}{block}{:1$}", "", wide - 1 - text.chars().count());
     }
-}
-
-fn render(widget: impl Widget, width: u16, height: u16, colored: bool) -> String {
-    let area = Rect::new(0, 0, width, height);
-    let mut buffer = Buffer::empty(area);
-    widget.render(area, &mut buffer);
-    let mut out = String::new();
-    for y in 0..height {
-        let mut line = String::new();
-        for x in 0..width {
-            let cell = &buffer[(x, y)];
-            let code = COLORS.iter().position(|color| *color == cell.fg).map(|i| [34, 33, 32, 35, 31, 36][i]);
-            let _ = match code.filter(|_| colored) {
-                Some(code) => write!(line, "\x1b[{code}m{}\x1b[0m", cell.symbol()),
-                None => write!(line, "{}", cell.symbol()),
-            };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }

@@ -1,30 +1,10 @@
 //! A page about a study, complete by itself, in the look of a run's report.
 
-use askama::Template;
-
 use super::figures::figures;
 use super::results::{best, importance, shown, sorted};
 use super::study::Study;
-use charloom::{Error, Result};
-use charloom_plot::Theme;
-use charloom_plot::report::STYLE;
-
-#[derive(Template)]
-#[template(path = "study.html")]
-struct Page {
-    name: String,
-    summary: String,
-    /// SVG.
-    pictures: Vec<String>,
-    importance: Vec<(String, String)>,
-    head: Vec<String>,
-    rows: Vec<Vec<String>>,
-    toml: String,
-    version: &'static str,
-    light: String,
-    dark: String,
-    style: &'static str,
-}
+use charloom::Result;
+use charloom_plot::html::Page;
 
 /// The page about a study, as HTML: its trials, what mattered, the best configuration, pictures.
 ///
@@ -64,22 +44,41 @@ pub fn page(study: &mut Study) -> Result<String> {
         row
     });
     let share = |share: Option<f64>| share.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
-    let page = Page {
-        name: study.address().to_string(),
-        summary,
-        pictures,
-        importance: importance(space, &trials).into_iter().map(|row| (row.name, share(row.share))).collect(),
-        head: ["trial", "state", "validation", "deviation", "steps"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(names)
-            .collect(),
-        rows: rows.collect(),
-        toml,
-        version: env!("CARGO_PKG_VERSION"),
-        light: Theme::Light.css(),
-        dark: Theme::Dark.css(),
-        style: STYLE,
-    };
-    page.render().map_err(|error| Error::Failed(format!("the page cannot be made: {error}")))
+    let head =
+        ["trial", "state", "validation", "deviation", "steps"].map(str::to_owned).into_iter().chain(names);
+
+    let mut page = Page::new(&study.address().to_string(), "'none'");
+    page.markup("<p>").text(summary).markup("</p>\n</header>\n\n");
+    if !pictures.is_empty() {
+        page.markup("<section>\n<h2>Pictures</h2>\n").figures(&pictures).markup("</section>\n");
+    }
+    page.markup(
+        "<section>\n<h2>Importance</h2>\n<p>The share of the trials' differences that each setting explains by \
+         itself.</p>\n<table>\n",
+    );
+    for row in importance(space, &trials) {
+        page.row(row.name, &[share(row.share)]);
+    }
+    page.markup(
+        "</table>\n</section>\n\n<section>\n<h2>Trials</h2>\n<div class=\"scroll\"><table>\n<thead><tr>",
+    );
+    head.for_each(|cell| {
+        page.markup("<th>").text(cell);
+    });
+    page.markup("</tr></thead>\n<tbody>\n");
+    for row in rows {
+        page.markup("<tr>");
+        for cell in row {
+            page.markup("<td>").text(cell);
+        }
+        page.markup("</tr>\n");
+    }
+    page.markup("</tbody>\n</table></div>\n</section>\n");
+    if !toml.is_empty() {
+        page.markup("<section>\n<h2>The best configuration</h2>\n<pre>")
+            .text(toml)
+            .markup("</pre>\n</section>\n");
+    }
+    page.markup("<footer><small>charloom ").text(env!("CARGO_PKG_VERSION")).markup("</small></footer>\n");
+    Ok(page.end())
 }

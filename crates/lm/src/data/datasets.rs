@@ -17,7 +17,7 @@ pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
 pub const URL_VARIABLE: &str = "CHARLOOM_DATA_URL";
 
 /// First names in the United States in 2018; what is trained on when nothing else is named.
-pub const NAMES: &str = include_str!("../../../../data/us-names-2018.txt");
+pub const NAMES: &str = include_str!("../../data/us-names-2018.txt");
 
 /// How an address on this machine begins, which needs no encryption.
 const LOCAL: [&str; 3] = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];

@@ -1,55 +1,30 @@
 //! One page about a run, complete by itself: it needs no network, and no program but a browser.
 //!
-//! Every string goes through the template's escaping, and the page forbids any script but its own.
+//! Every text in it is escaped, and the page forbids any script but its own.
 
 mod gather;
+mod page;
 
 use std::path::Path;
 
-use askama::Template;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
-use crate::{Figure, Lines, Theme, thinned};
+use crate::{Figure, Lines, thinned};
 use charloom::{Error, Result};
 
 use gather::Gathered;
 
-const SCRIPT: &str = include_str!("../../templates/report.js");
-/// The style sheet of the pages, beside the colours of [`Theme::css`].
-pub const STYLE: &str = include_str!("../../templates/report.css");
 /// Points of a curve in the page; what a screen can show.
 const MOST_POINTS: usize = 1000;
 
-#[derive(Template)]
-#[template(path = "report.html")]
-struct Page {
-    name: String,
-    summary: String,
-    warnings: Vec<String>,
-    losses: Vec<LossRow>,
+/// What the page shows: what was gathered, with its figures drawn.
+struct Report {
+    gathered: Gathered,
     charts: Vec<Chart>,
-    is_text: bool,
-    novel: String,
-    samples: Vec<Written>,
     /// SVG.
     pictures: Vec<String>,
-    findings: Option<Vec<String>>,
-    /// A title, the head and the rows.
-    tables: Vec<(&'static str, Vec<Vec<String>>)>,
     /// SVG.
     layers: Vec<String>,
-    card: Vec<(String, String)>,
-    configuration: Vec<(String, Vec<(String, String)>)>,
-    toml: String,
-    version: &'static str,
-    light: String,
-    dark: String,
-    style: &'static str,
-    script: &'static str,
-    script_hash: String,
 }
 
 /// A split's losses, ready to be shown.
@@ -101,30 +76,9 @@ pub fn report(run: &Path, data: Option<&Path>, worded: fn(&str) -> String) -> Re
     let drawn = |figures: &[Figure], id: &str| -> Result<Vec<String>> {
         figures.iter().enumerate().map(|(i, figure)| figure.to_svg_of_page(&format!("{id}{i}-"))).collect()
     };
-    let page = Page {
-        name: gathered.name,
-        summary: gathered.summary,
-        warnings: gathered.warnings,
-        losses: gathered.losses,
-        charts,
-        is_text: gathered.is_text,
-        novel: gathered.novel,
-        samples: gathered.samples,
-        pictures: drawn(&gathered.pictures, "p")?,
-        layers: drawn(&gathered.layers, "l")?,
-        tables: gathered.tables,
-        findings: gathered.findings,
-        card: gathered.card,
-        configuration: gathered.configuration,
-        toml: gathered.toml,
-        version: env!("CARGO_PKG_VERSION"),
-        light: Theme::Light.css(),
-        dark: Theme::Dark.css(),
-        style: STYLE,
-        script: SCRIPT,
-        script_hash: format!("sha256-{}", BASE64_STANDARD.encode(Sha256::digest(SCRIPT))),
-    };
-    page.render().map_err(|error| Error::Failed(format!("the page cannot be made: {error}")))
+    let pictures = drawn(&gathered.pictures, "p")?;
+    let layers = drawn(&gathered.layers, "l")?;
+    Ok(Report { gathered, charts, pictures, layers }.render())
 }
 
 /// Curves as JSON that may stand in a script element: with no `<`, nothing in it ends the element.

@@ -1,0 +1,75 @@
+//! The command as clap knows it: what `-h` shows first, and what `--help` says at its end.
+
+use clap::{Command, CommandFactory};
+
+use crate::Cli;
+
+/// What people set first; `-h` shows no more of a model and its training than these.
+const FIRST: [&str; 6] = ["preset", "model", "context", "hidden", "steps", "out"];
+
+/// The groups of flags that say what is trained, on what, and how.
+const GROUPS: [&str; 4] = ["Data", "Model", "Training", RUN];
+
+/// The group of what `train` has besides.
+const RUN: &str = "The run";
+
+const END: &str = "\
+Exit code:
+  0    done
+  1    failed: a file that cannot be read or written, a model that cannot be used, a loss that is no number
+  2    wrong use: an unknown flag, a value out of range, flags that do not fit together
+  130  stopped by a second Ctrl-C, without saving; after the first a training saves, and ends with 0
+
+Environment:
+  CHARLOOM_CACHE     the folder that downloaded data is kept in, instead of the user's cache
+  CHARLOOM_DATA_URL  where data is downloaded from, as ADDRESS/NAME, instead of each data set's own address
+  CHARLOOM_ISA       avx2 or portable: use no more of the processor than that; the results are the same
+  NO_COLOR           set to anything: no colours, as --color never";
+
+/// The whole command, with its subcommands.
+pub fn command() -> Command {
+    let mut command = Cli::command().after_help("Start with: charloom train").after_long_help(END);
+    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, shortened);
+    }
+    command
+}
+
+/// The command with a short `-h`, where it has many flags.
+fn shortened(command: Command) -> Command {
+    let in_group = |arg: &clap::Arg| arg.get_help_heading().is_some_and(|heading| GROUPS.contains(&heading));
+    if !command.get_arguments().any(in_group) {
+        return command;
+    }
+    let name = command.get_name().to_owned();
+    command
+        .mut_args(|arg| {
+            let is_first = arg.is_positional() || FIRST.contains(&arg.get_id().as_str());
+            let is_of_run = name == "train" && arg.get_help_heading().is_none() && !is_first;
+            let arg = if is_of_run { arg.help_heading(RUN) } else { arg };
+            let hidden = in_group(&arg) && !FIRST.contains(&arg.get_id().as_str());
+            arg.hide_short_help(hidden)
+        })
+        .after_help(format!("All flags, in groups: charloom {name} --help"))
+        .after_long_help("Exit codes and environment variables: charloom --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_is_well_formed_and_knows_what_people_set_first() {
+        let mut command = command();
+        command.build();
+        command.clone().debug_assert();
+        let train = command.find_subcommand("train").expect("it trains");
+        for first in FIRST {
+            assert!(train.get_arguments().any(|arg| arg.get_id() == first), "{first}");
+        }
+        let group = |arg: &clap::Arg| arg.get_help_heading().map(str::to_owned);
+        let used: Vec<String> = train.get_arguments().filter_map(group).collect();
+        assert!(GROUPS.iter().all(|group| used.iter().any(|heading| heading == group)), "{used:?}");
+    }
+}

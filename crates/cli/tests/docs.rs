@@ -1,0 +1,149 @@
+//! What the README and the tour show is what comes out: their commands are run, in order, in one folder.
+#![cfg(unix)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// With it the tour's outputs are written anew instead of compared.
+const BLESS: &str = "CHARLOOM_BLESS";
+
+/// A command of a page, and the lines that the page shows below it.
+struct Shown {
+    command: String,
+    output: Vec<String>,
+    /// Where the output begins in the page, in lines.
+    at: usize,
+}
+
+/// The commands in the page's blocks of `console`; a comment ends one.
+fn commands(page: &str) -> Vec<Shown> {
+    let (mut inside, mut all) = (false, Vec::<Shown>::new());
+    for (i, line) in page.lines().enumerate() {
+        if let Some(language) = line.strip_prefix("```") {
+            inside = language == "console";
+        } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
+            let command = command.split(" #").next().unwrap_or(command).trim().to_owned();
+            all.push(Shown { command, output: Vec::new(), at: i + 1 });
+        } else if let Some(last) = all.last_mut().filter(|_| inside) {
+            last.output.push(line.to_owned());
+        }
+    }
+    all
+}
+
+/// A folder in which `charloom` is this build's.
+struct Shell {
+    folder: tempfile::TempDir,
+    path: String,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = folder.path().join(".programs");
+        fs::create_dir(&programs).unwrap();
+        symlink(assert_cmd::cargo::cargo_bin!("charloom"), programs.join("charloom")).unwrap();
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+        Self { folder, path }
+    }
+
+    /// Whether it ended well, and what it printed on both outputs.
+    fn run(&self, command: &str) -> (bool, String) {
+        let mut shell = Command::new("sh");
+        shell.current_dir(self.folder.path()).env("PATH", &self.path).env_remove("NO_COLOR");
+        let output = shell.args(["-c", &format!("{{ {command}\n}} 2>&1")]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Whether the lines are those shown; `...` stands for any number of lines.
+fn is_as_shown(shown: &[String], lines: &[&str]) -> bool {
+    match shown.split_first() {
+        None => lines.is_empty(),
+        Some((line, rest)) if line == "..." => (0..=lines.len()).any(|n| is_as_shown(rest, &lines[n..])),
+        Some((line, rest)) => lines.first() == Some(&line.as_str()) && is_as_shown(rest, &lines[1..]),
+    }
+}
+
+/// The same command with few steps, where it trains a net: the README's numbers take minutes in a build for tests.
+fn shortened(command: &str) -> String {
+    const STEPS: &str = "40";
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let shorter = |(i, &word): (usize, &&str)| match i.checked_sub(1).map(|before| words[before]) {
+        Some("--steps") => STEPS.to_owned(),
+        Some("--trials") => "3".to_owned(),
+        _ => word.to_owned(),
+    };
+    let mut short: Vec<String> = words.iter().enumerate().map(shorter).collect();
+    let searches = command.starts_with("charloom sweep --");
+    let trains = command.starts_with("charloom train") && !command.contains("ngram");
+    if (trains || searches) && !command.contains("--steps") {
+        short.extend(["--steps".to_owned(), STEPS.to_owned()]);
+    }
+    short.join(" ")
+}
+
+#[test]
+fn every_command_of_the_readme_works() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let names = fs::read_to_string(root().join("fixtures/data/words.txt")).unwrap();
+    let novel = "It was the best of times, it was the worst of times.\n".repeat(200);
+    let spec = readme.split("# spec.toml").nth(1).and_then(|rest| rest.split("```").next()).expect("a spec");
+    let spec = spec.replace("steps = 20000", "steps = 40").replace("trials = 100", "trials = 2");
+    let shell = Shell::new();
+    for (name, text) in [("names.txt", &names), ("novel.txt", &novel), ("spec.toml", &spec)] {
+        fs::write(shell.folder.path().join(name), text).unwrap();
+    }
+    fs::create_dir(shell.folder.path().join("studies")).unwrap();
+    // Those of cargo build the program.
+    let commands: Vec<Shown> =
+        commands(&readme).into_iter().filter(|shown| !shown.command.starts_with("cargo")).collect();
+    assert!(commands.len() > 12);
+    for shown in commands {
+        let command = shortened(&shown.command);
+        let (is_done, said) = shell.run(&command);
+        assert!(is_done, "{command}: {said}");
+    }
+}
+
+#[test]
+fn the_tour_shows_what_comes_out() {
+    let folder = root().join("docs/tour/src");
+    let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let pages: Vec<&str> =
+        summary.lines().filter_map(|line| line.split_once("](")?.1.strip_suffix(')')).collect();
+    assert!(pages.len() >= 10, "{pages:?}");
+    let (shell, bless) = (Shell::new(), std::env::var_os(BLESS).is_some());
+    for page in pages {
+        let path = folder.join(page);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut moved = 0isize;
+        for Shown { command, output, at } in commands(&text) {
+            let (is_done, said) = shell.run(&command);
+            assert!(is_done, "{page}: {command}: {said}");
+            let said: Vec<&str> = said.lines().map(str::trim_end).collect();
+            if output.is_empty() || is_as_shown(&output, &said) {
+                continue;
+            }
+            assert!(
+                bless,
+                "{page}: {command}: the page shows\n{}\nnow it is\n{}",
+                output.join("\n"),
+                said.join("\n")
+            );
+            let from = at.checked_add_signed(moved).unwrap();
+            lines.splice(from..from + output.len(), said.iter().map(|&line| line.to_owned()));
+            moved += said.len() as isize - output.len() as isize;
+        }
+        if bless {
+            fs::write(&path, lines.join("\n") + "\n").unwrap();
+        }
+    }
+}

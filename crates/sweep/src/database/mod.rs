@@ -1,0 +1,233 @@
+//! One database behind two engines: SQLite, a file, for the processes of one machine; PostgreSQL, for several machines.
+//!
+//! The statements are the same for both. What differs is an `Engine`: how a connection is made, how a transaction
+//! shuts others out, and where the clock is.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+mod sqlite;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use charloom::{Error, Result};
+
+#[cfg(not(feature = "postgres"))]
+const WITHOUT_POSTGRES: &str = "this charloom was built without PostgreSQL; \
+    build one with it: cargo install --path crates/cli --features postgres";
+
+/// Where a study is.
+///
+/// ```
+/// use charloom_sweep::Address;
+/// let file: Address = "studies/embed.db".parse()?;
+/// let shared: Address = "postgresql://ada@db.example/charloom#embed".parse()?;
+/// assert_eq!(file.to_string(), "studies/embed.db");
+/// assert_eq!(shared.to_string(), "postgresql://ada@db.example/charloom#embed");
+/// assert!("postgresql://ada@db.example/charloom".parse::<Address>().is_err());
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A SQLite file with one study. It must lie on a disk of this machine.
+    File(PathBuf),
+    /// A study by its name in a PostgreSQL database.
+    Server {
+        /// `postgresql://user@host/database`.
+        url: String,
+        /// Which of the studies there.
+        name: String,
+    },
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if !(text.starts_with("postgres://") || text.starts_with("postgresql://")) {
+            return Ok(Self::File(text.into()));
+        }
+        match text.rsplit_once('#') {
+            Some((url, name)) if !name.is_empty() => Ok(Self::Server { url: url.into(), name: name.into() }),
+            _ => Err(format!("{}: add the study's name, as in ...#my-study", without_password(text))),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server { url, name } => write!(f, "{}#{name}", without_password(url)),
+        }
+    }
+}
+
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let host = rest.find('/').unwrap_or(rest.len());
+    match (rest[..host].rfind('@'), rest.find(':')) {
+        (Some(at), Some(colon)) if colon < at => format!("{scheme}://{}{}", &rest[..colon], &rest[at..]),
+        _ => url.to_owned(),
+    }
+}
+
+impl Address {
+    /// The study's name in its database.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(_) => "study",
+            Self::Server { name, .. } => name,
+        }
+    }
+
+    /// An error about this study.
+    pub(super) fn error(&self, message: impl fmt::Display) -> Error {
+        Error::model(self.to_string(), message)
+    }
+}
+
+/// A value on its way into or out of the database.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    Int(i64),
+    Real(Option<f64>),
+    Text(Option<String>),
+}
+
+impl From<i64> for Cell {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(value: u64) -> Self {
+        Self::Int(value as i64)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Self::Real(Some(value))
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(value: Option<f64>) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<Option<String>> for Cell {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl Cell {
+    /// A whole number; 0 for anything else, which no column of ours holds.
+    pub fn int(&self) -> u64 {
+        if let Self::Int(value) = self { u64::try_from(*value).unwrap_or(0) } else { 0 }
+    }
+
+    pub fn real(&self) -> Option<f64> {
+        match self {
+            Self::Real(value) => *value,
+            Self::Int(value) => Some(*value as f64),
+            Self::Text(_) => None,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        if let Self::Text(value) = self { value.as_deref() } else { None }
+    }
+}
+
+/// What differs from engine to engine. Statements come in its dialect; an error is a line.
+trait Engine: Send {
+    /// The statement in the engine's dialect: ours numbers parameters `?1` and calls the database's clock `NOW()`,
+    /// in seconds. It is the database's because machines' clocks differ.
+    fn dialect(&self, sql: &str) -> String;
+
+    /// Runs a statement; how many rows it changed.
+    fn execute(&mut self, sql: &str, cells: &[Cell]) -> std::result::Result<u64, String>;
+
+    /// The rows of a query.
+    fn query(&mut self, sql: &str, cells: &[Cell]) -> std::result::Result<Vec<Vec<Cell>>, String>;
+
+    /// Makes the tables where they are not there yet.
+    fn prepare(&mut self, statements: &str) -> std::result::Result<(), String>;
+
+    /// The statement that begins a transaction.
+    fn begin(&self) -> &'static str;
+
+    /// The query, of a study's name, that shuts other transactions out, where beginning one does not.
+    fn lock(&self) -> Option<&'static str>;
+}
+
+/// A connection.
+pub(super) struct Database {
+    engine: Box<dyn Engine>,
+    address: Address,
+}
+
+impl Database {
+    /// Connects; `create` makes a file that is not there.
+    pub fn open(address: &Address, create: bool) -> Result<Self> {
+        let engine: std::result::Result<Box<dyn Engine>, String> = match address {
+            Address::File(path) => sqlite::open(path, create).map(|engine| Box::new(engine) as _),
+            #[cfg(feature = "postgres")]
+            Address::Server { url, .. } => postgres::open(url).map(|engine| Box::new(engine) as _),
+            #[cfg(not(feature = "postgres"))]
+            Address::Server { .. } => Err(WITHOUT_POSTGRES.to_owned()),
+        };
+        Ok(Self { engine: engine.map_err(|error| address.error(error))?, address: address.clone() })
+    }
+
+    /// Runs a statement; how many rows it changed.
+    pub fn execute(&mut self, sql: &str, cells: &[Cell]) -> Result<u64> {
+        let sql = self.engine.dialect(sql);
+        self.engine.execute(&sql, cells).map_err(|error| self.address.error(error))
+    }
+
+    /// The rows of a query.
+    pub fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>> {
+        let sql = self.engine.dialect(sql);
+        self.engine.query(&sql, cells).map_err(|error| self.address.error(error))
+    }
+
+    /// Makes the tables where they are not there yet.
+    pub fn prepare(&mut self, statements: &str) -> Result<()> {
+        self.engine.prepare(statements).map_err(|error| self.address.error(error))
+    }
+
+    /// Does `work` in a transaction that no other one on this study overlaps. It counts only if it succeeds.
+    pub fn exclusively<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.execute(self.engine.begin(), &[])?;
+        let done = self.lock().and_then(|()| work(self));
+        match done {
+            Ok(value) => self.execute("COMMIT", &[]).map(|_| value),
+            Err(error) => {
+                // The first error is the one to tell; a connection that is gone has rolled back by itself.
+                let _ = self.execute("ROLLBACK", &[]);
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&mut self) -> Result<()> {
+        let Some(sql) = self.engine.lock() else { return Ok(()) };
+        let name = self.address.name().into();
+        self.query(sql, &[name]).map(|_| ())
+    }
+}
