@@ -16,14 +16,17 @@ const RUN: &str = "The run";
 const END: &str = "\
 Exit code:
   0    done
-  1    failed: a file that cannot be read or written, a model that cannot be used, a loss that is no number
-  2    wrong use: an unknown flag, a value out of range, flags that do not fit together
-  130  stopped by a second Ctrl-C, without saving; after the first a training saves, and ends with 0
+  1    failed: a file that cannot be read or written, a model that cannot be
+       used, a loss that is no number
+  2    wrong use: an unknown flag, a value out of range, flags that do not fit
+  130  stopped by a second Ctrl-C, without saving; after the first, training
+       saves and ends with 0
 
 Environment:
-  CHARLOOM_CACHE     the folder that downloaded data is kept in, instead of the user's cache
-  CHARLOOM_DATA_URL  where data is downloaded from, as ADDRESS/NAME, instead of each data set's own address
-  CHARLOOM_ISA       avx2 or portable: use no more of the processor than that; the results are the same
+  CHARLOOM_CACHE     the folder for downloaded data, not the user's cache
+  CHARLOOM_DATA_URL  where data is downloaded from, as ADDRESS/NAME
+  CHARLOOM_ISA       avx2 or portable: use no more of the processor; the
+                     results are the same
   NO_COLOR           set to anything: no colours, as --color never";
 
 /// The whole command, with its subcommands.
