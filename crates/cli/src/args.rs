@@ -5,7 +5,7 @@ mod optimizer;
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Generator, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_freeze,
+    Activation, Batch, Feed, Generator, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_freeze,
     parse_hidden, parse_lr_at, parse_lr_drops,
 };
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
@@ -56,7 +56,7 @@ pub struct DataFlags {
 #[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
-    /// mlp, linear, wavenet, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
+    /// mlp, linear, rnn, gru, lstm, wavenet, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
     #[arg(long, value_name = "KIND", value_parser = parse_model)]
     model: Option<ModelWord>,
     /// Characters the model looks at [default: 3]
@@ -77,6 +77,15 @@ pub struct ModelFlags {
     /// Share of hidden values dropped in training [default: 0]
     #[arg(long, value_name = "P")]
     dropout: Option<f64>,
+    /// Layers of an rnn, gru or lstm [default: 1]
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
+    /// Share of the embedding's values dropped in training [default: 0]
+    #[arg(long, value_name = "P")]
+    embed_dropout: Option<f64>,
+    /// Share of the weights between states dropped in a training step [default: 0]
+    #[arg(long, value_name = "P")]
+    recurrent_dropout: Option<f64>,
     /// A bias in linear, and in an mlp before a norm
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     bias: Option<bool>,
@@ -110,6 +119,9 @@ pub struct TrainFlags {
     /// Examples of a step, or full [default: 32]
     #[arg(long, value_name = "B")]
     batch: Option<Batch>,
+    /// How batches are drawn: words, or streams of a running text [default: as suits model and data]
+    #[arg(long, value_name = "NAME")]
+    feed: Option<Feed>,
     /// Learning rate [default: 0.1]
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
@@ -271,6 +283,9 @@ impl ModelFlags {
         set("activation", self.activation.map(|word| word.word().into()));
         set("norm", self.norm.map(|word| word.word().into()));
         set("dropout", self.dropout.map(Value::from));
+        set("layers", self.layers.map(Value::from));
+        set("embed_dropout", self.embed_dropout.map(Value::from));
+        set("recurrent_dropout", self.recurrent_dropout.map(Value::from));
         set("bias", self.bias.map(Value::from));
         set("init", self.init.map(|word| word.word().into()));
         set("gain", self.gain.map(Value::from));
@@ -292,6 +307,7 @@ impl TrainFlags {
         let train = &mut config.train;
         set(&mut train.steps, self.steps.as_ref());
         set(&mut train.batch, self.batch.as_ref());
+        put(&mut train.feed, self.feed.as_ref());
         set(&mut train.lr, self.lr.as_ref());
         if let Some(drops) = &self.lr_drops {
             train.lr_drops.clone_from(drops);
@@ -327,6 +343,7 @@ impl TrainFlags {
         let given = [
             ("--steps", self.steps.is_some()),
             ("--batch", self.batch.is_some()),
+            ("--feed", self.feed.is_some()),
             ("--lr", self.lr.is_some()),
             ("--lr-drops", self.lr_drops.is_some()),
             ("--lr-at", self.lr_at.is_some()),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use charloom_tensor::kernels::{self, End, Gemm, Isa, Pool};
 use serde::Serialize;
 
-use crate::config::{Batch, Config};
+use crate::config::Config;
 use crate::data::Data;
 use crate::train::{Threads, Trainer};
 use crate::{Error, Result, models};
@@ -51,7 +51,7 @@ pub struct Speed {
     pub steps_per_second: f64,
     /// The same as microseconds for one update.
     pub microseconds: f64,
-    /// Billions of floating-point operations a second, counted as the model is written: each example's products,
+    /// Billions of floating-point operations a second, counted as the model is written: each judged character's products,
     /// forward and twice backward.
     pub gflops: f64,
     /// The rate of a large matrix product on one thread, measured in the same minute.
@@ -69,10 +69,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
         return Err(Error::setting("model", "ngram is counted in one pass; there are no steps to time"));
     }
     let mut trainer = Trainer::new(config, data)?.with_threads(Threads::Pool(Pool::new(threads)));
-    let examples = match config.train.batch {
-        Batch::Size(size) => size as u64,
-        Batch::Full => trainer.examples() as u64,
-    };
+    let targets = trainer.targets() as u64;
     let mut steps = 1u32;
     let round = time / ROUNDS as u32;
     // Warm-up: as many steps as take about one round.
@@ -90,7 +87,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
     rates.sort_by(f64::total_cmp);
     let steps_per_second = rates[ROUNDS / 2];
     let parameters = models::parameters(config, data.vocab.len())?.unwrap_or(0);
-    let operations = 6 * examples * models::multiplications(config, data.vocab.len())?;
+    let operations = 6 * targets * models::multiplications(config, data.vocab.len())?;
     let gflops = operations as f64 * steps_per_second / 1e9;
     let peak_gflops = peak();
     Ok(Speed {

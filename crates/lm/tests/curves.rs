@@ -41,7 +41,7 @@ fn config(flags: &BTreeMap<String, Value>) -> Config {
                 let drops = config::parse_lr_drops(text).unwrap();
                 ("train", drops.into_iter().map(|(at, by)| vec![at, by]).collect())
             }
-            "model" | "context" | "embed" | "activation" | "norm" | "bias" | "init" | "gain"
+            "model" | "context" | "embed" | "layers" | "activation" | "norm" | "bias" | "init" | "gain"
             | "output-scale" => ("model", value.clone()),
             _ => ("train", value.clone()),
         };
@@ -90,6 +90,37 @@ fn every_family_learns_as_in_torch() {
         assert_close(&after, &[curve.train, curve.val], 1e-3, 0.0);
     }
     assert!(curves.len() >= 18);
+}
+
+#[derive(Deserialize)]
+struct Recurrent {
+    steps: Vec<usize>,
+    curves: Vec<RecurrentCurve>,
+}
+
+#[derive(Deserialize)]
+struct RecurrentCurve {
+    name: String,
+    flags: BTreeMap<String, Value>,
+    losses: Vec<f32>,
+    val: f64,
+}
+
+#[test]
+fn every_recurrent_net_learns_as_in_torch() {
+    let Recurrent { steps, curves } = fixture("recurrent.json");
+    for curve in &curves {
+        println!("{}", curve.name);
+        let config = config(&curve.flags);
+        let data = Data::load(&config.data, None).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let losses: Vec<f32> = (0..config.train.steps).map(|_| trainer.step().unwrap()).collect();
+        let seen: Vec<f32> = steps.iter().map(|&step| losses[step]).collect();
+        assert_close(&seen, &curve.losses, 1e-3, 0.0);
+        let val = evaluate(trainer.model(), &data.splits.val).unwrap().unwrap().loss;
+        assert_close(&[val], &[curve.val], 1e-3, 0.0);
+    }
+    assert_eq!((curves.len(), steps.len()), (24, 6));
 }
 
 fn mean(scores: &[f32]) -> f64 {

@@ -130,6 +130,7 @@ fn train() -> impl Strategy<Value = TrainConfig> {
             TrainConfig {
                 steps,
                 batch,
+                feed: None,
                 optimizer,
                 lr,
                 schedule,

@@ -15,7 +15,7 @@ use charloom::{Checkpoint, Config};
 const STEPS: u64 = 7;
 
 /// One of each family, and of everything that has a state.
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 13] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
     "[model]\nhidden = [12]\ninit = 'unit-normal'",
@@ -27,11 +27,14 @@ const MODELS: [&str; 11] = [
     "[model]\nhidden = [6]\ndropout = 0.2\n[train]\nmomentum = 0.9\nnesterov = true\naccumulate = 3\nclip_value = 0.01",
     "[model]\nhidden = [6]\n[train]\noptimizer = 'rmsprop'\nlr = 0.01\nweight_decay = 0.1\ndecay_on = 'matrices'",
     "[model]\nhidden = [12]\n[train]\nschedule = 'cosine'\nlr_min = 0.01\nwarmup_steps = 2",
+    "[model]\nkind = 'gru'\nhidden = 8\nlayers = 2\ndropout = 0.2\nrecurrent_dropout = 0.1\n[train]\nbatch = 4",
+    "[model]\nkind = 'lstm'\nhidden = 8\nembed = 0\ncontext = 97\n[train]\nbatch = 8\nfeed = 'streams'\nclip = 1.0",
 ];
 
 fn config(model: &str) -> Config {
     let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
-    config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+    let data = if model.contains("streams") { "data/harbour.txt" } else { "data/words.txt" };
+    config.data.path = Some(charloom_testkit::fixture_path(data));
     config.train.steps = STEPS;
     config.train.eval_every = Some(3);
     config.train.log_every = Some(1);

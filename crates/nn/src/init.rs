@@ -84,6 +84,25 @@ impl<'g> Initializer<'g> {
         }
     }
 
+    /// A weight of a recurrent layer of `hidden` units, row-major: torch's are uniform within 1 / sqrt(hidden).
+    ///
+    /// # Shapes
+    /// (out, in)
+    pub fn recurrent_weight(&mut self, inputs: usize, outputs: usize, hidden: usize) -> Vec<f32> {
+        match self.init {
+            Init::Torch => self.uniform((1.0 / (hidden as f64).sqrt()) as f32, inputs * outputs),
+            _ => self.weight(inputs, outputs, 1.0, 1.0),
+        }
+    }
+
+    /// A bias of a recurrent layer of `hidden` units.
+    ///
+    /// # Shapes
+    /// (out)
+    pub fn recurrent_bias(&mut self, outputs: usize, hidden: usize) -> Vec<f32> {
+        self.bias(hidden, outputs)
+    }
+
     /// `torch.randn((rows, columns))`, its columns brought to norm 1 if that is the way.
     fn normal(&mut self, rows: usize, columns: usize) -> Vec<f32> {
         let mut drawn = vec![0.0; rows * columns];

@@ -41,6 +41,7 @@ mod init;
 mod linear;
 mod norm;
 mod optim;
+mod recurrent;
 mod schedule;
 mod scope;
 mod sequential;
@@ -55,6 +56,7 @@ pub use norm::{BatchNorm1d, LayerNorm, RmsNorm};
 pub use optim::{
     AdamW, Group, MissingState, Muon, Optimizer, RmsProp, Sgd, StateTensor, clip_grad_norm, clip_grad_value,
 };
+pub use recurrent::Recurrent;
 pub use schedule::{LearningRate, Schedule};
 pub use scope::{Plan, Scope};
 pub use sequential::{Layer, Sequential};

@@ -1,4 +1,4 @@
-use crate::kernels::{self, Activation, Attention, Cache, Gemm, Norm, Rotary};
+use crate::kernels::{self, Activation, Attention, Cache, CellBackward, CellForward, Gemm, Norm, Rotary};
 use num_traits::Float;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -26,6 +26,16 @@ macro_rules! kernels {
         /// As [`Element::gemm`] for a `k` that goes over the rows of a batch, whose order of sums may be another.
         fn gemm_over_rows(call: Gemm<'_, Self>) {
             $($from)::+::gemm_over_rows(call);
+        }
+
+        /// Packs B, of `n` columns, for [`Element::gemm_packed`], in room for as many columns rounded up to sixteens.
+        fn pack(b: &[Self], n: usize, to: &mut [Self]) {
+            $($from)::+::pack(b, n, to);
+        }
+
+        /// As [`Element::gemm`] with B packed beforehand, for several products with one B.
+        fn gemm_packed(call: Gemm<'_, Self>, packed: &[Self]) {
+            $($from)::+::gemm_packed(call, packed);
         }
 
         /// The transpose of a (rows, cols) matrix.
@@ -167,6 +177,16 @@ macro_rules! kernels {
         /// A step of AdamW; see [`kernels::reference::adamw_step`] for what the rates are.
         fn adamw_step(rates: [Self; 7], g: &[Self], m: &mut [Self], v: &mut [Self], p: &mut [Self]) {
             $($from)::+::adamw_step(rates, g, m, v, p);
+        }
+
+        /// A step of a recurrent cell; see [`CellForward`].
+        fn cell_forward(call: CellForward<'_, Self>) {
+            $($from)::+::cell_forward(call);
+        }
+
+        /// The way back through one; see [`CellBackward`].
+        fn cell_backward(call: CellBackward<'_, Self>) {
+            $($from)::+::cell_backward(call);
         }
 
         /// `y += scale x`

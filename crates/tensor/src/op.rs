@@ -75,6 +75,8 @@ pub enum RowRule {
     Mixes,
     /// Each row of the output follows from the same row of the inputs, or the operation weighs rows by count.
     Keeps,
+    /// Each row of the output follows from the same row of the inputs and from its place: equal rows must not be merged.
+    KeepsApart,
     /// The output has a row for each row of an index tensor, along the axis of that.
     Chooses(Option<usize>),
     /// Rows end here, each counted as often as it occurs.
@@ -153,6 +155,12 @@ pub struct InputGrads<'a, E> {
 }
 
 impl<E: Element> InputGrads<'_, E> {
+    /// Whether input `k` needs a gradient.
+    #[inline]
+    pub fn wants(&self, k: usize) -> bool {
+        self.nodes[self.ids[k]].needs_grad
+    }
+
     /// Where input `k`'s gradient goes; None if it needs none.
     #[inline]
     pub fn get(&mut self, k: usize) -> Option<Grad<'_, E>> {

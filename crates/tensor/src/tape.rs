@@ -248,7 +248,7 @@ impl<'p, E: Element> Tape<'p, E> {
         let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
         let axis = match op.row_rule() {
             RowRule::Chooses(axis) => axis,
-            RowRule::Keeps => inputs.iter().find_map(|&i| recording.nodes[i].axis),
+            RowRule::Keeps | RowRule::KeepsApart => inputs.iter().find_map(|&i| recording.nodes[i].axis),
             RowRule::Ends | RowRule::Mixes => None,
         };
         let root = recording.nodes.len();

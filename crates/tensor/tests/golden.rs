@@ -1,6 +1,6 @@
 //! Every operation against PyTorch: values and gradients, in both precisions.
 
-use charloom_tensor::kernels::Activation;
+use charloom_tensor::kernels::{Activation, Cell};
 use charloom_tensor::ops::{Rotary, RunningStats, Targets};
 use charloom_tensor::{Element, Indices, Params, Tape, Var};
 use charloom_testkit::{OpCase, closeness, op_cases};
@@ -92,6 +92,14 @@ fn rotary<'t, E: Element>(case: &OpCase, tape: &Tape<'t, E>, x: Var<'t, E>) -> V
     x.rotary(Rotary { heads: of("heads"), size: of("size"), length: of("length") }, indices(tape, case, 1))
 }
 
+/// Sequences side by side: row t B + b follows row (t - 1) B + b.
+fn recurrence<'t, E: Element>(case: &OpCase, cell: Cell, tape: &Tape<'t, E>, x: &[Var<'t, E>]) -> Var<'t, E> {
+    let (rows, batch) = (case.inputs[0].shape[0] as u32, number(case, "batch") as u32);
+    let parents: Vec<u32> = (0..rows).map(|row| row.saturating_sub(batch).max(row % batch)).collect();
+    let parents = tape.indices(&[parents.len()], &parents);
+    x[0].recurrence(cell, [x[1], x[2]], Some(parents), Some(x[3]))
+}
+
 /// The case's operation on its inputs.
 fn apply<'t, E: Element>(
     case: &OpCase,
@@ -141,6 +149,9 @@ fn apply<'t, E: Element>(
         "tree_attention" => x[0].tree_attention(size(case, "heads"), indices(tape, case, 1)),
         "causal_mean" => x[0].causal_mean(size(case, "length")),
         "tree_mean" => x[0].tree_mean(indices(tape, case, 1)),
+        "rnn" => recurrence(case, Cell::Rnn, tape, x),
+        "gru" => recurrence(case, Cell::Gru, tape, x),
+        "lstm" => recurrence(case, Cell::Lstm, tape, x),
         op => panic!("no operation {op:?}"),
     }
 }
@@ -236,6 +247,11 @@ fn products() {
 fn shapes() {
     golden(&["embedding"], &["f64", "f32"], |_| true);
     golden(&["one_hot", "reshape", "transpose", "slice"], &["f64"], |_| true);
+}
+
+#[test]
+fn recurrent_cells() {
+    golden(&["rnn", "gru", "lstm"], &["f64", "f32"], |_| true);
 }
 
 #[test]

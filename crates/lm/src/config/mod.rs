@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataConfig, Mode};
 
 pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
-pub use names::{Activation, DecayOn, Generator, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use names::{Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use notebook::NotebookConfig;
 pub use parse::{Batch, parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops};
 
@@ -53,8 +53,11 @@ pub struct Config {
 pub struct TrainConfig {
     /// Updates.
     pub steps: u64,
-    /// B, the examples of a step.
+    /// B, the examples of a step; of a feed of words the words, of streams the streams.
     pub batch: Batch,
+    /// How batches are drawn, where the kind of model leaves a choice; none: as suits the kind and the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Feed>,
     /// What turns gradients into updates.
     pub optimizer: Optimizer,
     /// The learning rate.
@@ -121,6 +124,7 @@ impl Default for TrainConfig {
         Self {
             steps: 200_000,
             batch: Batch::Size(32),
+            feed: None,
             optimizer: Optimizer::Sgd,
             lr: 0.1,
             schedule: Schedule::Drops,

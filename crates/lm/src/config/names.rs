@@ -51,6 +51,16 @@ words! {
 }
 
 words! {
+    /// How batches are drawn, for models that read sequences.
+    Feed {
+        /// Whole words, `batch` of them.
+        Words = "words",
+        /// `batch` streams of a running text, the next `context` tokens of each; states are carried on.
+        Streams = "streams",
+    }
+}
+
+words! {
     /// What turns gradients into updates.
     Optimizer {
         /// Gradient descent, with momentum if asked for.

@@ -73,10 +73,9 @@ pub fn score(
         })
         .collect();
     let words: Vec<&[u32]> = encoded.iter().flatten().map(Vec::as_slice).collect();
-    let mut log_probs = words.chunks(SIDE_BY_SIDE).flat_map(|words| {
-        score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), words, &mut |_| Ok(()))
-            .unwrap_or_default()
-    });
+    let mut log_probs = words
+        .chunks(SIDE_BY_SIDE)
+        .flat_map(|words| score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), words));
     let mut scored = |text: &str, tokens: &[u32]| {
         let of_text = log_probs.by_ref().take(tokens.len());
         Score::of(
@@ -106,9 +105,8 @@ pub fn score_with_floor(model: &dyn LanguageModel, vocab: &Vocab, text: &str) ->
     let words: Vec<&[u32]> = parts.iter().map(Vec::as_slice).collect();
     let mut known = Distributions::default();
     let mut reader = model.reader();
-    let log_probs =
-        score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), &words, &mut |_| Ok(()));
-    let mut log_probs = log_probs.unwrap_or_default().into_iter();
+    let log_probs = score_words(&mut *reader, &mut known, vocab.len(), vocab.start(), &words);
+    let mut log_probs = log_probs.into_iter();
     let mut characters = Vec::with_capacity(text.len() + 1);
     let end = vocab.boundary().map(|_| vocab.mark());
     for (character, token) in

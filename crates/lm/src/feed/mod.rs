@@ -1,12 +1,16 @@
 //! What a training step is made of: batches, drawn from a split.
 
+mod streams;
 mod windows;
 mod words;
 
+pub(crate) use streams::Streams;
 pub(crate) use windows::Windows;
-pub(crate) use words::Words;
+pub(crate) use words::{Layout, Words};
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
+
+use crate::files::NamedTensor;
 
 /// The most numbers in the widest layer of a step.
 pub(crate) const MAX_NUMBERS: usize = 1 << 30;
@@ -19,6 +23,9 @@ pub(crate) trait Feed: Send + Sync {
     /// N, the number of examples that batches are drawn from.
     fn examples(&self) -> usize;
 
+    /// How many targets a batch has, or has on average.
+    fn targets(&self) -> usize;
+
     /// Draws the next batch.
     fn draw(&mut self, generator: &mut TorchGenerator);
 
@@ -30,7 +37,36 @@ pub(crate) trait Feed: Send + Sync {
 
     /// How often rows count.
     fn counts(&self) -> &[u32];
+
+    /// Whether equal rows are computed once.
+    fn merges(&self) -> bool;
+
+    /// What is carried on from batch to batch: the states that the next one begins with, part after part.
+    fn state(&self) -> &[f32] {
+        &[]
+    }
+
+    /// The same, to be replaced after a batch.
+    fn state_mut(&mut self) -> &mut [f32] {
+        &mut []
+    }
+
+    /// What a checkpoint is to keep of it, besides the generator.
+    fn saved(&self) -> Vec<NamedTensor> {
+        Vec::new()
+    }
+
+    /// Takes up what [`Feed::saved`] gave, of the tensors that `find` finds.
+    ///
+    /// # Errors
+    /// What is missing or does not fit.
+    fn restore(&mut self, _find: &Find<'_>) -> Result<(), String> {
+        Ok(())
+    }
 }
+
+/// Finds a tensor by its name.
+pub(crate) type Find<'a> = dyn Fn(&str) -> Option<&'a NamedTensor> + 'a;
 
 /// The sizes of a feed's largest batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,5 +93,22 @@ pub(crate) enum Shape {
         rows: usize,
         /// The most pairs.
         pairs: usize,
+    },
+    /// Words as a trie, its nodes level by level: those of one level, in order, then those of the next. Index tensors: the
+    /// nodes' tokens, the rows of their parents (of a root its own); then the different (node, target) pairs' targets and
+    /// nodes. Axes: the nodes, the pairs.
+    Tree {
+        /// The most nodes.
+        nodes: usize,
+        /// The most pairs.
+        pairs: usize,
+    },
+    /// Streams of a running text, of each the next tokens: row t B + b is token t of stream b. Index tensors: the tokens
+    /// (T B), the targets (T B). The states of all streams are carried on.
+    Streams {
+        /// B
+        streams: usize,
+        /// T
+        length: usize,
     },
 }

@@ -126,6 +126,10 @@ impl Feed for Windows {
         self.examples.len()
     }
 
+    fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
     /// `randint(0, N, (B,))`, or all examples in order.
     fn draw(&mut self, generator: &mut TorchGenerator) {
         if self.full && self.clock > 0 {
@@ -175,5 +179,9 @@ impl Feed for Windows {
 
     fn counts(&self) -> &[u32] {
         &self.counts
+    }
+
+    fn merges(&self) -> bool {
+        self.merged
     }
 }

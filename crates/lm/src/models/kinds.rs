@@ -3,8 +3,10 @@
 use std::sync::{PoisonError, RwLock};
 
 use charloom_nn::{Init, Scope};
+use charloom_tensor::kernels::Cell;
 
 use super::ngram::NGramKind;
+use super::recurrent::RecurrentKind;
 use super::{LanguageModel, Net, Reach, linear, mixture, mlp, wavenet};
 use crate::config::{ModelConfig, Setting};
 use crate::data::{Data, Vocab};
@@ -79,8 +81,16 @@ pub trait CountingKind {
 static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
-const OWN: [&'static dyn Kind; 5] =
-    [&mlp::MlpKind, &linear::LinearKind, &NGramKind, &wavenet::WaveNetKind, &mixture::MixtureKind];
+const OWN: [&'static dyn Kind; 8] = [
+    &mlp::MlpKind,
+    &linear::LinearKind,
+    &NGramKind,
+    &RecurrentKind(Cell::Rnn),
+    &RecurrentKind(Cell::Gru),
+    &RecurrentKind(Cell::Lstm),
+    &wavenet::WaveNetKind,
+    &mixture::MixtureKind,
+];
 
 /// Adds a kind, for the rest of the program's life.
 ///

@@ -1,27 +1,29 @@
-//! The layers of a neural model, and how they are recorded.
+//! The layers of a neural model, how they are fed, and how they are recorded.
 
 use charloom_tensor::ops::Targets;
-use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
+use charloom_tensor::{Axis, Indices, NodeId, Tape, Var};
 
-use super::recurrent::{Cell, Recurrent};
-use super::{Reach, Stack};
-use crate::config::Batch;
-use crate::data::Split;
-use crate::feed::{Feed, Shape, Windows, Words};
+use super::stepped::{Cell, Precision, Recurrent, level_by_level};
+use super::{Reach, RecurrentNet, Stack};
+use crate::config::{self, Batch, TrainConfig};
+use crate::data::{Mode, Split};
+use crate::feed::{Feed, Layout, Shape, Streams, Windows, Words};
 use crate::{Error, Result};
 
-/// The layers of a neural model, as records.
+/// The layers of a neural model, as records: a variant for each way to read.
 pub enum Net {
     /// Looks at a window.
     Window(Stack),
-    /// Has a hidden state.
-    Recurrent(Box<dyn Cell>),
+    /// Has a hidden state, and reads whole sequences at once.
+    Recurrent(RecurrentNet),
+    /// Has a hidden state, and says one step.
+    Stepped(Box<dyn Cell>),
 }
 
 impl Net {
-    /// A model with a hidden state.
+    /// A model with a hidden state that says one step.
     pub fn recurrent(cell: impl Recurrent + 'static) -> Self {
-        Self::Recurrent(Box::new(cell))
+        Self::Stepped(Box::new(cell))
     }
 
     /// How far back it looks.
@@ -29,7 +31,7 @@ impl Net {
     pub fn reach(&self) -> Reach {
         match self {
             Self::Window(stack) => Reach::Window(stack.context),
-            Self::Recurrent(_) => Reach::Unbounded,
+            Self::Recurrent(_) | Self::Stepped(_) => Reach::Unbounded,
         }
     }
 
@@ -38,53 +40,34 @@ impl Net {
     pub fn stack(&self) -> Option<&Stack> {
         match self {
             Self::Window(stack) => Some(stack),
-            Self::Recurrent(_) => None,
+            Self::Recurrent(_) | Self::Stepped(_) => None,
         }
     }
-}
 
-/// A precision that models compute in: f32 to train, f64 to check gradients.
-pub trait Precision: Element {
-    /// Records one step of a cell: the new state and the logits.
-    fn step<'t>(
-        cell: &dyn Cell,
-        tape: &'t Tape<'t, Self>,
-        tokens: Indices,
-        state: Var<'t, Self>,
-    ) -> [Var<'t, Self>; 2];
-}
-
-impl Precision for f32 {
-    fn step<'t>(
-        cell: &dyn Cell,
-        tape: &'t Tape<'t, f32>,
-        tokens: Indices,
-        state: Var<'t, f32>,
-    ) -> [Var<'t, f32>; 2] {
-        cell.step_f32(tape, tokens, state)
+    /// The feeds that it can be trained by on data of this mode, the usual one first; none: it has one that is not chosen.
+    pub(super) fn feeds(&self, mode: Mode) -> &'static [config::Feed] {
+        match (self, mode) {
+            (Self::Window(_), _) => &[],
+            (Self::Recurrent(_), Mode::Text) => &[config::Feed::Streams],
+            (Self::Recurrent(_), _) | (Self::Stepped(_), _) => &[config::Feed::Words],
+        }
     }
-}
 
-impl Precision for f64 {
-    fn step<'t>(
-        cell: &dyn Cell,
-        tape: &'t Tape<'t, f64>,
-        tokens: Indices,
-        state: Var<'t, f64>,
-    ) -> [Var<'t, f64>; 2] {
-        cell.step_f64(tape, tokens, state)
-    }
-}
-
-impl Net {
     /// What feeds its training: batches of a split; with `merged`, equal rows are computed once where that is exact.
     ///
     /// # Errors
-    /// No examples, or too many; a model with a state on running text.
-    pub(crate) fn feed(&self, split: &Split, batch: Batch, merged: bool) -> Result<Box<dyn Feed>> {
-        let (size, full) = match batch {
+    /// No examples, or too many; data of a mode that it cannot be trained on.
+    pub(crate) fn feed(&self, split: &Split, train: &TrainConfig, merged: bool) -> Result<Box<dyn Feed>> {
+        let (size, full) = match train.batch {
             Batch::Size(size) => (size, false),
             Batch::Full => (0, true),
+        };
+        let words = |layout| match Words::new(split, size, full, layout) {
+            Some(words) => Ok(Box::new(words) as Box<dyn Feed>),
+            None if split.boundary().is_some() => {
+                Err(Error::Failed("no words to train on; give more text".to_owned()))
+            }
+            None => Err(Error::usage("this model is trained on words, a line each")),
         };
         match self {
             Self::Window(stack) => {
@@ -97,10 +80,12 @@ impl Net {
                 let size = if full { examples.len() } else { size };
                 Ok(Box::new(Windows::new(examples, size, full, merged)))
             }
-            Self::Recurrent(_) => match Words::new(split, size, full) {
-                Some(words) => Ok(Box::new(words)),
-                None => Err(Error::usage("a model with a hidden state is trained on words, a line each")),
-            },
+            Self::Stepped(_) => words(Layout::Levels),
+            Self::Recurrent(_) if split.boundary().is_some() => words(Layout::Tree { merged }),
+            Self::Recurrent(net) => {
+                let length = net.context.unwrap_or(super::recurrent::CONTEXT);
+                Ok(Box::new(Streams::new(split, train.batch, length, net.state_widths().iter().sum())?))
+            }
         }
     }
 
@@ -109,12 +94,13 @@ impl Net {
     pub(crate) fn widest(&self) -> usize {
         match self {
             Self::Window(stack) => stack.widest,
-            Self::Recurrent(cell) => cell.width(),
+            Self::Recurrent(net) => net.widest(),
+            Self::Stepped(cell) => cell.width(),
         }
     }
 
-    /// Records the loss of a batch of this shape: the index tensors that its feed fills, and the loss.
-    pub(crate) fn loss<E: Precision>(&self, tape: &Tape<'_, E>, shape: Shape) -> (Vec<Indices>, NodeId) {
+    /// Records the loss of a batch of this shape.
+    pub(crate) fn loss<E: Precision>(&self, tape: &Tape<'_, E>, shape: Shape) -> Recorded {
         match (self, shape) {
             (Self::Window(stack), Shape::Windows { rows, context, examples, merged }) => {
                 let contexts = tape.index_rows(tape.axis(rows), &[context]);
@@ -122,37 +108,58 @@ impl Net {
                 let rows = merged.then(|| tape.indices(&[examples], &vec![0; examples]));
                 let targets = Targets { tokens, rows, ignore_index: None };
                 let loss = stack.logits(tape, contexts).cross_entropy(targets).id();
-                ([contexts, tokens].into_iter().chain(rows).collect(), loss)
+                let inputs = [contexts, tokens].into_iter().chain(rows).collect();
+                Recorded { inputs, loss, carried: Vec::new() }
             }
-            (Self::Recurrent(cell), Shape::Levels { levels, rows, pairs }) => {
+            (Self::Stepped(cell), Shape::Levels { levels, rows, pairs }) => {
                 level_by_level(&**cell, tape, [levels, rows, pairs])
+            }
+            (Self::Recurrent(net), Shape::Tree { nodes, pairs }) => {
+                let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
+                let (tokens, parents) = (tape.index_rows(nodes, &[]), tape.index_rows(nodes, &[]));
+                let (_, logits) = net.read(tape, tokens, Some(parents), &[]);
+                judge_pairs(vec![tokens, parents], logits, pairs)
+            }
+            (Self::Recurrent(net), Shape::Streams { streams, length }) => {
+                let rows = streams * length;
+                let parents: Vec<u32> =
+                    (0..rows).map(|i| i.saturating_sub(streams).max(i % streams) as u32).collect();
+                let indices = |data: &[u32]| tape.indices(&[rows], data);
+                let (tokens, targets, parents) =
+                    (indices(&vec![0; rows]), indices(&vec![0; rows]), indices(&parents));
+                let first = |width: usize| tape.input(&[streams, width], &vec![E::zero(); streams * width]);
+                let first: Vec<_> = net.state_widths().into_iter().map(first).collect();
+                let (states, logits) = net.read(tape, tokens, Some(parents), &first);
+                let carried =
+                    first.iter().zip(&states).map(|(first, states)| [first.id(), states.id()]).collect();
+                let loss = logits.cross_entropy(targets).id();
+                Recorded { inputs: vec![tokens, targets], loss, carried }
             }
             _ => unreachable!("a net is fed by its own feed"),
         }
     }
 }
 
-/// Records a trie's loss: each level's states from their parents', then all logits at once.
-fn level_by_level<E: Precision>(
-    cell: &dyn Cell,
-    tape: &Tape<'_, E>,
-    [levels, rows, pairs]: [usize; 3],
-) -> (Vec<Indices>, NodeId) {
-    let axes: Vec<Axis> = (0..levels).map(|level| tape.axis(if level == 0 { 1 } else { rows })).collect();
-    let (all, of_pairs) = (tape.axis(1 + (levels - 1) * rows), tape.axis(pairs));
-    let root = tape.index_rows(axes[0], &[]);
-    let [mut state, logits] = E::step(cell, tape, root, tape.rows(axes[0], &[cell.width()]));
-    let (mut inputs, mut logits) = (vec![root], vec![logits]);
-    for &axis in &axes[1..] {
-        let (tokens, parents) = (tape.index_rows(axis, &[]), tape.index_rows(axis, &[]));
-        let [next, of_level] = E::step(cell, tape, tokens, state.embedding(parents));
-        state = next;
-        logits.push(of_level);
-        inputs.extend([tokens, parents]);
-    }
-    let (tokens, nodes) = (tape.index_rows(of_pairs, &[]), tape.index_rows(of_pairs, &[]));
+/// The recorded loss of a batch.
+pub(crate) struct Recorded {
+    /// The index tensors that its feed fills.
+    pub inputs: Vec<Indices>,
+    /// The loss.
+    pub loss: NodeId,
+    /// Of each part of a state that is carried on: the rows that it begins with, and those whose last ones it ends with.
+    pub carried: Vec<[NodeId; 2]>,
+}
+
+/// Records the loss of a trie's different (node, target) pairs, whose targets and nodes are two more inputs.
+pub(super) fn judge_pairs<E: Precision>(
+    mut inputs: Vec<Indices>,
+    logits: Var<'_, E>,
+    pairs: Axis,
+) -> Recorded {
+    let tape = logits.tape();
+    let (tokens, nodes) = (tape.index_rows(pairs, &[]), tape.index_rows(pairs, &[]));
     let targets = Targets { tokens, rows: Some(nodes), ignore_index: None };
-    let loss = Var::stack_rows(&logits, all).cross_entropy(targets).id();
+    let loss = logits.cross_entropy(targets).id();
     inputs.extend([tokens, nodes]);
-    (inputs, loss)
+    Recorded { inputs, loss, carried: Vec::new() }
 }

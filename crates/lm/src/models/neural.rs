@@ -5,7 +5,7 @@ use std::path::Path;
 use charloom_nn::{Initializer, Scope};
 use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGenerator};
 
-use super::recurrent::RecurrentReader;
+use super::state_reader::StateReader;
 use super::window::WindowReader;
 use super::{LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, kind};
 use crate::config::Config;
@@ -179,21 +179,39 @@ impl LanguageModel for Neural {
     fn reader(&self) -> Box<dyn Reader + '_> {
         match &self.net {
             Net::Window(stack) => Box::new(self.window_reader(stack)),
-            Net::Recurrent(cell) => Box::new(RecurrentReader::new(&self.params, &**cell, self.vocab)),
+            Net::Recurrent(net) => {
+                let (widths, net) = (net.state_widths(), net.without_dropout());
+                Box::new(StateReader::new(&self.params, self.vocab, &widths, |tape, tokens, before| {
+                    net.read(tape, tokens, None, before)
+                }))
+            }
+            Net::Stepped(cell) => Box::new(StateReader::new(
+                &self.params,
+                self.vocab,
+                &[cell.width()],
+                |tape, tokens, before| {
+                    let [after, logits] = cell.step_f32(tape, tokens, before[0]);
+                    (vec![after], logits)
+                },
+            )),
         }
     }
 
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         match &self.net {
             Net::Window(stack) => self.window_reader(stack).score_split(split, tell),
-            Net::Recurrent(_) => super::score::score_split(&mut *self.reader(), self.vocab, split, tell),
+            Net::Recurrent(_) | Net::Stepped(_) => {
+                super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
+            }
         }
     }
 
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
         match &self.net {
             Net::Window(stack) => self.window_reader(stack).total_loss(split, tell),
-            Net::Recurrent(_) => Ok(super::score::total_loss(&self.score_split(split, tell)?)),
+            Net::Recurrent(_) | Net::Stepped(_) => {
+                Ok(super::score::total_loss(&self.score_split(split, tell)?))
+            }
         }
     }
 }

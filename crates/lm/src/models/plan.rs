@@ -3,8 +3,8 @@
 use charloom_nn::{Plan, Scope};
 
 use super::{Learning, Net, Stack, kind, mixture};
-use crate::config::{Batch, Config};
-use crate::data::Data;
+use crate::config::{self, Batch, Config};
+use crate::data::{Data, Mode};
 use crate::{Error, Result};
 
 /// The most parameters.
@@ -45,7 +45,7 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
 /// There is no model of that kind, or nothing to train on.
 pub fn examples(config: &Config, data: &Data) -> Result<usize> {
     let Some((_, net)) = plan(config, data.vocab.len())? else { return Ok(1) };
-    Ok(net.feed(&data.splits.train, config.train.batch, true)?.examples())
+    Ok(net.feed(&data.splits.train, &config.train, true)?.examples())
 }
 
 /// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
@@ -62,6 +62,38 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
     let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
     Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
+}
+
+/// Makes explicit how a configuration's model is fed in training on data of this mode.
+///
+/// # Errors
+/// A feed that it cannot have, or a context that its feed has no use for.
+pub fn resolve_feed(config: &mut Config, mode: Mode) -> Result<()> {
+    let net = plan(config, 1)?.map(|(_, net)| net);
+    let feeds = net.as_ref().map_or(&[][..], |net| net.feeds(mode));
+    if let Some(feed) = config.train.feed
+        && !feeds.contains(&feed)
+    {
+        let (kind, words) = (&config.model.kind, feeds.iter().map(|feed| feed.word()).collect::<Vec<_>>());
+        let choice = match words[..] {
+            [] => "leave it out".to_owned(),
+            _ => format!("choose {}", words.join(" or ")),
+        };
+        let what = format!("{feed}: a model of kind {kind:?} is not trained so on {mode}; {choice}");
+        return Err(Error::setting("feed", what));
+    }
+    config.train.feed = config.train.feed.or(feeds.first().copied());
+    if let Some(Net::Recurrent(net)) = net {
+        match (config.train.feed, net.context) {
+            (Some(config::Feed::Words), Some(context)) => {
+                let what = format!("{context} has no effect: words are read whole; leave it out");
+                return Err(Error::setting("context", what));
+            }
+            (Some(config::Feed::Streams), None) => config.model.set("context", super::recurrent::CONTEXT),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Checks the sizes of a configuration's model with a vocabulary of `vocab`, before anything is allocated.

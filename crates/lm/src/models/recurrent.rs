@@ -1,138 +1,164 @@
-//! Models with a hidden state: each token changes it, and the logits of the next follow from it.
+//! rnn, gru and lstm: layers whose state each token changes.
 
-use charloom_tensor::kernels;
-use charloom_tensor::{Axis, Element, Indices, NodeId, Params, Pass, Recording, Rows, Tape, Var};
+use charloom_nn::{Dropout, Embedding, Init, Linear, Recurrent, Scope};
+use charloom_tensor::kernels::Cell;
+use charloom_tensor::{Element, Indices, Tape, Var};
 
-use super::{Reader, State};
+use super::{Kind, Learning, Net, NeuralKind, Reach};
+use crate::config::{self, ModelConfig, Setting, Settings};
+use crate::{Result, settings};
 
-/// A model with a hidden state, as its layers.
+/// T of running text, unless it is given.
+pub(super) const CONTEXT: usize = 128;
+
+settings! {
+    /// The settings of an rnn, a gru or an lstm.
+    pub RecurrentSettings {
+        /// E, the embedding's width; 0: one-hot input
+        embed: usize = 64, "from 0 to 65536", |embed| *embed <= 65_536;
+        /// H, the width of each layer
+        hidden: usize = 128, "from 1 to 65536", |hidden| (1..=65_536).contains(hidden);
+        /// How many layers
+        layers: usize = 1, "from 1 to 64", |layers| (1..=64).contains(layers);
+        /// T, the tokens of a step in each stream of a running text; 128 unless given
+        context: Option<usize> = None, "from 1 to 65536", |context| context.is_none_or(|t| (1..=65_536).contains(&t));
+        /// The share of each layer's outputs set to 0 in training
+        dropout: f64 = 0.0, "from 0 to below 1", |dropout| (0.0..1.0).contains(dropout);
+        /// The share of the embedding's values set to 0 in training
+        embed_dropout: f64 = 0.0, "from 0 to below 1", |dropout| (0.0..1.0).contains(dropout);
+        /// The share of the weights between states set to 0 in a training step, the same for all its sequences
+        recurrent_dropout: f64 = 0.0, "from 0 to below 1", |dropout| (0.0..1.0).contains(dropout);
+        /// How parameters are drawn
+        init: config::Init = config::Init::Torch, "one of its words", |_| true;
+    }
+}
+
+/// A recurrent net: an embedding or one-hot input, layers of cells one on another, and logits from the last one's state.
 ///
-/// Its state is a row of numbers, zeros before anything is read. In training equal beginnings of words are read once, level
-/// by level.
-pub trait Recurrent: Send + Sync {
-    /// H, how many numbers the state has.
-    fn state_width(&self) -> usize;
+/// The formulas of the cells are at [`Var::recurrence`]. It looks back as far as its state remembers.
+///
+/// # Shapes
+/// tokens (N) -> (N, E) -> states (N, H), ... -> (N, V)
+///
+/// # Source
+/// Elman 1990 (rnn), Cho et al. 2014 (gru), Hochreiter and Schmidhuber 1997 (lstm), as in `torch.nn`
+pub(super) struct RecurrentKind(pub Cell);
 
-    /// Records the reading of one token in each sequence: the new state, and the logits of the token after it.
-    ///
-    /// # Shapes
-    /// tokens (B), state (B, H) -> (B, H) and (B, V)
-    fn step<'t, E: Element>(
-        &self,
-        tape: &'t Tape<'t, E>,
-        tokens: Indices,
-        state: Var<'t, E>,
-    ) -> [Var<'t, E>; 2];
-}
-
-/// The same in the two precisions that models are computed in.
-pub trait Cell: Send + Sync {
-    /// As [`Recurrent::state_width`].
-    fn width(&self) -> usize;
-    /// As [`Recurrent::step`].
-    fn step_f32<'t>(
-        &self,
-        tape: &'t Tape<'t, f32>,
-        tokens: Indices,
-        state: Var<'t, f32>,
-    ) -> [Var<'t, f32>; 2];
-    /// As [`Recurrent::step`].
-    fn step_f64<'t>(
-        &self,
-        tape: &'t Tape<'t, f64>,
-        tokens: Indices,
-        state: Var<'t, f64>,
-    ) -> [Var<'t, f64>; 2];
-}
-
-impl<R: Recurrent> Cell for R {
-    fn width(&self) -> usize {
-        self.state_width()
-    }
-
-    fn step_f32<'t>(
-        &self,
-        tape: &'t Tape<'t, f32>,
-        tokens: Indices,
-        state: Var<'t, f32>,
-    ) -> [Var<'t, f32>; 2] {
-        self.step(tape, tokens, state)
-    }
-
-    fn step_f64<'t>(
-        &self,
-        tape: &'t Tape<'t, f64>,
-        tokens: Indices,
-        state: Var<'t, f64>,
-    ) -> [Var<'t, f64>; 2] {
-        self.step(tape, tokens, state)
-    }
-}
-
-/// The most sequences that are read at once.
-const ROWS: usize = 256;
-
-/// Reads with a recurrent model. Each sequence's numbers are its state and the logarithms of the next token's
-/// probabilities.
-pub(super) struct RecurrentReader<'m> {
-    params: &'m Params<f32>,
-    width: usize,
-    vocab: usize,
-    step: Recording<f32>,
-    tokens: Indices,
-    before: NodeId,
-    after: NodeId,
-    logits: NodeId,
-}
-
-impl<'m> RecurrentReader<'m> {
-    pub fn new(params: &'m Params<f32>, cell: &dyn Cell, vocab: usize) -> Self {
-        let width = cell.width();
-        let (step, (tokens, before, [after, logits])) = Recording::new(params, |tape| {
-            let axis: Axis = tape.axis(ROWS);
-            let tokens = tape.index_rows(axis, &[]);
-            let before = tape.rows(axis, &[width]);
-            (tokens, before.id(), cell.step_f32(tape, tokens, before).map(|var| var.contiguous().id()))
-        });
-        Self { params, width, vocab, step, tokens, before, after, logits }
-    }
-}
-
-impl Reader for RecurrentReader<'_> {
-    fn start(&mut self, n: usize, first: u32) -> State {
-        // All begin alike, so one is read and repeated.
-        let mut one = State { rows: 1, numbers: vec![0.0; self.width + self.vocab], ..State::default() };
-        self.read(&mut one, &[first]);
-        one.select(&vec![0; n])
-    }
-
-    fn read(&mut self, state: &mut State, tokens: &[u32]) {
-        let (width, row) = (self.width, self.width + self.vocab);
-        for (numbers, tokens) in state.numbers.chunks_mut(ROWS * row).zip(tokens.chunks(ROWS)) {
-            self.step.set_indices(self.tokens, |all| all[..tokens.len()].copy_from_slice(tokens));
-            self.step.set(self.before, |states| {
-                let states = states.chunks_exact_mut(width);
-                states.zip(numbers.chunks(row)).for_each(|(to, from)| to.copy_from_slice(&from[..width]));
-            });
-            let rows = [Rows::First(tokens.len())];
-            self.step.forward(self.params, &Pass { rows: &rows, ..Pass::evaluation() });
-            let mut log_probs = vec![0.0; tokens.len() * self.vocab];
-            self.step.with_data(self.logits, |logits| {
-                kernels::log_softmax_rows(logits, self.vocab, &mut log_probs);
-            });
-            self.step.with_data(self.after, |after| {
-                for (i, numbers) in numbers.chunks_exact_mut(row).enumerate() {
-                    numbers[..width].copy_from_slice(&after[i * width..][..width]);
-                    numbers[width..].copy_from_slice(&log_probs[i * self.vocab..][..self.vocab]);
-                }
-            });
+impl Kind for RecurrentKind {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Cell::Rnn => "rnn",
+            Cell::Gru => "gru",
+            Cell::Lstm => "lstm",
         }
     }
 
-    fn log_probs(&mut self, state: &State, out: &mut [f32]) {
-        let rows = state.numbers.chunks_exact(self.width + self.vocab);
-        out.chunks_exact_mut(self.vocab)
-            .zip(rows)
-            .for_each(|(to, row)| to.copy_from_slice(&row[self.width..]));
+    fn settings(&self) -> &'static [Setting] {
+        RecurrentSettings::SETTINGS
+    }
+
+    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
+        let settings: RecurrentSettings = model.read()?;
+        model.write(&settings)?;
+        Ok(Reach::Unbounded)
+    }
+
+    fn learning(&self) -> Learning<'_> {
+        Learning::ByGradients(self)
     }
 }
+
+impl NeuralKind for RecurrentKind {
+    fn init(&self, model: &ModelConfig) -> Result<Init> {
+        Ok(model.read::<RecurrentSettings>()?.init.way())
+    }
+
+    fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net> {
+        let settings: RecurrentSettings = model.read()?;
+        let RecurrentSettings { embed, hidden, layers, dropout, embed_dropout, recurrent_dropout, .. } =
+            settings;
+        let embedding = (embed > 0).then(|| Embedding::new(&mut scope.at("embedding"), vocab, embed));
+        let mut of_layers = scope.at("rnn");
+        let mut inputs = if embed > 0 { embed } else { vocab };
+        let widest = inputs.max(vocab).max(self.0.gates() * hidden);
+        let mut layer = |i| {
+            let of_layer = Recurrent::new(&mut of_layers, self.0, inputs, hidden, i);
+            inputs = hidden;
+            // Masks 0 are the embedding's, then come those of each layer's weights and outputs.
+            Recurrent { dropout: recurrent_dropout, masks: [seed, 1 + 2 * i as u64], ..of_layer }
+        };
+        let layers = (0..layers).map(&mut layer).collect();
+        let output = Linear::new(&mut scope.at("output"), hidden, vocab, true);
+        let context = settings.context;
+        let net =
+            RecurrentNet { context, vocab, embedding, layers, output, dropout, embed_dropout, seed, widest };
+        Ok(Net::Recurrent(net))
+    }
+}
+
+/// The layers of a recurrent net.
+#[derive(Clone, Debug)]
+pub struct RecurrentNet {
+    /// T of running text, if it is given.
+    pub context: Option<usize>,
+    vocab: usize,
+    embedding: Option<Embedding>,
+    layers: Vec<Recurrent>,
+    output: Linear,
+    dropout: f64,
+    embed_dropout: f64,
+    seed: u64,
+    widest: usize,
+}
+
+impl RecurrentNet {
+    /// How many numbers of the state each layer has.
+    #[must_use]
+    pub fn state_widths(&self) -> Vec<usize> {
+        self.layers.iter().map(Recurrent::state_width).collect()
+    }
+
+    /// The numbers in the widest layer of a row.
+    pub(super) fn widest(&self) -> usize {
+        self.widest
+    }
+
+    /// Records the reading of sequences: the states of each layer, and the logits of the token after each.
+    ///
+    /// `parents` and `first`, of which each layer has one or none has, are as in [`Var::recurrence`].
+    ///
+    /// # Shapes
+    /// tokens (N), parents (N), first (beginnings, state width) -> (N, state width) each, (N, V)
+    pub fn read<'t, E: Element>(
+        &self,
+        tape: &'t Tape<'t, E>,
+        tokens: Indices,
+        parents: Option<Indices>,
+        first: &[Var<'t, E>],
+    ) -> (Vec<Var<'t, E>>, Var<'t, E>) {
+        let drop = |x: Var<'t, E>, p: f64, layer: usize| {
+            if p > 0.0 { Dropout { p, seed: self.seed, layer: layer as u64 }.forward(x) } else { x }
+        };
+        let mut x = match &self.embedding {
+            Some(embedding) => embedding.forward(tape, tokens),
+            None => tape.one_hot(tokens, self.vocab),
+        };
+        x = drop(x, self.embed_dropout, 0);
+        let mut states = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            let of_layer = layer.forward(x, parents, first.get(i).copied());
+            x = drop(layer.output(of_layer), self.dropout, 2 + 2 * i);
+            states.push(of_layer);
+        }
+        (states, self.output.forward(x))
+    }
+
+    /// The same layers without dropout, which does nothing in evaluation.
+    pub(super) fn without_dropout(&self) -> Self {
+        let layers = self.layers.iter().map(|&layer| Recurrent { dropout: 0.0, ..layer }).collect();
+        Self { layers, dropout: 0.0, embed_dropout: 0.0, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,17 @@
-//! Whole splits scored by any model, token after token.
+//! Whole splits scored by any model that reads.
 
-use super::{Distributions, Reader, Tell};
+use std::ops::Range;
+
+use super::{Distributions, Reader, State, Tell};
 use crate::Result;
 use crate::data::Split;
 
-/// How many words are read side by side.
-const SIDE_BY_SIDE: usize = 256;
+/// How many words are read side by side, equal beginnings once.
+const SIDE_BY_SIDE: usize = 4096;
+/// How many parts of a text are read side by side.
+const PARTS: usize = 256;
+/// How many characters each of them reads before its first judged one, so that the state knows what stands before it.
+const WARM_UP: usize = 1024;
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
 pub(super) fn score_split(
@@ -14,59 +20,124 @@ pub(super) fn score_split(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
-    let mut known = Distributions::default();
     let Some(boundary) = split.boundary() else {
-        let Some((&first, rest)) = split.tokens().split_first() else { return Ok(Vec::new()) };
-        return score_words(reader, &mut known, vocab, first, &[rest], tell);
+        return score_text(reader, vocab, split.tokens(), [PARTS, WARM_UP], tell);
     };
+    let mut known = Distributions::default();
     let words: Vec<&[u32]> = split.tokens().split_inclusive(|&token| token == boundary).collect();
-    let mut scores = Vec::with_capacity(split.tokens().len());
-    for (i, some) in words.chunks(SIDE_BY_SIDE).enumerate() {
-        scores.extend(score_words(reader, &mut known, vocab, boundary, some, &mut |_| Ok(()))?);
+    let mut order: Vec<usize> = (0..words.len()).collect();
+    order.sort_by_key(|&word| words[word]);
+    let mut starts = Vec::with_capacity(words.len());
+    let total = words.iter().fold(0, |start, word| {
+        starts.push(start);
+        start + word.len()
+    });
+    let mut scores = vec![0.0; total];
+    for (i, some) in order.chunks(SIDE_BY_SIDE).enumerate() {
+        let of_some: Vec<&[u32]> = some.iter().map(|&word| words[word]).collect();
+        let mut rest = &score_words(reader, &mut known, vocab, boundary, &of_some)[..];
+        for &word in some {
+            let (of_word, after) = rest.split_at(words[word].len());
+            scores[starts[word]..][..of_word.len()].copy_from_slice(of_word);
+            rest = after;
+        }
         tell(((i + 1) * SIDE_BY_SIDE).min(words.len()) as f64 / words.len() as f64)?;
     }
     Ok(scores)
 }
 
-/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another.
-///
-/// # Errors
-/// Only those of `tell`.
+/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another. Equal
+/// beginnings are read once.
 pub(crate) fn score_words(
     reader: &mut dyn Reader,
     known: &mut Distributions,
     vocab: usize,
     first: u32,
     words: &[&[u32]],
-    tell: Tell<'_>,
-) -> Result<Vec<f32>> {
+) -> Vec<f32> {
+    let mut order: Vec<usize> = (0..words.len()).filter(|&word| !words[word].is_empty()).collect();
+    order.sort_by_key(|&word| words[word]);
     let mut starts = Vec::with_capacity(words.len());
     let total = words.iter().fold(0, |start, word| {
         starts.push(start);
         start + word.len()
     });
-    let longest = words.iter().map(|word| word.len()).max().unwrap_or(0);
     let mut scores = vec![0.0; total];
-    let mut state = reader.start(words.len(), first);
-    let mut reading: Vec<usize> = (0..words.len()).collect();
-    let mut tokens = Vec::new();
-    for at in 0..longest {
-        if reading.iter().any(|&word| words[word].len() <= at) {
-            let left: Vec<usize> = (0..reading.len()).filter(|&row| words[reading[row]].len() > at).collect();
-            state = state.select(&left);
-            reading = left.into_iter().map(|row| reading[row]).collect();
-        }
-        if at > 0 {
-            tokens.clear();
-            tokens.extend(reading.iter().map(|&word| words[word][at - 1]));
-            reader.read(&mut state, &tokens);
+    // Each node stands for the words, in order, that begin alike and go on after that.
+    let mut nodes: Vec<Range<usize>> =
+        std::iter::once(0..order.len()).filter(|all| !all.is_empty()).collect();
+    let mut state = reader.start(nodes.len(), first);
+    for at in 0.. {
+        if nodes.is_empty() {
+            break;
         }
         reader.distributions(&state, vocab, known);
-        for (&word, &number) in reading.iter().zip(known.rows()) {
-            scores[starts[word] + at] = known.log_probs(number)[words[word][at] as usize];
+        let (mut next, mut parents, mut tokens): (Vec<Range<usize>>, _, _) =
+            (Vec::new(), Vec::new(), Vec::new());
+        for (row, (node, &number)) in nodes.iter().zip(known.rows()).enumerate() {
+            let log_probs = known.log_probs(number);
+            let mut open = None;
+            for place in node.clone() {
+                let word = words[order[place]];
+                scores[starts[order[place]] + at] = log_probs[word[at] as usize];
+                if word.len() == at + 1 {
+                    continue;
+                }
+                if open != Some(word[at]) {
+                    next.push(place..place);
+                    parents.push(row);
+                    tokens.push(word[at]);
+                    open = Some(word[at]);
+                }
+                next.last_mut().expect("just pushed").end = place + 1;
+            }
         }
-        if at % 256 == 0 {
-            tell(at as f64 / longest as f64)?;
+        state = state.select(&parents);
+        reader.read(&mut state, &tokens);
+        nodes = next;
+    }
+    scores
+}
+
+/// The logarithm of the probability of every token of a text but its first.
+///
+/// The text is cut into parts that are read side by side. A part begins to read `warm_up` tokens before the first that it
+/// judges, or at the text's beginning: so every token is judged with all that stands before it, or at least so many tokens.
+/// There are no more parts than make warming up a third of all reading.
+fn score_text(
+    reader: &mut dyn Reader,
+    vocab: usize,
+    tokens: &[u32],
+    [parts, warm_up]: [usize; 2],
+    tell: Tell<'_>,
+) -> Result<Vec<f32>> {
+    let judged = tokens.len().saturating_sub(1);
+    if judged == 0 {
+        return Ok(Vec::new());
+    }
+    let each = judged.div_ceil((judged / (2 * warm_up)).clamp(1, parts));
+    // Where each part's judged tokens begin, counted from the text's second token, and where it begins to read.
+    let starts: Vec<usize> = (0..judged).step_by(each).collect();
+    let begins: Vec<usize> = starts.iter().map(|start| start.saturating_sub(warm_up)).collect();
+    let longest = starts.iter().zip(&begins).map(|(start, begin)| start + each - begin).max().unwrap_or(0);
+    let at = |row: usize, step: usize| (begins[row] + step).min(tokens.len() - 1);
+    let firsts: Vec<State> = begins.iter().map(|&begin| reader.start(1, tokens[begin])).collect();
+    let mut state = State::stacked(&firsts);
+    let (mut scores, mut known, mut next) = (vec![0.0; judged], Distributions::default(), Vec::new());
+    for step in 0..longest {
+        reader.distributions(&state, vocab, &mut known);
+        for (row, &number) in known.rows().iter().enumerate() {
+            let place = begins[row] + step;
+            if (starts[row]..(starts[row] + each).min(judged)).contains(&place) {
+                scores[place] = known.log_probs(number)[tokens[place + 1] as usize];
+            }
+        }
+        // A part that is done reads on with the others.
+        next.clear();
+        next.extend((0..begins.len()).map(|row| tokens[at(row, step + 1)]));
+        reader.read(&mut state, &next);
+        if step % 64 == 0 {
+            tell(step as f64 / longest as f64)?;
         }
     }
     Ok(scores)
@@ -75,4 +146,85 @@ pub(crate) fn score_words(
 /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
 pub(super) fn total_loss(scores: &[f32]) -> (f64, usize) {
     (scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader whose probabilities depend on all that it has read, and which counts what it reads.
+    struct Hashing {
+        reads: usize,
+    }
+
+    fn mix(x: f32, token: u32) -> f32 {
+        ((x * 7.0 + token as f32 + 1.0) * 12.9898).sin()
+    }
+
+    impl Reader for Hashing {
+        fn start(&mut self, n: usize, first: u32) -> State {
+            State { rows: n, numbers: vec![mix(0.0, first); n], ..State::default() }
+        }
+
+        fn read(&mut self, state: &mut State, tokens: &[u32]) {
+            self.reads += tokens.len();
+            state.numbers.iter_mut().zip(tokens).for_each(|(x, &token)| *x = mix(*x, token));
+        }
+
+        fn log_probs(&mut self, state: &State, out: &mut [f32]) {
+            for (out, x) in out.chunks_exact_mut(4).zip(&state.numbers) {
+                out.iter_mut().enumerate().for_each(|(token, p)| *p = mix(*x, token as u32));
+            }
+        }
+    }
+
+    /// One after another, without any sharing.
+    fn alone(first: u32, tokens: &[u32]) -> Vec<f32> {
+        let mut x = mix(0.0, first);
+        let score = |&token: &u32| {
+            let score = mix(x, token);
+            x = mix(x, token);
+            score
+        };
+        tokens.iter().map(score).collect()
+    }
+
+    #[test]
+    fn words_of_equal_beginnings_are_read_once_and_scored_as_if_each_were_alone() {
+        let words: [&[u32]; 8] = [&[2, 1, 0], &[1, 0], &[2, 1, 3, 0], &[], &[2, 1, 0], &[1], &[0], &[2, 1]];
+        let mut reader = Hashing { reads: 0 };
+        let scores = score_words(&mut reader, &mut Distributions::default(), 4, 0, &words);
+        let expected: Vec<f32> = words.iter().flat_map(|word| alone(0, word)).collect();
+        assert_eq!(scores, expected);
+        // 1, 2, 21, 213.
+        assert_eq!(reader.reads, 4);
+    }
+
+    #[test]
+    fn a_part_of_a_text_knows_what_stands_before_it() {
+        let tokens: Vec<u32> = (0..200).map(|i| i * i % 7 % 4).collect();
+        let score = |parts, warm_up| {
+            let mut told = 0;
+            let mut tell = |_| {
+                told += 1;
+                Ok(())
+            };
+            score_text(&mut Hashing { reads: 0 }, 4, &tokens, [parts, warm_up], &mut tell).unwrap()
+        };
+        let whole = alone(tokens[0], &tokens[1..]);
+        assert_eq!(score(1, 10), whole);
+        // Nine parts of 23 tokens, of which all but the first read 10 before those that they judge.
+        let parts = score(64, 10);
+        assert_eq!(parts.len(), 199);
+        for (start, begin) in [(23, 13), (46, 36), (184, 174)] {
+            let of_part = &alone(tokens[begin], &tokens[begin + 1..])[start - begin..];
+            assert_eq!(parts[start..start + 5], of_part[..5]);
+        }
+        assert_eq!(parts[..23], whole[..23]);
+        assert!(
+            score_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut |_| Ok(()))
+                .unwrap()
+                .is_empty()
+        );
+    }
 }

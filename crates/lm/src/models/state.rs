@@ -31,6 +31,22 @@ impl State {
             members: self.members.iter().map(|member| member.select(rows)).collect(),
         }
     }
+
+    /// The rows of several states of one reader, one state after another.
+    #[must_use]
+    pub fn stacked(states: &[Self]) -> Self {
+        let members = states.first().map_or(0, |state| state.members.len());
+        let of_members = (0..members).map(|member| {
+            let of_member: Vec<Self> = states.iter().map(|state| state.members[member].clone()).collect();
+            Self::stacked(&of_member)
+        });
+        Self {
+            rows: states.iter().map(|state| state.rows).sum(),
+            tokens: states.iter().flat_map(|state| &state.tokens).copied().collect(),
+            numbers: states.iter().flat_map(|state| &state.numbers).copied().collect(),
+            members: of_members.collect(),
+        }
+    }
 }
 
 fn select<T: Copy>(all: &[T], of: usize, rows: &[usize]) -> Vec<T> {

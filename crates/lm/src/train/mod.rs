@@ -101,6 +101,7 @@ impl Trainer {
         let mut config = config.clone();
         config.resolve(data.mode());
         models::fill(&mut config.model)?;
+        models::resolve_feed(&mut config, data.mode())?;
         let mut generator = models::generator(&config, data);
         let mut model = Neural::new(&config, data.vocab.len(), &mut generator)?;
         check_frozen(&model.params, &config.train.freeze)?;
@@ -164,7 +165,7 @@ impl Trainer {
             let mut work = Work {
                 model: &mut self.model,
                 optimizer: &mut self.optimizer,
-                feed: &*self.feed,
+                feed: &mut *self.feed,
                 lr,
                 step: self.step,
                 batch: [batch, batches],
@@ -213,6 +214,12 @@ impl Trainer {
     #[must_use]
     pub fn examples(&self) -> usize {
         self.feed.examples()
+    }
+
+    /// How many characters a step judges, or judges on average.
+    #[must_use]
+    pub fn targets(&self) -> usize {
+        self.feed.targets()
     }
 
     /// Updates made.
@@ -268,7 +275,7 @@ pub(crate) fn feed<E: Precision>(
     config: &TrainConfig,
 ) -> Result<(Box<dyn Feed>, StepRecording<E>)> {
     for merged in [true, false] {
-        let feed = model.net.feed(train, config.batch, merged)?;
+        let feed = model.net.feed(train, config, merged)?;
         if let Some(step) = ways::record(params, &model.net, &*feed, config.batch)? {
             return Ok((feed, step));
         }

@@ -41,6 +41,7 @@ impl Trainer {
             NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
             NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
         ]);
+        checkpoint.state.extend(self.feed.saved());
         let moments = self.optimizer.state(&self.model.params).into_iter();
         checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
         Ok(checkpoint)
@@ -103,6 +104,7 @@ impl Trainer {
         self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));
         self.progress.waited = one("best.waited")?;
         self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
+        self.feed.restore(&|name| checkpoint.state(name))?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);
         self.optimizer.load(&self.model.params, self.step, find).map_err(|error| error.to_string())?;
         if self.averaged.is_some() {

@@ -3,7 +3,6 @@ use charloom_testkit::{assert_close, fixture_path, gradcheck, shared_data};
 
 use super::*;
 use crate::config::Batch;
-use crate::feed::Shape;
 use crate::models::LanguageModel;
 use crate::presets;
 
@@ -28,7 +27,7 @@ impl<E: Precision> Prepared<E> {
         let mut generator = TorchGenerator::new(5);
         let model = Neural::new(config, data.vocab.len(), &mut generator).unwrap();
         let params = model.params.cast::<E>();
-        let feed = model.net.feed(&data.splits.train, config.train.batch, merge).unwrap();
+        let feed = model.net.feed(&data.splits.train, &config.train, merge).unwrap();
         let (mut feed, mut step) =
             match ways::record(&params, &model.net, &*feed, config.train.batch).unwrap() {
                 Some(step) => (feed, step),
@@ -50,7 +49,7 @@ impl<E: Precision> Prepared<E> {
     }
 
     fn is_merged(&self) -> bool {
-        matches!(self.feed.shape(), Shape::Windows { merged: true, .. })
+        self.feed.merges()
     }
 }
 

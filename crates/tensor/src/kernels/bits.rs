@@ -132,6 +132,36 @@ fn norms(n: usize) -> Vec<f32> {
     })
 }
 
+fn cells(n: usize) -> Vec<f32> {
+    const ROWS: usize = 5;
+    both(|of| {
+        let mut all = Vec::new();
+        for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
+            let (hidden, g, s) = (n, ROWS * cell.gates() * n, ROWS * cell.states() * n);
+            let (x, before, d_after) = (of(g, 1), of(s, 2), of(s, 3));
+            let [mut gates, mut d_x] = [of(g, 4), of(g, 5)];
+            let [mut after, mut d_before, mut kept] = [vec![0.0; s], vec![0.0; s], vec![0.0; ROWS * n]];
+            let (x, before, d_after) = (&x[..], &before[..], &d_after[..]);
+            cell_forward(CellForward {
+                cell,
+                hidden,
+                x,
+                gates: &mut gates,
+                before,
+                after: &mut after,
+                kept: &mut kept,
+            });
+            all.extend([&gates[..], &after, &kept].concat());
+            let (after, kept, add) = (&after[..], &kept[..], n.is_multiple_of(2));
+            let (gates, d_x, d_before) = (&mut gates[..], &mut d_x[..], &mut d_before[..]);
+            let call = CellBackward { cell, hidden, gates, before, after, kept, d_after, d_x, add, d_before };
+            cell_backward(call);
+            all.extend([gates, d_x, d_before].concat());
+        }
+        all
+    })
+}
+
 fn turns(n: usize) -> Vec<f32> {
     both(|of| {
         let (size, width) = (2 * n, 4 * n + 3);
@@ -202,7 +232,7 @@ fn products(n: usize) -> Vec<f32> {
 type Kernel = fn(usize) -> Vec<f32>;
 
 /// Each kernel, and the hash of its results for all sizes.
-const KERNELS: [(&str, Kernel, u64); 10] = [
+const KERNELS: [(&str, Kernel, u64); 11] = [
     ("activations", activations, 0x2f67_3fba_5e9f_fe78),
     ("exp", exponentials, 0xbb47_efce_3eb2_c32a),
     ("softmax", softmaxes, 0xb97e_9901_9133_c7da),
@@ -210,6 +240,7 @@ const KERNELS: [(&str, Kernel, u64); 10] = [
     ("channels", channels, 0x2b6f_0e07_7035_1700),
     ("norms", norms, 0x32a5_5725_4e77_15dc),
     ("turns", turns, 0x5da4_1b73_c1b0_f12a),
+    ("cells", cells, 0x2d81_6c83_9c77_2dce),
     ("optimizers", optimizers, 0x4521_d554_e165_65d1),
     ("transpose", transposes, 0x0120_ad0b_6973_3bfd),
     ("products", products, 0x097e_be68_613b_8bcf),

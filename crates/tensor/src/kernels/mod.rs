@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod attention;
+mod cells;
 mod channels;
 mod gemm;
 mod halves;
@@ -28,8 +29,9 @@ mod transpose;
 use std::sync::OnceLock;
 
 pub use attention::{Attention, Cache, Context, Tree, attend, attend_backward, attend_cached};
+pub use cells::{Cell, CellBackward, CellForward, cell_backward, cell_forward};
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
-pub use gemm::{gemm, gemm_batched, gemm_over_rows};
+pub use gemm::{gemm, gemm_batched, gemm_over_rows, gemm_packed, pack};
 pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use norm::{Norm, norm_rows, norm_rows_backward, norm_rows_weight};

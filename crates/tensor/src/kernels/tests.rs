@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::Element;
-use std::cell::Cell;
 
 thread_local! {
-    static ISA: Cell<Option<Isa>> = const { Cell::new(None) };
+    static ISA: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
 }
 
 /// What [`Isa::detect`] answers on this thread.
@@ -31,6 +30,26 @@ pub(super) fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
     for (i, (f, p)) in fast.iter().zip(plain).enumerate() {
         assert!((f - p).abs() <= 1e-5, "{isa:?} at {i}: {f} instead of {p}");
     }
+}
+
+/// A step of each cell and the way back.
+fn cells() -> Vec<f32> {
+    const ROWS: usize = 20;
+    let mut all = Vec::new();
+    for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
+        let (hidden, g, s) = (9, ROWS * cell.gates() * 9, ROWS * cell.states() * 9);
+        let (x, before) = (&numbers(g, 1)[..], &numbers(s, 2)[..]);
+        let [mut gates, mut d_x] = [numbers(g, 3), numbers(g, 4)];
+        let [mut after, mut d_before, mut kept] = [numbers(s, 5), numbers(s, 6), numbers(ROWS * hidden, 7)];
+        let (gates, after_of, kept_of) = (&mut gates[..], &mut after[..], &mut kept[..]);
+        cell_forward(CellForward { cell, hidden, x, gates, before, after: after_of, kept: kept_of });
+        all.extend_from_slice(gates);
+        let (after, kept, d_after, add) = (&after[..], &kept[..], before, true);
+        let (d_x, d_before) = (&mut d_x[..], &mut d_before[..]);
+        cell_backward(CellBackward { cell, hidden, gates, before, after, kept, d_after, d_x, add, d_before });
+        all.extend([gates, after, d_x, d_before].concat());
+    }
+    all
 }
 
 /// The results of all of them, one after another.
@@ -113,17 +132,8 @@ fn all() -> Vec<f32> {
     add_scaled(0.5, &x, g);
     momentum_step([0.1, 0.9, 0.01], &first, &mut m.clone(), &mut table[..WIDTH]);
     adamw_step([0.99, 0.1, 0.9, 0.1, 0.999, 0.001, 1e-8], &first, m, v, &mut table[..WIDTH]);
-    [
-        y.concat(),
-        row.concat(),
-        lse.concat(),
-        logs,
-        products.to_vec(),
-        batch.to_vec(),
-        statistics.concat(),
-        norms.concat(),
-    ]
-    .concat()
+    let few = [lse.concat(), products.to_vec(), batch.to_vec(), statistics.concat(), norms.concat(), cells()];
+    [y.concat(), row.concat(), logs, few.concat()].concat()
 }
 
 #[test]

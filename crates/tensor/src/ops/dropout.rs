@@ -1,6 +1,6 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
-use crate::op::{Env, InputGrads, Inputs, Op};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Var};
 
@@ -11,9 +11,9 @@ struct Dropout<E> {
 }
 
 impl<E: Element> Dropout<E> {
-    fn draw(&mut self, mask: DropoutMask) {
+    fn draw(&mut self, mask: DropoutMask, len: usize) {
         let scale = E::of(mask.scale);
-        for (i, pair) in self.mask.chunks_mut(2).enumerate() {
+        for (i, pair) in self.mask[..len].chunks_mut(2).enumerate() {
             for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
                 *m = if kept { scale } else { E::zero() };
             }
@@ -26,11 +26,15 @@ impl<E: Element> Op<E> for Dropout<E> {
         "dropout"
     }
 
+    fn row_rule(&self) -> RowRule {
+        RowRule::KeepsApart
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         if !env.training {
             return out.copy_from_slice(x.get(0));
         }
-        self.draw(self.layer.at(env.step, env.replica));
+        self.draw(self.layer.at(env.step, env.replica), out.len());
         out.iter_mut().zip(x.get(0).iter().zip(&self.mask)).for_each(|(y, (&x, &m))| *y = x * m);
     }
 

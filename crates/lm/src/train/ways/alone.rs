@@ -7,7 +7,7 @@ use charloom_tensor::{Element, Grads, Indices, NodeId, Params, Pass, Recording};
 use super::{Way, Work};
 use crate::config::{Batch, TrainConfig};
 use crate::feed::{Feed, MAX_NUMBERS, Shape};
-use crate::models::{Net, Neural, Precision};
+use crate::models::{Net, Neural, Precision, Recorded};
 use crate::{Error, Result};
 
 /// The recorded loss of a batch, and what is set anew in each step.
@@ -15,17 +15,21 @@ pub(crate) struct StepRecording<E: Precision> {
     pub recording: Recording<E>,
     pub loss: NodeId,
     inputs: Vec<Indices>,
+    /// The parts of a state that is carried on; see [`Recorded`].
+    carried: Vec<[NodeId; 2]>,
 }
 
 impl<E: Precision> StepRecording<E> {
     pub fn new(params: &Params<E>, net: &Net, shape: Shape) -> Self {
-        let (recording, (inputs, loss)) = Recording::new(params, |tape| net.loss(tape, shape));
-        Self::of(recording, inputs, loss)
+        let (recording, recorded) = Recording::new(params, |tape| net.loss(tape, shape));
+        Self::of(recording, recorded)
     }
 
-    pub fn of(mut recording: Recording<E>, inputs: Vec<Indices>, loss: NodeId) -> Self {
-        recording.fuse(&[loss]);
-        Self { recording, loss, inputs }
+    pub fn of(mut recording: Recording<E>, recorded: Recorded) -> Self {
+        let Recorded { inputs, loss, carried } = recorded;
+        let kept: Vec<NodeId> = carried.iter().map(|&[_, states]| states).chain([loss]).collect();
+        recording.fuse(&kept);
+        Self { recording, loss, inputs, carried }
     }
 
     /// Writes the batch that was drawn where the recording reads it.
@@ -33,6 +37,28 @@ impl<E: Precision> StepRecording<E> {
         for (k, &indices) in self.inputs.iter().enumerate() {
             let input = feed.input(k);
             self.recording.set_indices(indices, |to| to[..input.len()].copy_from_slice(input));
+        }
+        let mut rest = feed.state();
+        for &[first, _] in &self.carried {
+            self.recording.set(first, |to| {
+                let (part, after) = rest.split_at(to.len());
+                to.iter_mut().zip(part).for_each(|(to, &x)| *to = E::of(x.into()));
+                rest = after;
+            });
+        }
+    }
+
+    /// Hands the states after the batch back to the feed.
+    pub fn carry(&self, feed: &mut dyn Feed) {
+        let mut rest = feed.state_mut();
+        for &[first, states] in &self.carried {
+            let len = self.recording.shape(first).len();
+            let (part, after) = rest.split_at_mut(len);
+            self.recording.with_data(states, |states| {
+                let last = &states[states.len() - len..];
+                part.iter_mut().zip(last).for_each(|(to, x)| *to = x.f64() as f32);
+            });
+            rest = after;
         }
     }
 }
@@ -51,14 +77,15 @@ pub(crate) fn record<E: Precision>(
     let rows = match shape {
         Shape::Windows { rows, .. } => rows,
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
+        Shape::Tree { nodes, .. } => nodes,
+        Shape::Streams { streams, length } => streams.saturating_mul(length),
     };
     if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
         let message = format!("{batch}: {rows} rows of up to {} numbers are too many", net.widest());
         return Err(Error::setting("batch", format!("{message}; choose a smaller batch or smaller layers")));
     }
     let step = StepRecording::new(params, net, shape);
-    let merges = !matches!(shape, Shape::Windows { merged: false, .. });
-    Ok((!merges || step.recording.is_mergeable()).then_some(step))
+    Ok((!feed.merges() || step.recording.is_mergeable()).then_some(step))
 }
 
 pub(super) struct Alone {
@@ -77,7 +104,8 @@ impl Alone {
         let step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } => rows,
-            Shape::Levels { pairs, .. } => pairs,
+            Shape::Levels { pairs, .. } | Shape::Tree { pairs, .. } => pairs,
+            Shape::Streams { streams, length } => streams * length,
         };
         let grads = Grads::zeros(&model.params);
         let sum = (train.accumulate > 1).then(|| grads.clone());
@@ -93,7 +121,7 @@ impl Way for Alone {
     fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
         let Self { step, grads, sum, clip, clip_value, .. } = self;
         let [batch, batches] = work.batch;
-        step.fill(work.feed);
+        step.fill(&*work.feed);
         let pass = Pass {
             training: true,
             step: work.step.wrapping_mul(batches).wrapping_add(batch),
@@ -112,6 +140,7 @@ impl Way for Alone {
                 if let Some(sum) = sum {
                     add(sum, grads, work.batch);
                     if batch + 1 < batches {
+                        step.carry(work.feed);
                         return loss;
                     }
                 }
@@ -128,6 +157,7 @@ impl Way for Alone {
                     work.optimizer.descend(recording, params, grads, step.loss, work.lr, &pass);
                 });
             }
+            step.carry(work.feed);
         }
         loss
     }

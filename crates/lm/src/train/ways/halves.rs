@@ -14,12 +14,12 @@ use std::sync::Arc;
 
 use charloom_nn::{Layer, Linear, Optimizer};
 use charloom_tensor::kernels::{MANY_ROWS, MAX_THREADS, Meetings, Pool};
-use charloom_tensor::{Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, can_be_cut};
+use charloom_tensor::{Grads, ParamId, Params, Pass, Recording, Tape, can_be_cut};
 
 use super::{StepRecording, Way, Work};
 use crate::config::{self, Batch, TrainConfig};
 use crate::feed::{Feed, Shape};
-use crate::models::{Neural, Stack};
+use crate::models::{Neural, Recorded, Stack};
 use crate::train::optimizer;
 
 /// The least work of a step that is worth two threads, in floating-point operations.
@@ -68,12 +68,12 @@ impl Halves {
         let meetings = Arc::new(Meetings::default());
         let half = |side| {
             let (params, layers) = parts::half(stack, &model.params, side);
-            let (recording, (inputs, loss)) =
+            let (recording, recorded) =
                 Recording::half(&params, side, &meetings, |tape| layers.loss(tape, shape));
             Half {
                 grads: Grads::zeros(&params),
                 optimizer: optimizer(&params, train),
-                step: StepRecording::of(recording, inputs, loss),
+                step: StepRecording::of(recording, recorded),
                 params,
                 loss: 0.0,
             }
@@ -105,7 +105,7 @@ impl Way for Halves {
         if !self.inside {
             self.enter(work.model, work.optimizer, work.step);
         }
-        let (feed, lr, step) = (work.feed, work.lr, work.step);
+        let (feed, lr, step) = (&*work.feed, work.lr, work.step);
         self.meetings.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
         self.both[0].loss
     }
@@ -149,7 +149,7 @@ struct Join {
 }
 
 impl HalfStack {
-    fn loss(&self, tape: &Tape<'_, f32>, shape: Shape) -> (Vec<Indices>, NodeId) {
+    fn loss(&self, tape: &Tape<'_, f32>, shape: Shape) -> Recorded {
         let Shape::Windows { rows, context, examples, merged } = shape else {
             unreachable!("windows feed a stack")
         };
@@ -170,7 +170,8 @@ impl HalfStack {
             }
         }
         let targets = charloom_tensor::ops::Targets { tokens, rows, ignore_index: None };
-        ([contexts, tokens].into_iter().chain(rows).collect(), x.cross_entropy(targets).id())
+        let inputs = [contexts, tokens].into_iter().chain(rows).collect();
+        Recorded { inputs, loss: x.cross_entropy(targets).id(), carried: Vec::new() }
     }
 }
 

@@ -24,7 +24,7 @@ use crate::models::Neural;
 pub(super) struct Work<'a> {
     pub model: &'a mut Neural,
     pub optimizer: &'a mut Optimizer<f32>,
-    pub feed: &'a dyn Feed,
+    pub feed: &'a mut dyn Feed,
     pub lr: f64,
     /// Updates made before.
     pub step: u64,

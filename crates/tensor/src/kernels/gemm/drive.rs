@@ -13,9 +13,11 @@ const ROWS: usize = 96;
 
 /// Which operands are packed.
 #[derive(Clone, Copy)]
-pub(super) struct Packed {
+pub(super) struct Packed<'a> {
     pub a: bool,
     pub b: bool,
+    /// B packed beforehand.
+    pub ready: Option<&'a [f32]>,
 }
 
 /// The fewest rows or columns that read a packed operand often enough to pay for the packing.
@@ -24,9 +26,9 @@ const OFTEN: usize = 48;
 const LARGE: usize = 128 * 128;
 
 /// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are: each is read in one direction.
-pub(super) fn packing(call: &Gemm<'_, f32>) -> Packed {
+pub(super) fn packing(call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [_, column], .. } = call;
-    Packed { a: column != 1 && n >= OFTEN && m * k >= LARGE, b: m >= OFTEN && n * k >= LARGE }
+    Packed { a: column != 1 && n >= OFTEN && m * k >= LARGE, b: m >= OFTEN && n * k >= LARGE, ready: None }
 }
 
 /// The most numbers of a block, and of a row of one.
@@ -38,31 +40,30 @@ const ROW: usize = 3 * 16;
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed, room: &mut Room) {
+pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     if m == 0 || n == 0 {
         return;
     }
-    let parts = k.div_ceil(PART).max(1);
-    let longest = k.div_ceil(parts);
-    let wide = n.div_ceil(S::LANES) * S::LANES;
+    let [parts, longest, wide] = parts_of::<S>(k, n);
     let rows = m.div_ceil(m.div_ceil(ROWS));
     let sizes = [
-        if packed.b { wide * k } else { 0 },
+        if packed.b && packed.ready.is_none() { wide * k } else { 0 },
         if packed.a { rows * longest + S::LANES } else { 0 },
         if parts > 1 { rows * wide } else { 0 },
     ];
     let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
+    let b_packed = packed.ready.map_or(b_room as *const f32, |ready| {
+        assert!(wide * k <= ready.len(), "the packed B is too short");
+        ready.as_ptr()
+    });
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
     // `k` and `n` lie inside the slices, and the rooms are as large as what is written there: parts of k and rows are no
     // longer than `longest` and `rows`, and `wide` columns are whole vectors.
     unsafe {
-        for from in (0..k).step_by(longest.max(1)) {
-            if packed.b {
-                let k = longest.min(k - from);
-                pack_b::<S>(b.as_ptr().add(from * b_stride), b_stride, k, n, b_room.add(from * wide));
-            }
+        if packed.b && packed.ready.is_none() {
+            pack_parts::<S>(b, b_stride, k, n, b_room);
         }
         let mut row = 0;
         while row < m {
@@ -89,7 +90,7 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed, room:
                     let vectors = vectors::<S>(n - column);
                     let width = (n - column).min(vectors * S::LANES);
                     let (b, b_stride) = match packed.b {
-                        true => (b_room.add(from * wide + column * k) as *const f32, vectors * S::LANES),
+                        true => (b_packed.add(from * wide + column * k), vectors * S::LANES),
                         false if k == 0 => (b.as_ptr(), b_stride),
                         false => (b.as_ptr().add(from * b_stride + column), b_stride),
                     };
@@ -128,6 +129,40 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed, room:
             row += rows;
         }
     }
+}
+
+/// In how many parts k is summed, how long the longest is, and how wide n columns are in whole vectors.
+#[inline(always)]
+fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
+    let parts = k.div_ceil(PART).max(1);
+    [parts, k.div_ceil(parts), n.div_ceil(S::LANES) * S::LANES]
+}
+
+/// Packs B, part after part of k.
+///
+/// # Safety
+/// S's target features hold; `k` rows of `n` lie in `b`, and `k` times as many whole vectors fit at `to`.
+#[inline(always)]
+unsafe fn pack_parts<S: Simd>(b: &[f32], stride: usize, k: usize, n: usize, to: *mut f32) {
+    let [_, longest, wide] = parts_of::<S>(k, n);
+    for from in (0..k).step_by(longest.max(1)) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            pack_b::<S>(b.as_ptr().add(from * stride), stride, longest.min(k - from), n, to.add(from * wide));
+        }
+    }
+}
+
+/// Packs all of B, whose rows lie one after another.
+///
+/// # Safety
+/// S's target features hold.
+#[inline(always)]
+pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
+    let k = b.len() / n;
+    assert!(parts_of::<S>(k, n)[2] * k <= to.len(), "no room for the packed B");
+    // SAFETY: the caller guarantees S's target features; the rows lie in `b`, and there is room for whole vectors.
+    unsafe { pack_parts::<S>(b, n, k, n, to.as_mut_ptr()) }
 }
 
 /// Some rows of a strip of columns.

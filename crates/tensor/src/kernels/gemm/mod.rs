@@ -12,18 +12,39 @@ use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
 use super::team::Shared;
 use super::{End, Gemm, Isa, dispatch};
-use drive::{Packed, gemm_on, packing};
+use drive::{Packed, gemm_on, pack_on, packing};
 use pack::{Room, with_room};
 
 pub(super) use block::load;
 
 dispatch! {
-    fn gemm_isa(call: Gemm<'_, f32>, packed: Packed, room: &mut Room) = gemm_on
+    fn gemm_isa(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) = gemm_on
+}
+
+dispatch! {
+    fn pack_isa(b: &[f32], n: usize, to: &mut [f32]) = pack_on
+}
+
+/// Packs B, of `n` columns, for [`gemm_packed`].
+///
+/// # Panics
+/// If there is less room than for `n` columns, rounded up to sixteens, in each row.
+pub fn pack(b: &[f32], n: usize, to: &mut [f32]) {
+    pack_isa(Isa::detect(), b, n, to);
+}
+
+/// As [`gemm`], to the same bits, with B packed beforehand by [`pack`]: for several products with one B.
+///
+/// # Panics
+/// As [`gemm`], or if `packed` is shorter than B packed is.
+pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
+    gemm_by(call, Some(packed));
 }
 
 /// A product by this thread alone.
-fn gemm_alone(call: Gemm<'_, f32>) {
+fn gemm_alone(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     let packed = packing(&call);
+    let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
     with_room(|room| gemm_isa(Isa::detect(), call, packed, room));
 }
 
@@ -32,6 +53,10 @@ fn gemm_alone(call: Gemm<'_, f32>) {
 /// # Panics
 /// If a slice is shorter than the sizes and steps say.
 pub fn gemm(call: Gemm<'_, f32>) {
+    gemm_by(call, None);
+}
+
+fn gemm_by(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     let c = Shared::new(c);
@@ -42,7 +67,7 @@ pub fn gemm(call: Gemm<'_, f32>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_alone(Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        gemm_alone(Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end }, ready);
     });
 }
 
@@ -66,7 +91,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_step..], &b[i * b_step..]);
-        gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
     };
     let len = (m - 1) * c_stride + n;
     if c_step < len {
@@ -108,7 +133,7 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
                 false => (unsafe { shared.all() }, end),
             };
             let k = rows.len();
-            gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+            gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
         },
         |first, second| {
             // SAFETY: both halves are done.
@@ -170,7 +195,7 @@ mod tests {
                         gemm_isa(
                             isa,
                             call(&mut fast),
-                            Packed { a: transposed, b: true },
+                            Packed { a: transposed, b: true, ready: None },
                             &mut Room::default(),
                         );
                         reference::gemm(call(&mut plain));
@@ -220,7 +245,7 @@ mod tests {
                     let results = [(false, false), (false, true), (true, false), (true, true)].map(
                         |(pack_a, pack_b)| {
                             let mut c = before.clone();
-                            let packed = Packed { a: pack_a && a_strides[1] != 1, b: pack_b };
+                            let packed = Packed { a: pack_a && a_strides[1] != 1, b: pack_b, ready: None };
                             let (a, b, c_of) = (&a[..], &b[..], &mut c[..]);
                             let call =
                                 Gemm { m, n, k, a, a_strides, b, b_stride: n, c: c_of, c_stride: n, end };
@@ -246,6 +271,26 @@ mod tests {
                     assert_eq!(results[0], one_by_one, "{isa:?}, A {a_strides:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_matrix_packed_beforehand_gives_the_same_bits() {
+        for (m, n, k) in [(1, 40, 7), (5, 17, 3), (64, 33, if cfg!(miri) { 9 } else { 800 }), (3, 5, 0)] {
+            let (a, b, bias) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3));
+            let mut packed = vec![0.0; n.div_ceil(16) * 16 * k];
+            pack(&b, n, &mut packed);
+            let run = |packed: Option<&[f32]>| {
+                let mut c = vec![0.0; m * n];
+                let (a_strides, end, c_of) = ([k, 1], End::Bias(&bias), &mut c[..]);
+                let call = Gemm { m, n, k, a: &a, a_strides, b: &b, b_stride: n, c: c_of, c_stride: n, end };
+                match packed {
+                    Some(packed) => gemm_packed(call, packed),
+                    None => gemm(call),
+                }
+                c
+            };
+            assert_eq!(run(Some(&packed)), run(None));
         }
     }
 

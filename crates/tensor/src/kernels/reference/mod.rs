@@ -1,15 +1,17 @@
 //! The kernels as plain loops: their safe twins.
 
 mod attention;
+mod cells;
 mod norm;
 mod rotary;
 
-pub use attention::{attend, attend_backward, attend_cached};
-pub use norm::{norm_rows, norm_rows_backward, norm_rows_weight};
-pub use rotary::rotate;
-
 use super::{Activation, End, Gemm};
 use crate::Element;
+
+pub use attention::{attend, attend_backward, attend_cached};
+pub use cells::{cell_backward, cell_forward};
+pub use norm::{norm_rows, norm_rows_backward, norm_rows_weight};
+pub use rotary::rotate;
 
 /// Columns of a product that is not to be seen in C.
 const PART: usize = 64;
@@ -54,6 +56,14 @@ pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 
         let (a, b, c) = (&a[i * a_step..], &b[i * b_step..], &mut c[i * c_step..]);
         gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
+}
+
+/// Nothing: the plain loops read B as it is.
+pub fn pack<E: Element>(_b: &[E], _n: usize, _to: &mut [E]) {}
+
+/// As [`gemm`].
+pub fn gemm_packed<E: Element>(call: Gemm<'_, E>, _packed: &[E]) {
+    gemm(call);
 }
 
 /// As [`gemm`]: the plain loops make a sum over rows in one.

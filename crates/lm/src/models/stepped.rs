@@ -1,0 +1,123 @@
+//! Models with a hidden state that say one step: each token changes it, and the logits of the next follow from it.
+
+use charloom_tensor::{Axis, Element, Indices, Tape, Var};
+
+use super::net::{Recorded, judge_pairs};
+
+/// A model with a hidden state, as its layers.
+///
+/// Its state is a row of numbers, zeros before anything is read. In training equal beginnings of words are read once, level
+/// by level.
+pub trait Recurrent: Send + Sync {
+    /// H, how many numbers the state has.
+    fn state_width(&self) -> usize;
+
+    /// Records the reading of one token in each sequence: the new state, and the logits of the token after it.
+    ///
+    /// # Shapes
+    /// tokens (B), state (B, H) -> (B, H) and (B, V)
+    fn step<'t, E: Element>(
+        &self,
+        tape: &'t Tape<'t, E>,
+        tokens: Indices,
+        state: Var<'t, E>,
+    ) -> [Var<'t, E>; 2];
+}
+
+/// The same in the two precisions that models are computed in.
+pub trait Cell: Send + Sync {
+    /// As [`Recurrent::state_width`].
+    fn width(&self) -> usize;
+    /// As [`Recurrent::step`].
+    fn step_f32<'t>(
+        &self,
+        tape: &'t Tape<'t, f32>,
+        tokens: Indices,
+        state: Var<'t, f32>,
+    ) -> [Var<'t, f32>; 2];
+    /// As [`Recurrent::step`].
+    fn step_f64<'t>(
+        &self,
+        tape: &'t Tape<'t, f64>,
+        tokens: Indices,
+        state: Var<'t, f64>,
+    ) -> [Var<'t, f64>; 2];
+}
+
+impl<R: Recurrent> Cell for R {
+    fn width(&self) -> usize {
+        self.state_width()
+    }
+
+    fn step_f32<'t>(
+        &self,
+        tape: &'t Tape<'t, f32>,
+        tokens: Indices,
+        state: Var<'t, f32>,
+    ) -> [Var<'t, f32>; 2] {
+        self.step(tape, tokens, state)
+    }
+
+    fn step_f64<'t>(
+        &self,
+        tape: &'t Tape<'t, f64>,
+        tokens: Indices,
+        state: Var<'t, f64>,
+    ) -> [Var<'t, f64>; 2] {
+        self.step(tape, tokens, state)
+    }
+}
+
+/// A precision that models compute in: f32 to train, f64 to check gradients.
+pub trait Precision: Element {
+    /// Records one step of a cell: the new state and the logits.
+    fn step<'t>(
+        cell: &dyn Cell,
+        tape: &'t Tape<'t, Self>,
+        tokens: Indices,
+        state: Var<'t, Self>,
+    ) -> [Var<'t, Self>; 2];
+}
+
+impl Precision for f32 {
+    fn step<'t>(
+        cell: &dyn Cell,
+        tape: &'t Tape<'t, f32>,
+        tokens: Indices,
+        state: Var<'t, f32>,
+    ) -> [Var<'t, f32>; 2] {
+        cell.step_f32(tape, tokens, state)
+    }
+}
+
+impl Precision for f64 {
+    fn step<'t>(
+        cell: &dyn Cell,
+        tape: &'t Tape<'t, f64>,
+        tokens: Indices,
+        state: Var<'t, f64>,
+    ) -> [Var<'t, f64>; 2] {
+        cell.step_f64(tape, tokens, state)
+    }
+}
+
+/// Records a trie's loss: each level's states from their parents', then all logits at once.
+pub(super) fn level_by_level<E: Precision>(
+    cell: &dyn Cell,
+    tape: &Tape<'_, E>,
+    [levels, rows, pairs]: [usize; 3],
+) -> Recorded {
+    let axes: Vec<Axis> = (0..levels).map(|level| tape.axis(if level == 0 { 1 } else { rows })).collect();
+    let (all, of_pairs) = (tape.axis(1 + (levels - 1) * rows), tape.axis(pairs));
+    let root = tape.index_rows(axes[0], &[]);
+    let [mut state, logits] = E::step(cell, tape, root, tape.rows(axes[0], &[cell.width()]));
+    let (mut inputs, mut logits) = (vec![root], vec![logits]);
+    for &axis in &axes[1..] {
+        let (tokens, parents) = (tape.index_rows(axis, &[]), tape.index_rows(axis, &[]));
+        let [next, of_level] = E::step(cell, tape, tokens, state.embedding(parents));
+        state = next;
+        logits.push(of_level);
+        inputs.extend([tokens, parents]);
+    }
+    judge_pairs(inputs, Var::stack_rows(&logits, all), of_pairs)
+}

@@ -1,0 +1,78 @@
+use crate::Scope;
+use charloom_tensor::kernels::Cell;
+use charloom_tensor::{Element, Indices, ParamId, Var};
+
+/// A layer of an rnn, gru or lstm: each row's state follows from its input and from the state before it.
+///
+/// The tensors are called as in torch: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, drawn in this order.
+///
+/// # Shapes
+/// x (N, in) -> states (N, S H); weight_ih (G H, in), weight_hh (G H, H), bias_ih and bias_hh (G H). G is the number of
+/// gates, S that of numbers each unit remembers; rows of states are h, an lstm's h and then c.
+///
+/// # Source
+/// `torch.nn.RNN`, `torch.nn.GRU`, `torch.nn.LSTM`
+#[derive(Clone, Copy, Debug)]
+pub struct Recurrent {
+    /// Which cell.
+    pub cell: Cell,
+    /// H
+    pub hidden: usize,
+    /// (G H, in)
+    pub weight_ih: ParamId,
+    /// (G H, H)
+    pub weight_hh: ParamId,
+    /// (G H)
+    pub bias_ih: ParamId,
+    /// (G H)
+    pub bias_hh: ParamId,
+    /// The probability that an element of `weight_hh` is 0 in a training step, which all rows share.
+    pub dropout: f64,
+    /// The seed of these masks, and which of a model's they are.
+    pub masks: [u64; 2],
+}
+
+impl Recurrent {
+    /// The layer numbered `layer`, drawn by the scope, without dropout.
+    pub fn new(scope: &mut Scope<'_>, cell: Cell, inputs: usize, hidden: usize, layer: usize) -> Self {
+        let gates = cell.gates().saturating_mul(hidden);
+        let mut weight = |name: &str, inputs: usize| {
+            let name = format!("weight_{name}_l{layer}");
+            scope.matrix(&name, [gates, inputs], |init| init.recurrent_weight(inputs, gates, hidden))
+        };
+        let (weight_ih, weight_hh) = (weight("ih", inputs), weight("hh", hidden));
+        let mut bias = |name: &str| {
+            let name = format!("bias_{name}_l{layer}");
+            scope.tensor(&name, &[gates], |init| init.recurrent_bias(gates, hidden))
+        };
+        let (bias_ih, bias_hh) = (bias("ih"), bias("hh"));
+        Self { cell, hidden, weight_ih, weight_hh, bias_ih, bias_hh, dropout: 0.0, masks: [0; 2] }
+    }
+
+    /// S H, how many numbers a row of states has.
+    #[must_use]
+    pub fn state_width(&self) -> usize {
+        self.cell.states() * self.hidden
+    }
+
+    /// Records the states of all rows; see [`Var::recurrence`].
+    pub fn forward<'t, E: Element>(
+        &self,
+        x: Var<'t, E>,
+        parents: Option<Indices>,
+        first: Option<Var<'t, E>>,
+    ) -> Var<'t, E> {
+        let tape = x.tape();
+        let gates = x.linear(tape.param(self.weight_ih), Some(tape.param(self.bias_ih)));
+        let mut weight = tape.param(self.weight_hh);
+        if self.dropout > 0.0 {
+            weight = weight.dropout(self.dropout, self.masks[0], self.masks[1]);
+        }
+        gates.recurrence(self.cell, [weight, tape.param(self.bias_hh)], parents, first)
+    }
+
+    /// The h of rows of states.
+    pub fn output<'t, E: Element>(&self, states: Var<'t, E>) -> Var<'t, E> {
+        if self.cell.states() == 1 { states } else { states.first_columns(self.hidden) }
+    }
+}

@@ -1,0 +1,369 @@
+//! A recurrent layer over whole sequences: states[i] = cell(x[i], states[parent of i])
+
+use crate::kernels::{Cell, CellBackward, CellForward, End, Gemm};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
+use crate::slab::Slab;
+use crate::{Element, Indices, Shape, Var};
+
+struct Recurrence<E> {
+    cell: Cell,
+    hidden: usize,
+    /// None: each row begins a sequence.
+    parents: Option<Indices>,
+    /// Whether the weight lies in memory as (in, out), the layout of `Params::add_by_columns`.
+    by_columns: bool,
+    /// Whether sequences begin with states given, not with zeros.
+    begins: bool,
+    /// Where each level of rows begins: those that begin a sequence, those that follow them, and so on.
+    starts: Vec<usize>,
+    /// Per row: the gates' values, and in backward the gradient of the state's part of the gates.
+    gates: Vec<E>,
+    /// Per row: the state before, and what backward needs besides.
+    before: Vec<E>,
+    kept: Vec<E>,
+    /// Per row: the gradient of its state; and of a level's states before.
+    d_states: Vec<E>,
+    d_before: Vec<E>,
+    /// Where the input's gradient goes if nobody wants it.
+    unwanted: Vec<E>,
+    /// The weight in the layout that it does not have.
+    turned: Vec<E>,
+    /// The same, as all levels' products read it.
+    packed: Slab<E>,
+}
+
+/// From how many rows a level on its products are worth a packed weight.
+const PACKED_FROM: usize = 8;
+
+impl<E: Element> Recurrence<E> {
+    /// G H and S H: the numbers in a row of gates and of states.
+    fn widths(&self) -> [usize; 2] {
+        [self.cell.gates() * self.hidden, self.cell.states() * self.hidden]
+    }
+
+    /// Finds the levels of so many rows.
+    fn find_levels(&mut self, parents: Option<&[u32]>, rows: usize) {
+        let parent = |row: usize| parents.map_or(row, |parents| parents[row] as usize);
+        self.starts.clear();
+        self.starts.push(0);
+        let mut end = (0..rows).find(|&row| parent(row) != row).unwrap_or(rows);
+        while end < rows {
+            self.starts.push(end);
+            let next = (end..rows).find(|&row| parent(row) >= end).unwrap_or(rows);
+            assert!(next > end, "recurrence: row {end} follows row {}, which is not before it", parent(end));
+            end = next;
+        }
+        self.starts.push(rows);
+    }
+}
+
+impl<E: Element> Op<E> for Recurrence<E> {
+    fn name(&self) -> &'static str {
+        match self.cell {
+            Cell::Rnn => "rnn",
+            Cell::Gru => "gru",
+            Cell::Lstm => "lstm",
+        }
+    }
+
+    fn row_rule(&self) -> RowRule {
+        RowRule::Keeps
+    }
+
+    fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
+        let ([g, s], h) = (self.widths(), self.hidden);
+        let rows = out.len() / s;
+        let parents = self.parents.map(|parents| &env.indices(parents)[..rows]);
+        self.find_levels(parents, rows);
+        if !self.by_columns {
+            E::transpose(x.get(1), g, h, &mut self.turned);
+        }
+        let weight = if self.by_columns { x.get(1) } else { &self.turned };
+        let packs = rows >= PACKED_FROM * (self.starts.len() - 1);
+        if packs {
+            E::pack(weight, g, self.packed.all_mut());
+        }
+        for level in self.starts.windows(2) {
+            let (from, to) = (level[0], level[1]);
+            let (earlier, after) = out.split_at_mut(from * s);
+            let before = &mut self.before[from * s..to * s];
+            match parents {
+                _ if from == 0 && self.begins => before.copy_from_slice(x.get(3)),
+                _ if from == 0 => before.fill(E::zero()),
+                None => unreachable!("every row is of the first level"),
+                Some(parents) => {
+                    for (state, &parent) in before.chunks_exact_mut(s).zip(&parents[from..to]) {
+                        state.copy_from_slice(&earlier[parent as usize * s..][..s]);
+                    }
+                }
+            }
+            let gates = &mut self.gates[from * g..to * g];
+            let product = Gemm {
+                m: to - from,
+                n: g,
+                k: h,
+                a: before,
+                a_strides: [s, 1],
+                b: weight,
+                b_stride: g,
+                c: gates,
+                c_stride: g,
+                end: End::Bias(x.get(2)),
+            };
+            if packs {
+                E::gemm_packed(product, self.packed.all())
+            } else {
+                E::gemm(product)
+            }
+            E::cell_forward(CellForward {
+                cell: self.cell,
+                hidden: h,
+                x: &x.get(0)[from * g..to * g],
+                gates,
+                before,
+                after: &mut after[..(to - from) * s],
+                kept: &mut self.kept[from * h..to * h],
+            });
+        }
+    }
+
+    // From the last level to the first: through the cell, then dh_before += dgates W, which its parent's gradient gets.
+    fn backward(
+        &mut self,
+        x: Inputs<'_, E>,
+        out: &[E],
+        grad: &[E],
+        grads: &mut InputGrads<'_, E>,
+        env: &Env<'_, E>,
+    ) {
+        let ([g, s], h) = (self.widths(), self.hidden);
+        let rows = out.len() / s;
+        let parents = self.parents.map(|parents| env.indices(parents));
+        if self.by_columns {
+            E::transpose(x.get(1), h, g, &mut self.turned);
+        }
+        let weight = if self.by_columns { &self.turned } else { x.get(1) };
+        let packs = rows >= PACKED_FROM * (self.starts.len() - 1);
+        if packs {
+            E::pack(weight, h, self.packed.all_mut());
+        }
+        self.d_states[..rows * s].copy_from_slice(grad);
+        let goes_on = self.begins && grads.wants(3);
+        {
+            let (d_x, add) = match grads.get(0) {
+                Some(g) => (g.data, g.add),
+                None => {
+                    self.unwanted.resize(rows * g, E::zero());
+                    (&mut self.unwanted[..], false)
+                }
+            };
+            for level in self.starts.windows(2).rev() {
+                let (from, to) = (level[0], level[1]);
+                let (earlier, d_after) = self.d_states.split_at_mut(from * s);
+                let (gates, d_before) =
+                    (&mut self.gates[from * g..to * g], &mut self.d_before[..(to - from) * s]);
+                E::cell_backward(CellBackward {
+                    cell: self.cell,
+                    hidden: h,
+                    gates,
+                    before: &self.before[from * s..to * s],
+                    after: &out[from * s..to * s],
+                    kept: &self.kept[from * h..to * h],
+                    d_after: &d_after[..(to - from) * s],
+                    d_x: &mut d_x[from * g..to * g],
+                    add,
+                    d_before,
+                });
+                if from == 0 && !goes_on {
+                    continue;
+                }
+                let product = Gemm {
+                    m: to - from,
+                    n: h,
+                    k: g,
+                    a: gates,
+                    a_strides: [g, 1],
+                    b: weight,
+                    b_stride: h,
+                    c: d_before,
+                    c_stride: s,
+                    end: if self.cell == Cell::Gru { End::Add } else { End::Set },
+                };
+                if packs {
+                    E::gemm_packed(product, self.packed.all())
+                } else {
+                    E::gemm(product)
+                }
+                if let Some(parents) = parents.filter(|_| from > 0) {
+                    for (d, &parent) in d_before.chunks_exact(s).zip(&parents[from..to]) {
+                        let to = &mut earlier[parent as usize * s..][..s];
+                        to.iter_mut().zip(d).for_each(|(to, &d)| *to += d);
+                    }
+                }
+            }
+        }
+        if let Some(bias) = grads.get(2) {
+            E::sum_rows(&self.gates[..rows * g], bias.zeroed());
+        }
+        if goes_on && let Some(first) = grads.get(3) {
+            first.each(|i| self.d_before[i]);
+        }
+    }
+
+    fn weight(&self) -> Option<usize> {
+        Some(1)
+    }
+
+    // dW^T = h_before^T dgates over all rows, or dW = dgates^T h_before
+    fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
+        let ([g, s], h) = (self.widths(), self.hidden);
+        let (of_states, of_gates) = ((&self.before[..], s, h), (&self.gates[..], g, g));
+        let ((a, step, m), (b, b_stride, n)) =
+            if self.by_columns { (of_states, of_gates) } else { (of_gates, of_states) };
+        let (k, a_strides) = (grad.len() / s, [1, step]);
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride: n, end });
+    }
+}
+
+impl<'t, E: Element> Var<'t, E> {
+    /// A recurrent layer's states, from the input's part of the gates, `self`.
+    ///
+    /// With `u = h W^T + b` of the state before, rows of gates in torch's order:
+    ///
+    /// - [`Cell::Rnn`]: `h' = tanh(x + u)`
+    /// - [`Cell::Gru`]: `r, z = sigmoid(x + u)`, `n = tanh(x_n + r u_n)`, `h' = (1 - z) n + z h`
+    /// - [`Cell::Lstm`]: `i, f, o = sigmoid(x + u)`, `g = tanh(x + u)`, `c' = f c + i g`, `h' = o tanh(c')`
+    ///
+    /// The state before row i is that of row `parents[i]`. Rows lie level by level: first those that begin a sequence, whose
+    /// parent is their own row; then those that follow them, and so on. Without `parents` every row begins one. A sequence
+    /// begins with zeros, or with its row of `first`.
+    ///
+    /// # Shapes
+    /// self (N, G H), weight (G H, H), bias (G H), parents (N), first (beginnings, S H) -> (N, S H), an lstm's rows h and
+    /// then c; G is 1, 3, 4 and S is 1, 1, 2
+    ///
+    /// # Panics
+    /// If the sizes do not fit; when it is computed, if a row's parent does not come before it, level by level.
+    ///
+    /// # Source
+    /// `torch.nn.RNN`, `GRU`, `LSTM`; Elman 1990, Cho et al. 2014, Hochreiter and Schmidhuber 1997
+    pub fn recurrence(
+        self,
+        cell: Cell,
+        [weight, bias]: [Var<'t, E>; 2],
+        parents: Option<Indices>,
+        first: Option<Var<'t, E>>,
+    ) -> Var<'t, E> {
+        let x = self.contiguous();
+        let (sx, sw) = (x.shape(), weight.shape());
+        assert_eq!((sx.rank(), sw.rank()), (2, 2), "recurrence: rows of gates {sx:?}, weight {sw:?}");
+        let (rows, hidden) = (sx.dims()[0], sw.last());
+        let [g, s] = [cell.gates() * hidden, cell.states() * hidden];
+        let fits = sx.last() == g && sw.dims()[0] == g && bias.shape().dims() == [g];
+        assert!(fits, "recurrence: {cell:?} of {hidden}: x {sx:?}, weight {sw:?}, bias {:?}", bias.shape());
+        let by_columns = weight.layout().strides[..2] == [1, g];
+        let weight = if by_columns { weight } else { weight.contiguous() };
+        let mut ids = vec![x.id(), weight.id(), bias.contiguous().id()];
+        if let Some(first) = first {
+            assert_eq!(first.shape().last(), s, "recurrence: first states {:?}", first.shape());
+            ids.push(first.contiguous().id());
+        }
+        if let Some(parents) = parents {
+            assert_eq!(
+                self.tape().indices_shape(parents).dims(),
+                [rows],
+                "recurrence: a parent for each row"
+            );
+        }
+        let room = |width: usize| vec![E::zero(); rows * width];
+        // Of either layout, its columns rounded up to sixteens.
+        let mut packed = Slab::new();
+        packed.grow((g.next_multiple_of(16) * hidden).max(hidden.next_multiple_of(16) * g));
+        let op = Recurrence {
+            cell,
+            hidden,
+            parents,
+            by_columns,
+            begins: first.is_some(),
+            starts: Vec::with_capacity(rows + 2),
+            gates: room(g),
+            before: room(s),
+            kept: room(hidden),
+            d_states: room(s),
+            d_before: room(s),
+            unwanted: Vec::new(),
+            turned: vec![E::zero(); g * hidden],
+            packed,
+        };
+        self.tape().record(op, &ids, Shape::new(&[rows, s]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::check;
+    use crate::kernels::Cell;
+    use crate::{Params, Pass, Recording, Rows, Tape, Var};
+
+    const CELLS: [Cell; 3] = [Cell::Rnn, Cell::Gru, Cell::Lstm];
+
+    #[test]
+    fn gradient() {
+        for cell in CELLS {
+            let (h, [g, s]) = (3, [cell.gates() * 3, cell.states() * 3]);
+            // A trie: two beginnings, of which one goes on twice.
+            let shapes = [&[6, g][..], &[g, h], &[g], &[2, s]];
+            let parents = [0, 1, 0, 0, 1, 3];
+            check(&shapes, |v| {
+                let parents = v[0].tape().indices(&[6], &parents);
+                v[0].recurrence(cell, [v[1], v[2]], Some(parents), Some(v[3]))
+            });
+            check(&shapes[..3], |v| {
+                let parents = v[0].tape().indices(&[6], &parents);
+                let states = v[0].recurrence(cell, [v[1], v[2]], Some(parents), None);
+                // The input is used twice, and the weight by columns.
+                let turned = v[1].transpose(0, 1).contiguous().transpose(0, 1);
+                states * v[0].recurrence(cell, [turned, v[2]], None, None)
+            });
+        }
+    }
+
+    #[test]
+    fn rows_in_use_are_read_as_if_there_were_no_others() {
+        for cell in CELLS {
+            let (g, s) = (cell.gates() * 2, cell.states() * 2);
+            let mut params = Params::<f32>::new();
+            let weight = params.add("weight", &[g, 2], &vec![0.3; 2 * g]);
+            let bias = params.add("bias", &[g], &vec![0.1; g]);
+            let numbers: Vec<f32> = (0..5 * g).map(|i| (i as f32).sin()).collect();
+            let record = |tape: &Tape<'_, f32>, rows: usize, parents: &[u32]| {
+                let axis = tape.axis(rows);
+                let (x, of) = (tape.rows(axis, &[g]), tape.index_rows(axis, &[]));
+                let states = x.recurrence(cell, [tape.param(weight), tape.param(bias)], Some(of), None);
+                assert_eq!(states.shape().dims(), [rows, s]);
+                (x.id(), of, states.id(), parents.to_vec())
+            };
+            let run = |rows: usize, used: usize, parents: &[u32]| {
+                let (mut recording, (x, of, states, parents)) =
+                    Recording::new(&params, |tape| record(tape, rows, parents));
+                recording.set(x, |x| x[..used * g].copy_from_slice(&numbers[..used * g]));
+                recording.set_indices(of, |to| to[..used].copy_from_slice(&parents));
+                let rows = [Rows::First(used)];
+                recording.forward(&params, &Pass { rows: &rows, ..Pass::training() });
+                recording.with_data(states, <[f32]>::to_vec)
+            };
+            let all = run(5, 5, &[0, 0, 0, 1, 3]);
+            assert_eq!(run(5, 3, &[0, 0, 0]), all[..3 * s]);
+            // A branch of its own is what it is in the trie.
+            assert_eq!(run(2, 2, &[0, 0]), all[..2 * s]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "row 1 follows row 2, which is not before it")]
+    fn a_parent_that_comes_later_is_refused() {
+        let tape = Tape::<f32>::new();
+        let [x, w, b] = [&[3, 1][..], &[1, 1], &[1]].map(|shape| tape.input(shape, &[0.0; 3][..shape[0]]));
+        let _: Var<'_, f32> = x.recurrence(Cell::Rnn, [w, b], Some(tape.indices(&[3], &[0, 2, 0])), None);
+    }
+}
