@@ -107,6 +107,9 @@ const ALL: &[Preset] = &[
     file!("manual-backprop", "the net whose backward pass is written by hand, 12,297 parameters", "004"),
     file!("makemore-bigram", "makemore's table of pairs, by gradients: 729 parameters", "makemore"),
     file!("makemore-mlp", "makemore's mlp: sixteen characters, 64 features, 64 neurons", "makemore"),
+    file!("makemore-rnn", "makemore's rnn: 64 features, a state of 64", "makemore"),
+    file!("makemore-gru", "makemore's gru: 64 features, a state of 64", "makemore"),
+    file!("char-rnn", "an LSTM of 2 x 128 on one-hot input, for tiny-shakespeare", "char-rnn"),
     //       name        context hidden embed steps batch  drops          loss
     tuning!("tuning-01", 4,  10, 30, 200000, 16, "[[0.5, 0.1]]",  "2.3414"),
     tuning!("tuning-02", 4,  10,  2,  20000, 16, "[]",            "2.5306"),
@@ -179,6 +182,9 @@ mod tests {
             ("makemore-bigram", 27, 729),
             // Without a row for what is before the beginning.
             ("makemore-mlp", 27, 69_147 - 64),
+            ("makemore-rnn", 27, 11_803),
+            ("makemore-gru", 27, 28_443),
+            ("char-rnn", 65, 240_321),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }

@@ -34,9 +34,9 @@ struct Row {
 }
 
 /// The kind for whom none is named.
-const DEFAULT: &str = "mlp";
+const DEFAULT: &str = "gru";
 
-const ROWS: [Row; 2] = [
+const ROWS: [Row; 5] = [
     Row {
         kind: "mlp",
         model: [
@@ -62,6 +62,45 @@ const ROWS: [Row; 2] = [
         lr: [0.005, 0.003, 0.002, 0.001],
         passes: [3.0, 8.0, 14.0, 20.0],
         drops: false,
+    },
+    Row {
+        kind: "rnn",
+        model: [
+            "embed = 16\nhidden = 64",
+            "embed = 32\nhidden = 128",
+            "embed = 32\nhidden = 192",
+            "embed = 64\nhidden = 320\nlayers = 2",
+        ],
+        batch: [32, 64, 128, 64],
+        lr: [0.01, 0.006, 0.004, 0.003],
+        passes: [4.0, 12.0, 40.0, 50.0],
+        drops: true,
+    },
+    Row {
+        kind: "gru",
+        model: [
+            "embed = 16\nhidden = 64",
+            "embed = 32\nhidden = 128",
+            "embed = 32\nhidden = 192",
+            "embed = 64\nhidden = 320\nlayers = 2",
+        ],
+        batch: [32, 64, 128, 64],
+        lr: [0.01, 0.006, 0.004, 0.003],
+        passes: [4.0, 12.0, 40.0, 50.0],
+        drops: true,
+    },
+    Row {
+        kind: "lstm",
+        model: [
+            "embed = 16\nhidden = 64",
+            "embed = 32\nhidden = 128",
+            "embed = 32\nhidden = 192",
+            "embed = 64\nhidden = 320\nlayers = 2",
+        ],
+        batch: [32, 64, 128, 64],
+        lr: [0.01, 0.006, 0.004, 0.003],
+        passes: [4.0, 12.0, 40.0, 50.0],
+        drops: true,
     },
 ];
 
@@ -101,7 +140,7 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
     })?;
     let i = size as usize;
     let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", row.model[i]);
-    let plain = Config::layered(Some(&text), None)?;
+    let mut plain = Config::layered(Some(&text), None)?;
     if row.drops {
         let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
         let ratio = parameters / data.splits.train.tokens().len().max(1) as f64;
@@ -109,8 +148,8 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         text += &format!("dropout = {:?}\n", step.map_or(MOST_DROPOUT, |(_, dropout)| *dropout));
     }
     let (batch, lr) = (row.batch[i], row.lr[i]);
-    let drawn = models::examples(&plain, data)? as f64;
-    let steps = (row.passes[i] * drawn / batch as f64).ceil().max(LEAST_STEPS) as u64;
+    plain.train.batch = Batch::Size(batch);
+    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(LEAST_STEPS) as u64;
     Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\n{TRAIN}\n"))
 }
 
@@ -119,12 +158,8 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
 /// # Errors
 /// Data without anything to train on.
 fn work(config: &Config, data: &Data) -> Result<f64> {
-    let drawn = models::examples(config, data)?.max(1) as f64;
-    let share = match config.train.batch {
-        Batch::Size(batch) => batch as f64 / drawn,
-        Batch::Full => 1.0,
-    };
-    let predictions = share * data.splits.train.tokens().len() as f64 * config.train.steps as f64;
+    let passes = config.train.steps as f64 / models::steps_a_pass(config, data)?.max(f64::MIN_POSITIVE);
+    let predictions = passes * data.splits.train.tokens().len() as f64;
     Ok(predictions * models::multiplications(config, data.vocab.len())? as f64)
 }
 
@@ -179,7 +214,10 @@ mod tests {
         assert_eq!((few.train.steps, few.train.batch), (500, many.train.batch));
         assert!(dropout(&few) > dropout(&many) && many.train.steps > 500);
         let said = recipe(Some("ngram"), Size::Tiny, &data(30)).unwrap_err().to_string();
-        assert!(said.contains("a model of kind \"ngram\" has no sizes; those of mlp, wavenet"), "{said}");
+        assert!(
+            said.contains("a model of kind \"ngram\" has no sizes; those of mlp, wavenet, rnn, gru, lstm"),
+            "{said}"
+        );
     }
 
     #[test]

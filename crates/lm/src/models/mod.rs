@@ -29,7 +29,7 @@ pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{count, counts, generator, open};
 pub(crate) use plan::plan;
-pub use plan::{check_sizes, examples, multiplications, parameters, resolve_feed};
+pub use plan::{check_sizes, multiplications, parameters, resolve_feed, steps_a_pass};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
 pub(crate) use score::score_words;
 pub use stack::{Stack, Traced};

@@ -5,6 +5,7 @@ use charloom_nn::{Plan, Scope};
 use super::{Learning, Net, Stack, kind, mixture};
 use crate::config::{self, Batch, Config};
 use crate::data::{Data, Mode};
+use crate::feed::Shape;
 use crate::{Error, Result};
 
 /// The most parameters.
@@ -39,13 +40,19 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
     }
 }
 
-/// How many examples, or words, a configuration's minibatches are drawn from; 1 of a model that counts.
+/// How many minibatches of a configuration's training go through the training split once; 1 of a model that counts.
 ///
 /// # Errors
 /// There is no model of that kind, or nothing to train on.
-pub fn examples(config: &Config, data: &Data) -> Result<usize> {
-    let Some((_, net)) = plan(config, data.vocab.len())? else { return Ok(1) };
-    Ok(net.feed(&data.splits.train, &config.train, true)?.examples())
+pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
+    let Some((_, net)) = plan(config, data.vocab.len())? else { return Ok(1.0) };
+    let Batch::Size(batch) = config.train.batch else { return Ok(1.0) };
+    let feed = net.feed(&data.splits.train, &config.train, true)?;
+    let drawn = match feed.shape() {
+        Shape::Streams { streams, length } => streams * length,
+        _ => batch,
+    };
+    Ok(feed.examples() as f64 / drawn as f64)
 }
 
 /// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
