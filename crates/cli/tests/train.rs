@@ -145,7 +145,7 @@ fn a_size_follows_the_data_and_flags_come_on_top() {
     fs::write(folder.path().join("names"), few.join("\n")).unwrap();
     done(folder.path(), "train names --size tiny --steps 20 --model mlp --hidden 12 --beta2 0.9 --out run");
     let config = fs::read_to_string(folder.path().join("run/config.toml")).unwrap();
-    for line in ["optimizer = \"adamw\"", "hidden = [12]", "steps = 20", "beta2 = 0.9", "ema = 0.998"] {
+    for line in ["optimizer = \"adamw\"", "hidden = [12]", "steps = 20", "beta2 = 0.9", "ema = 0.9"] {
         assert!(config.contains(line), "no {line} in {config}");
     }
     for (flags, said) in [

@@ -72,7 +72,7 @@ const ROWS: [Row; 5] = [
             "embed = 64\nhidden = 320\nlayers = 2",
         ],
         batch: [32, 64, 128, 64],
-        lr: [0.01, 0.006, 0.004, 0.003],
+        lr: [0.005, 0.003, 0.002, 0.001],
         passes: [4.0, 12.0, 40.0, 50.0],
         drops: true,
     },
@@ -106,11 +106,15 @@ const ROWS: [Row; 5] = [
 
 /// What all sizes share.
 const TRAIN: &str = "optimizer = \"adamw\"\nschedule = \"cosine\"\nwarmup = 0.02\nweight_decay = 0.05\n\
-                     decay_on = \"matrices\"\nclip = 1.0\nema = 0.998";
+                     decay_on = \"matrices\"\nclip = 1.0";
 
 /// The share of values to drop for so many parameters a character of training text: with little text more.
 const DROPOUT: [(f64, f64); 4] = [(0.02, 0.0), (0.1, 0.1), (0.5, 0.2), (2.0, 0.3)];
 const MOST_DROPOUT: f64 = 0.4;
+/// Over how many of the last steps weights are averaged, as a share of all.
+const AVERAGED: f64 = 0.02;
+/// The fewest characters of the text for each example, word or stream of a batch.
+const LEAST_TEXT: usize = 256;
 /// The fewest steps: of a short text more passes are made.
 const LEAST_STEPS: f64 = 500.0;
 
@@ -147,10 +151,12 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         let step = DROPOUT.iter().find(|(most, _)| ratio < *most);
         text += &format!("dropout = {:?}\n", step.map_or(MOST_DROPOUT, |(_, dropout)| *dropout));
     }
-    let (batch, lr) = (row.batch[i], row.lr[i]);
+    let batch = row.batch[i].min((data.splits.train.tokens().len() / LEAST_TEXT).max(4));
+    let lr = row.lr[i];
     plain.train.batch = Batch::Size(batch);
     let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(LEAST_STEPS) as u64;
-    Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\n{TRAIN}\n"))
+    let ema = 1.0 - 1.0 / (AVERAGED * steps as f64);
+    Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\nema = {ema:?}\n{TRAIN}\n"))
 }
 
 /// How many multiplications a configuration's training takes going forward.
@@ -211,7 +217,7 @@ mod tests {
             |words| Config::layered(Some(&recipe(None, Size::Small, &data(words)).unwrap()), None).unwrap();
         let [few, many] = [30, 20_000].map(of);
         let dropout = |config: &Config| config.model.get("dropout").unwrap().parse::<f64>().unwrap();
-        assert_eq!((few.train.steps, few.train.batch), (500, many.train.batch));
+        assert!(few.train.steps == 500 && few.train.batch < many.train.batch);
         assert!(dropout(&few) > dropout(&many) && many.train.steps > 500);
         let said = recipe(Some("ngram"), Size::Tiny, &data(30)).unwrap_err().to_string();
         assert!(
