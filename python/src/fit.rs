@@ -87,7 +87,7 @@ impl Observer for Watcher<'_> {
             Event::Evaluated { step, train, val, best } => self.tell(|to| {
                 to.set_item("event", "evaluated")?;
                 to.set_item("step", *step)?;
-                to.set_item("train_loss", train.loss)?;
+                to.set_item("train_loss", train.map(|train| train.loss))?;
                 to.set_item("val_loss", val.map(|val| val.loss))?;
                 to.set_item("best", *best)
             }),

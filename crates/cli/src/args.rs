@@ -5,8 +5,8 @@ mod optimizer;
 use std::path::PathBuf;
 
 use charloom::config::{
-    Activation, Batch, Feed, Generator, Init, ModelConfig, Norm, Schedule, Smoothing, Value, parse_freeze,
-    parse_hidden, parse_lr_at, parse_lr_drops,
+    Activation, Batch, Feed, Generator, Init, ModelConfig, Norm, Schedule, Smoothing, TeacherConfig, Value,
+    parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops,
 };
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Error, Result, models, presets};
@@ -168,6 +168,12 @@ pub struct TrainFlags {
     /// Stop after this many evaluations without a better validation loss; 0: never [default: 0]
     #[arg(long, value_name = "N")]
     patience: Option<u64>,
+    /// A finished run to learn from besides the text; with words it is asked once for each beginning of a word
+    #[arg(long, value_name = "RUN")]
+    teacher: Option<PathBuf>,
+    /// How much of the loss is that under the teacher's distributions [default: 0.5]
+    #[arg(long, value_name = "W")]
+    teacher_weight: Option<f64>,
     #[command(flatten)]
     optimizer: OptimizerFlags,
 }
@@ -334,6 +340,16 @@ impl TrainFlags {
         put(&mut train.log_every, self.log_every.as_ref());
         set(&mut train.patience, self.patience.as_ref());
         self.optimizer.apply(train);
+        if let Some(path) = &self.teacher {
+            train.teacher = Some(TeacherConfig { path: path.clone(), sha256: None, weight: 0.5 });
+        }
+        match (&mut train.teacher, self.teacher_weight) {
+            (Some(teacher), Some(weight)) => teacher.weight = weight,
+            (None, Some(_)) => {
+                return Err(Error::setting("teacher_weight", "has no effect: there is no ``teacher``"));
+            }
+            (_, None) => {}
+        }
         self.check(config)
     }
 
@@ -359,6 +375,7 @@ impl TrainFlags {
             ("--eval-every", self.eval_every.is_some()),
             ("--log-every", self.log_every.is_some()),
             ("--patience", self.patience.is_some()),
+            ("--teacher", self.teacher.is_some()),
         ];
         let mut given = given.into_iter().chain(self.optimizer.given()).filter(|(_, is_given)| *is_given);
         if models::counts(config)? {

@@ -26,7 +26,7 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
 use ratatui::{Frame, Terminal};
 
 use crate::output::shown;
-use crate::train::evaluating;
+use crate::watch::evaluating;
 
 /// How often new words are drawn.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
@@ -225,8 +225,8 @@ impl View {
             }
             Event::Evaluated { step, train, val, .. } => {
                 self.step = *step;
-                self.train = Some(train.loss);
-                let loss = val.map_or(train.loss, |val| val.loss);
+                self.train = train.map(|train| train.loss);
+                let Some(loss) = val.or(*train).map(|judged| judged.loss) else { return };
                 self.val.push((*step as f64, loss));
                 self.best = Some(self.best.map_or(loss, |best| best.min(loss)));
             }
@@ -358,7 +358,12 @@ mod tests {
             view.take(&Event::Step { step, loss, lr: 0.1 });
         }
         let val = Some(Evaluation::new(2.1234, 10));
-        view.take(&Event::Evaluated { step: 5000, train: Evaluation::new(2.0567, 10), val, best: true });
+        view.take(&Event::Evaluated {
+            step: 5000,
+            train: Some(Evaluation::new(2.0567, 10)),
+            val,
+            best: true,
+        });
         assert!(!screen(&view).contains("evaluating"));
         view.evaluating = evaluating("val", 0.25);
         assert!(

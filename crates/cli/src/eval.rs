@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use charloom::data::{Data, DataConfig, Split};
 use charloom::error::UnknownCharacter;
-use charloom::evaluation::{Baselines, Evaluation, Unknown, baselines, evaluate, score_with_floor};
-use charloom::models::{self, LanguageModel};
+use charloom::evaluation::{
+    Baselines, Evaluation, Unknown, baselines, evaluate, evaluation_of, score_with_floor,
+};
+use charloom::models::{self, Adapt, LanguageModel, SEGMENT};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
@@ -25,6 +27,28 @@ pub struct Args {
     /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip, floor
     #[arg(long, value_name = "WORD", default_value = "refuse")]
     unknown: Unknown,
+    /// Learn at this rate from what was read, after it was judged, and forget it all in the end
+    #[arg(long, value_name = "LR")]
+    adapt: Option<f64>,
+    /// Characters after which --adapt makes a step [default: 50]
+    #[arg(long, value_name = "N", requires = "adapt")]
+    adapt_segment: Option<usize>,
+    /// How --adapt steps: plain, or rms, by the size that each gradient has on the training split [default: plain]
+    #[arg(long, value_name = "RULE", requires = "adapt", value_parser = ["plain", "rms"])]
+    adapt_rule: Option<String>,
+    /// The share of what it learned that --adapt forgets with each step [default: 0]
+    #[arg(long, value_name = "X", requires = "adapt")]
+    adapt_decay: Option<f64>,
+}
+
+impl Args {
+    fn adapt<'s>(&self, train: &'s Split) -> Result<Option<Adapt<'s>>> {
+        let Some(lr) = self.adapt else { return Ok(None) };
+        let segment = self.adapt_segment.unwrap_or(SEGMENT);
+        let rms = (self.adapt_rule.as_deref() == Some("rms")).then_some(train);
+        let adapt = Adapt { lr, segment, decay: self.adapt_decay.unwrap_or(0.0), rms };
+        adapt.check().map(|()| Some(adapt))
+    }
 }
 
 /// A split, what the model makes of it, and what ignorance would.
@@ -42,7 +66,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let model = models::open(&checkpoint, &file)?;
     let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
     let wanted = if is_foreign { "train" } else { args.split.as_str() };
-    let mut rows = rows(&*model, &data, wanted)?;
+    if is_foreign && args.adapt_rule.as_deref() == Some("rms") {
+        let way = "without --data, or use the plain rule";
+        return Err(Error::usage(format!("--adapt-rule rms measures the training split; evaluate {way}")));
+    }
+    let adapt = args.adapt(&data.splits.train)?;
+    let mut rows = rows(&*model, &data, wanted, adapt.as_ref())?;
     if is_foreign {
         rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
         if args.unknown == Unknown::Floor {
@@ -131,7 +160,15 @@ fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<Unknown
 }
 
 /// The rows of one split, or of all that are not empty.
-pub fn rows(model: &dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<Row>> {
+///
+/// # Errors
+/// Nothing in them is judged; a model that cannot adapt.
+pub fn rows(
+    model: &dyn LanguageModel,
+    data: &Data,
+    wanted: &str,
+    adapt: Option<&Adapt<'_>>,
+) -> Result<Vec<Row>> {
     let splits = [("train", &data.splits.train), ("val", &data.splits.val), ("test", &data.splits.test)];
     let chosen: Vec<(&'static str, &Split)> = splits
         .into_iter()
@@ -146,7 +183,7 @@ pub fn rows(model: &dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<
     }
     let mut rows = Vec::new();
     for (name, split) in chosen {
-        match row(name, model, data, split)? {
+        match row(name, model, data, split, adapt)? {
             Some(row) => rows.push(row),
             None => note(format_args!("nothing in the {name} split is judged: it has one character")),
         }
@@ -159,8 +196,27 @@ pub fn rows(model: &dyn LanguageModel, data: &Data, wanted: &str) -> Result<Vec<
 }
 
 /// None if nothing in the split is judged.
-fn row(name: &'static str, model: &dyn LanguageModel, data: &Data, split: &Split) -> Result<Option<Row>> {
-    let Some(evaluation) = evaluate(model, split)? else { return Ok(None) };
+fn row(
+    name: &'static str,
+    model: &dyn LanguageModel,
+    data: &Data,
+    split: &Split,
+    adapt: Option<&Adapt<'_>>,
+) -> Result<Option<Row>> {
+    let evaluation = match adapt {
+        None => evaluate(model, split)?,
+        Some(adapt) => {
+            let scores = model.score_adapting(split, adapt, &mut |_| Ok(()))?;
+            let fixed = || {
+                Error::setting(
+                    "adapt",
+                    ": nothing in this model learns from such data while it reads; leave it out",
+                )
+            };
+            evaluation_of(&scores.ok_or_else(fixed)?)?
+        }
+    };
+    let Some(evaluation) = evaluation else { return Ok(None) };
     let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
     Ok(Some(Row { name, evaluation, baselines }))
 }

@@ -12,6 +12,7 @@ mod dashboard;
 mod dashboard;
 mod data;
 mod download;
+mod ensemble;
 mod eval;
 mod examples;
 mod explain;
@@ -34,6 +35,7 @@ mod shell;
 mod show;
 mod sweep;
 mod train;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,7 @@ pub struct Args {
     /// The weight of each run, in place of fitted ones
     #[arg(long, value_name = "W,...", value_delimiter = ',')]
     weights: Option<Vec<f64>>,
-    /// Where the data is now
+    /// Where the data is now, or the folder in which it is
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Replace the run in --out
@@ -46,17 +46,23 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     mixed.save(&mut folder)?;
     train::write_samples(&mixed.model, &mixed.data, &folder)?;
     drop(folder);
-    print(&mixed, out)?;
-    let path = args.out.display();
-    note(format_args!("saved in {path}; next: charloom sample {path}, charloom eval {path} --split test"));
+    print(&mixed, &args.out, out)?;
+    say_saved(&args.out);
     Ok(())
 }
 
+/// Says what to do with a mixture.
+pub fn say_saved(path: &Path) {
+    let path = path.display();
+    note(format_args!("saved in {path}; next: charloom sample {path}, charloom eval {path} --split test"));
+}
+
 /// Each member's weight and loss, and the mixture's loss.
-pub fn print(mixed: &Mix, out: &mut Out) -> Result<()> {
+pub fn print(mixed: &Mix, path: &Path, out: &mut Out) -> Result<()> {
     let Mix { members, evaluation, .. } = mixed;
     if out.json {
         let mut object = json!(evaluation);
+        object["run"] = json!(path);
         object["split"] = json!("val");
         object["members"] = json!(members);
         return out.object(&object);

@@ -3,24 +3,23 @@
 mod begin;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use charloom::data::{Data, Mode};
-use charloom::files::{self, NamedTensor, RunFolder, Timing};
+use charloom::ensemble::Ensemble;
+use charloom::files::{self, RunFolder, Timing};
 use charloom::models::{self, LanguageModel};
 use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
-use charloom::train::{self, End, Event, Observer, Threads, Trainer};
-use charloom::{Checkpoint, Config, Error, Result};
-use charloom_plot::tensorboard::TensorBoard;
-use indicatif::ProgressBar;
+use charloom::train::{End, Fit, Threads, Training};
+use charloom::{Checkpoint, Config, Result};
 use serde_json::json;
 
-use crate::dashboard::{self, Dashboard};
-use crate::eval;
-use crate::output::{self, Out, detail, flags, note};
+use crate::dashboard;
+use crate::output::{Out, detail, flags, note};
 use crate::setup::{DataPath, Settings};
+use crate::watch::{self, Watch};
+use crate::{ensemble, eval};
 
 /// Train a model; without arguments, on the embedded names
 #[derive(clap::Args)]
@@ -30,6 +29,9 @@ pub struct Args {
     /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
+    /// Train so many times, each with the seed after the one before, and mix the models [default: 1]
+    #[arg(long, value_name = "N", conflicts_with_all = ["report", "dashboard", "tensorboard"])]
+    seeds: Option<u64>,
     /// The run folder [default: the next free one in runs/]
     #[arg(long, value_name = "RUN")]
     out: Option<PathBuf>,
@@ -41,13 +43,13 @@ pub struct Args {
     force: bool,
     /// Look at the layers now and then, for charloom inspect and plot; costs a few percent of the time
     #[arg(long)]
-    diagnostics: bool,
+    pub diagnostics: bool,
     /// Watch on the whole screen, with keys: q stops, p pauses, l lowers the learning rate; with --diagnostics
     #[arg(long)]
-    dashboard: bool,
+    pub dashboard: bool,
     /// Write event files for TensorBoard; with --diagnostics
     #[arg(long, value_name = "DIR")]
-    tensorboard: Option<PathBuf>,
+    pub tensorboard: Option<PathBuf>,
     /// At the end, write a page about the run to report.html in its folder
     #[arg(long)]
     report: bool,
@@ -61,14 +63,30 @@ pub struct Args {
 impl Args {
     /// Whether everything is left to the program: the data, the model and the training.
     fn is_bare(&self) -> bool {
-        let begun = self.settings.has_base() || self.size.is_some() || self.resume;
+        let begun = self.settings.has_base() || self.size.is_some() || self.seeds.is_some() || self.resume;
         !self.settings.has_flags() && !begun && self.data.get().is_none()
+    }
+
+    /// What a training is to do besides its configuration.
+    pub fn fit(&self) -> Fit {
+        let threads = match self.threads {
+            Some(threads) => Threads::Pool(Pool::new(threads.into())),
+            None => Threads::Measured(threads::available()),
+        };
+        let diagnose = self.diagnostics || self.dashboard || self.tensorboard.is_some();
+        Fit { threads, diagnose, ..Fit::default() }
     }
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if args.dashboard {
         dashboard::check()?;
+    }
+    if let (Some(path), true) = (&args.out, args.resume)
+        && let Some(ensemble) = Ensemble::resume(path)?
+    {
+        let (ensemble, data) = begin::resume_ensemble(ensemble, args)?;
+        return ensemble::run(args, ensemble, &data, out);
     }
     let resumed = match &args.out {
         Some(path) if args.resume && RunFolder::has_checkpoint(path) => Some(begin::resume(path, args)?),
@@ -91,36 +109,30 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if let Some(parameters) = models::parameters(&config, data.vocab.len())? {
         note(format_args!("  parameters  {parameters}"));
     }
+    if resumed.is_none() && config.train.seeds > 1 {
+        let ensemble = Ensemble::create(&config, || begin::new_run(args, &config))?;
+        return ensemble::run(args, ensemble, &data, out);
+    }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
-    let (job, mut run) = match resumed {
-        Some((run, checkpoint, _)) => (Job::resume(&checkpoint, &data, run.path())?, run),
-        None => (Job::new(&config, &data)?, begin::new_run(args, &config)?),
+    let (training, mut run) = match resumed {
+        Some((run, checkpoint, _)) if models::counts(&checkpoint.config)? => {
+            let kind = &checkpoint.config.model.kind;
+            note(format_args!("a model of kind {kind} is made at once; nothing is left to do"));
+            (None, run)
+        }
+        Some((run, checkpoint, _)) => {
+            (Some(Training::resume(&checkpoint, &data, run.path(), args.fit())?), run)
+        }
+        None => (Some(Training::new(&config, &data, args.fit())?), begin::new_run(args, &config)?),
     };
     detail(format_args!("the model is made: {}", config.model.kind));
     let path = run.path().to_path_buf();
-    let is_done = match job {
-        Job::Train(trainer) => {
-            if let (Some(run), false) = (&trainer.config().train.init_from, args.resume) {
-                let known = match trainer.new_characters() {
-                    [] => "it knows all characters".to_owned(),
-                    new => format!(
-                        "new characters, as drawn: {}",
-                        output::shown(&new.iter().collect::<String>(), Mode::Lines)
-                    ),
-                };
-                note(format_args!("begins with the weights of {}; {known}", run.display()));
-            }
-            let threads = match args.threads {
-                Some(threads) => Threads::Pool(Pool::new(threads.into())),
-                None => Threads::Measured(threads::available()),
-            };
-            train(args, &mut trainer.with_threads(threads), &mut run)?
+    let is_done = match training {
+        Some(mut training) => {
+            begin::tell_new_characters(&training, args);
+            train(args, &mut training, &mut run)?
         }
-        Job::Save(model, tensors) => {
-            train::save_counted((&*model, tensors), &config, &data, &mut run)?;
-            true
-        }
-        Job::Done => true,
+        None => true,
     };
     if !is_done {
         return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
@@ -153,163 +165,21 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// What is to be done in a run.
-enum Job {
-    /// Saving a model that is counted already, which takes no time.
-    Save(Box<dyn LanguageModel>, Vec<NamedTensor>),
-    Train(Box<Trainer>),
-    /// Nothing: a model that is counted was counted at once.
-    Done,
-}
-
-impl Job {
-    fn resume(checkpoint: &Checkpoint, data: &Data, path: &Path) -> Result<Self> {
-        if models::counts(&checkpoint.config)? {
-            let kind = &checkpoint.config.model.kind;
-            note(format_args!("a model of kind {kind} is made at once; nothing is left to do"));
-            return Ok(Self::Done);
-        }
-        Ok(Self::Train(Box::new(Trainer::resume(checkpoint, data, path)?)))
-    }
-
-    fn new(config: &Config, data: &Data) -> Result<Self> {
-        if models::counts(config)? {
-            let (model, tensors) = models::count(config, data)?;
-            return Ok(Self::Save(model, tensors));
-        }
-        Ok(Self::Train(Box::new(Trainer::new(config, data)?)))
-    }
-}
-
-/// Set by Ctrl-C or SIGTERM: finish the step, save, end.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-fn train(args: &Args, trainer: &mut Trainer, run: &mut RunFolder) -> Result<bool> {
-    let handled = ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            // Asked twice: at once, without saving.
-            dashboard::restore();
-            std::process::exit(130);
-        }
-    });
-    handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))?;
-    let board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
-    if args.diagnostics || args.dashboard || board.is_some() {
-        trainer.diagnose()?;
-    }
-    let steps = trainer.config().train.steps;
-    let dashboard =
-        if args.dashboard { Dashboard::open(&run.path().display().to_string(), steps)? } else { None };
-    if args.dashboard && dashboard.is_none() {
-        note("--dashboard needs a terminal; here is the bar");
-    }
-    let show = match dashboard {
-        Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
-        None => Show::Bar(Progress { bar: output::bar(steps, "training"), evaluated: None }),
-    };
-    if let Show::Bar(Progress { bar, .. }) = &show {
-        bar.set_position(trainer.steps_done());
-        bar.reset_eta();
-    }
-    let mut watch = Watch { board, show };
-    let outcome = train::run(trainer, run, &STOP, &mut watch);
-    if let Show::Bar(progress) = &mut watch.show {
-        progress.print(None);
-        progress.bar.finish_and_clear();
-    }
+/// Trains, and says how it ended; false if it was stopped.
+fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder) -> Result<bool> {
+    let mut watch = Watch::open(args, run.path(), training.steps(), "training")?;
+    let outcome = training.run(Some(run), &watch::STOP, &mut watch);
     // A dashboard gives the terminal back.
     drop(watch);
     let outcome = outcome?;
-    match outcome.end {
-        End::Finished => Ok(true),
-        End::OutOfPatience => {
-            note(format_args!(
-                "stopped early at step {}: no better loss for --patience evaluations",
-                outcome.step
-            ));
-            Ok(true)
-        }
-        End::Stopped => {
-            let path = run.path().display();
-            let way = format!("go on with: charloom train --resume --out {path}");
-            note(format_args!("stopped at step {}, saved; {way}", outcome.step));
-            Ok(false)
-        }
+    if outcome.end == End::OutOfPatience {
+        let step = outcome.step;
+        note(format_args!("stopped early at step {step}: no better loss for --patience evaluations"));
     }
-}
-
-/// How a training is shown.
-enum Show {
-    Dashboard(Box<Dashboard>),
-    Bar(Progress),
-}
-
-/// A bar, and a line for each evaluation.
-struct Progress {
-    bar: ProgressBar,
-    /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
-    evaluated: Option<(u64, String)>,
-}
-
-/// Where what a training tells goes.
-struct Watch {
-    board: Option<TensorBoard>,
-    show: Show,
-}
-
-impl Observer for Watch {
-    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
-        if let Some(board) = &mut self.board {
-            board.observe(trainer, event)?;
-        }
-        match &mut self.show {
-            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
-            Show::Bar(progress) => progress.advance(event),
-        }
-        Ok(())
+    if outcome.end == End::Stopped {
+        watch::say_stopped(run.path(), Some(outcome.step));
     }
-
-    fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
-        match &mut self.show {
-            Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
-            Show::Bar(progress) => progress.bar.set_message(evaluating(split, share)),
-        }
-        Ok(())
-    }
-}
-
-/// What is evaluated, and how far it has come.
-pub fn evaluating(split: &str, share: f64) -> String {
-    format!("evaluating {split}, {:.0} %", share * 100.0)
-}
-
-impl Progress {
-    fn advance(&mut self, event: &Event) {
-        match event {
-            Event::Looked(_) => {}
-            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
-                self.print(Some((*step, *loss)));
-                self.bar.set_position(*step);
-                self.bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
-            }
-            Event::Evaluated { step, train, val, best } => {
-                self.print(None);
-                self.bar.set_position(*step);
-                let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
-                let best = if *best { "  best so far" } else { "" };
-                self.evaluated = Some((*step, format!("train {:.4}{val}{best}", train.loss)));
-            }
-        }
-    }
-
-    /// Prints the last evaluation; `batch` is a step and its minibatch's loss before the update.
-    fn print(&mut self, batch: Option<(u64, f32)>) {
-        if let Some((step, losses)) = self.evaluated.take() {
-            let batch = batch.filter(|(at, _)| *at == step);
-            let batch = batch.map_or(String::new(), |(_, loss)| format!("batch {loss:.4}  "));
-            self.bar.suspend(|| note(format_args!("step {step:>8}  {batch}{losses}")));
-        }
-    }
+    Ok(outcome.end != End::Stopped)
 }
 
 /// The losses of the finished model, and what to do with it.
@@ -321,9 +191,9 @@ fn report(
     samples: &[Sample],
     out: &mut Out,
 ) -> Result<()> {
-    let mut rows = eval::rows(model, data, "train")?;
+    let mut rows = eval::rows(model, data, "train", None)?;
     if data.splits.val.tokens().len() > 1 {
-        rows.extend(eval::rows(model, data, "val")?);
+        rows.extend(eval::rows(model, data, "val", None)?);
     }
     if out.json {
         let last = rows.last().expect("the training split has a row");

@@ -108,29 +108,89 @@ fn patience_ends_a_run_early() {
     assert!(output.status.success() && stderr.contains("stopped early at step 20"), "{stderr}");
 }
 
+#[test]
+fn a_teacher_and_what_is_read_are_learned_from() {
+    let folder = TempDir::new().unwrap();
+    let folder = folder.path();
+    done(folder, "train --model ngram --order 3 --out teacher");
+    let flags = "--hidden 20 --steps 200 --eval-every 100";
+    done(folder, &format!("train {flags} --teacher teacher --teacher-weight 0.7 --out taught"));
+    done(folder, &format!("train {flags} --out alone"));
+    let [taught, alone] =
+        ["taught", "alone"].map(|run| fs::read(folder.join(run).join("best.safetensors")).unwrap());
+    assert_ne!(taught, alone);
+    assert!(fs::read_to_string(folder.join("taught/config.toml")).unwrap().contains("[train.teacher]"));
+    done(folder, "train --config taught/config.toml --out again");
+    same(folder, "taught", "again");
+    failed(folder, "train --steps 5 --teacher none --out x", "none: No such file");
+    // Another teacher in its place.
+    done(folder, "train --model ngram --order 4 --out teacher --force");
+    failed(folder, "train --config taught/config.toml --out x", "is another file than the teacher");
+    let loss = |args: &str| -> f64 {
+        let shown: serde_json::Value = serde_json::from_str(&done(folder, args)).unwrap();
+        shown["loss"].as_f64().unwrap()
+    };
+    let fixed = loss("eval alone --json");
+    assert!(loss("eval alone --adapt 0.3 --json") < fixed - 0.05);
+    assert!((loss("eval alone --adapt 0 --adapt-segment 9 --json") - fixed).abs() < 1e-5);
+    assert!(loss("eval alone --adapt 0.001 --adapt-rule rms --adapt-decay 0.001 --json") < fixed - 0.05);
+    let output = charloom(folder, "eval teacher --adapt 0.1");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.contains("--adapt: nothing in this model"), "{stderr}");
+}
+
 #[cfg(unix)]
 #[test]
-fn a_stopped_run_is_resumed_bit_for_bit() {
+fn a_stopped_ensemble_is_resumed_bit_for_bit() {
+    let folder = TempDir::new().unwrap();
+    let flags = "train --seeds 2 --steps 3000 --eval-every 200 --hidden 30";
+    let mixed = done(folder.path(), &format!("{flags} --out whole"));
+    assert!(mixed.contains("whole/seed-2 (mlp)  0.5000"), "{mixed}");
+    assert_eq!(fs::read_to_string(folder.path().join("whole/samples.txt")).unwrap().lines().count(), 20);
+    let rest = stopped(folder.path(), &format!("{flags} --out cut"), "-INT", ["training 2", "step      400"]);
+    assert!(rest.last().unwrap().contains("charloom train --resume --out cut"), "{rest:?}");
+    assert!(!folder.path().join("cut/best.safetensors").exists());
+    done(folder.path(), "train --resume --out cut");
+    for name in ["best.safetensors", "seed-2/last.safetensors", "config.toml", "metrics.jsonl", "samples.txt"]
+    {
+        let [a, b] = ["whole", "cut"].map(|run| fs::read(folder.path().join(run).join(name)).unwrap());
+        assert!(!a.is_empty() && a == b, "{name} differs");
+    }
+    assert_eq!(done(folder.path(), "sample cut -n 2").lines().count(), 2);
+}
+
+/// Sends a command a signal once these lines, one after the other, have begun; what it says after that.
+#[cfg(unix)]
+fn stopped(folder: &Path, args: &str, signal: &str, wait_for: [&str; 2]) -> Vec<String> {
     use std::io::{BufRead, BufReader};
     use std::process::Stdio;
 
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
+        .current_dir(folder)
+        .args(args.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    for wait_for in wait_for {
+        assert!(lines.any(|line| line.unwrap().starts_with(wait_for)), "no {wait_for}");
+    }
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    rest
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_run_is_resumed_bit_for_bit() {
     let folder = TempDir::new().unwrap();
     let steps = "--steps 3000 --eval-every 200 --hidden 30";
     done(folder.path(), &format!("train {steps} --out whole"));
     for (signal, wait_for) in [("-INT", "step      200"), ("-TERM", "step      400")] {
         let _ = fs::remove_dir_all(folder.path().join("cut"));
-        let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
-            .current_dir(folder.path())
-            .args(format!("train {steps} --out cut").split_whitespace())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().starts_with(wait_for)), "no {wait_for}");
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-        let rest: Vec<String> = lines.map(Result::unwrap).collect();
-        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let rest = stopped(folder.path(), &format!("train {steps} --out cut"), signal, ["", wait_for]);
         assert!(rest.last().unwrap().contains("charloom train --resume --out cut"), "{rest:?}");
         assert!(!folder.path().join("cut/samples.txt").exists());
         done(folder.path(), "train --resume --out cut");

@@ -8,6 +8,7 @@ pub mod backprop;
 pub mod config;
 pub mod data;
 pub mod disk;
+pub mod ensemble;
 pub mod error;
 pub mod evaluation;
 pub mod explain;

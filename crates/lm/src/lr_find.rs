@@ -1,10 +1,12 @@
 //! Which learning rate: raised exponentially from step to step, it shows where the loss falls and where it breaks.
 
+use std::sync::atomic::AtomicBool;
+
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::Data;
-use crate::train::Trainer;
+use crate::train::{Evaluate, Event, Fit, Observer, Trainer, Training};
 use crate::{Error, Result};
 
 /// The loss has broken when its running mean is this many times the lowest so far.
@@ -82,28 +84,20 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     if !(10..=MAX_STEPS).contains(&steps) {
         return Err(Error::out_of_range("steps", steps, format!("from 10 to {MAX_STEPS}")));
     }
-    let mut trainer = Trainer::new(config, data)?;
     let (start, end) = (from.log10(), to.log10());
-    let (mut rates, mut losses) = (Vec::with_capacity(steps), Vec::with_capacity(steps));
-    let (mut mean, mut weight, mut lowest) = (0.0, 0.0, f64::INFINITY);
-    let mut diverged = None;
-    for i in 0..steps {
-        let rate = 10f64.powf(start + (end - start) * i as f64 / (steps - 1) as f64);
-        // A loss that is no number is what is looked for here, not a failure.
-        let Ok(loss) = trainer.step_at(rate) else {
-            diverged = Some(i);
-            break;
-        };
-        let loss = f64::from(loss);
-        rates.push(rate);
-        losses.push(loss);
-        (mean, weight) = (KEPT * mean + (1.0 - KEPT) * loss, KEPT * weight + (1.0 - KEPT));
-        lowest = f64::min(lowest, mean / weight);
-        if mean / weight > BROKEN * lowest {
-            diverged = Some(i);
-            break;
-        }
-    }
+    let rate = |i: usize| 10f64.powf(start + (end - start) * i as f64 / (steps - 1) as f64);
+    let mut config = config.clone();
+    (config.train.steps, config.train.log_every) = (steps as u64, Some(1));
+    let all = (0..steps).map(rate).collect();
+    let options = Fit { evaluate: Evaluate::Nothing, rates: Some(all), ..Fit::default() };
+    let mut seen = Seen::default();
+    // A loss that is no number is what is looked for here, not a failure.
+    let ended = Training::new(&config, data, options)?.run(None, &AtomicBool::new(false), &mut seen);
+    let Seen { rates, losses, has_broken, .. } = seen;
+    let diverged = match ended {
+        Ok(_) => has_broken.then(|| losses.len() - 1),
+        Err(_) => Some(losses.len()),
+    };
     if losses.len() < 10 {
         let message =
             format!("the loss broke within {} steps; try ``from`` {:e}", losses.len(), from / 100.0);
@@ -115,6 +109,36 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     let suggestion = rates[lowest] / 10f64.sqrt();
     let steepest = rates[steepest_before(&smoothed, lowest, (steps / 20).max(2))];
     Ok(LrFind { suggestion, steepest, minimum_tenth, diverged, rates, losses, smoothed })
+}
+
+/// What is seen on the way.
+#[derive(Default)]
+struct Seen {
+    rates: Vec<f64>,
+    losses: Vec<f64>,
+    /// The running mean of the losses: their sum, and that of their weights.
+    mean: [f64; 2],
+    lowest: Option<f64>,
+    has_broken: bool,
+}
+
+impl Observer for Seen {
+    fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
+        let Event::Step { loss, lr, .. } = *event else { return Ok(()) };
+        self.rates.push(lr);
+        self.losses.push(f64::from(loss));
+        let [sum, weight] = self.mean;
+        self.mean = [KEPT * sum + (1.0 - KEPT) * f64::from(loss), KEPT * weight + (1.0 - KEPT)];
+        let mean = self.mean[0] / self.mean[1];
+        let lowest = self.lowest.map_or(mean, |lowest| lowest.min(mean));
+        self.lowest = Some(lowest);
+        self.has_broken = mean > BROKEN * lowest;
+        Ok(())
+    }
+
+    fn has_seen_enough(&self) -> bool {
+        self.has_broken
+    }
 }
 
 /// The mean of each number and its `reach` neighbours on either side.

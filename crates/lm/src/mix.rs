@@ -83,9 +83,8 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
         same_characters(first, other)?;
         same_data(first, other)?;
     }
-    let mut of_data = first.checkpoint.config.data.clone();
-    of_data.path = data.map(Path::to_path_buf).or(of_data.path);
-    let data = Data::load(&of_data, Some(first.checkpoint.vocab.clone()))?;
+    let Checkpoint { config, vocab, .. } = &first.checkpoint;
+    let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
     let (scores, weights, rounds) = weigh(&runs, weights, &data.splits.val)?;
     let checkpoint = join(&runs, &weights)?;
     let mixed = |((run, &weight), scores): ((&Run, &f64), &Vec<f32>)| {
@@ -216,9 +215,11 @@ fn same_characters(first: &Run, other: &Run) -> Result<()> {
 
 /// Refuses other data or splits: the validation split of one may have been trained on by the other.
 fn same_data(first: &Run, other: &Run) -> Result<()> {
-    // Where the file lies makes no difference, its hash does.
+    // Where the files lie makes no difference, their hashes do.
     let settings = |run: &Run| {
-        let data = DataConfig { path: None, ..run.checkpoint.config.data.clone() };
+        let mut data = DataConfig { path: None, ..run.checkpoint.config.data.clone() };
+        data.val = data.val.filter(|_| data.val_sha256.is_none());
+        data.test = data.test.filter(|_| data.test_sha256.is_none());
         Config { data, ..Config::default() }.flat()
     };
     let [one, two] = [settings(first), settings(other)];

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use crate::data::{Data, DataConfig, Dataset, Vocab};
-use crate::{Config, Error, Result, models};
+use crate::{Config, Error, Result, config, models, train};
 
-/// Reads and splits the data that a configuration names, and makes explicit in it what depends on the data: the hashes,
+/// Reads and splits the data that a configuration names, and makes explicit in it what depends on files: the hashes,
 /// the mode and all that follows from it.
 ///
 /// # Errors
-/// A value out of range, whatever [`Data::load`] refuses, or sizes too large for the data's vocabulary.
+/// A value out of range, whatever [`Data::load`] refuses, sizes too large for the data's vocabulary, or a teacher that cannot
+/// be read.
 ///
 /// ```
 /// let mut config = charloom::Config::default();
@@ -38,7 +39,11 @@ pub fn settle(config: &mut Config, data: &Data) -> Result<()> {
     config.data.test_sha256 = data.test_source.as_ref().map(|source| source.sha256.clone());
     config.resolve(data.mode());
     models::resolve_feed(config, data.mode())?;
-    models::check_sizes(config, data.vocab.len())
+    models::check_sizes(config, data.vocab.len())?;
+    if let Some(teacher) = &mut config.train.teacher {
+        train::name_teacher(teacher)?;
+    }
+    Ok(())
 }
 
 /// A configuration from the defaults, a preset's TOML and a file's, with a model that is checked.
@@ -48,7 +53,7 @@ pub fn settle(config: &mut Config, data: &Data) -> Result<()> {
 pub fn read_config(preset: Option<&str>, file: Option<&Path>) -> Result<Config> {
     let config = Config::layered(preset, file)?;
     models::check(&config.model).map_err(|error| match file {
-        Some(path) => Error::model(path, format!("[model] {error}")),
+        Some(path) => Error::model(path, format!("{}[model] {error}", place(path, &error))),
         None => error,
     })?;
     Ok(config)
@@ -109,4 +114,40 @@ fn find(path: &Path, run: &Path, folder: Option<&Path>) -> Result<PathBuf> {
             "no such file, here or where the run is; ``data`` names it, or the folder in which it is now";
         Error::data(path, message)
     })
+}
+
+/// Where a configuration's file says what an error about its model is about, if it does.
+fn place(path: &Path, error: &Error) -> String {
+    let key = match error {
+        Error::Setting { key, .. } if key != "model" => key.strip_prefix("model.").unwrap_or(key),
+        _ => "kind",
+    };
+    let line = config::read_text(path).ok().and_then(|text| config::line_of(&text, &format!("model.{key}")));
+    line.map_or_else(String::new, |line| format!("line {line}: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_model_is_told_with_its_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (text, said) in [
+            (
+                "[train]\nsteps = 3\n[model]\nkind = 'mlp'\nhiden = [3]\n",
+                "line 5: [model] ``hiden``: a model",
+            ),
+            ("[model]\n\nembed = -1\n", "line 3: [model] ``embed``"),
+            ("model.kind = 'mlq'", "line 1: [model] ``model`` \"mlq\" is unknown"),
+            (
+                "[model]\nkind = 'mixture'\n[[model.members]]\nweight = 2.0\nmodel.kind = 'mlp'\n",
+                "line 3: [model] ``model.members``",
+            ),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = read_config(None, Some(file.path())).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
 }

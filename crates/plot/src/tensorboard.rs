@@ -49,7 +49,8 @@ impl TensorBoard {
             }
             Event::Evaluated { step, train, val, .. } => {
                 let val = val.map(|val| ("loss/val", val.loss));
-                let losses: Vec<_> = [("loss/train", train.loss)].into_iter().chain(val).collect();
+                let train = train.map(|train| ("loss/train", train.loss));
+                let losses: Vec<_> = train.into_iter().chain(val).collect();
                 self.scalars(*step, &losses)?;
                 self.embedding(trainer)?;
                 self.file.flush().map_err(|error| Error::io(&self.path, error))

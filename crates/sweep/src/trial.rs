@@ -1,6 +1,6 @@
 //! One trial: its seeds' trainings, on the calling thread.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use super::prune::{goes_on, rungs};
 use super::spec::Spec;
 use super::trials::{SeedResult, State};
 use charloom::data::{Data, Split};
-use charloom::evaluation::evaluate;
-use charloom::models::{self, LanguageModel};
+use charloom::evaluation::{Evaluation, evaluate};
+use charloom::models::LanguageModel;
 use charloom::threads::Pool;
-use charloom::train::{Threads, Trainer};
+use charloom::train::{self, Evaluate, Event, Fit, Observer, Threads, Trainer, Training};
 use charloom::{Config, Error, Result};
 
 /// A validation loss on the way.
@@ -90,62 +90,51 @@ impl Run<'_> {
     }
 
     fn train(&mut self, ending: &mut Ending) -> std::result::Result<End, Failure> {
-        if models::counts(&self.config)? {
-            return Ok(self.count(ending)?);
-        }
         let train = &self.config.train;
-        let (steps, seed, patience) = (train.steps, train.seed, train.patience);
+        let (seed, steps) = (train.seed, train.steps);
         let eval_every = train.eval_every.unwrap_or(steps).max(1);
-        let is_first = ending.seeds.is_empty();
-        let rungs = if is_first { rungs(self.spec, self.number, steps, eval_every) } else { Vec::new() };
-        let trainer = Trainer::new(&self.config, self.data)?;
+        let rungs = match ending.seeds.is_empty() {
+            true => rungs(self.spec, self.number, steps, eval_every),
+            false => Vec::new(),
+        };
         // The other cores have trials of their own.
-        let mut trainer = trainer.with_threads(Threads::Pool(Pool::new(1)));
-        let mut best = SeedResult { seed, loss: f64::INFINITY, step: 0, test: None };
-        let mut waited = 0;
-        loop {
-            let step = trainer.steps_done();
-            if step.is_multiple_of(eval_every) || step == steps {
-                let loss = judge(trainer.model(), &self.data.splits.val)?;
-                if !loss.is_finite() {
-                    return Err(Error::Failed(format!("step {step}: the validation loss is {loss}")).into());
-                }
-                ending.curve.push(CurvePoint { seed, step, loss });
-                waited += 1;
-                if loss < best.loss {
-                    (best.loss, best.step, waited) = (loss, step, 0);
-                }
-                if rungs.contains(&step) {
-                    let Some(others) = (self.report)(&ending.curve).map_err(Failure::Study)? else {
-                        return Ok(End::Broken);
-                    };
-                    ending.curve.clear();
-                    if !goes_on(loss, &others, self.spec.reduction) {
-                        return Ok(End::Pruned(best));
-                    }
-                }
-                if step >= steps || (patience > 0 && waited >= patience) {
-                    break;
-                }
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(End::Broken);
-            }
-            trainer.step()?;
-            ending.steps += 1;
+        let threads = Threads::Pool(Pool::new(1));
+        let options = Fit { threads, evaluate: Evaluate::Validation, ..Fit::default() };
+        let mut training = Training::new(&self.config, self.data, options)?;
+        let mut watch = Watch {
+            seed,
+            rungs,
+            reduction: self.spec.reduction,
+            curve: &mut ending.curve,
+            report: &mut *self.report,
+            seen: Seen::GoOn,
+        };
+        let outcome = training.run(None, self.stop, &mut watch);
+        let seen = watch.seen;
+        ending.steps += training.steps().map_or(1, |[done, _]| done);
+        let is_poor = matches!(seen, Seen::Poor);
+        let outcome = match (seen, outcome) {
+            (Seen::StudyFailed(error), _) => return Err(Failure::Study(error)),
+            (_, Err(error)) => return Err(error.into()),
+            (Seen::Lost, _) => return Ok(End::Broken),
+            (_, Ok(outcome)) => outcome,
+        };
+        let Some((loss, step)) = outcome.best else {
+            let message = "nothing in the validation split is judged; give more text";
+            return Err(Error::Failed(message.to_owned()).into());
+        };
+        let mut best = SeedResult { seed, loss, step, test: None };
+        if is_poor {
+            return Ok(End::Pruned(best));
         }
-        best.test = self.test(trainer.model())?;
+        if outcome.end == train::End::Stopped {
+            return Ok(End::Broken);
+        }
+        if training.steps().is_none() {
+            ending.curve.push(CurvePoint { seed, step, loss });
+        }
+        best.test = self.test(training.model())?;
         Ok(End::Finished(best))
-    }
-
-    /// A model that counts is made in one step.
-    fn count(&self, ending: &mut Ending) -> Result<End> {
-        let data = self.data;
-        let (model, _) = models::count(&self.config, data)?;
-        let (seed, loss) = (self.config.train.seed, judge(&*model, &data.splits.val)?);
-        ending.steps += 1;
-        ending.curve.push(CurvePoint { seed, step: 1, loss });
-        Ok(End::Finished(SeedResult { seed, loss, step: 1, test: self.test(&*model)? }))
     }
 
     /// The finished model's test loss, where the study measures it.
@@ -154,6 +143,53 @@ impl Run<'_> {
             return Ok(None);
         }
         Ok(Some(judge(model, &self.data.splits.test)?))
+    }
+}
+
+/// What is seen of a training on the way.
+struct Watch<'a, 'r> {
+    seed: u64,
+    rungs: Vec<u64>,
+    reduction: u64,
+    curve: &'a mut Vec<CurvePoint>,
+    report: &'a mut Report<'r>,
+    seen: Seen,
+}
+
+/// Whether the training goes on.
+enum Seen {
+    GoOn,
+    /// Others were better at this step.
+    Poor,
+    /// Another worker has the trial now.
+    Lost,
+    /// The database does not answer.
+    StudyFailed(Error),
+}
+
+impl Observer for Watch<'_, '_> {
+    fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
+        let &Event::Evaluated { step, val: Some(Evaluation { loss, .. }), .. } = event else { return Ok(()) };
+        if !loss.is_finite() {
+            return Err(Error::Failed(format!("step {step}: the validation loss is {loss}")));
+        }
+        self.curve.push(CurvePoint { seed: self.seed, step, loss });
+        if self.rungs.contains(&step) {
+            self.seen = match (self.report)(self.curve) {
+                Ok(Some(others)) if goes_on(loss, &others, self.reduction) => Seen::GoOn,
+                Ok(Some(_)) => Seen::Poor,
+                Ok(None) => Seen::Lost,
+                Err(error) => Seen::StudyFailed(error),
+            };
+            if !matches!(self.seen, Seen::Lost | Seen::StudyFailed(_)) {
+                self.curve.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn has_seen_enough(&self) -> bool {
+        !matches!(self.seen, Seen::GoOn)
     }
 }
 

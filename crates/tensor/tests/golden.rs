@@ -1,9 +1,9 @@
 //! Every operation against PyTorch: values and gradients, in both precisions.
 
 use charloom_tensor::kernels::{Activation, Cell};
-use charloom_tensor::ops::{Rotary, RunningStats, Targets};
+use charloom_tensor::ops::{Rotary, RunningStats, SoftTargets, Targets};
 use charloom_tensor::{Element, Indices, Params, Tape, Var};
-use charloom_testkit::{OpCase, closeness, op_cases};
+use charloom_testkit::{Golden, OpCase, closeness, op_cases};
 
 /// How far a result may be from torch's, relative and absolute. Sums in another order differ by rounding.
 struct Tolerance {
@@ -236,6 +236,48 @@ fn softmaxes() {
 #[test]
 fn losses() {
     golden(&["cross_entropy"], &["f64", "f32"], |case| case.attrs["reduction"] == "mean");
+}
+
+/// Cases of `fixtures/soft_targets.json`; `make_soft_targets.py` says what each field holds.
+#[derive(serde::Deserialize)]
+struct SoftCase {
+    logits: Golden,
+    targets: Golden,
+    probs: Golden,
+    weight: f64,
+    loss: f64,
+    grad: Golden,
+}
+
+#[derive(serde::Deserialize)]
+struct SoftCases {
+    cases: Vec<SoftCase>,
+}
+
+fn soft_losses<E: Element>(tolerance: &Tolerance) {
+    let SoftCases { cases } = charloom_testkit::fixture("soft_targets.json");
+    assert!(cases.len() >= 4, "there are cases");
+    for case in cases {
+        let tape = Tape::<E>::new();
+        let logits = tape.variable(&case.logits.shape, &elements(&case.logits.data));
+        let n = case.targets.data.len();
+        let tokens: Vec<u32> = case.targets.indices().iter().map(|&token| token as u32).collect();
+        let rows: Vec<u32> = (0..n as u32).collect();
+        let table = elements(&case.probs.data).into();
+        let soft = SoftTargets { table, rows: tape.indices(&[n], &rows), weight: case.weight };
+        let loss = logits.cross_entropy_with(tape.indices(&[n], &tokens), soft);
+        loss.backward();
+        let grad: Vec<f64> = logits.grad().iter().map(|g| g.f64()).collect();
+        let Tolerance { rtol, atol } = *tolerance;
+        charloom_testkit::assert_close(&[loss.item().f64()], &[case.loss], rtol, atol);
+        charloom_testkit::assert_close(&grad, &case.grad.data, rtol, atol);
+    }
+}
+
+#[test]
+fn losses_by_distributions() {
+    soft_losses::<f64>(&F64);
+    soft_losses::<f32>(&F32);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod check;
 
 use charloom_tensor::kernels::Activation;
-use charloom_tensor::ops::{RunningStats, Targets};
+use charloom_tensor::ops::{RunningStats, SoftTargets, Targets};
 use charloom_tensor::{Element, Env, InputGrads, Inputs, Op, Params, Var};
 use check::{check, numbers, worst};
 
@@ -128,6 +128,14 @@ fn cross_entropy() {
         v[0].cross_entropy(Targets { tokens, rows: Some(rows), ignore_index: None })
     });
     // Logits so large that exp overflows.
+    check(&[&[3, 2]], |v| {
+        let tape = v[0].tape();
+        let rows = Some(tape.indices(&[4], &[0, 2, 2, 1]));
+        let targets = Targets { tokens: tape.indices(&[4], &[1, 0, 1, 1]), rows, ignore_index: None };
+        let table = [0.25, 0.75, 1.0, 0.0].into();
+        let soft = SoftTargets { table, rows: tape.indices(&[4], &[1, 0, 0, 1]), weight: 0.4 };
+        v[0].cross_entropy_with(targets, soft)
+    });
     check(&[&[2, 3]], |v| (v[0] + 900.0).cross_entropy(v[0].tape().indices(&[2], &[2, 0])));
 }
 

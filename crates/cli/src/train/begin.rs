@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use charloom::data::{Data, DataConfig};
+use charloom::data::{Data, DataConfig, Mode};
+use charloom::ensemble::Ensemble;
 use charloom::files::{self, RunFolder, Timing};
 use charloom::size::{self, Size};
+use charloom::train::Training;
 use charloom::{Checkpoint, Config, Result, models};
 
 use super::Args;
-use crate::output::{flags, note};
+use crate::output::{self, flags, note};
 
 /// What preset, file and flags say.
 pub fn configured(args: &Args) -> Result<Config> {
@@ -23,6 +25,7 @@ pub fn configured(args: &Args) -> Result<Config> {
     } else {
         settings.apply(args.data.get(), &mut config)?;
     }
+    config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
     Ok(config)
 }
 
@@ -32,6 +35,7 @@ pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
     *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
     args.settings.model_flags.apply(config)?;
     args.settings.train_flags.apply(config)?;
+    config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
     args.settings.data_flags.check(config)?;
     let split_seed = config.data.split_seed;
     config.settle_seeds();
@@ -75,6 +79,37 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
     args.settings.data_flags.place(&mut config.data);
     let data = charloom::find_data(&config.data, path, args.data.get().map(PathBuf::as_path))?;
     Ok((run, checkpoint, data))
+}
+
+/// An ensemble to go on with, to more steps if the flags ask for them, and its data.
+pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble, Data)> {
+    let own = ensemble.config().clone();
+    let mut wanted = if args.settings.has_base() { args.settings.base(None)? } else { own };
+    args.settings.apply(args.data.get(), &mut wanted)?;
+    wanted.train.seeds = args.seeds.unwrap_or(wanted.train.seeds);
+    models::fill(&mut wanted.model)?;
+    ensemble.go_on(&wanted)?;
+    let mut config = ensemble.config().clone();
+    args.settings.data_flags.place(&mut config.data);
+    let moved = args.data.get().map(PathBuf::as_path);
+    config.data = charloom::find_data(&config.data, ensemble.path(), moved)?;
+    let data = charloom::load_data(&mut config)?;
+    Ok((ensemble, data))
+}
+
+/// Says whose weights a new training begins with, and which characters they do not know.
+pub fn tell_new_characters(training: &Training<'_>, args: &Args) {
+    let Some(trainer) = training.trainer() else { return };
+    if let (Some(run), false) = (&trainer.config().train.init_from, args.resume) {
+        let known = match trainer.new_characters() {
+            [] => "it knows all characters".to_owned(),
+            new => {
+                let new: String = new.iter().collect();
+                format!("new characters, as drawn: {}", output::shown(&new, Mode::Lines))
+            }
+        };
+        note(format_args!("begins with the weights of {}; {known}", run.display()));
+    }
 }
 
 pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {

@@ -43,10 +43,7 @@ impl Sizes {
                 ),
             ))
         };
-        if config.model.kind != "mlp" {
-            return refuse("model", "an mlp");
-        }
-        let model: MlpSettings = config.model.read()?;
+        let Some(model) = MlpSettings::of(&config.model)? else { return refuse("model", "an mlp") };
         if model.norm != Norm::Batch {
             return refuse("norm", "with batch");
         }

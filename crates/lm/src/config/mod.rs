@@ -20,6 +20,7 @@ pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
 pub use names::{Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
 pub use notebook::NotebookConfig;
 pub use parse::{Batch, parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops};
+pub(crate) use parse::{line_of, read_text};
 
 /// Every setting of a run.
 ///
@@ -109,6 +110,9 @@ pub struct TrainConfig {
     pub generator: Generator,
     /// Seed of the parameters and the minibatches.
     pub seed: u64,
+    /// Trainings, each with the seed after the one before, whose models make a mixture; 1: one training, no mixture.
+    #[serde(skip_serializing_if = "is_one")]
+    pub seeds: u64,
     /// Steps between evaluations of whole splits; none: a twentieth of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_every: Option<u64>,
@@ -117,6 +121,28 @@ pub struct TrainConfig {
     pub log_every: Option<u64>,
     /// Stop after this many evaluations without a better validation loss; 0: never.
     pub patience: u64,
+    /// A model that is learned from besides the text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<TeacherConfig>,
+}
+
+/// A model that is learned from: the loss is partly that under its distributions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// Its run folder or file.
+    pub path: PathBuf,
+    /// SHA-256 of its file, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// How much of the loss that is.
+    pub weight: f64,
+}
+
+/// Whether there is nothing to say of a number that is mostly 1.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(number: &u64) -> bool {
+    *number == 1
 }
 
 impl Default for TrainConfig {
@@ -150,9 +176,11 @@ impl Default for TrainConfig {
             freeze: Vec::new(),
             generator: Generator::Separate,
             seed: 2_147_483_647,
+            seeds: 1,
             eval_every: None,
             log_every: None,
             patience: 0,
+            teacher: None,
         }
     }
 }

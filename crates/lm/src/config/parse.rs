@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use toml::de::{DeTable, DeValue};
 
 use super::Config;
 use crate::words::nearest;
@@ -239,7 +240,24 @@ fn flatten(key: &str, value: &toml::Value, settings: &mut BTreeMap<String, Strin
     }
 }
 
-fn read_text(path: &Path) -> Result<String> {
+/// The line of a setting, such as `model.hidden`, in a configuration's text; None where it is not there.
+pub(crate) fn line_of(text: &str, setting: &str) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let (mut table, mut start) = (root.get_ref(), None);
+    for name in setting.split('.') {
+        let Some((key, value)) = table.iter().find(|(key, _)| key.get_ref() == name) else { break };
+        start = Some(key.span().start);
+        let DeValue::Table(inner) = value.get_ref() else { break };
+        table = inner;
+    }
+    Some(line_at(text, start?))
+}
+
+fn line_at(text: &str, start: usize) -> usize {
+    text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1
+}
+
+pub(crate) fn read_text(path: &Path) -> Result<String> {
     use std::io::Read;
     let file = crate::disk::open_regular(path)?;
     let mut text = String::new();
@@ -260,8 +278,8 @@ fn too_large(path: &Path) -> Error {
 /// One line out of an error of the TOML reader: the place, what is wrong, and the nearest known key.
 fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
     let mut message = String::new();
-    if let Some(before) = error.span().and_then(|span| text.get(..span.start)) {
-        message += &format!("line {}: ", before.matches('\n').count() + 1);
+    if let Some(span) = error.span().filter(|span| text.get(..span.start).is_some()) {
+        message += &format!("line {}: ", line_at(text, span.start));
     }
     let said = error.message().replace('\n', "; ");
     let mut quoted = said.split('`').skip(1).step_by(2);

@@ -7,6 +7,8 @@ use crate::{Error, Result};
 const MAX_BATCH: usize = 1 << 20;
 /// The longest training.
 const MAX_STEPS: u64 = 1 << 40;
+/// The most trainings of an ensemble.
+const MAX_SEEDS: u64 = 64;
 /// TOML's whole numbers end here.
 const MAX_WHOLE: u64 = i64::MAX as u64;
 
@@ -70,7 +72,12 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     real("clip_value", most, (0.0..=1e6).contains(&most), "from 0 (not clipped) to 1000000")?;
     whole("accumulate", train.accumulate, 1, 1 << 20)?;
     real("ema", train.ema, below_one(train.ema), "from 0 (none) to below 1")?;
+    if let Some(weight) = train.teacher.as_ref().map(|teacher| teacher.weight) {
+        real("teacher_weight", weight, part(weight), "from 0 to 1")?;
+    }
     seed("seed", train.seed)?;
+    whole("seeds", train.seeds, 1, MAX_SEEDS)?;
+    seed("seed", train.seed.saturating_add(train.seeds - 1))?;
     whole("eval_every", train.eval_every.unwrap_or(1), 1, MAX_WHOLE)?;
     whole("log_every", train.log_every.unwrap_or(1), 1, MAX_WHOLE)?;
     whole("patience", train.patience, 0, MAX_WHOLE)

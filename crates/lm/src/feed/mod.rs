@@ -1,15 +1,18 @@
 //! What a training step is made of: batches, drawn from a split.
 
+mod lessons;
 mod streams;
 mod windows;
 mod words;
 
+pub(crate) use lessons::Lessons;
 pub(crate) use streams::Streams;
 pub(crate) use windows::Windows;
 pub(crate) use words::{Layout, Words};
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
+use crate::data::Split;
 use crate::files::NamedTensor;
 
 /// The most numbers in the widest layer of a step.
@@ -62,6 +65,17 @@ pub(crate) trait Feed: Send + Sync {
     /// What is missing or does not fit.
     fn restore(&mut self, _find: &Find<'_>) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What a teacher of this split is asked; from then on [`Feed::taught`] says which answer each target has. None if its
+    /// targets cannot be told apart so.
+    fn teach(&mut self, _split: &Split) -> Option<Lessons> {
+        None
+    }
+
+    /// The number of the teacher's distribution for each of the batch's targets.
+    fn taught(&self) -> &[u32] {
+        &[]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Find, Shape};
+use super::{Feed, Find, Lessons, Shape};
 use crate::config::Batch;
 use crate::data::Split;
 use crate::files::NamedTensor;
@@ -21,6 +21,8 @@ pub(crate) struct Streams {
     state: Vec<f32>,
     inputs: Vec<u32>,
     targets: Vec<u32>,
+    /// With a teacher: the number of each target's distribution, which is the place of the token before it.
+    taught: Vec<u32>,
 }
 
 /// What the place and the states are called in a checkpoint.
@@ -58,6 +60,7 @@ impl Streams {
             state: vec![0.0; numbers],
             inputs: vec![0; rows],
             targets: vec![0; rows],
+            taught: Vec::new(),
         })
     }
 }
@@ -85,6 +88,9 @@ impl Feed for Streams {
         for (t, (inputs, targets)) in rows.enumerate() {
             for b in 0..self.streams {
                 let at = b * self.each + self.next + t;
+                if let Some(taught) = self.taught.get_mut(t * self.streams + b) {
+                    *taught = at as u32;
+                }
                 (inputs[b], targets[b]) = (self.tokens.tokens()[at], self.tokens.tokens()[at + 1]);
             }
         }
@@ -105,6 +111,15 @@ impl Feed for Streams {
 
     fn merges(&self) -> bool {
         false
+    }
+
+    fn teach(&mut self, split: &Split) -> Option<Lessons> {
+        self.taught = vec![0; self.targets.len()];
+        Some(Lessons::of_text(split))
+    }
+
+    fn taught(&self) -> &[u32] {
+        &self.taught
     }
 
     fn state(&self) -> &[f32] {

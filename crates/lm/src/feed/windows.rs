@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Shape};
-use crate::data::Examples;
+use super::{Feed, Lessons, Shape};
+use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples.
 ///
@@ -183,5 +183,13 @@ impl Feed for Windows {
 
     fn merges(&self) -> bool {
         self.merged
+    }
+
+    fn teach(&mut self, split: &Split) -> Option<Lessons> {
+        Some(Lessons::of_windows(&self.examples, split))
+    }
+
+    fn taught(&self) -> &[u32] {
+        &self.class_of
     }
 }

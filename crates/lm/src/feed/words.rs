@@ -2,7 +2,7 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Shape};
+use super::{Feed, Lessons, Shape};
 use crate::data::Split;
 
 /// Draws minibatches of words, `randint(0, words, (B,))`.
@@ -37,6 +37,9 @@ pub(crate) struct Words {
     rows: Vec<Rows>,
     /// Of all levels, one after another, for a tree.
     all: Level,
+    /// With a teacher: the number of the distribution that each of `tokens` is drawn from, and of each pair.
+    numbers: Vec<u32>,
+    taught: Vec<u32>,
 }
 
 /// How the batch is handed over.
@@ -103,6 +106,8 @@ impl Words {
             counts: room(),
             path: vec![(0, 0); longest + 1],
             rows: Vec::with_capacity(longest + 2),
+            numbers: Vec::new(),
+            taught: Vec::new(),
         })
     }
 
@@ -127,6 +132,7 @@ impl Words {
             }
             let pair = self.targets.len() as u32;
             self.targets.push(token);
+            self.taught.extend(self.numbers.get(place));
             self.level_of.push(at as u32);
             self.nodes.push(self.path[at].0);
             self.counts.push(1);
@@ -170,7 +176,7 @@ impl Feed for Words {
             level.tokens.clear();
             level.parents.clear();
         }
-        [&mut self.targets, &mut self.level_of, &mut self.nodes, &mut self.counts]
+        [&mut self.targets, &mut self.level_of, &mut self.nodes, &mut self.counts, &mut self.taught]
             .into_iter()
             .for_each(Vec::clear);
         let mut before = 0..0;
@@ -229,6 +235,18 @@ impl Feed for Words {
     fn merges(&self) -> bool {
         self.layout != Layout::Tree { merged: false }
     }
+
+    fn teach(&mut self, _: &Split) -> Option<Lessons> {
+        let sequences = (0..self.starts.len() as u32 - 1).map(|rank| self.word(rank)).collect();
+        let lessons = Lessons::of_trie(self.boundary, &self.tokens, sequences);
+        self.numbers.clone_from(&lessons.numbers);
+        self.taught = Vec::with_capacity(self.pairs);
+        Some(lessons)
+    }
+
+    fn taught(&self) -> &[u32] {
+        &self.taught
+    }
 }
 
 #[cfg(test)]
@@ -236,12 +254,15 @@ mod tests {
     use super::*;
     use crate::data::{Corpus, DataConfig, Mode, Vocab};
 
-    fn words(layout: Layout) -> Words {
+    fn split() -> Split {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("words", b"ab\nabc\nab\nba\n", &config).unwrap();
         let vocab = Vocab::of(Mode::Lines, [&corpus]);
-        let split = Split::of(&corpus, &vocab).unwrap();
-        Words::new(&split, 0, true, layout).unwrap()
+        Split::of(&corpus, &vocab).unwrap()
+    }
+
+    fn words(layout: Layout) -> Words {
+        Words::new(&split(), 0, true, layout).unwrap()
     }
 
     fn used(words: &Words) -> Vec<usize> {
@@ -298,5 +319,16 @@ mod tests {
             assert_eq!(pairs(&words, 2)[..6], expected);
             assert_eq!(pairs(&words, 2)[6..10], [(2, A, 1), (6, B, 1), (10, C, 1), (12, 0, 1)]);
         }
+    }
+
+    #[test]
+    fn a_teacher_is_asked_once_for_each_beginning() {
+        let mut words = words(Layout::Tree { merged: true });
+        // "", a, ab, abc, b, ba
+        let lessons = words.teach(&split()).unwrap();
+        assert_eq!((lessons.count, lessons.is_trie), (6, true));
+        assert_eq!(lessons.numbers, [0, 1, 2, 0, 1, 2, 3, 0, 4, 5]);
+        words.draw(&mut TorchGenerator::new(1));
+        assert_eq!(words.taught(), [0, 1, 2, 2, 3, 0, 4, 5]);
     }
 }

@@ -11,7 +11,8 @@ use super::record::Record;
 use crate::disk::{self, Disk, RealDisk, TEMPORARY};
 use crate::{Config, Error, Result};
 
-const CONFIG: &str = "config.toml";
+/// The configuration of a run, in its folder.
+pub const CONFIG: &str = "config.toml";
 const BEST: &str = "best.safetensors";
 const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
@@ -153,6 +154,14 @@ impl RunFolder {
         run.cut_metrics(checkpoint.metrics_bytes)?;
         run.cut_records(checkpoint.step)?;
         Ok((run, checkpoint))
+    }
+
+    /// Opens a run as it is.
+    ///
+    /// # Errors
+    /// Another program writes to it, or it cannot be written.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::lock(Box::new(RealDisk), path)
     }
 
     fn lock(disk: Box<dyn Disk>, path: &Path) -> Result<Self> {

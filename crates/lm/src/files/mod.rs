@@ -8,6 +8,6 @@ pub(crate) mod record;
 mod tensors;
 
 pub use checkpoint::Checkpoint;
-pub use folder::{REPORT, RunFolder, last_file, model_file};
+pub use folder::{CONFIG, REPORT, RunFolder, last_file, model_file};
 pub use metrics::{Metric, Timing};
 pub use tensors::{NamedTensor, TensorData};

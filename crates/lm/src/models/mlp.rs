@@ -34,6 +34,14 @@ settings! {
 }
 
 impl MlpSettings {
+    /// The settings of an mlp; None of a model of another kind.
+    ///
+    /// # Errors
+    /// As [`ModelConfig::read`].
+    pub fn of(model: &ModelConfig) -> Result<Option<Self>> {
+        if model.kind == MlpKind.name() { model.read().map(Some) } else { Ok(None) }
+    }
+
     /// The gain given, or what suits the activation.
     #[must_use]
     pub fn gain(&self) -> f64 {

@@ -1,5 +1,6 @@
 //! Models: whatever reads a text and says how likely each next token is.
 
+mod adapt;
 mod kinds;
 mod linear;
 mod mixture;
@@ -18,6 +19,7 @@ mod stepped;
 mod wavenet;
 mod window;
 
+pub use adapt::{Adapt, SEGMENT};
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
@@ -75,6 +77,18 @@ pub trait LanguageModel: Send + Sync {
     /// Only those of `tell`.
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         score::score_split(&mut *self.reader(), self.vocab_size(), split, tell)
+    }
+
+    /// As [`LanguageModel::score_split`], but from what it has read, and was judged on, the model learns before it reads on;
+    /// afterwards it is as it was. None of a model that has no weights, or does not learn from such data in order.
+    ///
+    /// # Units
+    /// Nats.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::score_split`].
+    fn score_adapting(&self, _: &Split, _: &Adapt<'_>, _: Tell<'_>) -> Result<Option<Vec<f32>>> {
+        Ok(None)
     }
 
     /// The sum of what [`LanguageModel::score_split`] gives, with its sign changed, and how many tokens are judged.

@@ -7,7 +7,7 @@ use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGe
 
 use super::state_reader::StateReader;
 use super::window::WindowReader;
-use super::{LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, kind};
+use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
 use crate::files::NamedTensor;
@@ -203,6 +203,16 @@ impl LanguageModel for Neural {
             Net::Recurrent(_) | Net::Stepped(_) => {
                 super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
             }
+        }
+    }
+
+    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
+        match &self.net {
+            Net::Window(stack) => adapt::score_windows(&self.params, stack, split, adapt, tell).map(Some),
+            Net::Recurrent(_) if split.boundary().is_none() => {
+                adapt::score_streams(&self.params, &self.net, split, adapt, tell).map(Some)
+            }
+            Net::Recurrent(_) | Net::Stepped(_) => Ok(None),
         }
     }
 

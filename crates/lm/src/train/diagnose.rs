@@ -69,11 +69,12 @@ impl Trainer {
 
     /// After it: how large the update was.
     pub(super) fn after_update(&mut self) {
-        let Some(diagnostics) = &mut self.diagnostics else { return };
-        let update = &mut diagnostics.before;
-        if update.is_empty() {
+        if self.diagnostics.as_ref().is_none_or(|diagnostics| diagnostics.before.is_empty()) {
             return;
         }
+        self.make_whole();
+        let Some(diagnostics) = &mut self.diagnostics else { return };
+        let update = &mut diagnostics.before;
         update.iter_mut().zip(self.model.params.values()).for_each(|(u, p)| *u = *p - *u);
         for entry in self.model.params.trained() {
             let record =

@@ -4,12 +4,11 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Threads, Trainer};
-use crate::data::Data;
+use super::{Evaluate, Trainer};
 use crate::evaluation::{Evaluation, evaluate_telling};
 use crate::files::{Metric, RunFolder, Timing};
 use crate::inspect::Record;
-use crate::{Config, Error, Result, models};
+use crate::{Error, Result};
 
 /// How much work a crash may cost.
 const SAVE_AFTER: Duration = Duration::from_secs(10);
@@ -45,8 +44,8 @@ pub enum Event {
     Evaluated {
         /// Updates made before.
         step: u64,
-        /// The training split.
-        train: Evaluation,
+        /// The training split, if it is evaluated.
+        train: Option<Evaluation>,
         /// The validation split, if something in it is judged.
         val: Option<Evaluation>,
         /// Whether it is the best so far.
@@ -79,6 +78,11 @@ pub trait Observer {
     /// As [`Observer::event`].
     fn evaluating(&mut self, _step: u64, _split: &'static str, _share: f64) -> Result<()> {
         Ok(())
+    }
+
+    /// Whether it has seen enough: the training ends then, as if it were stopped.
+    fn has_seen_enough(&self) -> bool {
+        false
     }
 }
 
@@ -127,42 +131,6 @@ pub struct Outcome {
     pub best: Option<(f64, u64)>,
 }
 
-/// What a training is to do besides its configuration.
-#[derive(Default)]
-pub struct Fit {
-    /// The threads it uses.
-    pub threads: Threads,
-    /// Whether the layers are looked at now and then.
-    pub diagnose: bool,
-}
-
-/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
-///
-/// # Errors
-/// As [`Trainer::new`] and [`run`].
-pub fn fit(
-    config: &Config,
-    data: &Data,
-    folder: &mut RunFolder,
-    options: Fit,
-    stop: &AtomicBool,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    if models::counts(config)? {
-        if config.train.init_from.is_some() {
-            return Err(Error::setting("init_from", ": a model that counts has no weights to begin with"));
-        }
-        let (model, tensors) = models::count(config, data)?;
-        let loss = super::save_counted((&*model, tensors), config, data, folder)?;
-        return Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) });
-    }
-    let mut trainer = Trainer::new(config, data)?.with_threads(options.threads);
-    if options.diagnose {
-        trainer.diagnose()?;
-    }
-    run(&mut trainer, folder, stop, observer)
-}
-
 /// Trains until the last step, out of patience or `stop`, and writes the run.
 ///
 /// At step 0, every `eval_every` steps and at the end whole splits are evaluated; `best.safetensors` is the model of the
@@ -172,10 +140,20 @@ pub fn fit(
 /// # Errors
 /// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
 /// written.
-///
 pub fn run(
     trainer: &mut Trainer,
     folder: &mut RunFolder,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    run_in(trainer, Some(folder), Evaluate::Both, stop, observer)
+}
+
+/// The one loop: as [`run`]; without a folder nothing is written.
+pub(super) fn run_in(
+    trainer: &mut Trainer,
+    folder: Option<&mut RunFolder>,
+    evaluate: Evaluate,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
@@ -183,23 +161,30 @@ pub fn run(
     let (steps, patience) = (train.steps, train.patience);
     let eval_every = train.eval_every.unwrap_or(steps).max(1);
     let log_every = train.log_every.unwrap_or(steps).max(1);
-    let clock = Clock::new(trainer, folder);
-    let observe = &mut Timed { observer, taken: &clock.watched };
+    let mut keeper = Keeper { clock: folder.as_ref().map(|folder| Clock::new(trainer, folder)), folder };
+    let watched = Cell::default();
+    let observe = &mut Timed { observer, taken: &watched };
     if trainer.progress.best.is_none() {
-        evaluate_and_save(trainer, folder, observe)?;
+        evaluate_and_save(trainer, &mut keeper, evaluate, observe)?;
     }
     let (mut saved, mut ticked) = (Instant::now(), Instant::now());
     let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.progress.waited >= patience;
-    while trainer.step < steps && !out_of_patience(trainer) && !stop.load(Ordering::Relaxed) {
+    let is_over = |trainer: &Trainer, observe: &Timed<'_>| {
+        trainer.step >= steps
+            || out_of_patience(trainer)
+            || stop.load(Ordering::Relaxed)
+            || observe.observer.has_seen_enough()
+    };
+    while !is_over(trainer, observe) {
         let (step, lr) = (trainer.step, trainer.lr());
-        let loss = trainer.step().map_err(|error| kept(folder, error))?;
+        let loss = trainer.step().map_err(|error| keeper.kept(error))?;
         if step.is_multiple_of(log_every) {
-            folder.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
+            keeper.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
             observe.event(trainer, &Event::Step { step, loss, lr })?;
         }
         let records = trainer.take_records();
         if !records.is_empty() {
-            folder.log_records(&records)?;
+            keeper.log_records(&records)?;
             observe.event(trainer, &Event::Looked(records))?;
         }
         if ticked.elapsed() > TICK {
@@ -207,17 +192,17 @@ pub fn run(
             ticked = Instant::now();
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
-            evaluate_and_save(trainer, folder, observe)?;
-            clock.note(trainer, folder, SAVE_AFTER)?;
+            evaluate_and_save(trainer, &mut keeper, evaluate, observe)?;
+            keeper.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
         } else if trainer.step.is_multiple_of(LOOK_EVERY) && saved.elapsed() > SAVE_AFTER {
-            save(trainer, folder)?;
-            clock.note(trainer, folder, SAVE_AFTER)?;
+            keeper.save(trainer)?;
+            keeper.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
         }
     }
-    save(trainer, folder)?;
-    clock.note(trainer, folder, Duration::ZERO)?;
+    keeper.save(trainer)?;
+    keeper.note(trainer, watched.get(), Duration::ZERO)?;
     let end = match () {
         () if trainer.step >= steps => End::Finished,
         () if out_of_patience(trainer) => End::OutOfPatience,
@@ -226,13 +211,47 @@ pub fn run(
     Ok(Outcome { end, step: trainer.step, best: trainer.progress.best })
 }
 
-/// How long this sitting of a training has lasted, without the time of whoever watches.
+/// The folder that a training is written into, if there is one, and its clock.
+struct Keeper<'a> {
+    folder: Option<&'a mut RunFolder>,
+    clock: Option<Clock>,
+}
+
+impl Keeper<'_> {
+    fn log(&mut self, metric: &Metric) -> Result<()> {
+        self.folder.as_mut().map_or(Ok(()), |folder| folder.log(metric))
+    }
+
+    fn log_records(&self, records: &[Record]) -> Result<()> {
+        self.folder.as_ref().map_or(Ok(()), |folder| folder.log_records(records))
+    }
+
+    fn save(&self, trainer: &mut Trainer) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        folder.save_last(&mut trainer.checkpoint().map_err(|error| self.kept(error))?)
+    }
+
+    /// Writes how long it took, less the time of whoever watches, if the last time was so long ago.
+    fn note(&self, trainer: &Trainer, watched: Duration, after: Duration) -> Result<()> {
+        match (&self.clock, &self.folder) {
+            (Some(clock), Some(folder)) => clock.note(trainer, folder, watched, after),
+            _ => Ok(()),
+        }
+    }
+
+    /// The error, and that nothing saved is lost.
+    fn kept(&self, error: Error) -> Error {
+        let Some(folder) = &self.folder else { return error };
+        Error::Failed(format!("{error}; what was saved before is in {}", folder.path().display()))
+    }
+}
+
+/// How long this sitting of a training has lasted.
 struct Clock {
     /// What earlier sittings took.
     before: Timing,
     begun: Instant,
     first_step: u64,
-    watched: Cell<Duration>,
     noted: Cell<Instant>,
 }
 
@@ -243,47 +262,64 @@ impl Clock {
             before: Timing::read(folder.path()).unwrap_or_default(),
             begun: now,
             first_step: trainer.step,
-            watched: Cell::default(),
             noted: Cell::new(now),
         }
     }
 
-    /// Writes it, if the last time was so long ago.
-    fn note(&self, trainer: &Trainer, folder: &RunFolder, after: Duration) -> Result<()> {
+    /// See [`Keeper::note`].
+    fn note(&self, trainer: &Trainer, folder: &RunFolder, watched: Duration, after: Duration) -> Result<()> {
         if self.noted.get().elapsed() < after {
             return Ok(());
         }
         self.noted.set(Instant::now());
-        let lasted = self.begun.elapsed().saturating_sub(self.watched.get());
+        let lasted = self.begun.elapsed().saturating_sub(watched);
         let seconds = self.before.seconds + lasted.as_secs_f64();
         let steps = self.before.steps.saturating_add(trainer.step - self.first_step);
         folder.write_timing(&Timing { seconds: (seconds * 1e6).round() / 1e6, steps })
     }
 }
 
-/// Evaluates the whole training and validation split, logs both, and saves the model.
-fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mut Timed<'_>) -> Result<()> {
+/// Evaluates whole splits, logs their losses, and saves the model.
+fn evaluate_and_save(
+    trainer: &mut Trainer,
+    keeper: &mut Keeper<'_>,
+    evaluate: Evaluate,
+    observe: &mut Timed<'_>,
+) -> Result<()> {
+    if evaluate == Evaluate::Nothing {
+        return Ok(());
+    }
     let step = trainer.step;
     // The weights first: broken ones are told as such, not as a broken evaluation.
-    let weights = trainer.weights().map_err(|error| kept(folder, error))?;
-    let nothing = || Error::Failed("nothing in the training split is judged; give more text".to_owned());
-    let train = judge(trainer, "train", folder, observe)?.ok_or_else(nothing)?;
-    let val = judge(trainer, "val", folder, observe)?;
-    for (split, evaluation) in [("train", Some(train)), ("val", val)] {
+    let weights = trainer.weights().map_err(|error| keeper.kept(error))?;
+    let nothing = |split| Error::Failed(format!("nothing in the {split} split is judged; give more text"));
+    let (train, val) = match evaluate {
+        Evaluate::Validation => {
+            let val = judge(trainer, "val", keeper, observe)?;
+            (None, Some(val.ok_or_else(|| nothing("validation"))?))
+        }
+        Evaluate::Both | Evaluate::Nothing => {
+            let train = judge(trainer, "train", keeper, observe)?.ok_or_else(|| nothing("training"))?;
+            (Some(train), judge(trainer, "val", keeper, observe)?)
+        }
+    };
+    for (split, evaluation) in [("train", train), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
-            folder.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
+            keeper.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
         }
     }
-    let loss = val.unwrap_or(train).loss;
+    let Some(Evaluation { loss, .. }) = val.or(train) else { return Ok(()) };
     let is_best = trainer.progress.best.is_none_or(|(before, _)| loss < before);
     if is_best {
         trainer.progress.best = Some((loss, step));
         trainer.progress.waited = 0;
-        folder.save_best(&weights)?;
+        if let Some(folder) = &keeper.folder {
+            folder.save_best(&weights)?;
+        }
     } else {
         trainer.progress.waited += 1;
     }
-    save(trainer, folder)?;
+    keeper.save(trainer)?;
     observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
@@ -291,7 +327,7 @@ fn evaluate_and_save(trainer: &mut Trainer, folder: &mut RunFolder, observe: &mu
 fn judge(
     trainer: &mut Trainer,
     split: &'static str,
-    folder: &RunFolder,
+    keeper: &Keeper<'_>,
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
     trainer.judged();
@@ -308,18 +344,9 @@ fn judge(
     let evaluate = || evaluate_telling(model, of, &mut tell);
     let evaluation = trainer.ways.pool().enter(false, evaluate);
     evaluation.map_err(|error| match error {
-        Error::Failed(what) => kept(folder, trainer.diverged(&what)),
+        Error::Failed(what) => keeper.kept(trainer.diverged(&what)),
         other => other,
     })
-}
-
-fn save(trainer: &mut Trainer, folder: &RunFolder) -> Result<()> {
-    folder.save_last(&mut trainer.checkpoint().map_err(|error| kept(folder, error))?)
-}
-
-/// The error, and that nothing saved is lost.
-fn kept(folder: &RunFolder, error: Error) -> Error {
-    Error::Failed(format!("{error}; what was saved before is in {}", folder.path().display()))
 }
 
 /// The shortest decimal that is this number in single precision.

@@ -4,8 +4,10 @@ mod counted;
 mod diagnose;
 mod fit;
 mod state;
+mod teacher;
 #[cfg(test)]
 mod tests;
+mod training;
 mod warm;
 mod ways;
 
@@ -23,8 +25,11 @@ use crate::{Error, Result};
 
 pub use counted::save_counted;
 use diagnose::Diagnostics;
-pub use fit::{End, Event, Fit, Observer, Outcome, Unwatched, fit, run};
+pub use fit::{End, Event, Observer, Outcome, Unwatched, run};
 use state::Progress;
+use teacher::Answers;
+pub(crate) use teacher::name_teacher;
+pub use training::{Evaluate, Fit, Training, fit};
 pub(crate) use ways::StepRecording;
 use ways::{Ways, Work};
 
@@ -74,6 +79,8 @@ pub struct Trainer {
     feed: Box<dyn Feed>,
     ways: Ways,
     learning_rate: LearningRate,
+    /// The learning rate of each step, in place of its schedule.
+    rates: Option<Vec<f64>>,
     /// What the learning rate is multiplied with besides its schedule.
     lr_factor: f64,
     optimizer: Optimizer<f32>,
@@ -109,19 +116,30 @@ impl Trainer {
         let is_averaged = config.train.ema > 0.0;
         let averaged = is_averaged
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
-        let (feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
+        let (mut feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
+        let answers = match &mut config.train.teacher {
+            None => None,
+            Some(teacher) => {
+                name_teacher(teacher)?;
+                let lessons = feed.teach(&data.splits.train).ok_or_else(|| {
+                    Error::setting("teacher", ": this kind of batch cannot be taught; leave it out")
+                })?;
+                Some(Answers::new(teacher, &data.vocab, &lessons)?)
+            }
+        };
         let optimizer = optimizer(&model.params, &config.train);
         Ok(Self {
             vocab: data.vocab.clone(),
             new_characters,
             train: data.splits.train.clone(),
             val: data.splits.val.clone(),
-            ways: Ways::new(&model, &*feed, &config.train)?,
+            ways: Ways::new(&model, &*feed, &config.train, answers.as_ref())?,
             model,
             averaged: averaged.transpose()?,
             generator,
             feed,
             learning_rate: learning_rate(&config.train),
+            rates: None,
             lr_factor: 1.0,
             optimizer,
             step: 0,
@@ -146,17 +164,7 @@ impl Trainer {
     /// # Errors
     /// A loss that is not finite; the parameters are then as they were before the step.
     pub fn step(&mut self) -> Result<f32> {
-        self.step_at(self.lr())
-    }
-
-    /// The same at another learning rate than the schedule's.
-    ///
-    /// # Units
-    /// As [`Trainer::step`].
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub fn step_at(&mut self, lr: f64) -> Result<f32> {
+        let lr = self.lr();
         self.before_update();
         let batches = self.config.train.accumulate;
         let mut sum = 0.0;
@@ -169,8 +177,6 @@ impl Trainer {
                 lr,
                 step: self.step,
                 batch: [batch, batches],
-                // Whoever looks at this step finds its gradients.
-                keep_gradients: self.diagnostics.as_ref().is_some_and(|d| d.is_due(self.step)),
             };
             let loss = self.ways.step(&mut work);
             if !loss.is_finite() {
@@ -178,8 +184,8 @@ impl Trainer {
             }
             sum += f64::from(loss);
         }
-        self.after_update();
         self.step += 1;
+        self.after_update();
         Ok((sum / batches as f64) as f32)
     }
 
@@ -202,7 +208,8 @@ impl Trainer {
     /// The learning rate of the next step.
     #[must_use]
     pub fn lr(&self) -> f64 {
-        self.learning_rate.at(self.step, self.config.train.steps) * self.lr_factor
+        let rate = self.rates.as_ref().and_then(|rates| rates.get(self.step as usize).copied());
+        rate.unwrap_or_else(|| self.learning_rate.at(self.step, self.config.train.steps)) * self.lr_factor
     }
 
     /// Multiplies the learning rate of all steps to come; what it is by then is saved with the state.

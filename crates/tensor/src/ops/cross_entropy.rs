@@ -1,7 +1,11 @@
-//! loss = the mean over examples of -log softmax(logits[row])[target]
+//! loss = the mean over examples of -log softmax(logits[row])[target], or partly of its mean under a given distribution
+
+use std::any::Any;
+use std::sync::Arc;
 
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
-use crate::{Element, Indices, Shape, Var};
+use crate::recording::IndexTensor;
+use crate::{Element, Indices, NodeId, Recording, Shape, Var};
 
 /// What each example's next token is, and which row of logits it is judged by.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +24,23 @@ impl From<Indices> for Targets {
     }
 }
 
+/// Distributions that examples are judged by besides their tokens: a teacher's.
+#[derive(Clone, Debug)]
+pub struct SoftTargets<E> {
+    /// Probabilities, a row for each distribution; each sums to 1.
+    ///
+    /// # Shapes
+    /// (D, V)
+    pub table: Arc<[E]>,
+    /// The row of each example's distribution.
+    pub rows: Indices,
+    /// How much the distributions count; the tokens count 1 less that.
+    pub weight: f64,
+}
+
 struct CrossEntropy<E> {
     targets: Targets,
+    soft: Option<SoftTargets<E>>,
     classes: usize,
     /// The axis of the logits' rows, and that of the examples.
     axis: Option<usize>,
@@ -32,18 +51,27 @@ struct CrossEntropy<E> {
     lse: Vec<[E; 2]>,
     /// How many examples of each row count.
     weights: Vec<E>,
+    /// The loss of each example.
+    costs: Vec<E>,
 }
 
 impl<E: Element> CrossEntropy<E> {
-    /// (row, token, how often it counts) of every example that counts.
-    fn examples<'a>(&self, env: &Env<'a, E>) -> impl Iterator<Item = (usize, usize, E)> + 'a {
+    /// (row, token, how often it counts, which it is) of every example that counts.
+    fn examples<'a>(&self, env: &Env<'a, E>) -> impl Iterator<Item = (usize, usize, E, usize)> + 'a {
         let Targets { tokens, rows, ignore_index } = self.targets;
         let (tokens, often) = (env.indices(tokens), env.counts(self.examples_axis));
         let rows = rows.map(|r| env.indices(r));
         let counts = move |&(_, &t): &(usize, &u32)| Some(t) != ignore_index;
         let row = move |i: usize| rows.map_or(i, |r| r[i] as usize);
         let often = move |i: usize| often.get(i).copied().unwrap_or(E::one());
-        tokens.iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize, often(i)))
+        tokens.iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize, often(i), i))
+    }
+
+    /// The distribution of example `i`, and how much it counts.
+    fn soft<'a>(&'a self, env: &Env<'_, E>, i: usize) -> Option<(&'a [E], E)> {
+        let SoftTargets { table, rows, weight } = self.soft.as_ref()?;
+        let row = env.indices(*rows)[i] as usize;
+        Some((&table[row * self.classes..][..self.classes], E::of(*weight)))
     }
 }
 
@@ -66,15 +94,29 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
         // In f64, so that hundreds of thousands of f32 lose nothing.
         let (mut sum, mut n) = (0.0, 0.0);
-        for (row, token, often) in self.examples(env) {
+        let mut costs = std::mem::take(&mut self.costs);
+        for (row, token, often, i) in self.examples(env) {
             let [max, log_sum] = self.lse[row];
-            sum += often.f64() * (max - logits[row * v..][..v][token] + log_sum).f64();
+            let logits = &logits[row * v..][..v];
+            let of_token = max - logits[token] + log_sum;
+            let loss = match self.soft(env, i) {
+                None => of_token,
+                Some((probs, weight)) => {
+                    let of_probs =
+                        probs.iter().zip(logits).map(|(&q, &x)| q * (max - x + log_sum)).sum::<E>();
+                    of_token + weight * (of_probs - of_token)
+                }
+            };
+            costs[i] = loss;
+            sum += often.f64() * loss.f64();
             n += often.f64();
         }
+        self.costs = costs;
         out[0] = E::of(sum / n);
     }
 
-    // dlogits[row] = (how often the row counts * probs[row] - 1 at each example's token) / examples
+    // dlogits[row] = (how often the row counts * probs[row] - 1 at each example's token) / examples, in place of 1 at the
+    // token 1 - w there and w times the example's distribution where it has one
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -93,15 +135,59 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
             of_rows.copy_from_slice(counts);
         } else {
             of_rows.fill(E::zero());
-            self.examples(env).for_each(|(row, _, often)| of_rows[row] += often);
+            self.examples(env).for_each(|(row, _, often, _)| of_rows[row] += often);
         }
         let scale = grad[0] / of_rows.iter().copied().sum();
         of_rows.iter_mut().for_each(|w| *w *= scale);
         E::scale_rows(of_rows, &self.probs[..rows * v], g.data, g.add);
         self.weights = weights;
-        for (row, token, often) in self.examples(env) {
-            g.data[row * v + token] -= scale * often;
+        for (row, token, often, i) in self.examples(env) {
+            let (row, times) = (&mut g.data[row * v..][..v], scale * often);
+            match self.soft(env, i) {
+                None => row[token] -= times,
+                Some((probs, weight)) => {
+                    row[token] -= times * (E::one() - weight);
+                    row.iter_mut().zip(probs).for_each(|(g, &q)| *g -= times * weight * q);
+                }
+            }
         }
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
+        Some(self)
+    }
+}
+
+impl<E: Element> Recording<E> {
+    fn cross_entropy_mut(&mut self, loss: NodeId) -> &mut CrossEntropy<E> {
+        let at = self.at(loss);
+        let op = self.ops[at].as_mut().and_then(|op| op.as_any()?.downcast_mut());
+        op.expect("the loss is a cross-entropy")
+    }
+
+    /// The loss of each example of a [`cross_entropy`](Var::cross_entropy) after a forward pass, of examples in use that count.
+    ///
+    /// # Panics
+    /// If `loss` is no cross-entropy of this recording.
+    pub fn costs(&mut self, loss: NodeId) -> &[E] {
+        &self.cross_entropy_mut(loss).costs
+    }
+
+    /// Judges the examples of a [`cross_entropy`](Var::cross_entropy) by distributions too: see [`SoftTargets`]. Returns the
+    /// index tensor that is to say which row of the table each example has, beside its targets.
+    ///
+    /// # Panics
+    /// If `loss` is no cross-entropy of this recording, or the table's rows are not as wide as its logits.
+    pub fn add_soft_targets(&mut self, loss: NodeId, table: Arc<[E]>, weight: f64) -> Indices {
+        let rows = Indices { recording: self.id, index: self.fed.indices.len() };
+        let op = self.cross_entropy_mut(loss);
+        assert_eq!(table.len() % op.classes, 0, "a distribution of {} probabilities", op.classes);
+        op.soft = Some(SoftTargets { table, rows, weight });
+        let tokens = op.targets.tokens.index;
+        let IndexTensor { shape, axis, data } = &self.fed.indices[tokens];
+        let beside = IndexTensor { shape: *shape, axis: *axis, data: vec![0; data.len()] };
+        self.fed.indices.push(beside);
+        rows
     }
 }
 
@@ -125,7 +211,28 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Source
     /// `torch.nn.functional.cross_entropy`
     pub fn cross_entropy(self, targets: impl Into<Targets>) -> Var<'t, E> {
-        let targets = targets.into();
+        self.judged_by(targets.into(), None)
+    }
+
+    /// The same, but what an example costs is only in part that of its token: in part it is the mean cost under a given
+    /// distribution q, as of a teacher.
+    ///
+    /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
+    ///
+    /// # Shapes
+    /// As [`Var::cross_entropy`]; soft targets' rows (B)
+    ///
+    /// # Panics
+    /// As [`Var::cross_entropy`]; if the table's rows are not V wide.
+    ///
+    /// # Source
+    /// Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", at temperature 1; torch's
+    /// `cross_entropy` with class probabilities.
+    pub fn cross_entropy_with(self, targets: impl Into<Targets>, soft: SoftTargets<E>) -> Var<'t, E> {
+        self.judged_by(targets.into(), Some(soft))
+    }
+
+    fn judged_by(self, targets: Targets, soft: Option<SoftTargets<E>>) -> Var<'t, E> {
         let logits = self.contiguous();
         let shape = logits.shape();
         assert_eq!(shape.rank(), 2, "cross_entropy takes logits of two dimensions, not of shape {shape:?}");
@@ -139,14 +246,21 @@ impl<'t, E: Element> Var<'t, E> {
                 "cross_entropy: a row for each target"
             ),
         }
+        if let Some(SoftTargets { table, rows, .. }) = &soft {
+            assert_eq!(table.len() % classes, 0, "cross_entropy: distributions of {classes} probabilities");
+            let soft = self.tape().indices_shape(*rows).len();
+            assert_eq!(soft, examples, "cross_entropy: a distribution for each target");
+        }
         let op = CrossEntropy {
             targets,
+            soft,
             classes,
             axis: logits.axis(),
             examples_axis: self.tape().indices_axis(targets.tokens),
             probs: vec![E::zero(); rows * classes],
             lse: vec![[E::zero(); 2]; rows],
             weights: vec![E::zero(); rows],
+            costs: vec![E::zero(); examples],
         };
         self.tape().record(op, &[logits.id()], Shape::new(&[]))
     }
@@ -154,7 +268,8 @@ impl<'t, E: Element> Var<'t, E> {
 
 #[cfg(test)]
 mod tests {
-    use crate::Tape;
+    use super::SoftTargets;
+    use crate::{Grads, Params, Pass, Recording, Rows, Tape};
 
     #[test]
     fn large_logits_and_many_examples_keep_their_digits() {
@@ -165,5 +280,57 @@ mod tests {
                 tape.input(&[n, 3], &vec![offset; 3 * n]).cross_entropy(tape.indices(&[n], &vec![1; n]));
             assert!((loss.item() - 3f32.ln()).abs() <= 2e-7, "{offset}: {}", loss.item());
         }
+    }
+
+    #[test]
+    fn distributions_that_are_added_count_as_those_that_were_recorded() {
+        let (mut params, table) = (Params::<f64>::new(), [0.5, 0.25, 0.25, 0.0, 0.1, 0.9]);
+        let w = params.add("w", &[4, 3], &[0.3, -0.2, 0.9, 1.0, 0.0, -1.0, 0.5, 0.5, 2.0, 0.1, 0.2, 0.3]);
+        let recorded = |is_added: bool| {
+            let (mut recording, (targets, rows, soft, loss)) = Recording::new(&params, |tape| {
+                let pairs = tape.axis(4);
+                let [targets, rows, soft] = [(); 3].map(|()| tape.index_rows(pairs, &[]));
+                let by_token = super::Targets { tokens: targets, rows: Some(rows), ignore_index: None };
+                let with = SoftTargets { table: table.as_slice().into(), rows: soft, weight: 0.3 };
+                let loss = match is_added {
+                    true => tape.param(w).cross_entropy(by_token),
+                    false => tape.param(w).cross_entropy_with(by_token, with),
+                };
+                (targets, rows, soft, loss.id())
+            });
+            let soft = match is_added {
+                true => recording.add_soft_targets(loss, table.as_slice().into(), 0.3),
+                false => soft,
+            };
+            for (which, data) in [(targets, [2, 0, 1]), (rows, [0, 3, 3]), (soft, [1, 0, 0])] {
+                recording.set_indices(which, |to| to[..3].copy_from_slice(&data));
+            }
+            let pass =
+                Pass { rows: &[Rows::Counted { rows: 3, from: 0 }], counts: &[2, 1, 1], ..Pass::training() };
+            recording.forward(&params, &pass);
+            let mut grads = Grads::zeros(&params);
+            recording.backward(&params, &mut grads, loss, &pass);
+            let mean = recording.costs(loss)[..3]
+                .iter()
+                .zip([0.5, 0.25, 0.25])
+                .map(|(cost, share)| cost * share)
+                .sum::<f64>();
+            assert!((mean - recording.item(loss)).abs() < 1e-15);
+            (recording.item(loss), grads.read(&params, w))
+        };
+        assert_eq!(recorded(true), recorded(false));
+        let (loss, grads) = recorded(true);
+        let values = params.read(w);
+        let cost = |row: usize, v: usize| {
+            let row = &values[row * 3..][..3];
+            row.iter().map(|x| x.exp()).sum::<f64>().ln() - row[v]
+        };
+        let soft = |row, of: usize| (0..3).map(|v| table[of * 3 + v] * cost(row, v)).sum::<f64>();
+        let expected = (2.0 * (0.7 * cost(0, 2) + 0.3 * soft(0, 1))
+            + 0.7 * (cost(3, 0) + cost(3, 1))
+            + 0.6 * soft(3, 0))
+            / 4.0;
+        assert!((loss - expected).abs() < 1e-14, "{loss} and {expected}");
+        assert!(grads[3..9].iter().all(|g| *g == 0.0) && grads[..3].iter().any(|g| *g != 0.0));
     }
 }

@@ -36,5 +36,5 @@ mod view;
 
 pub use attention::Heads;
 pub use batch_norm::RunningStats;
-pub use cross_entropy::Targets;
+pub use cross_entropy::{SoftTargets, Targets};
 pub use rotary::Rotary;

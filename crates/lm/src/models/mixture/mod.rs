@@ -9,7 +9,7 @@ pub use weights::{FittedWeights, fit_weights};
 
 use std::path::Path;
 
-use super::{Distributions, LanguageModel, Reach, Reader, State, Tell};
+use super::{Adapt, Distributions, LanguageModel, Reach, Reader, State, Tell};
 use crate::data::Split;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -115,6 +115,22 @@ impl LanguageModel for Mixture {
             .enumerate()
             .map(|(i, member)| member.score_split(split, &mut |share| tell((i as f64 + share) / count)));
         Ok(self.mix_scores(&scores.collect::<Result<Vec<_>>>()?))
+    }
+
+    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
+        let count = self.members.len() as f64;
+        let adapted = self.members.iter().enumerate().map(|(i, member)| {
+            member.score_adapting(split, adapt, &mut |share| tell((i as f64 + share) / count))
+        });
+        let adapted = adapted.collect::<Result<Vec<_>>>()?;
+        if adapted.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let all = self.members.iter().zip(adapted).map(|(member, adapted)| match adapted {
+            Some(scores) => Ok(scores),
+            None => member.score_split(split, &mut |_| Ok(())),
+        });
+        Ok(Some(self.mix_scores(&all.collect::<Result<Vec<_>>>()?)))
     }
 }
 

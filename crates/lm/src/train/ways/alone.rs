@@ -1,5 +1,7 @@
 //! The whole step as one recording, whose kernels are shared out among the pool's threads.
 
+use std::sync::Arc;
+
 use charloom_nn::{Optimizer, clip_grad_norm, clip_grad_value};
 use charloom_tensor::kernels::Pool;
 use charloom_tensor::{Element, Grads, Indices, NodeId, Params, Pass, Recording};
@@ -8,6 +10,7 @@ use super::{Way, Work};
 use crate::config::{Batch, TrainConfig};
 use crate::feed::{Feed, MAX_NUMBERS, Shape};
 use crate::models::{Net, Neural, Precision, Recorded};
+use crate::train::Answers;
 use crate::{Error, Result};
 
 /// The recorded loss of a batch, and what is set anew in each step.
@@ -17,6 +20,8 @@ pub(crate) struct StepRecording<E: Precision> {
     inputs: Vec<Indices>,
     /// The parts of a state that is carried on; see [`Recorded`].
     carried: Vec<[NodeId; 2]>,
+    /// Which of the teacher's distributions each target has.
+    taught: Option<Indices>,
 }
 
 impl<E: Precision> StepRecording<E> {
@@ -29,7 +34,7 @@ impl<E: Precision> StepRecording<E> {
         let Recorded { inputs, loss, carried } = recorded;
         let kept: Vec<NodeId> = carried.iter().map(|&[_, states]| states).chain([loss]).collect();
         recording.fuse(&kept);
-        Self { recording, loss, inputs, carried }
+        Self { recording, loss, inputs, carried, taught: None }
     }
 
     /// Writes the batch that was drawn where the recording reads it.
@@ -37,6 +42,10 @@ impl<E: Precision> StepRecording<E> {
         for (k, &indices) in self.inputs.iter().enumerate() {
             let input = feed.input(k);
             self.recording.set_indices(indices, |to| to[..input.len()].copy_from_slice(input));
+        }
+        if let Some(taught) = self.taught {
+            let numbers = feed.taught();
+            self.recording.set_indices(taught, |to| to[..numbers.len()].copy_from_slice(numbers));
         }
         let mut rest = feed.state();
         for &[first, _] in &self.carried {
@@ -99,9 +108,18 @@ pub(super) struct Alone {
 }
 
 impl Alone {
-    pub fn new(model: &Neural, feed: &dyn Feed, train: &TrainConfig) -> Result<Self> {
+    pub fn new(
+        model: &Neural,
+        feed: &dyn Feed,
+        train: &TrainConfig,
+        answers: Option<&Answers>,
+    ) -> Result<Self> {
         let step = record(&model.params, &model.net, feed, train.batch)?;
-        let step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
+        let mut step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
+        if let Some(Answers { table, weight }) = answers {
+            let taught = step.recording.add_soft_targets(step.loss, Arc::clone(table), *weight);
+            step.taught = Some(taught);
+        }
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } => rows,
             Shape::Levels { pairs, .. } | Shape::Tree { pairs, .. } => pairs,
@@ -135,7 +153,7 @@ impl Way for Alone {
         let loss = recording.item(step.loss);
         if loss.is_finite() {
             recording.store_buffers(params);
-            if *clip > 0.0 || *clip_value > 0.0 || sum.is_some() || work.keep_gradients {
+            if *clip > 0.0 || *clip_value > 0.0 || sum.is_some() {
                 recording.backward(params, grads, step.loss, &pass);
                 if let Some(sum) = sum {
                     add(sum, grads, work.batch);

@@ -14,7 +14,7 @@ pub(crate) use alone::{StepRecording, record};
 use choice::Choice;
 use halves::Halves;
 
-use super::Threads;
+use super::{Answers, Threads};
 use crate::Result;
 use crate::config::TrainConfig;
 use crate::feed::Feed;
@@ -30,8 +30,6 @@ pub(super) struct Work<'a> {
     pub step: u64,
     /// The number of this batch, and of how many the mean gradient makes an update: the last one's.
     pub batch: [u64; 2],
-    /// Whether the whole model's gradients are to be there after the step.
-    pub keep_gradients: bool,
 }
 
 /// A way to compute a step.
@@ -56,9 +54,14 @@ pub(super) struct Ways {
 }
 
 impl Ways {
-    pub fn new(model: &Neural, feed: &dyn Feed, train: &TrainConfig) -> Result<Self> {
-        let alone = Alone::new(model, feed, train)?;
-        let halved_up_to = Halves::most_threads(model, train);
+    pub fn new(
+        model: &Neural,
+        feed: &dyn Feed,
+        train: &TrainConfig,
+        answers: Option<&Answers>,
+    ) -> Result<Self> {
+        let alone = Alone::new(model, feed, train, answers)?;
+        let halved_up_to = if answers.is_none() { Halves::most_threads(model, train) } else { 0 };
         let halves = (halved_up_to > 0).then(|| Halves::new(model, feed.shape(), train));
         let ways = Self { alone, halves, halved_up_to, pools: Vec::new(), choice: Choice::new(1) };
         Ok(ways.with_threads(Threads::default()))
@@ -98,7 +101,7 @@ impl Ways {
         let measured = self.pools.len() > 1;
         let begun = measured.then(Instant::now);
         let pool = &self.pools[self.choice.now()];
-        let halved = (2..=self.halved_up_to).contains(&pool.threads()) && !work.keep_gradients;
+        let halved = (2..=self.halved_up_to).contains(&pool.threads());
         let loss = match &mut self.halves {
             Some(halves) if halved => halves.step(work, pool),
             halves => {

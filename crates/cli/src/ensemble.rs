@@ -1,0 +1,31 @@
+//! `charloom train --seeds`.
+
+use charloom::Result;
+use charloom::data::Data;
+use charloom::ensemble::Ensemble;
+use charloom::train::Observer;
+use serde_json::json;
+
+use crate::mix;
+use crate::output::{Out, note};
+use crate::train::{self, Args};
+use crate::watch::{self, Watch};
+
+/// Trains what is left of an ensemble, mixes it and prints its losses.
+pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> Result<()> {
+    let path = ensemble.path().to_path_buf();
+    let (seeds, steps) = (ensemble.config().train.seeds, ensemble.config().train.steps);
+    let mixed = ensemble.run(data, &watch::STOP, &mut |number, path| {
+        note(format_args!("training {number} of {seeds}, in {}", path.display()));
+        let watch = Watch::open(args, path, Some([0, steps]), "training")?;
+        Ok((args.fit(), Box::new(watch) as Box<dyn Observer>))
+    })?;
+    let Some(mixed) = mixed else {
+        watch::say_stopped(&path, None);
+        return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
+    };
+    train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
+    mix::print(&mixed, &path, out)?;
+    mix::say_saved(&path);
+    Ok(())
+}

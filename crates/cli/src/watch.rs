@@ -1,0 +1,151 @@
+//! How a training is shown while it goes on, and how it is stopped.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use charloom::train::{Event, Observer, Trainer};
+use charloom::{Error, Result};
+use charloom_plot::tensorboard::TensorBoard;
+use indicatif::ProgressBar;
+
+use crate::dashboard::{self, Dashboard};
+use crate::output::{self, note};
+use crate::train::Args;
+
+/// Set by Ctrl-C or SIGTERM: finish the step, save, end.
+pub static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Ends a training in order when Ctrl-C or SIGTERM comes.
+fn listen() -> Result<()> {
+    static LISTENING: std::sync::Once = std::sync::Once::new();
+    let mut listening = Ok(());
+    LISTENING.call_once(|| {
+        listening = ctrlc::set_handler(|| {
+            if STOP.swap(true, Ordering::Relaxed) {
+                // Asked twice: at once, without saving.
+                dashboard::restore();
+                std::process::exit(130);
+            }
+        });
+    });
+    listening.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+/// Says how to go on with what was stopped, at a step of the one training.
+pub fn say_stopped(path: &Path, step: Option<u64>) {
+    let at = step.map_or(String::new(), |step| format!(" at step {step}"));
+    let path = path.display();
+    note(format_args!("stopped{at}, saved; go on with: charloom train --resume --out {path}"));
+}
+
+/// How a training is shown.
+enum Show {
+    Dashboard(Box<Dashboard>),
+    Bar(Progress),
+}
+
+/// A bar, and a line for each evaluation.
+struct Progress {
+    bar: ProgressBar,
+    /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
+    evaluated: Option<(u64, String)>,
+}
+
+/// Where what a training tells goes.
+pub struct Watch {
+    board: Option<TensorBoard>,
+    show: Show,
+}
+
+impl Watch {
+    /// Begins to watch a training in a folder, of which so many steps of all are done; of one without steps nothing is seen.
+    pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, what: &'static str) -> Result<Self> {
+        listen()?;
+        let board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
+        let Some([done, steps]) = steps else {
+            return Ok(Self {
+                board,
+                show: Show::Bar(Progress { bar: ProgressBar::hidden(), evaluated: None }),
+            });
+        };
+        let dashboard =
+            if args.dashboard { Dashboard::open(&folder.display().to_string(), steps)? } else { None };
+        if args.dashboard && dashboard.is_none() {
+            note("--dashboard needs a terminal; here is the bar");
+        }
+        let show = match dashboard {
+            Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
+            None => Show::Bar(Progress { bar: output::bar(steps, what), evaluated: None }),
+        };
+        if let Show::Bar(Progress { bar, .. }) = &show {
+            bar.set_position(done);
+            bar.reset_eta();
+        }
+        Ok(Self { board, show })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Show::Bar(progress) = &mut self.show {
+            progress.print(None);
+            progress.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        if let Some(board) = &mut self.board {
+            board.observe(trainer, event)?;
+        }
+        match &mut self.show {
+            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
+            Show::Bar(progress) => progress.advance(event),
+        }
+        Ok(())
+    }
+
+    fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
+        match &mut self.show {
+            Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
+            Show::Bar(progress) => progress.bar.set_message(evaluating(split, share)),
+        }
+        Ok(())
+    }
+}
+
+/// What is evaluated, and how far it has come.
+pub fn evaluating(split: &str, share: f64) -> String {
+    format!("evaluating {split}, {:.0} %", share * 100.0)
+}
+
+impl Progress {
+    fn advance(&mut self, event: &Event) {
+        match event {
+            Event::Looked(_) => {}
+            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
+                self.print(Some((*step, *loss)));
+                self.bar.set_position(*step);
+                self.bar.set_message(format!("loss {loss:.3}  lr {lr:.4}"));
+            }
+            Event::Evaluated { step, train, val, best } => {
+                self.print(None);
+                self.bar.set_position(*step);
+                let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
+                let best = if *best { "  best so far" } else { "" };
+                let train = train.map_or(String::new(), |train| format!("train {:.4}", train.loss));
+                self.evaluated = Some((*step, format!("{train}{val}{best}")));
+            }
+        }
+    }
+
+    /// Prints the last evaluation; `batch` is a step and its minibatch's loss before the update.
+    fn print(&mut self, batch: Option<(u64, f32)>) {
+        if let Some((step, losses)) = self.evaluated.take() {
+            let batch = batch.filter(|(at, _)| *at == step);
+            let batch = batch.map_or(String::new(), |(_, loss)| format!("batch {loss:.4}  "));
+            self.bar.suspend(|| note(format_args!("step {step:>8}  {batch}{losses}")));
+        }
+    }
+}

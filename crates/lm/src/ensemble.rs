@@ -1,0 +1,209 @@
+//! Several trainings that differ in their seeds alone, and the mixture of their models, all alike.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use crate::data::Data;
+use crate::files::{self, RunFolder};
+use crate::mix::{Mix, Weights, mix};
+use crate::train::{End, Fit, Observer, Training};
+use crate::{Config, Error, Result, models};
+
+/// Told the number and the folder of a training that begins, says what it does besides its configuration and who watches.
+pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn Observer + 'o>)>;
+
+/// An ensemble in its folder: a run of each seed in `seed-1`, `seed-2`, ..., and in the end the run of their mixture.
+///
+/// The seeds are `train.seed` and those after it. The folder's `config.toml` says how many: `train.seeds`.
+#[derive(Debug)]
+pub struct Ensemble {
+    config: Config,
+    out: RunFolder,
+}
+
+impl Ensemble {
+    /// An ensemble to be; `make` makes its folder once the configuration is known to be right.
+    ///
+    /// # Errors
+    /// A configuration that is not valid, of one seed, or of a model that has none; files that cannot be written.
+    pub fn create(config: &Config, make: impl FnOnce() -> Result<RunFolder>) -> Result<Self> {
+        let seeds = config.train.seeds;
+        config.validate()?;
+        if seeds < 2 {
+            return Err(Error::out_of_range("seeds", seeds, "at least 2 to make an ensemble"));
+        }
+        if models::counts(config)? {
+            let kind = &config.model.kind;
+            return Err(Error::setting(
+                "seeds",
+                format!(": a model of kind {kind} has no seed; leave it out"),
+            ));
+        }
+        let ensemble = Self { config: config.clone(), out: make()? };
+        // All that was there before is removed before the first training: going on takes up what it finds.
+        for number in 1..=seeds {
+            let folder = RunFolder::create(&ensemble.path_of(number), true)?;
+            folder.write_config(&ensemble.config_of(number))?;
+        }
+        ensemble.out.write_config(config)?;
+        Ok(ensemble)
+    }
+
+    /// The ensemble that a folder holds, or the beginning of; None if it holds something else.
+    ///
+    /// # Errors
+    /// Another program writes to it; files that cannot be read.
+    pub fn resume(path: &Path) -> Result<Option<Self>> {
+        let file = path.join(files::CONFIG);
+        if !file.is_file() {
+            return Ok(None);
+        }
+        let config = Config::read(&file)?;
+        if config.train.seeds < 2 {
+            return Ok(None);
+        }
+        Ok(Some(Self { config, out: RunFolder::open(path)? }))
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Asks for more steps.
+    ///
+    /// # Errors
+    /// As [`Config::going_on`].
+    pub fn go_on(&mut self, wanted: &Config) -> Result<()> {
+        self.config = self.config.going_on(wanted)?;
+        Ok(())
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.out.path()
+    }
+
+    fn path_of(&self, number: u64) -> PathBuf {
+        self.path().join(format!("seed-{number}"))
+    }
+
+    fn config_of(&self, number: u64) -> Config {
+        let mut config = self.config.clone();
+        config.train.seed += number - 1;
+        config.train.seeds = 1;
+        config
+    }
+
+    /// Trains what is left to train and mixes the models; None if it was stopped.
+    ///
+    /// # Errors
+    /// As [`Training::run`] and [`mix`].
+    pub fn run<'o>(&mut self, data: &Data, stop: &AtomicBool, begin: Begin<'_, 'o>) -> Result<Option<Mix>> {
+        let runs: Vec<PathBuf> = (1..=self.config.train.seeds).map(|number| self.path_of(number)).collect();
+        for (number, path) in (1..).zip(&runs) {
+            let (options, mut observer) = begin(number, path)?;
+            let config = self.config_of(number);
+            let (mut training, mut folder) = if files::model_file(path).is_ok() {
+                let (folder, mut checkpoint) = RunFolder::resume(path)?;
+                checkpoint.config.train.steps = checkpoint.config.going_on(&config)?.train.steps;
+                (Training::resume(&checkpoint, data, path, options)?, folder)
+            } else {
+                (Training::new(&config, data, options)?, RunFolder::create(path, true)?)
+            };
+            folder.write_config(&config)?;
+            if training.run(Some(&mut folder), stop, &mut *observer)?.end == End::Stopped {
+                return Ok(None);
+            }
+        }
+        let moved = self.config.data.path.as_ref().map(|_| data.source.path.as_path());
+        let mut mixed = mix(&runs, &Weights::Equal, moved)?;
+        mixed.save(&mut self.out)?;
+        // How to make it again, not how to read it: that its checkpoints say.
+        self.out.write_config(&self.config)?;
+        Ok(Some(mixed))
+    }
+
+    /// The folder, to add something to it.
+    #[must_use]
+    pub fn folder(&self) -> &RunFolder {
+        &self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+    use crate::train::{Event, Trainer, Unwatched};
+
+    fn settings(home: &Path) -> (Config, Data, PathBuf) {
+        let toml = "[model]\nhidden = [16]\n[train]\nsteps = 200\nseeds = 3\nseed = 5";
+        let mut config = Config::from_toml(toml, "run.toml".as_ref()).unwrap();
+        config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+        let data = crate::load_data(&mut config).unwrap();
+        (config, data, home.join("out"))
+    }
+
+    #[test]
+    fn an_ensemble_that_was_stopped_goes_on_to_the_same_files() {
+        let home = tempfile::tempdir().unwrap();
+        let (config, data, out) = settings(home.path());
+        let go = AtomicBool::new(false);
+        let whole = |out: &Path| {
+            let mut ensemble = Ensemble::create(&config, || RunFolder::create(out, true)).unwrap();
+            ensemble.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched)))).unwrap().unwrap()
+        };
+        let mixed = whole(&out);
+        assert_eq!(mixed.members.len(), 3);
+        // The logarithm of a mean is above the mean of logarithms.
+        let losses = mixed.members.iter().map(|member| member.evaluation.unwrap().loss);
+        assert!(mixed.evaluation.unwrap().loss < losses.sum::<f64>() / 3.0);
+        let file = |out: &Path| std::fs::read(out.join("best.safetensors")).unwrap();
+        let undisturbed = file(&out);
+        // One that is done is mixed again.
+        let mut again = Ensemble::resume(&out).unwrap().unwrap();
+        again.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched)))).unwrap().unwrap();
+        assert_eq!(undisturbed, file(&out));
+        // Stopped in the second training.
+        let other = home.path().join("other");
+        let mut ensemble = Ensemble::create(&config, || RunFolder::create(&other, false)).unwrap();
+        let (stop, seed) = (AtomicBool::new(false), Cell::new(0));
+        let ended = ensemble.run(&data, &stop, &mut |number, _| {
+            seed.set(number);
+            let watch = |_: &mut Trainer, event: &Event| {
+                let is_there = matches!(event, Event::Evaluated { step: 60, .. }) && seed.get() == 2;
+                stop.store(is_there, Ordering::Relaxed);
+                Ok(())
+            };
+            Ok((Fit::default(), Box::new(watch)))
+        });
+        assert!(ended.unwrap().is_none());
+        assert!(RunFolder::open(&other).is_err(), "it is locked");
+        drop(ensemble);
+        let mut ensemble = Ensemble::resume(&other).unwrap().expect("is one");
+        assert_eq!(ensemble.config(), &config);
+        let done = ensemble.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched))));
+        assert!(done.unwrap().is_some());
+        assert_eq!(undisturbed, file(&other));
+        assert_eq!(Config::read(&other.join("config.toml")).unwrap(), config);
+    }
+
+    #[test]
+    fn what_has_no_seed_is_no_ensemble() {
+        let home = tempfile::tempdir().unwrap();
+        let (mut config, _, out) = settings(home.path());
+        config.model = crate::config::ModelConfig::of("ngram");
+        let refused = |config: &Config| {
+            Ensemble::create(config, || RunFolder::create(&out, true)).unwrap_err().to_string()
+        };
+        assert!(refused(&config).contains("has no seed"));
+        config.train.seeds = 65;
+        assert!(refused(&config).contains("from 1 to 64"));
+        assert!(!out.exists());
+    }
+}

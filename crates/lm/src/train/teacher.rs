@@ -1,0 +1,133 @@
+//! A teacher: a finished model whose distributions are learned from, besides the text.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::TeacherConfig;
+use crate::data::{Vocab, hex};
+use crate::feed::Lessons;
+use crate::models::{self, Distributions, LanguageModel};
+use crate::{Checkpoint, Error, Result, disk, files};
+
+/// The most probabilities of a teacher's answers: 512 MiB, and twice that while they are made.
+const MOST: usize = 1 << 27;
+/// How many sequences are read side by side.
+const SIDE_BY_SIDE: usize = 512;
+
+/// What a teacher has answered, and how much it counts.
+#[derive(Clone)]
+pub(super) struct Answers {
+    /// The probabilities of each distribution that the feed has a number for.
+    ///
+    /// # Shapes
+    /// (D, V)
+    pub table: Arc<[f32]>,
+    pub weight: f64,
+}
+
+impl Answers {
+    /// Reads a teacher and asks it once for every distribution.
+    ///
+    /// # Errors
+    /// It cannot be read, is another than the configuration says, or knows other characters; more answers than can be held.
+    pub fn new(teacher: &TeacherConfig, vocab: &Vocab, lessons: &Lessons) -> Result<Self> {
+        let file = name_teacher(&mut teacher.clone())?;
+        let checkpoint = Checkpoint::read(&file)?;
+        if checkpoint.vocab != *vocab {
+            let message =
+                "knows other characters than the data has; name a teacher that was trained on the same";
+            return Err(Error::model(file, message));
+        }
+        let model = models::open(&checkpoint, &file)?;
+        let table = ask(&*model, lessons)?;
+        Ok(Self { table, weight: teacher.weight })
+    }
+}
+
+/// The file of a teacher, whose hash is made explicit.
+///
+/// # Errors
+/// It cannot be read, or is another than before.
+pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
+    let file = files::model_file(&teacher.path)?;
+    let (mut hash, mut open, mut piece) = (Sha256::new(), disk::open_regular(&file)?, Vec::new());
+    let fail = |error| Error::io(&file, error);
+    while open.by_ref().take(1 << 16).read_to_end(&mut piece).map_err(fail)? > 0 {
+        hash.update(&piece);
+        piece.clear();
+    }
+    let found = hex(&hash.finalize());
+    if teacher.sha256.get_or_insert(found.clone()) != &found {
+        let message = "is another file than the teacher that the run began with (its SHA-256 differs)";
+        return Err(Error::model(file, format!("{message}; bring that back, or train anew")));
+    }
+    Ok(file)
+}
+
+/// The distributions of the lessons' numbers: of a trie each is asked for once; else it is the mean of what the model says
+/// wherever the number occurs, which costs the pupil as much as all of them do.
+///
+/// # Errors
+/// More than can be held.
+fn ask(model: &dyn LanguageModel, lessons: &Lessons) -> Result<Arc<[f32]>> {
+    let (vocab, count) = (model.vocab_size(), lessons.count);
+    if count.checked_mul(vocab).is_none_or(|numbers| numbers > MOST) {
+        let message =
+            format!("has {count} distributions of {vocab} characters to give, more than {MOST} numbers");
+        return Err(Error::setting("teacher", format!("{message}; use less text or a smaller ``context``")));
+    }
+    let (mut table, mut asked) = (vec![0.0; count * vocab], vec![0u32; count]);
+    let (mut reader, mut known) = (model.reader(), Distributions::default());
+    let mut probs = vec![0.0; vocab];
+    for sequences in lessons.sequences.chunks(SIDE_BY_SIDE) {
+        let mut state = reader.start(1, lessons.first);
+        // The row of each sequence in the state: of a trie, those that are equal so far share one.
+        let mut row_of = vec![0; sequences.len()];
+        let mut reading: Vec<usize> = (0..sequences.len()).collect();
+        let (mut parents, mut tokens) = (Vec::new(), Vec::new());
+        for at in 0.. {
+            reading.retain(|&k| sequences[k].len() > at);
+            if reading.is_empty() {
+                break;
+            }
+            if at > 0 {
+                parents.clear();
+                tokens.clear();
+                let mut last = None;
+                for &k in &reading {
+                    let place = sequences[k].start + at;
+                    let number = lessons.numbers[place];
+                    if !lessons.is_trie || last != Some(number) {
+                        parents.push(row_of[k]);
+                        tokens.push(lessons.tokens[place - 1]);
+                    }
+                    row_of[k] = parents.len() - 1;
+                    last = Some(number);
+                }
+                if !parents.iter().copied().eq(0..state.rows) {
+                    state = state.select(&parents);
+                }
+                reader.read(&mut state, &tokens);
+            }
+            reader.distributions(&state, vocab, &mut known);
+            for &k in &reading {
+                let number = lessons.numbers[sequences[k].start + at] as usize;
+                if number >= count || (lessons.is_trie && asked[number] > 0) {
+                    continue;
+                }
+                charloom_tensor::kernels::exp(known.log_probs(known.rows()[row_of[k]]), &mut probs);
+                asked[number] += 1;
+                let sums = &mut table[number * vocab..][..vocab];
+                sums.iter_mut().zip(&probs).for_each(|(sum, &p)| *sum += f64::from(p));
+            }
+        }
+    }
+    let mean = |(i, sum): (usize, f64)| (sum / f64::from(asked[i / vocab].max(1))) as f32;
+    Ok(table.into_iter().enumerate().map(mean).collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The one way in: a training of any kind of model, from its settings to its run.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use super::fit::run_in;
+use super::{End, Observer, Outcome, Threads, Trainer, save_counted};
+use crate::data::Data;
+use crate::evaluation::evaluate;
+use crate::files::{NamedTensor, RunFolder};
+use crate::models::{self, LanguageModel};
+use crate::{Checkpoint, Config, Error, Result};
+
+/// What a training is to do besides its configuration.
+#[derive(Default)]
+pub struct Fit {
+    /// The threads it uses.
+    pub threads: Threads,
+    /// Whether the layers are looked at now and then.
+    pub diagnose: bool,
+    /// What is evaluated.
+    pub evaluate: Evaluate,
+    /// The learning rate of each step, in place of the schedule's.
+    pub rates: Option<Vec<f64>>,
+}
+
+/// What a training evaluates at step 0, every `eval_every` steps and at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evaluate {
+    /// The whole training split and the whole validation split.
+    #[default]
+    Both,
+    /// The whole validation split.
+    Validation,
+    /// Nothing.
+    Nothing,
+}
+
+/// A training that is ready to begin, or to go on: what can be wrong with its settings has been found.
+pub struct Training<'d> {
+    config: Config,
+    data: &'d Data,
+    evaluate: Evaluate,
+    job: Job,
+}
+
+enum Job {
+    /// Counted already, which takes no time: what is left is to evaluate and save it.
+    Counted(Box<dyn LanguageModel>, Vec<NamedTensor>),
+    InSteps(Box<Trainer>),
+}
+
+impl<'d> Training<'d> {
+    /// A training from the beginning.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; a model that can be neither counted nor trained by gradients; more seeds than one.
+    pub fn new(config: &Config, data: &'d Data, options: Fit) -> Result<Self> {
+        if config.train.seeds > 1 {
+            let message = format!("{} are the trainings of an ensemble; one has 1", config.train.seeds);
+            return Err(Error::setting("seeds", message));
+        }
+        let evaluate = options.evaluate;
+        let job = if models::counts(config)? {
+            if config.train.init_from.is_some() {
+                return Err(Error::setting(
+                    "init_from",
+                    ": a model that counts has no weights to begin with",
+                ));
+            }
+            let (model, tensors) = models::count(config, data)?;
+            Job::Counted(model, tensors)
+        } else {
+            Job::in_steps(Trainer::new(config, data)?, options)?
+        };
+        Ok(Self { config: config.clone(), data, evaluate, job })
+    }
+
+    /// The training that a checkpoint of its run was saved from; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`]; a model that was made at once.
+    pub fn resume(checkpoint: &Checkpoint, data: &'d Data, path: &Path, options: Fit) -> Result<Self> {
+        let config = checkpoint.config.clone();
+        if models::counts(&config)? {
+            let kind = &config.model.kind;
+            let message = format!(": a model of kind {kind} is made at once, nothing is left to do");
+            return Err(Error::setting("resume", message));
+        }
+        let evaluate = options.evaluate;
+        let job = Job::in_steps(Trainer::resume(checkpoint, data, path)?, options)?;
+        Ok(Self { config, data, evaluate, job })
+    }
+
+    /// Trains until the last step, out of patience or `stop`; with a folder, writes the run into it, as [`run`](super::run) does.
+    ///
+    /// # Errors
+    /// As [`run`](super::run).
+    pub fn run(
+        &mut self,
+        folder: Option<&mut RunFolder>,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Outcome> {
+        match &mut self.job {
+            Job::InSteps(trainer) => run_in(trainer, folder, self.evaluate, stop, observer),
+            Job::Counted(model, tensors) => {
+                let loss = match folder {
+                    Some(folder) => {
+                        let counted = (&**model, std::mem::take(tensors));
+                        save_counted(counted, &self.config, self.data, folder)?
+                    }
+                    None => evaluate(&**model, &self.data.splits.val)?.map(|evaluation| evaluation.loss),
+                };
+                Ok(Outcome { end: End::Finished, step: 1, best: loss.map(|loss| (loss, 1)) })
+            }
+        }
+    }
+
+    /// Updates made, and updates to make in all; none of a model that counts.
+    #[must_use]
+    pub fn steps(&self) -> Option<[u64; 2]> {
+        match &self.job {
+            Job::InSteps(trainer) => Some([trainer.steps_done(), trainer.config().train.steps]),
+            Job::Counted(..) => None,
+        }
+    }
+
+    /// The trainer, of a model that does not count.
+    #[must_use]
+    pub fn trainer(&self) -> Option<&Trainer> {
+        match &self.job {
+            Job::InSteps(trainer) => Some(trainer),
+            Job::Counted(..) => None,
+        }
+    }
+
+    /// The model as it is now.
+    pub fn model(&mut self) -> &dyn LanguageModel {
+        match &mut self.job {
+            Job::InSteps(trainer) => trainer.model(),
+            Job::Counted(model, _) => &**model,
+        }
+    }
+}
+
+impl Job {
+    fn in_steps(trainer: Trainer, options: Fit) -> Result<Self> {
+        let mut trainer = trainer.with_threads(options.threads);
+        trainer.rates = options.rates;
+        if options.diagnose {
+            trainer.diagnose()?;
+        }
+        Ok(Self::InSteps(Box::new(trainer)))
+    }
+}
+
+/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
+///
+/// # Errors
+/// As [`Training::new`] and [`run`](super::run).
+pub fn fit(
+    config: &Config,
+    data: &Data,
+    folder: &mut RunFolder,
+    options: Fit,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    Training::new(config, data, options)?.run(Some(folder), stop, observer)
+}
