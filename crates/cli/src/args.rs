@@ -1,5 +1,6 @@
 //! The flags that say what is trained, on what, and how: one for each key of a configuration.
 
+mod decoder;
 mod optimizer;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use charloom::config::{
 };
 use charloom::data::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 use charloom::{Config, Error, Result, models, presets};
+use decoder::DecoderFlags;
 use optimizer::OptimizerFlags;
 
 // Under these names clap takes a list for one value.
@@ -56,10 +58,11 @@ pub struct DataFlags {
 #[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
-    /// mlp, linear, rnn, gru, lstm, wavenet, ngram; bigram is an ngram of order 2 with k = 1 [default: mlp]
+    /// mlp, linear, rnn, gru, lstm, wavenet, transformer, bow, ngram; bigram is an ngram of order 2 with k = 1 [default:
+    /// mlp]
     #[arg(long, value_name = "KIND", value_parser = parse_model)]
     model: Option<ModelWord>,
-    /// Characters the model looks at [default: 3]
+    /// Characters the model looks at [default: 3; a transformer's the longest word, or 64 of a text]
     #[arg(long, value_name = "T")]
     context: Option<usize>,
     /// Width of the embedding; 0: one-hot input [default: 6]
@@ -68,28 +71,28 @@ pub struct ModelFlags {
     /// Width of each hidden layer, as in 200,200 [default: 200]
     #[arg(long, value_name = "H,...", value_parser = parse_hidden)]
     hidden: Option<Widths>,
-    /// tanh, relu, gelu [default: tanh]
+    /// tanh, relu, gelu, gelu-tanh, squared-relu [default: tanh; a transformer's gelu]
     #[arg(long, value_name = "NAME")]
     activation: Option<Activation>,
-    /// none, batch, layer [default: none]
+    /// none, batch, layer, rms [default: none; a transformer's layer]
     #[arg(long, value_name = "NAME")]
     norm: Option<Norm>,
     /// Share of hidden values dropped in training [default: 0]
     #[arg(long, value_name = "P")]
     dropout: Option<f64>,
-    /// Layers of an rnn, gru or lstm [default: 1]
+    /// Layers of an rnn, gru or lstm [default: 1], or of a transformer [default: 4]
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
-    /// Share of the embedding's values dropped in training [default: 0]
+    /// Share of the embeddings' values dropped in training [default: 0]
     #[arg(long, value_name = "P")]
     embed_dropout: Option<f64>,
     /// Share of the weights between states dropped in a training step [default: 0]
     #[arg(long, value_name = "P")]
     recurrent_dropout: Option<f64>,
-    /// A bias in linear, and in an mlp before a norm
+    /// A bias in linear, in an mlp before a norm, in a transformer's layers
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     bias: Option<bool>,
-    /// unit-normal, kaiming-normal, torch, unit-columns [default: kaiming-normal]
+    /// unit-normal, kaiming-normal, torch, unit-columns, gpt, normal [default: by the model]
     #[arg(long, value_name = "NAME")]
     init: Option<Init>,
     /// Factor of kaiming-normal before the last layer [default: by the activation]
@@ -107,6 +110,8 @@ pub struct ModelFlags {
     /// What add-k adds [default: 1]
     #[arg(long, value_name = "X")]
     k: Option<f64>,
+    #[command(flatten)]
+    decoder: DecoderFlags,
 }
 
 /// The training.
@@ -119,7 +124,7 @@ pub struct TrainFlags {
     /// Examples of a step, or full [default: 32]
     #[arg(long, value_name = "B")]
     batch: Option<Batch>,
-    /// How batches are drawn: words, or streams of a running text [default: as suits model and data]
+    /// How batches are drawn: words; streams or random pieces of a running text [default: as suits model and data]
     #[arg(long, value_name = "NAME")]
     feed: Option<Feed>,
     /// Learning rate [default: 0.1]
@@ -299,6 +304,7 @@ impl ModelFlags {
         set("order", self.order.map(Value::from));
         set("smoothing", self.smoothing.map(|word| word.word().into()));
         set("k", self.k.map(Value::from));
+        self.decoder.apply(model);
         models::check(model)?;
         Ok(())
     }

@@ -27,6 +27,9 @@ pub struct Args {
     /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip, floor
     #[arg(long, value_name = "WORD", default_value = "refuse")]
     unknown: Unknown,
+    /// How far a transformer's window moves on [default: as trained; its context: nanoGPT's windows, side by side]
+    #[arg(long, value_name = "N")]
+    stride: Option<usize>,
     /// Learn at this rate from what was read, after it was judged, and forget it all in the end
     #[arg(long, value_name = "LR")]
     adapt: Option<f64>,
@@ -61,7 +64,11 @@ pub struct Row {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let mut checkpoint = Checkpoint::read(&file)?;
+    if let Some(stride) = args.stride {
+        checkpoint.config.model.set("stride", stride);
+        models::check(&checkpoint.config.model)?;
+    }
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;

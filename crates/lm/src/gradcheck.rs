@@ -265,6 +265,10 @@ mod tests {
             "embed = 0\nhidden = [6]\nactivation = \"relu\"",
             "embed = 2\nhidden = [6, 5]\nactivation = \"gelu\"\nnorm = \"layer\"",
             "embed = 3\nhidden = [9, 8]\nnorm = \"batch\"\nbias = true\ndropout = 0.3",
+            "kind = \"transformer\"\nlayers = 2\nheads = 2\nembed = 8\ncontext = 5",
+            "kind = \"transformer\"\nlayers = 1\nheads = 2\nembed = 8\npositions = \"rotary\"\nnorm = \"rms\"\ntie = true\n\
+             activation = \"squared-relu\"\nbias = false\nattention_dropout = 0.2\nembed_dropout = 0.1\ndropout = 0.2",
+            "kind = \"bow\"\nembed = 6\nhidden = 5",
         ] {
             let options = Options { elements: Some(60), ..Options::default() };
             let report = run(&format!("[model]\n{model}\n[train]\nbatch = 17\n"), &options);

@@ -104,6 +104,11 @@ const ALL: &[Preset] = &[
     file!("shakespeare-columns", "the same, each drawn tensor normalized along dimension 0", "002"),
     file!("layers", "Linear, BatchNorm, Tanh, Linear with a three-stage learning rate", "003"),
     file!("wavenet", "a tree over eight characters, three stages of 128 with BatchNorm, 200,000 steps", "the WaveNet lecture"),
+    file!("makemore-transformer", "four layers of 64 with four heads on whole words", "makemore, --type transformer"),
+    file!("makemore-bow", "the mean of all characters so far, and an mlp of 64", "makemore, --type bow"),
+    file!("microgpt", "one layer of 16 with four heads, one name a step, 4,192 parameters", "microgpt"),
+    file!("nanogpt-cpu", "nanoGPT's characters on a CPU: four layers of 128, 64 characters, 2,000 steps", "nanoGPT"),
+    file!("nanogpt-gpu", "nanoGPT's characters on a GPU: six layers of 384, 256 characters, 5,000 steps", "nanoGPT"),
     file!("manual-backprop", "the net whose backward pass is written by hand, 12,297 parameters", "004"),
     file!("makemore-bigram", "makemore's table of pairs, by gradients: 729 parameters", "makemore"),
     file!("makemore-mlp", "makemore's mlp: sixteen characters, 64 features, 64 neurons", "makemore"),
@@ -185,6 +190,11 @@ mod tests {
             ("makemore-rnn", 27, 11_803),
             ("makemore-gru", 27, 28_443),
             ("char-rnn", 65, 240_321),
+            ("makemore-transformer", 27, 204_544),
+            ("makemore-bow", 27, 12_827),
+            ("microgpt", 27, 4_192),
+            ("nanogpt-cpu", 65, 804_096),
+            ("nanogpt-gpu", 65, 10_745_088),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }

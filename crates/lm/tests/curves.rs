@@ -106,6 +106,20 @@ struct RecurrentCurve {
     val: f64,
 }
 
+#[derive(Deserialize)]
+struct Decoders {
+    curves: Vec<DecoderCurve>,
+}
+
+#[derive(Deserialize)]
+struct DecoderCurve {
+    name: String,
+    data: String,
+    toml: String,
+    losses: Vec<f32>,
+    val: f64,
+}
+
 #[test]
 fn every_recurrent_net_learns_as_in_torch() {
     let Recurrent { steps, curves } = fixture("recurrent.json");
@@ -121,6 +135,25 @@ fn every_recurrent_net_learns_as_in_torch() {
         assert_close(&[val], &[curve.val], 1e-3, 0.0);
     }
     assert_eq!((curves.len(), steps.len()), (24, 6));
+}
+
+/// `fixtures/decoders.json`
+#[test]
+fn models_that_look_back_learn_as_in_torch() {
+    let curves = fixture::<Decoders>("decoders.json").curves;
+    for curve in &curves {
+        println!("{}", curve.name);
+        let mut config = Config::from_toml(&curve.toml, "decoders.json".as_ref()).unwrap();
+        config.data.path = Some(workspace_root().join("fixtures/data").join(&curve.data));
+        let data = Data::load(&config.data, None).unwrap();
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let losses: Vec<f32> = (0..config.train.steps).map(|_| trainer.step().unwrap()).collect();
+        let seen = [0, 1, 10, 50, 100, 150].map(|step| losses[step]);
+        assert_close(&seen, &curve.losses, 1e-3, 0.0);
+        let val = evaluate(trainer.model(), &data.splits.val).unwrap().unwrap();
+        assert_close(&[val.loss], &[curve.val], 1e-3, 0.0);
+    }
+    assert_eq!(curves.len(), 9);
 }
 
 fn mean(scores: &[f32]) -> f64 {

@@ -15,7 +15,7 @@ use charloom::{Checkpoint, Config};
 const STEPS: u64 = 7;
 
 /// One of each family, and of everything that has a state.
-const MODELS: [&str; 13] = [
+const MODELS: [&str; 15] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
     "[model]\nhidden = [12]\ninit = 'unit-normal'",
@@ -29,6 +29,8 @@ const MODELS: [&str; 13] = [
     "[model]\nhidden = [12]\n[train]\nschedule = 'cosine'\nlr_min = 0.01\nwarmup_steps = 2",
     "[model]\nkind = 'gru'\nhidden = 8\nlayers = 2\ndropout = 0.2\nrecurrent_dropout = 0.1\n[train]\nbatch = 4",
     "[model]\nkind = 'lstm'\nhidden = 8\nembed = 0\ncontext = 97\n[train]\nbatch = 8\nfeed = 'streams'\nclip = 1.0",
+    "[model]\nkind = 'transformer'\nlayers = 2\nheads = 2\nembed = 8\ndropout = 0.2\nattention_dropout = 0.1\n[train]\noptimizer = 'adamw'",
+    "[model]\nkind = 'bow'\nembed = 6\nhidden = 5\ncontext = 4",
 ];
 
 fn config(model: &str) -> Config {

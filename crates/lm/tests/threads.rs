@@ -11,7 +11,7 @@ const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
 
 /// What a thread is given at least: the smallest product here has 256 x 81 x 27 multiplications.
 const LEAST: usize = 50_000;
-const MODELS: [&str; 10] = [
+const MODELS: [&str; 11] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9\nclip = 0.5",
     "[model]\nhidden = [200]\nembed = 10\ninit = 'unit-normal'",
     "[model]\nhidden = [100, 100]\nembed = 10\nnorm = 'batch'\n[train]\nweight_decay = 0.1",
@@ -22,6 +22,7 @@ const MODELS: [&str; 10] = [
     "[model]\nhidden = [128, 64, 90]\nactivation = 'relu'\ninit = 'torch'\n[train]\noptimizer = 'adamw'\nlr = 0.001",
     "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 24\nhidden = 64\n[train]\nema = 0.9\naccumulate = 2",
     "[model]\nhidden = [128]\n[train]\noptimizer = 'muon'\nlr = 0.01\nema = 0.5",
+    "[model]\nkind = 'transformer'\nlayers = 2\nembed = 64\ndropout = 0.1\nattention_dropout = 0.1\n[train]\noptimizer = 'adamw'",
 ];
 
 fn pool(threads: usize) -> Threads {

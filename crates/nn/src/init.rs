@@ -1,9 +1,9 @@
-//! How parameters are drawn: the four initializations, each number in torch's order.
+//! How parameters are drawn, each number in torch's order.
 
 use charloom_tensor::rng::TorchGenerator;
 
 /// A way to draw parameters.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Init {
     /// Everything standard normal, biases too.
     UnitNormal,
@@ -13,6 +13,9 @@ pub enum Init {
     Torch,
     /// Standard normal, each tensor as drawn, (in, out), divided by its norm along dimension 0.
     UnitColumns,
+    /// Tensors of two dimensions normal with this deviation, as `torch.randn` of their own shape; all others as they begin
+    /// without being drawn.
+    Normal(f64),
 }
 
 /// Draws the parameters of layers, one after the other, from one generator.
@@ -50,7 +53,11 @@ impl<'g> Initializer<'g> {
     /// # Shapes
     /// (count, width)
     pub fn embedding(&mut self, count: usize, width: usize) -> Vec<f32> {
-        self.normal(count, width)
+        let mut drawn = self.normal(count, width);
+        if let Init::Normal(deviation) = self.init {
+            drawn.iter_mut().for_each(|x| *x *= deviation as f32);
+        }
+        drawn
     }
 
     /// The weight of a linear layer, row-major. `gain` is what [`Init::KaimingNormal`] multiplies it with besides
@@ -60,6 +67,11 @@ impl<'g> Initializer<'g> {
     /// (out, in)
     pub fn weight(&mut self, inputs: usize, outputs: usize, gain: f64, scale: f64) -> Vec<f32> {
         let fan_in = (inputs as f64).sqrt();
+        if let Init::Normal(deviation) = self.init {
+            let mut weight = self.normal(outputs, inputs);
+            weight.iter_mut().for_each(|w| *w *= (deviation * scale) as f32);
+            return weight;
+        }
         let mut weight = match self.init {
             Init::Torch => self.uniform((1.0 / fan_in) as f32, inputs * outputs),
             _ => transposed(&self.normal(inputs, outputs), outputs),
@@ -78,7 +90,7 @@ impl<'g> Initializer<'g> {
     pub fn bias(&mut self, inputs: usize, outputs: usize) -> Vec<f32> {
         match self.init {
             Init::Torch => self.uniform((1.0 / (inputs as f64).sqrt()) as f32, outputs),
-            Init::KaimingNormal => vec![0.0; outputs],
+            Init::KaimingNormal | Init::Normal(_) => vec![0.0; outputs],
             // A vector's only dimension is its dimension 0.
             Init::UnitNormal | Init::UnitColumns => self.normal(outputs, 1),
         }

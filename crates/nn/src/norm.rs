@@ -55,25 +55,34 @@ impl BatchNorm1d {
 /// Ba, Kiros and Hinton 2016; `torch.nn.LayerNorm`
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// (C), 1 at first.
-    pub weight: ParamId,
-    /// (C), 0 at first.
-    pub bias: ParamId,
+    /// (C), 1 at first; None: rows are not scaled.
+    pub weight: Option<ParamId>,
+    /// (C), 0 at first; None: rows are not shifted.
+    pub bias: Option<ParamId>,
 }
 
 impl LayerNorm {
     /// A layer whose tensors are `weight` and `bias`.
     pub fn new(scope: &mut Scope<'_>, channels: usize) -> Self {
+        Self::with(scope, channels, true, true)
+    }
+
+    /// The same without a weight or a bias.
+    pub fn with(scope: &mut Scope<'_>, channels: usize, weight: bool, bias: bool) -> Self {
         Self {
-            weight: scope.constant("weight", &[channels], 1.0),
-            bias: scope.constant("bias", &[channels], 0.0),
+            weight: weight.then(|| scope.constant("weight", &[channels], 1.0)),
+            bias: bias.then(|| scope.constant("bias", &[channels], 0.0)),
         }
     }
 
     /// Records the layer.
     pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
         let tape = x.tape();
-        x.layer_norm(tape.param(self.weight), tape.param(self.bias), EPS)
+        let width = x.shape().last();
+        let fixed = |value: f64| tape.input(&[width], &vec![E::of(value); width]);
+        let weight = self.weight.map_or_else(|| fixed(1.0), |weight| tape.param(weight));
+        let bias = self.bias.map_or_else(|| fixed(0.0), |bias| tape.param(bias));
+        x.layer_norm(weight, bias, EPS)
     }
 }
 

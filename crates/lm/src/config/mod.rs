@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataConfig, Mode};
 
 pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
-pub use names::{Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Schedule, Smoothing, Stream};
+pub use names::{
+    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, Schedule, Smoothing, Stream,
+};
 pub use notebook::NotebookConfig;
 pub use parse::{Batch, parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops};
 pub(crate) use parse::{line_of, read_text};

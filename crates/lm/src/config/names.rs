@@ -1,5 +1,7 @@
 //! The settings that are one of a few words.
 
+use charloom_nn::Layer;
+
 use crate::words;
 
 words! {
@@ -11,6 +13,10 @@ words! {
         Relu = "relu",
         /// x Phi(x), the exact one.
         Gelu = "gelu",
+        /// The same with tanh in place of the error function.
+        GeluTanh = "gelu-tanh",
+        /// max(0, x)^2.
+        SquaredRelu = "squared-relu",
     }
 }
 
@@ -23,6 +29,8 @@ words! {
         Batch = "batch",
         /// `LayerNorm`.
         Layer = "layer",
+        /// `RMSNorm`.
+        Rms = "rms",
     }
 }
 
@@ -37,6 +45,22 @@ words! {
         Torch = "torch",
         /// Standard normal, each tensor divided by its norm along dimension 0.
         UnitColumns = "unit-columns",
+        /// As `normal`, with the projections back into a transformer's stream divided by sqrt(2 layers).
+        Gpt = "gpt",
+        /// Tensors of two dimensions normal with a given deviation, 0.02 unless said; biases 0, norms 1.
+        Normal = "normal",
+    }
+}
+
+words! {
+    /// How a transformer knows where a token stands.
+    Positions {
+        /// A learned vector for each position, added to the token's.
+        Learned = "learned",
+        /// Queries and keys turned by angles that grow with the position.
+        Rotary = "rotary",
+        /// Not at all, but for what attention to earlier tokens alone tells.
+        None = "none",
     }
 }
 
@@ -57,6 +81,8 @@ words! {
         Words = "words",
         /// `batch` streams of a running text, the next `context` tokens of each; states are carried on.
         Streams = "streams",
+        /// `batch` pieces of a running text that begin anywhere, `context` tokens each.
+        Random = "random",
     }
 }
 
@@ -125,6 +151,19 @@ words! {
     }
 }
 
+impl Activation {
+    /// The layer that computes it.
+    pub(crate) fn layer(self) -> Layer {
+        match self {
+            Self::Tanh => charloom_nn::Tanh.into(),
+            Self::Relu => charloom_nn::Relu.into(),
+            Self::Gelu => charloom_nn::Gelu.into(),
+            Self::GeluTanh => charloom_nn::GeluTanh.into(),
+            Self::SquaredRelu => charloom_nn::SquaredRelu.into(),
+        }
+    }
+}
+
 impl Init {
     /// The way to draw that this names.
     pub(crate) fn way(self) -> charloom_nn::Init {
@@ -133,6 +172,7 @@ impl Init {
             Self::KaimingNormal => charloom_nn::Init::KaimingNormal,
             Self::Torch => charloom_nn::Init::Torch,
             Self::UnitColumns => charloom_nn::Init::UnitColumns,
+            Self::Gpt | Self::Normal => charloom_nn::Init::Normal(0.02),
         }
     }
 }

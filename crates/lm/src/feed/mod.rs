@@ -1,12 +1,18 @@
 //! What a training step is made of: batches, drawn from a split.
 
+mod blocks;
 mod lessons;
+mod pieces;
 mod streams;
+mod tree;
 mod windows;
 mod words;
 
+pub(crate) use blocks::Blocks;
 pub(crate) use lessons::Lessons;
+pub(crate) use pieces::{Pieces, windows};
 pub(crate) use streams::Streams;
+pub(crate) use tree::{Nodes, Tree};
 pub(crate) use windows::Windows;
 pub(crate) use words::{Layout, Words};
 
@@ -110,7 +116,7 @@ pub(crate) enum Shape {
     },
     /// Words as a trie, its nodes level by level: those of one level, in order, then those of the next. Index tensors: the
     /// nodes' tokens, the rows of their parents (of a root its own); then the different (node, target) pairs' targets and
-    /// nodes. Axes: the nodes, the pairs.
+    /// nodes; for who asks for them, the nodes' positions. Axes: the nodes, the pairs.
     Tree {
         /// The most nodes.
         nodes: usize,
@@ -122,6 +128,13 @@ pub(crate) enum Shape {
     Streams {
         /// B
         streams: usize,
+        /// T
+        length: usize,
+    },
+    /// Pieces of a running text, T tokens each. Index tensors: the tokens (B T), the targets (B T). No axes.
+    Blocks {
+        /// B
+        sequences: usize,
         /// T
         length: usize,
     },

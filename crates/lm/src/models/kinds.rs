@@ -7,8 +7,8 @@ use charloom_tensor::kernels::Cell;
 
 use super::ngram::NGramKind;
 use super::recurrent::RecurrentKind;
-use super::{LanguageModel, Net, Reach, linear, mixture, mlp, wavenet};
-use crate::config::{ModelConfig, Setting};
+use super::{LanguageModel, Net, Reach, bow, linear, mixture, mlp, transformer, wavenet};
+use crate::config::{Config, ModelConfig, Setting};
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
 use crate::words::nearest;
@@ -27,6 +27,14 @@ pub trait Kind: Send + Sync {
     /// # Errors
     /// A setting that the kind does not have, or one out of range.
     fn fill(&self, model: &mut ModelConfig) -> Result<Reach>;
+
+    /// Makes explicit in a filled configuration what depends on the data, such as a context for its longest word.
+    ///
+    /// # Errors
+    /// As [`Kind::fill`].
+    fn suit(&self, _model: &mut ModelConfig, _data: &Data) -> Result<()> {
+        Ok(())
+    }
 
     /// How it learns.
     fn learning(&self) -> Learning<'_>;
@@ -81,7 +89,7 @@ pub trait CountingKind {
 static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
-const OWN: [&'static dyn Kind; 8] = [
+const OWN: &[&dyn Kind] = &[
     &mlp::MlpKind,
     &linear::LinearKind,
     &NGramKind,
@@ -89,6 +97,8 @@ const OWN: [&'static dyn Kind; 8] = [
     &RecurrentKind(Cell::Gru),
     &RecurrentKind(Cell::Lstm),
     &wavenet::WaveNetKind,
+    &bow::BowKind,
+    &transformer::TransformerKind,
     &mixture::MixtureKind,
 ];
 
@@ -123,7 +133,7 @@ pub fn kind(model: &ModelConfig) -> Result<&'static dyn Kind> {
 /// Every kind, charloom's own first.
 pub fn all() -> impl Iterator<Item = &'static dyn Kind> {
     let added = KINDS.read().unwrap_or_else(PoisonError::into_inner).clone();
-    OWN.into_iter().chain(added)
+    OWN.iter().copied().chain(added)
 }
 
 fn find(name: &str) -> Option<&'static dyn Kind> {
@@ -136,6 +146,15 @@ fn find(name: &str) -> Option<&'static dyn Kind> {
 /// There is no such kind; a setting that it does not have, or one out of range.
 pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
     kind(model)?.fill(model)
+}
+
+/// Makes explicit in a configuration what depends on the data: the model's settings, and what feeds it.
+///
+/// # Errors
+/// As [`fill`]; a feed that is not for the model or the data.
+pub fn suit(config: &mut Config, data: &Data) -> Result<()> {
+    kind(&config.model)?.suit(&mut config.model, data)?;
+    super::resolve_feed(config, data.mode())
 }
 
 /// Checks a model's settings.

@@ -1,5 +1,5 @@
 use charloom_nn::{
-    BatchNorm1d, Dropout, Embedding, Gelu, Init, Layer, LayerNorm, Linear, Relu, Scope, Sequential, Tanh,
+    BatchNorm1d, Dropout, Embedding, Init, Layer, LayerNorm, Linear, RmsNorm, Scope, Sequential,
 };
 
 use super::{Kind, Learning, Net, NeuralKind, Reach, Stack};
@@ -47,7 +47,7 @@ impl MlpSettings {
     pub fn gain(&self) -> f64 {
         self.gain.unwrap_or(match self.activation {
             Activation::Tanh => 5.0 / 3.0,
-            Activation::Relu | Activation::Gelu => std::f64::consts::SQRT_2,
+            _ => std::f64::consts::SQRT_2,
         })
     }
 }
@@ -108,12 +108,9 @@ impl NeuralKind for MlpKind {
                 Norm::None => {}
                 Norm::Batch => layers.push(BatchNorm1d::new(&mut scope.at(&name(&layers)), width).into()),
                 Norm::Layer => layers.push(LayerNorm::new(&mut scope.at(&name(&layers)), width).into()),
+                Norm::Rms => layers.push(RmsNorm::new(&mut scope.at(&name(&layers)), width).into()),
             }
-            layers.push(match model.activation {
-                Activation::Tanh => Tanh.into(),
-                Activation::Relu => Relu.into(),
-                Activation::Gelu => Gelu.into(),
-            });
+            layers.push(model.activation.layer());
             if model.dropout > 0.0 {
                 layers.push(Dropout { p: model.dropout, seed, layer: i as u64 }.into());
             }

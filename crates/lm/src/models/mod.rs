@@ -1,6 +1,8 @@
 //! Models: whatever reads a text and says how likely each next token is.
 
 mod adapt;
+mod bow;
+mod decoder;
 mod kinds;
 mod linear;
 mod mixture;
@@ -16,11 +18,14 @@ mod stack;
 mod state;
 mod state_reader;
 mod stepped;
+mod transformer;
 mod wavenet;
 mod window;
 
 pub use adapt::{Adapt, SEGMENT};
-pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register};
+pub use bow::BowSettings;
+pub use decoder::{Attention, Block, Decoder, Look, Mlp, Reading};
+pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register, suit};
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
 pub use mixture::{FittedWeights, Member, Mixture, MixtureSettings, fit_weights};
@@ -37,6 +42,7 @@ pub(crate) use score::score_words;
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};
 pub use stepped::{Cell, Precision, Recurrent};
+pub use transformer::TransformerSettings;
 pub use wavenet::WaveNetSettings;
 
 use crate::Result;

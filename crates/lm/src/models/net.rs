@@ -3,11 +3,12 @@
 use charloom_tensor::ops::Targets;
 use charloom_tensor::{Axis, Indices, NodeId, Tape, Var};
 
+use super::decoder::{self, Decoder};
 use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{Feed, Layout, Shape, Streams, Windows, Words};
+use crate::feed::{Blocks, Feed, Layout, Pieces, Shape, Streams, Tree, Windows, Words};
 use crate::{Error, Result};
 
 /// The layers of a neural model, as records: a variant for each way to read.
@@ -18,6 +19,8 @@ pub enum Net {
     Recurrent(RecurrentNet),
     /// Has a hidden state, and says one step.
     Stepped(Box<dyn Cell>),
+    /// Looks back at the tokens before, each for itself.
+    Attention(Box<Decoder>),
 }
 
 impl Net {
@@ -32,6 +35,7 @@ impl Net {
         match self {
             Self::Window(stack) => Reach::Window(stack.context),
             Self::Recurrent(_) | Self::Stepped(_) => Reach::Unbounded,
+            Self::Attention(decoder) => Reach::AtMost(decoder.reading.context),
         }
     }
 
@@ -40,7 +44,7 @@ impl Net {
     pub fn stack(&self) -> Option<&Stack> {
         match self {
             Self::Window(stack) => Some(stack),
-            Self::Recurrent(_) | Self::Stepped(_) => None,
+            Self::Recurrent(_) | Self::Stepped(_) | Self::Attention(_) => None,
         }
     }
 
@@ -49,7 +53,8 @@ impl Net {
         match (self, mode) {
             (Self::Window(_), _) => &[],
             (Self::Recurrent(_), Mode::Text) => &[config::Feed::Streams],
-            (Self::Recurrent(_), _) | (Self::Stepped(_), _) => &[config::Feed::Words],
+            (Self::Attention(_), Mode::Text) => &[config::Feed::Random],
+            (Self::Recurrent(_) | Self::Stepped(_) | Self::Attention(_), _) => &[config::Feed::Words],
         }
     }
 
@@ -81,6 +86,19 @@ impl Net {
                 Ok(Box::new(Windows::new(examples, size, full, merged)))
             }
             Self::Stepped(_) => words(Layout::Levels),
+            Self::Attention(decoder) => {
+                let decoder::Reading { context, stride } = decoder.reading;
+                match Pieces::of_words(split, context, stride) {
+                    Some(pieces) => Ok(Box::new(Tree::new(pieces, size, full))),
+                    None if split.boundary().is_some() => {
+                        Err(Error::Failed("no words to train on; give more text".to_owned()))
+                    }
+                    None if full => {
+                        Err(Error::setting("batch", "full is for words; of a text pieces are drawn"))
+                    }
+                    None => Ok(Box::new(Blocks::new(split, size, context)?)),
+                }
+            }
             Self::Recurrent(_) if split.boundary().is_some() => words(Layout::Tree { merged }),
             Self::Recurrent(net) => {
                 let length = net.context.unwrap_or(super::recurrent::CONTEXT);
@@ -89,13 +107,14 @@ impl Net {
         }
     }
 
-    /// The numbers in the widest layer of a row.
+    /// The numbers in the widest layer of a row; of a decoder, which is deep, in all of them.
     #[must_use]
     pub(crate) fn widest(&self) -> usize {
         match self {
             Self::Window(stack) => stack.widest,
             Self::Recurrent(net) => net.widest(),
             Self::Stepped(cell) => cell.width(),
+            Self::Attention(decoder) => decoder.numbers(),
         }
     }
 
@@ -134,6 +153,12 @@ impl Net {
                     first.iter().zip(&states).map(|(first, states)| [first.id(), states.id()]).collect();
                 let loss = logits.cross_entropy(targets).id();
                 Recorded { inputs: vec![tokens, targets], loss, carried }
+            }
+            (Self::Attention(decoder), Shape::Tree { nodes, pairs }) => {
+                decoder::of_tree(decoder, tape, [nodes, pairs])
+            }
+            (Self::Attention(decoder), Shape::Blocks { sequences, length }) => {
+                decoder::of_blocks(decoder, tape, [sequences, length])
             }
             _ => unreachable!("a net is fed by its own feed"),
         }

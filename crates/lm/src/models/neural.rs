@@ -5,6 +5,7 @@ use std::path::Path;
 use charloom_nn::{Initializer, Scope};
 use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGenerator};
 
+use super::decoder::{self, DecoderReader};
 use super::state_reader::StateReader;
 use super::window::WindowReader;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, adapt, kind};
@@ -185,6 +186,7 @@ impl LanguageModel for Neural {
                     net.read(tape, tokens, None, before)
                 }))
             }
+            Net::Attention(decoder) => Box::new(DecoderReader::new(&self.params, decoder)),
             Net::Stepped(cell) => Box::new(StateReader::new(
                 &self.params,
                 self.vocab,
@@ -200,6 +202,7 @@ impl LanguageModel for Neural {
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         match &self.net {
             Net::Window(stack) => self.window_reader(stack).score_split(split, tell),
+            Net::Attention(decoder) => decoder::score_split(&self.params, decoder, split, tell),
             Net::Recurrent(_) | Net::Stepped(_) => {
                 super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
             }
@@ -212,13 +215,14 @@ impl LanguageModel for Neural {
             Net::Recurrent(_) if split.boundary().is_none() => {
                 adapt::score_streams(&self.params, &self.net, split, adapt, tell).map(Some)
             }
-            Net::Recurrent(_) | Net::Stepped(_) => Ok(None),
+            Net::Recurrent(_) | Net::Stepped(_) | Net::Attention(_) => Ok(None),
         }
     }
 
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
         match &self.net {
             Net::Window(stack) => self.window_reader(stack).total_loss(split, tell),
+            Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, tell),
             Net::Recurrent(_) | Net::Stepped(_) => {
                 Ok(super::score::total_loss(&self.score_split(split, tell)?))
             }

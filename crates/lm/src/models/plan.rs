@@ -50,6 +50,7 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
     let feed = net.feed(&data.splits.train, &config.train, true)?;
     let drawn = match feed.shape() {
         Shape::Streams { streams, length } => streams * length,
+        Shape::Blocks { sequences, length } => sequences * length,
         _ => batch,
     };
     Ok(feed.examples() as f64 / drawn as f64)
@@ -66,7 +67,8 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
         return of_members.sum();
     };
     // A table that rows are looked up in multiplies nothing.
-    let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !name.starts_with("embedding.");
+    let is_table = |name: &str| ["embedding.", "wte.", "wpe."].iter().any(|table| name.starts_with(table));
+    let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !is_table(name);
     let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
     Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
 }
@@ -121,7 +123,7 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
             .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
         return Err(Error::usage(format!(
             "{vocab} characters make {count} parameters; the limit is {MAX_PARAMETERS}{largest}: choose smaller sizes, \
-             such as ``hidden`` or ``context``"
+             such as ``hidden``, ``embed`` or ``context``"
         )));
     }
     if plan.tensors().any(|(name, _)| name.starts_with("state.")) {

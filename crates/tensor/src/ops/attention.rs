@@ -56,7 +56,7 @@ impl<E: Element> Op<E> for Attention<E> {
     // from rows that are equal too, and the gradients that arrive are already the sums over those that it stands for. Only
     // a mask that differs from row to row forbids it.
     fn row_rule(&self) -> RowRule {
-        if self.heads.dropout.is_some() { RowRule::Mixes } else { RowRule::Keeps }
+        if self.heads.dropout.is_some() { RowRule::KeepsApart } else { RowRule::Keeps }
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {

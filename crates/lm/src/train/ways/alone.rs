@@ -88,6 +88,7 @@ pub(crate) fn record<E: Precision>(
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
         Shape::Tree { nodes, .. } => nodes,
         Shape::Streams { streams, length } => streams.saturating_mul(length),
+        Shape::Blocks { sequences, length } => sequences.saturating_mul(length),
     };
     if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
         let message = format!("{batch}: {rows} rows of up to {} numbers are too many", net.widest());
@@ -124,6 +125,7 @@ impl Alone {
             Shape::Windows { rows, .. } => rows,
             Shape::Levels { pairs, .. } | Shape::Tree { pairs, .. } => pairs,
             Shape::Streams { streams, length } => streams * length,
+            Shape::Blocks { sequences, length } => sequences * length,
         };
         let grads = Grads::zeros(&model.params);
         let sum = (train.accumulate > 1).then(|| grads.clone());

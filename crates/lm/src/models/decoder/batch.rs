@@ -1,0 +1,40 @@
+//! The loss of a batch, recorded.
+
+use charloom_tensor::{Element, Indices, Tape};
+
+use super::{Before, Decoder};
+use crate::models::Precision;
+use crate::models::net::{Recorded, judge_pairs};
+
+/// Records the loss of a tree of so many nodes and pairs.
+pub(in super::super) fn of_tree<E: Precision>(
+    decoder: &Decoder,
+    tape: &Tape<'_, E>,
+    [nodes, pairs]: [usize; 2],
+) -> Recorded {
+    let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
+    let [tokens, parents, positions] = [(); 3].map(|()| tape.index_rows(nodes, &[]));
+    let logits = decoder.logits(tape, [tokens, positions], &mut Before::Tree(parents));
+    let mut recorded = judge_pairs(vec![tokens, parents], logits, pairs);
+    recorded.inputs.push(positions);
+    recorded
+}
+
+/// Records the loss of B pieces of T tokens.
+pub(in super::super) fn of_blocks<E: Precision>(
+    decoder: &Decoder,
+    tape: &Tape<'_, E>,
+    [sequences, length]: [usize; 2],
+) -> Recorded {
+    let [tokens, targets] =
+        [(); 2].map(|()| tape.indices(&[sequences * length], &vec![0; sequences * length]));
+    let positions = positions(tape, [sequences, length]);
+    let logits = decoder.logits(tape, [tokens, positions], &mut Before::Sequences(length));
+    Recorded { inputs: vec![tokens, targets], loss: logits.cross_entropy(targets).id(), carried: Vec::new() }
+}
+
+/// 0 to T - 1, B times.
+pub(super) fn positions<E: Element>(tape: &Tape<'_, E>, [sequences, length]: [usize; 2]) -> Indices {
+    let positions: Vec<u32> = (0..sequences).flat_map(|_| 0..length as u32).collect();
+    tape.indices(&[sequences * length], &positions)
+}

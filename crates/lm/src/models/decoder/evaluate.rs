@@ -1,0 +1,153 @@
+//! Whole splits: words as trees, a running text in windows.
+
+use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
+
+use super::batch::positions;
+use super::{Before, Decoder, Reading};
+use crate::Result;
+use crate::data::Split;
+use crate::feed::{Nodes, Pieces, windows};
+use crate::models::{Tell, score};
+
+/// The most rows that are evaluated at once, if a window does not have more.
+const ROWS: usize = 1024;
+/// The most numbers in the widest layer of that.
+const NUMBERS: usize = 1 << 20;
+
+fn rows_at_once(decoder: &Decoder) -> usize {
+    (NUMBERS / decoder.widest().max(1)).clamp(1, ROWS)
+}
+
+/// See [`LanguageModel::score_split`](crate::models::LanguageModel::score_split).
+pub(in super::super) fn score_split(
+    params: &Params<f32>,
+    decoder: &Decoder,
+    split: &Split,
+    tell: Tell<'_>,
+) -> Result<Vec<f32>> {
+    let Reading { context, stride } = decoder.reading;
+    if split.boundary().is_none() {
+        return score_text(params, decoder, split.tokens(), tell);
+    }
+    let Some(pieces) = Pieces::of_words(split, context, stride) else { return Ok(Vec::new()) };
+    let (scores, starts) = score_pieces(params, decoder, &pieces, tell)?;
+    let windows = (0..pieces.words()).flat_map(|word| pieces.of_word(word));
+    Ok(windows.flat_map(|&i| &scores[starts[i as usize]..starts[i as usize + 1]]).copied().collect())
+}
+
+/// See [`LanguageModel::total_loss`](crate::models::LanguageModel::total_loss).
+pub(in super::super) fn total_loss(
+    params: &Params<f32>,
+    decoder: &Decoder,
+    split: &Split,
+    tell: Tell<'_>,
+) -> Result<(f64, usize)> {
+    Ok(score::total_loss(&score_split(params, decoder, split, tell)?))
+}
+
+/// The scores of the judged tokens of each window, one window after another, and where each window's begin.
+fn score_pieces(
+    params: &Params<f32>,
+    decoder: &Decoder,
+    pieces: &Pieces,
+    tell: Tell<'_>,
+) -> Result<(Vec<f32>, Vec<usize>)> {
+    let [longest, ..] = pieces.most_inputs();
+    let most = rows_at_once(decoder).max(longest);
+    let mut forest = Forest::new(params, decoder, most);
+    let (mut scores, mut starts, mut places) = (Vec::new(), vec![0], Vec::new());
+    let mut nodes = Nodes::with_room(most, longest);
+    for i in 0..pieces.len() {
+        let (sequence, judged) = pieces.piece(i);
+        nodes.add(sequence, judged, 1);
+        places.extend(nodes.pairs(judged));
+        starts.push(starts[i] + sequence.len() - 1 - judged);
+        let next_fits = nodes.tokens.len() + longest <= most;
+        if !next_fits || i + 1 == pieces.len() {
+            let of_pairs = forest.log_probs(&nodes);
+            scores.extend(places.iter().map(|&pair| of_pairs[pair]));
+            places.clear();
+            nodes.clear();
+            tell((i + 1) as f64 / pieces.len() as f64)?;
+        }
+    }
+    Ok((scores, starts))
+}
+
+/// A recording for trees.
+struct Forest<'m> {
+    params: &'m Params<f32>,
+    vocab: usize,
+    recording: Recording<f32>,
+    /// Tokens, parents, positions.
+    inputs: [Indices; 3],
+    logits: NodeId,
+    log_probs: Vec<f32>,
+    of_pairs: Vec<f32>,
+}
+
+impl<'m> Forest<'m> {
+    fn new(params: &'m Params<f32>, decoder: &Decoder, most: usize) -> Self {
+        let (recording, (inputs, logits)) = Recording::new(params, |tape| {
+            let axis = tape.axis(most);
+            let inputs = [(); 3].map(|()| tape.index_rows(axis, &[]));
+            let [tokens, parents, positions] = inputs;
+            let logits = decoder.logits(tape, [tokens, positions], &mut Before::Tree(parents));
+            (inputs, logits.contiguous().id())
+        });
+        let vocab = decoder.vocab;
+        Self { params, vocab, recording, inputs, logits, log_probs: Vec::new(), of_pairs: Vec::new() }
+    }
+
+    /// Of each pair.
+    fn log_probs(&mut self, nodes: &Nodes) -> &[f32] {
+        let rows = nodes.tokens.len();
+        for (input, data) in self.inputs.into_iter().zip([&nodes.tokens, &nodes.parents, &nodes.positions]) {
+            self.recording.set_indices(input, |to| to[..rows].copy_from_slice(data));
+        }
+        self.recording.forward(self.params, &Pass { rows: &[Rows::First(rows)], ..Pass::evaluation() });
+        self.log_probs.resize(rows * self.vocab, 0.0);
+        let (vocab, log_probs) = (self.vocab, &mut self.log_probs);
+        self.recording.with_data(self.logits, |logits| kernels::log_softmax_rows(logits, vocab, log_probs));
+        let pairs = nodes.nodes.iter().zip(&nodes.targets);
+        self.of_pairs.clear();
+        self.of_pairs
+            .extend(pairs.map(|(&node, &target)| log_probs[node as usize * vocab + target as usize]));
+        &self.of_pairs
+    }
+}
+
+/// Of every token of a text but its first.
+fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tell<'_>) -> Result<Vec<f32>> {
+    let Some(inputs) = tokens.len().checked_sub(1).filter(|&inputs| inputs > 0) else {
+        return Ok(Vec::new());
+    };
+    let Reading { context, stride } = decoder.reading;
+    let length = context.min(inputs);
+    let all: Vec<_> = windows(inputs, context, stride).collect();
+    let sequences = (rows_at_once(decoder) / length).clamp(1, all.len());
+    let (mut recording, (of_tokens, logits)) = Recording::new(params, |tape| {
+        let of_tokens = tape.indices(&[sequences * length], &vec![0; sequences * length]);
+        let inputs = [of_tokens, positions(tape, [sequences, length])];
+        (of_tokens, decoder.logits(tape, inputs, &mut Before::Sequences(length)).contiguous().id())
+    });
+    let mut log_probs = vec![0.0; sequences * length * decoder.vocab];
+    let mut scores = Vec::with_capacity(inputs);
+    for (k, some) in all.chunks(sequences).enumerate() {
+        // What is not filled, behind the text's end and in the last batch, is not looked at.
+        recording.set_indices(of_tokens, |to| {
+            for (to, window) in to.chunks_exact_mut(length).zip(some) {
+                to[..window.inputs].copy_from_slice(&tokens[window.start..][..window.inputs]);
+            }
+        });
+        recording.forward(params, &Pass::evaluation());
+        recording
+            .with_data(logits, |logits| kernels::log_softmax_rows(logits, decoder.vocab, &mut log_probs));
+        for (rows, window) in log_probs.chunks_exact(length * decoder.vocab).zip(some) {
+            let of_row = |at: usize| rows[at * decoder.vocab + tokens[window.start + at + 1] as usize];
+            scores.extend((window.judged..window.inputs).map(of_row));
+        }
+        tell((k * sequences + some.len()) as f64 / all.len() as f64)?;
+    }
+    Ok(scores)
+}

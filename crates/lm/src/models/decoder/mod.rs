@@ -1,0 +1,151 @@
+//! Models whose every token looks back at those before it: embeddings, blocks, logits.
+//!
+//! Everything but the look back is done position by position, for all rows of a batch in one matrix. What the rows are,
+//! and how a row finds those before it, [`Before`] says: so one forward is recorded for trees of words, for pieces of
+//! running text, and for reading token by token.
+
+mod batch;
+mod before;
+mod block;
+mod evaluate;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use charloom_nn::{Dropout, Embedding, Layer, Linear};
+use charloom_tensor::{Element, Indices, Tape, Var};
+
+pub(super) use batch::{of_blocks, of_tree};
+use before::Before;
+pub use block::{Attention, Block, Look, Mlp};
+pub(super) use evaluate::{score_split, total_loss};
+pub(super) use reader::DecoderReader;
+
+use crate::config::ModelConfig;
+use crate::data::{Data, Mode};
+use crate::{Error, Result};
+
+/// The layers of a transformer, or of a bag of words.
+///
+/// `x = wte[token] + wpe[position]`, then each block in turn, then the logits `lm_head(ln_f(x))`.
+///
+/// # Shapes
+/// N tokens -> (N, C), ..., (N, C) -> (N, V)
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// How it is read where there are more tokens than it sees.
+    pub reading: Reading,
+    /// C
+    pub width: usize,
+    /// V
+    pub vocab: usize,
+    /// (V, C)
+    pub tokens: Embedding,
+    /// (T, C); None: a token's place in the window changes nothing here.
+    pub positions: Option<Embedding>,
+    /// On the sum of both.
+    pub dropout: Option<Dropout>,
+    /// Before the first block.
+    pub first_norm: Option<Layer>,
+    /// One after another.
+    pub blocks: Vec<Block>,
+    /// Before the logits.
+    pub last_norm: Option<Layer>,
+    /// C -> V; it may share the tokens' weight.
+    pub head: Linear,
+}
+
+/// How much of a text is seen, in windows.
+///
+/// The first window is a sequence's first T tokens. The next begins `stride` tokens later, and what was in the one before
+/// too is read anew there, at the positions that it has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// T
+    pub context: usize,
+    /// From 1 to T.
+    pub stride: usize,
+}
+
+/// T of running text, and of whatever is not known yet.
+const CONTEXT: usize = 64;
+
+impl Reading {
+    /// The settings given, or what suits a text.
+    ///
+    /// # Errors
+    /// A stride above the context.
+    pub(super) fn new(context: Option<usize>, stride: Option<usize>) -> Result<Self> {
+        let context = context.unwrap_or(CONTEXT);
+        let stride = stride.unwrap_or((context / 4).max(1));
+        if stride > context {
+            let limit = format!("from 1 to ``context``, {context}");
+            return Err(Error::out_of_range("stride", stride, limit));
+        }
+        Ok(Self { context, stride })
+    }
+
+    /// Writes what depends on the data into a configuration where it says nothing: of words, a context for the longest
+    /// of the training split with its boundary, and windows that slide by one token; of a text, 64 and a quarter.
+    pub(super) fn suit(
+        model: &mut ModelConfig,
+        [context, stride]: [Option<usize>; 2],
+        data: &Data,
+    ) -> Result<()> {
+        let longest = data.splits.train.words().map(<[u32]>::len).max().unwrap_or(0);
+        let of_words = data.mode() == Mode::Lines;
+        let context = context.or(of_words.then_some((longest + 1).min(MAX_CONTEXT)));
+        let reading = Self::new(context, stride.or(of_words.then_some(1)))?;
+        model.set("context", reading.context);
+        model.set("stride", reading.stride);
+        Ok(())
+    }
+}
+
+/// The largest T.
+pub(super) const MAX_CONTEXT: usize = 1 << 16;
+
+impl Decoder {
+    /// Records the logits of the token after each row's.
+    ///
+    /// # Shapes
+    /// tokens (N), positions (N) -> (N, V)
+    fn logits<'t, E: Element>(
+        &self,
+        tape: &'t Tape<'t, E>,
+        [tokens, positions]: [Indices; 2],
+        before: &mut Before<'t, E>,
+    ) -> Var<'t, E> {
+        let mut x = self.tokens.forward(tape, tokens);
+        if let Some(table) = &self.positions {
+            x = x + table.forward(tape, positions);
+        }
+        if let Some(dropout) = &self.dropout {
+            x = dropout.forward(x);
+        }
+        if let Some(norm) = &self.first_norm {
+            x = norm.forward(x);
+        }
+        for block in &self.blocks {
+            x = block.forward(x, positions, before);
+        }
+        if let Some(norm) = &self.last_norm {
+            x = norm.forward(x);
+        }
+        self.head.forward(x)
+    }
+
+    /// The numbers in the widest layer of a row.
+    fn widest(&self) -> usize {
+        let hidden = self.blocks.iter().map(|block| block.mlp.hidden).max().unwrap_or(0);
+        hidden.max(self.width.saturating_mul(3)).max(self.vocab)
+    }
+
+    /// About how many numbers all layers have of a row, which a training step keeps for its way back.
+    pub(super) fn numbers(&self) -> usize {
+        let of_block =
+            |block: &Block| self.width.saturating_mul(9).saturating_add(block.mlp.hidden.saturating_mul(2));
+        let of_blocks = self.blocks.iter().map(of_block).fold(0, usize::saturating_add);
+        of_blocks.saturating_add(self.width.saturating_mul(4)).saturating_add(self.vocab.saturating_mul(2))
+    }
+}
