@@ -54,10 +54,15 @@ fn every_preset_trains_a_little() {
     let few: Vec<&str> = charloom::data::NAMES.lines().take(300).collect();
     fs::write(folder.path().join("names"), few.join("\n")).unwrap();
     for preset in charloom::presets::all() {
-        let is_text = preset.name.starts_with("shakespeare") || preset.name == "char-rnn";
+        let is_nanogpt = preset.name.starts_with("nanogpt");
+        let is_text = preset.name.starts_with("shakespeare") || preset.name == "char-rnn" || is_nanogpt;
         let data = if is_text { "text" } else { "names" };
         let counts = preset.toml.contains("ngram");
-        let steps = if counts { "" } else { "--steps 2" };
+        let steps = match (counts, is_nanogpt) {
+            (true, _) => "",
+            (_, true) => "--steps 1 --batch 1",
+            _ => "--steps 2",
+        };
         let out = done(folder.path(), &format!("train {data} --preset {} {steps} --json", preset.name));
         let result: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert!(result["loss"].as_f64().unwrap().is_finite(), "{}: {out}", preset.name);
