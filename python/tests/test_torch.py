@@ -19,3 +19,16 @@ def test_the_module_of_a_window_model_gives_the_same_probabilities(model, names)
         logits = module(torch.tensor([n[-context:] for n in numbers]))
     assert np.abs(logits.softmax(1).numpy() - model.predict_proba(words)).max() < 1e-5
     assert (model.from_torch(module).predict_proba(words) == model.predict_proba(words)).all()
+
+
+@pytest.mark.parametrize("make", [cl.RNN, cl.GRU, cl.LSTM])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_module_of_a_recurrent_net_gives_the_same_probabilities(make, layers, names):
+    model = make(embed=8, hidden=16, layers=layers, steps=20, batch=8).fit(names)
+    module = model.to_torch()
+    for word in names[:20]:
+        numbers = torch.tensor([[0] + [model.vocab_.index(c) for c in word]])
+        with torch.no_grad():
+            wanted = module(numbers)[0].softmax(1).numpy()
+        found = model.predict_proba([word[:i] for i in range(len(word) + 1)])
+        assert np.abs(wanted - found).max() < 1e-5

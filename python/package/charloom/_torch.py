@@ -85,8 +85,32 @@ def _wavenet(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
     return WaveNet()
 
 
+def _recurrent(kind: str) -> Any:
+    """(B, T) numbers of characters -> (B, T, V) logits of what comes after each."""
+
+    def make(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                if s["embed"]:
+                    self.embedding = nn.Embedding(vocab, s["embed"])
+                self.rnn = getattr(nn, kind)(s["embed"] or vocab, s["hidden"], s["layers"], batch_first=True)
+                self.output = nn.Linear(s["hidden"], vocab)
+
+            def forward(self, x: Any) -> Any:
+                one_hot = nn.functional.one_hot
+                x = self.embedding(x) if s["embed"] else one_hot(x, vocab).to(torch.get_default_dtype())
+                return self.output(self.rnn(x)[0])
+
+        return Net()
+
+    return make
+
+
 #: How the module of each kind is made, of its settings.
-MAKERS = {"mlp": _mlp, "linear": _linear, "wavenet": _wavenet}
+MAKERS = {"mlp": _mlp, "linear": _linear, "wavenet": _wavenet} | {
+    kind.lower(): _recurrent(kind) for kind in ("RNN", "GRU", "LSTM")
+}
 
 
 def to_torch(model: LanguageModel) -> Any:

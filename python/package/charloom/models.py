@@ -27,6 +27,24 @@ class WaveNet(CharModel):
     kind = "wavenet"
 
 
+class RNN(CharModel):
+    """A recurrent net of tanh units: a state that each character changes."""
+
+    kind = "rnn"
+
+
+class GRU(CharModel):
+    """A recurrent net of gated recurrent units (Cho et al. 2014)."""
+
+    kind = "gru"
+
+
+class LSTM(CharModel):
+    """A recurrent net of long short-term memory cells (Hochreiter and Schmidhuber 1997)."""
+
+    kind = "lstm"
+
+
 class Ngram(CharModel):
     """Counts of characters after those before them, smoothed."""
 
@@ -35,7 +53,7 @@ class Ngram(CharModel):
 
 
 #: The class of each kind.
-CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, WaveNet)}
+CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, WaveNet, RNN, GRU, LSTM)}
 
 
 def preset(name: str, **params: Any) -> CharModel:
