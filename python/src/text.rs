@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use charloom::data::{Corpus, Data, DataConfig, Split, Splits, Vocab};
-use charloom::{Config, Error, Result, models};
+use charloom::{Config, Error, Result, settle};
 use pyo3::prelude::*;
 
 /// Where a text comes from: Python gives strings, or names a file.
@@ -35,7 +35,6 @@ impl Text {
 /// The data of a training, and the configuration with all that depends on it made explicit.
 pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     config.validate()?;
-    models::fill(&mut config.model)?;
     let corpus = train.corpus(&config.data)?;
     let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.data.clone() };
     let of_val = val.map(|text| text.corpus(&same)).transpose()?;
@@ -43,10 +42,10 @@ pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Dat
     let splits = Splits::new(&corpus, &vocab, &config.data, of_val.as_ref(), None)?;
     config.data.path = Some(train.path().to_path_buf());
     config.data.val = val.map(|text| text.path().to_path_buf());
-    config.data.sha256 = Some(corpus.source().sha256.clone());
-    config.resolve(corpus.mode());
-    models::check_sizes(config, vocab.len())?;
-    Ok(Data { source: corpus.source().clone(), vocab, splits })
+    let val_source = of_val.map(|val| val.source().clone());
+    let data = Data { source: corpus.source().clone(), val_source, test_source: None, vocab, splits };
+    settle(config, &data)?;
+    Ok(data)
 }
 
 /// A text in a vocabulary, as one split.

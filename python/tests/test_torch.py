@@ -21,10 +21,17 @@ def test_the_module_of_a_window_model_gives_the_same_probabilities(model, names)
     assert (model.from_torch(module).predict_proba(words) == model.predict_proba(words)).all()
 
 
-@pytest.mark.parametrize("make", [cl.RNN, cl.GRU, cl.LSTM])
-@pytest.mark.parametrize("layers", [1, 2])
-def test_the_module_of_a_recurrent_net_gives_the_same_probabilities(make, layers, names):
-    model = make(embed=8, hidden=16, layers=layers, steps=20, batch=8).fit(names)
+SEQUENCES = [
+    *(make(embed=8, hidden=16, layers=layers) for make in (cl.RNN, cl.GRU, cl.LSTM) for layers in (1, 2)),
+    cl.Transformer(embed=16, heads=4, layers=2), cl.Transformer(embed=16, heads=2, layers=1, positions="rotary", norm="rms"),
+    cl.Transformer(embed=16, heads=2, layers=1, tie=True, bias=False, activation="squared-relu"),
+    cl.BagOfWords(embed=16, hidden=16), cl.preset("microgpt"),
+]
+
+
+@pytest.mark.parametrize("model", SEQUENCES, ids=repr)
+def test_the_module_of_a_sequence_model_gives_the_same_probabilities(model, names):
+    model.set_params(steps=20, batch=8).fit(names)
     module = model.to_torch()
     for word in names[:20]:
         numbers = torch.tensor([[0] + [model.vocab_.index(c) for c in word]])

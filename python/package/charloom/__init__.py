@@ -11,10 +11,10 @@ from ._base import CharModel, LanguageModel, Trained, Trainer, load
 from ._charloom import __version__
 from ._compare import classify, compare, mix
 from ._errors import CharloomError, DataError, FileError, ModelError, NotFittedError, SettingError
-from .models import CLASSES, GRU, LSTM, MLP, RNN, Linear, Ngram, WaveNet, preset
+from .models import CLASSES, GRU, LSTM, MLP, RNN, BagOfWords, Linear, Ngram, Transformer, WaveNet, preset
 
 __all__ = [
-    "CLASSES", "CharModel", "CharloomError", "DataError", "FileError", "GRU", "LSTM", "LanguageModel",
-    "Linear", "MLP", "ModelError", "Ngram", "NotFittedError", "RNN", "SettingError", "Trained", "Trainer", "WaveNet", "__version__",
+    "BagOfWords", "CLASSES", "CharModel", "CharloomError", "DataError", "FileError", "GRU", "LSTM", "LanguageModel",
+    "Linear", "MLP", "ModelError", "Ngram", "NotFittedError", "RNN", "SettingError", "Trained", "Trainer", "Transformer", "WaveNet", "__version__",
     "classify", "compare", "datasets", "load", "mix", "preset", "scalar",
 ]

@@ -29,7 +29,7 @@ def curve(history: list[dict[str, Any]], width: int = 420, height: int = 160) ->
     """The losses of a fit as SVG."""
     series = [
         ("batch", "#b8c4d6", [(e["step"], e["loss"]) for e in history if "loss" in e]),
-        ("train", "#3b6fb6", [(e["step"], e["train_loss"]) for e in history if "train_loss" in e]),
+        ("train", "#3b6fb6", [(e["step"], e["train_loss"]) for e in history if e.get("train_loss") is not None]),
         ("validation", "#d9722e", [(e["step"], e["val_loss"]) for e in history if e.get("val_loss") is not None]),
     ]
     series = [(name, colour, points) for name, colour, points in series if points]

@@ -28,7 +28,8 @@ class Progress:
     def event(self, event: dict[str, Any]) -> None:
         if event["event"] == "evaluated":
             loss = event["val_loss"] if event["val_loss"] is not None else event["train_loss"]
-            self._best = loss if self._best is None else min(self._best, loss)
+            if loss is not None:
+                self._best = loss if self._best is None else min(self._best, loss)
         if self._bar is not None:
             self._bar.n = event["step"]
             if self._best is not None:

@@ -107,8 +107,105 @@ def _recurrent(kind: str) -> Any:
     return make
 
 
+def _decoder(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
+    """(B, T) numbers of characters, T at most the context -> (B, T, V) logits of what comes after each."""
+    functional = nn.functional
+    width, is_bow = s["embed"], s["kind"] == "bow"
+    activations = {
+        "tanh": torch.tanh, "relu": torch.relu, "gelu": functional.gelu,
+        "gelu-tanh": lambda x: functional.gelu(x, approximate="tanh"), "squared-relu": lambda x: torch.relu(x).square(),
+    }
+    act = activations[s["activation"]]
+
+    def norm() -> Any:
+        if s["norm"] == "rms":
+            return nn.RMSNorm(width, eps=1e-5, elementwise_affine=s["norm_weight"])
+        return nn.LayerNorm(width, elementwise_affine=s["norm_weight"], bias=s["bias"])
+
+    def turned(x: Any) -> Any:
+        """(B, heads, T, size), pairs (i, i + size / 2) turned by position over 10000^(2 i / size)"""
+        size = x.shape[-1]
+        rates = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+        angles = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * rates
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        a, b = x[..., : size // 2], x[..., size // 2 :]
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.c_attn = nn.Linear(width, 3 * width, bias=s["bias"])
+            self.c_proj = nn.Linear(width, width, bias=s["bias"])
+
+        def forward(self, x: Any) -> Any:
+            batch, length, _ = x.shape
+            parts = self.c_attn(x).split(width, dim=2)
+            q, k, v = (part.view(batch, length, s["heads"], -1).transpose(1, 2) for part in parts)
+            if s["positions"] == "rotary":
+                q, k = turned(q), turned(k)
+            found = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            return self.c_proj(found.transpose(1, 2).reshape(batch, length, width))
+
+    class Mlp(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            hidden, bias = (s["hidden"], True) if is_bow else (4 * width, s["bias"])
+            self.c_fc = nn.Linear(width, hidden, bias=bias)
+            self.c_proj = nn.Linear(hidden, width, bias=bias)
+
+        def forward(self, x: Any) -> Any:
+            return self.c_proj(act(self.c_fc(x)))
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            if not is_bow:
+                self.ln_1, self.attn, self.ln_2 = norm(), Attention(), norm()
+            self.mlp = Mlp()
+
+        def forward(self, x: Any) -> Any:
+            if is_bow:
+                counts = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
+                x = x + x.cumsum(1) / counts
+                return x + self.mlp(x)
+            x = x + self.attn(self.ln_1(x))
+            return x + self.mlp(self.ln_2(x))
+
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wte = nn.Embedding(vocab, width)
+            if is_bow or s["positions"] == "learned":
+                self.wpe = nn.Embedding(s["context"], width)
+            self.h = nn.ModuleList(Block() for _ in range(1 if is_bow else s["layers"]))
+            if not is_bow:
+                if s["embed_norm"]:
+                    self.ln_e = norm()
+                else:
+                    self.ln_f = norm()
+            if not s.get("tie"):
+                self.lm_head = nn.Linear(width, vocab, bias=is_bow)
+
+        def forward(self, x: Any) -> Any:
+            positions = torch.arange(x.shape[1])
+            x = self.wte(x)
+            if hasattr(self, "wpe"):
+                x = x + self.wpe(positions)
+            if hasattr(self, "ln_e"):
+                x = self.ln_e(x)
+            for block in self.h:
+                x = block(x)
+            if hasattr(self, "ln_f"):
+                x = self.ln_f(x)
+            return self.lm_head(x) if hasattr(self, "lm_head") else x @ self.wte.weight.T
+
+    return Decoder()
+
+
 #: How the module of each kind is made, of its settings.
-MAKERS = {"mlp": _mlp, "linear": _linear, "wavenet": _wavenet} | {
+MAKERS = {
+    "transformer": _decoder, "bow": _decoder, "mlp": _mlp, "linear": _linear, "wavenet": _wavenet,
+} | {
     kind.lower(): _recurrent(kind) for kind in ("RNN", "GRU", "LSTM")
 }
 

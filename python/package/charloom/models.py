@@ -45,6 +45,18 @@ class LSTM(CharModel):
     kind = "lstm"
 
 
+class Transformer(CharModel):
+    """Attention to all characters before, then an mlp, several times."""
+
+    kind = "transformer"
+
+
+class BagOfWords(CharModel):
+    """The mean of all characters so far, and an mlp on it."""
+
+    kind = "bow"
+
+
 class Ngram(CharModel):
     """Counts of characters after those before them, smoothed."""
 
@@ -53,7 +65,7 @@ class Ngram(CharModel):
 
 
 #: The class of each kind.
-CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, WaveNet, RNN, GRU, LSTM)}
+CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, WaveNet, RNN, GRU, LSTM, Transformer, BagOfWords)}
 
 
 def preset(name: str, **params: Any) -> CharModel:
