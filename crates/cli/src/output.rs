@@ -196,7 +196,7 @@ mod tests {
         let odd = "a\u{1b}[31m\u{202e}\u{2028}\r\tb\n";
         assert_eq!(shown(odd, Mode::Lines), "a\\u{1b}[31m\\u{202e}\\u{2028}\\u{d}\tb\\u{a}");
         assert!(shown(odd, Mode::Text).ends_with("\tb\n"));
-        let mut out = Out::new(false);
+        let mut out = Out::new(false, ColorChoice::Auto);
         for (is_terminal, text) in [(true, shown(odd, Mode::Lines)), (false, odd.to_owned())] {
             out.is_terminal = is_terminal;
             assert_eq!(out.shown(odd, Mode::Lines), text);
