@@ -8,21 +8,23 @@ fn main() -> Result<()> {
     let mut config = Config::default();
     config.model.set("hidden", vec![100usize]);
     config.train.steps = 20_000;
+    config.train.lr = 0.3;
+    config.train.schedule = charloom::config::Schedule::Constant;
+    config.train.lr_drops.clear();
     let data = load_data(&mut config)?;
     let mut trainer = Trainer::new(&config, &data)?;
 
-    let (mut lr, mut best) = (0.3, f64::INFINITY);
+    let mut best = f64::INFINITY;
     while trainer.steps_done() < config.train.steps {
         for _ in 0..1000 {
-            // A step at this learning rate, whatever the schedule says.
-            trainer.step_at(lr)?;
+            trainer.step()?;
         }
         let Some(val) = evaluate(trainer.model(), &data.splits.val)? else { break };
-        println!("step {:6}  lr {lr:.4}  validation {:.4}", trainer.steps_done(), val.loss);
+        println!("step {:6}  lr {:.4}  validation {:.4}", trainer.steps_done(), trainer.lr(), val.loss);
         if val.loss < best - 1e-3 {
             best = val.loss;
         } else {
-            lr *= 0.5;
+            trainer.scale_lr(0.5);
         }
     }
     println!("the best: {best:.4}");

@@ -184,6 +184,7 @@ pub fn seconds(size: Size, config: &Config, data: &Data, took: f64) -> Result<f6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Batch;
 
     fn data(words: usize) -> Data {
         let mut config = Config::default();
@@ -217,7 +218,11 @@ mod tests {
             |words| Config::layered(Some(&recipe(None, Size::Small, &data(words)).unwrap()), None).unwrap();
         let [few, many] = [30, 20_000].map(of);
         let dropout = |config: &Config| config.model.get("dropout").unwrap().parse::<f64>().unwrap();
-        assert!(few.train.steps == 500 && few.train.batch < many.train.batch);
+        let batch = |config: &Config| match config.train.batch {
+            Batch::Size(batch) => batch,
+            Batch::Full => usize::MAX,
+        };
+        assert!(few.train.steps == 500 && batch(&few) < batch(&many));
         assert!(dropout(&few) > dropout(&many) && many.train.steps > 500);
         let said = recipe(Some("ngram"), Size::Tiny, &data(30)).unwrap_err().to_string();
         assert!(

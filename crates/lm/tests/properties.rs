@@ -155,6 +155,8 @@ fn train() -> impl Strategy<Value = TrainConfig> {
                 lr_min: lr / 2.0,
                 warmup_steps: 0,
                 init_from: None,
+                seeds: 1,
+                teacher: None,
                 seed,
                 eval_every,
                 log_every,
