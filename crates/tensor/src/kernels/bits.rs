@@ -174,6 +174,30 @@ fn turns(n: usize) -> Vec<f32> {
     })
 }
 
+/// Heads of `n` numbers, and sequences of `n` rows.
+fn attentions(n: usize) -> Vec<f32> {
+    let mut tree = Tree::new(9);
+    tree.set(&[0, 0, 1, 1, 3, 4, 3, 0, 6]);
+    let one =
+        |of: fn(usize, usize) -> Vec<f32>, context: Context<'_>, rows: usize, [heads, size]: [usize; 2]| {
+            let (width, qkv, dy) = (heads * size, of(rows * 3 * heads * size, 1), of(rows * heads * size, 2));
+            let (mut y, mut stats, mut dx) =
+                (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
+            let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
+            attend(call, &mut y, &mut stats);
+            attend_backward(call, &y, &stats, &dy, &mut dx);
+            let mut newest = vec![0.0; width];
+            let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
+            attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);
+            [y, stats.concat(), dx, newest].concat()
+        };
+    let mut all = both(|of| one(of, Context::Sequences(3), 6, [2, n]));
+    all.append(&mut both(|of| one(of, Context::Tree(&tree), 9, [2, n])));
+    // Rows that are longer than a block, and as long as few vectors.
+    all.append(&mut one(spread, Context::Sequences(n), n, [1, 5]));
+    all
+}
+
 fn optimizers(n: usize) -> Vec<f32> {
     both(|of| {
         let [g, mut m, mut v, mut p] = [of(n, 1), of(n, 2), of(n, 3), of(n, 4)];
@@ -232,7 +256,7 @@ fn products(n: usize) -> Vec<f32> {
 type Kernel = fn(usize) -> Vec<f32>;
 
 /// Each kernel, and the hash of its results for all sizes.
-const KERNELS: [(&str, Kernel, u64); 11] = [
+const KERNELS: [(&str, Kernel, u64); 12] = [
     ("activations", activations, 0x2f67_3fba_5e9f_fe78),
     ("exp", exponentials, 0xbb47_efce_3eb2_c32a),
     ("softmax", softmaxes, 0xb97e_9901_9133_c7da),
@@ -241,6 +265,7 @@ const KERNELS: [(&str, Kernel, u64); 11] = [
     ("norms", norms, 0x32a5_5725_4e77_15dc),
     ("turns", turns, 0x5da4_1b73_c1b0_f12a),
     ("cells", cells, 0x2d81_6c83_9c77_2dce),
+    ("attentions", attentions, 0),
     ("optimizers", optimizers, 0x4521_d554_e165_65d1),
     ("transpose", transposes, 0x0120_ad0b_6973_3bfd),
     ("products", products, 0x097e_be68_613b_8bcf),

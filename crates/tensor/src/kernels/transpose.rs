@@ -4,17 +4,27 @@ use super::simd::Simd;
 use super::{Isa, dispatch};
 
 /// A tile of the transpose, element by element.
-fn plain_tile(from: &[f32], rows: usize, cols: usize, to: &mut [f32], r: [usize; 2], c: [usize; 2]) {
+fn plain_tile(from: &[f32], from_step: usize, to: &mut [f32], to_step: usize, r: [usize; 2], c: [usize; 2]) {
     for i in c[0]..c[1] {
         for j in r[0]..r[1] {
-            to[i * rows + j] = from[j * cols + i];
+            to[i * to_step + j] = from[j * from_step + i];
         }
     }
 }
 
 #[inline(always)]
-unsafe fn transpose_on<S: Simd>(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
-    assert!(from.len() >= rows * cols && to.len() >= rows * cols, "a matrix is too short to transpose");
+unsafe fn transpose_on<S: Simd>(
+    from: &[f32],
+    from_step: usize,
+    [rows, cols]: [usize; 2],
+    to: &mut [f32],
+    to_step: usize,
+) {
+    let holds = |len: usize, rows: usize, step: usize, cols: usize| {
+        rows == 0 || cols == 0 || cols <= step && (rows - 1) * step + cols <= len
+    };
+    let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
+    assert!(fits, "a matrix is too short to transpose");
     let side = S::LANES.max(8);
     for r in (0..rows).step_by(side) {
         let height = (rows - r).min(side);
@@ -23,28 +33,30 @@ unsafe fn transpose_on<S: Simd>(from: &[f32], rows: usize, cols: usize, to: &mut
             // SAFETY: the caller guarantees S's target features; the tile lies inside both matrices.
             let done = unsafe {
                 S::transpose_tile(
-                    from.as_ptr().add(r * cols + c),
-                    cols,
-                    to.as_mut_ptr().add(c * rows + r),
-                    rows,
+                    from.as_ptr().add(r * from_step + c),
+                    from_step,
+                    to.as_mut_ptr().add(c * to_step + r),
+                    to_step,
                     height,
                     width,
                 )
             };
             if !done {
-                plain_tile(from, rows, cols, to, [r, r + height], [c, c + width]);
+                plain_tile(from, from_step, to, to_step, [r, r + height], [c, c + width]);
             }
         }
     }
 }
 
 dispatch! {
-    fn transpose_isa(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) = transpose_on
+    pub(super) fn transpose_isa(
+        from: &[f32], from_step: usize, sizes: [usize; 2], to: &mut [f32], to_step: usize,
+    ) = transpose_on
 }
 
 /// Writes the transpose of a (rows, cols) matrix.
 pub fn transpose(from: &[f32], rows: usize, cols: usize, to: &mut [f32]) {
-    transpose_isa(Isa::detect(), from, rows, cols, to);
+    transpose_isa(Isa::detect(), from, cols, [rows, cols], to, rows);
 }
 
 #[cfg(test)]
@@ -62,7 +74,7 @@ mod tests {
             for (rows, cols) in [(1, 1), (16, 16), (27, 200), (200, 27), (33, 17), (5, 40)] {
                 let x = numbers(rows * cols);
                 let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-                transpose_isa(isa, &x, rows, cols, &mut fast);
+                transpose_isa(isa, &x, cols, [rows, cols], &mut fast, rows);
                 reference::transpose(&x, rows, cols, &mut plain);
                 assert_eq!(fast, plain, "{isa:?} {rows}x{cols}");
             }

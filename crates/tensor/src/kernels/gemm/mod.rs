@@ -42,7 +42,7 @@ pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
 }
 
 /// A product by this thread alone.
-fn gemm_alone(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
+pub(super) fn gemm_alone(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     let packed = packing(&call);
     let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
     with_room(|room| gemm_isa(Isa::detect(), call, packed, room));

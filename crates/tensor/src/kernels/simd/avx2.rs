@@ -148,4 +148,43 @@ impl Simd for Avx2 {
         // SAFETY: see above.
         unsafe { _mm256_and_ps(v, _mm256_castsi256_ps(head8(n))) }
     }
+    #[inline(always)]
+    unsafe fn transpose_tile(
+        from: *const f32,
+        from_step: usize,
+        to: *mut f32,
+        to_step: usize,
+        height: usize,
+        width: usize,
+    ) -> bool {
+        if height != 8 || width != 8 {
+            return false;
+        }
+        // SAFETY: see above; the tile is whole.
+        unsafe {
+            let mut r = [_mm256_setzero_ps(); 8];
+            for (i, r) in r.iter_mut().enumerate() {
+                *r = _mm256_loadu_ps(from.add(i * from_step));
+            }
+            // Pairs of rows, then pairs of pairs, inside each half of a vector; then the halves.
+            let mut t = [_mm256_setzero_ps(); 8];
+            for i in 0..4 {
+                t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+                t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+            }
+            for i in 0..2 {
+                let [a, b, c, d] = [t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3]];
+                r[4 * i] = _mm256_shuffle_ps::<0x44>(a, c);
+                r[4 * i + 1] = _mm256_shuffle_ps::<0xee>(a, c);
+                r[4 * i + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+                r[4 * i + 3] = _mm256_shuffle_ps::<0xee>(b, d);
+            }
+            for i in 0..4 {
+                let (low, high) = (r[i], r[i + 4]);
+                _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low, high));
+                _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low, high));
+            }
+        }
+        true
+    }
 }

@@ -1,0 +1,69 @@
+//! Attention of the newest rows of sequences, of whose earlier rows keys and values are kept.
+
+use super::Cache;
+use super::room::with_room;
+use super::row::{self, Turned, attend_row, push};
+use crate::kernels::pool::{ROWS, split};
+use crate::kernels::simd::Simd;
+use crate::kernels::team::Shared;
+use crate::kernels::transpose::transpose_isa;
+use crate::kernels::{Isa, dispatch};
+
+#[inline(always)]
+unsafe fn attend_newest_on<S: Simd>(
+    own: &[f32],
+    heads: usize,
+    length: usize,
+    step: usize,
+    [keys, values, scores, stats]: [&mut [f32]; 4],
+    y: &mut [f32],
+) {
+    let width = y.len();
+    assert!(own.len() >= 3 * width && length < step, "a query, a key and a value");
+    assert!(keys.len().min(values.len()) >= width * step && stats.len() >= 2 * heads, "room for a path");
+    let (size, scale) = (width / heads, 1.0 / ((width / heads) as f32).sqrt());
+    // SAFETY: the caller guarantees S's target features; `own` has three times `width` numbers, keys and values have `step`
+    // places, and there is a place in `stats` for each head.
+    unsafe {
+        push(own.as_ptr().add(width), width, keys.as_mut_ptr(), step, length);
+        values[length * width..][..width].copy_from_slice(&own[2 * width..]);
+        let turned = Turned { start: keys.as_ptr(), step, size, heads };
+        let stats = stats.as_mut_ptr().cast();
+        let (q, values, y) = (own.as_ptr(), values.as_ptr(), y.as_mut_ptr());
+        attend_row::<S>(q, turned, values, length + 1, scale, None, scores, y, stats);
+    }
+}
+
+dispatch! {
+    fn attend_newest_isa(
+        own: &[f32], heads: usize, length: usize, step: usize, room: [&mut [f32]; 4], y: &mut [f32],
+    ) = attend_newest_on
+}
+
+/// Writes the attended values of the newest row of each sequence, (B, 3C), of whose earlier rows keys and values are kept.
+///
+/// # Panics
+/// If the sizes do not fit, or a length is above T.
+pub fn attend_cached(qkv: &[f32], width: usize, heads: usize, cache: Cache<'_, f32>, y: &mut [f32]) {
+    let Cache { keys, values, lengths } = cache;
+    let rows = lengths.len();
+    let most = (keys.len() / width).checked_div(rows).unwrap_or(0);
+    assert!(qkv.len() == rows * 3 * width && y.len() == rows * width, "a row of results for each sequence");
+    let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
+    assert!(longest <= most, "{longest} earlier rows of at most {most}");
+    let step = row::room(longest + 1);
+    let y = Shared::new(y);
+    split(rows, ROWS, rows * (longest + 1) * 8 * width, |part| {
+        with_room([width * step, width * step, heads * step, 2 * heads], |[turned, kept, scores, stats]| {
+            for row in part {
+                let (length, first) = (lengths[row] as usize, row * most * width);
+                // SAFETY: the rows of a split are different ones.
+                let y = unsafe { y.piece(row * width..(row + 1) * width) };
+                transpose_isa(Isa::detect(), &keys[first..], width, [length, width], turned, step);
+                kept[..length * width].copy_from_slice(&values[first..][..length * width]);
+                let own = &qkv[row * 3 * width..][..3 * width];
+                attend_newest_isa(Isa::detect(), own, heads, length, step, [turned, kept, scores, stats], y);
+            }
+        });
+    });
+}

@@ -1,0 +1,312 @@
+//! Attention in sequences: products of matrices, a block of queries at a time with all keys before its end.
+//!
+//! A block's scores stay in the cache; there is never a matrix of all scores.
+
+use super::room::with_room;
+use super::{Attention, row};
+use crate::kernels::gemm;
+use crate::kernels::pool::split;
+use crate::kernels::simd::Simd;
+use crate::kernels::team::Shared;
+use crate::kernels::transpose::transpose_isa;
+use crate::kernels::{End, Gemm, Isa, dispatch};
+use crate::rng::DropoutMask;
+
+/// How many queries a block has.
+const BLOCK: usize = 32;
+
+/// The sizes of a head of a sequence, and how far apart its rows of scores are.
+#[derive(Clone, Copy)]
+struct Sizes {
+    length: usize,
+    width: usize,
+    heads: usize,
+    size: usize,
+    step: usize,
+    scale: f32,
+}
+
+impl Sizes {
+    fn of(call: &Attention<'_, f32>, length: usize) -> Self {
+        let (width, heads) = (call.width, call.heads);
+        let size = width / heads;
+        // One line more, so that rows a power of two apart do not meet in the cache.
+        Self { length, width, heads, size, step: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
+    }
+
+    /// About how many operations a sequence takes, in a pass of so many products.
+    fn work(&self, products: usize) -> usize {
+        self.length * self.length * (products * self.width + 20 * self.heads)
+    }
+}
+
+/// Some numbers of each of several rows, side by side.
+fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
+    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_step)) {
+        to.copy_from_slice(&from[..size]);
+    }
+}
+
+/// A product by this thread alone.
+fn product(call: Gemm<'_, f32>) {
+    gemm::gemm_alone(call, None);
+}
+
+/// The block of scores of the queries from `first` on with the keys up to the last of them: `q` (rows, D) with the keys
+/// turned, (D, keys).
+fn products(sizes: Sizes, q: &[f32], q_step: usize, turned: &[f32], [m, n]: [usize; 2], scores: &mut [f32]) {
+    let Sizes { size, step, .. } = sizes;
+    product(Gemm {
+        m,
+        n,
+        k: size,
+        a: q,
+        a_strides: [q_step, 1],
+        b: turned,
+        b_stride: step,
+        c: scores,
+        c_stride: step,
+        end: End::Set,
+    });
+}
+
+/// The queries of a block, from `first` on, and the columns of its scores: as many as there are keys before its end.
+#[derive(Clone, Copy)]
+struct Block {
+    sizes: Sizes,
+    first: usize,
+    columns: usize,
+}
+
+impl Block {
+    /// Panics unless every row has room for all columns, and no query looks beyond them.
+    fn check(&self, scores: &[f32]) {
+        let Self { sizes: Sizes { step, .. }, first, columns } = *self;
+        let fits = row::room(columns) <= step && first + scores.len() / step <= columns;
+        assert!(fits, "a block's rows have room for its columns");
+    }
+}
+
+#[inline(always)]
+unsafe fn weigh_rows_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
+    block.check(scores);
+    let Block { sizes: Sizes { step, scale, heads, .. }, first, columns } = block;
+    for (r, (s, stats)) in scores.chunks_exact_mut(step).zip(stats.iter_mut().step_by(heads)).enumerate() {
+        let width = first + r + 1;
+        // SAFETY: the caller guarantees S's target features; a row has room for all columns.
+        *stats = unsafe { row::weigh::<S>(s.as_mut_ptr(), width, scale) };
+        s[width..columns].fill(0.0);
+    }
+}
+
+dispatch! {
+    fn weigh_rows_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = weigh_rows_on
+}
+
+/// [`super::attend`] for sequences of so many rows.
+pub(super) fn attend(call: Attention<'_, f32>, length: usize, y: &mut [f32], stats: &mut [[f32; 2]]) {
+    let sizes = Sizes::of(&call, length);
+    let Sizes { width, heads, .. } = sizes;
+    let sequences = y.len() / (length * width);
+    let (y, stats) = (Shared::new(y), Shared::new(stats));
+    split(sequences, 1, sequences * sizes.work(2), |part| {
+        for i in part {
+            let rows = i * length..(i + 1) * length;
+            // SAFETY: the sequences of a split are different ones.
+            let (y, stats) = unsafe {
+                (
+                    y.piece(rows.start * width..rows.end * width),
+                    stats.piece(rows.start * heads..rows.end * heads),
+                )
+            };
+            attend_sequence(&call, sizes, rows.start, y, stats);
+        }
+    });
+}
+
+fn attend_sequence(
+    call: &Attention<'_, f32>,
+    sizes: Sizes,
+    start: usize,
+    y: &mut [f32],
+    stats: &mut [[f32; 2]],
+) {
+    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
+    let block = BLOCK.min(length);
+    with_room([size * step, length * size, block * step], |[keys, values, scores]| {
+        let values = &mut values[..length * size];
+        for head in 0..heads {
+            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
+            transpose_isa(isa, k, 3 * width, [length, size], keys, step);
+            copy_rows(v, 3 * width, size, values);
+            for first in (0..length).step_by(block) {
+                let m = block.min(length - first);
+                let n = first + m;
+                let scores = &mut scores[..m * step];
+                products(sizes, &q[first * 3 * width..], 3 * width, keys, [m, n], scores);
+                let rows = Block { sizes, first, columns: n };
+                weigh_rows_isa(isa, rows, scores, &mut stats[first * heads + head..]);
+                if let Some(mask) = call.dropout {
+                    for (r, s) in scores.chunks_exact_mut(step).enumerate() {
+                        let place = first + r;
+                        row::drop_weights(mask.row((start + place) * heads + head), &mut s[..=place]);
+                    }
+                }
+                product(Gemm {
+                    m,
+                    n: size,
+                    k: n,
+                    a: scores,
+                    a_strides: [step, 1],
+                    b: values,
+                    b_stride: size,
+                    c: &mut y[first * width + head * size..],
+                    c_stride: width,
+                    end: End::Set,
+                });
+            }
+        }
+    });
+}
+
+/// Makes of scores the weights, and of the products of dy with the values the gradients of the scores, with zeros where a
+/// query does not look.
+#[inline(always)]
+unsafe fn slopes_on<S: Simd>(
+    block: Block,
+    scores: &mut [f32],
+    d: &mut [f32],
+    [y, dy]: [&[f32]; 2],
+    stats: &[[f32; 2]],
+    mask: Option<(DropoutMask, usize)>,
+) {
+    block.check(scores);
+    let Block { sizes: Sizes { width, heads, size, step, scale, .. }, first, columns } = block;
+    let rows = scores.chunks_exact_mut(step).zip(d.chunks_exact_mut(step)).zip(stats.iter().step_by(heads));
+    for (r, ((p, d), &stats)) in rows.enumerate() {
+        let at = first + r + 1;
+        let (y, dy) = (&y[r * width..][..size], &dy[r * size..][..size]);
+        let mask = mask.map(|(mask, row)| mask.row(row + r * heads));
+        // SAFETY: the caller guarantees S's target features; a row has room for all columns, a head has `size` numbers.
+        unsafe {
+            row::weigh_again::<S>(p.as_mut_ptr(), at, scale, stats);
+            if let Some(mask) = mask {
+                row::drop_weights(mask, &mut d[..at]);
+            }
+            let mean = row::dot::<S>(y.as_ptr(), dy.as_ptr(), size);
+            row::slopes::<S>(p.as_ptr(), d.as_mut_ptr(), at, mean, scale);
+        }
+        if let Some(mask) = mask {
+            row::drop_weights(mask, &mut p[..at]);
+        }
+        p[at..columns].fill(0.0);
+        d[at..columns].fill(0.0);
+    }
+}
+
+dispatch! {
+    fn slopes_isa(
+        block: Block, scores: &mut [f32], d: &mut [f32], results: [&[f32]; 2], stats: &[[f32; 2]],
+        mask: Option<(DropoutMask, usize)>,
+    ) = slopes_on
+}
+
+/// [`super::attend_backward`] for sequences of so many rows.
+pub(super) fn attend_backward(
+    call: Attention<'_, f32>,
+    length: usize,
+    y: &[f32],
+    stats: &[[f32; 2]],
+    dy: &[f32],
+    dx: &mut [f32],
+) {
+    let sizes = Sizes::of(&call, length);
+    let Sizes { width, heads, .. } = sizes;
+    let sequences = y.len() / (length * width);
+    let dx = Shared::new(dx);
+    split(sequences, 1, sequences * sizes.work(5), |part| {
+        for i in part {
+            let rows = i * length..(i + 1) * length;
+            let stats = &stats[rows.start * heads..rows.end * heads];
+            let numbers = rows.start * width..rows.end * width;
+            // SAFETY: the sequences of a split are different ones.
+            let dx = unsafe { dx.piece(3 * numbers.start..3 * numbers.end) };
+            backward_sequence(&call, sizes, rows.start, [&y[numbers.clone()], &dy[numbers]], stats, dx);
+        }
+    });
+}
+
+fn backward_sequence(
+    call: &Attention<'_, f32>,
+    sizes: Sizes,
+    start: usize,
+    [y, dy]: [&[f32]; 2],
+    stats: &[[f32; 2]],
+    dx: &mut [f32],
+) {
+    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
+    let (block, all) = (BLOCK.min(length), length * size);
+    let room = [size * step, size * step, all, all, all, all, all, block * step, block * step];
+    with_room(room, |[keys_turned, values_turned, qs, ks, dys, dks, dvs, p, d]| {
+        let [qs, ks, dys, dks, dvs] = [qs, ks, dys, dks, dvs].map(|room| &mut room[..all]);
+        for head in 0..heads {
+            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
+            transpose_isa(isa, k, 3 * width, [length, size], keys_turned, step);
+            transpose_isa(isa, v, 3 * width, [length, size], values_turned, step);
+            copy_rows(q, 3 * width, size, qs);
+            copy_rows(k, 3 * width, size, ks);
+            copy_rows(&dy[head * size..], width, size, dys);
+            dks.fill(0.0);
+            dvs.fill(0.0);
+            for first in (0..length).step_by(block) {
+                let m = block.min(length - first);
+                let n = first + m;
+                let (p, d) = (&mut p[..m * step], &mut d[..m * step]);
+                let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
+                products(sizes, q, size, keys_turned, [m, n], p);
+                products(sizes, dy_of, size, values_turned, [m, n], d);
+                let results = [&y[first * width + head * size..], dy_of];
+                let mask = call.dropout.map(|mask| (mask, (start + first) * heads + head));
+                let rows = Block { sizes, first, columns: n };
+                slopes_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
+                // dq += ds k
+                product(Gemm {
+                    m,
+                    n: size,
+                    k: n,
+                    a: d,
+                    a_strides: [step, 1],
+                    b: ks,
+                    b_stride: size,
+                    c: &mut dx[first * 3 * width + head * size..],
+                    c_stride: 3 * width,
+                    end: End::Add,
+                });
+                // dk += ds^T q, dv += p^T dy
+                for (a, b, c) in [(d, q, &mut *dks), (p, dy_of, &mut *dvs)] {
+                    let (a_strides, end) = ([1, step], End::Add);
+                    product(Gemm {
+                        m: n,
+                        n: size,
+                        k: m,
+                        a,
+                        a_strides,
+                        b,
+                        b_stride: size,
+                        c,
+                        c_stride: size,
+                        end,
+                    });
+                }
+            }
+            for (part, from) in [(1, &*dks), (2, &*dvs)] {
+                let to = dx[part * width + head * size..].chunks_mut(3 * width);
+                for (to, from) in to.zip(from.chunks_exact(size)) {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+            }
+        }
+    });
+}

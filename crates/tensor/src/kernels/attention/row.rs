@@ -1,0 +1,297 @@
+//! One row: scores, their softmax, the values that it weighs, and the way back to the scores' gradients.
+//!
+//! A row of scores or weights is followed by room up to a multiple of [`LANES`], in which anything may be.
+
+use crate::kernels::math;
+use crate::kernels::simd::{LANES, Lanes, Simd, each_vector};
+use crate::rng::DropoutMask;
+
+/// How much room a row of so many scores takes.
+pub(super) fn room(width: usize) -> usize {
+    width.next_multiple_of(LANES)
+}
+
+/// Makes of `width` scores their weights, `p_j = exp(scale s_j - m) / sum`; gives m, the largest, and 1 / sum.
+///
+/// # Safety
+/// S's target features hold; `s` is a row of at least one score.
+#[inline(always)]
+pub(super) unsafe fn weigh<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f32; 2] {
+    // SAFETY: the caller's promise; whole vectors end in the row's room.
+    unsafe {
+        let least = S::splat(f32::NEG_INFINITY);
+        let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
+        each_vector!(width, |i| m.max(i, S::load(s.add(i * S::LANES))), |i, n| m
+            .max(i, S::load_or(s.add(i * S::LANES), n, least)));
+        let largest = m.largest();
+        let max = largest * scale;
+        let (factor, shift, beyond) = (S::splat(scale), S::splat(-max), S::splat(largest));
+        let mut sum = Lanes::<S>::splat(0.0);
+        each_vector!(
+            width,
+            |i| {
+                let e = math::exp::<S>(S::fma(S::load(s.add(i * S::LANES)), factor, shift));
+                S::store(s.add(i * S::LANES), e);
+                sum.add(i, e);
+            },
+            |i, n| {
+                let e = math::exp::<S>(S::fma(S::load_or(s.add(i * S::LANES), n, beyond), factor, shift));
+                let e = S::head(e, n);
+                S::store(s.add(i * S::LANES), e);
+                sum.add(i, e);
+            }
+        );
+        let share = 1.0 / sum.sum();
+        let factor = S::splat(share);
+        for at in (0..width).step_by(S::LANES) {
+            S::store(s.add(at), S::mul(S::load(s.add(at)), factor));
+        }
+        [max, share]
+    }
+}
+
+/// The same weights again, from the scores and what [`weigh`] gave.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn weigh_again<S: Simd>(s: *mut f32, width: usize, scale: f32, [max, share]: [f32; 2]) {
+    // SAFETY: as there.
+    unsafe {
+        let (factor, shift, share) = (S::splat(scale), S::splat(-max), S::splat(share));
+        let mut at = 0;
+        while at + S::LANES <= width {
+            let e = math::exp::<S>(S::fma(S::load(s.add(at)), factor, shift));
+            S::store(s.add(at), S::mul(e, share));
+            at += S::LANES;
+        }
+        if at < width {
+            let n = width - at;
+            let e = math::exp::<S>(S::fma(S::load_head(s.add(at), n), factor, shift));
+            S::store(s.add(at), S::head(S::mul(e, share), n));
+        }
+    }
+}
+
+/// Makes of `d_j = dy v_j` the gradients of the scores, `scale p_j (d_j - mean)`, with `mean = dy y`.
+///
+/// # Safety
+/// S's target features hold; `p` and `d` are rows of `width`.
+#[inline(always)]
+pub(super) unsafe fn slopes<S: Simd>(p: *const f32, d: *mut f32, width: usize, mean: f32, scale: f32) {
+    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+    unsafe {
+        let (mean, factor) = (S::splat(mean), S::splat(scale));
+        for at in (0..width).step_by(S::LANES) {
+            let away = S::sub(S::load(d.add(at)), mean);
+            S::store(d.add(at), S::mul(S::mul(S::load(p.add(at)), factor), away));
+        }
+    }
+}
+
+/// The sum of `a_i b_i`.
+///
+/// # Safety
+/// S's target features hold; `n` numbers lie at `a` and at `b`.
+#[inline(always)]
+pub(super) unsafe fn dot<S: Simd>(a: *const f32, b: *const f32, n: usize) -> f32 {
+    // SAFETY: the caller's promise; every access ends there.
+    unsafe {
+        let mut sum = Lanes::<S>::splat(0.0);
+        each_vector!(
+            n,
+            |i| sum.add_products(i, S::load(a.add(i * S::LANES)), S::load(b.add(i * S::LANES))),
+            |i, n| sum.add_products(
+                i,
+                S::load_head(a.add(i * S::LANES), n),
+                S::load_head(b.add(i * S::LANES), n)
+            )
+        );
+        sum.sum()
+    }
+}
+
+/// Multiplies the weights of a row by what its mask says of them.
+pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
+    let scale = mask.scale as f32;
+    for (i, pair) in weights.chunks_mut(2).enumerate() {
+        for (weight, kept) in pair.iter_mut().zip(mask.pair(i)) {
+            *weight *= if kept { scale } else { 0.0 };
+        }
+    }
+}
+
+/// Keys or values of a path of rows, of some heads: number `i` of a row's heads, side by side, in row `i` of `turned`, place by
+/// place along the path.
+#[derive(Clone, Copy)]
+pub(super) struct Turned {
+    pub start: *const f32,
+    /// How much room each of its rows has.
+    pub step: usize,
+    /// How many numbers a head has, and how many heads there are.
+    pub size: usize,
+    pub heads: usize,
+}
+
+/// Of each head the products of `q` with the `width` first places: rows of scores, `turned.step` apart.
+///
+/// # Safety
+/// S's target features hold; all heads lie at `q`, and places and scores in their rows' room.
+#[inline(always)]
+pub(super) unsafe fn products<S: Simd>(q: *const f32, turned: Turned, width: usize, scores: *mut f32) {
+    let mut head = 0;
+    while head < turned.heads {
+        // Several heads at once, so that no sum waits for itself.
+        macro_rules! heads {
+            ($($n:literal)+) => {
+                match turned.heads - head {
+                    $(left if left >= $n => {
+                        // SAFETY: the caller's promise.
+                        unsafe { products_of::<S, $n>(q, turned, head, width, scores) };
+                        head += $n;
+                    })+
+                    _ => unreachable!("there is a head left"),
+                }
+            };
+        }
+        heads!(4 2 1);
+    }
+}
+
+#[inline(always)]
+unsafe fn products_of<S: Simd, const N: usize>(
+    q: *const f32,
+    turned: Turned,
+    head: usize,
+    width: usize,
+    scores: *mut f32,
+) {
+    let Turned { start, step, size, .. } = turned;
+    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+    unsafe {
+        for at in (0..width).step_by(S::LANES) {
+            let mut sums = [S::splat(0.0); N];
+            for i in 0..size {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    let row = (head + n) * size + i;
+                    *sum = S::fma(S::splat(*q.add(row)), S::load(start.add(row * step + at)), *sum);
+                }
+            }
+            for (n, &sum) in sums.iter().enumerate() {
+                S::store(scores.add((head + n) * step + at), sum);
+            }
+        }
+    }
+}
+
+/// Of each head `y = sum_j p_j v_j` over the first `width` rows of values, `values_step` apart, all heads side by side.
+///
+/// # Safety
+/// S's target features hold; rows of weights, `weights_step` apart, rows of values, and all heads at `y` are there.
+#[inline(always)]
+pub(super) unsafe fn mix<S: Simd>(
+    [size, heads, width]: [usize; 3],
+    weights: *const f32,
+    weights_step: usize,
+    values: *const f32,
+    values_step: usize,
+    y: *mut f32,
+) {
+    for head in 0..heads {
+        let mut at = 0;
+        while at < size {
+            let n = (size - at).min(S::LANES);
+            // SAFETY: the caller's promise; all vectors end in the head.
+            unsafe {
+                let weights = weights.add(head * weights_step);
+                let (values, y) = (values.add(head * size + at), y.add(head * size + at));
+                if n < S::LANES {
+                    let mut sum = S::splat(0.0);
+                    for j in 0..width {
+                        sum = S::fma(
+                            S::splat(*weights.add(j)),
+                            S::load_head(values.add(j * values_step), n),
+                            sum,
+                        );
+                    }
+                    S::store_head(y, n, sum);
+                    at += n;
+                } else if size - at >= 4 * S::LANES {
+                    mix_vectors::<S, 4>(width, weights, values, values_step, y);
+                    at += 4 * S::LANES;
+                } else {
+                    mix_vectors::<S, 1>(width, weights, values, values_step, y);
+                    at += S::LANES;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn mix_vectors<S: Simd, const N: usize>(
+    width: usize,
+    weights: *const f32,
+    values: *const f32,
+    step: usize,
+    y: *mut f32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [S::splat(0.0); N];
+        for j in 0..width {
+            let weight = S::splat(*weights.add(j));
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = S::fma(weight, S::load(values.add(j * step + i * S::LANES)), *sum);
+            }
+        }
+        for (i, &sum) in sums.iter().enumerate() {
+            S::store(y.add(i * S::LANES), sum);
+        }
+    }
+}
+
+/// Writes place `place` of a path: the numbers at `from`, one in each row.
+///
+/// # Safety
+/// So many rows, `step` apart, have that place, and so many numbers lie at `from`.
+#[inline(always)]
+pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize, place: usize) {
+    for i in 0..n {
+        // SAFETY: the caller's promise.
+        unsafe { *to.add(i * step + place) = *from.add(i) };
+    }
+}
+
+/// One row's attention to a path of `width` rows: their keys turned, their values in rows.
+///
+/// # Safety
+/// S's target features hold; all heads' numbers lie at `q`, `y`, in the keys and in each row of values; `scores` has a row,
+/// and `stats` a place, for each head.
+#[expect(clippy::too_many_arguments, reason = "pointers into what each caller lays out otherwise")]
+#[inline(always)]
+pub(super) unsafe fn attend_row<S: Simd>(
+    q: *const f32,
+    keys: Turned,
+    values: *const f32,
+    width: usize,
+    scale: f32,
+    mask: Option<(DropoutMask, usize)>,
+    scores: &mut [f32],
+    y: *mut f32,
+    stats: *mut [f32; 2],
+) {
+    let Turned { step, size, heads, .. } = keys;
+    assert!(scores.len() >= heads * step && width <= step, "a row of scores for each head");
+    // SAFETY: the caller's promise.
+    unsafe {
+        products::<S>(q, keys, width, scores.as_mut_ptr());
+        for (head, s) in scores.chunks_exact_mut(step).take(heads).enumerate() {
+            *stats.add(head) = weigh::<S>(s.as_mut_ptr(), width, scale);
+            if let Some((mask, first)) = mask {
+                drop_weights(mask.row(first + head), &mut s[..width]);
+            }
+        }
+        mix::<S>([size, heads, width], scores.as_ptr(), step, values, heads * size, y);
+    }
+}
