@@ -1,6 +1,6 @@
 //! y = weight (x - mean) / sqrt(var + eps) + bias, with each row's own mean and variance
 
-use super::lanes;
+use crate::kernels::Norm;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
@@ -8,11 +8,14 @@ struct LayerNorm<E> {
     width: usize,
     eps: E,
     /// Per row: its mean, and 1 / sqrt(var + eps).
-    mean: Vec<E>,
-    inv_std: Vec<E>,
-    /// One row, in backward: x_hat, and the gradient that arrives there.
-    hat: Vec<E>,
-    d: Vec<E>,
+    stats: Vec<[E; 2]>,
+}
+
+impl<E: Element> LayerNorm<E> {
+    fn norm<'a>(&self, x: Inputs<'a, E>) -> Norm<'a, E> {
+        let (weight, bias) = (Some(x.get(1)), Some(x.get(2)));
+        Norm { width: self.width, eps: self.eps, centred: true, weight, bias }
+    }
 }
 
 impl<E: Element> Op<E> for LayerNorm<E> {
@@ -25,17 +28,7 @@ impl<E: Element> Op<E> for LayerNorm<E> {
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
-        let (n, weight, bias) = (E::of(self.width as f64), x.get(1), x.get(2));
-        let rows = x.get(0).chunks_exact(self.width).zip(out.chunks_exact_mut(self.width));
-        for (i, (x, y)) in rows.enumerate() {
-            let mean = lanes::sum(x) / n;
-            y.iter_mut().zip(x).for_each(|(y, &x)| *y = x - mean);
-            let inv_std = (lanes::dot(y, y) / n + self.eps).sqrt().recip();
-            for ((y, &w), &b) in y.iter_mut().zip(weight).zip(bias) {
-                *y = w * (*y * inv_std) + b;
-            }
-            (self.mean[i], self.inv_std[i]) = (mean, inv_std);
-        }
+        E::norm_rows(self.norm(x), x.get(0), out, &mut self.stats[..out.len() / self.width]);
     }
 
     // With x_hat = (x - mean) / std and d = weight dy, the gradient that arrives at x_hat:
@@ -44,40 +37,20 @@ impl<E: Element> Op<E> for LayerNorm<E> {
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
-        _: &[E],
+        out: &[E],
         grad: &[E],
         grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
-        let (width, n, weight) = (self.width, E::of(self.width as f64), x.get(1));
-        let x = x.get(0);
-        let stats = self.mean.iter().copied().zip(self.inv_std.iter().copied());
-        let rows = || x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(stats.clone());
+        let stats = &self.stats[..out.len() / self.width];
         if let Some(g) = grads.get(0) {
-            let (hat, d) = (&mut self.hat[..], &mut self.d[..]);
-            for (((x, dy), (mean, inv_std)), dx) in rows().zip(g.data.chunks_exact_mut(width)) {
-                hat.iter_mut().zip(x).for_each(|(h, &x)| *h = (x - mean) * inv_std);
-                d.iter_mut().zip(weight.iter().zip(dy)).for_each(|(d, (&w, &dy))| *d = w * dy);
-                let (mean_d, mean_d_hat) = (lanes::sum(d) / n, lanes::dot(d, hat) / n);
-                for ((dx, &d), &hat) in dx.iter_mut().zip(&*d).zip(&*hat) {
-                    let d = inv_std * (d - mean_d - hat * mean_d_hat);
-                    *dx = if g.add { *dx + d } else { d };
-                }
-            }
+            E::norm_rows_backward(self.norm(x), x.get(0), stats, grad, g.data, g.add);
         }
         if let Some(g) = grads.get(1) {
-            let dweight = g.zeroed();
-            for ((x, dy), (mean, inv_std)) in rows() {
-                for (dw, (&x, &dy)) in dweight.iter_mut().zip(x.iter().zip(dy)) {
-                    *dw += dy * ((x - mean) * inv_std);
-                }
-            }
+            E::norm_rows_weight(x.get(0), stats, grad, g.zeroed());
         }
         if let Some(g) = grads.get(2) {
-            let dbias = g.zeroed();
-            for dy in grad.chunks_exact(width) {
-                dbias.iter_mut().zip(dy).for_each(|(db, &dy)| *db += dy);
-            }
+            E::sum_rows(grad, g.zeroed());
         }
     }
 }
@@ -102,10 +75,7 @@ impl<'t, E: Element> Var<'t, E> {
         assert!(shape.rank() >= 1 && width > 0, "layer_norm takes rows, not shape {shape:?}");
         assert_eq!(weight.shape().dims(), [width], "layer_norm: a weight for each place of a row");
         assert_eq!(bias.shape().dims(), [width], "layer_norm: a bias for each place of a row");
-        let zeros = |n: usize| vec![E::zero(); n];
-        let rows = shape.len() / width;
-        let (mean, inv_std) = (zeros(rows), zeros(rows));
-        let op = LayerNorm { width, eps: E::of(eps), mean, inv_std, hat: zeros(width), d: zeros(width) };
+        let op = LayerNorm { width, eps: E::of(eps), stats: vec![[E::zero(); 2]; shape.len() / width] };
         self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
     }
 }
