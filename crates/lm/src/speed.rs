@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use charloom_tensor::kernels::{self, End, Gemm, Isa, Pool};
+use charloom_tensor::kernels::{self, Isa, Pool};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -54,7 +54,7 @@ pub struct Speed {
     /// Billions of floating-point operations a second, counted as the model is written: each judged character's products,
     /// forward and twice backward.
     pub gflops: f64,
-    /// The rate of a large matrix product on one thread, measured in the same minute.
+    /// The most that one core does: independent fused multiply-adds in registers, measured in the same minute.
     pub peak_gflops: f64,
     /// `gflops` as a share of the threads' peak; above 1 where equal work is done once.
     pub share: f64,
@@ -89,7 +89,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
     let parameters = models::parameters(config, data.vocab.len())?.unwrap_or(0);
     let operations = 6 * targets * models::multiplications(config, data.vocab.len())?;
     let gflops = operations as f64 * steps_per_second / 1e9;
-    let peak_gflops = peak();
+    let peak_gflops = kernels::peak_gflops();
     Ok(Speed {
         kernels: hardware().kernels,
         threads,
@@ -108,31 +108,6 @@ fn stretch(trainer: &mut Trainer, steps: u32) -> Result<Duration> {
         trainer.step()?;
     }
     Ok(start.elapsed())
-}
-
-/// The rate of a 256 x 256 matrix product on this thread alone, in billions of operations a second: the best of some.
-fn peak() -> f64 {
-    const N: usize = 256;
-    let (a, b, mut c) = (vec![0.5f32; N * N], vec![0.25f32; N * N], vec![0.0f32; N * N]);
-    let mut best = f64::INFINITY;
-    for _ in 0..100 {
-        let start = Instant::now();
-        kernels::gemm(Gemm {
-            m: N,
-            n: N,
-            k: N,
-            a: &a,
-            a_strides: [N, 1],
-            b: &b,
-            b_stride: N,
-            c: &mut c,
-            c_stride: N,
-            end: End::Set,
-        });
-        std::hint::black_box(&mut c);
-        best = best.min(start.elapsed().as_secs_f64());
-    }
-    (2 * N * N * N) as f64 / best / 1e9
 }
 
 #[cfg(test)]
