@@ -265,7 +265,7 @@ const KERNELS: [(&str, Kernel, u64); 12] = [
     ("norms", norms, 0x32a5_5725_4e77_15dc),
     ("turns", turns, 0x5da4_1b73_c1b0_f12a),
     ("cells", cells, 0x2d81_6c83_9c77_2dce),
-    ("attentions", attentions, 0),
+    ("attentions", attentions, 0x0b04_db65_d3ac_c2e8),
     ("optimizers", optimizers, 0x4521_d554_e165_65d1),
     ("transpose", transposes, 0x0120_ad0b_6973_3bfd),
     ("products", products, 0x097e_be68_613b_8bcf),
