@@ -164,9 +164,12 @@ pub struct TrainFlags {
     /// Seed of parameters and minibatches [default: 2147483647]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Steps between evaluations [default: a twentieth of the run]
+    /// Steps between evaluations [default: a twentieth of the run, or more to keep them to a tenth of the time]
     #[arg(long, value_name = "N")]
     eval_every: Option<u64>,
+    /// Characters of the training split that an evaluation judges; 0: all [default: all, or the validation split's number]
+    #[arg(long, value_name = "N")]
+    eval_size: Option<usize>,
     /// Steps between lines of the metrics [default: a thousandth of the run]
     #[arg(long, value_name = "N")]
     log_every: Option<u64>,
@@ -343,6 +346,7 @@ impl TrainFlags {
         set(&mut train.generator, self.generator.as_ref());
         set(&mut train.seed, self.seed.as_ref());
         put(&mut train.eval_every, self.eval_every.as_ref());
+        put(&mut train.eval_size, self.eval_size.as_ref());
         put(&mut train.log_every, self.log_every.as_ref());
         set(&mut train.patience, self.patience.as_ref());
         self.optimizer.apply(train);
@@ -379,6 +383,7 @@ impl TrainFlags {
             ("--generator", self.generator.is_some()),
             ("--seed", self.seed.is_some()),
             ("--eval-every", self.eval_every.is_some()),
+            ("--eval-size", self.eval_size.is_some()),
             ("--log-every", self.log_every.is_some()),
             ("--patience", self.patience.is_some()),
             ("--teacher", self.teacher.is_some()),

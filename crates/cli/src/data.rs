@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::args::DataFlags;
 use crate::download::fetch;
-use crate::output::Out;
+use crate::output::{Out, name};
 use crate::setup::DataPath;
 
 /// Known data sets, and data cut into splits
@@ -41,21 +41,22 @@ pub enum Command {
 pub fn run(command: &Command, out: &mut Out) -> Result<()> {
     match command {
         Command::List => list(out),
-        Command::Path { name } => {
-            let set = Dataset::get(name)?;
+        Command::Path { name: set } => {
+            let set = Dataset::get(set)?;
             let path = Cache::of_user()?.path(&set);
-            if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
+            if out.json { out.object(&json!({"path": name(&path)})) } else { out.line(path.display()) }
         }
-        Command::Get { name } => {
-            let path = Cache::of_user()?.get(&Dataset::get(name)?, fetch)?;
-            if out.json { out.object(&json!({"path": path})) } else { out.line(path.display()) }
+        Command::Get { name: set } => {
+            let path = Cache::of_user()?.get(&Dataset::get(set)?, fetch)?;
+            if out.json { out.object(&json!({"path": name(&path)})) } else { out.line(path.display()) }
         }
         Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
             flags.apply(data.get(), &mut config);
             let files = charloom::load_data(&mut config)?.write_splits(folder)?;
             if out.json {
-                return out.object(&json!({"files": files}));
+                return out
+                    .object(&json!({"files": files.iter().map(|file| name(file)).collect::<Vec<_>>()}));
             }
             files.iter().try_for_each(|file| out.line(file.display()))
         }
@@ -69,7 +70,7 @@ fn list(out: &mut Out) -> Result<()> {
             .iter()
             .map(|set| {
                 let mut object = json!(set);
-                object["path"] = json!(cache.find(set));
+                object["path"] = json!(cache.find(set).map(|path| name(&path)));
                 object
             })
             .collect();

@@ -203,7 +203,7 @@ pub fn rows(
 }
 
 /// None if nothing in the split is judged.
-fn row(
+pub fn row(
     name: &'static str,
     model: &dyn LanguageModel,
     data: &Data,

@@ -6,7 +6,7 @@ use charloom::files::{self, Timing};
 use charloom::{Checkpoint, Error, Result, models, speed};
 use serde_json::json;
 
-use crate::output::{Out, flags, note};
+use crate::output::{Out, flags, name, note};
 use crate::setup::{RunOrData, Settings, What};
 
 /// Tell what a run, a model file, a file of data or a configuration holds
@@ -51,7 +51,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         return out.object(&object);
     }
-    out.line(card)?;
+    out.line(flags(&card.to_string()))?;
     if let Some(parameters) = parameters {
         out.line(format_args!("  parameters  {parameters} of this configuration's {}", config.model.kind))?;
     }
@@ -77,9 +77,10 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
     if out.json {
-        let tensors: Vec<_> = tensors().map(|(name, shape)| json!({"name": name, "shape": shape})).collect();
+        let tensors: Vec<_> =
+            tensors().map(|(tensor, shape)| json!({"name": tensor, "shape": shape})).collect();
         return out.object(&json!({
-            "file": file, "model": config.model.kind, "step": checkpoint.step, "timing": timing,
+            "file": name(&file), "model": config.model.kind, "step": checkpoint.step, "timing": timing,
             "parameters": parameters,
             "vocab_size": checkpoint.vocab.len(), "vocab": vocab, "tensors": tensors, "config": config,
         }));

@@ -1,8 +1,8 @@
 //! `charloom lr-find`.
 
-use std::fs;
 use std::path::PathBuf;
 
+use charloom::disk::replace_file;
 use charloom::lr_find::{LrFind, LrFindOptions, find};
 use charloom::{Error, Result};
 use charloom_plot::Theme;
@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let data = charloom::load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
-        fs::write(path, table(&found)).map_err(|error| Error::io(path, error))?;
+        replace_file(path, table(&found).as_bytes()).map_err(|error| Error::io(path, error))?;
     }
     let figure = charloom_plot::lr_find(&found);
     if let Some(path) = &args.out {

@@ -181,6 +181,9 @@ fn wrong_use(error: &clap::Error) -> ExitCode {
     let said: Vec<&str> = lines
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .collect();
-    output::note(format_args!("{}; see --help", said.join("; ").replace(":; ", ": ")));
+    let said = said.join("; ").replace(":; ", ": ");
+    // A wrong argument is quoted, and may be a database's URL.
+    let said: Vec<String> = said.split('\'').map(charloom_sweep::without_password).collect();
+    output::note(format_args!("{}; see --help", said.join("'")));
     ExitCode::from(2)
 }

@@ -96,6 +96,11 @@ fn failed(error: io::Error) -> Error {
     Error::io("standard output", error)
 }
 
+/// A path as JSON has it, which holds no bytes that are not UTF-8.
+pub fn name(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
 /// Text of a model's for a person's eyes: what would steer a terminal, or turn the direction of writing, is escaped; a
 /// line feed is not, in a text.
 pub fn shown(text: &str, mode: Mode) -> String {

@@ -1,8 +1,8 @@
 //! `charloom plot`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use charloom::disk::replace_file;
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result, models};
@@ -104,7 +104,19 @@ pub fn draw(figure: &Figure, out: &mut Out) -> Result<()> {
 pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {
         Some("svg") => figure.to_svg(theme)?.into_bytes(),
-        Some("png") => figure.to_png(theme)?,
+        Some("png") => {
+            let missing = figure.missing_letters()?;
+            if !missing.is_empty() {
+                let some: Vec<String> = missing.iter().take(10).map(|c| format!("{c:?}")).collect();
+                let more = if missing.len() > some.len() { ", ..." } else { "" };
+                note(format_args!(
+                    "warning: the font of pictures has no letter for {}{more}: an empty box; a .svg shows what the \
+                     fonts of a browser have",
+                    some.join(", ")
+                ));
+            }
+            figure.to_png(theme)?
+        }
         _ => {
             return Err(Error::usage(format!(
                 "-o {}: a name that ends in .svg or .png is needed",
@@ -112,7 +124,7 @@ pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
             )));
         }
     };
-    fs::write(path, bytes).map_err(|error| Error::io(path, error))
+    replace_file(path, &bytes).map_err(|error| Error::io(path, error))
 }
 
 fn figure(args: &Args) -> Result<Figure> {

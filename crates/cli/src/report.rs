@@ -7,7 +7,7 @@ use charloom::{Error, Result};
 use charloom_plot::report::report;
 use serde_json::json;
 
-use crate::output::{Out, flags, note};
+use crate::output::{Out, flags, name, note};
 
 /// Write a page about a run: one HTML file that needs no network
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let bytes = write(&args.run, args.data.as_deref(), &args.out)?;
     if out.json {
-        return out.object(&json!({"report": args.out, "bytes": bytes}));
+        return out.object(&json!({"report": name(&args.out), "bytes": bytes}));
     }
     note(format_args!("written to {}; open it in a browser", args.out.display()));
     Ok(())

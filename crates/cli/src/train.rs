@@ -16,7 +16,7 @@ use charloom::{Checkpoint, Config, Result};
 use serde_json::json;
 
 use crate::dashboard;
-use crate::output::{Out, detail, flags, note};
+use crate::output::{Out, detail, flags, name, note};
 use crate::setup::{DataPath, Settings};
 use crate::watch::{self, Watch};
 use crate::{ensemble, eval};
@@ -102,7 +102,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     detail("the data is read");
     let card = data.card(models::context(&config.model)?);
-    note(&card);
+    note(flags(&card.to_string()));
     for warning in &card.warnings {
         note(format_args!("warning: {}", flags(warning)));
     }
@@ -123,7 +123,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some((run, checkpoint, _)) => {
             (Some(Training::resume(&checkpoint, &data, run.path(), args.fit())?), run)
         }
-        None => (Some(Training::new(&config, &data, args.fit())?), begin::new_run(args, &config)?),
+        None => {
+            let training = Training::new(&config, &data, args.fit())?;
+            if let Some(trainer) = training.trainer() {
+                config = trainer.config().clone();
+                if let Some(size @ 1..) = config.train.eval_size {
+                    let way = "--eval-size 0 judges all";
+                    note(format_args!("evaluations judge {size} characters of the training split; {way}"));
+                }
+            }
+            (Some(training), begin::new_run(args, &config)?)
+        }
     };
     detail(format_args!("the model is made: {}", config.model.kind));
     let path = run.path().to_path_buf();
@@ -135,7 +145,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => true,
     };
     if !is_done {
-        return if out.json { out.object(&json!({"run": path, "stopped": true})) } else { Ok(()) };
+        return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
     }
     detail("trained");
     let file = files::model_file(&path)?;
@@ -191,14 +201,20 @@ fn report(
     samples: &[Sample],
     out: &mut Out,
 ) -> Result<()> {
-    let mut rows = eval::rows(model, data, "train", None)?;
+    // As the training judged itself: all of a large split would take longer than the training.
+    let judged = match config.train.eval_size {
+        None | Some(0) => data.splits.train.clone(),
+        Some(size) => data.splits.train.sample(size),
+    };
+    let mut rows: Vec<eval::Row> = eval::row("train", model, data, &judged, None)?.into_iter().collect();
     if data.splits.val.tokens().len() > 1 {
         rows.extend(eval::rows(model, data, "val", None)?);
     }
     if out.json {
-        let last = rows.last().expect("the training split has a row");
+        let last =
+            rows.last().ok_or_else(|| Error::Failed("nothing in the training split is judged".to_owned()))?;
         let parameters = models::parameters(config, data.vocab.len())?;
-        let mut object = json!({"run": path, "parameters": parameters});
+        let mut object = json!({"run": name(path), "parameters": parameters});
         for row in &rows {
             object[row.name] = json!(row.evaluation);
         }

@@ -61,7 +61,9 @@ impl Watch {
     /// Begins to watch a training in a folder, of which so many steps of all are done; of one without steps nothing is seen.
     pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, what: &'static str) -> Result<Self> {
         listen()?;
-        let board = args.tensorboard.as_deref().map(TensorBoard::create).transpose()?;
+        let done = steps.map_or(0, |[done, _]| done);
+        let create = |folder| TensorBoard::create(folder, done);
+        let board = args.tensorboard.as_deref().map(create).transpose()?;
         let Some([done, steps]) = steps else {
             return Ok(Self {
                 board,

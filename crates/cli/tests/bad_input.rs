@@ -10,12 +10,18 @@ const NAMES: &str =
     "emma\nolivia\nava\nisabella\nsophia\nmia\namelia\nharper\nevelyn\nabigail\nemily\nella\n";
 
 /// Data that cannot be used, and what is said of it.
-const BAD_DATA: [(&str, &[u8], &str, &str); 8] = [
+const BAD_DATA: [(&str, &[u8], &str, &str); 9] = [
     ("empty", b"", "", "is empty"),
     ("blank", b"\n \n\t\r\n\n", "", "nothing but blank lines"),
-    ("latin1", b"emma\nzo\xeb\n", "", "not UTF-8 at byte 7 (line 2); --lossy"),
+    ("latin1", b"emma\nzo\xeb\n", "", "not UTF-8 at byte 7 (line 2); convert it"),
     ("utf16", b"\xff\xfee\0m\0m\0a\0\n\0", "", "is UTF-16; convert it"),
     ("utf16-without-mark", b"e\0m\0m\0a\0\n\0o\0", "", "is UTF-16; convert it"),
+    (
+        "git-lfs",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+        "",
+        "is a git-LFS pointer, not the file itself; fetch that first (git lfs pull)",
+    ),
     ("gzip", b"\x1f\x8b\x08\0\0", "", "is compressed with gzip; unpack it"),
     ("nul", b"emma\nolivia\nev\0a\n", "", "NUL at byte 14 (line 3)"),
     ("text", b"One word after another makes a line.\n", "--dedupe", "--dedupe is for lists of lines"),
@@ -265,7 +271,11 @@ fn sampling_and_scoring_refuse_what_makes_no_sense() {
         ("--prefix emmZa", "'Z' (U+005A, character 4)"),
         ("-n -1", "-1"),
         ("--seed x", "--seed"),
-        ("--max-length 0 --min-length 5", "length"),
+        ("--max-length 0 --min-length 5", "--max-length 0: must be at least --min-length, 5"),
+        (
+            "--max-length 4 --prefix emma",
+            "--prefix has 4 characters, and --max-length is 4: give more than 4",
+        ),
     ] {
         refused(path, &format!("sample run {flags}"), 2, said);
     }
@@ -364,4 +374,104 @@ fn special_files_are_not_touched() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("NUL at byte 0"));
     assert!(!path.join("zeros").exists());
+}
+
+#[test]
+fn what_is_no_model_and_no_text_is_named() {
+    let home = folder();
+    let path = home.path();
+    fs::write(
+        path.join("pointer.safetensors"),
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n",
+    )
+    .unwrap();
+    fs::write(path.join("page.safetensors"), "\n<!DOCTYPE HTML>\n<html><body>Not found</body></html>\n")
+        .unwrap();
+    refused(path, "sample pointer.safetensors", 1, "a git-LFS pointer, not the model itself");
+    refused(path, "sample page.safetensors", 1, "an HTML page, no model");
+    fs::copy(path.join("page.safetensors"), path.join("page")).unwrap();
+    let warned = String::from_utf8(charloom(path, "info page").stderr).unwrap();
+    assert!(warned.contains("warning: is an HTML page"), "{warned}");
+}
+
+/// A model file that says of itself what no training accepts.
+#[test]
+fn settings_of_a_file_are_refused_as_the_files() {
+    let home = trained("--model linear --steps 2");
+    let path = home.path();
+    let file = path.join("run/last.safetensors");
+    // As many bytes as before, so that nothing moves.
+    for (from, to) in
+        [("warmup = 0.0", "warmup = 9.0"), ("split = [0.8, 0.1, 0.1]", "split = [0.8, 0.9, 0.1]")]
+    {
+        let mut bytes = fs::read(&file).unwrap();
+        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+        sign(&mut bytes);
+        let other = path.join("other.safetensors");
+        fs::write(&other, &bytes).unwrap();
+        for command in ["eval", "sample", "info"] {
+            let name = to.split(' ').next().unwrap();
+            refused(
+                path,
+                &format!("{command} other.safetensors"),
+                1,
+                &format!("other.safetensors: --{name} "),
+            );
+        }
+    }
+}
+
+/// Puts the checksum of a model file right.
+fn sign(bytes: &mut [u8]) {
+    use sha2::{Digest, Sha256};
+    let at = 8 + "{\"__metadata__\":{\"sha256\":\"".len();
+    bytes[at..at + 64].fill(b'0');
+    let digest: String = Sha256::digest(&*bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    bytes[at..at + 64].copy_from_slice(digest.as_bytes());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf8_end_no_program() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = folder();
+    let path = home.path();
+    let odd = OsStr::from_bytes(b"odd-\xff");
+    fs::copy(path.join("names"), path.join(odd)).unwrap();
+    let run = |args: &[&OsStr]| program().current_dir(path).args(args).output().unwrap();
+    let words = |text: &'static str| text.split(' ').map(OsStr::new);
+    let all = |before: &'static str, after: &'static str| -> Vec<&OsStr> {
+        words(before).chain([odd]).chain(words(after)).collect()
+    };
+    let refused = run(&all("train", "--model linear --steps 2 --out run"));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{told}");
+    assert!(told.contains("a configuration holds no name that is not UTF-8; rename it"), "{told}");
+    assert!(!path.join("run").exists());
+    fs::remove_file(path.join(odd)).unwrap();
+    for args in [
+        all("train names --model linear --steps 2 --json --out", "--force"),
+        all("info --json", "--context 3"),
+        all("eval", "--json --split train"),
+        all("sample", "-n 3"),
+        all("compare", "--json --split val").into_iter().chain([odd]).collect(),
+        all("train --resume --json --out", "--steps 3"),
+    ] {
+        let output = run(&args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!args.contains(&OsStr::new("--json")) || text.starts_with('{'), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_address_shows_no_password() {
+    let home = folder();
+    let output =
+        charloom(home.path(), "sweep --grid embed=1,2 --study postgresql://ada:secret@db.example/charloom");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("ada@db.example") && !told.contains("secret"), "{told}");
 }

@@ -148,11 +148,9 @@ fn two_workers_share_a_file_without_a_trial_run_twice() {
 
 #[test]
 #[cfg(feature = "postgres")]
+#[ignore = "needs a PostgreSQL server, named by CHARLOOM_TEST_POSTGRES"]
 fn two_workers_share_a_server_without_a_trial_run_twice() {
-    let Ok(server) = std::env::var(SERVER) else {
-        println!("skipped: {SERVER} names no PostgreSQL server to test with");
-        return;
-    };
+    let server = std::env::var(SERVER).expect("the URL of a PostgreSQL server to test with");
     let folder = folder();
     let name = |what: &str| format!("{server}#test-{what}-{}", std::process::id());
     share(folder.path(), [&name("shared"), &name("dying")]);
@@ -205,11 +203,9 @@ fn a_server_wants_a_build_with_postgresql() {
 
 #[test]
 #[cfg(feature = "postgres")]
+#[ignore = "needs a PostgreSQL server, named by CHARLOOM_TEST_POSTGRES"]
 fn kills_of_a_worker_on_a_server_lose_no_trial() {
-    let Ok(server) = std::env::var(SERVER) else {
-        println!("skipped: {SERVER} names no PostgreSQL server to test with");
-        return;
-    };
+    let server = std::env::var(SERVER).expect("the URL of a PostgreSQL server to test with");
     let folder = folder();
     kill(folder.path(), &format!("{server}#test-killed-{}", std::process::id()));
 }
@@ -268,6 +264,48 @@ fn a_study_that_measures_test_losses_chooses_nothing() {
     let refused = charloom(path, &["sweep", "choose", "s.db", "--out", "run"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("none can be chosen"));
     assert!(!path.join("run").exists());
+}
+
+#[test]
+fn a_study_without_a_result_fails() {
+    let folder = folder();
+    let path = folder.path();
+    let output =
+        charloom(path, &["sweep", "--grid", "embed=2,3", "--lr", "1e30", "--steps", "50", "--study", "s.db"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: every trial failed"), "{stderr}");
+    fs::write(path.join("short"), "ab").unwrap();
+    let short = ["sweep", "--data", "short", "--mode", "text", "--grid", "embed=2,3", "--study", "short.db"];
+    let output = charloom(path, &short);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("nothing to judge in the validation split") && output.status.code() == Some(1),
+        "{stderr}"
+    );
+    assert!(!path.join("short.db").exists());
+}
+
+/// `choose` names no flag that it has not, and leaves no folder behind when it fails.
+#[test]
+fn a_choice_that_cannot_be_made_leaves_nothing() {
+    let folder = folder();
+    let path = folder.path();
+    done(path, &["sweep", "--grid", "hidden=4,8", "--steps", "20", "--study", "s.db"]);
+    fs::create_dir(path.join("taken")).unwrap();
+    fs::write(path.join("taken/mine"), "mine").unwrap();
+    let output = charloom(path, &["sweep", "choose", "s.db", "--out", "taken"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("taken: exists; choose another --out") && !stderr.contains("--force"),
+        "{stderr}"
+    );
+    // A trial that is not finished.
+    let sql = "UPDATE charloom_trial SET state = 'running' WHERE number = 0";
+    rusqlite::Connection::open(path.join("s.db")).unwrap().execute(sql, []).unwrap();
+    let output = charloom(path, &["sweep", "choose", "s.db", "--out", "chosen"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("trial 0 is not finished"));
+    assert!(!path.join("chosen").exists());
 }
 
 #[test]

@@ -59,7 +59,11 @@ pub enum Error {
     #[error(transparent)]
     UnknownCharacter(#[from] UnknownCharacter),
 
-    /// A computation went wrong: a loss that is no number, training that diverged.
+    /// A training's loss or parameters are no numbers any more.
+    #[error("{0}")]
+    Diverged(String),
+
+    /// A computation went wrong.
     #[error("{0}")]
     Failed(String),
 }

@@ -65,3 +65,43 @@ fn a_vocabulary_of_100_000_is_too_large_before_anything_is_made_for_it() {
     // The words themselves, their tokens and their order.
     assert!(taken.bytes_max < 30_000_000, "{} bytes", taken.bytes_max);
 }
+
+/// The most memory that a training has at one time, in bytes of its file, with everything that belongs to one: the data, their
+/// card, steps, an evaluation, what ignorance would give, which words are new.
+fn memory(text: &str, toml: &str) -> f64 {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("large");
+    std::fs::write(&path, text).unwrap();
+    let mut config = Config::from_toml(toml, "test".as_ref()).unwrap();
+    config.data.path = Some(path);
+    let taken = measure(|| {
+        let data = charloom::load_data(&mut config).unwrap();
+        std::hint::black_box(data.card(3));
+        let mut trainer = Trainer::new(&config, &data).unwrap().with_threads(Threads::Pool(Pool::new(1)));
+        for _ in 0..20 {
+            trainer.step().unwrap();
+        }
+        let sample = data.splits.train.sample(trainer.config().train.eval_size.unwrap());
+        for split in [&sample, &data.splits.val] {
+            charloom::evaluation::evaluate(trainer.model(), split).unwrap();
+            charloom::evaluation::baselines(&data.splits.train, split, data.vocab.len()).unwrap();
+        }
+        std::hint::black_box(charloom::sample::Known::of(&data.splits));
+    });
+    taken.bytes_max as f64 / text.len() as f64
+}
+
+#[test]
+fn a_large_file_takes_six_times_its_bytes() {
+    let mut x = 1u32;
+    let mut letter = || {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b'a' + ((x >> 16) % 26) as u8)
+    };
+    let text: String = (0..12 << 20).map(|_| letter()).collect();
+    let model = "[model]\nkind = 'linear'\ncontext = 2\n[train]\nsteps = 20\n";
+    let of_text = memory(&text, &format!("{model}[data]\nmode = 'text'\n"));
+    let mut word = |_| (0..7).map(|_| letter()).chain(['\n']).collect::<String>();
+    let of_lines = memory(&(0..1_000_000).map(&mut word).collect::<String>(), model);
+    assert!(of_text < 6.0 && of_lines < 6.0, "{of_text:.1} and {of_lines:.1} times the file");
+}

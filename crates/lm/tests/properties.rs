@@ -117,52 +117,55 @@ fn train() -> impl Strategy<Value = TrainConfig> {
     (
         (0u64..=1 << 40, batch, words, 0.0..=1e30, vec((0.0..=1.0, 0.0..=1000.0), 0..4)),
         (0.0..=1.0, 0.0..=1.0, 0.0..=1000.0, 0.0..1.0, 0.0..1.0, 0.0..1.0, 1e-300..=1.0, 0.0..=1e6),
-        (whole(), every(), every(), whole()),
+        (whole(), every(), option::of(0..=i64::MAX as usize), every(), whole()),
         (any::<bool>(), any::<bool>(), 0.0..1.0, 0.0..=1e6, 1u64..=1 << 20, 0.0..1.0),
         (vec((0u64..=1 << 40, 0.0..=1e30), 0..4), vec("[a-z.0-9]{1,9}", 0..3), any::<bool>()),
     )
-        .prop_map(|(first, second, (seed, eval_every, log_every, patience), third, fourth)| {
-            let (nesterov, on_matrices, alpha, clip_value, accumulate, ema) = third;
-            let (mut lr_at, freeze, shared) = fourth;
-            lr_at.sort_by_key(|&(at, _)| at);
-            let (steps, batch, (optimizer, schedule), lr, lr_drops) = first;
-            let (warmup, decay, weight_decay, momentum, beta1, beta2, eps, clip) = second;
-            TrainConfig {
-                steps,
-                batch,
-                feed: None,
-                optimizer,
-                lr,
-                schedule,
-                lr_drops,
-                lr_at,
-                warmup,
-                decay,
-                weight_decay,
-                momentum,
-                beta1,
-                beta2,
-                eps,
-                clip,
-                freeze,
-                generator: if shared { Generator::Shared } else { Generator::Separate },
-                nesterov,
-                decay_on: if on_matrices { DecayOn::Matrices } else { DecayOn::All },
-                alpha,
-                clip_value,
-                accumulate,
-                ema,
-                lr_min: lr / 2.0,
-                warmup_steps: 0,
-                init_from: None,
-                seeds: 1,
-                teacher: None,
-                seed,
-                eval_every,
-                log_every,
-                patience,
-            }
-        })
+        .prop_map(
+            |(first, second, (seed, eval_every, eval_size, log_every, patience), third, fourth)| {
+                let (nesterov, on_matrices, alpha, clip_value, accumulate, ema) = third;
+                let (mut lr_at, freeze, shared) = fourth;
+                lr_at.sort_by_key(|&(at, _)| at);
+                let (steps, batch, (optimizer, schedule), lr, lr_drops) = first;
+                let (warmup, decay, weight_decay, momentum, beta1, beta2, eps, clip) = second;
+                TrainConfig {
+                    steps,
+                    batch,
+                    feed: None,
+                    optimizer,
+                    lr,
+                    schedule,
+                    lr_drops,
+                    lr_at,
+                    warmup,
+                    decay,
+                    weight_decay,
+                    momentum,
+                    beta1,
+                    beta2,
+                    eps,
+                    clip,
+                    freeze,
+                    generator: if shared { Generator::Shared } else { Generator::Separate },
+                    nesterov,
+                    decay_on: if on_matrices { DecayOn::Matrices } else { DecayOn::All },
+                    alpha,
+                    clip_value,
+                    accumulate,
+                    ema,
+                    lr_min: lr / 2.0,
+                    warmup_steps: 0,
+                    init_from: None,
+                    seeds: 1,
+                    teacher: None,
+                    seed,
+                    eval_every,
+                    eval_size,
+                    log_every,
+                    patience,
+                }
+            },
+        )
 }
 
 fn config() -> impl Strategy<Value = Config> {

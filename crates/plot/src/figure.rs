@@ -118,7 +118,6 @@ impl Lines {
     #[must_use]
     pub fn bounds(&self) -> [[f64; 2]; 2] {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|p| is_finite(p));
-        // A noisy curve in the background may be cut off; what it is the background of is not.
         [range(points().map(|p| p.0), 0.0), range(points().map(|p| p.1), 0.04)]
     }
 }

@@ -17,19 +17,43 @@ pub(super) fn cap_height() -> f64 {
     f64::from(FACE.capital_height().unwrap_or(1400)) / units_per_em()
 }
 
-/// The glyphs of a text, each with the font units before it; then the whole width in font units.
-///
-/// What the font does not have is its empty box.
-pub(super) fn glyphs(text: &str) -> (Vec<(u16, u32)>, u32) {
+/// A character of a text as the font has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// The glyph.
+    Glyph(u16),
+    /// The font has none.
+    Missing(char),
+}
+
+impl Sign {
+    /// The glyph; of what the font does not have, its empty box.
+    pub(super) fn glyph(self) -> u16 {
+        if let Self::Glyph(glyph) = self { glyph } else { 0 }
+    }
+}
+
+/// The signs of a text, each with the font units before it; then the whole width in font units.
+pub(super) fn glyphs(text: &str) -> (Vec<(Sign, u32)>, u32) {
     let mut at = 0;
-    let glyphs = text.chars().map(|character| {
-        let glyph = FACE.glyph_index(character).unwrap_or(GlyphId(0));
+    let signs = text.chars().map(|character| {
         let here = at;
-        at += u32::from(FACE.glyph_hor_advance(glyph).unwrap_or(0));
-        (glyph.0, here)
+        let glyph = FACE.glyph_index(character);
+        at += match glyph {
+            Some(glyph) => u32::from(FACE.glyph_hor_advance(glyph).unwrap_or(0)),
+            None if is_wide(character) => u32::from(FACE.units_per_em()),
+            None => u32::from(FACE.glyph_hor_advance(GlyphId(0)).unwrap_or(0)),
+        };
+        (glyph.map_or(Sign::Missing(character), |glyph| Sign::Glyph(glyph.0)), here)
     });
-    let glyphs = glyphs.collect();
-    (glyphs, at)
+    let signs = signs.collect();
+    (signs, at)
+}
+
+/// Whether other fonts give a character a whole em: the blocks of Han, kana, Hangul and emoji.
+fn is_wide(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
+        | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}')
 }
 
 /// How wide a text is at a size.

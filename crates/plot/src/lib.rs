@@ -57,6 +57,15 @@ impl Figure {
         Ok(svg::write(&draw::draw(self)?, theme::Paint::Fixed(theme), "g"))
     }
 
+    /// The characters in it that the font of pictures does not have: an SVG leaves them to other fonts, in a PNG they are
+    /// empty boxes.
+    ///
+    /// # Errors
+    /// It cannot be drawn.
+    pub fn missing_letters(&self) -> Result<std::collections::BTreeSet<char>> {
+        Ok(draw::draw(self)?.missing_letters())
+    }
+
     /// The picture as SVG within a page, whose style sheet has the colours ([`Theme::css`]); `id` is what the
     /// picture alone has.
     ///

@@ -62,7 +62,7 @@ fn draw(shape: &Shape, theme: Theme, to_dots: Transform, map: &mut Pixmap) {
             let mut outline = Outline { builder: PathBuilder::new(), x: 0.0 };
             for (glyph, x) in font::glyphs(text).0 {
                 outline.x = x as f32;
-                font::outline(glyph, &mut outline);
+                font::outline(glyph.glyph(), &mut outline);
             }
             let place = to_dots.pre_translate(at.0 as f32, at.1 as f32);
             let place = if *upright { place.pre_concat(Transform::from_rotate(-90.0)) } else { place };

@@ -1,5 +1,6 @@
 //! What plotters draws on: shapes in whole units and colours by role, which an SVG or a PNG is made of.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use plotters::style::text_anchor::{HPos, VPos};
@@ -8,7 +9,7 @@ use plotters_backend::{
     FontTransform,
 };
 
-use super::font;
+use super::font::{self, Sign};
 
 /// Units of a pixel: plotters' coordinates are whole numbers, and curves want finer ones.
 pub(super) const UNIT: i32 = 10;
@@ -118,6 +119,16 @@ pub(super) struct Scene {
 }
 
 impl Scene {
+    /// The characters that the font does not have.
+    pub fn missing_letters(&self) -> BTreeSet<char> {
+        let texts = self.shapes.iter().filter_map(|shape| match shape {
+            Shape::Text { text, .. } => Some(text),
+            _ => None,
+        });
+        let missing = |(sign, _)| if let Sign::Missing(c) = sign { Some(c) } else { None };
+        texts.flat_map(|text| font::glyphs(text).0).filter_map(missing).collect()
+    }
+
     pub fn new(title: &str, width: i32, height: i32) -> Self {
         Self { title: title.to_owned(), size: (width, height), shapes: Vec::new() }
     }

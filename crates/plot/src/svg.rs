@@ -1,9 +1,10 @@
-//! A scene as SVG. Letters are outlines, each written once.
+//! A scene as SVG. Letters are outlines, each written once; those that the font does not have are left to the fonts of
+//! whoever looks at it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::font;
+use super::font::{self, Sign};
 use super::scene::Role;
 use super::scene::{At, Ink, Scene, Shape, UNIT};
 use super::theme::Paint;
@@ -35,7 +36,9 @@ fn letters(scene: &Scene, id: &str, svg: &mut String) {
         Shape::Text { text, .. } => Some(text),
         _ => None,
     });
-    let used: BTreeSet<u16> = texts.flat_map(|text| font::glyphs(text).0).map(|(glyph, _)| glyph).collect();
+    let signs = texts.flat_map(|text| font::glyphs(text).0);
+    let of_font = |(sign, _)| if let Sign::Glyph(glyph) = sign { Some(glyph) } else { None };
+    let used: BTreeSet<u16> = signs.filter_map(of_font).collect();
     svg.push_str("<defs>\n");
     for glyph in used {
         let mut path = PathData(String::new());
@@ -78,15 +81,36 @@ fn write_shape(shape: &Shape, paint: Paint, id: &str, svg: &mut String) {
                 svg,
                 "<g transform=\"translate({x} {y}){turn} scale({scale} -{scale})\" style=\"{fill}\">"
             );
-            for (glyph, at) in font::glyphs(text).0 {
+            let signs = font::glyphs(text).0;
+            for (sign, at) in &signs {
+                let Sign::Glyph(glyph) = sign else { continue };
                 let _ = match at {
                     0 => write!(svg, "<use href=\"#{id}{glyph}\"/>"),
                     at => write!(svg, "<use href=\"#{id}{glyph}\" x=\"{at}\"/>"),
                 };
             }
+            for run in signs.chunk_by(|a, b| is_missing(a) == is_missing(b)).filter(|run| is_missing(&run[0]))
+            {
+                let text: String = run
+                    .iter()
+                    .filter_map(|(s, _)| if let Sign::Missing(c) = s { Some(*c) } else { None })
+                    .collect();
+                let (at, em) = (run[0].1, font::units_per_em());
+                let _ = write!(
+                    svg,
+                    "<text transform=\"scale(1 -1)\" x=\"{at}\" font-size=\"{em}\" font-family=\"sans-serif\">{}</text>",
+                    escaped(&text)
+                );
+            }
             writeln!(svg, "</g>")
         }
     };
+}
+
+/// Whether the font has no glyph for it. Marks and joiners belong to the letters around them, and are told apart by
+/// whoever's font has them.
+fn is_missing((sign, _): &(Sign, u32)) -> bool {
+    matches!(sign, Sign::Missing(_))
 }
 
 fn style(what: &str, ink: Ink, paint: Paint) -> String {
@@ -142,5 +166,44 @@ impl ttf_parser::OutlineBuilder for PathData {
     }
     fn close(&mut self) {
         self.0.push('Z');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Figure, Point, Points, Theme};
+
+    fn figure(labels: &[&str]) -> Figure {
+        let point =
+            |(i, label): (usize, &&str)| Point { label: (*label).to_owned(), x: i as f64, y: 0.0, group: 0 };
+        let points = labels.iter().enumerate().map(point).collect();
+        let [title, x_label, y_label] = ["t", "x", "y"].map(str::to_owned);
+        Figure::Points(Points { title, x_label, y_label, groups: vec!["g".to_owned()], points })
+    }
+
+    #[test]
+    fn letters_that_the_font_lacks_are_left_to_other_fonts() {
+        // Each script as one text, so that its marks find their letters.
+        let scripts = ["李", "か", "한", "नेहा", "สมชาย"];
+        let svg = figure(&scripts).to_svg(Theme::Light).unwrap();
+        let page = roxmltree::Document::parse(&svg).unwrap();
+        let texts: Vec<&str> =
+            page.descendants().filter(|n| n.tag_name().name() == "text").filter_map(|n| n.text()).collect();
+        assert_eq!(texts, scripts);
+        let missing = figure(&scripts).missing_letters().unwrap();
+        assert!(scripts.iter().flat_map(|text| text.chars()).all(|c| missing.contains(&c)));
+        assert!(figure(&scripts).to_png(Theme::Light).is_ok());
+        // A text of both is set in one line.
+        let mixed = figure(&["a李b"]).to_svg(Theme::Light).unwrap();
+        assert_eq!(mixed.matches("<text").count(), 1);
+    }
+
+    #[test]
+    fn letters_of_the_font_are_outlines() {
+        let known = figure(&["emma", "зоя", "é"]);
+        assert!(
+            !known.to_svg(Theme::Light).unwrap().contains("<text")
+                && known.missing_letters().unwrap().is_empty()
+        );
     }
 }

@@ -24,17 +24,23 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// A new event file in this folder, beside those that are there.
+    /// A new event file in this folder, beside those that are there, of a training that has made `steps` updates. What other
+    /// files say of later steps is void: a run that was killed goes on from its last checkpoint.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(folder: &Path) -> Result<Self> {
+    pub fn create(folder: &Path, steps: u64) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let (seconds, process) = (now().as_secs(), std::process::id());
         let path = folder.join(format!("events.out.tfevents.{seconds:010}.charloom.{process}"));
         let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
         let mut board = Self { folder: folder.to_path_buf(), path, file: BufWriter::new(file) };
         board.write(0, Some("brain.Event:2"), &[])?;
+        // A `SessionLog` that says START; the evaluation at this very step was kept.
+        let start = Message::new().int(1, 1);
+        let event =
+            Message::new().double(1, now().as_secs_f64()).int(2, if steps > 0 { steps + 1 } else { 0 });
+        board.append(&event.message(7, &start))?;
         Ok(board)
     }
 
@@ -117,7 +123,6 @@ impl TensorBoard {
         Ok(())
     }
 
-    /// A record: its length, the length's checksum, the message, the message's checksum.
     fn write(&mut self, step: u64, file_version: Option<&str>, values: &[Message]) -> Result<()> {
         // An `Event`: when, at which step, and either the file's version or a `Summary`, a row of `Value`s.
         let mut event = Message::new().double(1, now().as_secs_f64()).int(2, step);
@@ -127,6 +132,11 @@ impl TensorBoard {
         if !values.is_empty() {
             event = event.message(5, &values.iter().fold(Message::new(), |row, value| row.message(1, value)));
         }
+        self.append(&event)
+    }
+
+    /// A record: its length, the length's checksum, the message, the message's checksum.
+    fn append(&mut self, event: &Message) -> Result<()> {
         let (message, length) = (event.bytes(), (event.bytes().len() as u64).to_le_bytes());
         let parts: [&[u8]; 4] =
             [&length, &masked(&length).to_le_bytes(), message, &masked(message).to_le_bytes()];
@@ -179,6 +189,14 @@ mod tests {
         file_version: Option<String>,
         #[prost(message, optional, tag = "5")]
         summary: Option<Summary>,
+        #[prost(message, optional, tag = "7")]
+        session: Option<SessionLog>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct SessionLog {
+        #[prost(int32, tag = "1")]
+        status: i32,
     }
 
     #[derive(Clone, PartialEq, prost::Message)]
@@ -219,7 +237,7 @@ mod tests {
     #[test]
     fn a_file_is_records_with_their_checksums() {
         let home = tempfile::tempdir().unwrap();
-        let mut board = TensorBoard::create(home.path()).unwrap();
+        let mut board = TensorBoard::create(home.path(), 6).unwrap();
         board.scalars(7, &[("loss", 2.5), ("lr", 0.1)]).unwrap();
         let path = board.path.clone();
         drop(board);
@@ -236,9 +254,11 @@ mod tests {
             at += 16 + length;
         }
         assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
-        let values = &events[1].summary.as_ref().unwrap().value;
-        assert_eq!((events[1].step, values[0].tag.as_str(), values[0].simple_value), (7, "loss", Some(2.5)));
-        assert_eq!((events.len(), values[1].simple_value), (2, Some(0.1)));
+        // A reader drops what older files have from step 7 on.
+        assert_eq!((events[1].step, events[1].session.clone()), (7, Some(SessionLog { status: 1 })));
+        let values = &events[2].summary.as_ref().unwrap().value;
+        assert_eq!((events[2].step, values[0].tag.as_str(), values[0].simple_value), (7, "loss", Some(2.5)));
+        assert_eq!((events.len(), values[1].simple_value), (3, Some(0.1)));
     }
 
     #[test]

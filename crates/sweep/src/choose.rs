@@ -60,9 +60,13 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
         return Ok(Chosen { number, validation, test });
     }
     let config = study.config(&trial.settings)?;
+    if RunFolder::is_taken(folder)? {
+        return Err(Error::model(folder, "exists; choose another ``out``"));
+    }
+    // Before anything is written: a study that is not finished is not closed.
+    study.close(number)?;
     let mut run = RunFolder::create(folder, false)?;
     run.write_config(&config)?;
-    study.close(number)?;
     if fit(&config, data, &mut run, Fit::default(), stop, &mut Unwatched)?.end == End::Stopped {
         return Err(Error::Failed("stopped before the chosen trial was trained again".to_owned()));
     }

@@ -25,7 +25,7 @@ mod tuning;
 mod worker;
 
 pub use choose::{Chosen, choose};
-pub use database::Address;
+pub use database::{Address, without_password};
 pub use figures::{against, figures, parallel, progress};
 pub use page::page;
 pub use parse::{parse_choices, parse_range};
@@ -36,4 +36,4 @@ pub use study::Study;
 pub use trial::CurvePoint;
 pub use trials::{SeedResult, State, Trial};
 pub use tuning::{NOTEBOOK, tuning};
-pub use worker::{Event, WorkOptions, work};
+pub use worker::{Event, WorkOptions, check_data, work};

@@ -261,6 +261,8 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
     }
     let mut config = Config::default();
     config.resolve(Mode::Lines);
+    // What depends on the data is a setting too.
+    (config.train.eval_every, config.train.eval_size) = (Some(1), Some(0));
     let config = serde_json::to_value(config).unwrap_or_default();
     if let Some(default) = config["train"].get(key) {
         return Ok(("train", key.to_owned(), default.is_f64()));

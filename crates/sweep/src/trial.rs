@@ -92,15 +92,16 @@ impl Run<'_> {
     fn train(&mut self, ending: &mut Ending) -> std::result::Result<End, Failure> {
         let train = &self.config.train;
         let (seed, steps) = (train.seed, train.steps);
+        // The other cores have trials of their own.
+        let threads = Threads::Pool(Pool::new(1));
+        let options = Fit { threads, evaluate: Evaluate::Validation, ..Fit::default() };
+        let mut training = Training::new(&self.config, self.data, options)?;
+        let train = training.trainer().map_or(&self.config.train, |trainer| &trainer.config().train);
         let eval_every = train.eval_every.unwrap_or(steps).max(1);
         let rungs = match ending.seeds.is_empty() {
             true => rungs(self.spec, self.number, steps, eval_every),
             false => Vec::new(),
         };
-        // The other cores have trials of their own.
-        let threads = Threads::Pool(Pool::new(1));
-        let options = Fit { threads, evaluate: Evaluate::Validation, ..Fit::default() };
-        let mut training = Training::new(&self.config, self.data, options)?;
         let mut watch = Watch {
             seed,
             rungs,

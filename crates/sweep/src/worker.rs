@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::claims::{Claim, Ending};
 use super::database::Address;
 use super::space::Settings;
+use super::spec::Spec;
 use super::study::Study;
 use super::trial::Run;
 use super::trials::State;
-use charloom::data::Data;
+use charloom::data::{Data, Split};
 use charloom::{Error, Result};
 
 /// How long a worker with nothing to do waits before it asks again.
@@ -49,6 +50,28 @@ pub enum Event {
     },
 }
 
+/// Checks that trials can be judged on this data, before any is made.
+///
+/// # Errors
+/// A split that is needed and has nothing to judge.
+pub fn check_data(data: &Data, spec: &Spec) -> Result<()> {
+    // Of a text the first character is not judged.
+    let has_none = |split: &Split| split.tokens().len() <= usize::from(split.boundary().is_none());
+    let refuse = |message| Err(Error::data(&data.source.path, message));
+    if has_none(&data.splits.val) {
+        return refuse(
+            "nothing to judge in the validation split, and trials are compared by its loss; change ``split``, add ``val``, \
+             or give more text",
+        );
+    }
+    if spec.measure_test && has_none(&data.splits.test) {
+        return refuse(
+            "nothing to judge in the test split, and it is to be measured; change ``split`` or add ``test``",
+        );
+    }
+    Ok(())
+}
+
 /// Works on a study until there is nothing left to do, or `stop`, which gives unfinished trials back.
 ///
 /// Several processes may work on one study. A trial's numbers depend on its settings and seeds alone, and each trial
@@ -63,18 +86,8 @@ pub fn work(
     stop: &AtomicBool,
     observe: &(dyn Fn(&Event) + Sync),
 ) -> Result<()> {
-    if data.splits.val.is_empty() {
-        let message =
-            "no validation split, and trials are compared by its loss; change ``split`` or add ``val``";
-        return Err(Error::data(&data.source.path, message));
-    }
     let mut study = Study::open(address)?;
-    if study.spec().measure_test && data.splits.test.is_empty() {
-        return Err(Error::data(
-            &data.source.path,
-            "no test split to measure; change ``split`` or add ``test``",
-        ));
-    }
+    check_data(data, study.spec())?;
     let threads = match options.threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
         n => n,

@@ -28,15 +28,17 @@ pub fn fixture<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// The path of a large data set that is no part of the repository: `../shared/data/NAME` beside the
-/// workspace. Where it is absent, prints that the test is skipped.
-pub fn shared_data(name: &str) -> Option<PathBuf> {
-    let path = workspace_root().parent()?.join("shared/data").join(name);
-    if !path.is_file() {
-        println!("skipped: {name} is not in ../shared/data");
-        return None;
-    }
-    Some(path)
+/// The path of a large data set that is no part of the repository: `../shared/data/NAME` beside the workspace. A test that
+/// asks for it is `#[ignore]`d, and run by whoever has the data: `cargo test -- --ignored`.
+///
+/// # Panics
+/// If it is absent.
+#[track_caller]
+pub fn shared_data(name: &str) -> PathBuf {
+    let root = workspace_root();
+    let path = root.parent().unwrap_or(&root).join("shared/data").join(name);
+    assert!(path.is_file(), "{name} is not in ../shared/data, and this test needs it");
+    path
 }
 
 /// The corpus of a fuzz target, `fuzz/corpus/TARGET`: each file's name and bytes, sorted.
@@ -89,7 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn absent_data_is_none() {
-        assert_eq!(shared_data("no-such-data.txt"), None);
+    #[should_panic(expected = "no-such-data.txt is not in ../shared/data")]
+    fn absent_data_fails_a_test() {
+        shared_data("no-such-data.txt");
     }
 }

@@ -18,7 +18,7 @@ use charloom_sweep::{
 };
 use serde_json::{Value, json};
 
-use crate::output::{Out, flags, note};
+use crate::output::{Out, flags, name, note};
 use crate::plot;
 use crate::setup::{self, DataPath};
 
@@ -195,7 +195,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             let page = charloom_sweep::page(&mut Study::open(study)?)?;
             replace_file(file, page.as_bytes()).map_err(|e| Error::io(file, e))?;
             note(format_args!("written to {}; open it in a browser", file.display()));
-            if out.json { out.object(&json!({"report": file, "bytes": page.len()})) } else { Ok(()) }
+            if out.json { out.object(&json!({"report": name(file), "bytes": page.len()})) } else { Ok(()) }
         }
         Some(Command::Choose { study, out: folder, data }) => {
             let mut study = Study::open(study)?;
@@ -242,12 +242,18 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let (spec, mut base) = specification(args)?;
             let data = read(&mut base)?;
+            charloom_sweep::check_data(&data, &spec)?;
             (Study::create(&address(args)?, &spec, &base)?, data)
         }
     };
     note(format_args!("study {}; go on after a stop, or help: charloom sweep --resume {0}", study.address()));
     work(&mut study, &data, &args.work)?;
-    show(&mut study, out)
+    show(&mut study, out)?;
+    let trials = study.trials()?;
+    if !trials.is_empty() && trials.iter().all(|trial| trial.state == State::Failed) {
+        return Err(Error::Failed("every trial failed; see what each said above".to_owned()));
+    }
+    Ok(())
 }
 
 /// Reads the data, and writes into the base which they are. What else depends on them is made explicit in each trial,

@@ -115,9 +115,13 @@ pub struct TrainConfig {
     /// Trainings, each with the seed after the one before, whose models make a mixture; 1: one training, no mixture.
     #[serde(skip_serializing_if = "is_one")]
     pub seeds: u64,
-    /// Steps between evaluations of whole splits; none: a twentieth of the run.
+    /// Steps between evaluations; none: a twentieth of the run, or as many as keep evaluations to a tenth of the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_every: Option<u64>,
+    /// How many characters of the training split an evaluation judges; 0: all; none: all, or as many as the validation split
+    /// has where that would be more than a tenth of the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_size: Option<usize>,
     /// Steps between minibatch losses in the metrics; none: a thousandth of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_every: Option<u64>,
@@ -180,6 +184,7 @@ impl Default for TrainConfig {
             seed: 2_147_483_647,
             seeds: 1,
             eval_every: None,
+            eval_size: None,
             log_every: None,
             patience: 0,
             teacher: None,
@@ -195,12 +200,12 @@ impl Config {
         }
     }
 
-    /// Makes every default that depends on another setting explicit; `mode` is the corpus's.
+    /// Makes every default that depends on another setting explicit; `mode` is the corpus's. How a training is evaluated
+    /// depends on the data too: [`Trainer::config`](crate::train::Trainer::config) says it.
     pub fn resolve(&mut self, mode: Mode) {
         let (data, train) = (&mut self.data, &mut self.train);
         data.mode = Some(mode);
         data.split.get_or_insert(mode.default_split());
-        train.eval_every.get_or_insert((train.steps / 20).max(1));
         train.log_every.get_or_insert((train.steps / 1000).max(1));
     }
 }

@@ -14,6 +14,7 @@ impl Config {
     /// # Errors
     /// [`Error::Setting`], the first setting that is another, or fewer steps.
     pub fn going_on(&self, wanted: &Self) -> Result<Self> {
+        wanted.validate()?;
         let (mine, theirs) = (self.flat(), wanted.flat());
         let differs = |key: &&str, value: &String| mine.get(*key) != Some(value);
         let kind = ("model.kind", &wanted.model.kind);

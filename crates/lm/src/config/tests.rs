@@ -34,7 +34,7 @@ fn round_trip_is_exact_and_explicit() {
     config.resolve(Mode::Lines);
     crate::models::fill(&mut config.model).unwrap();
     let text = config.to_toml();
-    for key in ["gain", "eval_every", "log_every", "mode", "split"] {
+    for key in ["gain", "log_every", "mode", "split"] {
         assert!(text.contains(&format!("\n{key} = ")), "{key} is not in {text}");
     }
     assert_eq!(from(&text).unwrap(), config);

@@ -79,6 +79,7 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     whole("seeds", train.seeds, 1, MAX_SEEDS)?;
     seed("seed", train.seed.saturating_add(train.seeds - 1))?;
     whole("eval_every", train.eval_every.unwrap_or(1), 1, MAX_WHOLE)?;
+    whole("eval_size", train.eval_size.unwrap_or(0) as u64, 0, MAX_WHOLE)?;
     whole("log_every", train.log_every.unwrap_or(1), 1, MAX_WHOLE)?;
     whole("patience", train.patience, 0, MAX_WHOLE)
 }

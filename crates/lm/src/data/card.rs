@@ -38,6 +38,9 @@ pub struct DataCard {
     pub source: String,
     /// How it is read.
     pub mode: Mode,
+    /// Whether nobody said that it is.
+    #[serde(skip)]
+    pub is_detected: bool,
     /// How many words or lines.
     pub lines: usize,
     /// How many characters; of a text with its line breaks, of words without.
@@ -79,6 +82,7 @@ impl DataCard {
         }
         Self {
             source: source.path.display().to_string(),
+            is_detected: source.is_detected,
             mode: whole.mode(),
             lines,
             characters: whole.tokens().len() - if is_words { lines } else { 0 },
@@ -126,7 +130,10 @@ impl fmt::Display for DataCard {
             Mode::Lines => "lines",
             Mode::Text => "a running text",
         };
-        writeln!(f, "{}, read as {what}", self.source)?;
+        let other = if self.mode == Mode::Lines { Mode::Text } else { Mode::Lines };
+        let way =
+            if self.is_detected { format!(" (``mode`` {other} reads it otherwise)") } else { String::new() };
+        writeln!(f, "{}, read as {what}{way}", self.source)?;
         writeln!(f, "  lines       {}", grouped(self.lines))?;
         writeln!(f, "  characters  {}", grouped(self.characters))?;
         let shown: String = self.vocab.chars().take(100).flat_map(char::escape_debug).collect();

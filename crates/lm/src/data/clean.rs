@@ -15,6 +15,22 @@ const NOT_TEXT: [(&[u8], &str); 7] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], "is compressed with zstd; unpack it first (unzstd)"),
 ];
 
+/// What every git-LFS pointer begins with.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Whether a file is not itself but says where git-LFS has it.
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(LFS_POINTER)
+}
+
+/// Whether a file is a web page, as a download often is that should have been another file.
+pub fn is_page(bytes: &[u8]) -> bool {
+    let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    [&b"<!doctype html"[..], b"<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|first| first.eq_ignore_ascii_case(tag)))
+}
+
 /// UTF-8 to a string with LF line ends and no byte order mark, in the memory of the bytes where that is possible; the
 /// error is a message without the file's name.
 pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
@@ -24,6 +40,14 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
         if bytes.starts_with(magic) && compressed(magic) {
             return Err(message.to_owned());
         }
+    }
+    if is_lfs_pointer(&bytes) {
+        return Err("is a git-LFS pointer, not the file itself; fetch that first (git lfs pull)".to_owned());
+    }
+    if is_page(&bytes) {
+        let what =
+            "is an HTML page, whose tags are read as text; if it should be another file, download that";
+        warnings.push(what.to_owned());
     }
     if let Some(at) = bytes.iter().position(|&b| b == 0) {
         let start = &bytes[..bytes.len().min(1024)];
@@ -43,7 +67,8 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
         Err(e) if !lossy => {
             let at = e.utf8_error().valid_up_to();
             return Err(format!(
-                "is not UTF-8 at byte {} ({}); ``lossy`` replaces such bytes with U+FFFD",
+                "is not UTF-8 at byte {} ({}); convert it to UTF-8 (iconv -f latin1 -t UTF-8, if it is Latin-1), or \
+                 ``lossy`` replaces such bytes with U+FFFD",
                 at + skipped,
                 line_of(e.as_bytes(), at)
             ));

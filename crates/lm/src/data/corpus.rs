@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::clean;
 use super::settings::{DataConfig, Mode};
 use super::vocab::Vocab;
+use super::{clean, memory};
 use crate::error::{Error, Result, UnknownCharacter};
 
 /// The most bytes a file may hold: token positions are 32-bit, and a typing error should not fill the memory.
@@ -22,9 +22,11 @@ pub const MAX_WORD: usize = 1 << 16;
 impl Mode {
     /// What a text most likely is.
     ///
-    /// Looks at the first 10,000 lines that are not blank. It is a running text if more than a quarter of them
-    /// hold four or more words between spaces, if they have more than 100 characters on average, or if one is
-    /// longer than a word may be ([`MAX_WORD`]); else a list of lines.
+    /// Looks at the first 10,000 lines that are not blank. It is a running text if more than a quarter of them read like
+    /// sentences, if they have more than 100 characters on average, or if one is longer than a word may be ([`MAX_WORD`]);
+    /// else a list of lines. Like a sentence reads a line of four or more words that has a mark of punctuation after a
+    /// word, or of which most begin with a small letter (so a list of names of several words is one); and where no spaces
+    /// are written, a line with a mark of Chinese or Japanese punctuation, or of 30 letters and more.
     #[must_use]
     pub fn detect(text: &str) -> Self {
         let (mut lines, mut sentences, mut characters) = (0usize, 0usize, 0usize);
@@ -35,10 +37,33 @@ impl Mode {
             }
             lines += 1;
             characters += length;
-            sentences += usize::from(line.split_whitespace().nth(3).is_some());
+            sentences += usize::from(is_sentence(line));
         }
         if sentences * 4 > lines || characters > lines * 100 { Self::Text } else { Self::Lines }
     }
+}
+
+/// Whether a line reads like a sentence: see [`Mode::detect`].
+fn is_sentence(line: &str) -> bool {
+    if line.chars().any(|c| "。、，；：！？।".contains(c))
+        || line.chars().filter(|&c| is_unspaced(c)).count() >= 30
+    {
+        return true;
+    }
+    let count = line.split_whitespace().count();
+    let ends = |word: &str| {
+        let word = word.trim_end_matches(['"', '\'', ')', '”', '’', '»']);
+        word.chars().count() > 3 && word.ends_with(['.', ',', ';', ':', '!', '?', '…'])
+    };
+    let is_small = |word: &&str| word.starts_with(char::is_lowercase);
+    count >= 4
+        && (line.split_whitespace().any(ends) || line.split_whitespace().filter(is_small).count() * 2 > count)
+}
+
+/// Whether it is a letter of a script that is written without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
+        | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3fffd}')
 }
 
 /// Where a text came from, and what was noticed on reading it.
@@ -50,6 +75,8 @@ pub struct Source {
     pub sha256: String,
     /// What a person should know, one line each.
     pub warnings: Vec<String>,
+    /// Whether nobody said that it is lines or a text.
+    pub is_detected: bool,
 }
 
 /// A file's text, cleaned.
@@ -82,7 +109,7 @@ impl Corpus {
     pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         let path = path.as_ref();
         if path == Path::new("-") {
-            return Self::from_bytes(path, read_bounded(path, io::stdin().lock(), MAX_BYTES)?, config);
+            return Self::from_bytes(path, read_bounded(path, io::stdin().lock(), 0, MAX_BYTES)?, config);
         }
         let fail = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -99,7 +126,9 @@ impl Corpus {
             return Err(Error::data(path, "is not a regular file; pipe it in and name it '-'"));
         }
         let file = File::open(path).map_err(fail)?;
-        Self::from_bytes(path, read_bounded(path, file, MAX_BYTES)?, config)
+        memory::check(kind.len().min(MAX_BYTES), memory::available())
+            .map_err(|what| Error::data(path, what))?;
+        Self::from_bytes(path, read_bounded(path, file, kind.len(), MAX_BYTES)?, config)
     }
 
     /// Cleans bytes that are already in memory; `source` names them in messages.
@@ -133,7 +162,11 @@ impl Corpus {
             Mode::Text => text,
             Mode::Lines => words(path, &text, config.dedupe, &mut warnings)?,
         };
-        Ok(Self { source: Source { path: path.to_path_buf(), sha256, warnings }, mode, text })
+        Ok(Self {
+            source: Source { path: path.to_path_buf(), sha256, warnings, is_detected: config.mode.is_none() },
+            mode,
+            text,
+        })
     }
 
     /// Where it came from.
@@ -193,9 +226,10 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// All bytes of `reader`, but no more than `most`; stops at a chunk with a NUL, which no text has, so that
 /// an endless stream of zeros ends.
-fn read_bounded(path: &Path, reader: impl Read, most: u64) -> Result<Vec<u8>> {
+fn read_bounded(path: &Path, reader: impl Read, size: u64, most: u64) -> Result<Vec<u8>> {
     let mut reader = reader.take(most + 1);
-    let mut bytes = Vec::new();
+    // A file is read into as much as it takes, and not into twice that.
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(most) + 1).unwrap_or(0));
     loop {
         let start = bytes.len();
         let read = reader.by_ref().take(1 << 20).read_to_end(&mut bytes).map_err(|e| Error::io(path, e))?;
@@ -247,9 +281,37 @@ mod tests {
 
     #[test]
     fn what_never_ends_is_not_read_for_ever() {
-        let read = |byte| read_bounded("-".as_ref(), io::repeat(byte), 3 << 20);
+        let read = |byte| read_bounded("-".as_ref(), io::repeat(byte), 0, 3 << 20);
         let refused = read(b'a').expect_err("refused").to_string();
         assert!(refused.contains("larger than 3 MiB"), "{refused}");
         assert_eq!(read(0).expect("to be refused for its NUL").len(), 1 << 20);
+    }
+
+    #[test]
+    fn lines_and_texts_are_told_apart_in_any_script() {
+        let lines = [
+            "emma\nolivia\nava\n",
+            "Maria del Carmen García López\nAnne Marie de la Tour\nJohn Ronald Reuel Tolkien\n",
+            "St. John Baptiste de la Salle\nMary Jane Ann Smith\nVincent Willem van Gogh Jr\n",
+            "李明\n王小红\n欧阳修\n",
+            "さくら\nひなた\n",
+            "नेहा शर्मा\nराहुल वर्मा\n",
+            "สมชาย\nสมหญิง\n",
+            "New York\nLos Angeles\nSan Juan Capistrano\n",
+        ];
+        let texts = [
+            "Before we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n",
+            "and so it was that the old man\nwent down to the sea again\n",
+            "话说天下大势，分久必合，合久必分。\n周末七国分争，并入于秦。\n",
+            "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n",
+            "吾輩は猫である。名前はまだ無い。\nどこで生れたかとんと見当がつかぬ。\n",
+            "एक समय की बात है। एक राजा था।\nउसके तीन बेटे थे।\n",
+            "กาลครั้งหนึ่งนานมาแล้วมีพระราชาองค์หนึ่งครองเมืองใหญ่\nพระองค์มีพระธิดาสามองค์ที่งดงามยิ่งนักในแผ่นดิน\n",
+        ];
+        for (all, mode) in [(&lines[..], Mode::Lines), (&texts[..], Mode::Text)] {
+            for text in all {
+                assert_eq!(Mode::detect(text), mode, "{text}");
+            }
+        }
     }
 }

@@ -7,19 +7,19 @@ use rustc_hash::FxBuildHasher;
 use super::split::Split;
 
 /// The different words of a split: a hash table of where they begin in its tokens, 4 bytes a place.
-pub struct Distinct<'a> {
-    tokens: &'a [u32],
-    boundary: Option<u32>,
+#[derive(Clone, Debug)]
+pub struct Distinct {
+    split: Split,
     /// One more than where a word begins, or 0; a power of two of them, at least a quarter free.
     places: Vec<u32>,
     len: usize,
 }
 
-impl<'a> Distinct<'a> {
-    pub fn new(split: &'a Split) -> Self {
+impl Distinct {
+    pub fn new(split: &Split) -> Self {
         let words = split.words().count();
         let places = vec![0; (words + words / 3 + 1).next_power_of_two()];
-        let mut distinct = Self { tokens: split.tokens(), boundary: split.boundary(), places, len: 0 };
+        let mut distinct = Self { split: split.clone(), places, len: 0 };
         let mut start = 0;
         for word in split.words() {
             if let Err(free) = distinct.find(word) {
@@ -48,8 +48,8 @@ impl<'a> Distinct<'a> {
             match self.places[at] {
                 0 => return Err(at),
                 after => {
-                    let there = &self.tokens[after as usize - 1..];
-                    if there.starts_with(word) && there.get(word.len()).copied() == self.boundary {
+                    let there = &self.split.tokens()[after as usize - 1..];
+                    if there.starts_with(word) && there.get(word.len()).copied() == self.split.boundary() {
                         return Ok(at);
                     }
                 }

@@ -39,6 +39,9 @@ pub struct Examples {
     classes: OnceLock<Classes>,
 }
 
+/// The most examples among which equal contexts are found by whoever can do without: it takes about 30 bytes each.
+const MOST_CLASSED: usize = 1 << 20;
+
 /// Which contexts are equal.
 #[derive(Debug)]
 struct Classes {
@@ -69,6 +72,12 @@ impl Examples {
     #[must_use]
     pub fn len(&self) -> usize {
         self.split.tokens().len().saturating_sub(self.first())
+    }
+
+    /// Whether there are so many that to know which contexts are equal would take more memory than all the rest.
+    #[must_use]
+    pub fn are_many(&self) -> bool {
+        self.len() > MOST_CLASSED
     }
 
     /// Whether there are none.

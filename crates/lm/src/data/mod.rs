@@ -8,6 +8,7 @@ mod corpus;
 mod datasets;
 mod distinct;
 mod examples;
+mod memory;
 mod order;
 mod settings;
 mod split;
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 use charloom_tensor::rng::TorchGenerator;
 
 use crate::error::{Error, Result};
+
+pub(crate) use clean::{is_lfs_pointer, is_page};
+pub(crate) use distinct::Distinct;
 
 pub use card::{DataCard, Leaked, OfSplits};
 pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};

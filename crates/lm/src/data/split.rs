@@ -126,6 +126,41 @@ impl Split {
         }
     }
 
+    /// About so many of its tokens: words evenly spaced over it, or the end of a text; all of it if it has no more.
+    #[must_use]
+    pub fn sample(&self, tokens: usize) -> Self {
+        let (all, end) = (self.range.len(), self.range.end);
+        let Some(boundary) = self.boundary.filter(|_| tokens < all) else {
+            return self.part(end - tokens.min(all)..end);
+        };
+        let words = self.tokens().split_inclusive(|&token| token == boundary);
+        let some = words.step_by(all.div_ceil(tokens.max(1)));
+        let tokens: Arc<[u32]> = some.flatten().copied().collect();
+        Self { range: 0..tokens.len(), tokens, examples: Arc::default(), boundary: self.boundary }
+    }
+
+    /// Its parts of about so many tokens, one after the other: of whole words, or of a text, each with the end of the one
+    /// before it as its first context.
+    pub(crate) fn pieces(&self, tokens: usize, context: usize) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut start = self.range.start;
+        while start < self.range.end {
+            let rest = &self.tokens[start..self.range.end];
+            let least = tokens.clamp(1, rest.len());
+            let end = match self.boundary {
+                None => least,
+                Some(boundary) => {
+                    let more = rest[least - 1..].iter().position(|&token| token == boundary);
+                    more.map_or(rest.len(), |more| least + more)
+                }
+            };
+            let before = if self.boundary.is_none() { context.min(start - self.range.start) } else { 0 };
+            pieces.push(self.part(start - before..start + end));
+            start += end;
+        }
+        pieces
+    }
+
     /// How many words or characters it has.
     fn len(&self) -> usize {
         match self.boundary {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::Evaluation;
@@ -42,6 +42,7 @@ pub struct Setting {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Compared {
     /// The run, as it was named.
+    #[serde(serialize_with = "lossy")]
     pub run: PathBuf,
     /// The best model's loss on the split.
     #[serde(flatten)]
@@ -73,6 +74,7 @@ pub struct Compared {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairedTest {
     /// The run that is compared with the first.
+    #[serde(serialize_with = "lossy")]
     pub run: PathBuf,
     /// Its loss less the first's: below 0 it is better.
     ///
@@ -89,6 +91,11 @@ pub struct PairedTest {
     pub pairs: usize,
     /// How many of these the run finds likelier than the first does.
     pub better: usize,
+}
+
+/// A path, of which JSON holds what is UTF-8.
+fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.serialize_str(&path.to_string_lossy())
 }
 
 /// Compares runs on `val` or `test`; the data is read again, `data` says where from if it has moved.

@@ -1,15 +1,16 @@
 //! How well a model predicts a split, and what ignorance would give.
 
+mod baselines;
 mod compare;
 mod score;
 
 use serde::Serialize;
 
-use crate::config::Smoothing;
 use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::models::{LanguageModel, NGram, Tell};
+use crate::models::{LanguageModel, Tell};
 
+pub use baselines::{Baselines, baselines};
 pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
 pub use score::{CharacterScore, Score, Unknown, score, score_with_floor};
 
@@ -81,36 +82,4 @@ fn of_total(total: f64, judged: usize) -> Result<Option<Evaluation>> {
         return Err(Error::Failed(message.to_owned()));
     }
     Ok((judged > 0).then(|| Evaluation::new(total / judged as f64, judged)))
-}
-
-/// Losses that ask for no understanding, to compare with.
-///
-/// # Units
-/// Nats per character.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Baselines {
-    /// Every character equally likely: ln V.
-    pub uniform: f64,
-    /// Each as often as in the training split.
-    pub unigram: f64,
-    /// Each as often as after the one before it.
-    pub bigram: f64,
-}
-
-/// The losses on `split` of add-one models of `train`; None if nothing in either is judged.
-///
-/// # Errors
-/// More tokens than 32 bits count.
-pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Option<Baselines>> {
-    let loss = |length| -> Result<Option<f64>> {
-        let train = train.examples(length)?;
-        if train.is_empty() {
-            return Ok(None);
-        }
-        let model = NGram::fit(&train, vocab_size, split.boundary(), Smoothing::AddK, 1.0)?;
-        Ok(evaluate(&model, split)?.map(|evaluation| evaluation.loss))
-    };
-    let uniform = (vocab_size as f64).ln();
-    let both = loss(0)?.zip(loss(1)?);
-    Ok(both.map(|(unigram, bigram)| Baselines { uniform, unigram, bigram }))
 }

@@ -30,6 +30,8 @@ pub(crate) struct Windows {
     full: bool,
     /// Examples of equal contexts share a row.
     merged: bool,
+    /// There are too many examples to know which contexts are equal: each has a class of its own, its number.
+    is_plain: bool,
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
@@ -46,10 +48,14 @@ const MOST_TOKENS: usize = 1 << 20;
 impl Windows {
     /// Batches of `size` of these examples; with `full` all of them, in order.
     pub fn new(examples: Arc<Examples>, size: usize, full: bool, merged: bool) -> Self {
-        let classes = examples.distinct_len();
+        let is_plain = examples.are_many() && !full;
+        let merged = merged && !is_plain;
+        let classes = if is_plain { examples.len() } else { examples.distinct_len() };
         let largest = (0..examples.len()).map(|i| examples.target(i)).max().unwrap_or(0);
         let target_bits = u32::BITS - largest.leading_zeros();
-        let packed = if target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS {
+        let packed = if is_plain {
+            Vec::new()
+        } else if target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS {
             (0..examples.len())
                 .map(|i| (examples.class(i) as u32) << target_bits | examples.target(i))
                 .collect()
@@ -57,7 +63,7 @@ impl Windows {
             Vec::new()
         };
         let most = if merged { size.min(classes) } else { size };
-        let contexts = if classes * examples.context_length() <= MOST_TOKENS {
+        let contexts = if !is_plain && classes * examples.context_length() <= MOST_TOKENS {
             (0..classes).flat_map(|class| examples.distinct_context(class)).collect()
         } else {
             Vec::new()
@@ -73,7 +79,8 @@ impl Windows {
             batch: vec![0; most * examples.context_length()],
             full,
             merged,
-            seen: vec![(0, 0); classes],
+            is_plain,
+            seen: if merged { vec![(0, 0); classes] } else { Vec::new() },
             clock: 0,
             rows: [Rows::First(0)],
             most,
@@ -143,6 +150,7 @@ impl Feed for Windows {
             let i = i as usize;
             match self.packed.get(i) {
                 Some(&both) => (*class, *target) = (both >> self.target_bits, both & mask),
+                None if self.is_plain => (*class, *target) = (i as u32, self.examples.target(i)),
                 None => (*class, *target) = (self.examples.class(i) as u32, self.examples.target(i)),
             }
         }
@@ -157,6 +165,10 @@ impl Feed for Windows {
             match self.contexts.get(class * length..(class + 1) * length) {
                 // Shorter than a call to copy them.
                 Some(from) => context.iter_mut().zip(from).for_each(|(to, &token)| *to = token),
+                None if self.is_plain => {
+                    let from = self.examples.context(class);
+                    context.iter_mut().zip(from).for_each(|(to, token)| *to = token);
+                }
                 None => {
                     let from = self.examples.distinct_context(class);
                     context.iter_mut().zip(from).for_each(|(to, token)| *to = token);

@@ -79,6 +79,7 @@ impl Checkpoint {
                 format!("not all numbers are finite in {}; train the model again", broken.join(", "));
             return Err(Error::model(path, message));
         }
+        checkpoint.config.validate().map_err(|error| Error::model(path, error))?;
         Ok(checkpoint)
     }
 

@@ -59,7 +59,7 @@ impl RunFolder {
     }
 
     fn create_on(disk: Box<dyn Disk>, path: &Path, force: bool) -> Result<Self> {
-        if !force && is_occupied(path)? {
+        if !force && Self::is_taken(path)? {
             let out = path.display();
             let way = format!(
                 "exists; ``resume`` ``out`` {out} goes on with it, ``force`` replaces it, or choose another ``out``"
@@ -76,6 +76,18 @@ impl RunFolder {
         run.disk.sync_folder(path).map_err(|error| Error::io(path, error))?;
         run.cut_metrics(0)?;
         Ok(run)
+    }
+
+    /// Whether something is there that a new run would mix with.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_taken(path: &Path) -> Result<bool> {
+        match fs::read_dir(path) {
+            Ok(mut entries) => Ok(entries.next().is_some()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io(path, error)),
+        }
     }
 
     /// Whether a run is there that [`RunFolder::resume`] can go on with.
@@ -97,11 +109,6 @@ impl RunFolder {
         Self::create(path, is_left)
     }
 
-    fn config(&self) -> Result<Option<Config>> {
-        let path = self.path.join(CONFIG);
-        if path.is_file() { Config::read(&path).map(Some) } else { Ok(None) }
-    }
-
     /// Makes a new run in `folder` under the first of NAME, NAME-2, NAME-3, ... that is free.
     ///
     /// # Errors
@@ -109,7 +116,7 @@ impl RunFolder {
     pub fn create_next(folder: &Path, name: &str) -> Result<Self> {
         let mut path = folder.join(name);
         for number in 2.. {
-            if !is_occupied(&path)? {
+            if !Self::is_taken(&path)? {
                 break;
             }
             path = folder.join(format!("{name}-{number}"));
@@ -208,15 +215,22 @@ impl RunFolder {
     /// # Errors
     /// The first setting in `config.toml` that is another, or a file that cannot be read.
     pub fn going_on(&self, run: &Config) -> Result<Config> {
-        let Some(file) = self.config()? else { return Ok(run.clone()) };
+        let path = self.path.join(CONFIG);
+        if !path.is_file() {
+            return Ok(run.clone());
+        }
+        let mut file = Config::read(&path)?;
+        // What a file that was cut off does not say asks for nothing.
+        let says = |text: String| text.parse::<toml::Table>().ok()?.get("train")?.get("steps").map(drop);
+        if fs::read_to_string(&path).ok().and_then(says).is_none() {
+            file.train.steps = run.train.steps;
+        }
         let mut config = run.going_on(&file).map_err(|error| match error {
-            Error::Setting { key, message } => {
-                Error::model(self.path.join(CONFIG), format!("{key} {message}"))
-            }
+            Error::Setting { key, message } => Error::model(&path, format!("{key} {message}")),
             error => error,
         })?;
-        (config.data.path, config.data.val, config.data.test) =
-            (file.data.path, file.data.val, file.data.test);
+        config.data.path = file.data.path.or(config.data.path);
+        (config.data.val, config.data.test) = (file.data.val, file.data.test);
         Ok(config)
     }
 
@@ -347,15 +361,6 @@ pub fn last_file(path: &Path) -> Result<PathBuf> {
         return Ok(file);
     }
     Err(Error::model(path, "no run folder: it does not hold last.safetensors"))
-}
-
-/// Whether something is there that a new run would mix with.
-fn is_occupied(path: &Path) -> Result<bool> {
-    match fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.next().is_some()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io(path, error)),
-    }
 }
 
 /// Half-written files of a program that was killed. Called under the lock; what cannot be removed does no harm.

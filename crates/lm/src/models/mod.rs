@@ -85,6 +85,14 @@ pub trait LanguageModel: Send + Sync {
         score::score_split(&mut *self.reader(), self.vocab_size(), split, tell)
     }
 
+    /// About how many tokens it computes with to judge a split.
+    ///
+    /// # Errors
+    /// More tokens than 32 bits count.
+    fn evaluation_work(&self, split: &Split) -> Result<usize> {
+        Ok(split.tokens().len())
+    }
+
     /// As [`LanguageModel::score_split`], but from what it has read, and was judged on, the model learns before it reads on;
     /// afterwards it is as it was. None of a model that has no weights, or does not learn from such data in order.
     ///

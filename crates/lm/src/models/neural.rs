@@ -16,6 +16,8 @@ use crate::{Checkpoint, Error, Result};
 
 /// The most rows that are evaluated at once.
 const ROWS: usize = 512;
+/// The most tokens among which equal contexts are counted only to know how many there are.
+const MOST_COUNTED: usize = 1 << 20;
 /// The most numbers in the widest layer of that.
 const NUMBERS: usize = 1 << 20;
 
@@ -206,6 +208,14 @@ impl LanguageModel for Neural {
             Net::Recurrent(_) | Net::Stepped(_) => {
                 super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
             }
+        }
+    }
+
+    fn evaluation_work(&self, split: &Split) -> Result<usize> {
+        match (&self.net, split.tokens().len()) {
+            // Equal contexts are computed once; finding them in more than that is work itself.
+            (Net::Window(stack), 1..=MOST_COUNTED) => Ok(split.examples(stack.context)?.distinct_len()),
+            (_, tokens) => Ok(tokens),
         }
     }
 

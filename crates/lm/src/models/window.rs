@@ -41,6 +41,9 @@ impl Reader for WindowReader<'_> {
     }
 }
 
+/// How many tokens of a large split are judged at once.
+const PIECE: usize = 1 << 19;
+
 /// How many contexts to ask a model for at once: enough to keep a matrix product busy, in a few MiB.
 fn rows_at_once(vocab: usize) -> usize {
     ((1 << 20) / vocab.max(1)).clamp(1, 4096)
@@ -89,39 +92,66 @@ impl WindowReader<'_> {
     /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
     pub fn score_split(&mut self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         let mut scores = self.head(split);
-        let examples = split.examples(self.length)?;
+        let length = self.length;
         // A context of no token stands before a text's first character too, which is not judged.
-        let skipped = examples.len() + scores.len() - judged(split);
-        // The different targets of each context, one context after another, and where each begins.
-        let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
-        self.each_distinct(&examples, tell, |d, row| {
-            starts.push(of_targets.len());
-            of_targets.extend(examples.distinct_targets(d).iter().map(|&(target, _)| row[target as usize]));
+        let mut skipped = split.examples(length)?.len() + scores.len() - judged(split);
+        each_piece(split, length, tell, |examples, tell| {
+            // The different targets of each context, one context after another, and where each begins.
+            let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
+            self.each_distinct(examples, tell, |d, row| {
+                starts.push(of_targets.len());
+                of_targets.extend(examples.distinct_targets(d).iter().map(|&(token, _)| row[token as usize]));
+            })?;
+            scores.extend((std::mem::take(&mut skipped)..examples.len()).map(|i| {
+                let class = examples.class(i);
+                let targets = examples.distinct_targets(class);
+                let place = targets.partition_point(|&(target, _)| target < examples.target(i));
+                of_targets[starts[class] + place]
+            }));
+            Ok(())
         })?;
-        scores.extend((skipped..examples.len()).map(|i| {
-            let class = examples.class(i);
-            let targets = examples.distinct_targets(class);
-            let place = targets.partition_point(|&(target, _)| target < examples.target(i));
-            of_targets[starts[class] + place]
-        }));
         Ok(scores)
     }
 
     /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
     pub fn total_loss(&mut self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
-        let examples = split.examples(self.length)?;
         if self.length == 0 && split.boundary().is_none() {
             return Ok(total_loss(&self.score_split(split, tell)?));
         }
         let head = self.head(split);
         let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();
-        self.each_distinct(&examples, tell, |d, row| {
-            for &(target, often) in examples.distinct_targets(d) {
-                total -= f64::from(row[target as usize]) * f64::from(often);
-            }
+        let mut judged = head.len();
+        each_piece(split, self.length, tell, |examples, tell| {
+            judged += examples.len();
+            self.each_distinct(examples, tell, |d, row| {
+                for &(target, often) in examples.distinct_targets(d) {
+                    total -= f64::from(row[target as usize]) * f64::from(often);
+                }
+            })
         })?;
-        Ok((total, examples.len() + head.len()))
+        Ok((total, judged))
     }
+}
+
+/// Calls `judge` with the examples of a split, or, where they are many, with those of one piece after another, of which each
+/// is forgotten before the next.
+fn each_piece(
+    split: &Split,
+    context: usize,
+    tell: Tell<'_>,
+    mut judge: impl FnMut(&Examples, Tell<'_>) -> Result<()>,
+) -> Result<()> {
+    let examples = split.examples(context)?;
+    if !examples.are_many() {
+        return judge(&examples, tell);
+    }
+    let pieces = split.pieces(PIECE, context);
+    for (i, piece) in pieces.iter().enumerate() {
+        // A piece that keeps no list of examples, for nobody asks for them again.
+        let examples = Examples::new(piece, context)?;
+        judge(&examples, &mut |share| tell((i as f64 + share) / pieces.len() as f64))?;
+    }
+    Ok(())
 }
 
 /// How many tokens of a split are judged.

@@ -1,8 +1,6 @@
-use std::collections::HashMap;
-
 use serde::Serialize;
 
-use crate::data::Splits;
+use crate::data::{Distinct, Splits};
 
 /// Whether a sampled word is one that the data has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,28 +28,25 @@ impl std::fmt::Display for Novelty {
 }
 
 /// The words of the splits, to tell new ones by.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Known {
-    words: HashMap<Vec<u32>, Novelty>,
+    parts: [(Distinct, Novelty); 3],
 }
 
 impl Known {
     /// The words of these splits; none of a text.
     #[must_use]
     pub fn of(splits: &Splits) -> Self {
-        let mut words = HashMap::new();
         let parts = [
-            (&splits.test, Novelty::InTest),
-            (&splits.val, Novelty::InVal),
             (&splits.train, Novelty::InTrain),
+            (&splits.val, Novelty::InVal),
+            (&splits.test, Novelty::InTest),
         ];
-        for (split, novelty) in parts {
-            words.extend(split.words().map(|word| (word.to_vec(), novelty)));
-        }
-        Self { words }
+        Self { parts: parts.map(|(split, novelty)| (Distinct::new(split), novelty)) }
     }
 
     pub(super) fn novelty(&self, word: &[u32]) -> Novelty {
-        self.words.get(word).copied().unwrap_or(Novelty::New)
+        let part = self.parts.iter().find(|(words, _)| words.contains(word));
+        part.map_or(Novelty::New, |&(_, novelty)| novelty)
     }
 }

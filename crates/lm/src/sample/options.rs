@@ -59,13 +59,18 @@ impl SampleOptions {
         }
         let prefix = vocab.encode(&self.prefix);
         let prefix = prefix.map_err(|e| Error::setting("prefix", format!("{:?}: {e}", self.prefix)))?;
-        if max_length < min_length.max(prefix.len() + 1) {
+        if max_length < min_length {
             return Err(Error::setting(
                 "max_length",
-                format!(
-                    "{max_length}: must be at least ``min_length``, and more than the length of ``prefix``"
-                ),
+                format!("{max_length}: must be at least ``min_length``, {min_length}"),
             ));
+        }
+        if max_length <= prefix.len() {
+            let length = prefix.len();
+            let message = format!(
+                "has {length} characters, and ``max_length`` is {max_length}: give more than {length}"
+            );
+            return Err(Error::setting("prefix", message));
         }
         if vocab.mode() == Mode::Text && (self.novel || self.unique) {
             return Err(Error::usage(

@@ -40,7 +40,8 @@ pub enum Event {
     },
     /// What was seen of the layers, in a training with diagnostics.
     Looked(Vec<Record>),
-    /// Losses of whole splits, every `eval_every` steps, at the beginning and at the end.
+    /// Losses of the training split, or of a sample of it, and of the validation split, every `eval_every` steps, at the
+    /// beginning and at the end.
     Evaluated {
         /// Updates made before.
         step: u64,
@@ -133,7 +134,8 @@ pub struct Outcome {
 
 /// Trains until the last step, out of patience or `stop`, and writes the run.
 ///
-/// At step 0, every `eval_every` steps and at the end whole splits are evaluated; `best.safetensors` is the model of the
+/// At step 0, every `eval_every` steps and at the end the validation split is evaluated, and the training split or `eval_size`
+/// characters of it; `best.safetensors` is the model of the
 /// lowest loss on the validation split (on the training split where there is no other). `last.safetensors` is saved
 /// at each evaluation, when stopped, and besides every ten seconds: that, and stopping and resuming, change no number.
 ///
@@ -279,7 +281,7 @@ impl Clock {
     }
 }
 
-/// Evaluates whole splits, logs their losses, and saves the model.
+/// Evaluates the training split, or a sample of it, and the validation split, logs their losses, and saves the model.
 fn evaluate_and_save(
     trainer: &mut Trainer,
     keeper: &mut Keeper<'_>,
@@ -331,7 +333,7 @@ fn judge(
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
     trainer.judged();
-    let of = if split == "train" { &trainer.train } else { &trainer.val };
+    let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
     let mut tell = |share: f64| {
         if ticked.elapsed() > TICK {

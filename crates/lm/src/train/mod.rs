@@ -1,5 +1,6 @@
 //! Training: from examples to weights.
 
+mod budget;
 mod counted;
 mod diagnose;
 mod fit;
@@ -71,6 +72,8 @@ pub struct Trainer {
     /// The characters that the run it began from did not know.
     new_characters: Vec<char>,
     train: Split,
+    /// What evaluations judge of it.
+    sample: Split,
     val: Split,
     model: Neural,
     /// The same with the average of the weights, if one is kept; it is brought up to date when it is asked for.
@@ -116,6 +119,7 @@ impl Trainer {
         let is_averaged = config.train.ema > 0.0;
         let averaged = is_averaged
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
+        budget::resolve(&mut config.train, &model, &data.splits)?;
         let (mut feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
         let answers = match &mut config.train.teacher {
             None => None,
@@ -132,6 +136,7 @@ impl Trainer {
             vocab: data.vocab.clone(),
             new_characters,
             train: data.splits.train.clone(),
+            sample: budget::judged(&data.splits.train, config.train.eval_size.unwrap_or(0)),
             val: data.splits.val.clone(),
             ways: Ways::new(&model, &*feed, &config.train, answers.as_ref())?,
             model,
@@ -267,7 +272,7 @@ impl Trainer {
 
     fn diverged(&self, what: &str) -> Error {
         let (step, lr) = (self.step, self.config.train.lr);
-        Error::Failed(format!("step {step}: {what}; a ``lr`` lower than {lr} or ``clip`` 1 may help"))
+        Error::Diverged(format!("step {step}: {what}; a ``lr`` lower than {lr} or ``clip`` 1 may help"))
     }
 }
 

@@ -64,14 +64,23 @@ impl fmt::Display for Address {
     }
 }
 
-/// The URL as it may be shown.
-fn without_password(url: &str) -> String {
+/// A URL as it may be shown: whatever may be a password is left out, wherever it stands.
+#[must_use]
+pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let host = rest.find('/').unwrap_or(rest.len());
-    match (rest[..host].rfind('@'), rest.find(':')) {
-        (Some(at), Some(colon)) if colon < at => format!("{scheme}://{}{}", &rest[..colon], &rest[at..]),
-        _ => url.to_owned(),
-    }
+    // A password may hold any character that ought to be escaped.
+    let shown = match (rest.find(':'), rest.rfind('@')) {
+        (Some(colon), Some(at)) if colon < at => format!("{}{}", &rest[..colon], &rest[at..]),
+        _ => rest.to_owned(),
+    };
+    let hidden = shown.split_inclusive(['?', '&', '#']).map(|part| match part.split_once('=') {
+        Some((key, _)) if key.to_ascii_lowercase().contains("password") => {
+            let end = part.chars().last().filter(|c| matches!(c, '&' | '#'));
+            format!("{key}=...{}", end.map_or(String::new(), String::from))
+        }
+        _ => part.to_owned(),
+    });
+    format!("{scheme}://{}", hidden.collect::<String>())
 }
 
 impl Address {
@@ -229,5 +238,31 @@ impl Database {
         let Some(sql) = self.engine.lock() else { return Ok(()) };
         let name = self.address.name().into();
         self.query(sql, &[name]).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        for (url, shown) in [
+            ("postgresql://ada@db.example/charloom", "postgresql://ada@db.example/charloom"),
+            ("postgresql://db.example:5432/charloom", "postgresql://db.example:5432/charloom"),
+            ("postgresql://ada:X@db.example/charloom", "postgresql://ada@db.example/charloom"),
+            ("postgresql://ada:X/Y@db.example/charloom", "postgresql://ada@db.example/charloom"),
+            ("postgresql://ada:X?Y@db.example/charloom", "postgresql://ada@db.example/charloom"),
+            ("postgresql://ada:X@Y=Z@db.example/charloom", "postgresql://ada@db.example/charloom"),
+            ("postgresql://db/c?user=ada&password=X", "postgresql://db/c?user=ada&password=..."),
+            ("postgresql://db/c?password=X&user=ada", "postgresql://db/c?password=...&user=ada"),
+            ("postgresql://db/c?sslPassword=X=Y", "postgresql://db/c?sslPassword=..."),
+            ("studies/x.db", "studies/x.db"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+        let address: Address = "postgresql://db/c?user=ada&password=X#study".parse().unwrap();
+        assert_eq!(address.to_string(), "postgresql://db/c?user=ada&password=...#study");
+        assert!(!"postgresql://ada:X@db/c".parse::<Address>().unwrap_err().contains('X'));
     }
 }

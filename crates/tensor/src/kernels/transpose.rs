@@ -21,7 +21,8 @@ unsafe fn transpose_on<S: Simd>(
     to_step: usize,
 ) {
     let holds = |len: usize, rows: usize, step: usize, cols: usize| {
-        rows == 0 || cols == 0 || cols <= step && (rows - 1) * step + cols <= len
+        let needed = || rows.checked_sub(1)?.checked_mul(step)?.checked_add(cols);
+        rows == 0 || cols == 0 || cols <= step && needed().is_some_and(|needed| needed <= len)
     };
     let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
     assert!(fits, "a matrix is too short to transpose");
@@ -79,5 +80,12 @@ mod tests {
                 assert_eq!(fast, plain, "{isa:?} {rows}x{cols}");
             }
         }
+    }
+
+    /// 2^32 x 2^32 numbers are 0 in 64 bits.
+    #[test]
+    #[should_panic(expected = "more numbers than there are addresses")]
+    fn a_size_that_overflows_is_refused() {
+        transpose(&[], 1 << (usize::BITS / 2), 1 << (usize::BITS / 2), &mut []);
     }
 }

@@ -1,4 +1,4 @@
-//! The operations, one file each: formula, forward, backward, test.
+//! The operations, a file for each family: formula, forward, backward, test.
 //!
 //! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones. The
 //! derivations of the coarse ones' backward passes are pages in `docs/ops`.

@@ -39,6 +39,12 @@ pub(super) fn check_start(first: &[u8], size: u64) -> Said<()> {
             "a pickle of PyTorch's, which may run code when it is read; charloom reads .safetensors only";
         return Err(format!("{what}, convert it with safetensors.torch.save_file"));
     }
+    if crate::data::is_lfs_pointer(first) {
+        return Err("a git-LFS pointer, not the model itself; fetch that first (git lfs pull)".to_owned());
+    }
+    if crate::data::is_page(first) {
+        return Err("an HTML page, no model; a download may have gone wrong".to_owned());
+    }
     let Some(length) = first.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
         return Err(format!("{size} bytes are no model file; the file may be cut off"));
     };

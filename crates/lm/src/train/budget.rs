@@ -1,0 +1,114 @@
+//! How often a training is evaluated, and on how much: unless asked for more, a tenth of its time.
+
+use crate::Result;
+use crate::config::{Batch, TrainConfig};
+use crate::data::{Split, Splits};
+use crate::models::LanguageModel;
+
+/// Of how many parts of the work evaluations may be one. The work is counted, not timed: equal runs do the same.
+const PARTS: u64 = 10;
+/// A step passes forward once, and its backward pass costs about as much as two of that.
+const PASSES: u64 = 3;
+
+/// The most characters of a sample that nobody asked for: more says no more.
+const MOST: usize = 1 << 18;
+
+/// Makes `eval_every` and `eval_size` explicit. An evaluation that is too much work for a twentieth of the run judges of the
+/// training split as much as the validation split has, and if that is still too much, it is made more rarely.
+pub(super) fn resolve(train: &mut TrainConfig, model: &dyn LanguageModel, splits: &Splits) -> Result<()> {
+    let batch = match train.batch {
+        Batch::Size(size) => size,
+        Batch::Full => splits.train.tokens().len(),
+    };
+    let step = (batch as u64).saturating_mul(PASSES).max(1);
+    let work = |split: &Split| Ok::<_, crate::Error>(model.evaluation_work(split)? as u64);
+    let due = |work: u64| work.saturating_mul(PARTS).div_ceil(step);
+    let twentieth = (train.steps / 20).max(1);
+    let every = train.eval_every.unwrap_or(twentieth);
+    let (val, whole) = (work(&splits.val)?, work(&splits.train)?);
+    let size = train.eval_size.unwrap_or_else(|| {
+        if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MOST) }
+    });
+    train.eval_size = Some(size);
+    if train.eval_every.is_none() {
+        let judged = work(&judged(&splits.train, size))?;
+        train.eval_every = Some(due(judged + val).max(twentieth).min(train.steps.max(1)));
+    }
+    Ok(())
+}
+
+/// What an evaluation judges of the training split; `eval_size` 0 is all.
+pub(super) fn judged(train: &Split, eval_size: usize) -> Split {
+    if eval_size == 0 { train.clone() } else { train.sample(eval_size) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Data, DataConfig};
+    use crate::models::Neural;
+    use crate::{Config, train::Trainer};
+
+    fn resolved(toml: &str, text: &str) -> (TrainConfig, [usize; 2]) {
+        let config = Config::from_toml(toml, "my.toml".as_ref()).unwrap();
+        let corpus = crate::data::Corpus::from_bytes("t", text, &config.data).unwrap();
+        let data = Data::of(corpus, &config.data, None).unwrap();
+        let trainer = Trainer::new(&config, &data).unwrap();
+        let train = trainer.config().train.clone();
+        let model: &Neural = &trainer.into_model();
+        let judged = judged(&data.splits.train, train.eval_size.unwrap());
+        let work = [judged, data.splits.val.clone()].map(|split| model.evaluation_work(&split).unwrap());
+        (train, work)
+    }
+
+    /// A text in which no context comes twice, nearly.
+    fn text(characters: usize) -> String {
+        let mut x = 1u32;
+        let next = |_| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from_u32(0x4e00 + (x >> 16) % 400).unwrap()
+        };
+        (0..characters).map(next).collect()
+    }
+
+    #[test]
+    fn evaluations_are_at_most_a_tenth_of_the_work() {
+        let text = text(40_000);
+        for steps in [100, 2000, 50_000] {
+            let toml = format!("[data]\nmode = \"text\"\n[model]\nhidden = [4]\n[train]\nsteps = {steps}\n");
+            let (train, work) = resolved(&toml, &text);
+            let every = train.eval_every.unwrap();
+            assert!(every >= steps / 20);
+            // But for the first and the last, which are always made.
+            let evaluations = steps / every - 1;
+            let judged = work.iter().sum::<usize>() as u64;
+            assert!(evaluations * judged * 10 <= steps * 32 * 3, "{steps}: {evaluations} of {judged}");
+            assert_eq!(train.eval_size, Some(if steps == 50_000 { 0 } else { 4000 }), "{steps}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_done() {
+        let toml = "[data]\nmode = \"text\"\n[model]\nhidden = [4]\n[train]\nsteps = 100\neval_every = 5\neval_size = 0\n";
+        let (train, _) = resolved(toml, &text(40_000));
+        assert_eq!((train.eval_every, train.eval_size), (Some(5), Some(0)));
+    }
+
+    #[test]
+    fn a_sample_is_of_all_the_words_and_the_end_of_a_text() {
+        let words: String = (0..100).map(|i| format!("{}\n", ["ab", "cd", "ef", "gh"][i / 25])).collect();
+        let corpus = |mode| {
+            let config =
+                DataConfig { mode: Some(mode), split: Some([1.0, 0.0, 0.0]), ..DataConfig::default() };
+            let config = DataConfig { shuffle: crate::data::Shuffle::None, ..config };
+            Data::of(crate::data::Corpus::from_bytes("t", words.as_str(), &config).unwrap(), &config, None)
+                .unwrap()
+        };
+        let lines = corpus(crate::data::Mode::Lines);
+        let sample = lines.splits.train.sample(12);
+        assert_eq!(sample.to_text(&lines.vocab), "ab\ncd\nef\ngh\n");
+        assert_eq!(lines.splits.train.sample(300), lines.splits.train);
+        let text = corpus(crate::data::Mode::Text);
+        assert_eq!(text.splits.train.sample(4).to_text(&text.vocab), "\ngh\n");
+    }
+}
