@@ -12,7 +12,7 @@ use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{End, Fit, Threads, Training};
-use charloom::{Checkpoint, Config, Result};
+use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::json;
 
 use crate::dashboard;

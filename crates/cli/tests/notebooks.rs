@@ -66,10 +66,9 @@ fn words(command: &str) -> Vec<String> {
 }
 
 #[test]
+#[ignore = "reads the notebooks' data, which is no part of the repository, in ../shared/data"]
 fn every_cell_has_a_command_that_runs_and_prints_what_the_table_says() {
-    let [Some(names), Some(shakespeare)] = ["names.txt", "tinyshakespeare.txt"].map(shared_data) else {
-        return;
-    };
+    let [names, shakespeare] = ["names.txt", "tinyshakespeare.txt"].map(shared_data);
     let folder = tempfile::tempdir().unwrap();
     fs::copy(names, folder.path().join("names.txt")).unwrap();
     fs::create_dir(folder.path().join("cache")).unwrap();
@@ -116,8 +115,9 @@ fn every_cell_has_a_command_that_runs_and_prints_what_the_table_says() {
 }
 
 #[test]
+#[ignore = "reads names.txt, which is no part of the repository, in ../shared/data"]
 fn the_unfinished_line_of_004_leaves_its_printed_difference() {
-    let Some(names) = shared_data("names.txt") else { return };
+    let names = shared_data("names.txt");
     let names = names.to_str().unwrap();
     let logits = |more: &[&str]| {
         let report = json(Path::new("."), &[&["backprop", names, "--seed", "2"], more].concat());
