@@ -11,7 +11,7 @@ use charloom::models::{self, Adapt, LanguageModel, SEGMENT};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
-use crate::output::{Out, note, weights};
+use crate::output::{Out, name, note, weights};
 
 /// Measure how well a model predicts a split
 #[derive(clap::Args)]
@@ -90,7 +90,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json {
         let mut object = json!(all.evaluation);
         object["split"] = json!(all.name);
-        (object["file"], object["step"]) = (json!(file), json!(checkpoint.step));
+        (object["file"], object["step"]) = (json!(name(&file)), json!(checkpoint.step));
         object["baselines"] = json!(all.baselines);
         if rows.len() > 1 {
             let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));

@@ -8,7 +8,7 @@ use crate::Cli;
 const FIRST: [&str; 6] = ["preset", "model", "context", "hidden", "steps", "out"];
 
 /// The groups of flags that say what is trained, on what, and how.
-const GROUPS: [&str; 4] = ["Data", "Model", "Training", RUN];
+const GROUPS: [&str; 6] = ["Data", "Model", "Transformer", "Training", "Optimizer", RUN];
 
 /// The group of what `train` has besides.
 const RUN: &str = "The run";

@@ -7,7 +7,7 @@ use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, flags, note, weights};
+use crate::output::{Out, flags, name, note, weights};
 use crate::setup::{RunOrData, Settings};
 
 /// Units in a line of the map.
@@ -38,7 +38,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut object = json!(seen);
     if file.is_some() {
-        object["file"] = json!(file);
+        object["file"] = json!(file.as_deref().map(name));
     }
     out.object(&object)
 }

@@ -8,7 +8,7 @@ use charloom::mix::{Mix, Mixed, Weights, mix};
 use charloom::{Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, note};
+use crate::output::{Out, name, note};
 use crate::train;
 
 /// Make one model of several: the mean of their probabilities, weighed so that the validation split is likeliest
@@ -62,7 +62,7 @@ pub fn print(mixed: &Mix, path: &Path, out: &mut Out) -> Result<()> {
     let Mix { members, evaluation, .. } = mixed;
     if out.json {
         let mut object = json!(evaluation);
-        object["run"] = json!(path);
+        object["run"] = json!(name(path));
         object["split"] = json!("val");
         object["members"] = json!(members);
         return out.object(&object);

@@ -6,7 +6,7 @@ use charloom::models::{self, LanguageModel, Neural};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::{Value, json};
 
-use crate::output::{Out, note, weights};
+use crate::output::{Out, name, note, weights};
 
 /// Characters of the longest bar.
 const BAR: usize = 40;
@@ -55,7 +55,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             object
         };
         let next: Vec<Value> = order.into_iter().map(next).collect();
-        return out.object(&json!({"file": file, "step": checkpoint.step, "text": args.text, "next": next}));
+        return out
+            .object(&json!({"file": name(&file), "step": checkpoint.step, "text": args.text, "next": next}));
     }
     let most = order.first().map_or(1.0, |&token| log_probs[token].exp());
     for &token in &order {

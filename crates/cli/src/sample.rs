@@ -12,7 +12,7 @@ use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use serde_json::json;
 
-use crate::output::{Out, bar, note, weights};
+use crate::output::{Out, bar, name, note, weights};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -157,7 +157,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     bar.finish_and_clear();
     if out.json {
-        let (file, step) = (json!(file), checkpoint.step);
+        let (file, step) = (json!(name(&file)), checkpoint.step);
         out.line(format_args!("],\"file\":{file},\"step\":{step},\"seed\":{seed}}}"))?;
     }
     if sampler.gave_up() {

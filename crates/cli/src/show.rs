@@ -7,7 +7,7 @@ use charloom::files::{self, NamedTensor};
 use charloom::{Checkpoint, Error, Result, models};
 use serde_json::{Value, json};
 
-use crate::output::{Out, note, weights};
+use crate::output::{Out, name, note, weights};
 
 /// Show a model's tensors: their names and sizes, or the numbers of one
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         if out.json {
             let tensors: Vec<Value> = checkpoint.tensors.iter().map(described).collect();
             return out.object(&json!({
-                "file": file, "step": checkpoint.step, "parameters": parameters, "tensors": tensors,
+                "file": name(&file), "step": checkpoint.step, "parameters": parameters, "tensors": tensors,
             }));
         }
         out.table(&rows)?;
@@ -55,7 +55,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     if out.json {
         let mut object = described(&tensor);
-        (object["file"], object["step"]) = (json!(file), json!(checkpoint.step));
+        (object["file"], object["step"]) = (json!(name(&file)), json!(checkpoint.step));
         object["data"] = nested(&tensor.shape, &shortest(&tensor));
         return out.object(&object);
     }

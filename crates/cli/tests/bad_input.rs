@@ -454,7 +454,7 @@ fn names_that_are_not_utf8_end_no_program() {
     fs::remove_file(path.join(odd)).unwrap();
     for args in [
         all("train names --model linear --steps 2 --json --out", "--force"),
-        all("info --json", "--context 3"),
+        words("info --json").chain([odd]).collect(),
         all("eval", "--json --split train"),
         all("sample", "-n 3"),
         all("compare", "--json --split val").into_iter().chain([odd]).collect(),

@@ -81,7 +81,6 @@ fn wrong_use_is_one_line_and_writes_nothing() {
         (&["train", "--contex", "3"], "similar argument exists: '--context'"),
         (&["train", "--preset", "bengoi"], "did you mean \"bengio\"?"),
         (&["train", "--resume"], "--out"),
-        (&["train", "--resume", "--out", "a", "--lr", "1"], "the run's own settings"),
         (&["train", "--split", "0.5,0.5"], "2 fractions"),
         (&["train", "--seed", "18446744073709551615"], "--seed"),
         (&["trian"], "similar subcommand exists: 'train'"),
@@ -107,11 +106,10 @@ fn what_cannot_be_read_or_written_fails_in_one_line() {
         (&["train", "--config", "none.toml"], "none.toml"),
         (
             &["train", "--config", "bad.toml"],
-            "bad.toml: [model] --hiden: a model of kind \"mlp\" has no setting \"hiden\"; did you mean \"hidden\"?",
+            "bad.toml: line 2: [model] --hiden: a model of kind \"mlp\" has no setting \"hiden\"; did you mean \"hidden\"?",
         ),
         (&["train", "names.txt", "--model", "ngram", "--out", "a"], "a: exists; --resume --out a"),
         (&["train", "names.txt", "--model", "ngram", "--out", "file/b"], "file/b"),
-        (&["train", "--resume", "--out", "none"], "no run to resume"),
         (&["eval", "none"], "none"),
         (&["eval", "w.pt"], "pickle"),
         (&["eval", "names.txt"], "not a safetensors file"),
@@ -218,7 +216,11 @@ fn a_reader_that_leaves_ends_it_quietly() {
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && told.starts_with("the best weights") && told.lines().count() == 1,
+        "{told}"
+    );
     assert!(!first.trim().is_empty());
 }
 

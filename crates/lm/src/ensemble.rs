@@ -142,7 +142,7 @@ mod tests {
     use crate::train::{Event, Trainer, Unwatched};
 
     fn settings(home: &Path) -> (Config, Data, PathBuf) {
-        let toml = "[model]\nhidden = [16]\n[train]\nsteps = 200\nseeds = 3\nseed = 5";
+        let toml = "[model]\nhidden = [16]\n[train]\nsteps = 200\neval_every = 20\nseeds = 3\nseed = 5";
         let mut config = Config::from_toml(toml, "run.toml".as_ref()).unwrap();
         config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
         let data = crate::load_data(&mut config).unwrap();

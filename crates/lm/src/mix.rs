@@ -42,6 +42,7 @@ pub struct Mix {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Mixed {
     /// The run, as it was named.
+    #[serde(serialize_with = "crate::evaluation::lossy")]
     pub run: PathBuf,
     /// The kind of its model.
     pub model: String,

@@ -369,17 +369,12 @@ fn the_printed_difference_of_004_is_that_of_the_missing_term() {
     let floats = |bits: &[i32]| bits.iter().map(|&bits| f32::from_bits(bits as u32)).collect::<Vec<f32>>();
     let [norm_logits, without, right] =
         [&seed_2.norm_logits, &seed_2.d_norm_logits, &seed_2.d_logits].map(|bits| floats(bits));
-    // torch's sum of a row: what is left over first, then whole vectors, then the lanes in halves.
+    // torch's sum of a row: what is left over behind the whole vectors, one by one, then each lane of the vectors' sum.
     let sum = |row: &[f32]| {
         let (whole, rest) = row.split_at(row.len() / lanes * lanes);
         let mut sums = vec![0.0f32; lanes];
-        sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x);
         whole.chunks_exact(lanes).for_each(|chunk| sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x));
-        while sums.len() > 1 {
-            let half = sums.split_off(sums.len() / 2);
-            sums.iter_mut().zip(half).for_each(|(sum, x)| *sum += x);
-        }
-        sums[0]
+        rest.iter().chain(&sums).fold(0.0f32, |sum, x| sum + x)
     };
     let maxes: Vec<f32> = without.chunks_exact(27).map(|row| -sum(row)).collect();
     assert_eq!(maxes, floats(&seed_2.d_logit_maxes));

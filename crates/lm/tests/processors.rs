@@ -18,7 +18,7 @@ const TRAININGS: [(&str, &str, &str); 3] = [
         "AdamW, LayerNorm, dropout",
         "[model]\nhidden = [96, 80]\nactivation = 'gelu'\nnorm = 'layer'\ndropout = 0.2\n\
          [train]\noptimizer = 'adamw'\nlr = 0.003\nweight_decay = 0.01\nschedule = 'cosine'\nclip = 0.5",
-        "68d6d92f0a2fcb6c46531c1d78d16f9d69c357cdc0105ed942868e113fdcc5b8",
+        "a6e6ae83e71de4fdf9d6a7db8262bcfc83c49bb15ab8b18ea5906fb5e33d07db",
     ),
 ];
 

@@ -156,7 +156,7 @@ fn values_out_of_range_name_key_value_and_limit() {
         ("``clip``", refusal(|c| c.train.clip = -1.0)),
         ("``eval_every``", refusal(|c| c.train.eval_every = Some(0))),
     ] {
-        assert!(said.starts_with(key) || said.contains(&format!(" {key} ")), "{said:?} does not name {key}");
+        assert!(said.starts_with(key) || said.contains(&format!(" {key}")), "{said:?} does not name {key}");
     }
     assert!(crate::models::check_sizes(&Config::default(), usize::MAX).is_err());
     let mut config = Config::default();

@@ -94,7 +94,7 @@ pub struct PairedTest {
 }
 
 /// A path, of which JSON holds what is UTF-8.
-fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S::Ok, S::Error> {
+pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }
 

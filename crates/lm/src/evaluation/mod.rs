@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::models::{LanguageModel, Tell};
 
 pub use baselines::{Baselines, baselines};
+pub(crate) use compare::lossy;
 pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
 pub use score::{CharacterScore, Score, Unknown, score, score_with_floor};
 

@@ -43,14 +43,15 @@ impl Engine for Postgres {
     }
 }
 
+fn parameter(cell: &Cell) -> &(dyn ToSql + Sync) {
+    match cell {
+        Cell::Int(value) => value,
+        Cell::Real(value) => value,
+        Cell::Text(value) => value,
+    }
+}
+
 fn parameters(cells: &[Cell]) -> Vec<&(dyn ToSql + Sync)> {
-    let parameter = |cell| -> &(dyn ToSql + Sync) {
-        match cell {
-            Cell::Int(value) => value,
-            Cell::Real(value) => value,
-            Cell::Text(value) => value,
-        }
-    };
     cells.iter().map(parameter).collect()
 }
 

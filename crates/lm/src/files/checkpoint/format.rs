@@ -130,7 +130,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     if version == 1 {
         keep_own_settings(&mut config);
     }
-    config.validate()?;
+    config.validate().map_err(|error| Error::model(path, error))?;
     let vocab =
         serde_json::from_str(text("vocab")?).map_err(|error| refuse(format!("its vocabulary: {error}")))?;
     let (step, metrics_bytes) = (number("step")?, number("metrics_bytes")?);
