@@ -457,7 +457,7 @@ fn names_that_are_not_utf8_end_no_program() {
         words("info --json").chain([odd]).collect(),
         all("eval", "--json --split train"),
         all("sample", "-n 3"),
-        all("compare", "--json --split val").into_iter().chain([odd]).collect(),
+        words("compare --json --split val").chain([odd, odd]).collect(),
         all("train --resume --json --out", "--steps 3"),
     ] {
         let output = run(&args);
