@@ -21,14 +21,25 @@ class MLP(CharModel):
     lr: float
     schedule: str
     lr_drops: Any
+    lr_min: float
+    lr_at: Any
     warmup: float
+    warmup_steps: int
     decay: float
     weight_decay: float
+    decay_on: str
     momentum: float
+    nesterov: bool
+    alpha: float
     beta1: float
     beta2: float
     eps: float
     clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
     seed: int
     patience: int
     eval_every: Any
@@ -58,14 +69,25 @@ class MLP(CharModel):
         lr: float = 0.1,
         schedule: str = 'drops',
         lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
         warmup: float = 0.0,
+        warmup_steps: int = 0,
         decay: float = 0.2,
         weight_decay: float = 0.0,
+        decay_on: str = 'all',
         momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-08,
         clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
         seed: int = 2147483647,
         patience: int = 0,
         eval_every: Any = None,
@@ -90,14 +112,25 @@ class Linear(CharModel):
     lr: float
     schedule: str
     lr_drops: Any
+    lr_min: float
+    lr_at: Any
     warmup: float
+    warmup_steps: int
     decay: float
     weight_decay: float
+    decay_on: str
     momentum: float
+    nesterov: bool
+    alpha: float
     beta1: float
     beta2: float
     eps: float
     clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
     seed: int
     patience: int
     eval_every: Any
@@ -121,14 +154,25 @@ class Linear(CharModel):
         lr: float = 0.1,
         schedule: str = 'drops',
         lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
         warmup: float = 0.0,
+        warmup_steps: int = 0,
         decay: float = 0.2,
         weight_decay: float = 0.0,
+        decay_on: str = 'all',
         momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-08,
         clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
         seed: int = 2147483647,
         patience: int = 0,
         eval_every: Any = None,
@@ -180,14 +224,25 @@ class WaveNet(CharModel):
     lr: float
     schedule: str
     lr_drops: Any
+    lr_min: float
+    lr_at: Any
     warmup: float
+    warmup_steps: int
     decay: float
     weight_decay: float
+    decay_on: str
     momentum: float
+    nesterov: bool
+    alpha: float
     beta1: float
     beta2: float
     eps: float
     clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
     seed: int
     patience: int
     eval_every: Any
@@ -213,14 +268,504 @@ class WaveNet(CharModel):
         lr: float = 0.1,
         schedule: str = 'drops',
         lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
         warmup: float = 0.0,
+        warmup_steps: int = 0,
         decay: float = 0.2,
         weight_decay: float = 0.0,
+        decay_on: str = 'all',
         momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
         beta1: float = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-08,
         clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
+        seed: int = 2147483647,
+        patience: int = 0,
+        eval_every: Any = None,
+        log_every: Any = None,
+        mode: Any = None,
+        split: Any = None,
+        split_seed: int = 42,
+        shuffle: str = 'python',
+        dedupe: bool = False,
+        normalize: Any = None,
+    ) -> None: ...
+
+class RNN(CharModel):
+    kind: str
+    embed: int
+    hidden: int
+    layers: int
+    context: Any
+    dropout: float
+    embed_dropout: float
+    recurrent_dropout: float
+    init: str
+    steps: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    lr_drops: Any
+    lr_min: float
+    lr_at: Any
+    warmup: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    decay_on: str
+    momentum: float
+    nesterov: bool
+    alpha: float
+    beta1: float
+    beta2: float
+    eps: float
+    clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
+    seed: int
+    patience: int
+    eval_every: Any
+    log_every: Any
+    mode: Any
+    split: Any
+    split_seed: int
+    shuffle: str
+    dedupe: bool
+    normalize: Any
+    def __init__(
+        self,
+        *,
+        embed: int = 64,
+        hidden: int = 128,
+        layers: int = 1,
+        context: Any = None,
+        dropout: float = 0.0,
+        embed_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        init: str = 'torch',
+        steps: int = 200000,
+        batch: int = 32,
+        optimizer: str = 'sgd',
+        lr: float = 0.1,
+        schedule: str = 'drops',
+        lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
+        warmup: float = 0.0,
+        warmup_steps: int = 0,
+        decay: float = 0.2,
+        weight_decay: float = 0.0,
+        decay_on: str = 'all',
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
+        seed: int = 2147483647,
+        patience: int = 0,
+        eval_every: Any = None,
+        log_every: Any = None,
+        mode: Any = None,
+        split: Any = None,
+        split_seed: int = 42,
+        shuffle: str = 'python',
+        dedupe: bool = False,
+        normalize: Any = None,
+    ) -> None: ...
+
+class GRU(CharModel):
+    kind: str
+    embed: int
+    hidden: int
+    layers: int
+    context: Any
+    dropout: float
+    embed_dropout: float
+    recurrent_dropout: float
+    init: str
+    steps: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    lr_drops: Any
+    lr_min: float
+    lr_at: Any
+    warmup: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    decay_on: str
+    momentum: float
+    nesterov: bool
+    alpha: float
+    beta1: float
+    beta2: float
+    eps: float
+    clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
+    seed: int
+    patience: int
+    eval_every: Any
+    log_every: Any
+    mode: Any
+    split: Any
+    split_seed: int
+    shuffle: str
+    dedupe: bool
+    normalize: Any
+    def __init__(
+        self,
+        *,
+        embed: int = 64,
+        hidden: int = 128,
+        layers: int = 1,
+        context: Any = None,
+        dropout: float = 0.0,
+        embed_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        init: str = 'torch',
+        steps: int = 200000,
+        batch: int = 32,
+        optimizer: str = 'sgd',
+        lr: float = 0.1,
+        schedule: str = 'drops',
+        lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
+        warmup: float = 0.0,
+        warmup_steps: int = 0,
+        decay: float = 0.2,
+        weight_decay: float = 0.0,
+        decay_on: str = 'all',
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
+        seed: int = 2147483647,
+        patience: int = 0,
+        eval_every: Any = None,
+        log_every: Any = None,
+        mode: Any = None,
+        split: Any = None,
+        split_seed: int = 42,
+        shuffle: str = 'python',
+        dedupe: bool = False,
+        normalize: Any = None,
+    ) -> None: ...
+
+class LSTM(CharModel):
+    kind: str
+    embed: int
+    hidden: int
+    layers: int
+    context: Any
+    dropout: float
+    embed_dropout: float
+    recurrent_dropout: float
+    init: str
+    steps: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    lr_drops: Any
+    lr_min: float
+    lr_at: Any
+    warmup: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    decay_on: str
+    momentum: float
+    nesterov: bool
+    alpha: float
+    beta1: float
+    beta2: float
+    eps: float
+    clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
+    seed: int
+    patience: int
+    eval_every: Any
+    log_every: Any
+    mode: Any
+    split: Any
+    split_seed: int
+    shuffle: str
+    dedupe: bool
+    normalize: Any
+    def __init__(
+        self,
+        *,
+        embed: int = 64,
+        hidden: int = 128,
+        layers: int = 1,
+        context: Any = None,
+        dropout: float = 0.0,
+        embed_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        init: str = 'torch',
+        steps: int = 200000,
+        batch: int = 32,
+        optimizer: str = 'sgd',
+        lr: float = 0.1,
+        schedule: str = 'drops',
+        lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
+        warmup: float = 0.0,
+        warmup_steps: int = 0,
+        decay: float = 0.2,
+        weight_decay: float = 0.0,
+        decay_on: str = 'all',
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
+        seed: int = 2147483647,
+        patience: int = 0,
+        eval_every: Any = None,
+        log_every: Any = None,
+        mode: Any = None,
+        split: Any = None,
+        split_seed: int = 42,
+        shuffle: str = 'python',
+        dedupe: bool = False,
+        normalize: Any = None,
+    ) -> None: ...
+
+class Transformer(CharModel):
+    kind: str
+    context: Any
+    stride: Any
+    layers: int
+    heads: int
+    embed: int
+    positions: str
+    norm: str
+    norm_weight: bool
+    embed_norm: bool
+    activation: str
+    bias: bool
+    tie: bool
+    dropout: float
+    embed_dropout: float
+    attention_dropout: float
+    init: str
+    init_std: float
+    steps: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    lr_drops: Any
+    lr_min: float
+    lr_at: Any
+    warmup: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    decay_on: str
+    momentum: float
+    nesterov: bool
+    alpha: float
+    beta1: float
+    beta2: float
+    eps: float
+    clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
+    seed: int
+    patience: int
+    eval_every: Any
+    log_every: Any
+    mode: Any
+    split: Any
+    split_seed: int
+    shuffle: str
+    dedupe: bool
+    normalize: Any
+    def __init__(
+        self,
+        *,
+        context: Any = None,
+        stride: Any = None,
+        layers: int = 4,
+        heads: int = 4,
+        embed: int = 64,
+        positions: str = 'learned',
+        norm: str = 'layer',
+        norm_weight: bool = True,
+        embed_norm: bool = False,
+        activation: str = 'gelu',
+        bias: bool = True,
+        tie: bool = False,
+        dropout: float = 0.0,
+        embed_dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        init: str = 'gpt',
+        init_std: float = 0.02,
+        steps: int = 200000,
+        batch: int = 32,
+        optimizer: str = 'sgd',
+        lr: float = 0.1,
+        schedule: str = 'drops',
+        lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
+        warmup: float = 0.0,
+        warmup_steps: int = 0,
+        decay: float = 0.2,
+        weight_decay: float = 0.0,
+        decay_on: str = 'all',
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
+        seed: int = 2147483647,
+        patience: int = 0,
+        eval_every: Any = None,
+        log_every: Any = None,
+        mode: Any = None,
+        split: Any = None,
+        split_seed: int = 42,
+        shuffle: str = 'python',
+        dedupe: bool = False,
+        normalize: Any = None,
+    ) -> None: ...
+
+class BagOfWords(CharModel):
+    kind: str
+    context: Any
+    stride: Any
+    embed: int
+    hidden: int
+    activation: str
+    init: str
+    steps: int
+    batch: int
+    optimizer: str
+    lr: float
+    schedule: str
+    lr_drops: Any
+    lr_min: float
+    lr_at: Any
+    warmup: float
+    warmup_steps: int
+    decay: float
+    weight_decay: float
+    decay_on: str
+    momentum: float
+    nesterov: bool
+    alpha: float
+    beta1: float
+    beta2: float
+    eps: float
+    clip: float
+    clip_value: float
+    accumulate: int
+    ema: float
+    freeze: Any
+    generator: str
+    seed: int
+    patience: int
+    eval_every: Any
+    log_every: Any
+    mode: Any
+    split: Any
+    split_seed: int
+    shuffle: str
+    dedupe: bool
+    normalize: Any
+    def __init__(
+        self,
+        *,
+        context: Any = None,
+        stride: Any = None,
+        embed: int = 64,
+        hidden: int = 64,
+        activation: str = 'tanh',
+        init: str = 'torch',
+        steps: int = 200000,
+        batch: int = 32,
+        optimizer: str = 'sgd',
+        lr: float = 0.1,
+        schedule: str = 'drops',
+        lr_drops: Any = ((0.5, 0.1),),
+        lr_min: float = 0.0,
+        lr_at: Any = (),
+        warmup: float = 0.0,
+        warmup_steps: int = 0,
+        decay: float = 0.2,
+        weight_decay: float = 0.0,
+        decay_on: str = 'all',
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        alpha: float = 0.99,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-08,
+        clip: float = 0.0,
+        clip_value: float = 0.0,
+        accumulate: int = 1,
+        ema: float = 0.0,
+        freeze: Any = (),
+        generator: str = 'separate',
         seed: int = 2147483647,
         patience: int = 0,
         eval_every: Any = None,
