@@ -159,17 +159,17 @@ def _decoder(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
     class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            if not is_bow:
-                self.ln_1, self.attn, self.ln_2 = norm(), Attention(), norm()
-            self.mlp = Mlp()
+            self.ln_1, self.attn, self.ln_2, self.mlp = norm(), Attention(), norm(), Mlp()
 
         def forward(self, x: Any) -> Any:
-            if is_bow:
-                counts = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
-                x = x + x.cumsum(1) / counts
-                return x + self.mlp(x)
             x = x + self.attn(self.ln_1(x))
             return x + self.mlp(self.ln_2(x))
+
+    class Mean(nn.Module):
+        """x plus the mean of all up to here"""
+
+        def forward(self, x: Any) -> Any:
+            return x + x.cumsum(1) / torch.arange(1, x.shape[1] + 1, dtype=x.dtype)[:, None]
 
     class Decoder(nn.Module):
         def __init__(self) -> None:
@@ -177,8 +177,10 @@ def _decoder(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
             self.wte = nn.Embedding(vocab, width)
             if is_bow or s["positions"] == "learned":
                 self.wpe = nn.Embedding(s["context"], width)
-            self.h = nn.ModuleList(Block() for _ in range(1 if is_bow else s["layers"]))
-            if not is_bow:
+            if is_bow:
+                self.mean, self.mlp = Mean(), Mlp()
+            else:
+                self.h = nn.ModuleList(Block() for _ in range(s["layers"]))
                 if s["embed_norm"]:
                     self.ln_e = norm()
                 else:
@@ -193,8 +195,12 @@ def _decoder(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
                 x = x + self.wpe(positions)
             if hasattr(self, "ln_e"):
                 x = self.ln_e(x)
-            for block in self.h:
-                x = block(x)
+            if is_bow:
+                x = self.mean(x)
+                x = x + self.mlp(x)
+            else:
+                for block in self.h:
+                    x = block(x)
             if hasattr(self, "ln_f"):
                 x = self.ln_f(x)
             return self.lm_head(x) if hasattr(self, "lm_head") else x @ self.wte.weight.T
