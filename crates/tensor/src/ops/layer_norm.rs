@@ -4,23 +4,33 @@ use crate::kernels::Norm;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
-struct LayerNorm<E> {
+/// A norm of rows: of layer norm, or with `centred` false of rms norm. Its inputs are x and, if there are any, a weight, then a
+/// bias.
+pub(super) struct RowNorm<E> {
+    name: &'static str,
     width: usize,
     eps: E,
-    /// Per row: its mean, and 1 / sqrt(var + eps).
+    centred: bool,
+    /// Per row: its mean (0 unless centred), and 1 / sqrt(var + eps).
     stats: Vec<[E; 2]>,
 }
 
-impl<E: Element> LayerNorm<E> {
+impl<E: Element> RowNorm<E> {
+    /// The norm of rows of `width` numbers of x, which has `len` numbers.
+    pub(super) fn new(name: &'static str, [len, width]: [usize; 2], eps: f64, centred: bool) -> Self {
+        Self { name, width, eps: E::of(eps), centred, stats: vec![[E::zero(); 2]; len / width] }
+    }
+
     fn norm<'a>(&self, x: Inputs<'a, E>) -> Norm<'a, E> {
-        let (weight, bias) = (Some(x.get(1)), Some(x.get(2)));
-        Norm { width: self.width, eps: self.eps, centred: true, weight, bias }
+        let input = |k: usize| (x.count() > k).then(|| x.get(k));
+        let (weight, bias) = (input(1), input(2));
+        Norm { width: self.width, eps: self.eps, centred: self.centred, weight, bias }
     }
 }
 
-impl<E: Element> Op<E> for LayerNorm<E> {
+impl<E: Element> Op<E> for RowNorm<E> {
     fn name(&self) -> &'static str {
-        "layer_norm"
+        self.name
     }
 
     fn row_rule(&self) -> RowRule {
@@ -31,9 +41,9 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         E::norm_rows(self.norm(x), x.get(0), out, &mut self.stats[..out.len() / self.width]);
     }
 
-    // With x_hat = (x - mean) / std and d = weight dy, the gradient that arrives at x_hat:
-    //   dx = (d - mean(d) - x_hat mean(d x_hat)) / std, the means over the row
-    //   dweight = sum dy x_hat        dbias = sum dy, the sums over rows
+    // With h = (x - mean) / r and d = weight dy, the gradient that arrives at h:
+    //   dx = (d - mean(d) - h mean(d h)) / r, the means over the row; not centred without mean and mean(d)
+    //   dweight = sum dy h        dbias = sum dy, the sums over rows
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -46,10 +56,14 @@ impl<E: Element> Op<E> for LayerNorm<E> {
         if let Some(g) = grads.get(0) {
             E::norm_rows_backward(self.norm(x), x.get(0), stats, grad, g.data, g.add);
         }
-        if let Some(g) = grads.get(1) {
+        if x.count() > 1
+            && let Some(g) = grads.get(1)
+        {
             E::norm_rows_weight(x.get(0), stats, grad, g.zeroed());
         }
-        if let Some(g) = grads.get(2) {
+        if x.count() > 2
+            && let Some(g) = grads.get(2)
+        {
             E::sum_rows(grad, g.zeroed());
         }
     }
@@ -75,7 +89,7 @@ impl<'t, E: Element> Var<'t, E> {
         assert!(shape.rank() >= 1 && width > 0, "layer_norm takes rows, not shape {shape:?}");
         assert_eq!(weight.shape().dims(), [width], "layer_norm: a weight for each place of a row");
         assert_eq!(bias.shape().dims(), [width], "layer_norm: a bias for each place of a row");
-        let op = LayerNorm { width, eps: E::of(eps), stats: vec![[E::zero(); 2]; shape.len() / width] };
+        let op = RowNorm::new("layer_norm", [shape.len(), width], eps, true);
         self.tape().record(op, &[x.id(), weight.contiguous().id(), bias.contiguous().id()], shape)
     }
 }
