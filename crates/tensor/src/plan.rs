@@ -1,7 +1,7 @@
 //! The backward pass of a recording.
 
 use crate::kernels::{self, End};
-use crate::op::{InputGrads, Inputs, ParamValues};
+use crate::op::{Grad, InputGrads, Inputs, ParamValues};
 use crate::recording::{Home, env};
 use crate::{Element, Grads, NodeId, Params, Pass, Recording};
 use std::ops::Range;
@@ -156,6 +156,12 @@ impl<E: Element> Recording<E> {
         let add = &plan.add[id][..];
         let mut grads = InputGrads { nodes, ids, params: grads.values_mut(), values: below, add, used };
         match task {
+            // Nothing was computed, as in `Recording::run`: whoever is the first to write a gradient leaves zeros.
+            Task::Pass(_) if grad.is_empty() && !op.receives() => {
+                for k in (0..ids.len()).filter(|&k| op.weight() != Some(k)) {
+                    grads.get(k).map(Grad::zeroed);
+                }
+            }
             Task::Pass(_) => {
                 let params = access.params();
                 let x = Inputs { nodes, ids, params: ParamValues::all(params.values()), values, used };

@@ -273,9 +273,14 @@ impl<E: Element> Recording<E> {
         let node = &self.nodes[id];
         let (values, rest) = self.values.all_mut().split_at_mut(node.layout.offset);
         let used = &self.fed.used[..];
+        // An axis of which no row is in use, such as a level that no word of a batch reaches.
+        let stored = node.stored(used);
+        if stored == 0 {
+            return;
+        }
         let params_values = ParamValues::all(params.values());
         let x = Inputs { nodes: &self.nodes, ids: &self.inputs[id], params: params_values, values, used };
-        op.forward(x, &mut rest[..node.stored(used)], &env(&self.fed, params, pass));
+        op.forward(x, &mut rest[..stored], &env(&self.fed, params, pass));
     }
 
     /// Writes what a forward pass in training found out for the buffers, such as new running statistics.

@@ -219,3 +219,50 @@ fn handles_are_of_their_recording() {
 fn a_recording_is_run_with_its_parameters() {
     Net::<f64>::new(false, 0.0).recording.forward(&Params::new(), &Pass::evaluation());
 }
+
+/// The loss of two levels, the second of which has `rows` rows in use; then all gradients. In layers this wide sums over units
+/// are made in two halves, and a layer on an embedding is a table's.
+fn levels(rows: Option<usize>, used_before: bool) -> Vec<f64> {
+    const WIDE: usize = 64;
+    let mut params = Params::<f32>::new();
+    let table = params.add("table", &[V, WIDE], &numbers(V * WIDE, 0));
+    let [input, hidden, out] = [("input", WIDE, 1), ("hidden", WIDE, 2), ("out", V, 3)]
+        .map(|(name, n, seed)| params.add_by_columns(name, [n, WIDE], &numbers(n * WIDE, seed)));
+    let bias = params.add("bias", &[WIDE], &numbers(WIDE, 4));
+    let (mut recording, loss) = Recording::new(&params, |tape| {
+        let axes: Vec<_> =
+            [1, 40].into_iter().take(1 + usize::from(rows.is_some())).map(|n| tape.axis(n)).collect();
+        let all = tape.axis(41);
+        let mut state = tape.rows(axes[0], &[WIDE]);
+        let mut logits = Vec::new();
+        for &axis in &axes {
+            let [tokens, parents] = [(); 2].map(|()| tape.index_rows(axis, &[]));
+            let x = tape.param(table).embedding(tokens).linear(tape.param(input), Some(tape.param(bias)));
+            state =
+                (x + state.embedding(parents).linear(tape.param(hidden), None)).activate(Activation::Tanh);
+            logits.push(state.linear(tape.param(out), None));
+        }
+        let (tokens, rows) = (tape.indices(&[1], &[2]), Some(tape.indices(&[1], &[0])));
+        let targets = Targets { tokens, rows, ignore_index: None };
+        charloom_tensor::Var::stack_rows(&logits, all).cross_entropy(targets).id()
+    });
+    recording.fuse(&[loss]);
+    let used: Vec<Rows> =
+        std::iter::once(1).chain(rows).chain([1 + rows.unwrap_or(0)]).map(Rows::First).collect();
+    let (pass, mut grads) = (Pass { rows: &used, ..Pass::training() }, Grads::zeros(&params));
+    if used_before {
+        recording.forward(&params, &Pass::training());
+        recording.backward(&params, &mut grads, loss, &Pass::training());
+    }
+    recording.forward(&params, &pass);
+    recording.backward(&params, &mut grads, loss, &pass);
+    [&[recording.item(loss)], grads.values()].concat().into_iter().map(f64::from).collect()
+}
+
+#[test]
+fn a_level_without_rows_changes_nothing() {
+    // Nor does what another pass has left behind there.
+    for used_before in [false, true] {
+        assert_close(&levels(Some(0), used_before), &levels(None, false), 1e-6, 1e-7);
+    }
+}

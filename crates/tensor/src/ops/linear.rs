@@ -30,10 +30,6 @@ impl<E: Element> Op<E> for Linear<E> {
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
-        // An axis of which no row is in use, such as a level that no word of a batch reaches.
-        if out.is_empty() {
-            return;
-        }
         let (n_in, n_out) = (self.inputs, self.outputs);
         let weight = x.get(1);
         if !self.by_columns {

@@ -167,9 +167,6 @@ impl<E: Element> TableLinear<E> {
         let (h, inputs) = (self.outputs, self.positions * width);
         for t in 0..self.positions {
             let (start, end) = (self.starts[t], self.starts[t + 1]);
-            if start == end {
-                continue;
-            }
             E::gemm(Gemm {
                 m: end - start,
                 n: width,
