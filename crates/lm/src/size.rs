@@ -36,6 +36,20 @@ struct Row {
 /// The kind for whom none is named.
 const DEFAULT: &str = "gru";
 
+const GRU: Row = Row {
+    kind: "gru",
+    model: [
+        "embed = 16\nhidden = 64",
+        "embed = 32\nhidden = 128",
+        "embed = 32\nhidden = 192",
+        "embed = 64\nhidden = 320\nlayers = 2",
+    ],
+    batch: [32, 64, 128, 64],
+    lr: [0.01, 0.006, 0.004, 0.003],
+    passes: [4.0, 12.0, 24.0, 24.0],
+    drops: true,
+};
+
 const ROWS: [Row; 5] = [
     Row {
         kind: "mlp",
@@ -63,45 +77,9 @@ const ROWS: [Row; 5] = [
         passes: [3.0, 8.0, 14.0, 20.0],
         drops: false,
     },
-    Row {
-        kind: "rnn",
-        model: [
-            "embed = 16\nhidden = 64",
-            "embed = 32\nhidden = 128",
-            "embed = 32\nhidden = 192",
-            "embed = 64\nhidden = 320\nlayers = 2",
-        ],
-        batch: [32, 64, 128, 64],
-        lr: [0.005, 0.003, 0.002, 0.001],
-        passes: [4.0, 12.0, 24.0, 24.0],
-        drops: true,
-    },
-    Row {
-        kind: "gru",
-        model: [
-            "embed = 16\nhidden = 64",
-            "embed = 32\nhidden = 128",
-            "embed = 32\nhidden = 192",
-            "embed = 64\nhidden = 320\nlayers = 2",
-        ],
-        batch: [32, 64, 128, 64],
-        lr: [0.01, 0.006, 0.004, 0.003],
-        passes: [4.0, 12.0, 24.0, 24.0],
-        drops: true,
-    },
-    Row {
-        kind: "lstm",
-        model: [
-            "embed = 16\nhidden = 64",
-            "embed = 32\nhidden = 128",
-            "embed = 32\nhidden = 192",
-            "embed = 64\nhidden = 320\nlayers = 2",
-        ],
-        batch: [32, 64, 128, 64],
-        lr: [0.01, 0.006, 0.004, 0.003],
-        passes: [4.0, 12.0, 24.0, 24.0],
-        drops: true,
-    },
+    Row { kind: "rnn", lr: [0.005, 0.003, 0.002, 0.001], ..GRU },
+    GRU,
+    Row { kind: "lstm", ..GRU },
 ];
 
 /// What all sizes share.
