@@ -6,7 +6,7 @@ from pathlib import Path
 from charloom import CLASSES, _settings
 
 HEAD = '''# Made by make_stubs.py.
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ._base import CharModel
 
@@ -25,14 +25,24 @@ def kind_of(value: object) -> str:
             return {"bool": "bool", "int": "int", "float": "float", "str": "str"}.get(type(value).__name__, "Any")
 
 
+def shared(name: str, base: str, defaults: dict) -> str:
+    """Keywords that several constructors have, and the attributes that they become."""
+    keys = "".join(f"    {key}: {kind_of(value)}  # {value!r}\n" for key, value in defaults.items())
+    keywords = f"class {name}Keywords(TypedDict, total=False):\n{keys}\n"
+    return f"{keywords}class _{name}({base}):\n{keys}\n"
+
+
 def stub() -> str:
-    text = HEAD
+    of_data = _settings.DATA
+    in_steps = {k: v for k, v in _settings.defaults("mlp", False).items() if k not in _settings.of_kind("mlp")}
+    text = HEAD + shared("Counting", "CharModel", of_data) + shared("Learning", "CharModel", in_steps)
     for made in CLASSES.values():
-        text += f"class {made.__name__}(CharModel):\n    kind: str\n"
-        defaults = _settings.defaults(made.kind, made._counts)
-        text += "".join(f"    {key}: {kind_of(value)}\n" for key, value in defaults.items())
-        keywords = "".join(f"        {key}: {kind_of(value)} = {value!r},\n" for key, value in defaults.items())
-        text += f"    def __init__(\n        self,\n        *,\n{keywords}    ) -> None: ...\n\n"
+        own = _settings.of_kind(made.kind)
+        rest = "Counting" if made._counts else "Learning"
+        keywords = "".join(f"        {key}: {kind_of(value)} = {value!r},\n" for key, value in own.items())
+        attributes = "".join(f"    {key}: {kind_of(value)}\n" for key, value in own.items())
+        text += f"class {made.__name__}(_{rest}):\n    kind: str\n{attributes}"
+        text += f"    def __init__(\n        self,\n        *,\n{keywords}        **others: Unpack[{rest}Keywords],\n    ) -> None: ...\n\n"
     return text + "CLASSES: dict[str, type[CharModel]]\n\ndef preset(name: str, **params: Any) -> CharModel: ...\n"
 
 

@@ -1,9 +1,99 @@
 # Made by make_stubs.py.
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from ._base import CharModel
 
-class MLP(CharModel):
+class CountingKeywords(TypedDict, total=False):
+    mode: Any  # None
+    split: Any  # None
+    split_seed: int  # 42
+    shuffle: str  # 'python'
+    dedupe: bool  # False
+    normalize: Any  # None
+
+class _Counting(CharModel):
+    mode: Any  # None
+    split: Any  # None
+    split_seed: int  # 42
+    shuffle: str  # 'python'
+    dedupe: bool  # False
+    normalize: Any  # None
+
+class LearningKeywords(TypedDict, total=False):
+    steps: int  # 200000
+    batch: int  # 32
+    optimizer: str  # 'sgd'
+    lr: float  # 0.1
+    schedule: str  # 'drops'
+    lr_drops: Any  # ((0.5, 0.1),)
+    lr_min: float  # 0.0
+    lr_at: Any  # ()
+    warmup: float  # 0.0
+    warmup_steps: int  # 0
+    decay: float  # 0.2
+    weight_decay: float  # 0.0
+    decay_on: str  # 'all'
+    momentum: float  # 0.0
+    nesterov: bool  # False
+    alpha: float  # 0.99
+    beta1: float  # 0.9
+    beta2: float  # 0.999
+    eps: float  # 1e-08
+    clip: float  # 0.0
+    clip_value: float  # 0.0
+    accumulate: int  # 1
+    ema: float  # 0.0
+    freeze: Any  # ()
+    generator: str  # 'separate'
+    seed: int  # 2147483647
+    patience: int  # 0
+    eval_every: Any  # None
+    log_every: Any  # None
+    mode: Any  # None
+    split: Any  # None
+    split_seed: int  # 42
+    shuffle: str  # 'python'
+    dedupe: bool  # False
+    normalize: Any  # None
+
+class _Learning(CharModel):
+    steps: int  # 200000
+    batch: int  # 32
+    optimizer: str  # 'sgd'
+    lr: float  # 0.1
+    schedule: str  # 'drops'
+    lr_drops: Any  # ((0.5, 0.1),)
+    lr_min: float  # 0.0
+    lr_at: Any  # ()
+    warmup: float  # 0.0
+    warmup_steps: int  # 0
+    decay: float  # 0.2
+    weight_decay: float  # 0.0
+    decay_on: str  # 'all'
+    momentum: float  # 0.0
+    nesterov: bool  # False
+    alpha: float  # 0.99
+    beta1: float  # 0.9
+    beta2: float  # 0.999
+    eps: float  # 1e-08
+    clip: float  # 0.0
+    clip_value: float  # 0.0
+    accumulate: int  # 1
+    ema: float  # 0.0
+    freeze: Any  # ()
+    generator: str  # 'separate'
+    seed: int  # 2147483647
+    patience: int  # 0
+    eval_every: Any  # None
+    log_every: Any  # None
+    mode: Any  # None
+    split: Any  # None
+    split_seed: int  # 42
+    shuffle: str  # 'python'
+    dedupe: bool  # False
+    normalize: Any  # None
+
+class MLP(_Learning):
     kind: str
     context: int
     embed: int
@@ -15,41 +105,6 @@ class MLP(CharModel):
     init: str
     gain: Any
     output_scale: float
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -63,84 +118,15 @@ class MLP(CharModel):
         init: str = 'kaiming-normal',
         gain: Any = None,
         output_scale: float = 0.1,
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class Linear(CharModel):
+class Linear(_Learning):
     kind: str
     context: int
     bias: bool
     init: str
     output_scale: float
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -148,69 +134,24 @@ class Linear(CharModel):
         bias: bool = False,
         init: str = 'kaiming-normal',
         output_scale: float = 0.1,
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class Ngram(CharModel):
+class Ngram(_Counting):
     kind: str
     order: int
     smoothing: str
     k: float
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
         order: int = 5,
         smoothing: str = 'kneser-ney',
         k: float = 1.0,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[CountingKeywords],
     ) -> None: ...
 
-class WaveNet(CharModel):
+class WaveNet(_Learning):
     kind: str
     context: int
     embed: int
@@ -218,41 +159,6 @@ class WaveNet(CharModel):
     init: str
     gain: float
     output_scale: float
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -262,44 +168,10 @@ class WaveNet(CharModel):
         init: str = 'kaiming-normal',
         gain: float = 1.0,
         output_scale: float = 0.1,
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class RNN(CharModel):
+class RNN(_Learning):
     kind: str
     embed: int
     hidden: int
@@ -309,41 +181,6 @@ class RNN(CharModel):
     embed_dropout: float
     recurrent_dropout: float
     init: str
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -355,44 +192,10 @@ class RNN(CharModel):
         embed_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         init: str = 'torch',
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class GRU(CharModel):
+class GRU(_Learning):
     kind: str
     embed: int
     hidden: int
@@ -402,41 +205,6 @@ class GRU(CharModel):
     embed_dropout: float
     recurrent_dropout: float
     init: str
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -448,44 +216,10 @@ class GRU(CharModel):
         embed_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         init: str = 'torch',
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class LSTM(CharModel):
+class LSTM(_Learning):
     kind: str
     embed: int
     hidden: int
@@ -495,41 +229,6 @@ class LSTM(CharModel):
     embed_dropout: float
     recurrent_dropout: float
     init: str
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -541,44 +240,10 @@ class LSTM(CharModel):
         embed_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         init: str = 'torch',
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class Transformer(CharModel):
+class Transformer(_Learning):
     kind: str
     context: Any
     stride: Any
@@ -597,41 +262,6 @@ class Transformer(CharModel):
     attention_dropout: float
     init: str
     init_std: float
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -652,44 +282,10 @@ class Transformer(CharModel):
         attention_dropout: float = 0.0,
         init: str = 'gpt',
         init_std: float = 0.02,
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
-class BagOfWords(CharModel):
+class BagOfWords(_Learning):
     kind: str
     context: Any
     stride: Any
@@ -697,41 +293,6 @@ class BagOfWords(CharModel):
     hidden: int
     activation: str
     init: str
-    steps: int
-    batch: int
-    optimizer: str
-    lr: float
-    schedule: str
-    lr_drops: Any
-    lr_min: float
-    lr_at: Any
-    warmup: float
-    warmup_steps: int
-    decay: float
-    weight_decay: float
-    decay_on: str
-    momentum: float
-    nesterov: bool
-    alpha: float
-    beta1: float
-    beta2: float
-    eps: float
-    clip: float
-    clip_value: float
-    accumulate: int
-    ema: float
-    freeze: Any
-    generator: str
-    seed: int
-    patience: int
-    eval_every: Any
-    log_every: Any
-    mode: Any
-    split: Any
-    split_seed: int
-    shuffle: str
-    dedupe: bool
-    normalize: Any
     def __init__(
         self,
         *,
@@ -741,41 +302,7 @@ class BagOfWords(CharModel):
         hidden: int = 64,
         activation: str = 'tanh',
         init: str = 'torch',
-        steps: int = 200000,
-        batch: int = 32,
-        optimizer: str = 'sgd',
-        lr: float = 0.1,
-        schedule: str = 'drops',
-        lr_drops: Any = ((0.5, 0.1),),
-        lr_min: float = 0.0,
-        lr_at: Any = (),
-        warmup: float = 0.0,
-        warmup_steps: int = 0,
-        decay: float = 0.2,
-        weight_decay: float = 0.0,
-        decay_on: str = 'all',
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        alpha: float = 0.99,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        eps: float = 1e-08,
-        clip: float = 0.0,
-        clip_value: float = 0.0,
-        accumulate: int = 1,
-        ema: float = 0.0,
-        freeze: Any = (),
-        generator: str = 'separate',
-        seed: int = 2147483647,
-        patience: int = 0,
-        eval_every: Any = None,
-        log_every: Any = None,
-        mode: Any = None,
-        split: Any = None,
-        split_seed: int = 42,
-        shuffle: str = 'python',
-        dedupe: bool = False,
-        normalize: Any = None,
+        **others: Unpack[LearningKeywords],
     ) -> None: ...
 
 CLASSES: dict[str, type[CharModel]]
