@@ -1,4 +1,5 @@
-//! A training step of notebook 001's net on a recording alone: forward, loss, backward, update; with and without fusing.
+//! A training step of notebook 001's net on a recording alone: forward, loss, backward, update; with and without
+//! fusing.
 #![allow(missing_docs)]
 
 use charloom_tensor::rng::TorchGenerator;

@@ -96,8 +96,8 @@ impl Peer for Train {
         Ok(Self { command: command.into(), out: case.weights.with_extension("run"), config })
     }
 
-    /// Steps are timed as the difference of a run of 2n steps and one of n: what is left is what n more steps cost in a
-    /// long run, with progress and metrics (every 200 steps, as in a run of 200,000), and without start and end.
+    /// Steps are timed as the difference of a run of 2n steps and one of n: what is left is what n more steps cost in
+    /// a long run, with progress and metrics (every 200 steps, as in a run of 200,000), and without start and end.
     fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String> {
         match task {
             Task::Check => {

@@ -107,9 +107,7 @@ impl Net {
                 Layer::Relu(_) => activation = "relu",
                 Layer::Gelu(_) => activation = "gelu",
                 Layer::Dropout(layer) => dropout = layer.p,
-                Layer::Flatten(_) | Layer::FlattenConsecutive(_) => {
-                    return Err(format!("the peers have no {}", layer.name()).into());
-                }
+                other => return Err(format!("the peers have no {}", other.name()).into()),
             }
         }
         let (output, hidden) = linears.split_last().ok_or("a model without a linear layer")?;

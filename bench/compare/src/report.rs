@@ -212,8 +212,8 @@ impl Report {
         let (gflops, bandwidth) = (m.flops / 1e9, m.bandwidth / 1e9);
         let _ = writeln!(
             out,
-            "{}, {} cores; one core: {gflops:.0} GFLOP/s, copies {bandwidth:.1} GB/s; medians of {} rounds; in brackets: \
-             how many times charloom's time",
+            "{}, {} cores; one core: {gflops:.0} GFLOP/s, copies {bandwidth:.1} GB/s; medians of {} rounds; in \
+             brackets: how many times charloom's time",
             m.processor, m.cores, self.rounds
         );
         for column in &self.columns {
