@@ -36,6 +36,13 @@ def test_history_and_callbacks(names):
         cl.MLP(hidden=(8,), steps=40).fit(names, callbacks=[_raise])
 
 
+def test_what_the_library_would_choose_can_be_said(names):
+    model = cl.GRU(hidden=8, embed=8, steps=10, eval_size=50, feed="words").fit(names)
+    assert (model.config_["train"]["eval_size"], model.config_["train"]["feed"]) == (50, "words")
+    with pytest.raises(ValueError, match="feed"):
+        cl.GRU(hidden=8, embed=8, steps=10, feed="streams").fit(names)
+
+
 def _raise(event):
     raise RuntimeError("mine")
 

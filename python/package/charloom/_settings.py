@@ -11,13 +11,13 @@ from . import _charloom
 from ._errors import SettingError
 
 _ALL = json.loads(_charloom.settings())
-#: The settings of training and of data, with their defaults.
+#: The settings of training and of data, with their defaults; of data, which is given as text, those that are not of files.
 TRAIN: dict[str, Any] = _ALL["train"]
 DATA: dict[str, Any] = {
-    "mode": None, "split": None, "split_seed": 42, "shuffle": "python", "dedupe": False, "normalize": None,
+    key: _ALL["data"].get(key) for key in ("mode", "split", "split_seed", "shuffle", "dedupe", "normalize")
 }
 #: Those of training that are left out of `TRAIN` because they have no default of their own.
-_DERIVED = {"eval_every": None, "log_every": None}
+_DERIVED = {"eval_every": None, "eval_size": None, "log_every": None, "feed": None}
 
 
 def _value(toml: str | None) -> Any:
@@ -36,11 +36,6 @@ def of_kind(kind: str) -> dict[str, Any]:
 def about(kind: str) -> dict[str, str]:
     """What each of a kind's own settings is, and its limit."""
     return {s["key"]: f"{s['about']}; {s['limit']}" for s in _ALL["kinds"][kind]}
-
-
-def kinds() -> list[str]:
-    """Every kind of model."""
-    return list(_ALL["kinds"])
 
 
 def defaults(kind: str, counts: bool) -> dict[str, Any]:

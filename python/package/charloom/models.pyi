@@ -48,7 +48,9 @@ class LearningKeywords(TypedDict, total=False):
     seed: int  # 2147483647
     patience: int  # 0
     eval_every: Any  # None
+    eval_size: Any  # None
     log_every: Any  # None
+    feed: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
@@ -85,7 +87,9 @@ class _Learning(CharModel):
     seed: int  # 2147483647
     patience: int  # 0
     eval_every: Any  # None
+    eval_size: Any  # None
     log_every: Any  # None
+    feed: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
