@@ -8,7 +8,8 @@ use charloom::prelude::*;
 use charloom_nn::{Embedding, Init, Linear, Scope};
 use charloom_tensor::{Element, Indices, Tape, Var};
 
-struct Toy;
+/// The kind of model that this program brings.
+pub struct Toy;
 
 charloom::settings! {
     /// What a configuration says of it.

@@ -149,6 +149,9 @@ pub struct TrainFlags {
     /// How much of the loss is that under the teacher's distributions [default: 0.5]
     #[arg(long, value_name = "W")]
     teacher_weight: Option<f64>,
+    /// What the teacher's log-probabilities are divided by; above 1 evens them out [default: 1]
+    #[arg(long, value_name = "X")]
+    teacher_temperature: Option<f64>,
     #[command(flatten)]
     optimizer: OptimizerFlags,
 }
@@ -275,14 +278,18 @@ impl TrainFlags {
         set(&mut train.patience, self.patience.as_ref());
         self.optimizer.apply(train);
         if let Some(path) = &self.teacher {
-            train.teacher = Some(TeacherConfig { path: path.clone(), sha256: None, weight: 0.5 });
+            train.teacher =
+                Some(TeacherConfig { path: path.clone(), sha256: None, weight: 0.5, temperature: 1.0 });
         }
-        match (&mut train.teacher, self.teacher_weight) {
-            (Some(teacher), Some(weight)) => teacher.weight = weight,
-            (None, Some(_)) => {
-                return Err(Error::setting("teacher_weight", "has no effect: there is no ``teacher``"));
-            }
-            (_, None) => {}
+        let of_teacher = [
+            ("teacher_weight", self.teacher_weight.is_some()),
+            ("teacher_temperature", self.teacher_temperature.is_some()),
+        ];
+        if let Some(teacher) = &mut train.teacher {
+            set(&mut teacher.weight, self.teacher_weight.as_ref());
+            set(&mut teacher.temperature, self.teacher_temperature.as_ref());
+        } else if let Some((key, _)) = of_teacher.into_iter().find(|(_, given)| *given) {
+            return Err(Error::setting(key, "has no effect: there is no ``teacher``"));
         }
         self.check(config)
     }

@@ -128,6 +128,16 @@ fn a_teacher_and_what_is_read_are_learned_from() {
     done(folder, "train --config taught/config.toml --out again");
     same(folder, "taught", "again");
     failed(folder, "train --steps 5 --teacher none --out x", "none: No such file");
+    failed(
+        folder,
+        "train --teacher teacher --teacher-temperature 0 --out x",
+        "--teacher-temperature 0 is out of range",
+    );
+    for flag in ["--teacher-weight 0.5", "--teacher-temperature 2"] {
+        let output = charloom(folder, &format!("train {flag} --out x"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains("there is no --teacher"), "{stderr}");
+    }
     // Another teacher in its place.
     done(folder, "train --model ngram --order 4 --out teacher --force");
     failed(folder, "train --config taught/config.toml --out x", "is another file than the teacher");

@@ -50,7 +50,7 @@ const GRU: Row = Row {
     drops: true,
 };
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 6] = [
     Row {
         kind: "mlp",
         model: [
@@ -80,6 +80,19 @@ const ROWS: [Row; 5] = [
     Row { kind: "rnn", lr: [0.005, 0.003, 0.002, 0.001], ..GRU },
     GRU,
     Row { kind: "lstm", ..GRU },
+    Row {
+        kind: "transformer",
+        model: [
+            "layers = 2\nheads = 2\nembed = 32",
+            "layers = 3\nheads = 4\nembed = 64",
+            "layers = 4\nheads = 4\nembed = 96",
+            "layers = 6\nheads = 6\nembed = 192",
+        ],
+        batch: [32, 32, 64, 64],
+        lr: [0.005, 0.003, 0.002, 0.001],
+        passes: [4.0, 12.0, 24.0, 24.0],
+        drops: true,
+    },
 ];
 
 /// What all sizes share.
@@ -204,7 +217,9 @@ mod tests {
         assert!(dropout(&few) > dropout(&many) && many.train.steps > 500);
         let said = recipe(Some("ngram"), Size::Tiny, &data(30)).unwrap_err().to_string();
         assert!(
-            said.contains("a model of kind \"ngram\" has no sizes; those of mlp, wavenet, rnn, gru, lstm"),
+            said.contains(
+                "a model of kind \"ngram\" has no sizes; those of mlp, wavenet, rnn, gru, lstm, transformer"
+            ),
             "{said}"
         );
     }

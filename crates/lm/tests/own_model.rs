@@ -1,88 +1,20 @@
 //! A model of one's own: a cell with a hidden state, and a mixture of it with an n-gram. Nothing else is touched.
 
-use charloom::config::{Config, ModelConfig, Setting, Settings};
+use charloom::config::{Config, ModelConfig};
 use charloom::data::Data;
 use charloom::evaluation::{compare, evaluate, score};
 use charloom::files::RunFolder;
-use charloom::models::{
-    Kind, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Recurrent, State, count, open, register,
-};
+use charloom::models::{LanguageModel, Reach, Reader, State, count, open, register};
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Fit, Unwatched, fit};
-use charloom::{Checkpoint, Result, load_data};
-use charloom_nn::{Embedding, Init, Linear, Scope};
-use charloom_tensor::{Element, Indices, Tape, Var};
+use charloom::{Checkpoint, load_data};
 
-struct Toy;
+// Its toy is the examples' own.
+#[path = "../../../examples/15_own_model.rs"]
+#[expect(dead_code, reason = "what it does as a program")]
+mod example;
 
-charloom::settings! {
-    /// A toy's.
-    ToySettings {
-        /// H, how many numbers its state has
-        width: usize = 16, "from 1 to 1024", |width| (1..=1024).contains(width);
-    }
-}
-
-/// h' = tanh(E[x] + W h), logits = V h'
-struct Layers {
-    width: usize,
-    embedding: Embedding,
-    hidden: Linear,
-    output: Linear,
-}
-
-impl Recurrent for Layers {
-    fn state_width(&self) -> usize {
-        self.width
-    }
-
-    fn step<'t, E: Element>(
-        &self,
-        tape: &'t Tape<'t, E>,
-        tokens: Indices,
-        state: Var<'t, E>,
-    ) -> [Var<'t, E>; 2] {
-        let next = (self.embedding.forward(tape, tokens) + self.hidden.forward(state)).tanh();
-        [next, self.output.forward(next)]
-    }
-}
-
-impl Kind for Toy {
-    fn name(&self) -> &'static str {
-        "toy"
-    }
-
-    fn settings(&self) -> &'static [Setting] {
-        ToySettings::SETTINGS
-    }
-
-    fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
-        let settings: ToySettings = model.read()?;
-        model.write(&settings).map(|()| Reach::Unbounded)
-    }
-
-    fn learning(&self) -> Learning<'_> {
-        Learning::ByGradients(self)
-    }
-}
-
-impl NeuralKind for Toy {
-    fn init(&self, _: &ModelConfig) -> Result<Init> {
-        Ok(Init::Torch)
-    }
-
-    fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {
-        let ToySettings { width } = model.read()?;
-        Ok(Net::recurrent(Layers {
-            width,
-            embedding: Embedding::new(&mut scope.at("embedding"), vocab, width),
-            hidden: Linear::new(&mut scope.at("hidden"), width, width, true),
-            output: Linear::new(&mut scope.at("output"), width, vocab, true),
-        }))
-    }
-}
-
-static TOY: Toy = Toy;
+static TOY: example::Toy = example::Toy;
 
 fn ready() -> (Config, Data) {
     // Another test of this file may have been first.

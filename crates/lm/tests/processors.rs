@@ -43,8 +43,16 @@ const TRAININGS: [(&str, &str, &str); 9] = [
          activation = 'gelu-tanh'\nbias = false\ntie = true\n[train]\nlr = 0.1\nbatch = 16",
         "8595d922abe465a66bca37ff3853f3f2d9a2326a84ef8819db156ca769312777",
     ),
-    ("bow", "[model]\nkind = 'bow'\nembed = 20\nhidden = 24\n[train]\nlr = 0.1", "df50f53ebb32b8fa8c3b7762dece433476e9e34862b815c52e0c43cc4e84e5c7"),
-    ("wavenet", "[model]\nkind = 'wavenet'\nembed = 10\nhidden = 24\n[train]\nema = 0.9", "696aa6326a5ffc77524bfeabb74a28cdc9cbc70e896621c34c40412b8762e8e8"),
+    (
+        "bow",
+        "[model]\nkind = 'bow'\nembed = 20\nhidden = 24\n[train]\nlr = 0.1",
+        "df50f53ebb32b8fa8c3b7762dece433476e9e34862b815c52e0c43cc4e84e5c7",
+    ),
+    (
+        "wavenet",
+        "[model]\nkind = 'wavenet'\nembed = 10\nhidden = 24\n[train]\nema = 0.9",
+        "696aa6326a5ffc77524bfeabb74a28cdc9cbc70e896621c34c40412b8762e8e8",
+    ),
 ];
 
 fn hash(toml: &str) -> String {

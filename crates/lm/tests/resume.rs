@@ -15,7 +15,7 @@ use charloom::{Checkpoint, Config};
 const STEPS: u64 = 7;
 
 /// One of each family, and of everything that has a state.
-const MODELS: [&str; 15] = [
+const MODELS: [&str; 17] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9",
     "[model]\nkind = 'linear'\ncontext = 1\n[train]\nbatch = 'full'\nlr = 10",
     "[model]\nhidden = [12]\ninit = 'unit-normal'",
@@ -31,11 +31,14 @@ const MODELS: [&str; 15] = [
     "[model]\nkind = 'lstm'\nhidden = 8\nembed = 0\ncontext = 97\n[train]\nbatch = 8\nfeed = 'streams'\nclip = 1.0",
     "[model]\nkind = 'transformer'\nlayers = 2\nheads = 2\nembed = 8\ndropout = 0.2\nattention_dropout = 0.1\n[train]\noptimizer = 'adamw'",
     "[model]\nkind = 'bow'\nembed = 6\nhidden = 5\ncontext = 4",
+    "[model]\nkind = 'rnn'\nhidden = 8\nembed = 4\ncontext = 20\ndropout = 0.1\n[train]\nbatch = 5\nfeed = 'random'",
+    "[model]\nkind = 'transformer'\nlayers = 1\nheads = 2\nembed = 8\ncontext = 16\npositions = 'rotary'\n\
+     embed_dropout = 0.1\n[train]\nbatch = 3\nfeed = 'random'\naccumulate = 2\nema = 0.9",
 ];
 
 fn config(model: &str) -> Config {
     let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
-    let data = if model.contains("streams") { "data/harbour.txt" } else { "data/words.txt" };
+    let data = if model.contains("feed") { "data/harbour.txt" } else { "data/words.txt" };
     config.data.path = Some(charloom_testkit::fixture_path(data));
     config.train.steps = STEPS;
     config.train.eval_every = Some(3);

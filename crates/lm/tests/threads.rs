@@ -11,7 +11,7 @@ const THREADS: [usize; 5] = [1, 2, 3, 8, 16];
 
 /// What a thread is given at least: the smallest product here has 256 x 81 x 27 multiplications.
 const LEAST: usize = 50_000;
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 13] = [
     "[model]\nkind = 'linear'\n[train]\nmomentum = 0.9\nclip = 0.5",
     "[model]\nhidden = [200]\nembed = 10\ninit = 'unit-normal'",
     "[model]\nhidden = [100, 100]\nembed = 10\nnorm = 'batch'\n[train]\nweight_decay = 0.1",
@@ -23,6 +23,17 @@ const MODELS: [&str; 11] = [
     "[model]\nkind = 'wavenet'\ncontext = 4\nembed = 24\nhidden = 64\n[train]\nema = 0.9\naccumulate = 2",
     "[model]\nhidden = [128]\n[train]\noptimizer = 'muon'\nlr = 0.01\nema = 0.5",
     "[model]\nkind = 'transformer'\nlayers = 2\nembed = 64\ndropout = 0.1\nattention_dropout = 0.1\n[train]\noptimizer = 'adamw'",
+    "[model]\nkind = 'bow'\nembed = 64",
+    "[model]\nkind = 'gru'\nembed = 32\nhidden = 72\nlayers = 2\ndropout = 0.1\nrecurrent_dropout = 0.1\n[train]\nclip = 1.0",
+];
+/// Those that a running text feeds, and how many pieces of it at once.
+const ON_TEXT: [(&str, usize); 3] = [
+    ("[model]\nkind = 'lstm'\nembed = 0\nhidden = 72\ncontext = 20\n[train]\nfeed = 'streams'", 24),
+    ("[model]\nkind = 'rnn'\nembed = 32\nhidden = 96\ncontext = 20\n[train]\nfeed = 'random'\nema = 0.9", 64),
+    (
+        "[model]\nkind = 'transformer'\nlayers = 1\nembed = 64\ncontext = 24\npositions = 'rotary'\n[train]\nfeed = 'random'",
+        24,
+    ),
 ];
 
 fn pool(threads: usize) -> Threads {
@@ -35,11 +46,15 @@ fn bytes(trainer: &mut Trainer) -> Vec<u8> {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits_and_so_does_resuming_at_every_step() {
-    for (model, batch) in
-        MODELS.iter().map(|&model| (model, 256)).chain([(MODELS[1], 2048), (MODELS[1], 32), (MODELS[7], 7)])
+    for (model, batch) in MODELS
+        .iter()
+        .map(|&model| (model, 256))
+        .chain([(MODELS[1], 2048), (MODELS[1], 32), (MODELS[7], 7)])
+        .chain(ON_TEXT)
     {
         let mut config = Config::from_toml(model, "test".as_ref()).unwrap();
-        config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
+        let file = if model.contains("feed") { "data/harbour.txt" } else { "data/words.txt" };
+        config.data.path = Some(charloom_testkit::fixture_path(file));
         config.train.batch = charloom::config::Batch::Size(batch);
         config.train.steps = STEPS;
         let data = Data::load(&config.data, None).unwrap();

@@ -143,6 +143,13 @@ pub struct TeacherConfig {
     pub sha256: Option<String>,
     /// How much of the loss that is.
     pub weight: f64,
+    /// What its log-probabilities are divided by: above 1 evens them out.
+    #[serde(default = "one")]
+    pub temperature: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// Whether there is nothing to say of a number that is mostly 1.

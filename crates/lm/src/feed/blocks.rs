@@ -1,10 +1,8 @@
 //! Minibatches of pieces of a running text, each T tokens long, of which every next token is a target.
 
-use std::ops::Range;
-
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Shape};
+use super::{Feed, Lessons, Shape};
 use crate::data::Split;
 use crate::{Error, Result};
 
@@ -12,17 +10,21 @@ use crate::{Error, Result};
 pub(crate) struct Blocks {
     split: Split,
     length: usize,
+    /// As [`Shape::Streams`]; else as [`Shape::Blocks`].
+    by_place: bool,
     offsets: Vec<u32>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    /// With a teacher: the number of each target's distribution, which is the place of the token before it.
+    taught: Vec<u32>,
 }
 
 impl Blocks {
-    /// Batches of `size` pieces of `length` tokens.
+    /// Batches of `size` pieces of `length` tokens; `by_place`: the first tokens of all, then the second ones, and so on.
     ///
     /// # Errors
     /// A text that is too short, or too long for 32 bits.
-    pub fn new(split: &Split, size: usize, length: usize) -> Result<Self> {
+    pub fn new(split: &Split, size: usize, length: usize, by_place: bool) -> Result<Self> {
         let n = split.tokens().len();
         if n <= length {
             let limit = format!("below {n}, the characters of the training split");
@@ -41,16 +43,22 @@ impl Blocks {
         Ok(Self {
             split: split.clone(),
             length,
+            by_place,
             offsets: vec![0; size],
             tokens: vec![0; numbers],
             targets: vec![0; numbers],
+            taught: Vec::new(),
         })
     }
 }
 
 impl Feed for Blocks {
     fn shape(&self) -> Shape {
-        Shape::Blocks { sequences: self.offsets.len(), length: self.length }
+        let (sequences, length) = (self.offsets.len(), self.length);
+        match self.by_place {
+            true => Shape::Streams { streams: sequences, length, carried: false },
+            false => Shape::Blocks { sequences, length },
+        }
     }
 
     fn examples(&self) -> usize {
@@ -63,12 +71,16 @@ impl Feed for Blocks {
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
         generator.randint_into(self.examples() as u32, &mut self.offsets);
-        let text = self.split.tokens();
-        let at = |from: usize| -> Range<usize> { from..from + self.length };
-        let batch = self.tokens.chunks_exact_mut(self.length).zip(self.targets.chunks_exact_mut(self.length));
-        for ((tokens, targets), &offset) in batch.zip(&self.offsets) {
-            tokens.copy_from_slice(&text[at(offset as usize)]);
-            targets.copy_from_slice(&text[at(offset as usize + 1)]);
+        let (text, sequences) = (self.split.tokens(), self.offsets.len());
+        for (b, &offset) in self.offsets.iter().enumerate() {
+            for t in 0..self.length {
+                let row = if self.by_place { t * sequences + b } else { b * self.length + t };
+                let place = offset as usize + t;
+                (self.tokens[row], self.targets[row]) = (text[place], text[place + 1]);
+                if let Some(taught) = self.taught.get_mut(row) {
+                    *taught = place as u32;
+                }
+            }
         }
     }
 
@@ -86,5 +98,60 @@ impl Feed for Blocks {
 
     fn merges(&self) -> bool {
         false
+    }
+
+    fn teach(&mut self, split: &Split) -> Lessons {
+        self.taught = vec![0; self.targets.len()];
+        Lessons::of_text(split)
+    }
+
+    fn taught(&self) -> &[u32] {
+        &self.taught
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Corpus, DataConfig, Mode, Vocab};
+
+    fn split(text: &str) -> Split {
+        let config = DataConfig { mode: Some(Mode::Text), ..DataConfig::default() };
+        let corpus = Corpus::from_bytes("text", text.as_bytes(), &config).unwrap();
+        let vocab = Vocab::of(Mode::Text, [&corpus]);
+        Split::of(&corpus, &vocab).unwrap()
+    }
+
+    #[test]
+    fn pieces_begin_where_randint_says_and_lie_one_after_another_or_side_by_side() {
+        let split = split("abcdefghijkl");
+        let mut drawn = [0; 2];
+        TorchGenerator::new(5).randint_into(9, &mut drawn);
+        let [x, y] = drawn;
+        assert_ne!(x, y);
+        for (by_place, expected) in
+            [(false, [x, x + 1, x + 2, y, y + 1, y + 2]), (true, [x, y, x + 1, y + 1, x + 2, y + 2])]
+        {
+            let mut blocks = Blocks::new(&split, 2, 3, by_place).unwrap();
+            assert_eq!(blocks.teach(&split).count, 11);
+            blocks.draw(&mut TorchGenerator::new(5));
+            // Of letters in order, a token's number is its place.
+            assert_eq!(blocks.input(0), expected);
+            assert_eq!(blocks.input(1), expected.map(|token| token + 1));
+            assert_eq!(blocks.taught(), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_refused() {
+        let split = split("abcdefghijkl");
+        let said =
+            |size, length| Blocks::new(&split, size, length, false).err().expect("refused").to_string();
+        assert!(said(1, 12).contains("``context`` 12 is out of range; it must be below 12, the characters"));
+        assert!(
+            said(usize::MAX, 2).contains("``batch`` 18446744073709551615 with ``context`` 2 is too large")
+        );
+        assert!(said(1 << 40, 11).contains("is too large"));
+        assert!(Blocks::new(&split, 1, 11, true).is_ok());
     }
 }

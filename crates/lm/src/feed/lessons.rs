@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use crate::data::{Examples, Split};
+use super::{PARTS, parts};
+use crate::data::Split;
 
 /// Sequences of tokens, and of each token which distribution it is drawn from, by a number: a batch's targets have numbers
 /// too ([`Feed::taught`](super::Feed::taught)).
 pub(crate) struct Lessons {
-    /// What is read before each sequence.
-    pub first: u32,
     pub tokens: Vec<u32>,
-    /// Where each sequence lies; those of a trie are sorted.
-    pub sequences: Vec<Range<usize>>,
+    /// Those of a trie are sorted.
+    pub sequences: Vec<Lesson>,
     /// The number of each token's distribution; `count` or more: it is not asked for.
     pub numbers: Vec<u32>,
     /// How many numbers there are.
@@ -20,64 +19,50 @@ pub(crate) struct Lessons {
     pub is_trie: bool,
 }
 
+/// A sequence: what is read before it, and where it lies among the tokens.
+pub(crate) struct Lesson {
+    pub first: u32,
+    pub range: Range<usize>,
+}
+
 impl Lessons {
-    /// Those of sorted, different words, each with its boundary: a number for each different beginning.
-    pub fn of_trie(boundary: u32, tokens: &[u32], sequences: Vec<Range<usize>>) -> Self {
-        let longest = sequences.iter().map(Range::len).max().unwrap_or(0);
-        // The number at each depth of the last word.
-        let mut path = vec![0; longest];
-        let (mut numbers, mut count, mut before) = (Vec::with_capacity(tokens.len()), 1, 0..0);
-        for word in &sequences {
-            let same = tokens[before].iter().zip(&tokens[word.clone()]).take_while(|(a, b)| a == b).count();
-            for (depth, number) in path.iter_mut().enumerate().take(word.len()) {
-                if depth > same {
-                    *number = count;
-                    count += 1;
-                }
-                numbers.push(*number);
-            }
-            before = word.clone();
-        }
-        let tokens = tokens.to_vec();
-        Self { first: boundary, tokens, sequences, numbers, count: count as usize, is_trie: true }
-    }
-
-    /// Those of a text that is read from its beginning: a number for each place.
+    /// Those of a text: a number for each target.
     pub fn of_text(split: &Split) -> Self {
-        let (first, tokens) =
-            split.tokens().split_first().map_or((0, &[][..]), |(&first, rest)| (first, rest));
-        let numbers = (0..tokens.len() as u32).collect();
-        let sequences = std::iter::once(0..tokens.len()).collect();
-        Self { first, tokens: tokens.to_vec(), sequences, numbers, count: tokens.len(), is_trie: true }
+        let count = split.tokens().len().saturating_sub(1);
+        Self::in_parts(split.tokens(), count, |target| target as u32)
     }
 
-    /// Those of windows: a number for each class of contexts.
-    pub fn of_windows(examples: &Examples, split: &Split) -> Self {
-        let (tokens, length) = (split.tokens(), examples.context_length());
-        let count = examples.distinct_len();
-        let not_asked = count as u32;
-        let (first, skipped) = match split.boundary() {
-            Some(boundary) => (boundary, 0),
-            // A text's first token is read, not judged, and its first windows are not full.
-            None => (tokens.first().copied().unwrap_or(0), 1),
+    /// Those of a text whose target i, counted from its second token, has `number(i)`; it is read in parts side by side.
+    fn in_parts(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
+        let (mut tokens, mut numbers, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts(text.len().saturating_sub(1), PARTS) {
+            let start = tokens.len();
+            tokens.extend_from_slice(&text[part.begin + 1..=part.judged.end]);
+            // What a part reads to warm up, the one before is asked for.
+            numbers.resize(start + part.judged.start - part.begin, count as u32);
+            numbers.extend(part.judged.map(&number));
+            sequences.push(Lesson { first: text[part.begin], range: start..tokens.len() });
+        }
+        Self { tokens, sequences, numbers, count, is_trie: false }
+    }
+
+    /// Those of windows of `length` tokens: a number for each class of contexts.
+    pub fn of_windows(split: &Split, length: usize, count: usize, class: impl Fn(usize) -> usize) -> Self {
+        let tokens = split.tokens();
+        let Some(boundary) = split.boundary() else {
+            // A text's first windows are not full.
+            let number = |target: usize| {
+                (target + 1).checked_sub(length).map_or(count as u32, |example| class(example) as u32)
+            };
+            return Self::in_parts(tokens, count, number);
         };
-        let number = |place: usize| match split.boundary() {
-            Some(_) => examples.class(place) as u32,
-            None => place.checked_sub(length).map_or(not_asked, |example| examples.class(example) as u32),
-        };
-        let numbers = (skipped..tokens.len()).map(number).collect();
-        let tokens = tokens.get(skipped..).unwrap_or_default().to_vec();
         let mut start = 0;
-        let sequences = match split.boundary() {
-            None => std::iter::once(0..tokens.len()).collect(),
-            Some(boundary) => tokens
-                .split_inclusive(|&token| token == boundary)
-                .map(|word| {
-                    start += word.len();
-                    start - word.len()..start
-                })
-                .collect(),
+        let word = |word: &[u32]| {
+            start += word.len();
+            Lesson { first: boundary, range: start - word.len()..start }
         };
-        Self { first, tokens, sequences, numbers, count, is_trie: false }
+        let sequences = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
+        let numbers = (0..tokens.len()).map(|place| class(place) as u32).collect();
+        Self { tokens: tokens.to_vec(), sequences, numbers, count, is_trie: false }
     }
 }

@@ -2,17 +2,17 @@
 
 mod blocks;
 mod lessons;
+mod nodes;
 mod pieces;
 mod streams;
-mod tree;
 mod windows;
 mod words;
 
 pub(crate) use blocks::Blocks;
-pub(crate) use lessons::Lessons;
-pub(crate) use pieces::{Pieces, windows};
+pub(crate) use lessons::{Lesson, Lessons};
+pub(crate) use nodes::Nodes;
+pub(crate) use pieces::{PARTS, Pieces, parts, windows};
 pub(crate) use streams::Streams;
-pub(crate) use tree::{Nodes, Tree};
 pub(crate) use windows::Windows;
 pub(crate) use words::{Layout, Words};
 
@@ -73,16 +73,11 @@ pub(crate) trait Feed: Send + Sync {
         Ok(())
     }
 
-    /// What a teacher of this split is asked; from then on [`Feed::taught`] says which answer each target has. None if its
-    /// targets cannot be told apart so.
-    fn teach(&mut self, _split: &Split) -> Option<Lessons> {
-        None
-    }
+    /// What a teacher of this split is asked; from then on [`Feed::taught`] says which answer each target has.
+    fn teach(&mut self, split: &Split) -> Lessons;
 
     /// The number of the teacher's distribution for each of the batch's targets.
-    fn taught(&self) -> &[u32] {
-        &[]
-    }
+    fn taught(&self) -> &[u32];
 }
 
 /// Finds a tensor by its name.
@@ -103,20 +98,20 @@ pub(crate) enum Shape {
         /// Whether examples of equal contexts share a row.
         merged: bool,
     },
-    /// Words as a trie, level by level: the root, then the different first characters, and so on. Index tensors: the
-    /// root's token, then of each further level its tokens and the rows of their parents; then the different (node,
+    /// Words as a trie, level by level: the roots, then the different first characters, and so on. Index tensors: the
+    /// roots' tokens, then of each further level its tokens and the rows of their parents; then the different (node,
     /// target) pairs' targets and nodes. Axes: each level, all nodes, the pairs.
     Levels {
-        /// How many levels, the root's among them.
+        /// How many levels, that of the roots among them.
         levels: usize,
         /// The most nodes of a level.
         rows: usize,
         /// The most pairs.
         pairs: usize,
     },
-    /// Words as a trie, its nodes level by level: those of one level, in order, then those of the next. Index tensors: the
-    /// nodes' tokens, the rows of their parents (of a root its own); then the different (node, target) pairs' targets and
-    /// nodes; for who asks for them, the nodes' positions. Axes: the nodes, the pairs.
+    /// Words as a trie, parents before children. Index tensors: the nodes' tokens, the rows of their parents (of a root its
+    /// own); then the different (node, target) pairs' targets and nodes; for who asks for them, the nodes' positions. Axes:
+    /// the nodes, the pairs.
     Tree {
         /// The most nodes.
         nodes: usize,
@@ -124,14 +119,16 @@ pub(crate) enum Shape {
         pairs: usize,
     },
     /// Streams of a running text, of each the next tokens: row t B + b is token t of stream b. Index tensors: the tokens
-    /// (T B), the targets (T B). The states of all streams are carried on.
+    /// (T B), the targets (T B). No axes.
     Streams {
         /// B
         streams: usize,
         /// T
         length: usize,
+        /// Whether the states of all streams are carried on; else they begin anew.
+        carried: bool,
     },
-    /// Pieces of a running text, T tokens each. Index tensors: the tokens (B T), the targets (B T). No axes.
+    /// Pieces of a running text, T tokens each, one after another. Index tensors: the tokens (B T), the targets (B T). No axes.
     Blocks {
         /// B
         sequences: usize,

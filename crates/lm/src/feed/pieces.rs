@@ -1,5 +1,8 @@
 //! What a model that sees at most T tokens reads: sequences, in windows.
 
+use std::ops::Range;
+
+use super::{Lesson, Lessons};
 use crate::data::Split;
 
 /// A window of a sequence: which of its inputs it has, and from which of them on the token after it is judged.
@@ -23,6 +26,32 @@ pub(crate) fn windows(inputs: usize, context: usize, stride: usize) -> impl Iter
         inputs: context.min(inputs - k * stride),
         judged: if k == 0 { 0 } else { context - stride },
     })
+}
+
+/// A part of a text: which of its targets are judged in it, counted from the text's second token, and which is the first that
+/// is read; the token before that is what is read first of all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub begin: usize,
+    pub judged: Range<usize>,
+}
+
+/// Into how many parts a text is cut at most, and how many characters each of them reads before its first judged one, so that
+/// the state knows what stands before it.
+pub(crate) const PARTS: [usize; 2] = [256, 1024];
+
+/// The parts of a text of so many targets that are read side by side.
+///
+/// A part begins to read `warm_up` tokens before the first that it judges, or at the text's beginning: so every token is
+/// judged with all that stands before it, or at least so many tokens. There are no more parts than make warming up a third of
+/// all reading.
+pub(crate) fn parts(targets: usize, [most, warm_up]: [usize; 2]) -> Vec<Part> {
+    let each = targets.div_ceil((targets / (2 * warm_up)).clamp(1, most)).max(1);
+    let part = |start: usize| Part {
+        begin: start.saturating_sub(warm_up),
+        judged: start..(start + each).min(targets),
+    };
+    (0..targets).step_by(each).map(part).collect()
 }
 
 /// The different windows of the words of a split, sorted, so that windows with a common beginning are neighbours.
@@ -83,6 +112,51 @@ impl Pieces {
     pub fn piece(&self, i: usize) -> (&[u32], usize) {
         let (from, to, judged) = self.pieces[i];
         (&self.tokens[from..=to], judged)
+    }
+
+    /// Where a window's inputs lie among all tokens.
+    pub fn inputs(&self, i: usize) -> Range<usize> {
+        self.pieces[i].0..self.pieces[i].1
+    }
+
+    /// What a teacher is asked, and of each token the number of the distribution that follows it in the window that judges
+    /// what does: a number for each different beginning of a window. Where no word is longer than a window, these are the
+    /// different beginnings of words.
+    pub fn lessons(&self) -> (Lessons, Vec<u32>) {
+        let [longest, ..] = self.most_inputs();
+        let (mut numbers, mut count) = (vec![0; self.tokens.len()], 0);
+        // The number after each input of the last window, if that was judged there.
+        let (mut path, mut before): (Vec<Option<u32>>, &[u32]) = (vec![None; longest], &[]);
+        for &(from, to, judged) in &self.pieces {
+            let inputs = &self.tokens[from..to];
+            let same = before.iter().zip(inputs).take_while(|(a, b)| a == b).count();
+            path[same..inputs.len()].fill(None);
+            for (number, place) in path[judged..inputs.len()].iter_mut().zip(from + judged..) {
+                numbers[place] = *number.get_or_insert_with(|| {
+                    count += 1;
+                    count - 1
+                });
+            }
+            before = inputs;
+        }
+        let (first, tokens) = self.tokens.split_first().map_or((0, &[][..]), |(&first, rest)| (first, rest));
+        let mut of_targets = Vec::with_capacity(tokens.len());
+        let mut sequences: Vec<Range<usize>> = Vec::with_capacity(self.words());
+        for word in 0..self.words() {
+            let start = of_targets.len();
+            for &(from, to, judged) in self.of_word(word).iter().map(|&i| &self.pieces[i as usize]) {
+                of_targets.extend_from_slice(&numbers[from + judged..to]);
+            }
+            sequences.push(start..of_targets.len());
+        }
+        let is_trie = self.most_windows() == 1;
+        if is_trie {
+            sequences.sort_by_key(|word| &tokens[word.clone()]);
+            sequences.dedup_by(|a, b| tokens[a.clone()] == tokens[b.clone()]);
+        }
+        let sequences = sequences.into_iter().map(|range| Lesson { first, range }).collect();
+        let tokens = tokens.to_vec();
+        (Lessons { tokens, sequences, numbers: of_targets, count: count as usize, is_trie }, numbers)
     }
 
     /// How many tokens of all words are judged.

@@ -67,7 +67,7 @@ impl Streams {
 
 impl Feed for Streams {
     fn shape(&self) -> Shape {
-        Shape::Streams { streams: self.streams, length: self.length }
+        Shape::Streams { streams: self.streams, length: self.length, carried: true }
     }
 
     fn examples(&self) -> usize {
@@ -113,9 +113,9 @@ impl Feed for Streams {
         false
     }
 
-    fn teach(&mut self, split: &Split) -> Option<Lessons> {
+    fn teach(&mut self, split: &Split) -> Lessons {
         self.taught = vec![0; self.targets.len()];
-        Some(Lessons::of_text(split))
+        Lessons::of_text(split)
     }
 
     fn taught(&self) -> &[u32] {

@@ -197,8 +197,12 @@ impl Feed for Windows {
         self.merged
     }
 
-    fn teach(&mut self, split: &Split) -> Option<Lessons> {
-        Some(Lessons::of_windows(&self.examples, split))
+    fn teach(&mut self, split: &Split) -> Lessons {
+        let is_plain = self.is_plain;
+        let examples = &self.examples;
+        let class = |example: usize| if is_plain { example } else { examples.class(example) };
+        let count = if is_plain { examples.len() } else { examples.distinct_len() };
+        Lessons::of_windows(split, examples.context_length(), count, class)
     }
 
     fn taught(&self) -> &[u32] {

@@ -2,148 +2,75 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape};
+use super::pieces::Pieces;
+use super::{Feed, Lessons, Nodes, Shape};
 use crate::data::Split;
 
 /// Draws minibatches of words, `randint(0, words, (B,))`.
 ///
-/// A model that reads from left to right has equal states after equal beginnings, so the batch is a trie of its words. Its
-/// nodes lie level by level; each (node, next token) pair counts as often as it occurs. Where equal beginnings must not be
-/// merged, each word has nodes of its own.
+/// A model that reads from left to right has equal states after equal beginnings, so the batch is a trie of its words; each
+/// (node, next token) pair counts as often as it occurs. A word of more tokens than the model sees is read in windows, each
+/// a sequence of its own.
 pub(crate) struct Words {
+    pieces: Pieces,
     layout: Layout,
-    /// The different words, sorted, one after another, each with its boundary; and where each begins.
-    tokens: Vec<u32>,
-    starts: Vec<u32>,
-    /// The rank among the different words of each word of the split.
-    ranks: Vec<u32>,
-    boundary: u32,
-    longest: usize,
-    /// The most pairs.
-    pairs: usize,
-    /// How many targets all words of the split have.
-    of_split: usize,
-    /// The ranks of the batch's words, sorted.
+    /// The batch is all words, the same in every step.
+    full: bool,
+    /// The batch's words; its windows, sorted.
     drawn: Vec<u32>,
-    /// Of each level, its nodes' tokens and their parents' rows.
-    levels: Vec<Level>,
-    /// Of each pair: its target, the level and then the row of its node, and how often it occurs.
-    targets: Vec<u32>,
-    level_of: Vec<u32>,
-    nodes: Vec<u32>,
-    counts: Vec<u32>,
-    /// The node and the pair at each position of the last word.
-    path: Vec<(u32, u32)>,
+    windows: Vec<u32>,
+    batch: Nodes,
+    most: usize,
+    /// How many tokens of all words are judged.
+    judged: usize,
     rows: Vec<Rows>,
-    /// Of all levels, one after another, for a tree.
-    all: Level,
-    /// With a teacher: the number of the distribution that each of `tokens` is drawn from, and of each pair.
+    /// With a teacher: the number of the distribution after each of the pieces' inputs, and of each pair.
     numbers: Vec<u32>,
     taught: Vec<u32>,
 }
 
-/// How the batch is handed over.
+/// How a batch is handed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
+    /// As [`Shape::Tree`], word by word. Equal beginnings are always one node, dropout and all: it is dropped for all words
+    /// that share it.
+    ByWord,
+    /// As [`Shape::Tree`], level by level.
+    ByLevel {
+        /// Whether equal beginnings are one node.
+        merged: bool,
+    },
     /// As [`Shape::Levels`].
-    Levels,
-    /// As [`Shape::Tree`].
-    Tree {
+    Levels {
         /// Whether equal beginnings are one node.
         merged: bool,
     },
 }
 
-#[derive(Clone, Default)]
-struct Level {
-    tokens: Vec<u32>,
-    parents: Vec<u32>,
-}
-
 impl Words {
-    /// Batches of `size` words of a split of words; `full`: all of them. None if there is no word.
-    pub fn new(split: &Split, size: usize, full: bool, layout: Layout) -> Option<Self> {
-        let boundary = split.boundary()?;
-        let words: Vec<&[u32]> = split.tokens().split_inclusive(|&token| token == boundary).collect();
-        let mut order: Vec<u32> = (0..words.len() as u32).collect();
-        order.sort_by_key(|&i| words[i as usize]);
-        let (mut tokens, mut starts, mut ranks) = (Vec::new(), vec![0], vec![0; words.len()]);
-        let mut last: Option<&[u32]> = None;
-        for &i in &order {
-            let word = words[i as usize];
-            if last != Some(word) {
-                tokens.extend_from_slice(word);
-                starts.push(tokens.len() as u32);
-            }
-            ranks[i as usize] = starts.len() as u32 - 2;
-            last = Some(word);
-        }
-        let longest = words.iter().map(|word| word.len()).max()?;
-        let size = if full { words.len() } else { size };
-        let merges = layout != Layout::Tree { merged: false };
-        let pairs = match (merges, full) {
-            (true, _) => size.saturating_mul(longest).min(tokens.len()),
-            (false, true) => split.tokens().len(),
-            (false, false) => size.saturating_mul(longest),
+    /// Batches of `size` words; `full`: all of them.
+    pub fn new(pieces: Pieces, size: usize, full: bool, layout: Layout) -> Self {
+        let size = if full { pieces.words() } else { size };
+        let [longest, of_word, different] = pieces.most_inputs();
+        let all = match layout {
+            Layout::ByWord | Layout::ByLevel { merged: true } | Layout::Levels { merged: true } => different,
+            // Each time it is drawn.
+            _ if full => pieces.judged(),
+            _ => usize::MAX,
         };
-        let room_of = |size| Level { tokens: Vec::with_capacity(size), parents: Vec::with_capacity(size) };
-        let room = || Vec::with_capacity(pairs);
-        Some(Self {
+        let most = size.saturating_mul(of_word).min(all);
+        Self {
             layout,
-            tokens,
-            starts,
-            ranks: if full { Vec::new() } else { ranks.clone() },
-            boundary,
-            longest,
-            pairs,
-            of_split: split.tokens().len(),
-            drawn: if full { ranks } else { vec![0; size] },
-            levels: (0..longest).map(|_| room_of(size)).collect(),
-            all: room_of(if layout == Layout::Levels { 0 } else { pairs }),
-            targets: room(),
-            level_of: room(),
-            nodes: room(),
-            counts: room(),
-            path: vec![(0, 0); longest + 1],
+            full,
+            drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
+            windows: Vec::with_capacity(size.saturating_mul(pieces.most_windows())),
+            batch: Nodes::with_room(most, longest),
+            most,
+            judged: pieces.judged(),
             rows: Vec::with_capacity(longest + 2),
             numbers: Vec::new(),
             taught: Vec::new(),
-        })
-    }
-
-    /// A word with its boundary.
-    fn word(&self, rank: u32) -> std::ops::Range<usize> {
-        self.starts[rank as usize] as usize..self.starts[rank as usize + 1] as usize
-    }
-
-    /// Adds a word of the batch that comes after the words before it in order; it shares so many nodes with the last one.
-    fn add(&mut self, word: std::ops::Range<usize>, shared: usize) {
-        if self.levels[0].tokens.is_empty() || !self.merges() {
-            let root = self.levels[0].tokens.len() as u32;
-            self.path[0].0 = root;
-            self.levels[0].tokens.push(self.boundary);
-            self.levels[0].parents.push(root);
-        }
-        for (at, place) in word.enumerate() {
-            let token = self.tokens[place];
-            if at < shared {
-                self.counts[self.path[at].1 as usize] += 1;
-                continue;
-            }
-            let pair = self.targets.len() as u32;
-            self.targets.push(token);
-            self.taught.extend(self.numbers.get(place));
-            self.level_of.push(at as u32);
-            self.nodes.push(self.path[at].0);
-            self.counts.push(1);
-            self.path[at].1 = pair;
-            if token != self.boundary {
-                let parent = self.path[at].0;
-                let level = &mut self.levels[at + 1];
-                self.path[at + 1].0 = level.tokens.len() as u32;
-                level.tokens.push(token);
-                level.parents.push(parent);
-            }
+            pieces,
         }
     }
 }
@@ -151,76 +78,74 @@ impl Words {
 impl Feed for Words {
     fn shape(&self) -> Shape {
         match self.layout {
-            Layout::Levels => {
-                Shape::Levels { levels: self.longest, rows: self.drawn.len(), pairs: self.pairs }
+            Layout::Levels { .. } => {
+                let [levels, ..] = self.pieces.most_inputs();
+                Shape::Levels { levels, rows: self.drawn.len(), pairs: self.most }
             }
-            Layout::Tree { .. } => Shape::Tree { nodes: self.pairs, pairs: self.pairs },
+            _ => Shape::Tree { nodes: self.most, pairs: self.most },
         }
     }
 
     fn examples(&self) -> usize {
-        self.ranks.len().max(self.drawn.len())
+        self.pieces.words()
     }
 
     fn targets(&self) -> usize {
-        (self.of_split as u64 * self.drawn.len() as u64 / self.examples() as u64) as usize
+        (self.judged as u64 * self.drawn.len() as u64 / self.examples() as u64) as usize
     }
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
-        if !self.ranks.is_empty() {
-            generator.randint_into(self.ranks.len() as u32, &mut self.drawn);
-            self.drawn.iter_mut().for_each(|i| *i = self.ranks[*i as usize]);
+        let Self { pieces, layout, full, drawn, windows, batch, rows, numbers, taught, .. } = self;
+        if *full && !batch.tokens.is_empty() {
+            return;
         }
-        self.drawn.sort_unstable();
-        for level in &mut self.levels {
-            level.tokens.clear();
-            level.parents.clear();
+        if !*full {
+            generator.randint_into(pieces.words() as u32, drawn);
         }
-        [&mut self.targets, &mut self.level_of, &mut self.nodes, &mut self.counts, &mut self.taught]
-            .into_iter()
-            .for_each(Vec::clear);
-        let mut before = 0..0;
-        for i in 0..self.drawn.len() {
-            let word = self.word(self.drawn[i]);
-            let same = self.tokens[before].iter().zip(&self.tokens[word.clone()]).take_while(|(a, b)| a == b);
-            let shared = same.count();
-            self.add(word.clone(), if self.merges() { shared } else { 0 });
-            before = word;
-        }
-        // Nodes are numbered level after level: those of a level begin where `path` then says.
-        self.rows.clear();
-        self.all.tokens.clear();
-        self.all.parents.clear();
-        let (mut total, mut above) = (0, 0);
-        for (level, path) in self.levels.iter().zip(&mut self.path) {
-            path.0 = total as u32;
-            if self.layout == Layout::Levels {
-                self.rows.push(Rows::First(level.tokens.len()));
-            } else {
-                self.all.tokens.extend_from_slice(&level.tokens);
-                self.all.parents.extend(level.parents.iter().map(|&parent| above + parent));
+        windows.clear();
+        drawn.iter().for_each(|&word| windows.extend_from_slice(pieces.of_word(word as usize)));
+        windows.sort_unstable();
+        batch.clear();
+        let parted = matches!(layout, Layout::ByLevel { merged: false } | Layout::Levels { merged: false });
+        for &i in &*windows {
+            let (sequence, judged) = pieces.piece(i as usize);
+            if parted {
+                batch.part();
             }
-            above = total as u32;
-            total += level.tokens.len();
+            batch.add(sequence, judged, 1);
+            if !numbers.is_empty() {
+                taught.resize(batch.targets.len(), 0);
+                let of_piece = &numbers[pieces.inputs(i as usize)][judged..];
+                batch.pairs(judged).zip(of_piece).for_each(|(pair, &number)| taught[pair] = number);
+            }
         }
-        for (node, &level) in self.nodes.iter_mut().zip(&self.level_of) {
-            *node += self.path[level as usize].0;
+        rows.clear();
+        if *layout != Layout::ByWord {
+            batch.sort_by_level();
         }
-        self.rows.push(Rows::First(total));
-        self.rows.push(Rows::Counted { rows: self.targets.len(), from: 0 });
+        if let Layout::Levels { .. } = layout {
+            batch.count_parents_by_level();
+            let [levels, ..] = pieces.most_inputs();
+            rows.extend((0..levels).map(|level| Rows::First(batch.level(level).len())));
+        }
+        rows.push(Rows::First(batch.tokens.len()));
+        rows.push(Rows::Counted { rows: batch.targets.len(), from: 0 });
     }
 
     fn input(&self, k: usize) -> &[u32] {
-        match k {
-            0 if self.layout != Layout::Levels => &self.all.tokens,
-            1 if self.layout != Layout::Levels => &self.all.parents,
-            2 if self.layout != Layout::Levels => &self.targets,
-            3 if self.layout != Layout::Levels => &self.nodes,
-            0 => &self.levels[0].tokens,
-            _ if k < 2 * self.longest - 1 && k % 2 == 1 => &self.levels[k.div_ceil(2)].tokens,
-            _ if k < 2 * self.longest - 1 => &self.levels[k / 2].parents,
-            _ if k == 2 * self.longest - 1 => &self.targets,
-            _ => &self.nodes,
+        let Nodes { tokens, parents, positions, targets, nodes, .. } = &self.batch;
+        match self.layout {
+            Layout::Levels { .. } => {
+                // One for each level and one more for all but the first, then the pairs'.
+                let of_levels = self.rows.len().saturating_sub(2) * 2 - 1;
+                match k {
+                    0 => &tokens[self.batch.level(0)],
+                    _ if k < of_levels && k % 2 == 1 => &tokens[self.batch.level(k.div_ceil(2))],
+                    _ if k < of_levels => &parents[self.batch.level(k / 2)],
+                    _ => [targets, nodes][k - of_levels],
+                }
+            }
+            _ => [tokens, parents, targets, nodes, positions][k],
         }
     }
 
@@ -229,19 +154,18 @@ impl Feed for Words {
     }
 
     fn counts(&self) -> &[u32] {
-        &self.counts
+        &self.batch.counts
     }
 
     fn merges(&self) -> bool {
-        self.layout != Layout::Tree { merged: false }
+        matches!(self.layout, Layout::ByLevel { merged: true } | Layout::Levels { merged: true })
     }
 
-    fn teach(&mut self, _: &Split) -> Option<Lessons> {
-        let sequences = (0..self.starts.len() as u32 - 1).map(|rank| self.word(rank)).collect();
-        let lessons = Lessons::of_trie(self.boundary, &self.tokens, sequences);
-        self.numbers.clone_from(&lessons.numbers);
-        self.taught = Vec::with_capacity(self.pairs);
-        Some(lessons)
+    fn teach(&mut self, _: &Split) -> Lessons {
+        let (lessons, numbers) = self.pieces.lessons();
+        self.numbers = numbers;
+        self.taught = Vec::with_capacity(self.most);
+        lessons
     }
 
     fn taught(&self) -> &[u32] {
@@ -254,16 +178,16 @@ mod tests {
     use super::*;
     use crate::data::{Corpus, DataConfig, Mode, Vocab};
 
-    fn split() -> Split {
+    fn words(words: &str, [context, stride]: [usize; 2], layout: Layout) -> Words {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
-        let corpus = Corpus::from_bytes("words", b"ab\nabc\nab\nba\n", &config).unwrap();
+        let corpus = Corpus::from_bytes("words", words.as_bytes(), &config).unwrap();
         let vocab = Vocab::of(Mode::Lines, [&corpus]);
-        Split::of(&corpus, &vocab).unwrap()
+        let pieces = Pieces::of_words(&Split::of(&corpus, &vocab).unwrap(), context, stride).unwrap();
+        Words::new(pieces, 0, true, layout)
     }
 
-    fn words(layout: Layout) -> Words {
-        Words::new(&split(), 0, true, layout).unwrap()
-    }
+    const WHOLE: [usize; 2] = [usize::MAX, 1];
+    const FOUR: &str = "ab\nabc\nab\nba\n";
 
     fn used(words: &Words) -> Vec<usize> {
         words.rows().iter().map(|rows| rows.used()).collect()
@@ -278,15 +202,30 @@ mod tests {
     const A: u32 = 1;
     const B: u32 = 2;
     const C: u32 = 3;
+    /// With nodes level by level: the root; a, b; ab, ba; abc.
     const MERGED: [(u32, u32, u32); 8] =
         [(0, A, 3), (1, B, 3), (3, 0, 2), (3, C, 1), (5, 0, 1), (0, B, 1), (2, A, 1), (4, 0, 1)];
 
     #[test]
-    fn a_batch_is_a_trie_whose_pairs_count_as_often_as_they_occur() {
-        let mut words = words(Layout::Levels);
+    fn equal_beginnings_are_one_node_and_pairs_count_as_often_as_they_occur() {
+        let mut words = words(FOUR, [4, 1], Layout::ByWord);
         for _ in 0..2 {
             words.draw(&mut TorchGenerator::new(1));
-            // Levels: the root; a, b; ab, ba; abc.
+            assert_eq!(words.input(0), [0, A, B, C, B, A]);
+            assert_eq!(words.input(1), [0, 0, 1, 2, 0, 4]);
+            assert_eq!(words.input(4), [0, 1, 2, 3, 1, 2]);
+            let expected =
+                [(0, A, 3), (1, B, 3), (2, 0, 2), (2, C, 1), (3, 0, 1), (0, B, 1), (4, A, 1), (5, 0, 1)];
+            assert_eq!(pairs(&words, 2), expected);
+            assert_eq!(used(&words), [6, 8]);
+        }
+    }
+
+    #[test]
+    fn a_batch_by_levels_is_handed_over_level_by_level() {
+        let mut words = words(FOUR, WHOLE, Layout::Levels { merged: true });
+        for _ in 0..2 {
+            words.draw(&mut TorchGenerator::new(1));
             assert_eq!(used(&words), [1, 2, 2, 1, 6, 8]);
             let inputs: Vec<&[u32]> = (0..7).map(|k| words.input(k)).collect();
             assert_eq!(inputs[..3], [&[0][..], &[A, B], &[0, 0]]);
@@ -296,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_has_its_nodes_level_by_level() {
-        let mut words = words(Layout::Tree { merged: true });
+    fn a_tree_may_have_its_nodes_level_by_level() {
+        let mut words = words(FOUR, WHOLE, Layout::ByLevel { merged: true });
         for _ in 0..2 {
             words.draw(&mut TorchGenerator::new(1));
             assert_eq!(used(&words), [6, 8]);
@@ -308,27 +247,74 @@ mod tests {
 
     #[test]
     fn words_kept_apart_have_nodes_of_their_own() {
-        let mut words = words(Layout::Tree { merged: false });
-        for _ in 0..2 {
-            words.draw(&mut TorchGenerator::new(1));
-            // Of ab, ab, abc, ba: the roots; a, a, a, b; b, b, b, a; c.
-            assert_eq!(used(&words), [13, 13]);
-            assert_eq!(words.input(0), [0, 0, 0, 0, A, A, A, B, B, B, B, A, C]);
-            assert_eq!(words.input(1), [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 10]);
-            let expected = [(0, A, 1), (4, B, 1), (8, 0, 1), (1, A, 1), (5, B, 1), (9, 0, 1)];
-            assert_eq!(pairs(&words, 2)[..6], expected);
-            assert_eq!(pairs(&words, 2)[6..10], [(2, A, 1), (6, B, 1), (10, C, 1), (12, 0, 1)]);
+        for layout in [Layout::ByLevel { merged: false }, Layout::Levels { merged: false }] {
+            let mut words = words(FOUR, WHOLE, layout);
+            for _ in 0..2 {
+                words.draw(&mut TorchGenerator::new(1));
+                // Of ab, ab, abc, ba: the roots; a, a, a, b; b, b, b, a; c.
+                let first = match layout {
+                    Layout::ByLevel { .. } => {
+                        assert_eq!(used(&words), [13, 13]);
+                        assert_eq!(words.input(0), [0, 0, 0, 0, A, A, A, B, B, B, B, A, C]);
+                        assert_eq!(words.input(1), [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 10]);
+                        2
+                    }
+                    _ => {
+                        assert_eq!(used(&words), [4, 4, 4, 1, 13, 13]);
+                        assert_eq!([words.input(0), words.input(6)], [&[0; 4][..], &[2]]);
+                        7
+                    }
+                };
+                let expected = [(0, A, 1), (4, B, 1), (8, 0, 1), (1, A, 1), (5, B, 1), (9, 0, 1)];
+                assert_eq!(pairs(&words, first)[..6], expected);
+                assert_eq!(pairs(&words, first)[6..10], [(2, A, 1), (6, B, 1), (10, C, 1), (12, 0, 1)]);
+            }
         }
     }
 
     #[test]
-    fn a_teacher_is_asked_once_for_each_beginning() {
-        let mut words = words(Layout::Tree { merged: true });
-        // "", a, ab, abc, b, ba
-        let lessons = words.teach(&split()).unwrap();
-        assert_eq!((lessons.count, lessons.is_trie), (6, true));
-        assert_eq!(lessons.numbers, [0, 1, 2, 0, 1, 2, 3, 0, 4, 5]);
+    fn a_longer_word_is_read_in_windows_that_slide() {
+        let mut words = words("abc\n", [3, 1], Layout::ByWord);
         words.draw(&mut TorchGenerator::new(1));
-        assert_eq!(words.taught(), [0, 1, 2, 2, 3, 0, 4, 5]);
+        // The boundary, a, b; then a, b, c, of which only what comes after the last is judged.
+        assert_eq!([words.input(0), words.input(1)], [&[0, 1, 2, 1, 2, 3], &[0, 0, 1, 3, 3, 4]]);
+        assert_eq!([words.input(2), words.input(3), words.counts()], [&[1, 2, 3, 0], &[0, 1, 2, 5], &[1; 4]]);
+    }
+
+    #[test]
+    fn a_teacher_is_asked_once_for_each_beginning() {
+        for layout in [Layout::ByWord, Layout::ByLevel { merged: true }, Layout::Levels { merged: true }] {
+            let mut words = words(FOUR, WHOLE, layout);
+            let split = |words: &Words| words.pieces.lessons().0;
+            // "", a, ab, abc, b, ba
+            let lessons = split(&words);
+            assert_eq!((lessons.count, lessons.is_trie), (6, true));
+            let asked: Vec<Vec<u32>> = lessons
+                .sequences
+                .iter()
+                .map(|lesson| lessons.numbers[lesson.range.clone()].to_vec())
+                .collect();
+            assert_eq!(asked, [vec![0, 1, 2], vec![0, 1, 2, 3], vec![0, 4, 5]]);
+            (words.numbers, words.taught) = (words.pieces.lessons().1, Vec::new());
+            words.draw(&mut TorchGenerator::new(1));
+            assert_eq!(words.taught(), [0, 1, 2, 2, 3, 0, 4, 5]);
+        }
+    }
+
+    #[test]
+    fn of_windows_that_words_share_a_teacher_is_asked_in_each_word() {
+        // In windows of two, stride 1: of "ab" (-, a) (a, b); of "cab" (-, c) (c, a) (a, b).
+        let mut words = words("ab\ncab\n", [2, 1], Layout::ByWord);
+        let (lessons, numbers) = words.pieces.lessons();
+        assert!(!lessons.is_trie);
+        let of = |k: usize| &lessons.numbers[lessons.sequences[k].range.clone()];
+        // After "ab" and after "cab" it sees the same two.
+        let [ab, cab] = [of(0), of(1)];
+        assert_eq!((ab.len(), cab.len()), (3, 4));
+        assert_eq!((ab[0], ab[2]), (cab[0], cab[3]));
+        assert_eq!(lessons.count, 5);
+        words.numbers = numbers;
+        words.draw(&mut TorchGenerator::new(1));
+        assert_eq!(words.taught().len(), words.input(2).len());
     }
 }

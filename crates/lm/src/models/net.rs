@@ -8,7 +8,7 @@ use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{Blocks, Feed, Layout, Pieces, Shape, Streams, Tree, Windows, Words};
+use crate::feed::{Blocks, Feed, Layout, Pieces, Shape, Streams, Windows, Words};
 use crate::{Error, Result};
 
 /// The layers of a neural model, as records: a variant for each way to read.
@@ -52,7 +52,7 @@ impl Net {
     pub(super) fn feeds(&self, mode: Mode) -> &'static [config::Feed] {
         match (self, mode) {
             (Self::Window(_), _) => &[],
-            (Self::Recurrent(_), Mode::Text) => &[config::Feed::Streams],
+            (Self::Recurrent(_), Mode::Text) => &[config::Feed::Streams, config::Feed::Random],
             (Self::Attention(_), Mode::Text) => &[config::Feed::Random],
             (Self::Recurrent(_) | Self::Stepped(_) | Self::Attention(_), _) => &[config::Feed::Words],
         }
@@ -67,13 +67,18 @@ impl Net {
             Batch::Size(size) => (size, false),
             Batch::Full => (0, true),
         };
-        let words = |layout| match Words::new(split, size, full, layout) {
-            Some(words) => Ok(Box::new(words) as Box<dyn Feed>),
+        let words = |context, stride, layout| match Pieces::of_words(split, context, stride) {
+            Some(pieces) => Ok(Box::new(Words::new(pieces, size, full, layout)) as Box<dyn Feed>),
             None if split.boundary().is_some() => {
                 Err(Error::Failed("no words to train on; give more text".to_owned()))
             }
             None => Err(Error::usage("this model is trained on words, a line each")),
         };
+        let blocks = |length, by_place| match full {
+            true => Err(Error::setting("batch", "full is for words; of a text pieces are drawn")),
+            false => Ok(Box::new(Blocks::new(split, size, length, by_place)?) as Box<dyn Feed>),
+        };
+        let is_text = split.boundary().is_none();
         match self {
             Self::Window(stack) => {
                 let examples = split.examples(stack.context)?;
@@ -85,25 +90,22 @@ impl Net {
                 let size = if full { examples.len() } else { size };
                 Ok(Box::new(Windows::new(examples, size, full, merged)))
             }
-            Self::Stepped(_) => words(Layout::Levels),
+            Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {
                 let decoder::Reading { context, stride } = decoder.reading;
-                match Pieces::of_words(split, context, stride) {
-                    Some(pieces) => Ok(Box::new(Tree::new(pieces, size, full))),
-                    None if split.boundary().is_some() => {
-                        Err(Error::Failed("no words to train on; give more text".to_owned()))
+                if is_text { blocks(context, false) } else { words(context, stride, Layout::ByWord) }
+            }
+            Self::Recurrent(net) if is_text => {
+                let length = net.context.unwrap_or(super::recurrent::CONTEXT);
+                match train.feed {
+                    Some(config::Feed::Random) => blocks(length, true),
+                    _ => {
+                        let width = net.state_widths().iter().sum();
+                        Ok(Box::new(Streams::new(split, train.batch, length, width)?))
                     }
-                    None if full => {
-                        Err(Error::setting("batch", "full is for words; of a text pieces are drawn"))
-                    }
-                    None => Ok(Box::new(Blocks::new(split, size, context)?)),
                 }
             }
-            Self::Recurrent(_) if split.boundary().is_some() => words(Layout::Tree { merged }),
-            Self::Recurrent(net) => {
-                let length = net.context.unwrap_or(super::recurrent::CONTEXT);
-                Ok(Box::new(Streams::new(split, train.batch, length, net.state_widths().iter().sum())?))
-            }
+            Self::Recurrent(_) => words(usize::MAX, 1, Layout::ByLevel { merged }),
         }
     }
 
@@ -139,7 +141,7 @@ impl Net {
                 let (_, logits) = net.read(tape, tokens, Some(parents), &[]);
                 judge_pairs(vec![tokens, parents], logits, pairs)
             }
-            (Self::Recurrent(net), Shape::Streams { streams, length }) => {
+            (Self::Recurrent(net), Shape::Streams { streams, length, carried }) => {
                 let rows = streams * length;
                 let parents: Vec<u32> =
                     (0..rows).map(|i| i.saturating_sub(streams).max(i % streams) as u32).collect();
@@ -147,7 +149,8 @@ impl Net {
                 let (tokens, targets, parents) =
                     (indices(&vec![0; rows]), indices(&vec![0; rows]), indices(&parents));
                 let first = |width: usize| tape.input(&[streams, width], &vec![E::zero(); streams * width]);
-                let first: Vec<_> = net.state_widths().into_iter().map(first).collect();
+                let widths = if carried { net.state_widths() } else { Vec::new() };
+                let first: Vec<_> = widths.into_iter().map(first).collect();
                 let (states, logits) = net.read(tape, tokens, Some(parents), &first);
                 let carried =
                     first.iter().zip(&states).map(|(first, states)| [first.id(), states.id()]).collect();
@@ -188,3 +191,6 @@ pub(super) fn judge_pairs<E: Precision>(
     inputs.extend([tokens, nodes]);
     Recorded { inputs, loss, carried: Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

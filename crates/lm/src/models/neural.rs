@@ -5,12 +5,13 @@ use std::path::Path;
 use charloom_nn::{Initializer, Scope};
 use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGenerator};
 
-use super::decoder::{self, DecoderReader};
+use super::decoder::{self, DecoderReader, Reading};
 use super::state_reader::StateReader;
 use super::window::WindowReader;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
+use crate::feed::PARTS;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
@@ -60,6 +61,12 @@ impl Neural {
         let mut scope = Scope::draw(&mut params, Initializer::new(init, generator));
         let net = kind.net(&config.model, vocab, config.train.seed, &mut scope)?;
         Ok(Self { params, net, vocab })
+    }
+
+    /// The model of these parameters and layers.
+    #[cfg(test)]
+    pub(super) fn of(params: Params<f32>, net: Net, vocab: usize) -> Self {
+        Self { params, net, vocab }
     }
 
     /// The layers over a window.
@@ -215,6 +222,7 @@ impl LanguageModel for Neural {
         match (&self.net, split.tokens().len()) {
             // Equal contexts are computed once; finding them in more than that is work itself.
             (Net::Window(stack), 1..=MOST_COUNTED) => Ok(split.examples(stack.context)?.distinct_len()),
+            (Net::Attention(decoder), _) => Ok(decoder::work(decoder, split)),
             (_, tokens) => Ok(tokens),
         }
     }
@@ -225,7 +233,16 @@ impl LanguageModel for Neural {
             Net::Recurrent(_) if split.boundary().is_none() => {
                 adapt::score_streams(&self.params, &self.net, split, adapt, tell).map(Some)
             }
-            Net::Recurrent(_) | Net::Stepped(_) | Net::Attention(_) => Ok(None),
+            // Of a long line as much as of a text is read before a part of it.
+            Net::Recurrent(_) => {
+                let (segment, [_, before]) = (adapt.segment, PARTS);
+                let reading = Reading { context: before + segment, stride: segment };
+                adapt::score_trees(&self.params, &self.net, reading, split, adapt, tell).map(Some)
+            }
+            Net::Attention(decoder) => {
+                adapt::score_trees(&self.params, &self.net, decoder.reading, split, adapt, tell).map(Some)
+            }
+            Net::Stepped(_) => Ok(None),
         }
     }
 

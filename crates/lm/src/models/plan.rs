@@ -49,7 +49,7 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
     let Batch::Size(batch) = config.train.batch else { return Ok(1.0) };
     let feed = net.feed(&data.splits.train, &config.train, true)?;
     let drawn = match feed.shape() {
-        Shape::Streams { streams, length } => streams * length,
+        Shape::Streams { streams, length, .. } => streams * length,
         Shape::Blocks { sequences, length } => sequences * length,
         _ => batch,
     };
@@ -98,7 +98,9 @@ pub fn resolve_feed(config: &mut Config, mode: Mode) -> Result<()> {
                 let what = format!("{context} has no effect: words are read whole; leave it out");
                 return Err(Error::setting("context", what));
             }
-            (Some(config::Feed::Streams), None) => config.model.set("context", super::recurrent::CONTEXT),
+            (Some(config::Feed::Streams | config::Feed::Random), None) => {
+                config.model.set("context", super::recurrent::CONTEXT)
+            }
             _ => {}
         }
     }

@@ -5,13 +5,10 @@ use std::ops::Range;
 use super::{Distributions, Reader, State, Tell};
 use crate::Result;
 use crate::data::Split;
+use crate::feed::{PARTS, parts};
 
 /// How many words are read side by side, equal beginnings once.
 const SIDE_BY_SIDE: usize = 4096;
-/// How many parts of a text are read side by side.
-const PARTS: usize = 256;
-/// How many characters each of them reads before its first judged one, so that the state knows what stands before it.
-const WARM_UP: usize = 1024;
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
 pub(super) fn score_split(
@@ -21,7 +18,7 @@ pub(super) fn score_split(
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
     let Some(boundary) = split.boundary() else {
-        return score_text(reader, vocab, split.tokens(), [PARTS, WARM_UP], tell);
+        return score_text(reader, vocab, split.tokens(), PARTS, tell);
     };
     let mut known = Distributions::default();
     let words: Vec<&[u32]> = split.tokens().split_inclusive(|&token| token == boundary).collect();
@@ -101,40 +98,34 @@ pub(crate) fn score_words(
 
 /// The logarithm of the probability of every token of a text but its first.
 ///
-/// The text is cut into parts that are read side by side. A part begins to read `warm_up` tokens before the first that it
-/// judges, or at the text's beginning: so every token is judged with all that stands before it, or at least so many tokens.
-/// There are no more parts than make warming up a third of all reading.
+/// The text is cut into [`parts`] that are read side by side.
 fn score_text(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
-    [parts, warm_up]: [usize; 2],
+    most: [usize; 2],
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
     let judged = tokens.len().saturating_sub(1);
     if judged == 0 {
         return Ok(Vec::new());
     }
-    let each = judged.div_ceil((judged / (2 * warm_up)).clamp(1, parts));
-    // Where each part's judged tokens begin, counted from the text's second token, and where it begins to read.
-    let starts: Vec<usize> = (0..judged).step_by(each).collect();
-    let begins: Vec<usize> = starts.iter().map(|start| start.saturating_sub(warm_up)).collect();
-    let longest = starts.iter().zip(&begins).map(|(start, begin)| start + each - begin).max().unwrap_or(0);
-    let at = |row: usize, step: usize| (begins[row] + step).min(tokens.len() - 1);
-    let firsts: Vec<State> = begins.iter().map(|&begin| reader.start(1, tokens[begin])).collect();
+    let parts = parts(judged, most);
+    let longest = parts.iter().map(|part| part.judged.end - part.begin).max().unwrap_or(0);
+    let firsts: Vec<State> = parts.iter().map(|part| reader.start(1, tokens[part.begin])).collect();
     let mut state = State::stacked(&firsts);
     let (mut scores, mut known, mut next) = (vec![0.0; judged], Distributions::default(), Vec::new());
     for step in 0..longest {
         reader.distributions(&state, vocab, &mut known);
-        for (row, &number) in known.rows().iter().enumerate() {
-            let place = begins[row] + step;
-            if (starts[row]..(starts[row] + each).min(judged)).contains(&place) {
+        for (part, &number) in parts.iter().zip(known.rows()) {
+            let place = part.begin + step;
+            if part.judged.contains(&place) {
                 scores[place] = known.log_probs(number)[tokens[place + 1] as usize];
             }
         }
         // A part that is done reads on with the others.
         next.clear();
-        next.extend((0..begins.len()).map(|row| tokens[at(row, step + 1)]));
+        next.extend(parts.iter().map(|part| tokens[(part.begin + step + 1).min(judged)]));
         reader.read(&mut state, &next);
         if step % 64 == 0 {
             tell(step as f64 / longest as f64)?;

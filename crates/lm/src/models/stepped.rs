@@ -107,8 +107,8 @@ pub(super) fn level_by_level<E: Precision>(
     tape: &Tape<'_, E>,
     [levels, rows, pairs]: [usize; 3],
 ) -> Recorded {
-    let axes: Vec<Axis> = (0..levels).map(|level| tape.axis(if level == 0 { 1 } else { rows })).collect();
-    let (all, of_pairs) = (tape.axis(1 + (levels - 1) * rows), tape.axis(pairs));
+    let axes: Vec<Axis> = (0..levels).map(|_| tape.axis(rows)).collect();
+    let (all, of_pairs) = (tape.axis(levels * rows), tape.axis(pairs));
     let root = tape.index_rows(axes[0], &[]);
     let [mut state, logits] = E::step(cell, tape, root, tape.rows(axes[0], &[cell.width()]));
     let (mut inputs, mut logits) = (vec![root], vec![logits]);

@@ -1,7 +1,7 @@
 //! How often a training is evaluated, and on how much: unless asked for more, a tenth of its time.
 
 use crate::Result;
-use crate::config::{Batch, TrainConfig};
+use crate::config::TrainConfig;
 use crate::data::{Split, Splits};
 use crate::models::LanguageModel;
 
@@ -14,13 +14,15 @@ const PASSES: u64 = 3;
 const MOST: usize = 1 << 18;
 
 /// Makes `eval_every` and `eval_size` explicit. An evaluation that is too much work for a twentieth of the run judges of the
-/// training split as much as the validation split has, and if that is still too much, it is made more rarely.
-pub(super) fn resolve(train: &mut TrainConfig, model: &dyn LanguageModel, splits: &Splits) -> Result<()> {
-    let batch = match train.batch {
-        Batch::Size(size) => size,
-        Batch::Full => splits.train.tokens().len(),
-    };
-    let step = (batch as u64).saturating_mul(PASSES).max(1);
+/// training split as much as the validation split has, and if that is still too much, it is made more rarely. A step
+/// has so many targets.
+pub(super) fn resolve(
+    train: &mut TrainConfig,
+    model: &dyn LanguageModel,
+    splits: &Splits,
+    targets: usize,
+) -> Result<()> {
+    let step = (targets as u64).saturating_mul(PASSES).max(1);
     let work = |split: &Split| Ok::<_, crate::Error>(model.evaluation_work(split)? as u64);
     let due = |work: u64| work.saturating_mul(PARTS).div_ceil(step);
     let twentieth = (train.steps / 20).max(1);

@@ -119,16 +119,13 @@ impl Trainer {
         let is_averaged = config.train.ema > 0.0;
         let averaged = is_averaged
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
-        budget::resolve(&mut config.train, &model, &data.splits)?;
         let (mut feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
+        budget::resolve(&mut config.train, &model, &data.splits, feed.targets())?;
         let answers = match &mut config.train.teacher {
             None => None,
             Some(teacher) => {
                 name_teacher(teacher)?;
-                let lessons = feed.teach(&data.splits.train).ok_or_else(|| {
-                    Error::setting("teacher", ": this kind of batch cannot be taught; leave it out")
-                })?;
-                Some(Answers::new(teacher, &data.vocab, &lessons)?)
+                Some(Answers::new(teacher, &data.vocab, &feed.teach(&data.splits.train))?)
             }
         };
         let optimizer = optimizer(&model.params, &config.train);

@@ -4,12 +4,13 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use charloom_tensor::kernels;
 use sha2::{Digest, Sha256};
 
 use crate::config::TeacherConfig;
 use crate::data::{Vocab, hex};
 use crate::feed::Lessons;
-use crate::models::{self, Distributions, LanguageModel};
+use crate::models::{self, Distributions, LanguageModel, State};
 use crate::{Checkpoint, Error, Result, disk, files};
 
 /// The most probabilities of a teacher's answers: 512 MiB, and twice that while they are made.
@@ -42,7 +43,7 @@ impl Answers {
             return Err(Error::model(file, message));
         }
         let model = models::open(&checkpoint, &file)?;
-        let table = ask(&*model, lessons)?;
+        let table = ask(&*model, lessons, teacher.temperature)?;
         Ok(Self { table, weight: teacher.weight })
     }
 }
@@ -67,12 +68,12 @@ pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The distributions of the lessons' numbers: of a trie each is asked for once; else it is the mean of what the model says
+/// The distributions of the lessons' numbers, `softmax(log p / temperature)`: of a trie each is asked for once; else it is the mean of what the model says
 /// wherever the number occurs, which costs the pupil as much as all of them do.
 ///
 /// # Errors
 /// More than can be held.
-fn ask(model: &dyn LanguageModel, lessons: &Lessons) -> Result<Arc<[f32]>> {
+fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
     let (vocab, count) = (model.vocab_size(), lessons.count);
     if count.checked_mul(vocab).is_none_or(|numbers| numbers > MOST) {
         let message =
@@ -81,15 +82,23 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons) -> Result<Arc<[f32]>> {
     }
     let (mut table, mut asked) = (vec![0.0; count * vocab], vec![0u32; count]);
     let (mut reader, mut known) = (model.reader(), Distributions::default());
-    let mut probs = vec![0.0; vocab];
+    let (mut probs, mut evened) = (vec![0.0; vocab], vec![0.0; vocab]);
     for sequences in lessons.sequences.chunks(SIDE_BY_SIDE) {
-        let mut state = reader.start(1, lessons.first);
-        // The row of each sequence in the state: of a trie, those that are equal so far share one.
-        let mut row_of = vec![0; sequences.len()];
+        // The row of each sequence in the state: those that are equal so far share one, of other sequences than a trie's only
+        // what is read first.
+        let (mut row_of, mut firsts): (Vec<usize>, Vec<u32>) = (Vec::new(), Vec::new());
+        for lesson in sequences {
+            if firsts.last() != Some(&lesson.first) {
+                firsts.push(lesson.first);
+            }
+            row_of.push(firsts.len() - 1);
+        }
+        let firsts: Vec<State> = firsts.into_iter().map(|first| reader.start(1, first)).collect();
+        let mut state = State::stacked(&firsts);
         let mut reading: Vec<usize> = (0..sequences.len()).collect();
         let (mut parents, mut tokens) = (Vec::new(), Vec::new());
         for at in 0.. {
-            reading.retain(|&k| sequences[k].len() > at);
+            reading.retain(|&k| sequences[k].range.len() > at);
             if reading.is_empty() {
                 break;
             }
@@ -98,7 +107,7 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons) -> Result<Arc<[f32]>> {
                 tokens.clear();
                 let mut last = None;
                 for &k in &reading {
-                    let place = sequences[k].start + at;
+                    let place = sequences[k].range.start + at;
                     let number = lessons.numbers[place];
                     if !lessons.is_trie || last != Some(number) {
                         parents.push(row_of[k]);
@@ -114,11 +123,20 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons) -> Result<Arc<[f32]>> {
             }
             reader.distributions(&state, vocab, &mut known);
             for &k in &reading {
-                let number = lessons.numbers[sequences[k].start + at] as usize;
+                let number = lessons.numbers[sequences[k].range.start + at] as usize;
                 if number >= count || (lessons.is_trie && asked[number] > 0) {
                     continue;
                 }
-                charloom_tensor::kernels::exp(known.log_probs(known.rows()[row_of[k]]), &mut probs);
+                let log_probs = known.log_probs(known.rows()[row_of[k]]);
+                if temperature == 1.0 {
+                    kernels::exp(log_probs, &mut probs);
+                } else {
+                    let divided = log_probs.iter().map(|p| (f64::from(*p) / temperature) as f32);
+                    evened.iter_mut().zip(divided).for_each(|(to, p)| *to = p);
+                    kernels::log_softmax_rows(&evened, vocab, &mut probs);
+                    evened.copy_from_slice(&probs);
+                    kernels::exp(&evened, &mut probs);
+                }
                 asked[number] += 1;
                 let sums = &mut table[number * vocab..][..vocab];
                 sums.iter_mut().zip(&probs).for_each(|(sum, &p)| *sum += f64::from(p));

@@ -45,6 +45,16 @@ pub(in super::super) fn total_loss(
     Ok(score::total_loss(&score_split(params, decoder, split, tell)?))
 }
 
+/// See [`LanguageModel::evaluation_work`](crate::models::LanguageModel::evaluation_work).
+pub(in super::super) fn work(decoder: &Decoder, split: &Split) -> usize {
+    let Reading { context, stride } = decoder.reading;
+    let of = |inputs: usize| windows(inputs, context, stride).map(|window| window.inputs).sum::<usize>();
+    match split.boundary() {
+        Some(_) => split.words().map(|word| of(word.len() + 1)).sum(),
+        None => of(split.tokens().len().saturating_sub(1)),
+    }
+}
+
 /// The scores of the judged tokens of each window, one window after another, and where each window's begin.
 fn score_pieces(
     params: &Params<f32>,

@@ -18,7 +18,7 @@ use charloom_tensor::{Element, Indices, Tape, Var};
 pub(super) use batch::{of_blocks, of_tree};
 use before::Before;
 pub use block::{Attention, Block, Look, Mlp};
-pub(super) use evaluate::{score_split, total_loss};
+pub(super) use evaluate::{score_split, total_loss, work};
 pub(super) use reader::DecoderReader;
 
 use crate::config::ModelConfig;

@@ -3,6 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::config::{Batch, ModelConfig};
 use crate::data::Data;
+use crate::feed::{Feed, Shape};
 use crate::train::{Fit, Trainer, Unwatched, fit};
 use crate::{Config, files::RunFolder, load_data};
 
@@ -17,12 +18,12 @@ fn class(home: &Path, settings: &str, order: usize) -> (Config, Data) {
     let mut folder = RunFolder::create(&path, true).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     fit(&of_teacher, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
-    config.train.teacher = Some(TeacherConfig { path, sha256: None, weight: 0.25 });
+    config.train.teacher = Some(TeacherConfig { path, sha256: None, weight: 0.25, temperature: 1.0 });
     let data = load_data(&mut config).unwrap();
     (config, data)
 }
 
-/// -log softmax(logits), of a model after some tokens.
+/// The logarithms of the next token's probabilities, of a model after some tokens.
 fn log_probs(model: &dyn LanguageModel, first: u32, before: &[u32]) -> Vec<f64> {
     let mut reader = model.reader();
     let mut state = reader.start(1, first);
@@ -32,36 +33,98 @@ fn log_probs(model: &dyn LanguageModel, first: u32, before: &[u32]) -> Vec<f64> 
     out.into_iter().map(f64::from).collect()
 }
 
+/// The pieces of a text's batch: where in the text each begins, and how long all are.
+fn pieces(feed: &dyn Feed, text: &[u32]) -> (Vec<usize>, usize) {
+    let (pieces, length, by_place) = match feed.shape() {
+        Shape::Blocks { sequences, length } => (sequences, length, false),
+        Shape::Streams { streams, length, .. } => (streams, length, true),
+        other => panic!("{other:?}"),
+    };
+    let at = |b: usize, t: usize| feed.input(0)[if by_place { t * pieces + b } else { b * length + t }];
+    let of = |b: usize| -> usize {
+        let tokens: Vec<u32> = (0..length).map(|t| at(b, t)).collect();
+        let mut found = text.windows(length).enumerate().filter(|(_, window)| *window == tokens);
+        let (offset, _) = found.next().expect("a piece of the text");
+        assert!(found.next().is_none(), "it is there once");
+        offset
+    };
+    ((0..pieces).map(of).collect(), length)
+}
+
 #[test]
 fn the_loss_is_in_part_that_under_the_teachers_distributions() {
     let home = tempfile::tempdir().unwrap();
-    for (mode, order) in [("lines", 3), ("lines", 6), ("text", 5)] {
-        let toml =
-            format!("[data]\nmode = '{mode}'\n[model]\nhidden = [8]\ncontext = 2\n[train]\nbatch = 'full'");
-        let (config, data) = class(home.path(), &toml, order);
+    let transformer = "kind = 'transformer'\nlayers = 1\nheads = 2\nembed = 8\ninit_std = 0.3";
+    for (mode, model, train, order, temperature) in [
+        ("lines", "hidden = [8]\ncontext = 2", "batch = 'full'", 3, 1.0),
+        ("lines", "hidden = [8]\ncontext = 2", "batch = 'full'", 6, 2.5),
+        ("text", "hidden = [8]\ncontext = 2", "batch = 'full'", 5, 1.0),
+        ("lines", "kind = 'gru'\nhidden = 8", "batch = 'full'", 4, 1.5),
+        ("lines", transformer, "batch = 'full'", 4, 1.0),
+        // Windows that slide.
+        ("lines", &format!("{transformer}\ncontext = 3"), "batch = 'full'", 5, 0.5),
+        ("lines", "kind = 'bow'\nembed = 8\nhidden = 8", "batch = 'full'", 3, 1.0),
+        ("text", &format!("{transformer}\ncontext = 20"), "batch = 3", 4, 1.0),
+        ("text", "kind = 'bow'\nembed = 8\nhidden = 8\ncontext = 20", "batch = 3", 4, 1.5),
+        ("text", "kind = 'lstm'\nhidden = 8\ncontext = 20", "batch = 3", 4, 1.0),
+        ("text", "kind = 'rnn'\nhidden = 8\ncontext = 20", "batch = 3\nfeed = 'random'", 4, 2.0),
+    ] {
+        let toml = format!("[data]\nmode = '{mode}'\n[model]\n{model}\n[train]\n{train}");
+        let (mut config, data) = class(home.path(), &toml, order);
+        config.train.teacher.as_mut().unwrap().temperature = temperature;
         let mut trainer = Trainer::new(&config, &data).unwrap();
         let file = files::model_file(&config.train.teacher.as_ref().unwrap().path).unwrap();
         let teacher = models::open(&Checkpoint::read(&file).unwrap(), &file).unwrap();
-        let pupil = trainer.model();
-        let tokens = data.splits.train.tokens();
+        let untrained = Trainer::new(&config, &data).unwrap().into_model();
+        let loss = f64::from(trainer.step().unwrap());
         let (mut total, mut judged) = (0.0, 0);
-        let mut add = |first, before: &[u32], target: u32| {
-            let [own, taught] = [pupil as &dyn LanguageModel, &*teacher].map(|m| log_probs(m, first, before));
-            let soft: f64 = own.iter().zip(&taught).map(|(p, q)| -q.exp() * p).sum();
+        // What each has read before the target: the pupil may have begun later.
+        let mut add = |read: [&[u32]; 2], target: u32| {
+            let [own, taught] = [(&untrained as &dyn LanguageModel, read[0]), (&*teacher, read[1])]
+                .map(|(model, read)| log_probs(model, read[0], &read[1..]));
+            let evened: Vec<f64> = taught.iter().map(|q| (q / temperature).exp()).collect();
+            let sum: f64 = evened.iter().sum();
+            let soft: f64 = own.iter().zip(&evened).map(|(p, q)| -q / sum * p).sum();
             total += 0.75 * -own[target as usize] + 0.25 * soft;
             judged += 1;
         };
-        match data.splits.train.boundary() {
-            Some(boundary) => {
-                for word in tokens.split_inclusive(|&token| token == boundary) {
-                    (0..word.len()).for_each(|at| add(boundary, &word[..at], word[at]));
+        let text = data.splits.train.tokens();
+        match (data.splits.train.boundary(), &untrained.net) {
+            (Some(boundary), _) => {
+                for word in text.split_inclusive(|&token| token == boundary) {
+                    let word = [&[boundary], word].concat();
+                    (1..word.len()).for_each(|at| add([&word[..at]; 2], word[at]));
                 }
             }
-            None => (2..tokens.len()).for_each(|at| add(tokens[0], &tokens[1..at], tokens[at])),
+            (None, models::Net::Window(_)) => (2..text.len()).for_each(|at| add([&text[..at]; 2], text[at])),
+            (None, _) => {
+                let (offsets, length) = pieces(&*trainer.feed, text);
+                for from in offsets {
+                    (from + 1..=from + length).for_each(|at| add([&text[from..at], &text[..at]], text[at]));
+                }
+            }
         }
-        let loss = f64::from(trainer.step().unwrap());
         let expected = total / f64::from(judged);
-        assert!((loss - expected).abs() < 1e-5 * expected, "{mode} {order}: {loss}, not {expected}");
+        assert!((loss - expected).abs() < 1e-5 * expected, "{toml}: {loss}, not {expected}");
+    }
+}
+
+#[test]
+fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluation() {
+    let home = tempfile::tempdir().unwrap();
+    let (config, data) = class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6", 3);
+    let pupil = Trainer::new(&config, &data).unwrap().into_model();
+    let tokens: Vec<u32> = data.splits.train.tokens().iter().copied().cycle().take(5000).collect();
+    let text = data.vocab.decode(&tokens);
+    let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
+    let split = crate::data::Split::of(&long, &data.vocab).unwrap();
+    let lessons = Lessons::of_text(&split);
+    assert_eq!((lessons.sequences.len(), lessons.count), (2, 4999));
+    let table = ask(&pupil, &lessons, 1.0).unwrap();
+    let scores = pupil.score_split(&split, &mut |_| Ok(())).unwrap();
+    for (at, score) in scores.iter().enumerate() {
+        let p = table[at * data.vocab.len() + split.tokens()[at + 1] as usize];
+        assert!((p.ln() - score).abs() < 1e-5, "{at}: {} and {score}", p.ln());
     }
 }
 
@@ -108,6 +171,7 @@ fn what_cannot_teach_is_refused() {
     }
     config.train.teacher.as_mut().unwrap().weight = 1.5;
     assert!(config.validate().unwrap_err().to_string().starts_with("``teacher_weight`` 1.5"));
-    config.train.teacher = Some(TeacherConfig { path: home.path().join("none"), sha256: None, weight: 0.5 });
+    config.train.teacher =
+        Some(TeacherConfig { path: home.path().join("none"), sha256: None, weight: 0.5, temperature: 1.0 });
     assert!(load_data(&mut config).is_err());
 }

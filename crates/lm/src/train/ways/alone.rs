@@ -87,7 +87,7 @@ pub(crate) fn record<E: Precision>(
         Shape::Windows { rows, .. } => rows,
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
         Shape::Tree { nodes, .. } => nodes,
-        Shape::Streams { streams, length } => streams.saturating_mul(length),
+        Shape::Streams { streams, length, .. } => streams.saturating_mul(length),
         Shape::Blocks { sequences, length } => sequences.saturating_mul(length),
     };
     if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
@@ -124,7 +124,7 @@ impl Alone {
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } => rows,
             Shape::Levels { pairs, .. } | Shape::Tree { pairs, .. } => pairs,
-            Shape::Streams { streams, length } => streams * length,
+            Shape::Streams { streams, length, .. } => streams * length,
             Shape::Blocks { sequences, length } => sequences * length,
         };
         let grads = Grads::zeros(&model.params);

@@ -1,0 +1,65 @@
+//! Recurrent nets that learn from a running text while they read on.
+
+use charloom_tensor::{NodeId, Params, Pass, Recording};
+
+use super::{Adapt, Learner};
+use crate::Result;
+use crate::data::Split;
+use crate::feed::Shape;
+use crate::models::Tell;
+use crate::models::net::{Net, Recorded};
+
+/// The recording of a segment of so many characters.
+type Segment = (usize, Recording<f32>, Recorded);
+
+/// The scores of a running text by a net that carries its state on, and learns from each segment by itself; what it has
+/// become by the end is discarded.
+///
+/// # Errors
+/// Only those of `tell`.
+pub(in super::super) fn score_streams(
+    params: &Params<f32>,
+    net: &Net,
+    split: &Split,
+    adapt: &Adapt<'_>,
+    tell: Tell<'_>,
+) -> Result<Vec<f32>> {
+    let record = |length: usize| {
+        let (mut recording, recorded) = Recording::new(params, |tape| {
+            net.loss(tape, Shape::Streams { streams: 1, length, carried: true })
+        });
+        let states = recorded.carried.iter().map(|&[_, states]| states);
+        recording.fuse(&states.chain([recorded.loss]).collect::<Vec<_>>());
+        (length, recording, recorded)
+    };
+    let (mut whole, mut rest): (Option<Segment>, Option<Segment>) = (None, None);
+    Learner::score(params, split, adapt, tell, |split, most, judge| {
+        let tokens = split.tokens();
+        let mut states: Vec<Vec<f32>> = Vec::new();
+        let judged = tokens.len().saturating_sub(1);
+        for at in (0..judged).step_by(adapt.segment).take(most) {
+            let length = adapt.segment.min(judged - at);
+            let recorded = if length == adapt.segment { &mut whole } else { &mut rest };
+            if recorded.as_ref().is_none_or(|(recorded, ..)| *recorded != length) {
+                *recorded = Some(record(length));
+            }
+            let Some((_, recording, Recorded { inputs, loss, carried })) = recorded else { continue };
+            for (k, &which) in inputs.iter().enumerate() {
+                recording.set_indices(which, |to| to.copy_from_slice(&tokens[at + k..][..length]));
+            }
+            for (k, &[first, _]) in carried.iter().enumerate() {
+                recording.set(first, |to| match states.get(k) {
+                    Some(state) => to.copy_from_slice(state),
+                    None => to.fill(0.0),
+                });
+            }
+            judge(recording, *loss, &Pass::evaluation(), &mut (0..length))?;
+            let last = |&[first, all]: &[NodeId; 2]| {
+                let width = recording.shape(first).len();
+                recording.with_data(all, |all| all[all.len() - width..].to_vec())
+            };
+            states = carried.iter().map(last).collect();
+        }
+        Ok(())
+    })
+}

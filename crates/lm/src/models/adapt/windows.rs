@@ -1,0 +1,53 @@
+//! Layers over a window that learn from what they read.
+
+use charloom_tensor::{Params, Pass, Recording, Rows};
+
+use super::{Adapt, Learner};
+use crate::Result;
+use crate::data::Split;
+use crate::models::{Stack, Tell};
+
+/// The scores of a split by layers over a window; what they have become by the end is discarded.
+///
+/// # Errors
+/// Only those of `tell`.
+pub(in super::super) fn score_windows(
+    params: &Params<f32>,
+    stack: &Stack,
+    split: &Split,
+    adapt: &Adapt<'_>,
+    tell: Tell<'_>,
+) -> Result<Vec<f32>> {
+    let (stack, length) = (stack.without_dropout(), stack.context);
+    let (mut recording, ([contexts, targets], loss)) = Recording::new(params, |tape| {
+        let rows = tape.axis(adapt.segment);
+        let inputs = [tape.index_rows(rows, &[length]), tape.index_rows(rows, &[])];
+        (inputs, stack.logits(tape, inputs[0]).cross_entropy(inputs[1]).id())
+    });
+    recording.fuse(&[loss]);
+    Learner::score(params, split, adapt, tell, |split, most, judge| {
+        let (judged, first) = match (split.boundary(), split.tokens().split_first()) {
+            (_, None) => return Ok(()),
+            (Some(boundary), _) => (split.tokens(), boundary),
+            (None, Some((&first, rest))) => (rest, first),
+        };
+        let mut window = vec![first; length];
+        for segment in judged.chunks(adapt.segment).take(most) {
+            recording.set_indices(contexts, |to| {
+                for (&token, to) in segment.iter().zip(to.chunks_exact_mut(length.max(1))) {
+                    to.copy_from_slice(&window);
+                    if Some(token) == split.boundary() {
+                        window.fill(token);
+                    } else {
+                        window.rotate_left(1);
+                        window[length - 1] = token;
+                    }
+                }
+            });
+            recording.set_indices(targets, |to| to[..segment.len()].copy_from_slice(segment));
+            let pass = Pass { rows: &[Rows::First(segment.len())], ..Pass::evaluation() };
+            judge(&mut recording, loss, &pass, &mut (0..segment.len()))?;
+        }
+        Ok(())
+    })
+}
