@@ -14,6 +14,7 @@ fn class(home: &Path, settings: &str, order: usize) -> (Config, Data) {
     let path = home.join(format!("teacher-{order}"));
     let mut of_teacher = config.clone();
     of_teacher.model = ModelConfig::of("ngram").with("order", order);
+    of_teacher.train.feed = None;
     let data = load_data(&mut of_teacher).unwrap();
     let mut folder = RunFolder::create(&path, true).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -112,7 +113,8 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
 #[test]
 fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluation() {
     let home = tempfile::tempdir().unwrap();
-    let (config, data) = class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6", 3);
+    let (config, data) =
+        class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4", 3);
     let pupil = Trainer::new(&config, &data).unwrap().into_model();
     let tokens: Vec<u32> = data.splits.train.tokens().iter().copied().cycle().take(5000).collect();
     let text = data.vocab.decode(&tokens);
