@@ -42,6 +42,13 @@ layers! {
     FlattenConsecutive,
 }
 
+impl Layer {
+    /// Whether it is to be given each position for itself, (B, T, C), and not all of them side by side.
+    pub fn takes_positions(&self) -> bool {
+        matches!(self, Self::FlattenConsecutive(_))
+    }
+}
+
 /// Layers one after the other.
 ///
 /// As in torch, the state of layer i is named `layers.i.`, counting those without any.

@@ -54,16 +54,13 @@ impl Stack {
         (input, traced)
     }
 
-    /// (B, T) -> (B, T E), or one-hot (B, T V); (B, T, E) where the first layer joins positions
+    /// (B, T) -> (B, T E), or one-hot (B, T V); (B, T, E) where the first layer takes positions
     fn input<'t, E: Element>(&self, tape: &'t Tape<'t, E>, contexts: Indices) -> Var<'t, E> {
         let x = match &self.embedding {
             Some(embedding) => embedding.forward(tape, contexts),
             None => tape.one_hot(contexts, self.vocab),
         };
-        match self.layers.layers.first() {
-            Some(Layer::FlattenConsecutive(_)) => x,
-            _ => x.flatten(1),
-        }
+        if self.layers.layers.first().is_some_and(Layer::takes_positions) { x } else { x.flatten(1) }
     }
 
     /// The same layers without dropout, which does nothing in evaluation.
