@@ -13,6 +13,7 @@ use charloom::config::{
 use charloom::{Config, Error, Result, models, presets};
 pub use data::DataFlags;
 use decoder::DecoderFlags;
+pub use optimizer::OPTIMIZER;
 use optimizer::OptimizerFlags;
 
 // Under these names clap takes a list for one value.
@@ -294,9 +295,8 @@ impl TrainFlags {
         self.check(config)
     }
 
-    fn check(&self, config: &Config) -> Result<()> {
-        let train = &config.train;
-        let refuse = |flag: &str, why: &str| Err(Error::usage(format!("{flag} has no effect: {why}")));
+    /// The flags that are given.
+    fn given(&self) -> impl Iterator<Item = &'static str> {
         let given = [
             ("--steps", self.steps.is_some()),
             ("--batch", self.batch.is_some()),
@@ -319,10 +319,24 @@ impl TrainFlags {
             ("--patience", self.patience.is_some()),
             ("--teacher", self.teacher.is_some()),
         ];
-        let mut given = given.into_iter().chain(self.optimizer.given()).filter(|(_, is_given)| *is_given);
+        let given = given.into_iter().chain(self.optimizer.given());
+        given.filter_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
+    /// Refuses those of these flags that are given, for they have no effect.
+    ///
+    /// # Errors
+    /// Names the first.
+    pub fn refuse(&self, flags: &[&[&str]], why: &str) -> Result<()> {
+        let is_one = |flag: &&str| flags.iter().any(|flags| flags.contains(flag));
+        self.given().find(is_one).map_or(Ok(()), |flag| Err(without_effect(flag, why)))
+    }
+
+    fn check(&self, config: &Config) -> Result<()> {
+        let (train, mut given) = (&config.train, self.given());
         if models::counts(config)? {
             let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
-            return given.next().map_or(Ok(()), |(flag, _)| refuse(flag, &why));
+            return given.next().map_or(Ok(()), |flag| Err(without_effect(flag, &why)));
         }
         let falls = matches!(train.schedule, Schedule::Cosine | Schedule::Linear | Schedule::Wsd);
         let effects = [
@@ -333,7 +347,17 @@ impl TrainFlags {
         ];
         let effects = effects.into_iter().chain(OptimizerFlags::effects(train));
         let without: Vec<_> = effects.filter(|(_, has_effect, _)| !has_effect).collect();
-        let at_fault = given.find_map(|(flag, _)| without.iter().find(|(other, ..)| *other == flag));
-        at_fault.map_or(Ok(()), |(flag, _, why)| refuse(flag, why))
+        let at_fault = given.find_map(|flag| without.iter().find(|(other, ..)| *other == flag));
+        at_fault.map_or(Ok(()), |(flag, _, why)| Err(without_effect(flag, why)))
     }
+}
+
+/// The flags of the learning rate.
+pub const RATES: &[&str] =
+    &["--lr", "--lr-drops", "--lr-at", "--schedule", "--lr-min", "--warmup", "--warmup-steps", "--decay"];
+/// The flags of what is evaluated and noted on the way.
+pub const EVALUATIONS: &[&str] = &["--eval-every", "--eval-size", "--log-every", "--patience"];
+
+fn without_effect(flag: &str, why: &str) -> Error {
+    Error::usage(format!("{flag} has no effect: {why}"))
 }

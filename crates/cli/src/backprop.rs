@@ -3,6 +3,7 @@
 use charloom::backprop::{Options, Report, Row, report};
 use charloom::{Error, Result};
 
+use crate::args::EVALUATIONS;
 use crate::output::Out;
 use crate::setup::{DataPath, Settings};
 
@@ -35,6 +36,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    args.settings.refuse(&[&["--steps"], EVALUATIONS], "--train says how many steps are made")?;
     let mut config = args.settings.config_from(Some("manual-backprop"), args.data.get())?;
     if let Some(steps) = args.train {
         config.train.steps = steps;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use charloom::threads::{self, MAX_THREADS};
 use charloom::{Error, Result, speed};
 
+use crate::args::{EVALUATIONS, RATES};
 use crate::output::Out;
 use crate::setup::{DataPath, Settings};
 
@@ -28,6 +29,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .ok()
         .filter(|time| (0.01..=3600.0).contains(&time.as_secs_f64()))
         .ok_or_else(|| Error::usage(format!("--seconds {} is not between 0.01 and 3600", args.seconds)))?;
+    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS], "only steps are measured, for --seconds")?;
     let mut config = args.settings.config(args.data.get())?;
     let data = charloom::load_data(&mut config)?;
     let threads = args.threads.map_or_else(threads::available, usize::from);

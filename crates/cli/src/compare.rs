@@ -6,6 +6,7 @@ use charloom::evaluation::{Comparison, PairedTest, compare};
 use charloom::{Error, Result};
 
 use crate::output::Out;
+use crate::setup::RunsData;
 
 /// Above this a difference may well be chance.
 const LIKELY: f64 = 0.05;
@@ -19,13 +20,12 @@ pub struct Args {
     /// val or test
     #[arg(long, value_name = "SPLIT", default_value = "val", value_parser = ["val", "test"])]
     split: String,
-    /// Where the data is now
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunsData,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let comparison = compare(&args.runs, &args.split, args.data.as_deref())?;
+    let comparison = compare(&args.runs, &args.split, args.data.get()).map_err(RunsData::explain)?;
     if out.json {
         return out.object(&comparison);
     }

@@ -26,6 +26,6 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
     };
     train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
     mix::print(&mixed, &path, out)?;
-    mix::say_saved(&path);
+    train::say_saved(&path, &mixed.data);
     Ok(())
 }

@@ -12,8 +12,11 @@ use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
 use crate::output::{Out, name, note, weights};
+use crate::setup::RunData;
 
 /// Measure how well a model predicts a split
+///
+/// Data of other contents than the run's are evaluated as a whole.
 #[derive(clap::Args)]
 pub struct Args {
     /// A run folder or a .safetensors file
@@ -21,12 +24,15 @@ pub struct Args {
     /// train, val, test or all
     #[arg(long, value_name = "SPLIT", default_value = "val", value_parser = ["train", "val", "test", "all"])]
     split: String,
-    /// Where the data is now; a file with other contents is evaluated as a whole
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunData,
+    /// Replace bytes of other data that are not UTF-8, as is done for a model whose data was read so
+    #[arg(long)]
+    lossy: bool,
     /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip, floor
-    #[arg(long, value_name = "WORD", default_value = "refuse")]
-    unknown: Unknown,
+    /// [default: refuse]
+    #[arg(long, value_name = "WORD")]
+    unknown: Option<Unknown>,
     /// How far a transformer's window moves on [default: as trained; its context: nanoGPT's windows, side by side]
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
@@ -81,7 +87,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut rows = rows(&*model, &data, wanted, adapt.as_ref())?;
     if is_foreign {
         rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
-        if args.unknown == Unknown::Floor {
+        if args.unknown == Some(Unknown::Floor) {
             rows.iter_mut()
                 .for_each(|row| row.evaluation = with_floor(&*model, &data, row.evaluation, &unknown));
         }
@@ -100,7 +106,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     } else {
         print(&rows, (rows.len() > 1).then_some(&all), out)?;
     }
-    tell(args.unknown, &data, &unknown)
+    tell(args.unknown.unwrap_or(Unknown::Refuse), &data, &unknown)
 }
 
 /// What is evaluated.
@@ -115,11 +121,17 @@ struct Read {
 fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
     let (config, vocab) = (&checkpoint.config.data, Some(checkpoint.vocab.clone()));
     let own = |data| Read { data, is_foreign: false, unknown: Default::default() };
-    let moved = args.data.as_deref();
+    let moved = args.data.get().map(PathBuf::as_path);
+    if moved.is_none() && (args.lossy || args.unknown.is_some()) {
+        let message =
+            "--lossy and --unknown have no effect on the run's own data, which is read as it was; name other";
+        return Err(Error::usage(message));
+    }
     let Some(path) = moved.filter(|path| !path.is_dir()) else {
         return charloom::reload_data(config, vocab, &args.run, moved).map(own);
     };
-    let mut named = DataConfig { path: Some(path.to_path_buf()), ..config.clone() };
+    let lossy = args.lossy || config.lossy;
+    let mut named = DataConfig { path: Some(path.to_path_buf()), sha256: None, lossy, ..config.clone() };
     let mut corpus = Data::corpus(&named)?;
     if config.sha256.as_ref() == Some(&corpus.source().sha256) {
         let found = charloom::find_data(config, &args.run, moved)?;
@@ -133,7 +145,7 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
             format!("every line has an unknown character; the first: {character}"),
         ));
     }
-    (named.split, named.val, named.test, named.sha256) = (Some([1.0, 0.0, 0.0]), None, None, None);
+    (named.split, named.val, named.test) = (Some([1.0, 0.0, 0.0]), None, None);
     Ok(Read { data: Data::of(corpus, &named, vocab)?, is_foreign: true, unknown })
 }
 

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, value_name = "SPLIT", default_value = "all", value_parser = ["all", "train", "val", "test"])]
     of: String,
     /// Which token each character has (stoi), and which character each token (itos)
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["n", "numbers", "of", "context"])]
     vocab: bool,
     #[command(flatten)]
     flags: DataFlags,

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use charloom::explain::{self, Loss};
-use charloom::{Checkpoint, Result, files, models};
+use charloom::{Checkpoint, Config, Result, files, models};
 
+use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, flags};
 use crate::setup::{RunOrData, Settings, What};
 
@@ -30,19 +31,18 @@ pub fn run(command: &Command, out: &mut Out) -> Result<()> {
     let Command::Loss(args) = command;
     let loss = match args.what.get()? {
         What::Run(path, moved) => {
-            args.settings.refuse_beside_run()?;
             let file = files::model_file(path)?;
             let checkpoint = Checkpoint::read(&file)?;
             let model = models::open(&checkpoint, &file)?;
-            let mut config = checkpoint.config.clone();
-            if moved.is_some() {
-                config.data.sha256 = None;
-            }
-            let vocab = Some(checkpoint.vocab.clone());
+            let data = args.settings.data_of_run(&checkpoint.config.data, moved)?;
+            let (config, vocab) =
+                (Config { data, ..checkpoint.config.clone() }, Some(checkpoint.vocab.clone()));
             let data = charloom::reload_data(&config.data, vocab, path, moved.map(PathBuf::as_path))?;
             explain::loss(&config, &data, Some(&*model))?
         }
         What::Data(path) => {
+            args.settings
+                .refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
             let mut config = args.settings.config(path)?;
             let data = charloom::load_data(&mut config)?;
             explain::loss(&config, &data, None)?

@@ -4,6 +4,7 @@ use charloom::config::Batch;
 use charloom::gradcheck::{Options, Report, gradcheck};
 use charloom::{Error, Result};
 
+use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, note};
 use crate::setup::{DataPath, Settings};
 
@@ -32,6 +33,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(args.data.get())?;
     let data = charloom::load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));

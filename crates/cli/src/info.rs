@@ -6,6 +6,7 @@ use charloom::files::{self, Timing};
 use charloom::{Checkpoint, Error, Result, models, speed};
 use serde_json::json;
 
+use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, flags, name, note};
 use crate::setup::{RunOrData, Settings, What};
 
@@ -17,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     what: RunOrData,
     /// Tell what the computing is done with on this machine
-    #[arg(long, conflicts_with_all = ["what", "data"])]
+    #[arg(long, conflicts_with_all = ["what", "data_path", "data_named"])]
     hardware: bool,
     #[command(flatten)]
     settings: Settings,
@@ -28,13 +29,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return of_machine(out);
     }
     let path = match args.what.get()? {
-        What::Run(_, Some(_)) => return Err(Error::usage("--data has no effect beside a run")),
+        What::Run(_, Some(_)) => {
+            return Err(Error::usage("a run says all of itself; leave out the data, or the run"));
+        }
         What::Run(path, None) => {
             args.settings.refuse_beside_run()?;
             return of_model(path, out);
         }
         What::Data(path) => path,
     };
+    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(path)?;
     let data = charloom::load_data(&mut config)?;
     let mut card = data.card(models::context(&config.model)?);

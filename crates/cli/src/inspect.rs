@@ -7,8 +7,9 @@ use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Checkpoint, Error, Result};
 use serde_json::json;
 
+use crate::args::EVALUATIONS;
 use crate::output::{Out, flags, name, note, weights};
-use crate::setup::{RunOrData, Settings};
+use crate::setup::{RunOrData, Settings, is_model};
 
 /// Units in a line of the map.
 const UNITS: usize = 64;
@@ -44,6 +45,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn untrained(args: &Args) -> Result<Inspection> {
+    args.settings.refuse(&[&["--steps"], EVALUATIONS], "nothing is trained here")?;
     let mut config = args.settings.config(args.what.only_data()?)?;
     let data = charloom::load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)
@@ -51,21 +53,16 @@ fn untrained(args: &Args) -> Result<Inspection> {
 
 /// What is seen in a run, and the file of its weights.
 fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
-    if args.settings.has_base() || args.settings.has_flags() {
-        return Err(Error::usage(
-            "a run has its own settings; add --untrained to look at others before training",
-        ));
-    }
     let Some((what, moved)) = args.what.only_run() else {
         return Err(Error::usage("name a run or a .safetensors file; or add --untrained"));
     };
+    if !is_model(what) && (args.settings.has_base() || args.settings.has_flags()) {
+        return Err(Error::usage("add --untrained to look at settings before training; a run has its own"));
+    }
     let file = files::model_file(what)?;
     let checkpoint = Checkpoint::read(&file)?;
     note(weights(&file, &checkpoint));
-    let mut config = checkpoint.config.data.clone();
-    if moved.is_some() {
-        config.sha256 = None;
-    }
+    let config = args.settings.data_of_run(&checkpoint.config.data, moved)?;
     let data =
         charloom::reload_data(&config, Some(checkpoint.vocab.clone()), what, moved.map(PathBuf::as_path))?;
     let records = if what.is_dir() { RunFolder::records(what)? } else { Vec::new() };

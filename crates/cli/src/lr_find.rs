@@ -7,6 +7,7 @@ use charloom::lr_find::{LrFind, LrFindOptions, find};
 use charloom::{Error, Result};
 use charloom_plot::Theme;
 
+use crate::args::{EVALUATIONS, RATES};
 use crate::output::{Out, note};
 use crate::plot;
 use crate::setup::{DataPath, Settings};
@@ -25,9 +26,9 @@ pub struct Args {
     /// Draw the curve into a file, .svg or .png
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// light or dark, of that file
-    #[arg(long, value_name = "NAME", default_value = "light")]
-    theme: Theme,
+    /// light or dark, of that file [default: light]
+    #[arg(long, value_name = "NAME")]
+    theme: Option<Theme>,
     /// Write the numbers as a table
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
@@ -36,6 +37,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    args.settings.refuse(&[RATES, EVALUATIONS], "the rate is what is varied, and nothing is evaluated")?;
+    let theme = plot::theme(args.theme, args.out.as_deref())?;
     let mut config = args.settings.config(args.data.get())?;
     let defaults = LrFindOptions::default();
     let steps = args
@@ -50,7 +53,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let figure = charloom_plot::lr_find(&found);
     if let Some(path) = &args.out {
-        plot::write(&figure, path, args.theme)?;
+        plot::write(&figure, path, theme)?;
         note(format_args!("written to {}", path.display()));
     }
     if out.json {

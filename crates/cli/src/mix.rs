@@ -8,7 +8,8 @@ use charloom::mix::{Mix, Mixed, Weights, mix};
 use charloom::{Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, name, note};
+use crate::output::{Out, name};
+use crate::setup::RunsData;
 use crate::train;
 
 /// Make one model of several: the mean of their probabilities, weighed so that the validation split is likeliest
@@ -23,9 +24,8 @@ pub struct Args {
     /// The weight of each run, in place of fitted ones
     #[arg(long, value_name = "W,...", value_delimiter = ',')]
     weights: Option<Vec<f64>>,
-    /// Where the data is now, or the folder in which it is
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunsData,
     /// Replace the run in --out
     #[arg(long)]
     force: bool,
@@ -33,7 +33,7 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let weights = args.weights.clone().map_or(Weights::Fitted, Weights::Given);
-    let mut mixed = mix(&args.runs, &weights, args.data.as_deref())?;
+    let mut mixed = mix(&args.runs, &weights, args.data.get()).map_err(RunsData::explain)?;
     let whole = |path: &Path| path.canonicalize().ok();
     let is_within =
         |run: &Path| whole(run).zip(whole(&args.out)).is_some_and(|(run, out)| run.starts_with(out));
@@ -47,14 +47,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     train::write_samples(&mixed.model, &mixed.data, &folder)?;
     drop(folder);
     print(&mixed, &args.out, out)?;
-    say_saved(&args.out);
+    train::say_saved(&args.out, &mixed.data);
     Ok(())
-}
-
-/// Says what to do with a mixture.
-pub fn say_saved(path: &Path) {
-    let path = path.display();
-    note(format_args!("saved in {path}; next: charloom sample {path}, charloom eval {path} --split test"));
 }
 
 /// Each member's weight and loss, and the mixture's loss.

@@ -10,6 +10,7 @@ use charloom_plot::{Figure, Theme};
 use clap::ValueEnum;
 
 use crate::output::{Out, note};
+use crate::setup::RunsData;
 
 /// Examples that the layers are looked at on.
 const ROWS: usize = 1024;
@@ -26,27 +27,26 @@ pub struct Args {
     /// A file to write, .svg or .png; without it the terminal
     #[arg(short, long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// light or dark, of a file
-    #[arg(long, value_name = "NAME", default_value = "light")]
-    theme: Theme,
+    /// light or dark, of a file [default: light]
+    #[arg(long, value_name = "NAME")]
+    theme: Option<Theme>,
     /// loss: its logarithm to base 10
     #[arg(long)]
     log: bool,
     /// loss: lines of the metrics that one average is of [default: a fiftieth of them]
     #[arg(long, value_name = "N")]
     smooth: Option<usize>,
-    /// weights: which layer, N of layers.N.weight
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    layer: usize,
+    /// weights: which layer, N of layers.N.weight [default: 0]
+    #[arg(long, value_name = "N")]
+    layer: Option<usize>,
     /// surprise: the words
     #[arg(long, value_name = "WORD,...", value_delimiter = ',')]
     words: Vec<String>,
     /// embedding: which two of its dimensions [default: the first two principal components]
     #[arg(long, value_name = "X,Y", value_parser = parse_dims)]
     dims: Option<[usize; 2]>,
-    /// bigram, activations, gradients, dead: where the data is now
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunsData,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -74,7 +74,41 @@ enum What {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    show(&figure(args)?, args.out.as_deref(), args.theme, out)
+    check(args)?;
+    let theme = theme(args.theme, args.out.as_deref())?;
+    show(&figure(args).map_err(RunsData::explain)?, args.out.as_deref(), theme, out)
+}
+
+/// Refuses flags that say nothing of the picture that is asked for.
+fn check(args: &Args) -> Result<()> {
+    use What::{Activations, Bigram, Dead, Embedding, Gradients, Loss, Surprise, Weights};
+    let data = args.data.get().is_some();
+    for (flag, is_given, pictures) in [
+        ("--log", args.log, &[Loss][..]),
+        ("--smooth", args.smooth.is_some(), &[Loss]),
+        ("--layer", args.layer.is_some(), &[Weights]),
+        ("--words", !args.words.is_empty(), &[Surprise]),
+        ("--dims", args.dims.is_some(), &[Embedding]),
+        ("--data", data, &[Bigram, Activations, Gradients, Dead]),
+    ] {
+        if is_given && !pictures.contains(&args.what) {
+            let names = pictures.iter().filter_map(ValueEnum::to_possible_value);
+            let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
+            return Err(Error::usage(format!(
+                "{flag} has no effect: it is of the picture {}",
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The theme of a picture in a file; in the terminal there is none.
+pub fn theme(theme: Option<Theme>, file: Option<&Path>) -> Result<Theme> {
+    if theme.is_some() && file.is_none() {
+        return Err(Error::usage("--theme has no effect in a terminal; -o names a file"));
+    }
+    Ok(theme.unwrap_or_default())
 }
 
 /// Writes a picture to a file, or else to the terminal.
@@ -142,7 +176,7 @@ fn figure(args: &Args) -> Result<Figure> {
     let checkpoint = Checkpoint::read(&file)?;
     let data = || {
         let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
-        charloom::reload_data(config, Some(vocab), path, args.data.as_deref())
+        charloom::reload_data(config, Some(vocab), path, args.data.get())
     };
     let seen = || -> Result<Snapshot> {
         let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;
@@ -150,7 +184,7 @@ fn figure(args: &Args) -> Result<Figure> {
     };
     match args.what {
         What::Embedding => charloom_plot::embedding(&checkpoint, args.dims),
-        What::Weights => charloom_plot::weights(&checkpoint, args.layer),
+        What::Weights => charloom_plot::weights(&checkpoint, args.layer.unwrap_or(0)),
         What::Surprise => {
             charloom_plot::surprise(&*models::open(&checkpoint, &file)?, &checkpoint.vocab, &args.words)
         }

@@ -8,6 +8,7 @@ use charloom_plot::report::report;
 use serde_json::json;
 
 use crate::output::{Out, flags, name, note};
+use crate::setup::RunData;
 
 /// Write a page about a run: one HTML file that needs no network
 #[derive(clap::Args)]
@@ -17,13 +18,12 @@ pub struct Args {
     /// The page
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
-    /// Where the data is now
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunData,
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let bytes = write(&args.run, args.data.as_deref(), &args.out)?;
+    let bytes = write(&args.run, args.data.get().map(PathBuf::as_path), &args.out)?;
     if out.json {
         return out.object(&json!({"report": name(&args.out), "bytes": bytes}));
     }

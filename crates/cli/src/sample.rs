@@ -13,6 +13,7 @@ use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::output::{Out, bar, name, note, weights};
+use crate::setup::RunData;
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -58,9 +59,8 @@ pub struct Args {
     /// As the notebook of the run's preset drew: its rule, its seed, so many, the weights after the last step
     #[arg(long, conflicts_with_all = ["seed", "stream"])]
     as_notebook: bool,
-    /// With --novel: where the training data is now
-    #[arg(long, value_name = "FILE")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunData,
 }
 
 /// Where a sampling's random numbers begin.
@@ -102,6 +102,9 @@ impl Seed {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    if args.data.get().is_some() && !args.novel {
+        return Err(Error::usage("the data has no effect: it is read for --novel alone"));
+    }
     let file = if args.as_notebook { files::last_file(&args.run)? } else { files::model_file(&args.run)? };
     let checkpoint = Checkpoint::read(&file)?;
     note(weights(&file, &checkpoint));
@@ -178,5 +181,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 /// The words that the model was trained on.
 fn known(args: &Args, checkpoint: &Checkpoint) -> Result<Known> {
     let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
-    Ok(Known::of(&charloom::reload_data(config, Some(vocab), &args.run, args.data.as_deref())?.splits))
+    Ok(Known::of(
+        &charloom::reload_data(config, Some(vocab), &args.run, args.data.get().map(PathBuf::as_path))?.splits,
+    ))
 }

@@ -1,7 +1,9 @@
 //! What a command begins with: data, by position or by name, and the configuration of a preset, a file and flags.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use charloom::data::DataConfig;
 use charloom::{Config, Error, Result};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
@@ -24,15 +26,58 @@ impl DataPath {
     }
 }
 
+/// Where the data of a run is.
+#[derive(clap::Args)]
+pub struct RunData {
+    /// Where the run's data is now, or the folder in which it is [default: where it was]
+    #[arg(value_name = "DATA")]
+    data_path: Option<PathBuf>,
+    /// The same by name
+    #[arg(long = "data", value_name = "DATA", conflicts_with = "data_path")]
+    data_named: Option<PathBuf>,
+}
+
+impl RunData {
+    pub fn get(&self) -> Option<&PathBuf> {
+        self.data_path.as_ref().or(self.data_named.as_ref())
+    }
+}
+
+/// Where the data of several runs is: what stands by position are all runs.
+#[derive(clap::Args)]
+pub struct RunsData {
+    /// Where the runs' data is now, or the folder in which it is
+    #[arg(long, value_name = "DATA")]
+    data: Option<PathBuf>,
+}
+
+impl RunsData {
+    pub fn get(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
+    /// What an error says of a position that is no model: data is named.
+    pub fn explain(error: Error) -> Error {
+        match error {
+            Error::Model { path, message } if !is_model(&path) => {
+                Error::model(path, format!("{message}; data is named, with ``data``"))
+            }
+            Error::Io { path, source } if source.kind() == ErrorKind::NotFound && !is_model(&path) => {
+                Error::model(path, "no such run; data is named, with ``data``")
+            }
+            error => error,
+        }
+    }
+}
+
 /// A trained model, or data.
 #[derive(clap::Args)]
 pub struct RunOrData {
     /// A run folder or a .safetensors file; or data as train takes it
     #[arg(value_name = "RUN|DATA")]
     what: Option<PathBuf>,
-    /// Where a run's data is now; or the data by name
-    #[arg(long, value_name = "DATA")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    data: RunData,
 }
 
 /// What was said of these.
@@ -43,27 +88,24 @@ pub enum What<'a> {
 
 impl RunOrData {
     pub fn get(&self) -> Result<What<'_>> {
-        match (&self.what, &self.data) {
-            (Some(what), data) if is_model(what) => Ok(What::Run(what, data.as_ref())),
-            (Some(_), Some(_)) => self.only_data().map(What::Data),
-            (what, data) => Ok(What::Data(what.as_ref().or(data.as_ref()))),
+        match (&self.what, self.data.get()) {
+            (Some(what), data) if is_model(what) => Ok(What::Run(what, data)),
+            _ => self.only_data().map(What::Data),
         }
     }
 
     /// The run, whatever kind of file it is, and where its data is now.
     pub fn only_run(&self) -> Option<(&Path, Option<&PathBuf>)> {
-        self.what.as_deref().map(|what| (what, self.data.as_ref()))
+        self.what.as_deref().map(|what| (what, self.data.get()))
     }
 
     /// The data, whatever kind of file it is.
     pub fn only_data(&self) -> Result<Option<&PathBuf>> {
-        if let (Some(what), Some(data)) = (&self.what, &self.data) {
+        if let (Some(what), Some(data)) = (&self.what, self.data.get()) {
             let (what, data) = (what.display(), data.display());
-            return Err(Error::usage(format!(
-                "the data is said twice, {what} and --data {data}; say it once"
-            )));
+            return Err(Error::usage(format!("the data is said twice, {what} and {data}; say it once")));
         }
-        Ok(self.what.as_ref().or(self.data.as_ref()))
+        Ok(self.what.as_ref().or(self.data.get()))
     }
 }
 
@@ -106,9 +148,18 @@ impl Settings {
 
     /// Whether a flag of data, model or training is given.
     pub fn has_flags(&self) -> bool {
-        self.data_flags != DataFlags::default()
+        self.has_flags_but(&DataFlags::default())
+    }
+
+    fn has_flags_but(&self, data_flags: &DataFlags) -> bool {
+        self.data_flags != *data_flags
             || self.model_flags != ModelFlags::default()
             || self.train_flags != TrainFlags::default()
+    }
+
+    /// Refuses those of these flags of the training that are given.
+    pub fn refuse(&self, flags: &[&[&str]], why: &str) -> Result<()> {
+        self.train_flags.refuse(flags, why)
     }
 
     /// A run has settings of its own: refuses others beside it.
@@ -117,6 +168,19 @@ impl Settings {
             return Err(Error::usage("a run has its own settings; leave out the other ones, or the run"));
         }
         Ok(())
+    }
+
+    /// The settings of a run's data, which lies where it lay or is what is `moved` here, whatever that holds. Of other
+    /// settings only --lossy may stand beside a run, for other data.
+    pub fn data_of_run(&self, own: &DataConfig, moved: Option<&PathBuf>) -> Result<DataConfig> {
+        let is_lossy = moved.is_some() && !self.has_base() && !self.has_flags_but(&DataFlags::lossy());
+        if !is_lossy {
+            self.refuse_beside_run()?;
+        }
+        Ok(match moved {
+            Some(_) => DataConfig { sha256: None, lossy: own.lossy || is_lossy, ..own.clone() },
+            None => own.clone(),
+        })
     }
 
     /// What they say together, of this data.

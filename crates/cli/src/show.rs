@@ -112,7 +112,7 @@ fn chosen(checkpoint: &Checkpoint, wanted: &str) -> Result<NamedTensor> {
         *tensor.shape.first().ok_or_else(|| Error::usage(format!("{name} is one number; it has no rows")))?;
     let number = |text: &str| match text.trim().parse::<usize>() {
         Ok(row) if row <= most => Ok(row),
-        Ok(row) => Err(Error::usage(format!("{name} has {most} rows, 0 to {}; {row} is none", most - 1))),
+        Ok(row) => Err(Error::usage(format!("{name} has {most} rows, counted from 0; {row} is none"))),
         Err(_) => Err(no_rows(wanted)),
     };
     let rows: Vec<usize> = match rows.split_once(':') {
@@ -124,7 +124,7 @@ fn chosen(checkpoint: &Checkpoint, wanted: &str) -> Result<NamedTensor> {
     };
     let is_one = rows.len() == 1 && !wanted.contains(':');
     let chosen = tensor.rows(&rows, is_one).map(|rows| NamedTensor { name: wanted.to_owned(), ..rows });
-    chosen.ok_or_else(|| Error::usage(format!("{name} has {most} rows, 0 to {}", most - 1)))
+    chosen.ok_or_else(|| Error::usage(format!("{name} has {most} rows, counted from 0")))
 }
 
 fn no_rows(wanted: &str) -> Error {

@@ -96,6 +96,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some((_, checkpoint, data)) => Config { data: data.clone(), ..checkpoint.config.clone() },
         None => begin::configured(args)?,
     };
+    if args.diagnostics && models::counts(&config)? {
+        let kind = &config.model.kind;
+        let message =
+            format!("--diagnostics has no effect: a model of kind {kind:?} has no layers to look at");
+        return Err(Error::usage(message));
+    }
     let data = match (args.size, &resumed) {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
         _ => charloom::load_data(&mut config)?,
@@ -110,7 +116,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         note(format_args!("  parameters  {parameters}"));
     }
     if resumed.is_none() && config.train.seeds > 1 {
-        let ensemble = Ensemble::create(&config, || begin::new_run(args, &config))?;
+        let ensemble = Ensemble::create(&config, &data, || begin::new_run(args, &config))?;
         return ensemble::run(args, ensemble, &data, out);
     }
     // What can be wrong is found before anything is written, and an output that cannot be written before training.
@@ -161,18 +167,19 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         note(format_args!("report written to {}", page.display()));
     }
     report(&*model, &config, &data, &path, &samples, out)?;
-    let folder = path;
-    let path = folder.display();
-    let eval = if data.splits.test.is_empty() {
-        String::new()
-    } else {
-        format!(", charloom eval {path} --split test")
-    };
-    note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
+    say_saved(&path, &data);
     if args.is_bare() {
-        begin::offer(&config, &data, Timing::read(&folder))?;
+        begin::offer(&config, &data, Timing::read(&path))?;
     }
     Ok(())
+}
+
+/// Says what to do with a run.
+pub fn say_saved(path: &Path, data: &Data) {
+    let path = path.display();
+    let is_judged = data.splits.test.tokens().len() > usize::from(data.mode() == Mode::Text);
+    let eval = if is_judged { format!(", charloom eval {path} --split test") } else { String::new() };
+    note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
 }
 
 /// Trains, and says how it ended; false if it was stopped.

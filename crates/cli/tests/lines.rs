@@ -93,6 +93,33 @@ fn one_unknown_character_costs_one_line_of_an_evaluation() {
 }
 
 #[test]
+fn one_line_that_is_no_text_costs_one_line() {
+    let home = trained("--model ngram --order 3");
+    let path = home.path();
+    let long = "a".repeat((1 << 20) + 1);
+    fs::write(path.join("some"), [&b"emma\nzo\xeb\n"[..], long.as_bytes(), b"\r\nava\n"].concat()).unwrap();
+    let output = charloom(path, "score run some");
+    let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert!(lines[0].ends_with("  emma") && lines[3].ends_with("  ava"), "{text}");
+    assert!(lines[1].ends_with("zo\u{fffd}  (not UTF-8 from its byte 3 on)"), "{text}");
+    assert!(lines[2].ends_with("aaa...  (longer than 1 MiB)") && lines.len() == 4, "{text}");
+    assert!(told.contains("line 2 is not UTF-8") && told.contains("2 of 4 lines are such"), "{told}");
+    let known = scores(&charloom(path, "score run some --json").stdout);
+    assert!(known[0].is_some() && known[1].is_none() && known[2].is_none() && known[3].is_some());
+    assert_eq!(scores(done(path, "score run --data some --json --unknown skip").as_bytes()).len(), 2);
+    for (name, bytes) in
+        [("gzip", &b"\x1f\x8b\x08\0"[..]), ("git-LFS", b"version https://git-lfs.github.com/spec/v1\n")]
+    {
+        fs::write(path.join("none"), bytes).unwrap();
+        let output = charloom(path, "score run none");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && told.contains(name), "{told}");
+    }
+}
+
+#[test]
 fn a_line_is_scored_before_the_next_one_comes() {
     let home = trained("--model ngram --order 3");
     let mut child =
@@ -128,6 +155,16 @@ fn lines_are_read_as_the_data_was() {
         "{told}"
     );
     assert_eq!(charloom(path, "score plain latin1 --lossy --unknown skip").status.code(), Some(0));
+    // Every command that reads other data than a run's own does so too.
+    assert_eq!(done(path, "eval lossy --split train"), done(path, "eval lossy --split train --data latin1"));
+    for command in ["eval plain latin1 --unknown skip", "explain loss net anna", "inspect net anna"] {
+        done(path, "train two-forms --hidden 4 --steps 2 --out net --force");
+        fs::write(path.join("anna"), b"zo\xeb\n").unwrap();
+        let told = String::from_utf8(charloom(path, command).stderr).unwrap();
+        assert!(told.contains("not UTF-8") && told.contains("--lossy"), "{command}: {told}");
+        let told = String::from_utf8(charloom(path, &format!("{command} --lossy")).stderr).unwrap();
+        assert!(!told.contains("--lossy replaces"), "{command}: {told}");
+    }
 }
 
 /// What is sampled into a file is scored out of it, by every kind of model and in any script.

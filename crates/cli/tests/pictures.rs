@@ -80,3 +80,25 @@ fn runs_are_reported_and_compared() {
     assert_eq!((&json["split"], &json["runs"][1]["parameters"]), (&"test".into(), &1569.into()));
     assert!(json["tests"][0]["p"].is_number());
 }
+
+#[test]
+fn a_file_that_was_there_is_replaced_as_a_whole() {
+    let folder = runs();
+    let folder = folder.path();
+    for (name, args) in [
+        ("x.svg", &["plot", "a", "loss", "-o", "x.svg"][..]),
+        ("x.png", &["plot", "a", "loss", "-o", "x.png"]),
+        ("x.html", &["report", "a", "-o", "x.html"]),
+        ("x.csv", &["show", "a", "embedding.weight", "--csv", "x.csv"]),
+        ("x.npy", &["show", "a", "embedding.weight", "--npy", "x.npy"]),
+        ("l.svg", &["lr-find", "--hidden", "4", "--steps", "12", "-o", "l.svg"]),
+    ] {
+        // Another name of the old file still has all of it: the new one was written beside it.
+        fs::write(folder.join(name), "old").unwrap();
+        fs::hard_link(folder.join(name), folder.join("kept")).unwrap();
+        charloom(folder, args).success();
+        assert_eq!(fs::read_to_string(folder.join("kept")).unwrap(), "old", "{name}");
+        assert!(fs::metadata(folder.join(name)).unwrap().len() > 100, "{name}");
+        fs::remove_file(folder.join("kept")).unwrap();
+    }
+}

@@ -43,6 +43,53 @@ fn the_first_command_works() {
     assert_eq!(done(folder.path(), "sample runs/mlp -n 4").lines().count(), 4);
 }
 
+/// Texts of which a split has tokens, but nothing that is judged.
+#[test]
+fn a_text_of_which_little_is_judged_is_trained_on_to_the_end() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path();
+    let long = "hello world, hello there; ".repeat(15);
+    for (name, text) in [("h", "hello world, hello there"), ("t", "hello worl"), ("long", &long), ("v", "h")]
+    {
+        fs::write(path.join(name), text).unwrap();
+    }
+    for (i, (args, eval)) in [
+        ("h --mode text --steps 20", true),
+        ("h --mode text --model ngram --order 3", true),
+        ("h --mode text --model wavenet --hidden 8 --steps 3", true),
+        ("long --mode text --context 32 --steps 3", true),
+        ("t --mode text --steps 20", false),
+        ("t --mode text --model ngram --order 2", false),
+        ("t --mode text --steps 3 --seeds 2", false),
+        ("long --mode text --val v --steps 3", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let output = charloom(path, &format!("train {args} --json --out r{i}"));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {told}");
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(args.contains("--seeds") || result["loss"].as_f64().unwrap().is_finite(), "{args}: {result}");
+        assert!(!told.contains("--split test"), "{args} has no test split to evaluate: {told}");
+        for command in ["eval --split all", "eval --split train", "explain loss", "report"] {
+            done(path, &format!("{command} r{i}"));
+        }
+        assert_eq!(charloom(path, &format!("eval r{i}")).status.code() == Some(0), eval, "{args}");
+    }
+    // What cannot be trained is known before anything is written.
+    for args in [
+        "--context 32",
+        "--context 32 --seeds 2",
+        "--model gru",
+        "--model transformer",
+        "--model gru --seeds 2",
+    ] {
+        let output = charloom(path, &format!("train h --mode text {args} --steps 5 --out none"));
+        assert!(output.status.code() > Some(0) && !path.join("none").exists(), "{args}");
+    }
+}
+
 #[test]
 fn every_preset_trains_a_little() {
     let folder = TempDir::new().unwrap();

@@ -22,11 +22,11 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// An ensemble to be; `make` makes its folder once the configuration is known to be right.
+    /// An ensemble to be; `make` makes its folder once all is known to be right that would keep a training from beginning.
     ///
     /// # Errors
-    /// A configuration that is not valid, of one seed, or of a model that has none; files that cannot be written.
-    pub fn create(config: &Config, make: impl FnOnce() -> Result<RunFolder>) -> Result<Self> {
+    /// A configuration of one seed, or of a model that has none; as [`Training::new`]; files that cannot be written.
+    pub fn create(config: &Config, data: &Data, make: impl FnOnce() -> Result<RunFolder>) -> Result<Self> {
         let seeds = config.train.seeds;
         config.validate()?;
         if seeds < 2 {
@@ -39,6 +39,9 @@ impl Ensemble {
                 format!(": a model of kind {kind} has no seed; leave it out"),
             ));
         }
+        let mut first = config.clone();
+        first.train.seeds = 1;
+        drop(Training::new(&first, data, Fit::default())?);
         let ensemble = Self { config: config.clone(), out: make()? };
         // All that was there before is removed before the first training: going on takes up what it finds.
         for number in 1..=seeds {
@@ -155,7 +158,7 @@ mod tests {
         let (config, data, out) = settings(home.path());
         let go = AtomicBool::new(false);
         let whole = |out: &Path| {
-            let mut ensemble = Ensemble::create(&config, || RunFolder::create(out, true)).unwrap();
+            let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(out, true)).unwrap();
             ensemble.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched)))).unwrap().unwrap()
         };
         let mixed = whole(&out);
@@ -171,7 +174,7 @@ mod tests {
         assert_eq!(undisturbed, file(&out));
         // Stopped in the second training.
         let other = home.path().join("other");
-        let mut ensemble = Ensemble::create(&config, || RunFolder::create(&other, false)).unwrap();
+        let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&other, false)).unwrap();
         let (stop, seed) = (AtomicBool::new(false), Cell::new(0));
         let ended = ensemble.run(&data, &stop, &mut |number, _| {
             seed.set(number);
@@ -196,10 +199,10 @@ mod tests {
     #[test]
     fn what_has_no_seed_is_no_ensemble() {
         let home = tempfile::tempdir().unwrap();
-        let (mut config, _, out) = settings(home.path());
+        let (mut config, data, out) = settings(home.path());
         config.model = crate::config::ModelConfig::of("ngram");
         let refused = |config: &Config| {
-            Ensemble::create(config, || RunFolder::create(&out, true)).unwrap_err().to_string()
+            Ensemble::create(config, &data, || RunFolder::create(&out, true)).unwrap_err().to_string()
         };
         assert!(refused(&config).contains("has no seed"));
         config.train.seeds = 65;

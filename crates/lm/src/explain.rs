@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::data::Data;
+use crate::data::{Data, Mode};
 use crate::evaluation::{Baselines, Evaluation, baselines, evaluate};
 use crate::models::{self, LanguageModel};
 use crate::train::Trainer;
@@ -14,6 +14,8 @@ use crate::{Error, Result};
 /// # Units
 /// nats
 const CONFIDENT: f64 = 0.3;
+/// Losses that differ by less are equal to the last digit shown.
+const EQUAL: f64 = 5e-5;
 
 /// The loss of a configuration or a run, with what to hold it against.
 ///
@@ -27,7 +29,7 @@ pub struct Loss {
     pub expected: f64,
     /// What the configuration's model loses on its first minibatch, untrained; none for an n-gram model.
     pub untrained: Option<f64>,
-    /// The split that baselines and run are measured on: `val`, or `train` where there is none.
+    /// The split that baselines and run are measured on: `val`, or `train` where nothing in that is judged.
     pub split: &'static str,
     /// Uniform, unigram and bigram models of the training split.
     pub baselines: Baselines,
@@ -42,7 +44,9 @@ pub struct Loss {
 /// # Errors
 /// No examples, or what [`Trainer::new`] and [`evaluate`] refuse.
 pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -> Result<Loss> {
-    let split = if data.splits.val.is_empty() { "train" } else { "val" };
+    // A text's first character is not judged.
+    let is_judged = data.splits.val.tokens().len() > usize::from(data.mode() == Mode::Text);
+    let split = if is_judged { "val" } else { "train" };
     let measured = if split == "val" { &data.splits.val } else { &data.splits.train };
     let untrained = match models::counts(config)? {
         true => None,
@@ -103,6 +107,8 @@ impl Loss {
                 )
             } else if loss > bigram {
                 format!("The run knows how often characters occur, but not yet what follows what ({bigram:.4}).")
+            } else if bigram - loss < EQUAL {
+                format!("The run is as good as the bigram ({bigram:.4}), which knows the last character alone.")
             } else {
                 format!(
                     "The run is {:.4} better than the bigram: it makes use of more than the last character.",
@@ -188,6 +194,7 @@ mod tests {
         assert!(of(3.0, 3.0).contains("needs more ``steps``"));
         assert!(of(2.6, 2.6).contains("what follows what"));
         assert!(of(2.1, 2.05).contains("0.4000 better than the bigram"));
+        assert!(of(2.5, 2.5).contains("as good as the bigram"));
         assert!(of(2.1, 2.05).contains("not learned by heart"));
         assert!(of(2.1, 1.5).contains("begun to learn by heart"));
     }

@@ -234,10 +234,10 @@ fn counts_are_the_whole_model() {
     let (vocab, split) = split("emma\nava\nmia", Mode::Lines);
     let model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
     let again = |counts| NGram::from_counts(3, vocab.len(), Some(0), counts, Smoothing::KneserNey, 0.0);
-    let copy = again(model.counts().clone()).expect("a model");
+    let copy = again(model.counts()).expect("a model");
     assert_eq!(loss(&copy, &split), loss(&model, &split));
     let bad = |change: fn(&mut Counts)| {
-        let mut counts = model.counts().clone();
+        let mut counts = model.counts();
         change(&mut counts);
         again(counts).is_err()
     };

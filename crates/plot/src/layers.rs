@@ -139,11 +139,11 @@ fn named(record: &Record) -> String {
 /// The share of all numbers in each bin over its width, at its middle.
 fn density(record: &Record) -> Vec<(f64, f64)> {
     let histogram = &record.histogram;
-    let total: u64 = histogram.counts.iter().sum();
+    let total: f64 = histogram.counts.iter().map(|&count| count as f64).sum();
     let width = (histogram.max - histogram.min) / histogram.counts.len().max(1) as f64;
     let middle = |i: usize| histogram.min + (i as f64 + 0.5) * width;
     let counts = histogram.counts.iter().enumerate();
-    counts.map(|(i, &count)| (middle(i), count as f64 / (total as f64 * width))).collect()
+    counts.map(|(i, &count)| (middle(i), count as f64 / (total * width))).collect()
 }
 
 /// How much each weight changes in a step, in comparison with itself, over a training: log10 of std(update) /

@@ -156,8 +156,8 @@ fn scalar(tag: &str, x: f64) -> Message {
 /// A `HistogramProto`: least, largest, how many, sum, sum of squares, the bins' right edges, what is in them.
 fn histogram(record: &Record) -> Message {
     let bins = &record.histogram;
-    let num: u64 = bins.counts.iter().sum();
-    let (n, width) = (num as f64, (bins.max - bins.min) / bins.counts.len() as f64);
+    let n: f64 = bins.counts.iter().map(|&count| count as f64).sum();
+    let width = (bins.max - bins.min) / bins.counts.len() as f64;
     Message::new()
         .double(1, bins.min)
         .double(2, bins.max)

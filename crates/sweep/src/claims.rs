@@ -76,7 +76,7 @@ impl Study {
             // Settings that do not go together make no steps; the trial fails by itself.
             let steps = apply(base, &settings, mode(base)).map_or(0, |config| config.train.steps);
             let steps = steps.saturating_mul(spec.seeds);
-            let spent: u64 = rows.iter().map(|row| row[3].int()).sum();
+            let spent = rows.iter().map(|row| row[3].int()).fold(0, u64::saturating_add);
             if spec.max_steps.is_some_and(|most| spent.saturating_add(steps) > most) {
                 return Ok(none_left);
             }

@@ -10,7 +10,7 @@ use super::spec::{Pruning, Spec};
 pub(super) fn rungs(spec: &Spec, number: u64, steps: u64, eval_every: u64) -> Vec<u64> {
     let first = spec.min_steps.unwrap_or(steps / spec.reduction.pow(3)).max(1);
     let mut rungs: Vec<u64> = std::iter::successors(Some(first), |rung| rung.checked_mul(spec.reduction))
-        .map(|rung| rung.div_ceil(eval_every) * eval_every)
+        .map(|rung| rung.div_ceil(eval_every).saturating_mul(eval_every))
         .take_while(|&rung| rung < steps)
         .collect();
     rungs.dedup();

@@ -45,6 +45,11 @@ pub struct DataFlags {
 }
 
 impl DataFlags {
+    /// --lossy alone.
+    pub fn lossy() -> Self {
+        Self { lossy: Some(true), ..Self::default() }
+    }
+
     /// Refuses a flag that has no effect beside the other settings.
     ///
     /// # Errors

@@ -48,6 +48,23 @@ pub struct OptimizerFlags {
     ema: Option<f64>,
 }
 
+/// All of these.
+pub const OPTIMIZER: &[&str] = &[
+    "--optimizer",
+    "--weight-decay",
+    "--decay-on",
+    "--momentum",
+    "--nesterov",
+    "--alpha",
+    "--beta1",
+    "--beta2",
+    "--eps",
+    "--clip",
+    "--clip-value",
+    "--accumulate",
+    "--ema",
+];
+
 impl OptimizerFlags {
     /// Sets what the flags say.
     pub fn apply(&self, train: &mut TrainConfig) {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::output::{Out, flags, name, note};
 use crate::plot;
-use crate::setup::{self, DataPath};
+use crate::setup::{self, DataPath, RunData};
 
 use show::{none_finished, print_best, show, trials};
 use tuning::tuning;
@@ -108,9 +108,9 @@ enum Command {
         /// A file to write, .svg or .png; without it the terminal
         #[arg(short, long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// light or dark, of a file
-        #[arg(long, value_name = "NAME", default_value = "light")]
-        theme: Theme,
+        /// light or dark, of a file [default: light]
+        #[arg(long, value_name = "NAME")]
+        theme: Option<Theme>,
     },
     /// Write a page about it: one HTML file that needs no network
     Report {
@@ -127,9 +127,8 @@ enum Command {
         /// The run folder
         #[arg(long, value_name = "RUN")]
         out: PathBuf,
-        /// Where the data is now
-        #[arg(long, value_name = "FILE")]
-        data: Option<PathBuf>,
+        #[command(flatten)]
+        data: RunData,
     },
     /// Train the fifteen rows of the table that ends notebook 001, and print them beside its figures
     Tuning {
@@ -179,6 +178,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             show(&mut study, out)
         }
         Some(Command::Plot { study, what, out: file, theme }) => {
+            let theme = plot::theme(*theme, file.as_deref())?;
             let mut study = Study::open(study)?;
             let trials = study.trials()?;
             let all = charloom_sweep::figures(study.space(), &trials);
@@ -189,7 +189,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                 let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
                 return Err(Error::usage(format!("no picture {what:?}; there are {}", names.join(", "))));
             };
-            plot::show(figure, file.as_deref(), *theme, out)
+            plot::show(figure, file.as_deref(), theme, out)
         }
         Some(Command::Report { study, out: file }) => {
             let page = charloom_sweep::page(&mut Study::open(study)?)?;
@@ -199,7 +199,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         Some(Command::Choose { study, out: folder, data }) => {
             let mut study = Study::open(study)?;
-            let data = load(&study, data.as_ref())?;
+            let data = load(&study, data.get())?;
+            if study.chosen()?.is_some_and(|(_, test)| test.is_some()) {
+                note("the study was closed before: this is what it recorded, and no run is written");
+            }
             listen()?;
             let chosen = charloom_sweep::choose(&mut study, &data, folder, &STOP)?;
             if out.json {

@@ -260,12 +260,21 @@ fn line_at(text: &str, start: usize) -> usize {
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     use std::io::Read;
     let file = crate::disk::open_regular(path)?;
-    let mut text = String::new();
-    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| Error::io(path, error))?;
-    if text.len() as u64 > MAX_BYTES {
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| Error::io(path, error))?;
+    if let Some(what) = crate::data::not_text(&bytes) {
+        return Err(Error::model(path, what));
+    }
+    if crate::data::is_page(&bytes) {
+        return Err(Error::model(path, "is an HTML page, no configuration; a download may have gone wrong"));
+    }
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(too_large(path));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Error::model(path, format!("is not UTF-8 at byte {at}; a configuration is"))
+    })
 }
 
 fn too_large(path: &Path) -> Error {

@@ -23,6 +23,16 @@ pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(LFS_POINTER)
 }
 
+/// What a file of these first bytes is, and what to do, if it is an archive, a pointer or of another encoding.
+#[must_use]
+pub fn not_text(bytes: &[u8]) -> Option<&'static str> {
+    // "BZh" could begin a word; the digit and the block's magic after it could not.
+    let compressed = |magic: &[u8]| magic != b"BZh" || bytes.get(4..7) == Some(b"1AY");
+    let found = NOT_TEXT.iter().find(|(magic, _)| bytes.starts_with(magic) && compressed(magic));
+    let pointer = "is a git-LFS pointer, not the file itself; fetch that first (git lfs pull)";
+    found.map(|(_, what)| *what).or_else(|| is_lfs_pointer(bytes).then_some(pointer))
+}
+
 /// Whether a file is a web page, as a download often is that should have been another file.
 pub fn is_page(bytes: &[u8]) -> bool {
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
@@ -34,15 +44,8 @@ pub fn is_page(bytes: &[u8]) -> bool {
 /// UTF-8 to a string with LF line ends and no byte order mark, in the memory of the bytes where that is possible; the
 /// error is a message without the file's name.
 pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
-    // "BZh" could begin a word; the digit and the block's magic after it could not.
-    let compressed = |magic: &[u8]| magic != b"BZh" || bytes.get(4..7) == Some(b"1AY");
-    for (magic, message) in NOT_TEXT {
-        if bytes.starts_with(magic) && compressed(magic) {
-            return Err(message.to_owned());
-        }
-    }
-    if is_lfs_pointer(&bytes) {
-        return Err("is a git-LFS pointer, not the file itself; fetch that first (git lfs pull)".to_owned());
+    if let Some(what) = not_text(&bytes) {
+        return Err(what.to_owned());
     }
     if is_page(&bytes) {
         let what =

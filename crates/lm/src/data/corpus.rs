@@ -107,9 +107,14 @@ impl Corpus {
     /// Whatever [`Corpus::from_bytes`] refuses; a file that is missing, unreadable, not a regular file, or
     /// larger than [`MAX_BYTES`].
     pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
-        let path = path.as_ref();
+        Self::read_same(path.as_ref(), config, None)
+    }
+
+    /// As [`Corpus::read`], of bytes that have this SHA-256, whatever else is wrong with others.
+    pub(super) fn read_same(path: &Path, config: &DataConfig, sha256: Option<&str>) -> Result<Self> {
         if path == Path::new("-") {
-            return Self::from_bytes(path, read_bounded(path, io::stdin().lock(), 0, MAX_BYTES)?, config);
+            let bytes = read_bounded(path, io::stdin().lock(), 0, MAX_BYTES)?;
+            return Self::of_bytes(path, bytes, config, sha256);
         }
         let fail = |e: io::Error| match e.kind() {
             io::ErrorKind::NotFound => {
@@ -128,7 +133,7 @@ impl Corpus {
         let file = File::open(path).map_err(fail)?;
         memory::check(kind.len().min(MAX_BYTES), memory::available())
             .map_err(|what| Error::data(path, what))?;
-        Self::from_bytes(path, read_bounded(path, file, kind.len(), MAX_BYTES)?, config)
+        Self::of_bytes(path, read_bounded(path, file, kind.len(), MAX_BYTES)?, config, sha256)
     }
 
     /// Cleans bytes that are already in memory; `source` names them in messages.
@@ -141,8 +146,22 @@ impl Corpus {
         bytes: impl Into<Vec<u8>>,
         config: &DataConfig,
     ) -> Result<Self> {
-        let (path, bytes) = (source.as_ref(), bytes.into());
+        Self::of_bytes(source.as_ref(), bytes.into(), config, None)
+    }
+
+    /// As [`Corpus::from_bytes`], of bytes that have this SHA-256, whatever else is wrong with others.
+    pub(super) fn of_bytes(
+        path: &Path,
+        bytes: Vec<u8>,
+        config: &DataConfig,
+        known: Option<&str>,
+    ) -> Result<Self> {
         let (sha256, is_empty) = (hex(&Sha256::digest(&bytes)), bytes.is_empty());
+        if known.is_some_and(|known| known != sha256) {
+            let message = "has changed since the configuration was written (its SHA-256 is another); \
+                           ``data`` says where the file is that it was written for";
+            return Err(Error::data(path, message));
+        }
         let mut warnings = Vec::new();
         let text = clean::decode(bytes, config.lossy, &mut warnings)
             .map(|text| clean::normalize(text, config.normalize, &mut warnings))

@@ -108,6 +108,21 @@ impl Examples {
         repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter().copied())
     }
 
+    /// The context of example i without the boundaries before it, and the target: equal for equal n-grams.
+    ///
+    /// # Panics
+    /// As [`Examples::context`].
+    pub(crate) fn gram(&self, i: usize) -> &[u32] {
+        let (at, tokens) = (i + self.first(), self.split.tokens());
+        let mut start = at.saturating_sub(self.length);
+        if let Some(boundary) = self.split.boundary()
+            && let Some(end) = tokens[start..at].iter().rposition(|&token| token == boundary)
+        {
+            start += end + 1;
+        }
+        &tokens[start..=at]
+    }
+
     /// The target of example i.
     ///
     /// # Panics

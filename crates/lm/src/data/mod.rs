@@ -21,6 +21,7 @@ use charloom_tensor::rng::TorchGenerator;
 
 use crate::error::{Error, Result};
 
+pub use clean::not_text;
 pub(crate) use clean::{is_lfs_pointer, is_page};
 pub(crate) use distinct::Distinct;
 
@@ -73,11 +74,12 @@ impl Data {
     /// The main file, cleaned.
     ///
     /// # Errors
-    /// Whatever [`Corpus::read`] refuses.
+    /// Whatever [`Corpus::read`] refuses; another SHA-256 than that of the configuration, where it has one.
     pub fn corpus(config: &DataConfig) -> Result<Corpus> {
+        let sha256 = config.sha256.as_deref();
         match &config.path {
-            None => Corpus::from_bytes("us-names-2018.txt", NAMES, config),
-            Some(path) => Corpus::read(place(path)?, config),
+            None => Corpus::of_bytes("us-names-2018.txt".as_ref(), NAMES.into(), config, sha256),
+            Some(path) => Corpus::read_same(&place(path)?, config, sha256),
         }
     }
 
@@ -86,13 +88,10 @@ impl Data {
     /// # Errors
     /// As [`Data::load`].
     pub fn of(corpus: Corpus, config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
-        check_hash(&corpus, config.sha256.as_deref())?;
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
         let part = |path: &Option<PathBuf>, sha256: &Option<String>| -> Result<Option<Corpus>> {
             let Some(path) = path else { return Ok(None) };
-            let corpus = Corpus::read(place(path)?, &same)?;
-            check_hash(&corpus, sha256.as_deref())?;
-            Ok(Some(corpus))
+            Corpus::read_same(&place(path)?, &same, sha256.as_deref()).map(Some)
         };
         let val = part(&config.val, &config.val_sha256)?;
         let test = part(&config.test, &config.test_sha256)?;
@@ -147,23 +146,15 @@ impl Data {
     }
 }
 
-/// Refuses a file that is another than the one of which this is the SHA-256.
-fn check_hash(corpus: &Corpus, sha256: Option<&str>) -> Result<()> {
-    if sha256.is_none_or(|known| known == corpus.source().sha256) {
-        return Ok(());
-    }
-    let message = "has changed since the configuration was written (its SHA-256 is another); \
-                   ``data`` says where the file is that it was written for";
-    Err(Error::data(&corpus.source().path, message))
-}
-
 /// The file that a path means.
 fn place(path: &Path) -> Result<PathBuf> {
     let known = path.to_str().filter(|_| !path.exists()).and_then(|name| Dataset::get(name).ok());
     let Some(known) = known else { return Ok(path.to_path_buf()) };
     Cache::of_user()?.find(&known).ok_or_else(|| {
-        let message =
-            format!("no such file, but a known data set; 'charloom data get {}' gets it", known.name);
+        let message = format!(
+            "no such file, but a known data set: 'charloom data get {}' gets it; ``data`` names another file",
+            known.name
+        );
         Error::data(path, message)
     })
 }

@@ -76,8 +76,9 @@ fn number(x: f64) -> String {
 
 /// A histogram in one line; what is there at all can be seen.
 fn bars(counts: &[u64], blocks: usize) -> String {
-    let merged: Vec<u64> =
-        counts.chunks(counts.len().div_ceil(blocks.max(1)).max(1)).map(|part| part.iter().sum()).collect();
+    // A file may hold any counts.
+    let sum = |part: &[u64]| part.iter().map(|&n| u128::from(n)).sum();
+    let merged: Vec<u128> = counts.chunks(counts.len().div_ceil(blocks.max(1)).max(1)).map(sum).collect();
     let most = merged.iter().copied().max().unwrap_or(0).max(1);
     let blocks = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     merged.iter().map(|&n| if n == 0 { ' ' } else { blocks[(n * 7).div_ceil(most) as usize] }).collect()

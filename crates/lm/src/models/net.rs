@@ -84,7 +84,9 @@ impl Net {
                 let examples = split.examples(stack.context)?;
                 if examples.is_empty() {
                     let context = stack.context;
-                    let message = format!("no examples to train on at ``context`` {context}; give more text");
+                    let message = format!(
+                        "no examples to train on at ``context`` {context}; make that smaller, or give more text"
+                    );
                     return Err(Error::Failed(message));
                 }
                 let size = if full { examples.len() } else { size };

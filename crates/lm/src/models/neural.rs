@@ -7,7 +7,7 @@ use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGe
 
 use super::decoder::{self, DecoderReader, Reading};
 use super::state_reader::StateReader;
-use super::window::WindowReader;
+use super::window::{WindowReader, count_distinct};
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
@@ -158,7 +158,7 @@ impl Neural {
                 recording.with_data(logits, |logits| kernels::log_softmax_rows(logits, vocab, out));
             }
         };
-        WindowReader { length, vocab, ask: Box::new(ask) }
+        WindowReader { length, vocab, ask: Box::new(ask), ask_one: None }
     }
 }
 
@@ -221,7 +221,7 @@ impl LanguageModel for Neural {
     fn evaluation_work(&self, split: &Split) -> Result<usize> {
         match (&self.net, split.tokens().len()) {
             // Equal contexts are computed once; finding them in more than that is work itself.
-            (Net::Window(stack), 1..=MOST_COUNTED) => Ok(split.examples(stack.context)?.distinct_len()),
+            (Net::Window(stack), 1..=MOST_COUNTED) => count_distinct(split, stack.context),
             (Net::Attention(decoder), _) => Ok(decoder::work(decoder, split)),
             (_, tokens) => Ok(tokens),
         }

@@ -63,8 +63,8 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
 pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     let Some((plan, _)) = plan(config, vocab)? else {
         let members = mixture::configurations(config)?;
-        let of_members = members.iter().map(|(_, member)| multiplications(member, vocab));
-        return of_members.sum();
+        let mut of_members = members.iter().map(|(_, member)| multiplications(member, vocab));
+        return of_members.try_fold(0, |sum: u64, own| Ok(sum.saturating_add(own?)));
     };
     // A table that rows are looked up in multiplies nothing.
     let is_table = |name: &str| ["embedding.", "wte.", "wpe."].iter().any(|table| name.starts_with(table));

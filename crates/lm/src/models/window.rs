@@ -8,11 +8,15 @@ use crate::data::{Examples, Split};
 /// What a windowed model is asked: the contexts, (n, T), and where the logarithms of probabilities go, (n, V).
 pub(super) type Ask<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
 
+/// What a model may be asked that finds one token's probability for less than all of them: after a context, of a token.
+pub(super) type AskOne<'m> = Box<dyn Fn(&[u32], u32) -> f32 + 'm>;
+
 /// Reads with a windowed model.
 pub(super) struct WindowReader<'m> {
     pub length: usize,
     pub vocab: usize,
     pub ask: Ask<'m>,
+    pub ask_one: Option<AskOne<'m>>,
 }
 
 impl Reader for WindowReader<'_> {
@@ -41,7 +45,7 @@ impl Reader for WindowReader<'_> {
     }
 }
 
-/// How many tokens of a large split are judged at once.
+/// The most examples that are judged at once: which of their contexts are equal takes some 16 bytes each.
 const PIECE: usize = 1 << 19;
 
 /// How many contexts to ask a model for at once: enough to keep a matrix product busy, in a few MiB.
@@ -50,7 +54,8 @@ fn rows_at_once(vocab: usize) -> usize {
 }
 
 impl WindowReader<'_> {
-    /// Calls `found` with each different context of the examples and its distribution.
+    /// Calls `found` with each different context of the examples, in order, and the logarithms of the probabilities of its
+    /// different targets.
     fn each_distinct(
         &mut self,
         examples: &Examples,
@@ -59,14 +64,30 @@ impl WindowReader<'_> {
     ) -> Result<()> {
         let distinct = if examples.is_empty() { 0 } else { examples.distinct_len() };
         let rows = rows_at_once(self.vocab);
-        let (mut contexts, mut log_probs) = (Vec::new(), Vec::new());
+        let (mut contexts, mut log_probs, mut of_targets) = (Vec::new(), Vec::new(), Vec::new());
+        let targets = |d: usize| examples.distinct_targets(d).iter().map(|&(token, _)| token);
         for from in (0..distinct).step_by(rows) {
             let chunk = from..(from + rows).min(distinct);
             contexts.clear();
             chunk.clone().for_each(|d| contexts.extend(examples.distinct_context(d)));
-            log_probs.resize(chunk.len() * self.vocab, 0.0);
-            (self.ask)(&contexts, &mut log_probs);
-            chunk.clone().zip(log_probs.chunks_exact(self.vocab)).for_each(|(d, row)| found(d, row));
+            if self.ask_one.is_none() {
+                log_probs.resize(chunk.len() * self.vocab, 0.0);
+                (self.ask)(&contexts, &mut log_probs);
+            }
+            for (i, d) in chunk.clone().enumerate() {
+                of_targets.clear();
+                match &self.ask_one {
+                    Some(ask) => {
+                        let context = &contexts[i * self.length..][..self.length];
+                        of_targets.extend(targets(d).map(|token| ask(context, token)));
+                    }
+                    None => {
+                        let row = &log_probs[i * self.vocab..][..self.vocab];
+                        of_targets.extend(targets(d).map(|token| row[token as usize]));
+                    }
+                }
+                found(d, &of_targets);
+            }
             tell(chunk.end as f64 / distinct as f64)?;
         }
         Ok(())
@@ -98,9 +119,9 @@ impl WindowReader<'_> {
         each_piece(split, length, tell, |examples, tell| {
             // The different targets of each context, one context after another, and where each begins.
             let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
-            self.each_distinct(examples, tell, |d, row| {
+            self.each_distinct(examples, tell, |_, log_probs| {
                 starts.push(of_targets.len());
-                of_targets.extend(examples.distinct_targets(d).iter().map(|&(token, _)| row[token as usize]));
+                of_targets.extend_from_slice(log_probs);
             })?;
             scores.extend((std::mem::take(&mut skipped)..examples.len()).map(|i| {
                 let class = examples.class(i);
@@ -123,14 +144,24 @@ impl WindowReader<'_> {
         let mut judged = head.len();
         each_piece(split, self.length, tell, |examples, tell| {
             judged += examples.len();
-            self.each_distinct(examples, tell, |d, row| {
-                for &(target, often) in examples.distinct_targets(d) {
-                    total -= f64::from(row[target as usize]) * f64::from(often);
+            self.each_distinct(examples, tell, |d, log_probs| {
+                for (&(_, often), &log_prob) in examples.distinct_targets(d).iter().zip(log_probs) {
+                    total -= f64::from(log_prob) * f64::from(often);
                 }
             })
         })?;
         Ok((total, judged))
     }
+}
+
+/// How many contexts a model is asked for to judge a split.
+pub(super) fn count_distinct(split: &Split, context: usize) -> Result<usize> {
+    let mut count = 0;
+    each_piece(split, context, &mut |_| Ok(()), |examples, _| {
+        count += examples.distinct_len();
+        Ok(())
+    })?;
+    Ok(count)
 }
 
 /// Calls `judge` with the examples of a split, or, where they are many, with those of one piece after another, of which each
@@ -142,7 +173,7 @@ fn each_piece(
     mut judge: impl FnMut(&Examples, Tell<'_>) -> Result<()>,
 ) -> Result<()> {
     let examples = split.examples(context)?;
-    if !examples.are_many() {
+    if examples.len() <= PIECE {
         return judge(&examples, tell);
     }
     let pieces = split.pieces(PIECE, context);

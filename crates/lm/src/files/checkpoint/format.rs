@@ -24,6 +24,8 @@ const DIGEST: std::ops::Range<usize> = 8 + PREFIX.len()..8 + PREFIX.len() + 64;
 pub(super) const FIRST: usize = DIGEST.end;
 /// The largest header: a vocabulary of every character there is, and a thousand tensors.
 const MAX_HEADER: u64 = 1 << 24;
+/// The most dimensions of a tensor.
+const MAX_DIMS: usize = 8;
 /// What the names of the training's own tensors begin with in the file.
 const STATE: &str = "state.";
 
@@ -143,6 +145,14 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
         let data = TensorData::read(view.dtype(), view.data())
             .ok_or_else(|| refuse(format!("the tensor {name} is of the unknown type {:?}", view.dtype())))?;
         let shape = view.shape().to_vec();
+        // Nothing is in a tensor with a length of 0, whatever the others are.
+        let numbers = shape.iter().try_fold(1u64, |all, &length| all.checked_mul(length.max(1) as u64));
+        if shape.len() > MAX_DIMS || numbers.is_none_or(|numbers| numbers > MAX_BYTES) {
+            let (name, dims) = (&name, shape.len());
+            return Err(refuse(format!(
+                "the tensor {name} has a shape that no model's has, of {dims} dimensions"
+            )));
+        }
         match name.strip_prefix(STATE) {
             Some(name) => state.push(NamedTensor { name: name.to_owned(), shape, data }),
             None => tensors.push(NamedTensor { name, shape, data }),

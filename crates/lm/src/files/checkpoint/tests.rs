@@ -126,6 +126,15 @@ fn lies_in_the_header_are_refused_at_once() {
     );
     assert!(refused_at_once(&edited(|h| h.replace("\"U8\"", "\"I8\""))).contains("unknown type I8"));
 
+    let beside = |shape: &str| {
+        let tensor =
+            format!("}},\"none\":{{\"dtype\":\"U8\",\"shape\":{shape},\"data_offsets\":[0,0]}},\"embedding");
+        refused_at_once(&edited(|h| h.replacen("},\"embedding", &tensor, 1)))
+    };
+    // Nothing is in them, so that any length goes with it.
+    assert!(beside("[1099511627776,0]").contains("the tensor none has a shape that no model's has"));
+    assert!(beside("[0,1099511627776,1099511627776]").contains("shape"));
+    assert!(beside(&format!("[{}0]", "1,".repeat(20_000))).contains("of 20001 dimensions"));
     let many: String = (0..1_000_000)
         .map(|i| format!(",\"{i}\":{{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}"))
         .collect();

@@ -1,11 +1,13 @@
 //! N-grams: counts of what follows each context, smoothed. The baseline that a network has to beat.
 
+mod counts;
 mod kind;
+mod level;
 
-use rustc_hash::FxHashMap;
-
+pub use counts::Counts;
 pub(super) use kind::NGramKind;
 pub use kind::NGramSettings;
+use level::{Entry, Level};
 
 use super::window::WindowReader;
 use super::{LanguageModel, Reach, Reader, Tell};
@@ -19,37 +21,6 @@ const MAX_ORDER: usize = 12;
 
 /// What its tensors are called in a checkpoint.
 const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
-
-/// What an n-gram model has learned: how often each n-gram occurs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// The different n-grams, each its context and then its target.
-    ///
-    /// # Shapes
-    /// (M, order)
-    pub grams: Vec<u32>,
-    /// How often each occurs.
-    ///
-    /// # Shapes
-    /// (M,)
-    pub counts: Vec<u32>,
-}
-
-impl Counts {
-    /// Counts the examples, whose context is the order less one.
-    #[must_use]
-    pub fn of(examples: &Examples) -> Self {
-        let mut counts = Self::default();
-        for d in 0..examples.distinct_len() {
-            for &(target, often) in examples.distinct_targets(d) {
-                counts.grams.extend(examples.distinct_context(d));
-                counts.grams.push(target);
-                counts.counts.push(often);
-            }
-        }
-        counts
-    }
-}
 
 /// An n-gram model: a character's probability given the `order - 1` before it.
 ///
@@ -83,30 +54,9 @@ impl Counts {
 #[derive(Clone, Debug)]
 pub struct NGram {
     vocab_size: usize,
-    counts: Counts,
     /// One for each context length, from 0.
     levels: Vec<Level>,
 }
-
-/// The contexts of one length.
-#[derive(Clone, Debug, Default)]
-struct Level {
-    /// (Number of the context without its oldest token, that token) to the context's number.
-    numbers: FxHashMap<u64, u32>,
-    /// Number of the context without its oldest token.
-    shorter: Vec<u32>,
-    /// Oldest token.
-    oldest: Vec<u32>,
-    /// Where each context's shares begin, and the end.
-    offsets: Vec<u32>,
-    /// Tokens and their shares.
-    shares: Vec<(u32, f64)>,
-    /// What is left for the shorter context.
-    rest: Vec<f64>,
-}
-
-/// A context's number, a token, and its n.
-type Entry = (u32, u32, u64);
 
 impl NGram {
     /// Counts examples and smooths. The order is their context and one; `k` is for [`Smoothing::AddK`] only.
@@ -132,7 +82,7 @@ impl NGram {
         order: usize,
         vocab_size: usize,
         boundary: Option<u32>,
-        counts: Counts,
+        mut counts: Counts,
         smoothing: Smoothing,
         k: f64,
     ) -> Result<Self> {
@@ -156,34 +106,22 @@ impl NGram {
                 "no examples to count; give more text or a lower ``order``".to_owned(),
             ));
         }
-        let (mut levels, contexts) = contexts(order, &counts);
-        let entries = (0..n).map(|i| {
-            let target = counts.grams[i * order + order - 1];
-            (contexts[i], target, u64::from(counts.counts[i]))
-        });
-        let mut entries = merged(entries.collect());
+        counts.sort(order);
+        let mut levels = levels(order, &counts);
+        drop(counts);
+        let add_k = k * vocab_size as f64;
         for length in (0..order).rev() {
-            match smoothing {
-                Smoothing::AddK if length + 1 < order => levels[length].fill(&[], |_, _| 0.0),
-                Smoothing::AddK => {
-                    levels[length].fill(&entries, |n, total| n / (total + k * vocab_size as f64))
-                }
-                Smoothing::KneserNey => {
-                    let discount = discounts(&entries);
-                    levels[length].fill(&entries, |n, total| (n - discount[(n as usize).min(3)]) / total);
-                }
+            if let (Some(longer), true) = (levels.get(length + 1), smoothing == Smoothing::KneserNey) {
+                let entries = fewer(longer, &levels[length], boundary.filter(|_| length > 0));
+                levels[length].fill(entries);
             }
-            if length > 0 {
-                let below = &levels[length - 1];
-                let fewer = entries.iter().map(|&(context, target, count)| {
-                    let shorter = levels[length].shorter[context as usize];
-                    let begins = length > 1 && boundary == Some(below.oldest[shorter as usize]);
-                    (shorter, target, if begins { count } else { 1 })
-                });
-                entries = merged(fewer.collect());
+            let level = &mut levels[length];
+            match smoothing {
+                Smoothing::AddK => level.settle([0.0; 4], add_k),
+                Smoothing::KneserNey => level.settle(discounts(level), 0.0),
             }
         }
-        Ok(Self { vocab_size, counts, levels })
+        Ok(Self { vocab_size, levels })
     }
 
     /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`.
@@ -192,12 +130,9 @@ impl NGram {
     /// (M, order) and (M,), M the number of different n-grams.
     #[must_use]
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let Counts { grams, counts } = &self.counts;
+        let Counts { grams, counts } = self.counts();
         let m = counts.len();
-        vec![
-            NamedTensor::u32(NAMES[0], &[m, self.order()], grams.clone()),
-            NamedTensor::u32(NAMES[1], &[m], counts.clone()),
-        ]
+        vec![NamedTensor::u32(NAMES[0], &[m, self.order()], grams), NamedTensor::u32(NAMES[1], &[m], counts)]
     }
 
     /// The model that a checkpoint holds.
@@ -225,8 +160,29 @@ impl NGram {
 
     /// What it has learned; [`NGram::from_counts`] takes it back.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    pub fn counts(&self) -> Counts {
+        let top = self.order() - 1;
+        let longest = &self.levels[top];
+        let mut counts = Counts {
+            grams: Vec::with_capacity(longest.counted.len() * self.order()),
+            counts: Vec::with_capacity(longest.counted.len()),
+        };
+        // The number of each length's context, of which the longest is the one at hand.
+        let mut path = vec![0; self.order()];
+        for context in 0..longest.len() {
+            path[top] = context;
+            for length in (1..=top).rev() {
+                while self.levels[length].starts[path[length - 1] + 1] as usize <= path[length] {
+                    path[length - 1] += 1;
+                }
+            }
+            for &(target, n) in longest.targets(context) {
+                counts.grams.extend((1..=top).rev().map(|length| self.levels[length].oldest[path[length]]));
+                counts.grams.push(target);
+                counts.counts.push(n);
+            }
+        }
+        counts
     }
 }
 
@@ -240,7 +196,7 @@ impl NGram {
             self.levels[0].mix(number, row);
             for (level, &token) in self.levels[1..].iter().zip(contexts[i * length..][..length].iter().rev())
             {
-                let Some(&longer) = level.numbers.get(&key(number, token)) else { break };
+                let Some(longer) = level.find(number, token) else { break };
                 number = longer;
                 level.mix(number, row);
             }
@@ -250,10 +206,23 @@ impl NGram {
         }
     }
 
+    /// The same of one token after one context.
+    fn log_prob(&self, context: &[u32], token: u32) -> f32 {
+        let mut p = self.levels[0].mix_one(0, token, 1.0 / self.vocab_size as f64);
+        let mut number = 0;
+        for (level, &oldest) in self.levels[1..].iter().zip(context.iter().rev()) {
+            let Some(longer) = level.find(number, oldest) else { break };
+            number = longer;
+            p = level.mix_one(number, token, p);
+        }
+        libm::log(p) as f32
+    }
+
     fn window_reader(&self) -> WindowReader<'_> {
         let mut row = vec![0.0; self.vocab_size];
         let ask = Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
-        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask }
+        let ask_one = Box::new(|context: &[u32], token| self.log_prob(context, token));
+        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask, ask_one: Some(ask_one) }
     }
 }
 
@@ -279,82 +248,63 @@ impl LanguageModel for NGram {
     }
 }
 
-impl Level {
-    /// Sets the shares of each context from its entries; what they leave is `rest`.
-    fn fill(&mut self, entries: &[Entry], share: impl Fn(f64, f64) -> f64) {
-        self.rest = vec![1.0; self.shorter.len()];
-        self.offsets = vec![0; self.shorter.len() + 1];
-        self.shares.reserve_exact(entries.len());
-        for same in entries.chunk_by(|a, b| a.0 == b.0) {
-            let total: u64 = same.iter().map(|entry| entry.2).sum();
-            let context = same[0].0 as usize;
-            for &(_, target, n) in same {
-                let share = share(n as f64, total as f64);
-                self.shares.push((target, share));
-                self.rest[context] -= share;
+/// The levels of sorted counts; only the longest has its targets yet.
+fn levels(order: usize, counts: &Counts) -> Vec<Level> {
+    let mut levels = vec![Level::default(); order];
+    let mut last: Option<&[u32]> = None;
+    for (gram, &n) in counts.grams.chunks_exact(order).zip(&counts.counts) {
+        let (target, context) = (gram[order - 1], &gram[..order - 1]);
+        let same =
+            last.map(|last| context.iter().rev().zip(last.iter().rev()).take_while(|(a, b)| a == b).count());
+        for length in same.map_or(0, |same| same + 1)..order {
+            if let Some(longer) = levels.get_mut(length + 1) {
+                let start = longer.oldest.len() as u32;
+                longer.starts.push(start);
             }
-            self.rest[context] = self.rest[context].max(0.0);
-            self.offsets[context + 1] = same.len() as u32;
+            levels[length].oldest.push(if length > 0 { context[order - 1 - length] } else { 0 });
         }
-        for i in 1..self.offsets.len() {
-            self.offsets[i] += self.offsets[i - 1];
+        let longest = &mut levels[order - 1];
+        longest.offsets.resize(longest.oldest.len(), longest.counted.len() as u32);
+        match longest.counted.last_mut() {
+            // The same n-gram again, as a file may have it.
+            Some((before, sum)) if same == Some(order - 1) && *before == target => {
+                *sum = sum.saturating_add(n)
+            }
+            _ => longest.counted.push((target, n)),
         }
+        last = Some(context);
     }
-
-    /// Takes the row from the shorter context's probabilities to this context's.
-    fn mix(&self, context: u32, row: &mut [f64]) {
-        let context = context as usize;
-        for p in row.iter_mut() {
-            *p *= self.rest[context];
-        }
-        for &(token, share) in
-            &self.shares[self.offsets[context] as usize..self.offsets[context + 1] as usize]
-        {
-            row[token as usize] += share;
-        }
+    for level in levels.iter_mut().skip(1) {
+        level.starts.push(level.oldest.len() as u32);
     }
+    for (length, level) in levels.iter_mut().enumerate() {
+        let targets = if length + 1 == order { level.counted.len() as u32 } else { 0 };
+        level.offsets.resize(level.oldest.len() + 1, targets);
+    }
+    levels
 }
 
-fn key(shorter: u32, oldest: u32) -> u64 {
-    u64::from(shorter) << 32 | u64::from(oldest)
-}
-
-/// Numbers the contexts of every length: the levels, still without shares, and each n-gram's longest context.
-fn contexts(order: usize, counts: &Counts) -> (Vec<Level>, Vec<u32>) {
-    let mut levels = vec![Level { shorter: vec![0], oldest: vec![0], ..Level::default() }];
-    let mut numbers = vec![0; counts.counts.len()];
-    for length in 1..order {
-        let mut level = Level::default();
-        for (number, gram) in numbers.iter_mut().zip(counts.grams.chunks_exact(order)) {
-            let (shorter, oldest) = (*number, gram[order - 1 - length]);
-            *number = *level.numbers.entry(key(shorter, oldest)).or_insert_with(|| {
-                level.shorter.push(shorter);
-                level.oldest.push(oldest);
-                level.shorter.len() as u32 - 1
-            });
+/// What the shorter contexts count of what the longer ones do: each target's different contexts, but its n where the shorter
+/// context begins with the boundary, before which nothing stands.
+fn fewer(longer: &Level, shorter: &Level, boundary: Option<u32>) -> Vec<Entry> {
+    let mut entries = Vec::with_capacity(longer.counted.len());
+    let mut number = 0;
+    for (context, target, n) in longer.entries() {
+        while longer.starts[number + 1] <= context {
+            number += 1;
         }
-        levels.push(level);
+        let begins = boundary.is_some() && boundary == Some(shorter.oldest[number]);
+        entries.push((number as u32, target, if begins { n } else { 1 }));
     }
-    (levels, numbers)
-}
-
-/// Sorts entries by context and target, and adds up the n of equal ones.
-fn merged(mut entries: Vec<Entry>) -> Vec<Entry> {
-    entries.sort_unstable_by_key(|&(context, target, _)| (context, target));
-    entries.dedup_by(|next, first| {
-        let same = (next.0, next.1) == (first.0, first.1);
-        first.2 += if same { next.2 } else { 0 };
-        same
-    });
     entries
 }
 
 /// D(0), which nothing has, D(1), D(2) and D(3 or more) from how many entries have an n of 1, 2, 3 and 4.
 ///
 /// Short contexts of few characters have too few rare entries to estimate from; then it is 1/2, 1, 3/2.
-fn discounts(entries: &[Entry]) -> [f64; 4] {
+fn discounts(level: &Level) -> [f64; 4] {
     let mut having = [0.0f64; 5];
-    for &(_, _, n) in entries.iter().filter(|entry| entry.2 <= 4) {
+    for &(_, n) in level.counted.iter().filter(|(_, n)| *n <= 4) {
         having[n as usize] += 1.0;
     }
     let [_, one, two, three, four] = having;
