@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use charloom::disk::replace_file;
 use charloom::{Error, Result};
 use charloom_scalar::picture::{Node, dot, svg, table};
 use charloom_scalar::{
@@ -69,7 +70,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             Some(Some("dot")) => dot(&nodes),
             _ => svg(&nodes).map_err(Error::usage)?,
         };
-        std::fs::write(path, picture).map_err(|error| Error::io(path, error))?;
+        replace_file(path, picture.as_bytes()).map_err(|error| Error::io(path, error))?;
         note(format_args!("wrote {}", path.display()));
     }
     if out.json {

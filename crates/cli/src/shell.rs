@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use charloom::disk::replace_file;
 use charloom::{Error, Result};
 use clap_complete::Shell;
 use serde_json::json;
@@ -54,7 +55,7 @@ fn write_pages(command: &clap::Command, args: &Man, pages: &mut Vec<PathBuf>) ->
     let page = args.folder.join(man.get_filename());
     let mut text = Vec::new();
     man.render(&mut text).map_err(|error| Error::io(&page, error))?;
-    std::fs::write(&page, text).map_err(|error| Error::io(&page, error))?;
+    replace_file(&page, &text).map_err(|error| Error::io(&page, error))?;
     pages.push(page);
     let own = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
     command.get_subcommands().filter(own).try_for_each(|sub| write_pages(sub, args, pages))

@@ -1,8 +1,8 @@
 //! `charloom show`.
 
-use std::fs;
 use std::path::PathBuf;
 
+use charloom::disk::replace_file;
 use charloom::files::{self, NamedTensor};
 use charloom::{Checkpoint, Error, Result, models};
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
     note(weights(&file, &checkpoint));
-    let write = |path: &PathBuf, bytes: &[u8]| fs::write(path, bytes).map_err(|error| Error::io(path, error));
+    let write =
+        |path: &PathBuf, bytes: &[u8]| replace_file(path, bytes).map_err(|error| Error::io(path, error));
     let Some(wanted) = &args.tensor else {
         let rows = table(&checkpoint);
         if let Some(path) = &args.csv {

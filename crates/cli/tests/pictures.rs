@@ -91,6 +91,7 @@ fn a_file_that_was_there_is_replaced_as_a_whole() {
         ("x.html", &["report", "a", "-o", "x.html"]),
         ("x.csv", &["show", "a", "embedding.weight", "--csv", "x.csv"]),
         ("x.npy", &["show", "a", "embedding.weight", "--npy", "x.npy"]),
+        ("g.svg", &["graph", "a*b", "--let", "a=2", "--let", "b=3", "-o", "g.svg"]),
         ("l.svg", &["lr-find", "--hidden", "4", "--steps", "12", "-o", "l.svg"]),
     ] {
         // Another name of the old file still has all of it: the new one was written beside it.

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use charloom::disk::replace_file;
 use charloom::inspect::{Kind, Record};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
@@ -118,7 +119,7 @@ impl TensorBoard {
             ("projector_config.pbtxt", config),
         ] {
             let path = self.folder.join(name);
-            fs::write(&path, text).map_err(|error| Error::io(path, error))?;
+            replace_file(&path, text.as_bytes()).map_err(|error| Error::io(path, error))?;
         }
         Ok(())
     }

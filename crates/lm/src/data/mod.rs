@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use charloom_tensor::rng::TorchGenerator;
 
+use crate::disk::replace_file;
 use crate::error::{Error, Result};
 
 pub use clean::not_text;
@@ -138,7 +139,8 @@ impl Data {
         let mut written = Vec::new();
         for (path, split) in parts {
             if !split.is_empty() {
-                fs::write(&path, split.to_text(&self.vocab)).map_err(|e| Error::io(&path, e))?;
+                replace_file(&path, split.to_text(&self.vocab).as_bytes())
+                    .map_err(|e| Error::io(&path, e))?;
                 written.push(path);
             }
         }
