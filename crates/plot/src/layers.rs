@@ -205,6 +205,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_hold_any_counts() {
+        let mut odd = record(1, Kind::Activation, "Tanh");
+        odd.histogram = Histogram { min: -1.0, max: 1.0, counts: vec![u64::MAX, u64::MAX] };
+        let points = &lines(histograms(&[odd], Kind::Activation).unwrap()).series[0].points;
+        assert_eq!(points[0].1, 0.5);
+    }
+
+    #[test]
     fn a_histogram_is_the_density_after_the_last_step() {
         let records = [
             record(0, Kind::Activation, "Tanh"),

@@ -143,6 +143,17 @@ fn names_that_are_not_utf8_end_no_program() {
     assert!(told.contains("a configuration holds no name that is not UTF-8; rename it"), "{told}");
     assert!(!path.join("run").exists());
     fs::remove_file(path.join(odd)).unwrap();
+    done(path, "train names --hidden 4 --steps 2 --out other");
+    fs::rename(path.join("other"), path.join(odd)).unwrap();
+    for flag in ["--teacher", "--init-from"] {
+        let args: Vec<&OsStr> = ["train", "names", "--hidden", "4", "--steps", "2", "--out", "run", flag]
+            .map(OsStr::new)
+            .to_vec();
+        let refused = run(&[&args[..], &[odd]].concat());
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(2) && told.contains("not UTF-8; rename it"), "{flag}: {told}");
+    }
+    fs::remove_dir_all(path.join(odd)).unwrap();
     for args in [
         all("train names --model linear --steps 2 --json --out", "--force"),
         words("info --json").chain([odd]).collect(),

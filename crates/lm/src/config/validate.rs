@@ -1,6 +1,7 @@
 //! What a configuration may say: each refusal names the key, its value and the limit.
 
 use super::{Batch, Config, NotebookConfig, TeacherConfig, TrainConfig};
+use crate::data::check_name;
 use crate::{Error, Result};
 
 /// The largest minibatch; `full` has no limit.
@@ -72,6 +73,8 @@ fn validate_train(train: &TrainConfig) -> Result<()> {
     real("clip_value", most, (0.0..=1e6).contains(&most), "from 0 (not clipped) to 1000000")?;
     whole("accumulate", train.accumulate, 1, 1 << 20)?;
     real("ema", train.ema, below_one(train.ema), "from 0 (none) to below 1")?;
+    check_name("init_from", train.init_from.as_deref())?;
+    check_name("teacher", train.teacher.as_ref().map(|teacher| &*teacher.path))?;
     if let Some(TeacherConfig { weight, temperature, .. }) = train.teacher {
         real("teacher_weight", weight, part(weight), "from 0 to 1")?;
         real("teacher_temperature", temperature, (0.01..=100.0).contains(&temperature), "from 0.01 to 100")?;

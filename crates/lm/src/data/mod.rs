@@ -30,6 +30,7 @@ pub use card::{DataCard, Leaked, OfSplits};
 pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};
 pub use datasets::{CACHE_VARIABLE, Cache, Dataset, NAMES, URL_VARIABLE};
 pub use examples::Examples;
+pub(crate) use settings::check_name;
 pub use settings::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 pub use split::{Split, Splits};
 pub use vocab::Vocab;

@@ -1,6 +1,6 @@
 //! Where the text comes from and how it is split: [`DataConfig`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -142,13 +142,7 @@ impl DataConfig {
             check_split(split)?;
         }
         for (key, path) in [("data", &self.path), ("val", &self.val), ("test", &self.test)] {
-            if let Some(path) = path
-                && path.to_str().is_none()
-            {
-                let message =
-                    format!("{}: a configuration holds no name that is not UTF-8; rename it", path.display());
-                return Err(Error::setting(key, message));
-            }
+            check_name(key, path.as_deref())?;
         }
         let hashes = [
             ("data.sha256", &self.sha256),
@@ -163,6 +157,18 @@ impl DataConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks that a configuration can hold the name of a file.
+pub(crate) fn check_name(key: &str, path: Option<&Path>) -> Result<()> {
+    match path {
+        Some(path) if path.to_str().is_none() => {
+            let message =
+                format!("{}: a configuration holds no name that is not UTF-8; rename it", path.display());
+            Err(Error::setting(key, message))
+        }
+        _ => Ok(()),
     }
 }
 
