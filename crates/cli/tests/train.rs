@@ -49,7 +49,8 @@ fn a_text_of_which_little_is_judged_is_trained_on_to_the_end() {
     let folder = TempDir::new().unwrap();
     let path = folder.path();
     let long = "hello world, hello there; ".repeat(15);
-    for (name, text) in [("h", "hello world, hello there"), ("t", "hello worl"), ("long", &long), ("v", "h")]
+    for (name, text) in
+        [("h", "hello world, hello there"), ("t", "hello worl"), ("long", long.as_str()), ("v", "h")]
     {
         fs::write(path.join(name), text).unwrap();
     }
