@@ -8,7 +8,12 @@ use std::time::{Duration, Instant};
 
 use charloom::Checkpoint;
 
-const FLAGS: &str = "train names --hidden 30 --steps 4000 --eval-every 40 --log-every 10 --batch 8";
+/// Trainings with all that a state may have: a generator, moments, averages, states that are carried on.
+const TRAININGS: [&str; 3] = [
+    "train names --hidden 30 --steps 4000 --eval-every 40 --log-every 10 --batch 8",
+    "train names --mode text --model gru --hidden 16 --context 16 --batch 4 --ema 0.9 --steps 1500 --eval-every 40 --log-every 10",
+    "train names --model transformer --layers 1 --embed 16 --batch 8 --optimizer adamw --steps 1500 --eval-every 40 --log-every 10",
+];
 
 fn charloom(folder: &Path, args: &str) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("charloom"));
@@ -27,13 +32,20 @@ fn has_temporaries(run: &Path) -> bool {
     fs::read_dir(run).unwrap().any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with('.'))
 }
 
-/// Kills runs with SIGKILL until as many as `CHARLOOM_KILLS` (or 12) are dead, each after a random time.
 #[test]
 fn killed_at_any_moment_a_run_goes_on_to_the_same_end() {
     let kills: usize = std::env::var("CHARLOOM_KILLS").map_or(12, |text| text.parse().unwrap());
+    let counts = TRAININGS.map(|flags| kill(flags, kills.div_ceil(TRAININGS.len())));
+    let [killed, with_checkpoint] = [0, 1].map(|i| counts.iter().map(|counts| counts[i]).sum::<usize>());
+    assert!(with_checkpoint * 3 > killed, "killed too early to show anything");
+}
+
+/// Kills runs with SIGKILL until as many as `kills` are dead, each after a random time; how many, and of how many of them a
+/// checkpoint was there.
+fn kill(flags: &str, kills: usize) -> [usize; 2] {
     let home = folder();
     let begun = Instant::now();
-    assert!(charloom(home.path(), &format!("{FLAGS} --out whole")).output().unwrap().status.success());
+    assert!(charloom(home.path(), &format!("{flags} --out whole")).output().unwrap().status.success());
     let whole_takes = begun.elapsed();
     let run = home.path().join("run");
     let mut random = random_numbers();
@@ -43,7 +55,7 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_end() {
         let args = if resumes {
             "train --resume --out run".to_owned()
         } else {
-            format!("{FLAGS} --out run --force")
+            format!("{flags} --out run --force")
         };
         let mut child =
             charloom(home.path(), &args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -80,8 +92,10 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_end() {
             }
         }
     }
-    println!("{killed} kills, {with_checkpoint} of them with a checkpoint there, {ended} runs to their end");
-    assert!(with_checkpoint * 3 > killed, "killed too early to show anything");
+    println!(
+        "{flags}: {killed} kills, {with_checkpoint} of them with a checkpoint there, {ended} runs to their end"
+    );
+    [killed, with_checkpoint]
 }
 
 /// Numbers from 0 to 1, others at each call of the test: every run of it looks elsewhere.
@@ -143,7 +157,7 @@ fn a_full_disk_keeps_the_checkpoint_before() {
 #[test]
 fn a_run_folder_that_disappears_ends_the_run_in_one_line() {
     let home = folder();
-    let long = FLAGS.replace("--steps 4000", "--steps 4000000");
+    let long = TRAININGS[0].replace("--steps 4000", "--steps 4000000");
     let child = charloom(home.path(), &format!("{long} --out run"))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -52,7 +52,7 @@ impl Nodes {
     }
 
     /// Has the next sequence share no nodes with the last one.
-    pub fn part(&mut self) {
+    pub fn keep_apart(&mut self) {
         self.last.clear();
     }
 

@@ -106,11 +106,11 @@ impl Feed for Words {
         drawn.iter().for_each(|&word| windows.extend_from_slice(pieces.of_word(word as usize)));
         windows.sort_unstable();
         batch.clear();
-        let parted = matches!(layout, Layout::ByLevel { merged: false } | Layout::Levels { merged: false });
+        let apart = matches!(layout, Layout::ByLevel { merged: false } | Layout::Levels { merged: false });
         for &i in &*windows {
             let (sequence, judged) = pieces.piece(i as usize);
-            if parted {
-                batch.part();
+            if apart {
+                batch.keep_apart();
             }
             batch.add(sequence, judged, 1);
             if !numbers.is_empty() {
