@@ -5,7 +5,7 @@ use charloom::data::{Corpus, Data, Mode};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
 use charloom::train::Trainer;
-use charloom::{Checkpoint, Error};
+use charloom::Checkpoint;
 
 #[path = "../../../fuzz/src/model.rs"]
 mod model;
@@ -108,7 +108,7 @@ fn a_checkpoint_of_any_kind_with_anything_changed_is_read_or_refused_in_one_line
                 x ^= x << 5;
                 x as usize % n
             };
-            for turn in 0..120 {
+            for turn in 0..42 {
                 let mut bytes = seed.clone();
                 // Mostly in the header, which says more.
                 let at = if turn % 4 == 0 { below(bytes.len()) } else { below(header) };
@@ -156,15 +156,10 @@ fn a_batch_far_too_large_is_refused_by_every_kind() {
             if models::counts(&config).unwrap() {
                 continue;
             }
-            for batch in [1 << 20, 1_000_000_000, usize::MAX] {
+            for batch in [1_000_000_000, usize::MAX] {
                 config.train.batch = Batch::Size(batch);
                 let refused = Trainer::new(&config, &data).map(|_| ());
-                // A million of the smallest fit.
-                if batch > 1 << 20 || refused.is_err() {
-                    let refused: Error = refused.expect_err("refused");
-                    let said = refused.to_string();
-                    assert!(said.contains("batch") || said.contains("streams"), "{said}");
-                }
+                assert!(refused.expect_err("refused").to_string().contains("batch"));
             }
         }
     }
