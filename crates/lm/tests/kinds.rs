@@ -1,11 +1,11 @@
 //! What holds of every kind of model.
 
+use charloom::Checkpoint;
 use charloom::config::{Batch, Config, ModelConfig};
 use charloom::data::{Corpus, Data, Mode};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
 use charloom::train::Trainer;
-use charloom::Checkpoint;
 
 #[path = "../../../fuzz/src/model.rs"]
 mod model;
