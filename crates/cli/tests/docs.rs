@@ -72,20 +72,20 @@ fn is_as_shown(shown: &[String], lines: &[&str]) -> bool {
     }
 }
 
-/// The same command with few steps, where it trains a net: the README's numbers take minutes in a build for tests.
-fn shortened(command: &str) -> String {
-    const STEPS: &str = "40";
+/// The same command with few steps, where it trains a net: a page's own numbers take minutes in a build for tests.
+fn shortened(command: &str, steps: &str) -> String {
     let words: Vec<&str> = command.split_whitespace().collect();
     let shorter = |(i, &word): (usize, &&str)| match i.checked_sub(1).map(|before| words[before]) {
-        Some("--steps") => STEPS.to_owned(),
+        Some("--steps") => steps.to_owned(),
         Some("--trials") => "3".to_owned(),
+        Some("-n") => "20".to_owned(),
         _ => word.to_owned(),
     };
     let mut short: Vec<String> = words.iter().enumerate().map(shorter).collect();
     let searches = command.starts_with("charloom sweep --");
     let trains = command.starts_with("charloom train") && !command.contains("ngram");
     if (trains || searches) && !command.contains("--steps") {
-        short.extend(["--steps".to_owned(), STEPS.to_owned()]);
+        short.extend(["--steps".to_owned(), steps.to_owned()]);
     }
     short.join(" ")
 }
@@ -107,7 +107,23 @@ fn every_command_of_the_readme_works() {
         commands(&readme).into_iter().filter(|shown| !shown.command.starts_with("cargo")).collect();
     assert!(commands.len() > 12);
     for shown in commands {
-        shell.run(&shortened(&shown.command));
+        shell.run(&shortened(&shown.command, "40"));
+    }
+}
+
+#[test]
+fn every_command_of_the_recipes_works() {
+    let page = fs::read_to_string(root().join("docs/recipes.md")).unwrap();
+    let names = fs::read_to_string(root().join("fixtures/data/words.txt")).unwrap();
+    let text = "First Citizen:\nBefore we proceed any further, hear me speak.\n".repeat(400);
+    let shell = Shell::new();
+    for (name, text) in [("names.txt", &names), ("shakespeare.txt", &text)] {
+        fs::write(shell.folder.path().join(name), text).unwrap();
+    }
+    let commands = commands(&page);
+    assert!(commands.len() > 8);
+    for shown in commands {
+        shell.run(&shortened(&shown.command, "4"));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The built-in configurations: each reproduces the training of a notebook that charloom grew from, or of another project.
+//! The built-in configurations: each reproduces the training of a notebook that charloom grew from, or of another
+//! project, or is what we found to do best.
 
 use crate::words::nearest;
 use crate::{Error, Result};
@@ -115,6 +116,10 @@ const ALL: &[Preset] = &[
     file!("makemore-rnn", "makemore's rnn: 64 features, a state of 64", "makemore"),
     file!("makemore-gru", "makemore's gru: 64 features, a state of 64", "makemore"),
     file!("char-rnn", "an LSTM of 2 x 128 on one-hot input, for tiny-shakespeare", "char-rnn"),
+    file!("names-gru", "a gru of 192 with dropout, 15 passes: a teacher of names-best", "charloom's own"),
+    file!("names-lstm", "an lstm of 160 with dropout, 15 passes: a teacher of names-best", "charloom's own"),
+    file!("names-best", "names.txt: an lstm of 224 that learns from others; docs/recipes.md", "charloom's own"),
+    file!("shakespeare-best", "tiny-shakespeare: two lstm layers of 256, 25 passes; docs/recipes.md", "charloom's own"),
     //       name        context hidden embed steps batch  drops          loss
     tuning!("tuning-01", 4,  10, 30, 200000, 16, "[[0.5, 0.1]]",  "2.3414"),
     tuning!("tuning-02", 4,  10,  2,  20000, 16, "[]",            "2.5306"),
@@ -195,6 +200,8 @@ mod tests {
             ("microgpt", 27, 4_192),
             ("nanogpt-cpu", 65, 804_096),
             ("nanogpt-gpu", 65, 10_745_088),
+            ("names-best", 27, 238_107),
+            ("shakespeare-best", 65, 1_086_017),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }
