@@ -35,8 +35,8 @@ NOTEBOOKS = {
         "Which strings are unusual? The log-likelihood says so; -inf is a character that was never seen.",
         ["model.score_samples(['A123-EU', 'A12-EU', 'Z999-US'])"],
         ["model.surprise('A12-EU')"],
-        "Strings that are not in the data, and none twice:",
-        ["model.sample(5, novel=True, unique=True)"],
+        "Strings that are not in the data, and none twice; those of a pattern; the likeliest of all:",
+        ["model.sample(5, novel=True, unique=True), model.sample(3, pattern='C.*-US'), model.top(3)"],
         "It is an ordinary object: pickled, copied, saved, and read by the command.",
         ["import pickle, tempfile, os\n\nagain = pickle.loads(pickle.dumps(model))\n"
          "path = os.path.join(tempfile.mkdtemp(), 'codes.safetensors')\nagain.save(path)\ncl.load(path).sample(3)"],
@@ -49,7 +49,13 @@ NOTEBOOKS = {
         "Which model explains a string best? That is a classifier.",
         ["numbers = cl.Ngram(order=2).fit([str(i) for i in range(1000)])\n"
          "cl.classify({'name': models['counts of 5'], 'number': numbers}, ['emma', '1234'])"],
-        "Settings are searched with scikit-learn's tools, if it is at hand.",
+        "Together they are better than the best of them: a mixture, weighed on strings that none has seen.",
+        ["mixed = cl.mix(list(models.values()), held_out[:1500])\n"
+         "mixed.weights_, cl.compare(models | {'mixture': mixed}, held_out[1500:])"],
+        "A study tries settings, on all cores; its best model is trained like any other.",
+        ["study = cl.sweep({'embed': [2, 8], 'lr': [0.03, 0.3]}, base=cl.MLP(hidden=(16,), steps=STEPS), data=train[:2000])\nstudy"],
+        ["best = study.best_model_.fit(train)\nbest.evaluate(held_out), study.importance_"],
+        "scikit-learn's tools do too, if it is at hand.",
         ["try:\n    from sklearn.model_selection import GridSearchCV\nexcept ImportError:\n    best = None\nelse:\n"
          "    search = GridSearchCV(cl.MLP(hidden=(16,), steps=200), {'embed': [2, 8]}, cv=2).fit(train[:2000])\n"
          "    best = search.best_params_\nbest"],

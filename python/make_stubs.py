@@ -6,7 +6,7 @@ from pathlib import Path
 from charloom import CLASSES, _settings
 
 HEAD = '''# Made by make_stubs.py.
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from ._base import CharModel
 
@@ -41,7 +41,7 @@ def stub() -> str:
         rest = "Counting" if made._counts else "Learning"
         keywords = "".join(f"        {key}: {kind_of(value)} = {value!r},\n" for key, value in own.items())
         attributes = "".join(f"    {key}: {kind_of(value)}\n" for key, value in own.items())
-        text += f"class {made.__name__}(_{rest}):\n    kind: str\n{attributes}"
+        text += f"class {made.__name__}(_{rest}):\n    kind: ClassVar[str]\n{attributes}"
         text += f"    def __init__(\n        self,\n        *,\n{keywords}        **others: Unpack[{rest}Keywords],\n    ) -> None: ...\n\n"
     return text + "CLASSES: dict[str, type[CharModel]]\n\ndef preset(name: str, **params: Any) -> CharModel: ...\n"
 

@@ -1,11 +1,12 @@
 //! Training, watched from Python.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use charloom::Config;
 use charloom::data::Data;
+use charloom::ensemble::Ensemble;
 use charloom::files::RunFolder;
 use charloom::threads::Pool;
 use charloom::train::{self, Event, Fit, Observer, Threads, Trainer};
@@ -46,6 +47,8 @@ pub fn threads(count: Option<usize>) -> Threads {
 /// Tells a Python function what happens, and listens for Ctrl-C.
 struct Watcher<'a> {
     tell: &'a Py<PyAny>,
+    /// Which training of an ensemble it watches, from 1.
+    training: Option<u64>,
     stop: &'a AtomicBool,
     signals: &'a Signals,
 }
@@ -64,6 +67,7 @@ impl Watcher<'_> {
         let told = Python::attach(|py| {
             let event = PyDict::new(py);
             fill(&event)?;
+            self.training.map_or(Ok(()), |training| event.set_item("training", training))?;
             self.tell.call1(py, (event,)).map(|_| ())
         });
         if let Err(error) = told {
@@ -120,11 +124,18 @@ pub fn fit(
     let (stop, signals) = (AtomicBool::new(false), Signals::new());
     let done = py.detach(|| {
         let data = load(&mut config, &text, val.as_ref())?;
+        let options = || Fit { threads: threads(thread_count), ..Fit::default() };
+        let watcher = |training| Watcher { tell: &tell, training, stop: &stop, signals: &signals };
+        if config.train.seeds > 1 {
+            let mut ensemble = Ensemble::create(&config, || RunFolder::create(&out, force))?;
+            let mut begin = |number, _: &Path| {
+                Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer>))
+            };
+            return ensemble.run(&data, &stop, &mut begin).map(|_| data);
+        }
         let mut folder = RunFolder::create(&out, force)?;
         folder.write_config(&config)?;
-        let mut watcher = Watcher { tell: &tell, stop: &stop, signals: &signals };
-        let options = Fit { threads: threads(thread_count), ..Fit::default() };
-        train::fit(&config, &data, &mut folder, options, &stop, &mut watcher).map(|_| data)
+        train::fit(&config, &data, &mut folder, options(), &stop, &mut watcher(None)).map(|_| data)
     });
     let raised = signals.into_raised();
     let data = match done {

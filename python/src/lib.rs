@@ -2,12 +2,14 @@
 //! `charloom/*.py`.
 #![forbid(unsafe_code)]
 
+mod command;
 mod error;
 mod fit;
 mod model;
 mod scalar;
 mod settings;
 mod signals;
+mod sweep;
 mod text;
 
 use pyo3::prelude::*;
@@ -22,7 +24,10 @@ fn _charloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(fit::fit, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::preset, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::cached_dataset, module)?)?;
     module.add_function(wrap_pyfunction!(settings::embedded_names, module)?)?;
     module.add_function(wrap_pyfunction!(model::mix, module)?)?;
+    module.add_function(wrap_pyfunction!(sweep::sweep, module)?)?;
+    module.add_function(wrap_pyfunction!(command::command, module)?)?;
     Ok(())
 }

@@ -8,7 +8,7 @@ use charloom::evaluation::{evaluate_telling, score};
 use charloom::files::{NamedTensor, model_file};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{Known, SampleOptions, Sampler};
+use charloom::sample::{Known, Sample, SampleOptions, Sampler, top};
 use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -21,6 +21,8 @@ use crate::text::{Text, named_split, split};
 
 /// How many samples or texts are computed between two looks at Python's signals.
 const AT_ONCE: usize = 1024;
+/// How many samples in a row may not match before the search for more is given up.
+const MISSES: usize = 1 << 20;
 
 /// A model and all that its file holds. It does not change; threads share it.
 #[pyclass(frozen, module = "charloom._charloom")]
@@ -86,33 +88,23 @@ impl Model {
         serde_json::to_string(&self.checkpoint.config).expect("a configuration is plain data")
     }
 
-    /// Updates made.
-    #[getter]
-    fn step(&self) -> u64 {
-        self.checkpoint.step
-    }
-
     /// How many numbers it has learned; none of a model that counts.
     #[getter]
     fn n_parameters(&self, py: Python<'_>) -> PyResult<Option<u64>> {
         or_raise(py, models::parameters(&self.checkpoint.config, self.checkpoint.vocab.len()))
     }
 
-    /// Its characters in the order of their numbers; the boundary of words is shown as `mark`.
+    /// Its characters in the order of their numbers; of a model of words the first stands for the boundary.
     #[getter]
     fn vocab(&self) -> Vec<char> {
         self.checkpoint.vocab.characters().to_vec()
     }
 
-    /// How a word's boundary is shown; none of a model of running text.
-    #[getter]
-    fn mark(&self) -> Option<char> {
-        self.checkpoint.vocab.boundary().map(|_| self.checkpoint.vocab.mark())
-    }
-
-    /// Samples, and the logarithm of each one's probability.
-    #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique))]
+    /// Samples, the logarithm of each one's probability, and whether fewer were found than asked for; `matches` is called with each
+    /// text, and those for which it says no are left out.
+    #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, matches))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
+    #[expect(clippy::type_complexity, reason = "a tuple for Python")]
     fn sample<'py>(
         &self,
         py: Python<'py>,
@@ -126,12 +118,14 @@ impl Model {
         max_length: usize,
         novel: bool,
         unique: bool,
-    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>)> {
+        matches: Option<Py<PyAny>>,
+    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>, bool)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
         let stream = charloom::config::Stream::Words;
         let options = SampleOptions {
-            n,
+            // Of those that match, it is not known yet how many that takes.
+            n: if matches.is_some() { u64::MAX } else { n },
             seed,
             temperature,
             top_k,
@@ -147,22 +141,49 @@ impl Model {
         let pool = Pool::new(threads::available());
         let draw = || {
             let mut sampler = Sampler::new(&*self.model, &self.checkpoint.vocab, options, known)?;
-            let (mut texts, mut log_probs) = (Vec::new(), Vec::new());
-            loop {
-                let before = texts.len();
-                for sample in sampler.by_ref().take(AT_ONCE) {
-                    let sample = sample?;
+            let (mut texts, mut log_probs, mut misses) = (Vec::new(), Vec::new(), 0);
+            while (texts.len() as u64) < n && misses < MISSES && !signals.should_stop() {
+                let mut some = sampler.by_ref().take(AT_ONCE).collect::<Result<Vec<Sample>>>()?;
+                if some.is_empty() {
+                    break;
+                }
+                if let Some(matches) = &matches {
+                    misses += some.len();
+                    some = matching(some, matches, &signals);
+                    misses = if some.is_empty() { misses } else { 0 };
+                }
+                for sample in some.into_iter().take((n - texts.len() as u64) as usize) {
                     texts.push(sample.text);
                     log_probs.push(sample.log_prob);
                 }
-                if texts.len() < before + AT_ONCE || signals.should_stop() {
-                    return Ok((texts, log_probs));
-                }
             }
+            Ok((texts, log_probs))
         };
         let drawn = py.detach(|| pool.enter(false, draw));
         let (texts, log_probs) = signals.or_raise(py, drawn)?;
-        Ok((texts, PyArray1::from_vec(py, log_probs)))
+        let is_short = (texts.len() as u64) < n;
+        Ok((texts, PyArray1::from_vec(py, log_probs), is_short))
+    }
+
+    /// The likeliest words, exactly, and the logarithm of each one's probability.
+    fn top<'py>(
+        &self,
+        py: Python<'py>,
+        n: usize,
+        prefix: &str,
+        max_length: usize,
+    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>)> {
+        let signals = Signals::new();
+        let mut listen = || match signals.should_stop() {
+            true => Err(Error::Failed("interrupted".to_owned())),
+            false => Ok(()),
+        };
+        let pool = Pool::new(threads::available());
+        let find = || top(&*self.model, &self.checkpoint.vocab, n, prefix, max_length, &mut listen);
+        let found = py.detach(|| pool.enter(false, find));
+        let found = signals.or_raise(py, found)?;
+        let log_probs = found.iter().map(|word| word.log_prob).collect();
+        Ok((found.into_iter().map(|word| word.text).collect(), PyArray1::from_vec(py, log_probs)))
     }
 
     /// The logarithm of each text's probability (with the boundary that ends a word), and the mean loss a character;
@@ -286,6 +307,18 @@ impl Model {
         }
         Ok(or_raise(py, py.detach(|| Self::of(checkpoint)))?.with_data(self.data.clone()))
     }
+}
+
+/// Those for whose text Python's function says something true.
+fn matching(samples: Vec<Sample>, matches: &Py<PyAny>, signals: &Signals) -> Vec<Sample> {
+    Python::attach(|py| {
+        let is_wanted = |sample: &Sample| matches.call1(py, (&sample.text,))?.is_truthy(py);
+        let wanted = |sample: &Sample| is_wanted(sample).unwrap_or_else(|error| {
+            signals.note(error);
+            false
+        });
+        samples.into_iter().filter(wanted).collect()
+    })
 }
 
 /// Mixes models, with weights for the likelihood of a text (else of the first model's own validation split) or given ones;

@@ -1,34 +1,67 @@
-//! What there is to set, for the constructors that Python makes of it.
+//! What there is to set, for the constructors that Python makes of it, and the data sets that are known.
+
+use std::path::PathBuf;
 
 use charloom::config::{Config, TrainConfig};
-use charloom::data::{self, DataConfig};
+use charloom::data::{self, Cache, DataConfig, Dataset};
 use charloom::{models, presets};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 use serde_json::{Map, Value, json};
 
 use crate::error::or_raise;
 
-/// As JSON: of each kind its settings (key, about, limit, and default as TOML), and the defaults of training and data.
+/// A JSON value as Python has it; a list is a tuple, so that a default cannot be changed.
+fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    match value {
+        Value::Null => Ok(py.None().into_bound(py)),
+        Value::Bool(value) => value.into_bound_py_any(py),
+        Value::Number(number) => match number.as_u64() {
+            Some(whole) => whole.into_bound_py_any(py),
+            None => number.as_f64().into_bound_py_any(py),
+        },
+        Value::String(text) => text.into_bound_py_any(py),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()?;
+            PyTuple::new(py, items)?.into_bound_py_any(py)
+        }
+        Value::Object(members) => {
+            let dict = PyDict::new(py);
+            members.iter().try_for_each(|(key, value)| dict.set_item(key, to_python(py, value)?))?;
+            dict.into_bound_py_any(py)
+        }
+    }
+}
+
+/// Of each kind its settings (key, about, limit, default), and the defaults of training and data.
 #[pyfunction]
-pub fn settings() -> String {
+pub fn settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // TOML writes numbers, words and lists of them as JSON does.
+    let default = |toml: Option<String>| toml.map_or(Value::Null, |toml| serde_json::from_str(&toml).unwrap_or_default());
     let setting = |setting: &charloom::config::Setting| {
         json!({
             "key": setting.key, "about": setting.about, "limit": setting.limit,
-            "default": (setting.default)(),
+            "default": default((setting.default)().map(Into::into)),
         })
     };
     let kinds: Map<String, Value> = models::all()
         .map(|kind| (kind.name().to_owned(), kind.settings().iter().map(setting).collect()))
         .collect();
-    json!({ "kinds": kinds, "train": TrainConfig::default(), "data": DataConfig::default() }).to_string()
+    to_python(py, &json!({ "kinds": kinds, "train": TrainConfig::default(), "data": DataConfig::default() }))
 }
 
-/// A preset's configuration as JSON.
+/// A preset's configuration.
 #[pyfunction]
-pub fn preset(py: Python<'_>, name: &str) -> PyResult<String> {
+pub fn preset<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let config = presets::get(name).and_then(|preset| Config::layered(Some(preset.toml), None));
-    let config = or_raise(py, config)?;
-    Ok(serde_json::to_string(&config).expect("a configuration is plain data"))
+    to_python(py, &serde_json::to_value(or_raise(py, config)?).unwrap_or_default())
+}
+
+/// Where a known data set's file is, if it was fetched.
+#[pyfunction]
+pub fn cached_dataset(py: Python<'_>, name: &str) -> PyResult<Option<PathBuf>> {
+    or_raise(py, Dataset::get(name).and_then(|set| Ok(Cache::of_user()?.find(&set))))
 }
 
 /// The embedded list of names.

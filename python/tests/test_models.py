@@ -94,6 +94,40 @@ def test_running_text_streams(names):
     assert len(begun) == 600 and model.evaluate(text)["examples"] == len(text) - 1
 
 
+def test_only_what_matches_a_pattern_is_drawn(mlp):
+    words = mlp.sample(50, pattern=r"[aeiou].*n", seed=3)
+    assert len(words) == 50 and all(word[0] in "aeiou" and word[-1] == "n" for word in words)
+    drawn = mlp.sample(5000, seed=3)
+    assert words == [word for word in drawn if word[0] in "aeiou" and word[-1] == "n"][:50]
+    assert mlp.sample(0, pattern="a") == []
+    assert all(word.startswith("ma") and len(word) == 4 for word in mlp.sample(10, prefix="ma", pattern="....", unique=True))
+    with pytest.raises(ValueError, match="pattern"):
+        mlp.sample(1, pattern="(")
+    with pytest.warns(UserWarning, match="pattern"):
+        assert mlp.sample(3, pattern="Q") == []
+
+
+def test_new_ones_are_not_in_the_training_split(names, mlp):
+    known = set(names)
+    fresh = mlp.sample(100, novel=True, unique=True)
+    assert len(set(fresh)) == 100 and len(known.intersection(fresh)) < 30  # some are in the other splits
+    memory = cl.Ngram(order=2).fit(["ab"] * 30)
+    with pytest.warns(UserWarning, match="only .* novel"):
+        memory.sample(50, novel=True, unique=True)
+
+
+def test_the_top_are_the_likeliest(names, mlp):
+    words, log_probs = mlp.top(100, return_log_probs=True)
+    assert len(set(words)) == 100 and (np.diff(log_probs) <= 0).all()
+    assert np.allclose(log_probs, mlp.score_samples(words), atol=1e-4)
+    drawn = np.array(sorted(set(mlp.sample(5000))))
+    above = drawn[mlp.score_samples(drawn) > log_probs[-1] + 1e-4]
+    assert len(above) > 20 and set(above) <= set(words)
+    assert all(word.startswith("ma") for word in mlp.top(5, prefix="ma"))
+    with pytest.raises(ValueError, match="running text"):
+        cl.Ngram(order=2).fit("some text that runs on").top(3)
+
+
 def test_compare_and_classify(names, mlp):
     ngram = cl.Ngram(order=4).fit(names)
     rows = cl.compare({"mlp": mlp, "ngram": ngram}, names[-400:])

@@ -17,6 +17,8 @@ use charloom::{Error, Result};
 
 /// How long a worker with nothing to do waits before it asks again.
 const WAIT: Duration = Duration::from_millis(250);
+/// How soon all threads know that they are to stop.
+const STOP: Duration = Duration::from_millis(50);
 
 /// How a worker works.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,7 +133,7 @@ fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &At
     let mut last = Instant::now();
     let mut is_done = done.0.lock().unwrap_or_else(|e| e.into_inner());
     while !*is_done {
-        is_done = match done.1.wait_timeout(is_done, often.min(WAIT)) {
+        is_done = match done.1.wait_timeout(is_done, often.min(STOP)) {
             Ok((is_done, _)) => is_done,
             Err(poisoned) => poisoned.into_inner().0,
         };

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from . import _charloom
-from ._base import LanguageModel, Trained
+from . import _charloom, _html
 from ._errors import SettingError
+from ._language import LanguageModel
 from ._text import Texts, as_list, as_text
+from ._trained import Trained
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Comparison(list):
@@ -22,7 +25,7 @@ class Comparison(list):
         def row(r: dict[str, Any]) -> str:
             difference = "" if r["difference"] is None else f"{r['difference']:+.4f} &plusmn; {r['standard_error']:.4f}"
             p = "" if r["p"] is None else f"{r['p']:.2g}"
-            return f"<tr><td>{html.escape(r['name'])}</td><td>{r['loss']:.4f}</td><td>{difference}</td><td>{p}</td></tr>"
+            return f"<tr><td>{_html.escape(r['name'])}</td><td>{r['loss']:.4f}</td><td>{difference}</td><td>{p}</td></tr>"
 
         return f"<table>{head}{''.join(map(row, self))}</table>"
 

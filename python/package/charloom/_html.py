@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import html
 import math
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _STYLE = "font-family:system-ui,sans-serif;font-size:13px"
+
+
+def escape(text: object) -> str:
+    """Text as HTML has it."""
+    import html
+
+    return html.escape(str(text))
 
 
 class Surprise(list):
@@ -18,7 +27,7 @@ class Surprise(list):
             title = f"{-log_prob:.2f} nats, p {math.exp(log_prob):.4f}"
             return (
                 f'<span title="{title}" style="background:rgba(220,50,40,{share:.2f});padding:2px 3px;'
-                f'border-radius:3px;font-family:monospace">{html.escape(character)}</span>'
+                f'border-radius:3px;font-family:monospace">{escape(character)}</span>'
             )
 
         total = sum(log_prob for _, log_prob in self)
@@ -65,10 +74,10 @@ def model(of: Any) -> str:
     fitted = of._model is not None
     settings = of.config_["model"] if fitted else {"kind": of.kind, **of.get_params()}
     rows = "".join(
-        f"<tr><td>{html.escape(str(key))}</td><td>{html.escape(str(value))}</td></tr>"
+        f"<tr><td>{escape(key)}</td><td>{escape(value)}</td></tr>"
         for key, value in settings.items() if value is not None
     )
     said = f"{of.n_parameters_:,} parameters" if fitted and of.n_parameters_ else "" if fitted else "not fitted"
     picture = curve(getattr(of, "history_", []))
-    title = html.escape(type(of).__name__)
+    title = escape(type(of).__name__)
     return f'<div style="{_STYLE}"><b>{title}</b> {said}<table>{rows}</table>{picture}</div>'

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Progress:
-    """Shows the events of a fit."""
+    """Shows the events of a fit, or the trials of a sweep."""
 
-    def __init__(self, show: bool | str, steps: int):
+    def __init__(self, show: bool | str, steps: int, unit: str = "step"):
         self._bar: Any = None
         self._line = False
         self._steps = steps
         self._best: float | None = None
+        self._trials = 0
         in_notebook = "ipykernel" in sys.modules
         if show is False or (show == "auto" and not (in_notebook or sys.stderr.isatty())):
             return
@@ -23,21 +27,35 @@ class Progress:
         except ImportError:
             self._line = True
         else:
-            self._bar = tqdm(total=steps, unit="step", leave=False)
+            self._bar = tqdm(total=steps or None, unit=unit, leave=False)
 
     def event(self, event: dict[str, Any]) -> None:
         if event["event"] == "evaluated":
             loss = event["val_loss"] if event["val_loss"] is not None else event["train_loss"]
-            if loss is not None:
-                self._best = loss if self._best is None else min(self._best, loss)
+            self._keep(loss)
+        # Each tenth of a second, and when a best may have changed.
+        if event["event"] != "step":
+            self._show(event["step"], "step")
+
+    def trial(self, loss: float | None) -> None:
+        self._keep(loss)
+        self._trials += 1
+        self._show(self._trials, "trial")
+
+    def _keep(self, loss: float | None) -> None:
+        if loss is not None:
+            self._best = loss if self._best is None else min(self._best, loss)
+
+    def _show(self, n: int, unit: str) -> None:
         if self._bar is not None:
-            self._bar.n = event["step"]
+            self._bar.n = n
             if self._best is not None:
                 self._bar.set_postfix(best=f"{self._best:.4f}", refresh=False)
             self._bar.refresh()
-        elif self._line and event["event"] != "step":
+        elif self._line:
             best = "" if self._best is None else f", best {self._best:.4f}"
-            print(f"\rstep {event['step']} of {self._steps}{best}   ", end="", file=sys.stderr, flush=True)
+            of = f" of {self._steps}" if self._steps else ""
+            print(f"\r{unit} {n}{of}{best}   ", end="", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
-from typing import Any
+import os
 
 from . import _charloom
 from ._errors import SettingError
 
-_ALL = json.loads(_charloom.settings())
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_ALL = _charloom.settings()
+#: Settings of training that the library leaves out of its defaults: none, or they follow from others.
+_DERIVED = ("eval_every", "eval_size", "log_every", "feed", "init_from", "teacher", "teacher_weight")
 #: The settings of training and of data, with their defaults; of data, which is given as text, those that are not of files.
-TRAIN: dict[str, Any] = _ALL["train"]
+TRAIN: dict[str, Any] = {**_ALL["train"], "seeds": 1, **dict.fromkeys(_DERIVED)}
 DATA: dict[str, Any] = {
     key: _ALL["data"].get(key) for key in ("mode", "split", "split_seed", "shuffle", "dedupe", "normalize")
 }
-#: Those of training that are left out of `TRAIN` because they have no default of their own.
-_DERIVED = {"eval_every": None, "eval_size": None, "log_every": None, "feed": None}
-
-
-def _value(toml: str | None) -> Any:
-    if toml is None:
-        return None
-    # TOML writes numbers, words and lists of them as JSON does.
-    value = json.loads(toml)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def of_kind(kind: str) -> dict[str, Any]:
     """A kind's own settings, with their defaults."""
-    return {setting["key"]: _value(setting["default"]) for setting in _ALL["kinds"][kind]}
+    return {setting["key"]: setting["default"] for setting in _ALL["kinds"][kind]}
 
 
 def about(kind: str) -> dict[str, str]:
@@ -40,8 +35,7 @@ def about(kind: str) -> dict[str, str]:
 
 def defaults(kind: str, counts: bool) -> dict[str, Any]:
     """All keywords of a kind's constructor, with their defaults."""
-    train = {} if counts else {**_frozen(TRAIN), **_DERIVED}
-    return {**of_kind(kind), **train, **DATA}
+    return {**of_kind(kind), **({} if counts else TRAIN), **DATA}
 
 
 def constructor(kind: str, counts: bool) -> Callable[..., None]:
@@ -53,37 +47,55 @@ def constructor(kind: str, counts: bool) -> Callable[..., None]:
     return names["__init__"]  # type: ignore[return-value]
 
 
-def _frozen(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: _tuples(value) for key, value in values.items()}
-
-
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+    return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def _plain(value: Any) -> Any:
-    """A setting's value as JSON has it: numpy's numbers and tuples included."""
+def plain(value: Any) -> Any:
+    """A setting's value as JSON has it: numpy's numbers, tuples and paths included."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
 
 
 def config(kind: str, params: dict[str, Any]) -> str:
     """The configuration of these keywords, as JSON."""
+    import json
+
     own = of_kind(kind)
-    model, train, data = {"kind": kind}, {}, {}
+    model: dict[str, Any] = {"kind": kind}
+    train: dict[str, Any] = {}
+    data: dict[str, Any] = {}
     for key, value in params.items():
         if value is None:
             continue
         to = model if key in own else data if key in DATA else train
-        to[key] = _plain(value)
+        to[key] = plain(value)
         if isinstance(to[key], float) and not math.isfinite(to[key]):
             raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
-    return json.dumps({"model": model, "train": train, "data": data})
+    weight = train.pop("teacher_weight", None)
+    if "teacher" in train:
+        train["teacher"] = {"path": train["teacher"], "weight": 0.5 if weight is None else weight}
+    elif weight is not None:
+        raise SettingError("`teacher_weight` has no effect: there is no `teacher`")
+    try:
+        return json.dumps({"model": model, "train": train, "data": data})
+    except TypeError as error:
+        named = {**model, **train, **data}
+        wrong = next((key for key, value in named.items() if not isinstance(value, (str, bool, int, float, list))), "a setting")
+        raise TypeError(f"`{wrong}`: {error}") from None
 
 
 def params(config: dict[str, Any]) -> dict[str, Any]:
     """The keywords of a configuration."""
     model = {key: value for key, value in config["model"].items() if key != "kind"}
     data = {key: value for key, value in config.get("data", {}).items() if key in DATA}
-    return _frozen({**model, **config.get("train", {}), **data})
+    train = dict(config.get("train", {}))
+    teacher = train.pop("teacher", None)
+    if teacher is not None:
+        train |= {"teacher": teacher["path"], "teacher_weight": teacher["weight"]}
+    return {key: _tuples(value) for key, value in {**model, **train, **data}.items()}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any, TypeAlias
 
 from ._errors import DataError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
 
 #: Strings (a list, a Series, any iterable), one long text, or a path of a file.
 Texts: TypeAlias = "str | os.PathLike[str] | Iterable[str]"

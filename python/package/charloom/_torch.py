@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._errors import CharloomError
+from ._errors import ModelError
 
 if TYPE_CHECKING:
-    from ._base import LanguageModel
+    from ._language import LanguageModel
 
 
 def _activation(nn: Any, name: str) -> Any:
@@ -221,7 +221,7 @@ def to_torch(model: LanguageModel) -> Any:
     config = model.config_["model"]
     make = MAKERS.get(config["kind"])
     if make is None:
-        raise CharloomError(f"a model of kind {config['kind']!r} has no PyTorch form; {', '.join(MAKERS)} have one")
+        raise ModelError(f"a model of kind {config['kind']!r} has no PyTorch form; {', '.join(MAKERS)} have one")
     import torch
 
     module = make(torch.nn, torch, len(model.vocab_), config)

@@ -6,8 +6,16 @@ from . import _charloom
 from ._errors import DataError
 
 
-def load(name: str = "names") -> list[str]:
-    """The strings of a data set. "names", 32,257 first names, is part of the package."""
-    if name != "names":
-        raise DataError(f"{name!r} is not part of the package; it is names. `charloom data get` fetches others as files")
-    return _charloom.embedded_names().splitlines()
+def load(name: str = "names") -> list[str] | str:
+    """The text of a data set. "names", 32,257 first names (United States 2018), is part of the package.
+
+    Others are read from the folder in which `charloom data get NAME` keeps them: "names.txt", the lectures' 32,033 names, as strings;
+    "tinyshakespeare" as one str.
+    """
+    if name in ("names", "us-names-2018", "us-names-2018.txt"):
+        return _charloom.embedded_names().splitlines()
+    path = _charloom.cached_dataset(name)
+    if path is None:
+        raise DataError(f"{name!r} is not on this machine yet; `charloom data get {name}` fetches it, once")
+    text = path.read_text(encoding="utf-8")
+    return text.splitlines() if path.name.startswith("names") else text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from . import _charloom, _settings
 from ._base import CharModel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class MLP(CharModel):
@@ -70,7 +71,7 @@ CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, W
 
 def preset(name: str, **params: Any) -> CharModel:
     """A model with the settings of a preset of the command, such as "bengio"; keywords beat them."""
-    config = json.loads(_charloom.preset(name))
+    config = _charloom.preset(name)
     made = CLASSES[config["model"]["kind"]]
     given = _settings.params(config)
     known = set(_settings.defaults(made.kind, made._counts))

@@ -1,5 +1,5 @@
 # Made by make_stubs.py.
-from typing import Any, TypedDict, Unpack
+from typing import Any, ClassVar, TypedDict, Unpack
 
 from ._base import CharModel
 
@@ -98,7 +98,7 @@ class _Learning(CharModel):
     normalize: Any  # None
 
 class MLP(_Learning):
-    kind: str
+    kind: ClassVar[str]
     context: int
     embed: int
     hidden: Any
@@ -126,7 +126,7 @@ class MLP(_Learning):
     ) -> None: ...
 
 class Linear(_Learning):
-    kind: str
+    kind: ClassVar[str]
     context: int
     bias: bool
     init: str
@@ -142,7 +142,7 @@ class Linear(_Learning):
     ) -> None: ...
 
 class Ngram(_Counting):
-    kind: str
+    kind: ClassVar[str]
     order: int
     smoothing: str
     k: float
@@ -156,7 +156,7 @@ class Ngram(_Counting):
     ) -> None: ...
 
 class WaveNet(_Learning):
-    kind: str
+    kind: ClassVar[str]
     context: int
     embed: int
     hidden: int
@@ -176,7 +176,7 @@ class WaveNet(_Learning):
     ) -> None: ...
 
 class RNN(_Learning):
-    kind: str
+    kind: ClassVar[str]
     embed: int
     hidden: int
     layers: int
@@ -200,7 +200,7 @@ class RNN(_Learning):
     ) -> None: ...
 
 class GRU(_Learning):
-    kind: str
+    kind: ClassVar[str]
     embed: int
     hidden: int
     layers: int
@@ -224,7 +224,7 @@ class GRU(_Learning):
     ) -> None: ...
 
 class LSTM(_Learning):
-    kind: str
+    kind: ClassVar[str]
     embed: int
     hidden: int
     layers: int
@@ -248,7 +248,7 @@ class LSTM(_Learning):
     ) -> None: ...
 
 class Transformer(_Learning):
-    kind: str
+    kind: ClassVar[str]
     context: Any
     stride: Any
     layers: int
@@ -290,7 +290,7 @@ class Transformer(_Learning):
     ) -> None: ...
 
 class BagOfWords(_Learning):
-    kind: str
+    kind: ClassVar[str]
     context: Any
     stride: Any
     embed: int

@@ -5,6 +5,7 @@ mod notebook;
 mod novelty;
 mod options;
 mod sampler;
+mod top;
 
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ pub use notebook::notebook;
 pub use novelty::{Known, Novelty};
 pub use options::SampleOptions;
 pub use sampler::{ATTEMPTS, Sampler};
+pub use top::top;
 
 /// A word or text that was sampled.
 #[derive(Clone, Debug, PartialEq, Serialize)]

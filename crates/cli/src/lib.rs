@@ -1,0 +1,191 @@
+//! The `charloom` command: arguments in, results out. What it does is in the library.
+#![forbid(unsafe_code)]
+
+mod args;
+mod backprop;
+mod bench;
+mod compare;
+#[cfg(feature = "dashboard")]
+mod dashboard;
+#[cfg(not(feature = "dashboard"))]
+#[path = "no_dashboard.rs"]
+mod dashboard;
+mod data;
+mod download;
+mod ensemble;
+mod eval;
+mod examples;
+mod explain;
+mod gradcheck;
+mod graph;
+mod help;
+mod info;
+mod inspect;
+mod lr_find;
+mod mix;
+mod next;
+mod output;
+mod plot;
+mod presets;
+mod report;
+mod sample;
+mod score;
+mod setup;
+mod shell;
+mod show;
+mod sweep;
+mod train;
+mod watch;
+
+use std::ffi::OsString;
+
+use charloom::Error;
+use charloom::data::Mode;
+use charloom::threads::{self, Pool};
+use clap::error::ErrorKind;
+use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
+
+use output::Out;
+
+/// Trains, explains and ships character-level neural language models
+#[derive(Parser)]
+#[command(name = "charloom", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print results as one JSON object
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say on standard error what is done, and when
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    /// Colours: auto, always, never; auto has them on a terminal
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    color: ColorChoice,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(allow_negative_numbers = true)]
+    Train(Box<train::Args>),
+    Eval(eval::Args),
+    #[command(allow_negative_numbers = true)]
+    Sample(sample::Args),
+    Score(score::Args),
+    Mix(mix::Args),
+    #[command(allow_negative_numbers = true)]
+    Inspect(Box<inspect::Args>),
+    #[command(allow_negative_numbers = true)]
+    LrFind(Box<lr_find::Args>),
+    #[command(allow_negative_numbers = true)]
+    Info(Box<info::Args>),
+    #[command(subcommand)]
+    Data(data::Command),
+    Presets(presets::Args),
+    #[command(allow_negative_numbers = true)]
+    Examples(examples::Args),
+    Show(show::Args),
+    Next(next::Args),
+    #[command(allow_negative_numbers = true)]
+    Bench(Box<bench::Args>),
+    Plot(plot::Args),
+    Compare(compare::Args),
+    Report(report::Args),
+    #[command(allow_negative_numbers = true)]
+    Graph(graph::Args),
+    #[command(allow_negative_numbers = true)]
+    Backprop(Box<backprop::Args>),
+    #[command(allow_negative_numbers = true)]
+    Gradcheck(Box<gradcheck::Args>),
+    #[command(subcommand)]
+    Explain(explain::Command),
+    #[command(allow_negative_numbers = true)]
+    Sweep(Box<sweep::Args>),
+    Completions(shell::Completions),
+    Man(shell::Man),
+}
+
+/// Runs the command with these arguments, the first of which is its name; returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let parsed = help::command().try_get_matches_from(arguments);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return wrong_use(&error),
+    };
+    output::set_verbose(cli.verbose);
+    let mut out = Out::new(cli.json, cli.color);
+    // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
+    let pool = Pool::new(threads::available());
+    let done = pool.enter(false, || match cli.command {
+        Command::Train(args) => train::run(&args, &mut out),
+        Command::Eval(args) => eval::run(&args, &mut out),
+        Command::Sample(args) => sample::run(&args, &mut out),
+        Command::Score(args) => score::run(&args, &mut out),
+        Command::Mix(args) => mix::run(&args, &mut out),
+        Command::Inspect(args) => inspect::run(&args, &mut out),
+        Command::LrFind(args) => lr_find::run(&args, &mut out),
+        Command::Info(args) => info::run(&args, &mut out),
+        Command::Data(command) => data::run(&command, &mut out),
+        Command::Presets(args) => presets::run(&args, &mut out),
+        Command::Examples(args) => examples::run(&args, &mut out),
+        Command::Show(args) => show::run(&args, &mut out),
+        Command::Next(args) => next::run(&args, &mut out),
+        Command::Bench(args) => bench::run(&args, &mut out),
+        Command::Plot(args) => plot::run(&args, &mut out),
+        Command::Compare(args) => compare::run(&args, &mut out),
+        Command::Report(args) => report::run(&args, &mut out),
+        Command::Graph(args) => graph::run(&args, &mut out),
+        Command::Backprop(args) => backprop::run(&args, &mut out),
+        Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
+        Command::Explain(command) => explain::run(&command, &mut out),
+        Command::Sweep(args) => sweep::run(&args, &mut out),
+        Command::Completions(args) => shell::completions(&args, &mut out),
+        Command::Man(args) => shell::man(&args, &mut out),
+    });
+    match done.and_then(|()| out.flush()) {
+        Ok(()) => 0,
+        // Who reads our output has seen enough.
+        Err(error) if output::is_closed(&error) => 0,
+        Err(error) => {
+            // Names and words of a file may stand in it. Only a formula's has a second line.
+            output::note(format_args!(
+                "error: {}",
+                output::shown(&output::flags(&error.to_string()), Mode::Text)
+            ));
+            exit_code(&error)
+        }
+    }
+}
+
+/// 2 for wrong use, 1 for what failed.
+fn exit_code(error: &Error) -> u8 {
+    match error {
+        Error::Setting { .. } | Error::Usage { .. } => 2,
+        _ => 1,
+    }
+}
+
+/// Prints help where it was asked for, and an error as one line.
+fn wrong_use(error: &clap::Error) -> u8 {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        // A closed output is no reason to complain.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).unwrap_or(2);
+    }
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .collect();
+    let said = said.join("; ").replace(":; ", ": ");
+    // A wrong argument is quoted, and may be a database's URL.
+    let said: Vec<String> = said.split('\'').map(charloom_sweep::without_password).collect();
+    output::note(format_args!("{}; see --help", said.join("'")));
+    2
+}

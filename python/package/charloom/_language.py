@@ -1,0 +1,210 @@
+"""What a fitted model can do, however it came to be."""
+
+from __future__ import annotations
+
+import os
+
+from . import _charloom, _html
+from ._errors import FileError, NotFittedError, SettingError
+from ._text import Texts, as_list, as_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Self
+
+    import numpy as np
+
+#: The seed of sampling, where none is given.
+SEED = 2_147_483_647
+
+
+class LanguageModel:
+    """What a fitted model can do, however it came to be."""
+
+    _model: _charloom.Model | None = None
+
+    def _fitted(self) -> _charloom.Model:
+        if self._model is None:
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit with some text first")
+        return self._model
+
+    @property
+    def vocab_(self) -> list[str]:
+        """Its characters, in the order of their numbers; of a model of words the first is the boundary."""
+        return self._fitted().vocab
+
+    @property
+    def n_parameters_(self) -> int | None:
+        """How many numbers it has learned; None of a model that counts."""
+        return self._fitted().n_parameters
+
+    @property
+    def config_(self) -> dict[str, Any]:
+        """Every setting, defaults made explicit."""
+        import json
+
+        return json.loads(self._fitted().config)
+
+    def sample(
+        self,
+        n: int = 10,
+        *,
+        prefix: str = "",
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = SEED,
+        min_length: int = 0,
+        max_length: int = 500,
+        novel: bool = False,
+        unique: bool = False,
+        pattern: str | re.Pattern[str] | None = None,
+        return_log_probs: bool = False,
+    ) -> Any:
+        """New strings; with `return_log_probs` also the logarithm of each one's probability, in nats.
+
+        The same seed gives the same strings as the command. `novel` leaves out strings of the training split, `unique`
+        those that were sampled before, `pattern` (a regular expression) those that do not match it from beginning to end:
+        what is left is drawn as the model would, given that. Where too few are found, there is a warning and a shorter list.
+        """
+        matches = None
+        if pattern is not None:
+            import re
+
+            try:
+                matches = re.compile(pattern).fullmatch
+            except re.error as error:
+                raise SettingError(f"`pattern` {pattern!r}: {error}") from None
+        texts, log_probs, is_short = self._fitted().sample(
+            count(n, "n"),
+            count(seed, "seed"),
+            temperature,
+            count(top_k, "top_k"),
+            top_p,
+            prefix,
+            count(min_length, "min_length"),
+            count(max_length, "max_length"),
+            novel,
+            unique,
+            matches,
+        )
+        if is_short:
+            import warnings
+
+            given = {"novel": novel, "unique": unique, "pattern": pattern is not None}
+            which = ", ".join(key for key, is_given in given.items() if is_given)
+            warnings.warn(f"only {len(texts)} of {n} strings were found: {which} left out all others", stacklevel=2)
+        return (texts, log_probs) if return_log_probs else texts
+
+    def top(self, n: int = 10, *, prefix: str = "", max_length: int = 500, return_log_probs: bool = False) -> Any:
+        """The `n` likeliest strings, exactly and in order; with `return_log_probs` also the logarithm of each one's probability."""
+        texts, log_probs = self._fitted().top(count(n, "n"), prefix, count(max_length, "max_length"))
+        return (texts, log_probs) if return_log_probs else texts
+
+    def stream(self, prefix: str = "", *, temperature: float = 1.0, seed: int = SEED) -> Iterator[str]:
+        """A text without end, character after character, after the prefix."""
+        length, done = 256, len(prefix)
+        while True:
+            text = self.sample(1, prefix=prefix, temperature=temperature, seed=seed, max_length=length)[0]
+            yield from text[done:]
+            if len(text) < length:
+                return
+            done, length = len(text), 2 * length
+
+    def score_samples(self, X: Iterable[str]) -> np.ndarray:
+        """The logarithm of each string's probability, in nats (with the boundary that ends a word); shape (n,).
+
+        A string with a character that the model does not know has -inf.
+        """
+        return self._fitted().score(as_list(X))[0]
+
+    def per_char(self, X: Iterable[str]) -> np.ndarray:
+        """The mean loss of each string, in nats per character; shape (n,)."""
+        return self._fitted().score(as_list(X))[1]
+
+    def score(self, X: Texts, y: Any = None) -> float:
+        """The mean log-likelihood of a character of `X`, in nats: the higher the better, as scikit-learn wants it."""
+        return -self.evaluate(X)["loss"]
+
+    def evaluate(self, X: Texts | None = None, *, split: str = "test") -> dict[str, float]:
+        """Loss (nats per character), bits_per_char, perplexity and examples of a text, or of a split of what it was fitted on."""
+        return self._fitted().evaluate(None if X is None else as_text(X)[0], split)
+
+    def surprise(self, text: str) -> _html.Surprise:
+        """Each character of a string and the logarithm of its probability, in nats; coloured in a notebook."""
+        return _html.Surprise(self._fitted().surprise(text))
+
+    def predict_proba(self, X: Iterable[str]) -> np.ndarray:
+        """The probability of each next character (in the order of `vocab_`) after each beginning; shape (n, V)."""
+        return self._fitted().predict_proba(as_list(X))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of its tensors, by PyTorch's names and in its shapes."""
+        return self._fitted().state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> Self:
+        """Takes up other numbers for its tensors: arrays or PyTorch's tensors, of the same names and shapes."""
+        import numpy as np
+
+        arrays = {name: np.ascontiguousarray(_numpy(tensor), dtype=np.float32) for name, tensor in state.items()}
+        self._model = self._fitted().with_state(arrays)
+        return self
+
+    def from_torch(self, module: Any) -> Self:
+        """Takes up the weights of a PyTorch module, or of its state dict."""
+        state = module.state_dict() if hasattr(module, "state_dict") else module
+        ours = self._fitted().state_dict()
+        # torch's count of batches decides nothing.
+        wanted = {n: t for n, t in state.items() if n in ours or not n.endswith("num_batches_tracked")}
+        return self.load_state_dict(wanted)
+
+    def to_torch(self) -> Any:
+        """A `torch.nn.Module` with the same weights, names and outputs."""
+        from ._torch import to_torch
+
+        return to_torch(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model as one file, which the command reads too."""
+        write(path, self._fitted().to_bytes())
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model as an ONNX file: numbers of characters `x` (B, T) in, `logits` out, as of `to_torch`'s module.
+
+        For mlp, linear, wavenet, rnn, gru and lstm. The characters are in the file's metadata, as `vocab`.
+        """
+        from ._onnx import to_onnx
+
+        if os.path.splitext(path)[1] != ".onnx":
+            raise SettingError(f"`path` {os.fspath(path)!r} does not end in .onnx; save() writes charloom's own file")
+        write(path, to_onnx(self))
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    path = os.fspath(path)
+    part = f"{path}.{os.urandom(4).hex()}.part"
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        if os.path.exists(part):
+            os.unlink(part)
+        raise FileError(f"{path}: {error.strerror}") from None
+
+
+def count(n: Any, what: str) -> int:
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"{what} must be a whole number, not {type(n).__name__}")
+    if not 0 <= n.__index__() < 2**63:
+        raise SettingError(f"{what} {n} is out of range; it must be from 0 to 2^63 - 1")
+    return n.__index__()
+
+
+def _numpy(tensor: Any) -> Any:
+    return tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else tensor

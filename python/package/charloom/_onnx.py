@@ -1,0 +1,168 @@
+"""Models as ONNX files, which need nothing but this package to write. The graph is that of `to_torch`'s module: numbers of
+characters in, logits out. Source: onnx.ai/onnx/operators, onnx.proto of version 1.15."""
+
+from __future__ import annotations
+
+import json
+
+from ._errors import ModelError
+from ._protobuf import message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy as np
+
+    from ._language import LanguageModel
+
+#: Versions of the format and of the operators (Gelu is one since 20).
+_IR, _OPSET = 9, 20
+#: onnx.proto's numbers of element types and of kinds of attributes.
+_TYPES = {"float32": 1, "int64": 7}
+_FLOAT, _INT, _STRING, _INTS = 1, 2, 3, 7
+
+
+class _Graph:
+    """Operations, in order; a value is its name."""
+
+    def __init__(self, weights: dict[str, np.ndarray]):
+        self.weights = weights
+        self.nodes: list[bytes] = []
+        self.tensors: dict[str, bytes] = {}
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        import numpy as np
+
+        array = np.ascontiguousarray(array)
+        fields = (1, list(array.shape)), (2, _TYPES[str(array.dtype)]), (8, name), (9, array.tobytes())
+        self.tensors[name] = message(*fields)
+        return name
+
+    def ints(self, *numbers: int) -> str:
+        import numpy as np
+
+        return self.constant("ints_" + "_".join(map(str, numbers)), np.array(numbers, dtype=np.int64))
+
+    def weight(self, name: str) -> str:
+        return self.constant(name, self.weights[name])
+
+    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """An operation; its first result."""
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        made = [_attribute(key, value) for key, value in attributes.items()]
+        self.nodes.append(message((1, list(inputs)), (2, [name]), (3, name), (4, kind), (5, made)))
+        return name
+
+    def linear(self, x: str, name: str) -> str:
+        """x W^T + b; x is (N, in), or has more dimensions before"""
+        turned = self.constant(f"{name}.weight.T", self.weights[f"{name}.weight"].T)
+        x = self.op("MatMul", x, turned)
+        return self.op("Add", x, self.weight(f"{name}.bias")) if f"{name}.bias" in self.weights else x
+
+
+def _attribute(name: str, value: Any) -> bytes:
+    if isinstance(value, list):
+        return message((1, name), (8, value), (20, _INTS))
+    number, kind = {float: (2, _FLOAT), int: (3, _INT), str: (4, _STRING)}[type(value)]
+    return message((1, name), (number, value), (20, kind))
+
+
+def _characters(g: _Graph, vocab: int, embedded: str | None) -> str:
+    """(B, T) -> (B, T, E): rows of the embedding, or ones at the characters' places."""
+    import numpy as np
+
+    if embedded is not None:
+        return g.op("Gather", g.weight(embedded), "x", axis=0)
+    ends = g.constant("zero_and_one", np.array([0, 1], dtype=np.float32))
+    return g.op("OneHot", "x", g.ints(vocab), ends, axis=-1)
+
+
+def _batch_norm(g: _Graph, x: str, name: str) -> str:
+    parts = [g.weight(f"{name}.{part}") for part in ("weight", "bias", "running_mean", "running_var")]
+    return g.op("BatchNormalization", x, *parts, epsilon=1e-5)
+
+
+def _window(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
+    """The mlp and the linear model."""
+    embed, hidden = s.get("embed", 0), s.get("hidden", [])
+    x = _characters(g, vocab, "embedding.weight" if embed else None)
+    x = g.op("Reshape", x, g.ints(-1, s["context"] * (embed or vocab)))
+    place = 0
+    for _ in hidden:
+        x = g.linear(x, f"layers.{place}")
+        place += 1
+        if s["norm"] == "batch":
+            x = _batch_norm(g, x, f"layers.{place}")
+        elif s["norm"] == "layer":
+            parts = g.weight(f"layers.{place}.weight"), g.weight(f"layers.{place}.bias")
+            x = g.op("LayerNormalization", x, *parts, axis=-1, epsilon=1e-5)
+        place += s["norm"] != "none"
+        x = g.op({"tanh": "Tanh", "relu": "Relu", "gelu": "Gelu"}[s["activation"]], x)
+        place += 1 + bool(s["dropout"])
+    return g.linear(x, f"layers.{place}")
+
+
+def _wavenet(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
+    x, width = _characters(g, vocab, "embedding.weight"), s["embed"]
+    stages = s["context"].bit_length() - 1
+    for stage in range(stages):
+        # Two neighbours of (B T, E) are a row of (B T / 2, 2 E).
+        x = g.op("Reshape", x, g.ints(-1, 2 * width))
+        x = g.op("Tanh", _batch_norm(g, g.linear(x, f"layers.{4 * stage + 1}"), f"layers.{4 * stage + 2}"))
+        width = s["hidden"]
+    return g.linear(x, f"layers.{4 * stages}")
+
+
+#: Where ONNX has the gates that PyTorch has in the order 0, 1, 2, ...
+_GATES = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
+
+
+def _recurrent(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
+    import numpy as np
+
+    kind, gates = s["kind"].upper(), _GATES[s["kind"]]
+    x = g.op("Transpose", _characters(g, vocab, "embedding.weight" if s["embed"] else None), perm=[1, 0, 2])
+
+    def turned(name: str) -> np.ndarray:
+        parts = np.split(g.weights[f"rnn.{name}"], len(gates))
+        return np.concatenate([parts[gate] for gate in gates])
+
+    for layer in range(s["layers"]):
+        names = [f"{part}_l{layer}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        ih, hh, *biases = [turned(name) for name in names]
+        parts = [g.constant(f"rnn.{name}", array[None]) for name, array in zip(names, [ih, hh, np.concatenate(biases)], strict=False)]
+        more = {"linear_before_reset": 1} if kind == "GRU" else {}
+        # (T, 1, B, H)
+        x = g.op("Squeeze", g.op(kind, x, *parts, hidden_size=s["hidden"], **more), g.ints(1))
+    return g.linear(g.op("Transpose", x, perm=[1, 0, 2]), "output")
+
+
+#: How the graph of each kind is made, of its settings.
+_MAKERS = {"mlp": _window, "linear": _window, "wavenet": _wavenet} | dict.fromkeys(_GATES, _recurrent)
+
+
+def _value(name: str, kind: str, *shape: int | str) -> bytes:
+    """A graph's input or output; an axis that is a word may have any length."""
+    axes = [message((1 if isinstance(axis, int) else 2, axis)) for axis in shape]
+    tensor = message((1, _TYPES[kind]), (2, message((1, axes))))
+    return message((1, name), (2, message((1, tensor))))
+
+
+def to_onnx(model: LanguageModel) -> bytes:
+    """The bytes of an ONNX file: input `x` (B, T), int64; output `logits`, (B, V) of a window model, else (B, T, V)."""
+    config, vocab = model.config_["model"], model.vocab_
+    make = _MAKERS.get(config["kind"])
+    if make is None:
+        way = "to_torch() gives a module of it" if config["kind"] in ("transformer", "bow") else "save() writes charloom's own file"
+        raise ModelError(f"a model of kind {config['kind']!r} has no ONNX form here; {', '.join(_MAKERS)} have one. {way}")
+    graph = _Graph(model.state_dict())
+    found = make(graph, len(vocab), config)
+    graph.nodes.append(message((1, [found]), (2, ["logits"]), (4, "Identity")))
+    is_window = make is not _recurrent
+    x = _value("x", "int64", "B", config["context"] if is_window else "T")
+    logits = _value("logits", "float32", "B", *([] if is_window else ["T"]), len(vocab))
+    made = message((1, graph.nodes), (2, config["kind"]), (5, list(graph.tensors.values())), (11, [x]), (12, [logits]))
+    notes = {"vocab": json.dumps(vocab), "config": json.dumps(model.config_)}
+    pairs = [message((1, key), (2, value)) for key, value in notes.items()]
+    return message((1, _IR), (2, "charloom"), (7, made), (8, message((1, ""), (2, _OPSET))), (14, pairs))

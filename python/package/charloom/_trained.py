@@ -1,0 +1,89 @@
+"""Models from files, and trainings by hand."""
+
+from __future__ import annotations
+
+import os
+
+from . import _charloom, _html
+from ._base import CharModel
+from ._errors import SettingError
+from ._language import LanguageModel, count
+from ._text import Texts, as_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Trained(LanguageModel):
+    """A model from a file or a run folder."""
+
+    #: Of a mixture, how much each member counts.
+    weights_: list[float] | None = None
+
+    def __init__(self, model: _charloom.Model, path: str | None = None):
+        self._model = model
+        self._path = path
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """The losses of the run that it was loaded from, as `fit` tells them; of a file none."""
+        import json
+
+        path = os.path.join(self._path or "", "metrics.jsonl")
+        if self._path is None or not os.path.isfile(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file if line.endswith("\n")]
+        names = {"batch": "loss", "train": "train_loss", "val": "val_loss"}
+        return [{"step": line["step"], names[line["split"]]: line["loss"]} for line in lines if line["split"] in names]
+
+    def __repr__(self) -> str:
+        return f"<charloom {self.config_['model']['kind']}, {self.n_parameters_} parameters>"
+
+    def _repr_html_(self) -> str:
+        return _html.model(self)
+
+
+class Trainer:
+    """A training step by step, for those who want the loop.
+
+    >>> t = Trainer(MLP(hidden=16, steps=100), ["emma", "olivia"])
+    >>> t.step() > 0
+    True
+    """
+
+    def __init__(self, model: CharModel, X: Texts, *, val: Texts | None = None, threads: int | None = None):
+        if model._counts:
+            raise SettingError(f"a {type(model).__name__} counts, in one pass; call its fit")
+        text, mode = as_text(X)
+        of_val = None if val is None else as_text(val, "val")[0]
+        self._training = _charloom.Training(model._config(mode), text, of_val, threads)
+
+    def step(self, steps: int = 1) -> float:
+        """Makes updates; returns the minibatch's loss before the last of them, in nats per character."""
+        return self._training.step(count(steps, "steps"))
+
+    @property
+    def steps_done(self) -> int:
+        """Updates made."""
+        return self._training.steps_done
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next step."""
+        return self._training.lr
+
+    def evaluate(self, split: str = "val") -> float | None:
+        """The loss on a whole split, in nats per character."""
+        return self._training.evaluate(split)
+
+    def model(self) -> Trained:
+        """The model as it is now."""
+        return Trained(self._training.model())
+
+
+def load(path: str | os.PathLike[str]) -> Trained:
+    """The model of a run folder (its best) or of a model file."""
+    path = os.fspath(path)
+    return Trained(_charloom.Model.load(path), path)

@@ -1,0 +1,95 @@
+//! A study: many trainings that differ in some settings.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use charloom::{Error, Result};
+use charloom_sweep::{Address, Event, Spec, Study, WorkOptions, best, check_data, importance, sorted, work};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use serde_json::json;
+
+use crate::error::or_raise;
+use crate::fit::config;
+use crate::signals::Signals;
+use crate::text::{Text, load};
+
+/// Tries settings (a [`Spec`] as JSON) on top of a configuration until there is nothing left to do, in a study at this path, which is
+/// a new one or goes on. Returns the trials, the best first, how much each setting mattered, and the best configuration, as JSON;
+/// and the exception that ended it early if one did.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
+pub fn sweep(
+    py: Python<'_>,
+    spec_json: &str,
+    config_json: &str,
+    text: Text,
+    val: Option<Text>,
+    study: PathBuf,
+    resume: bool,
+    thread_count: usize,
+    tell: Py<PyAny>,
+) -> PyResult<(String, Option<Py<PyAny>>)> {
+    let mut base = config(py, config_json)?;
+    let spec: std::result::Result<Spec, _> = serde_json::from_str(spec_json);
+    let spec = or_raise(py, spec.map_err(|error| Error::usage(error.to_string())))?;
+    let signals = Signals::new();
+    let done = py.detach(|| {
+        let mut settled = base.clone();
+        let data = load(&mut settled, &text, val.as_ref())?;
+        // What else depends on the data may depend on a trial's settings too.
+        base.data = settled.data;
+        check_data(&data, &spec)?;
+        let address = Address::File(study);
+        let mut study = if resume { Study::open(&address)? } else { Study::create(&address, &spec, &base)? };
+        if study.base() != &base || study.spec().settings != spec.settings {
+            let way = "give the same settings, base and data, or name another ``study``";
+            return Err(Error::usage(format!("the study {address} is about something else; {way}")));
+        }
+        if resume {
+            study.limit(spec.trials, spec.max_steps, spec.max_seconds)?;
+        }
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let options = WorkOptions { threads: thread_count };
+            let observe = |event: &Event| told(event, &tell, &signals);
+            let (address, data, stop) = (&address, &data, &stop);
+            let worker = scope.spawn(move || work(address, data, options, stop, &observe));
+            // Python asks for signals on the thread that it called.
+            while !worker.is_finished() {
+                thread::sleep(Duration::from_millis(20));
+                stop.fetch_or(signals.should_stop(), Ordering::Relaxed);
+            }
+            worker.join().unwrap_or_else(|_| Err(Error::Failed("a worker failed; this is a defect".to_owned())))
+        })?;
+        summary(&mut study)
+    });
+    let raised = signals.into_raised();
+    Ok((or_raise(py, done)?, raised.map(|error| error.into_value(py).into_any())))
+}
+
+/// What was found.
+fn summary(study: &mut Study) -> Result<String> {
+    let trials = study.trials()?;
+    let best = best(&trials).map(|trial| study.config(&trial.settings)).transpose()?;
+    let importance = importance(study.space(), &trials);
+    Ok(json!({ "trials": sorted(&trials), "importance": importance, "best": best }).to_string())
+}
+
+/// Tells a Python function that a trial is finished.
+fn told(event: &Event, tell: &Py<PyAny>, signals: &Signals) {
+    let Event::Finished { number, state, loss, error } = event else { return };
+    let told = Python::attach(|py| {
+        let event = PyDict::new(py);
+        event.set_item("number", *number)?;
+        event.set_item("state", state.to_string())?;
+        event.set_item("loss", *loss)?;
+        event.set_item("error", error.as_deref())?;
+        tell.call1(py, (event,)).map(|_| ())
+    });
+    if let Err(error) = told {
+        signals.note(error);
+    }
+}

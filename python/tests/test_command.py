@@ -1,0 +1,69 @@
+"""The command that the package brings, beside what Python computes."""
+
+import re
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import charloom as cl
+import numpy as np
+import pytest
+
+COMMANDS = [[sys.executable, "-m", "charloom"], [str(Path(sysconfig.get_path("scripts")) / "charloom")]]
+
+
+def run(*arguments, **how):
+    return subprocess.run([*COMMANDS[0], *map(str, arguments)], capture_output=True, text=True, timeout=300, **how)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=["-m", "script"])
+def test_it_is_the_command(command):
+    said = subprocess.run([*command, "--version"], capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0 and said.stdout.strip() == f"charloom {cl.__version__}"
+    wrong = subprocess.run([*command, "trian"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2 and "trian" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_equal_seeds_give_equal_bytes(tmp_path):
+    names = cl.datasets.load("names")
+    (tmp_path / "n.txt").write_text("\n".join(names) + "\n")
+    flags = ["--hidden", "16", "--steps", "300", "--seed", "5"]
+    done = run("train", tmp_path / "n.txt", "--out", tmp_path / "theirs", *flags)
+    assert done.returncode == 0, done.stderr
+    ours = cl.MLP(hidden=(16,), steps=300, seed=5).fit(tmp_path / "n.txt", out=tmp_path / "ours")
+    theirs = cl.load(tmp_path / "theirs")
+    state = theirs.state_dict()
+    assert all((array == state[name]).all() for name, array in ours.state_dict().items())
+    files = [(tmp_path / run / "best.safetensors").read_bytes() for run in ("ours", "theirs")]
+    assert files[0] == files[1]
+    lines = run("sample", tmp_path / "ours", "-n", "200", "--seed", "7").stdout.splitlines()
+    assert lines == ours.sample(200, seed=7)
+    assert len(theirs.history_) > 3 and "<svg" in theirs._repr_html_()
+    of_list = cl.MLP(hidden=(16,), steps=300, seed=5).fit(names)
+    assert (of_list.score_samples(names[:50]) == ours.score_samples(names[:50])).all()
+    assert np.isfinite(ours.score_samples(names[:50])).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_a_training_in_order(tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.Popen([*COMMANDS[0], "train", "--steps", "100000000", "--out", str(out)], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (out / "last.safetensors").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert len(cl.load(out).sample(3)) == 3
+
+
+def test_the_readme_works_as_it_is(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    said = capsys.readouterr().out
+    assert "(1, 27)" in said and "held-out" in said
