@@ -128,9 +128,8 @@ pub fn fit(
         let watcher = |training| Watcher { tell: &tell, training, stop: &stop, signals: &signals };
         if config.train.seeds > 1 {
             let mut ensemble = Ensemble::create(&config, || RunFolder::create(&out, force))?;
-            let mut begin = |number, _: &Path| {
-                Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer>))
-            };
+            let mut begin =
+                |number, _: &Path| Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer + '_>));
             return ensemble.run(&data, &stop, &mut begin).map(|_| data);
         }
         let mut folder = RunFolder::create(&out, force)?;

@@ -104,7 +104,6 @@ impl Model {
     /// text, and those for which it says no are left out.
     #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, matches))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
-    #[expect(clippy::type_complexity, reason = "a tuple for Python")]
     fn sample<'py>(
         &self,
         py: Python<'py>,
@@ -313,10 +312,12 @@ impl Model {
 fn matching(samples: Vec<Sample>, matches: &Py<PyAny>, signals: &Signals) -> Vec<Sample> {
     Python::attach(|py| {
         let is_wanted = |sample: &Sample| matches.call1(py, (&sample.text,))?.is_truthy(py);
-        let wanted = |sample: &Sample| is_wanted(sample).unwrap_or_else(|error| {
-            signals.note(error);
-            false
-        });
+        let wanted = |sample: &Sample| {
+            is_wanted(sample).unwrap_or_else(|error| {
+                signals.note(error);
+                false
+            })
+        };
         samples.into_iter().filter(wanted).collect()
     })
 }

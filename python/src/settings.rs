@@ -17,9 +17,10 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
     match value {
         Value::Null => Ok(py.None().into_bound(py)),
         Value::Bool(value) => value.into_bound_py_any(py),
-        Value::Number(number) => match number.as_u64() {
-            Some(whole) => whole.into_bound_py_any(py),
-            None => number.as_f64().into_bound_py_any(py),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(whole), _) => whole.into_bound_py_any(py),
+            (_, Some(whole)) => whole.into_bound_py_any(py),
+            _ => number.as_f64().into_bound_py_any(py),
         },
         Value::String(text) => text.into_bound_py_any(py),
         Value::Array(items) => {
@@ -38,11 +39,13 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
 #[pyfunction]
 pub fn settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // TOML writes numbers, words and lists of them as JSON does.
-    let default = |toml: Option<String>| toml.map_or(Value::Null, |toml| serde_json::from_str(&toml).unwrap_or_default());
+    let default = |toml: Option<String>| {
+        toml.map_or(Value::Null, |toml| serde_json::from_str(&toml).unwrap_or_default())
+    };
     let setting = |setting: &charloom::config::Setting| {
         json!({
             "key": setting.key, "about": setting.about, "limit": setting.limit,
-            "default": default((setting.default)().map(Into::into)),
+            "default": default((setting.default)()),
         })
     };
     let kinds: Map<String, Value> = models::all()

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde_json::json;
 
-use crate::error::or_raise;
+use crate::error::{or_raise, raise};
 use crate::fit::config;
 use crate::signals::Signals;
 use crate::text::{Text, load};
@@ -62,12 +62,17 @@ pub fn sweep(
                 thread::sleep(Duration::from_millis(20));
                 stop.fetch_or(signals.should_stop(), Ordering::Relaxed);
             }
-            worker.join().unwrap_or_else(|_| Err(Error::Failed("a worker failed; this is a defect".to_owned())))
+            worker
+                .join()
+                .unwrap_or_else(|_| Err(Error::Failed("a worker failed; this is a defect".to_owned())))
         })?;
         summary(&mut study)
     });
-    let raised = signals.into_raised();
-    Ok((or_raise(py, done)?, raised.map(|error| error.into_value(py).into_any())))
+    match (done, signals.into_raised()) {
+        (Ok(found), raised) => Ok((found, raised.map(|error| error.into_value(py).into_any()))),
+        (Err(_), Some(raised)) => Err(raised),
+        (Err(error), None) => Err(raise(py, &error)),
+    }
 }
 
 /// What was found.

@@ -35,6 +35,7 @@ impl Text {
 /// The data of a training, and the configuration with all that depends on it made explicit.
 pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     config.validate()?;
+    config.settle_seeds();
     let corpus = train.corpus(&config.data)?;
     let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.data.clone() };
     let of_val = val.map(|text| text.corpus(&same)).transpose()?;

@@ -27,13 +27,14 @@ def test_it_is_the_command(command):
     assert wrong.returncode == 2 and "trian" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-def test_equal_seeds_give_equal_bytes(tmp_path):
+@pytest.mark.parametrize("generator", ["separate", "shared"])
+def test_equal_seeds_give_equal_bytes(tmp_path, generator):
     names = cl.datasets.load("names")
     (tmp_path / "n.txt").write_text("\n".join(names) + "\n")
-    flags = ["--hidden", "16", "--steps", "300", "--seed", "5"]
+    flags = ["--hidden", "16", "--steps", "300", "--seed", "5", "--generator", generator]
     done = run("train", tmp_path / "n.txt", "--out", tmp_path / "theirs", *flags)
     assert done.returncode == 0, done.stderr
-    ours = cl.MLP(hidden=(16,), steps=300, seed=5).fit(tmp_path / "n.txt", out=tmp_path / "ours")
+    ours = cl.MLP(hidden=(16,), steps=300, seed=5, generator=generator).fit(tmp_path / "n.txt", out=tmp_path / "ours")
     theirs = cl.load(tmp_path / "theirs")
     state = theirs.state_dict()
     assert all((array == state[name]).all() for name, array in ours.state_dict().items())
@@ -42,7 +43,7 @@ def test_equal_seeds_give_equal_bytes(tmp_path):
     lines = run("sample", tmp_path / "ours", "-n", "200", "--seed", "7").stdout.splitlines()
     assert lines == ours.sample(200, seed=7)
     assert len(theirs.history_) > 3 and "<svg" in theirs._repr_html_()
-    of_list = cl.MLP(hidden=(16,), steps=300, seed=5).fit(names)
+    of_list = cl.MLP(hidden=(16,), steps=300, seed=5, generator=generator).fit(names)
     assert (of_list.score_samples(names[:50]) == ours.score_samples(names[:50])).all()
     assert np.isfinite(ours.score_samples(names[:50])).all()
 

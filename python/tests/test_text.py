@@ -9,7 +9,7 @@ def tables(names):
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     return {
         "pandas": pandas.Series(names), "a column": pandas.DataFrame({"name": names})[["name"]], "polars": polars.Series(names),
-        "numpy": np.array(names), "numbers of objects": np.array(names, dtype=object), "a generator": (name for name in names),
+        "numpy": np.array(names), "objects": np.array(names, dtype=object), "a generator": (name for name in names),
         "a tuple": tuple(names), "a dict's keys": dict.fromkeys(names).keys(),
     }
 

@@ -17,5 +17,6 @@ def load(name: str = "names") -> list[str] | str:
     path = _charloom.cached_dataset(name)
     if path is None:
         raise DataError(f"{name!r} is not on this machine yet; `charloom data get {name}` fetches it, once")
-    text = path.read_text(encoding="utf-8")
-    return text.splitlines() if path.name.startswith("names") else text
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    return text.splitlines() if name.startswith("names") else text
