@@ -10,10 +10,17 @@ def test_a_grid_tries_every_value_and_gives_a_model_to_fit(names):
     assert losses == sorted(losses) and found.best_loss_ == losses[0]
     # A rate of next to nothing has learned nothing.
     assert found.best_params_["lr"] == 0.1 and max(found.importance_, key=found.importance_.get) == "lr"
-    assert found.best_model_.get_params() == {**base.get_params(), **found.best_params_, "mode": "lines", "split": (0.8, 0.1, 0.1)}
+    assert found.best_model_.get_params() == {**base.get_params(), **found.best_params_}
     fitted = found.best_model_.fit(names)
     assert min(e["val_loss"] for e in fitted.history_ if e.get("val_loss")) == pytest.approx(found.best_loss_, abs=1e-9)
     assert "0.0001" in found._repr_html_() and "<script" not in found._repr_html_()
+
+
+def test_a_number_of_layers_and_their_widths(names):
+    base = cl.MLP(steps=20, eval_every=20)
+    found = cl.sweep({"layers": [1, 2], "hidden": [4, 8]}, base=base, data=names)
+    assert len(found) == 6 and len(found.best_model_.hidden) == found.best_params_["layers"]
+    assert found.best_model_.fit(names).history_[-1]["val_loss"] == pytest.approx(found.best_loss_, abs=1e-9)
 
 
 def test_a_range_is_searched_and_a_study_goes_on(names, tmp_path):

@@ -173,7 +173,7 @@ class LanguageModel:
     def export(self, path: str | os.PathLike[str]) -> None:
         """Writes the model as an ONNX file: numbers of characters `x` (B, T) in, `logits` out, as of `to_torch`'s module.
 
-        For mlp, linear, wavenet, rnn, gru and lstm. The characters are in the file's metadata, as `vocab`.
+        The characters are in the file's metadata, as `vocab`. Models that count and mixtures have no such form.
         """
         from ._onnx import to_onnx
 

@@ -54,11 +54,21 @@ class _Graph:
         self.nodes.append(message((1, list(inputs)), (2, [name]), (3, name), (4, kind), (5, made)))
         return name
 
-    def linear(self, x: str, name: str) -> str:
-        """x W^T + b; x is (N, in), or has more dimensions before"""
-        turned = self.constant(f"{name}.weight.T", self.weights[f"{name}.weight"].T)
-        x = self.op("MatMul", x, turned)
-        return self.op("Add", x, self.weight(f"{name}.bias")) if f"{name}.bias" in self.weights else x
+    def scalar(self, number: float | int) -> str:
+        import numpy as np
+
+        kind = np.int64 if isinstance(number, int) else np.float32
+        return self.constant(f"scalar_{number}", np.array(number, dtype=kind))
+
+    def linear(self, x: str, name: str, part: int = 0, parts: int = 1) -> str:
+        """x W^T + b, or one of equal parts of its columns; x is (N, in), or has more dimensions before"""
+        import numpy as np
+
+        weight = np.split(self.weights[f"{name}.weight"], parts)[part]
+        x = self.op("MatMul", x, self.constant(f"{name}.weight.T.{part}", weight.T))
+        if f"{name}.bias" not in self.weights:
+            return x
+        return self.op("Add", x, self.constant(f"{name}.bias.{part}", np.split(self.weights[f"{name}.bias"], parts)[part]))
 
 
 def _attribute(name: str, value: Any) -> bytes:
@@ -98,7 +108,7 @@ def _window(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
             parts = g.weight(f"layers.{place}.weight"), g.weight(f"layers.{place}.bias")
             x = g.op("LayerNormalization", x, *parts, axis=-1, epsilon=1e-5)
         place += s["norm"] != "none"
-        x = g.op({"tanh": "Tanh", "relu": "Relu", "gelu": "Gelu"}[s["activation"]], x)
+        x = g.op(_ACTIVATIONS[s["activation"]][0], x)
         place += 1 + bool(s["dropout"])
     return g.linear(x, f"layers.{place}")
 
@@ -138,8 +148,90 @@ def _recurrent(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
     return g.linear(g.op("Transpose", x, perm=[1, 0, 2]), "output")
 
 
+def _norm(g: _Graph, x: str, name: str, s: dict[str, Any]) -> str:
+    import numpy as np
+
+    ones = np.ones(s["embed"], dtype=np.float32)
+    weight = g.constant(f"{name}.weight", g.weights.get(f"{name}.weight", ones))
+    if s["norm"] == "layer":
+        bias = [g.weight(f"{name}.bias")] if f"{name}.bias" in g.weights else []
+        return g.op("LayerNormalization", x, weight, *bias, axis=-1, epsilon=1e-5)
+    square = g.op("ReduceMean", g.op("Mul", x, x), g.ints(-1), keepdims=1)
+    return g.op("Mul", g.op("Div", x, g.op("Sqrt", g.op("Add", square, g.scalar(1e-5)))), weight)
+
+
+def _turned(g: _Graph, x: str, positions: str, size: int, context: int) -> str:
+    """(B, heads, T, size), pairs (i, i + size / 2) turned by position over 10000^(2 i / size)"""
+    import numpy as np
+
+    angles = np.arange(context)[:, None] * 10000.0 ** (-np.arange(0, size, 2) / size)
+    cos, sin = (
+        g.op("Gather", g.constant(name, of(angles).astype(np.float32)), positions, axis=0)
+        for name, of in (("cos", np.cos), ("sin", np.sin))
+    )
+    a, b = (g.op("Slice", x, g.ints(i), g.ints(i + size // 2), g.ints(-1)) for i in (0, size // 2))
+    left = g.op("Sub", g.op("Mul", a, cos), g.op("Mul", b, sin))
+    return g.op("Concat", left, g.op("Add", g.op("Mul", a, sin), g.op("Mul", b, cos)), axis=-1)
+
+
+def _attention(g: _Graph, x: str, name: str, positions: str, s: dict[str, Any]) -> str:
+    import numpy as np
+
+    size, context = s["embed"] // s["heads"], s["context"]
+
+    def heads(part: int) -> str:
+        split = g.op("Reshape", g.linear(x, f"{name}.c_attn", part, 3), g.ints(0, 0, s["heads"], size))
+        return g.op("Transpose", split, perm=[0, 2, 1, 3])
+
+    q, k, v = map(heads, range(3))
+    if s["positions"] == "rotary":
+        q, k = (_turned(g, part, positions, size, context) for part in (q, k))
+    scores = g.op("MatMul", q, g.op("Transpose", k, perm=[0, 1, 3, 2]))
+    # Nothing is seen of what comes after.
+    later = g.constant("later", np.triu(np.full((context, context), -np.inf, dtype=np.float32), 1))
+    later = g.op("Gather", g.op("Gather", later, positions, axis=0), positions, axis=1)
+    shares = g.op("Softmax", g.op("Add", g.op("Mul", scores, g.scalar(size**-0.5)), later), axis=-1)
+    found = g.op("Transpose", g.op("MatMul", shares, v), perm=[0, 2, 1, 3])
+    return g.linear(g.op("Reshape", found, g.ints(0, 0, s["embed"])), f"{name}.c_proj")
+
+
+def _decoder(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
+    is_bow = s["kind"] == "bow"
+    length = g.op("Gather", g.op("Shape", "x"), g.scalar(1), axis=0)
+    positions = g.op("Range", g.scalar(0), length, g.scalar(1))
+
+    def mlp(x: str, name: str) -> str:
+        x = g.linear(x, f"{name}.c_fc")
+        kind, more = _ACTIVATIONS[s["activation"]]
+        x = g.op(kind, x, **more)
+        return g.linear(g.op("Mul", x, x) if s["activation"] == "squared-relu" else x, f"{name}.c_proj")
+
+    x = _characters(g, vocab, "wte.weight")
+    if is_bow or s["positions"] == "learned":
+        x = g.op("Add", x, g.op("Gather", g.weight("wpe.weight"), positions, axis=0))
+    if is_bow:
+        # x plus the mean of all up to here
+        n = g.op("Unsqueeze", g.op("Cast", g.op("Add", positions, g.scalar(1)), to=_TYPES["float32"]), g.ints(1))
+        x = g.op("Add", x, g.op("Div", g.op("CumSum", x, g.scalar(1)), n))
+        return g.linear(g.op("Add", x, mlp(x, "mlp")), "lm_head")
+    if s["embed_norm"]:
+        x = _norm(g, x, "ln_e", s)
+    for layer in range(s["layers"]):
+        name = f"h.{layer}"
+        x = g.op("Add", x, _attention(g, _norm(g, x, f"{name}.ln_1", s), f"{name}.attn", positions, s))
+        x = g.op("Add", x, mlp(_norm(g, x, f"{name}.ln_2", s), f"{name}.mlp"))
+    if not s["embed_norm"]:
+        x = _norm(g, x, "ln_f", s)
+    return g.linear(x, "wte" if s["tie"] else "lm_head")
+
+
+_ACTIVATIONS: dict[str, tuple[str, dict[str, str]]] = {
+    "tanh": ("Tanh", {}), "relu": ("Relu", {}), "gelu": ("Gelu", {}), "gelu-tanh": ("Gelu", {"approximate": "tanh"}),
+    "squared-relu": ("Relu", {}),
+}
 #: How the graph of each kind is made, of its settings.
-_MAKERS = {"mlp": _window, "linear": _window, "wavenet": _wavenet} | dict.fromkeys(_GATES, _recurrent)
+_WINDOWS = {"mlp": _window, "linear": _window, "wavenet": _wavenet}
+_MAKERS = _WINDOWS | dict.fromkeys(_GATES, _recurrent) | {"transformer": _decoder, "bow": _decoder}
 
 
 def _value(name: str, kind: str, *shape: int | str) -> bytes:
@@ -150,19 +242,22 @@ def _value(name: str, kind: str, *shape: int | str) -> bytes:
 
 
 def to_onnx(model: LanguageModel) -> bytes:
-    """The bytes of an ONNX file: input `x` (B, T), int64; output `logits`, (B, V) of a window model, else (B, T, V)."""
+    """The bytes of an ONNX file: input `x` (B, T), int64; output `logits`, (B, V) of a window model, else (B, T, V).
+
+    T is the context of a window model, and at most that of a transformer or a bag of words.
+    """
     config, vocab = model.config_["model"], model.vocab_
-    make = _MAKERS.get(config["kind"])
-    if make is None:
-        way = "to_torch() gives a module of it" if config["kind"] in ("transformer", "bow") else "save() writes charloom's own file"
-        raise ModelError(f"a model of kind {config['kind']!r} has no ONNX form here; {', '.join(_MAKERS)} have one. {way}")
+    kind = config["kind"]
+    if kind not in _MAKERS:
+        known = ", ".join(_MAKERS)
+        raise ModelError(f"a model of kind {kind!r} has no ONNX form; {known} have one. save() writes charloom's own file")
     graph = _Graph(model.state_dict())
-    found = make(graph, len(vocab), config)
+    found = _MAKERS[kind](graph, len(vocab), config)
     graph.nodes.append(message((1, [found]), (2, ["logits"]), (4, "Identity")))
-    is_window = make is not _recurrent
+    is_window = kind in _WINDOWS
     x = _value("x", "int64", "B", config["context"] if is_window else "T")
     logits = _value("logits", "float32", "B", *([] if is_window else ["T"]), len(vocab))
-    made = message((1, graph.nodes), (2, config["kind"]), (5, list(graph.tensors.values())), (11, [x]), (12, [logits]))
+    made = message((1, graph.nodes), (2, kind), (5, list(graph.tensors.values())), (11, [x]), (12, [logits]))
     notes = {"vocab": json.dumps(vocab), "config": json.dumps(model.config_)}
     pairs = [message((1, key), (2, value)) for key, value in notes.items()]
     return message((1, _IR), (2, "charloom"), (7, made), (8, message((1, ""), (2, _OPSET))), (14, pairs))

@@ -105,7 +105,7 @@ def sweep(
         if folder is not None:
             path.unlink(missing_ok=True)
             folder.rmdir()
-    result = _result(json.loads(found))
+    result = _result(json.loads(found), base)
     if raised is not None:
         raised.found = result  # type: ignore[attr-defined]
         raise raised
@@ -118,13 +118,16 @@ def _choices(name: str, values: Any) -> list[Any]:
     return list(values)
 
 
-def _result(found: dict[str, Any]) -> Sweep:
+def _result(found: dict[str, Any], base: CharModel) -> Sweep:
     result = Sweep(found["trials"])
     result.importance_ = {of["name"]: of["share"] for of in found["importance"]}
     if found["best"] is not None:
-        made = CLASSES[found["best"]["model"]["kind"]]
-        known = made().get_params()
-        params = {key: value for key, value in _settings.params(found["best"]).items() if key in known}
-        best = result[0]
-        result.best_params_, result.best_loss_, result.best_model_ = best["settings"], best["loss"], made(**params)
+        result.best_params_, result.best_loss_ = result[0]["settings"], result[0]["loss"]
+        keys, params = base.get_params(), _settings.params({"model": result.best_params_})
+        made = type(base)
+        if not set(params) <= set(keys):
+            # A preset, or a number of layers with a width for each.
+            made = CLASSES[found["best"]["model"]["kind"]]
+            keys, params = made().get_params(), _settings.params(found["best"])
+        result.best_model_ = made(**{key: params.get(key, value) for key, value in keys.items()})
     return result

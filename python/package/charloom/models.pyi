@@ -47,10 +47,14 @@ class LearningKeywords(TypedDict, total=False):
     generator: str  # 'separate'
     seed: int  # 2147483647
     patience: int  # 0
+    seeds: int  # 1
     eval_every: Any  # None
     eval_size: Any  # None
     log_every: Any  # None
     feed: Any  # None
+    init_from: Any  # None
+    teacher: Any  # None
+    teacher_weight: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
@@ -86,10 +90,14 @@ class _Learning(CharModel):
     generator: str  # 'separate'
     seed: int  # 2147483647
     patience: int  # 0
+    seeds: int  # 1
     eval_every: Any  # None
     eval_size: Any  # None
     log_every: Any  # None
     feed: Any  # None
+    init_from: Any  # None
+    teacher: Any  # None
+    teacher_weight: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
