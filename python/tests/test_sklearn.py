@@ -65,7 +65,7 @@ def test_the_checks_of_scikit_learn_pass_but_those_named(model):
         all_found = check_estimator(Any(**model.get_params()), on_fail=None, on_skip=None)
     failed = {found["check_name"]: found["exception"] for found in all_found if found["status"] == "failed"}
     assert not {name: error for name, error in failed.items() if name not in OTHERS}
-    assert sum(found["status"] == "passed" for found in all_found) >= 12
+    assert sum(found["status"] == "passed" for found in all_found) >= 10
     # Nothing is in the list that need not be.
     assert set(OTHERS) == set(failed)
 
