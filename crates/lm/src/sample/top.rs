@@ -135,7 +135,10 @@ impl<'a> Search<'a> {
     fn run(&mut self, n: usize, tell: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let (mut steps, mut words) = (Vec::new(), Vec::new());
         let mut log_probs = vec![0.0; BATCH * self.vocab];
-        while n > 0 {
+        if n == 0 {
+            return Ok(());
+        }
+        loop {
             tell()?;
             steps.clear();
             words.clear();
@@ -150,7 +153,7 @@ impl<'a> Search<'a> {
                 steps.push((step.log_prob, number));
             }
             if steps.is_empty() {
-                break;
+                return Ok(());
             }
             self.ask(&words, &mut log_probs);
             for (i, &(log_prob, number)) in steps.iter().enumerate() {
@@ -162,7 +165,6 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Ok(())
     }
 
     /// What a word's or beginning's probability must be above to matter.
