@@ -127,7 +127,7 @@ pub fn fit(
         let options = || Fit { threads: threads(thread_count), ..Fit::default() };
         let watcher = |training| Watcher { tell: &tell, training, stop: &stop, signals: &signals };
         if config.train.seeds > 1 {
-            let mut ensemble = Ensemble::create(&config, || RunFolder::create(&out, force))?;
+            let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&out, force))?;
             let mut begin =
                 |number, _: &Path| Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer + '_>));
             return ensemble.run(&data, &stop, &mut begin).map(|_| data);
