@@ -24,6 +24,9 @@ const AT_ONCE: usize = 1024;
 /// How many samples in a row may not match before the search for more is given up.
 const MISSES: usize = 1 << 20;
 
+/// One number for each of some texts.
+type Numbers<'py> = Bound<'py, PyArray1<f64>>;
+
 /// A model and all that its file holds. It does not change; threads share it.
 #[pyclass(frozen, module = "charloom._charloom")]
 pub struct Model {
@@ -118,7 +121,7 @@ impl Model {
         novel: bool,
         unique: bool,
         matches: Option<Py<PyAny>>,
-    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>, bool)> {
+    ) -> PyResult<(Vec<String>, Numbers<'py>, bool)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
         let stream = charloom::config::Stream::Words;
@@ -171,7 +174,7 @@ impl Model {
         n: usize,
         prefix: &str,
         max_length: usize,
-    ) -> PyResult<(Vec<String>, Bound<'py, PyArray1<f64>>)> {
+    ) -> PyResult<(Vec<String>, Numbers<'py>)> {
         let signals = Signals::new();
         let mut listen = || match signals.should_stop() {
             true => Err(Error::Failed("interrupted".to_owned())),
@@ -187,11 +190,7 @@ impl Model {
 
     /// The logarithm of each text's probability (with the boundary that ends a word), and the mean loss a character;
     /// -inf and inf of a text with a character that it does not know.
-    fn score<'py>(
-        &self,
-        py: Python<'py>,
-        texts: Vec<String>,
-    ) -> PyResult<(Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
+    fn score<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<(Numbers<'py>, Numbers<'py>)> {
         let (mut log_probs, mut losses) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
         for some in texts.chunks(AT_ONCE) {
             let scores = py.detach(|| score(&*self.model, &self.checkpoint.vocab, some));
