@@ -70,7 +70,7 @@ def test_bytes_that_are_cut_or_flipped_are_refused(mlp):
 
 
 def test_two_fits_at_once_are_refused(names):
-    model, begun = cl.MLP(hidden=(8,), steps=10**9), threading.Event()
+    model, begun = cl.MLP(hidden=(8,), steps=10**9, log_every=1000), threading.Event()
 
     class Stop(Exception):
         pass
