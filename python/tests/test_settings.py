@@ -14,15 +14,16 @@ def test_every_setting_of_a_training_is_a_keyword():
         _charloom.Training(json.dumps({"train": {"nosuch": 1}}), "a\nb\n")
     known = set(re.findall(r"`(\w+)`", str(error.value).split("expected")[1]))
     assert len(known) > 30
-    assert known | {"teacher_weight"} == set(_settings.TRAIN)
+    assert known | {"teacher_weight", "teacher_temperature"} == set(_settings.TRAIN)
 
 
 def test_a_run_is_begun_with_anothers_weights_and_learns_from_a_teacher(names, tmp_path):
     first = cl.MLP(hidden=(16,), steps=200).fit(names, out=tmp_path / "first")
     before = cl.MLP(hidden=(16,), steps=1, lr=1e-9, init_from=tmp_path / "first").fit(names)
     assert before.evaluate()["loss"] == pytest.approx(first.evaluate()["loss"], abs=1e-4)
-    taught = cl.MLP(hidden=(8,), steps=50, teacher=tmp_path / "first", teacher_weight=0.9).fit(names)
-    assert taught.config_["train"]["teacher"]["weight"] == 0.9
+    taught = cl.MLP(hidden=(8,), steps=50, teacher=tmp_path / "first", teacher_weight=0.9, teacher_temperature=2.0).fit(names)
+    told = taught.config_["train"]["teacher"]
+    assert (told["weight"], told["temperature"]) == (0.9, 2.0)
     alone = cl.MLP(hidden=(8,), steps=50).fit(names)
     assert not np.array_equal(alone.score_samples(names[:9]), taught.score_samples(names[:9]))
     with pytest.raises(ValueError, match="teacher_weight"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ALL = _charloom.settings()
 #: Settings of training that the library leaves out of its defaults: none, or they follow from others.
-_DERIVED = ("eval_every", "eval_size", "log_every", "feed", "init_from", "teacher", "teacher_weight")
+_DERIVED = ("eval_every", "eval_size", "log_every", "feed", "init_from", "teacher", "teacher_weight", "teacher_temperature")
 #: The settings of training and of data, with their defaults; of data, which is given as text, those that are not of files.
 TRAIN: dict[str, Any] = {**_ALL["train"], "seeds": 1, **dict.fromkeys(_DERIVED)}
 DATA: dict[str, Any] = {
@@ -77,11 +77,11 @@ def config(kind: str, params: dict[str, Any]) -> str:
         to[key] = plain(value)
         if isinstance(to[key], float) and not math.isfinite(to[key]):
             raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
-    weight = train.pop("teacher_weight", None)
+    of_teacher = {key: train.pop(f"teacher_{key}") for key in ("weight", "temperature") if f"teacher_{key}" in train}
     if "teacher" in train:
-        train["teacher"] = {"path": train["teacher"], "weight": 0.5 if weight is None else weight}
-    elif weight is not None:
-        raise SettingError("`teacher_weight` has no effect: there is no `teacher`")
+        train["teacher"] = {"path": train["teacher"], "weight": 0.5, **of_teacher}
+    elif of_teacher:
+        raise SettingError(f"`teacher_{next(iter(of_teacher))}` has no effect: there is no `teacher`")
     try:
         return json.dumps({"model": model, "train": train, "data": data})
     except TypeError as error:
@@ -97,5 +97,5 @@ def params(config: dict[str, Any]) -> dict[str, Any]:
     train = dict(config.get("train", {}))
     teacher = train.pop("teacher", None)
     if teacher is not None:
-        train |= {"teacher": teacher["path"], "teacher_weight": teacher["weight"]}
+        train |= {"teacher": teacher["path"]} | {f"teacher_{key}": teacher.get(key) for key in ("weight", "temperature")}
     return {key: _tuples(value) for key, value in {**model, **train, **data}.items()}

@@ -55,6 +55,7 @@ class LearningKeywords(TypedDict, total=False):
     init_from: Any  # None
     teacher: Any  # None
     teacher_weight: Any  # None
+    teacher_temperature: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
@@ -98,6 +99,7 @@ class _Learning(CharModel):
     init_from: Any  # None
     teacher: Any  # None
     teacher_weight: Any  # None
+    teacher_temperature: Any  # None
     mode: Any  # None
     split: Any  # None
     split_seed: int  # 42
