@@ -59,7 +59,8 @@ fn a_run_with_diagnostics_is_inspected_and_tensorboard_gets_its_files() {
         .args(["--gain", "3"])
         .assert()
         .code(2)
-        .stderr(contains("--untrained"));
+        .stderr(contains("leave out the other ones, or the run"));
+    charloom().args(["inspect", "--gain", "3"]).assert().code(2).stderr(contains("--untrained"));
 
     let other = home.path().join("other");
     let plain = |out: &PathBuf| {
