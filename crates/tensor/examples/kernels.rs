@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p charloom-tensor --example kernels [FILE OF WORDS]`; `CHARLOOM_ISA=avx2` asks for less.
 
-use charloom_tensor::kernels::{self, Activation, Attention, Context, Isa, Norm, Tree};
+use charloom_tensor::kernels::{self, Activation, Attention, Context, End, Gemm, Isa, Norm, Tree};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -113,10 +113,46 @@ fn trie(words: &[&str], count: usize) -> Vec<u32> {
     parents
 }
 
+/// Products, as shares of the peak: a layer's of m rows, n outputs and k inputs, its weight's gradient, and its
+/// input's with the weight's transpose at hand.
+fn products(peak: f64) {
+    println!("products (m n k): as a layer's, its weight's gradient, its input's gradient, in % of the peak");
+    for [m, n, k] in [
+        [32, 200, 30],
+        [32, 27, 200],
+        [32, 200, 200],
+        [1024, 200, 200],
+        [128, 128, 128],
+        [256, 256, 256],
+        [512, 512, 512],
+        [1024, 1024, 1024],
+        [768, 384, 128],
+        [768, 512, 128],
+        [768, 128, 512],
+        [2048, 576, 192],
+        [2048, 768, 192],
+        [2048, 192, 768],
+        [64, 1024, 256],
+    ] {
+        let share = |[m, n, k]: [usize; 3], a_strides: [usize; 2]| {
+            let (a, b, mut c) = (numbers(m * k, 1), numbers(k * n, 2), vec![0.0; m * n]);
+            let us = microseconds(|| {
+                let (a, b, c) = (black_box(&a[..]), black_box(&b[..]), &mut c[..]);
+                kernels::gemm(Gemm { m, n, k, a, a_strides, b, b_stride: n, c, c_stride: n, end: End::Set });
+            });
+            100.0 * 2e-3 * (m * n * k) as f64 / us / peak
+        };
+        let (layer, weight, input) =
+            (share([m, n, k], [k, 1]), share([k, n, m], [1, k]), share([m, k, n], [n, 1]));
+        println!("  {m:4} {n:4} {k:4}  {layer:5.1} {weight:5.1} {input:5.1}");
+    }
+}
+
 fn main() {
     let peak = kernels::peak_gflops();
     println!("{:?}, peak {peak:.1} GFLOP/s", Isa::detect());
     elementwise();
+    products(peak);
     println!("attention");
     for [batch, length, width, heads] in
         [[16, 128, 192, 6], [12, 64, 128, 4], [32, 16, 64, 4], [64, 256, 384, 6], [1, 8, 16, 4]]
