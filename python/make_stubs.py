@@ -9,7 +9,13 @@ HEAD = '''# Made by make_stubs.py.
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from ._base import CharModel
+from ._text import Texts
 
+'''
+TAIL = '''CLASSES: dict[str, type[CharModel]]
+
+def preset(name: str, **params: Any) -> CharModel: ...
+def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = None, **params: Any) -> CharModel: ...
 '''
 
 
@@ -43,7 +49,7 @@ def stub() -> str:
         attributes = "".join(f"    {key}: {kind_of(value)}\n" for key, value in own.items())
         text += f"class {made.__name__}(_{rest}):\n    kind: ClassVar[str]\n{attributes}"
         text += f"    def __init__(\n        self,\n        *,\n{keywords}        **others: Unpack[{rest}Keywords],\n    ) -> None: ...\n\n"
-    return text + "CLASSES: dict[str, type[CharModel]]\n\ndef preset(name: str, **params: Any) -> CharModel: ...\n"
+    return text + TAIL
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 //! Training, watched from Python.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use charloom::Config;
@@ -9,16 +9,17 @@ use charloom::data::Data;
 use charloom::ensemble::Ensemble;
 use charloom::files::RunFolder;
 use charloom::threads::Pool;
-use charloom::train::{self, Event, Fit, Observer, Threads, Trainer};
+use charloom::train::{self, Fit, Observer, Threads, Trainer};
 use charloom::{Error, Result};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::PyList;
 use serde_json::{Value, json};
 
 use crate::error::{or_raise, raise};
 use crate::model::Model;
 use crate::signals::Signals;
 use crate::text::{Text, load, named_split};
+use crate::watch::{History, Listeners, Watcher};
 
 /// A configuration from JSON.
 pub fn config(py: Python<'_>, json: &str) -> PyResult<Config> {
@@ -44,97 +45,41 @@ pub fn threads(count: Option<usize>) -> Threads {
     count.map_or_else(Threads::default, |count| Threads::Pool(Pool::new(count)))
 }
 
-/// Tells a Python function what happens, and listens for Ctrl-C.
-struct Watcher<'a> {
-    tell: &'a Py<PyAny>,
-    /// Which training of an ensemble it watches, from 1.
-    training: Option<u64>,
-    stop: &'a AtomicBool,
-    signals: &'a Signals,
-}
+/// The model that a fit ended with, if there is one, its history, and the exception that ended it early, if one did.
+type Fitted<'py> = (Option<Model>, Bound<'py, PyList>, Option<Py<PyAny>>);
 
-impl Watcher<'_> {
-    /// Stops the training in order if there is a reason to.
-    fn listen(&self) -> bool {
-        let stop = self.signals.should_stop();
-        if stop {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        stop
-    }
-
-    fn tell(&self, fill: impl FnOnce(&Bound<'_, PyDict>) -> PyResult<()>) {
-        let told = Python::attach(|py| {
-            let event = PyDict::new(py);
-            fill(&event)?;
-            self.training.map_or(Ok(()), |training| event.set_item("training", training))?;
-            self.tell.call1(py, (event,)).map(|_| ())
-        });
-        if let Err(error) = told {
-            self.signals.note(error);
-        }
-    }
-}
-
-impl Observer for Watcher<'_> {
-    fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
-        match event {
-            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
-                let event = if matches!(event, Event::Step { .. }) { "step" } else { "tick" };
-                self.tell(|to| {
-                    to.set_item("event", event)?;
-                    to.set_item("step", *step)?;
-                    to.set_item("loss", *loss)?;
-                    to.set_item("lr", *lr)
-                });
-            }
-            Event::Evaluated { step, train, val, best } => self.tell(|to| {
-                to.set_item("event", "evaluated")?;
-                to.set_item("step", *step)?;
-                to.set_item("train_loss", train.map(|train| train.loss))?;
-                to.set_item("val_loss", val.map(|val| val.loss))?;
-                to.set_item("best", *best)
-            }),
-            Event::Looked(_) => {}
-        }
-        self.listen();
-        Ok(())
-    }
-
-    fn evaluating(&mut self, _: u64, _: &'static str, _: f64) -> Result<()> {
-        if self.listen() { Err(Error::Failed("stopped while evaluating".to_owned())) } else { Ok(()) }
-    }
-}
-
-/// Trains a model of a configuration (JSON) in a run folder; returns it, and the exception that ended it early if one did.
-/// Of a training that was stopped it is the best model so far, or none if nothing was evaluated yet.
+/// Trains a model of a configuration (JSON) in a run folder, and tells of it. Of a training that was stopped the model is the best so
+/// far, or none if nothing was evaluated yet.
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "called with keywords from one place in Python")]
-pub fn fit(
-    py: Python<'_>,
+#[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
+pub fn fit<'py>(
+    py: Python<'py>,
     config_json: &str,
     text: Text,
     val: Option<Text>,
     out: PathBuf,
     force: bool,
     thread_count: Option<usize>,
-    tell: Py<PyAny>,
-) -> PyResult<(Option<Model>, Option<Py<PyAny>>)> {
+    callbacks: Vec<Py<PyAny>>,
+    show: Option<Py<PyAny>>,
+) -> PyResult<Fitted<'py>> {
     let mut config = config(py, config_json)?;
+    let (listeners, history) = (Listeners { callbacks, show }, History::default());
     let (stop, signals) = (AtomicBool::new(false), Signals::new());
     let done = py.detach(|| {
         let data = load(&mut config, &text, val.as_ref())?;
         let options = || Fit { threads: threads(thread_count), ..Fit::default() };
-        let watcher = |training| Watcher { tell: &tell, training, stop: &stop, signals: &signals };
+        let (listeners, history, stop, signals) = (&listeners, &history, &stop, &signals);
+        let watcher = |training| Watcher { listeners, history, training, stop, signals };
         if config.train.seeds > 1 {
             let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&out, force))?;
             let mut begin =
                 |number, _: &Path| Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer + '_>));
-            return ensemble.run(&data, &stop, &mut begin).map(|_| data);
+            return ensemble.run(&data, stop, &mut begin).map(|_| data);
         }
         let mut folder = RunFolder::create(&out, force)?;
         folder.write_config(&config)?;
-        train::fit(&config, &data, &mut folder, options(), &stop, &mut watcher(None)).map(|_| data)
+        train::fit(&config, &data, &mut folder, options(), stop, &mut watcher(None)).map(|_| data)
     });
     let raised = signals.into_raised();
     let data = match done {
@@ -148,7 +93,7 @@ pub fn fit(
         Err(_) if raised.is_some() => None,
         Err(error) => return Err(raise(py, &error)),
     };
-    Ok((model, raised.map(|error| error.into_value(py).into_any())))
+    Ok((model, history.into_list(py)?, raised.map(|error| error.into_value(py).into_any())))
 }
 
 /// A training step by step, for those who want the loop.

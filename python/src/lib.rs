@@ -4,6 +4,7 @@
 
 mod command;
 mod error;
+mod evaluate;
 mod fit;
 mod model;
 mod scalar;
@@ -11,6 +12,7 @@ mod settings;
 mod signals;
 mod sweep;
 mod text;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -22,8 +24,10 @@ fn _charloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<fit::Training>()?;
     module.add_class::<scalar::Value>()?;
     module.add_function(wrap_pyfunction!(fit::fit, module)?)?;
+    module.add_function(wrap_pyfunction!(evaluate::evaluate, module)?)?;
     module.add_function(wrap_pyfunction!(settings::settings, module)?)?;
     module.add_function(wrap_pyfunction!(settings::preset, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::sized, module)?)?;
     module.add_function(wrap_pyfunction!(settings::cached_dataset, module)?)?;
     module.add_function(wrap_pyfunction!(settings::embedded_names, module)?)?;
     module.add_function(wrap_pyfunction!(model::mix, module)?)?;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use charloom::data::Data;
-use charloom::evaluation::{evaluate_telling, score};
+use charloom::evaluation::score;
 use charloom::files::{NamedTensor, model_file};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{Known, Sample, SampleOptions, Sampler, top};
+use charloom::sample::{Known, MISSES, Sample, SampleOptions, Sampler, top};
 use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -17,12 +17,10 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{or_raise, raise};
 use crate::signals::Signals;
-use crate::text::{Text, named_split, split};
+use crate::text::{Text, split};
 
 /// How many samples or texts are computed between two looks at Python's signals.
 const AT_ONCE: usize = 1024;
-/// How many samples in a row may not match before the search for more is given up.
-const MISSES: usize = 1 << 20;
 
 /// One number for each of some texts.
 type Numbers<'py> = Bound<'py, PyArray1<f64>>;
@@ -30,10 +28,12 @@ type Numbers<'py> = Bound<'py, PyArray1<f64>>;
 /// A model and all that its file holds. It does not change; threads share it.
 #[pyclass(frozen, module = "charloom._charloom")]
 pub struct Model {
-    checkpoint: Checkpoint,
-    model: Box<dyn LanguageModel>,
-    /// What it was trained on, if it was trained here.
-    data: Option<Data>,
+    pub checkpoint: Checkpoint,
+    pub model: Box<dyn LanguageModel>,
+    /// What it was trained on, if it was trained here or was read again.
+    data: OnceLock<Data>,
+    /// The run folder or file that it was read from, if there is one.
+    origin: Option<PathBuf>,
     known: OnceLock<Known>,
 }
 
@@ -41,22 +41,41 @@ impl Model {
     /// The model of a checkpoint.
     pub fn of(checkpoint: Checkpoint) -> Result<Self> {
         let model = models::open(&checkpoint, Path::new("the model"))?;
-        Ok(Self { checkpoint, model, data: None, known: OnceLock::new() })
+        Ok(Self { checkpoint, model, data: OnceLock::new(), origin: None, known: OnceLock::new() })
     }
 
     /// The model of a run folder or a model file.
     pub fn read(path: &Path) -> Result<Self> {
-        Self::of(Checkpoint::read(&model_file(path)?)?)
+        let model = Self::of(Checkpoint::read(&model_file(path)?)?)?;
+        Ok(Self { origin: Some(path.to_path_buf()), ..model })
     }
 
     /// The same, with what it was trained on at hand.
     pub fn with_data(self, data: Option<Data>) -> Self {
-        Self { data, ..self }
+        Self { data: data.map_or_else(OnceLock::new, OnceLock::from), ..self }
     }
 
-    fn data(&self) -> Result<&Data> {
-        let message = "the data is not kept with a model; this works on one that was fitted in this session";
-        self.data.as_ref().ok_or_else(|| Error::usage(message))
+    /// What it was trained on; of a run that was loaded, its files are read again.
+    pub fn data(&self) -> Result<&Data> {
+        if let Some(data) = self.data.get() {
+            return Ok(data);
+        }
+        let config = &self.checkpoint.config.data;
+        let is_in_memory = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+        let Some(origin) =
+            self.origin.as_ref().filter(|_| !is_in_memory(&config.path) && !is_in_memory(&config.val))
+        else {
+            let message =
+                "the data is not kept with a model; give the text, or fit the model in this session";
+            return Err(Error::usage(message));
+        };
+        let vocab = Some(self.checkpoint.vocab.clone());
+        let data = charloom::reload_data(config, vocab, origin, None).map_err(|error| {
+            Error::usage(format!(
+                "what the model was trained on cannot be read again; give the text: {error}"
+            ))
+        })?;
+        Ok(self.data.get_or_init(|| data))
     }
 }
 
@@ -105,7 +124,7 @@ impl Model {
 
     /// Samples, the logarithm of each one's probability, and whether fewer were found than asked for; `matches` is called with each
     /// text, and those for which it says no are left out.
-    #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, matches))]
+    #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, stream, matches))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
     fn sample<'py>(
         &self,
@@ -120,11 +139,13 @@ impl Model {
         max_length: usize,
         novel: bool,
         unique: bool,
+        stream: &str,
         matches: Option<Py<PyAny>>,
     ) -> PyResult<(Vec<String>, Numbers<'py>, bool)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
-        let stream = charloom::config::Stream::Words;
+        let stream = stream.parse().map_err(|error| Error::setting("stream", format!(": {error}")));
+        let stream = or_raise(py, stream)?;
         let options = SampleOptions {
             // Of those that match, it is not known yet how many that takes.
             n: if matches.is_some() { u64::MAX } else { n },
@@ -150,7 +171,7 @@ impl Model {
                     break;
                 }
                 if let Some(matches) = &matches {
-                    misses += some.len();
+                    misses += some.len() as u64;
                     some = matching(some, matches, &signals);
                     misses = if some.is_empty() { misses } else { 0 };
                 }
@@ -192,8 +213,10 @@ impl Model {
     /// -inf and inf of a text with a character that it does not know.
     fn score<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<(Numbers<'py>, Numbers<'py>)> {
         let (mut log_probs, mut losses) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+        let pool = Pool::new(threads::available());
         for some in texts.chunks(AT_ONCE) {
-            let scores = py.detach(|| score(&*self.model, &self.checkpoint.vocab, some));
+            let scores =
+                py.detach(|| pool.enter(false, || score(&*self.model, &self.checkpoint.vocab, some)));
             for scored in scores {
                 let (log_prob, loss) =
                     scored.map_or((f64::NEG_INFINITY, f64::INFINITY), |score| (score.log_prob, score.loss));
@@ -240,30 +263,6 @@ impl Model {
         PyArray1::from_vec(py, rows).reshape([beginnings.len(), vocab.len()])
     }
 
-    /// The loss of a text, or of a split of the data it was fitted on: loss, bits_per_char, perplexity, examples.
-    fn evaluate<'py>(&self, py: Python<'py>, text: Option<Text>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-        let signals = Signals::new();
-        let evaluated = py.detach(|| {
-            let split = match &text {
-                Some(text) => split(text, &self.checkpoint.vocab, &self.checkpoint.config.data)?,
-                None => named_split(self.data()?, name)?.clone(),
-            };
-            let mut listen = |_| match signals.should_stop() {
-                true => Err(Error::Failed("interrupted".to_owned())),
-                false => Ok(()),
-            };
-            let nothing = || Error::usage("nothing in this text is judged; give more of it");
-            evaluate_telling(&*self.model, &split, &mut listen)?.ok_or_else(nothing)
-        });
-        let evaluation = signals.or_raise(py, evaluated)?;
-        let result = PyDict::new(py);
-        result.set_item("loss", evaluation.loss)?;
-        result.set_item("bits_per_char", evaluation.bits_per_char)?;
-        result.set_item("perplexity", evaluation.perplexity)?;
-        result.set_item("examples", evaluation.examples)?;
-        Ok(result)
-    }
-
     /// Copies of its tensors, by torch's names.
     fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let tensors = PyDict::new(py);
@@ -303,7 +302,7 @@ impl Model {
                 return Err(raise(py, &Error::usage(format!("this model has no {name}"))));
             }
         }
-        Ok(or_raise(py, py.detach(|| Self::of(checkpoint)))?.with_data(self.data.clone()))
+        Ok(or_raise(py, py.detach(|| Self::of(checkpoint)))?.with_data(self.data.get().cloned()))
     }
 }
 
@@ -339,7 +338,7 @@ pub fn mix(
         };
         let checkpoints = models.iter().map(|model| model.get().checkpoint.clone()).collect();
         let (checkpoint, weights) = mix_models(checkpoints, &weights, &split)?;
-        Ok((Model::of(checkpoint)?.with_data(first.data.clone()), weights))
+        Ok((Model::of(checkpoint)?.with_data(first.data.get().cloned()), weights))
     });
     or_raise(py, mixed)
 }

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use charloom::config::{Config, TrainConfig};
 use charloom::data::{self, Cache, DataConfig, Dataset};
-use charloom::{models, presets};
+use charloom::size::{Size, recipe};
+use charloom::{Error, models, presets};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use serde_json::{Map, Value, json};
 
 use crate::error::or_raise;
+use crate::fit::config;
+use crate::text::{Text, read};
 
 /// A JSON value as Python has it; a list is a tuple, so that a default cannot be changed.
 fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -59,6 +62,25 @@ pub fn settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub fn preset<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let config = presets::get(name).and_then(|preset| Config::layered(Some(preset.toml), None));
     to_python(py, &serde_json::to_value(or_raise(py, config)?).unwrap_or_default())
+}
+
+/// The configuration that a size means for a text, of a kind or of the one that suits most.
+#[pyfunction]
+pub fn sized<'py>(
+    py: Python<'py>,
+    size: &str,
+    kind: Option<&str>,
+    config_json: &str,
+    text: Text,
+    val: Option<Text>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let mut of_data = config(py, config_json)?;
+    let made = py.detach(|| {
+        let size: Size = size.parse().map_err(|error| Error::setting("size", format!(": {error}")))?;
+        let data = read(&mut of_data, &text, val.as_ref())?;
+        Config::layered(Some(&recipe(kind, size, &data)?), None)
+    });
+    to_python(py, &serde_json::to_value(or_raise(py, made)?).unwrap_or_default())
 }
 
 /// Where a known data set's file is, if it was fetched.

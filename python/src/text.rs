@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use charloom::data::{Corpus, Data, DataConfig, Split, Splits, Vocab};
+use charloom::evaluation::Unknown;
 use charloom::{Config, Error, Result, settle};
 use pyo3::prelude::*;
 
@@ -36,6 +37,13 @@ impl Text {
 pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     config.validate()?;
     config.settle_seeds();
+    let data = read(config, train, val)?;
+    settle(config, &data)?;
+    Ok(data)
+}
+
+/// The data that a configuration makes of texts, which it then names.
+pub fn read(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     let corpus = train.corpus(&config.data)?;
     let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.data.clone() };
     let of_val = val.map(|text| text.corpus(&same)).transpose()?;
@@ -44,15 +52,37 @@ pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Dat
     config.data.path = Some(train.path().to_path_buf());
     config.data.val = val.map(|text| text.path().to_path_buf());
     let val_source = of_val.map(|val| val.source().clone());
-    let data = Data { source: corpus.source().clone(), val_source, test_source: None, vocab, splits };
-    settle(config, &data)?;
-    Ok(data)
+    Ok(Data { source: corpus.source().clone(), val_source, test_source: None, vocab, splits })
 }
 
 /// A text in a vocabulary, as one split.
 pub fn split(text: &Text, vocab: &Vocab, config: &DataConfig) -> Result<Split> {
-    let config = DataConfig { mode: Some(vocab.mode()), dedupe: false, ..config.clone() };
-    Split::of(&text.corpus(&config)?, vocab)
+    Split::of(&text.corpus(&in_mode_of(vocab, config))?, vocab)
+}
+
+/// The same without the lines that have a character which the vocabulary has not, unless such are refused; and those lines.
+pub fn split_of_known(
+    text: &Text,
+    vocab: &Vocab,
+    config: &DataConfig,
+    unknown: Unknown,
+) -> Result<(Split, Vec<String>)> {
+    if unknown == Unknown::Refuse {
+        return Ok((split(text, vocab, config)?, Vec::new()));
+    }
+    let mut corpus = text.corpus(&in_mode_of(vocab, config))?;
+    let (lines, first) = corpus.take_unknown(vocab);
+    match first {
+        Some(first) if corpus.text().is_empty() => {
+            Err(Error::data(text.path(), format!("every line has an unknown character; the first: {first}")))
+        }
+        _ => Ok((Split::of(&corpus, vocab)?, lines)),
+    }
+}
+
+/// The settings of data that a model of this vocabulary reads.
+fn in_mode_of(vocab: &Vocab, config: &DataConfig) -> DataConfig {
+    DataConfig { mode: Some(vocab.mode()), dedupe: false, ..config.clone() }
 }
 
 /// The split of this name.

@@ -2,6 +2,8 @@ import copy
 import math
 import pickle
 import re
+import subprocess
+import sys
 
 import charloom as cl
 import numpy as np
@@ -35,6 +37,18 @@ def test_history_and_callbacks(names):
     assert len(model.history_) == len(seen)
     with pytest.raises(RuntimeError, match="mine"):
         cl.MLP(hidden=(8,), steps=40).fit(names, callbacks=[_raise])
+
+
+def test_nothing_of_python_runs_in_a_fit_that_nobody_watches(names):
+    def calls(steps):
+        counted = []
+        sys.setprofile(lambda frame, event, arg: counted.append(event))
+        cl.MLP(hidden=(4,), steps=steps, log_every=1, eval_every=steps).fit(names)
+        sys.setprofile(None)
+        return len(counted)
+
+    calls(5)
+    assert calls(20) == calls(500)
 
 
 def test_what_the_library_would_choose_can_be_said(names):
@@ -141,6 +155,29 @@ def test_presets_and_html(mlp):
     assert cl.preset("bengio", steps=5).get_params()["embed"] == 32
     assert "<script" not in mlp._repr_html_() and "<svg" in mlp._repr_html_()
     assert "not fitted" in cl.MLP()._repr_html_()
+
+
+def test_settings_that_suit_a_size_are_the_commands(names, tmp_path):
+    (tmp_path / "n.txt").write_text("\n".join(names) + "\n")
+    more = ["--steps", "30", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "charloom", "train", str(tmp_path / "n.txt"), "--size", "tiny", *more], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    model = cl.sized("tiny", tmp_path / "n.txt", steps=30).fit(tmp_path / "n.txt")
+    assert isinstance(model, cl.GRU) and model.config_ == cl.load(tmp_path / "run").config_
+    assert model.sample(5) == cl.load(tmp_path / "run").sample(5)
+    mlp = cl.sized("small", names, kind="mlp", val=names[:100], hidden=(7,), split=(0.5, 0.25, 0.25))
+    assert (mlp.kind, mlp.hidden, mlp.split) == ("mlp", (7,), (0.5, 0.25, 0.25)) and mlp.steps >= 500
+    for wrong in ({"size": "huge", "X": names}, {"size": "tiny", "X": names, "kind": "ngram"}):
+        with pytest.raises(ValueError, match="size"):
+            cl.sized(**wrong)
+
+
+def test_no_seed_is_another_one_each_time(mlp):
+    assert mlp.sample(20, seed=None) != mlp.sample(20, seed=None)
+    assert mlp.sample(5, stream="torch") != mlp.sample(5, stream="words")
+    with pytest.raises(ValueError, match="torch-cdf"):
+        mlp.sample(5, stream="numpy")
 
 
 def test_the_loop_by_hand(names):

@@ -31,6 +31,8 @@ WRONG = {
     "an unknown prefix": (lambda m, n: m.sample(1, prefix="Q"), ValueError, "U\\+0051"),
     "a string for strings": (lambda m, n: m.score_samples("emma"), TypeError, "iterable of str"),
     "no such file": (lambda m, n: cl.load("nowhere"), OSError, "nowhere"),
+    "a callback by itself": (lambda m, n: cl.MLP().fit(n, callbacks=print), TypeError, "put it in a list"),
+    "a callback that is none": (lambda m, n: cl.MLP().fit(n, callbacks=[print, 3]), TypeError, r"callbacks\[1\] is int"),
     "no such split": (lambda m, n: m.evaluate(split="tast"), ValueError, "split"),
     "a state without a tensor": (lambda m, n: m.load_state_dict({}), ValueError, "missing"),
     "a state of another shape": (

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use charloom::data::{Data, DataConfig, Split};
 use charloom::error::UnknownCharacter;
 use charloom::evaluation::{
-    Baselines, Evaluation, Unknown, baselines, evaluate, evaluation_of, score_with_floor,
+    Baselines, Evaluation, Unknown, baselines, evaluate, evaluate_adapting, with_floor,
 };
-use charloom::models::{self, Adapt, LanguageModel, SEGMENT};
+use charloom::models::{self, Adapt, AdaptRule, LanguageModel};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
@@ -43,20 +43,22 @@ pub struct Args {
     #[arg(long, value_name = "N", requires = "adapt")]
     adapt_segment: Option<usize>,
     /// How --adapt steps: plain, or rms, by the size that each gradient has on the training split [default: plain]
-    #[arg(long, value_name = "RULE", requires = "adapt", value_parser = ["plain", "rms"])]
-    adapt_rule: Option<String>,
+    #[arg(long, value_name = "RULE", requires = "adapt")]
+    adapt_rule: Option<AdaptRule>,
     /// The share of what it learned that --adapt forgets with each step [default: 0]
     #[arg(long, value_name = "X", requires = "adapt")]
     adapt_decay: Option<f64>,
 }
 
 impl Args {
-    fn adapt<'s>(&self, train: &'s Split) -> Result<Option<Adapt<'s>>> {
+    fn adapt<'s>(&self, data: &'s Data, is_foreign: bool) -> Result<Option<Adapt<'s>>> {
         let Some(lr) = self.adapt else { return Ok(None) };
-        let segment = self.adapt_segment.unwrap_or(SEGMENT);
-        let rms = (self.adapt_rule.as_deref() == Some("rms")).then_some(train);
-        let adapt = Adapt { lr, segment, decay: self.adapt_decay.unwrap_or(0.0), rms };
-        adapt.check().map(|()| Some(adapt))
+        let train = || {
+            let way = "without --data, or use the plain rule";
+            let message = format!("--adapt-rule rms measures the training split; evaluate {way}");
+            if is_foreign { Err(Error::usage(message)) } else { Ok(&data.splits.train) }
+        };
+        Adapt::with(lr, self.adapt_segment, self.adapt_rule, self.adapt_decay, train).map(Some)
     }
 }
 
@@ -79,17 +81,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let model = models::open(&checkpoint, &file)?;
     let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
     let wanted = if is_foreign { "train" } else { args.split.as_str() };
-    if is_foreign && args.adapt_rule.as_deref() == Some("rms") {
-        let way = "without --data, or use the plain rule";
-        return Err(Error::usage(format!("--adapt-rule rms measures the training split; evaluate {way}")));
-    }
-    let adapt = args.adapt(&data.splits.train)?;
+    let adapt = args.adapt(&data, is_foreign)?;
     let mut rows = rows(&*model, &data, wanted, adapt.as_ref())?;
     if is_foreign {
         rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
         if args.unknown == Some(Unknown::Floor) {
-            rows.iter_mut()
-                .for_each(|row| row.evaluation = with_floor(&*model, &data, row.evaluation, &unknown));
+            rows.iter_mut().for_each(|row| {
+                row.evaluation = with_floor(&*model, &data.vocab, row.evaluation, &unknown.0);
+            });
         }
     }
     let all = total(&rows, wanted);
@@ -147,18 +146,6 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
     }
     (named.split, named.val, named.test) = (Some([1.0, 0.0, 0.0]), None, None);
     Ok(Read { data: Data::of(corpus, &named, vocab)?, is_foreign: true, unknown })
-}
-
-/// The evaluation of the known lines and of those with unknown characters.
-fn with_floor(
-    model: &dyn LanguageModel,
-    data: &Data,
-    known: Evaluation,
-    (lines, _): &(Vec<String>, Option<UnknownCharacter>),
-) -> Evaluation {
-    let scores = lines.iter().map(|line| score_with_floor(model, &data.vocab, line));
-    let scored = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
-    Evaluation::of_all(&std::iter::once(known).chain(scored).collect::<Vec<_>>())
 }
 
 /// Tells what became of the lines with unknown characters.
@@ -224,16 +211,7 @@ pub fn row(
 ) -> Result<Option<Row>> {
     let evaluation = match adapt {
         None => evaluate(model, split)?,
-        Some(adapt) => {
-            let scores = model.score_adapting(split, adapt, &mut |_| Ok(()))?;
-            let fixed = || {
-                Error::setting(
-                    "adapt",
-                    ": nothing in this model learns from such data while it reads; leave it out",
-                )
-            };
-            evaluation_of(&scores.ok_or_else(fixed)?)?
-        }
+        Some(adapt) => evaluate_adapting(model, split, adapt, &mut |_| Ok(()))?,
     };
     let Some(evaluation) = evaluation else { return Ok(None) };
     let baselines = baselines(&data.splits.train, split, data.vocab.len())?;

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::iter;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use charloom::config::Stream;
 use charloom::data::Mode;
-use charloom::sample::{self, Known, SampleOptions, Sampler};
+use charloom::sample::{self, Known, MISSES, Sample, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
-use serde_json::json;
+use regex_lite::Regex;
+use serde_json::{Map, Value, json};
 
 use crate::output::{Out, bar, name, note, weights};
 use crate::setup::RunData;
@@ -52,6 +54,12 @@ pub struct Args {
     /// Leave out words sampled before
     #[arg(long)]
     unique: bool,
+    /// Leave out words that do not match this regular expression from beginning to end
+    #[arg(long, value_name = "REGEX", value_parser = whole)]
+    pattern: Option<Regex>,
+    /// The N likeliest words, exactly and in order, instead of drawn ones
+    #[arg(long, value_name = "N", conflicts_with_all = DRAWN)]
+    top: Option<usize>,
     /// words: a generator for each word; torch: one for all, by multinomial's rule of today; torch-cdf: by that of
     /// replacement=True before torch 2.0
     #[arg(long, value_name = "words|torch|torch-cdf", default_value = "words")]
@@ -61,6 +69,27 @@ pub struct Args {
     as_notebook: bool,
     #[command(flatten)]
     data: RunData,
+}
+
+/// What --top has no use for.
+const DRAWN: [&str; 11] = [
+    "n",
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_length",
+    "novel",
+    "unique",
+    "pattern",
+    "stream",
+    "as_notebook",
+];
+
+/// A regular expression of whole words.
+fn whole(pattern: &str) -> std::result::Result<Regex, regex_lite::Error> {
+    Regex::new(pattern)?;
+    Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 
 /// Where a sampling's random numbers begin.
@@ -110,6 +139,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;
+    let mut about = Map::from_iter([
+        ("file".to_owned(), json!(name(&file))),
+        ("step".to_owned(), json!(checkpoint.step)),
+    ]);
+    if let Some(n) = args.top {
+        let found = sample::top(&*model, vocab, n, &args.prefix, args.max_length, &mut || Ok(()))?;
+        return print(found.into_iter().map(Ok), vocab.mode(), &about, out).map(|_| ());
+    }
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
     let seed = args.seed.get();
@@ -133,49 +170,78 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         unique: args.unique,
         ..drawn_as
     };
-    let (wanted, seed) = (options.n, options.seed);
-    let mut sampler = Sampler::new(&*model, vocab, options, known.as_ref())?;
+    let wanted = options.n;
+    about.insert("seed".to_owned(), json!(options.seed));
+    // Of those that match, it is not known yet how many that takes.
+    let n = if args.pattern.is_some() { u64::MAX } else { wanted };
+    let mut sampler = Sampler::new(&*model, vocab, SampleOptions { n, ..options }, known.as_ref())?;
     if let Some(generator) = generator {
         sampler = sampler.with_generator(generator);
     }
-    let mut count = 0;
-    if out.json {
-        out.text("{\"samples\":[")?;
-    }
     let bar = if out.is_terminal { ProgressBar::hidden() } else { bar(wanted, "sampling") };
-    for sample in sampler.by_ref() {
-        let sample = sample?;
-        bar.inc(1);
-        if out.json {
-            let object = json!({
-                "text": sample.text, "log_prob": sample.log_prob, "truncated": sample.truncated,
-                "novelty": sample.novelty,
-            });
-            out.text(format_args!("{}{object}", if count > 0 { "," } else { "" }))?;
-        } else {
-            let text = out.shown(&sample.text, vocab.mode());
-            out.line(text)?;
+    let mut misses = 0;
+    let next = || {
+        while misses < MISSES {
+            let sample = sampler.next()?;
+            let is_match = |text: &str| args.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
+            if sample.as_ref().map_or(true, |sample| is_match(&sample.text)) {
+                misses = 0;
+                return Some(sample);
+            }
+            misses += 1;
         }
-        count += 1;
-    }
+        None
+    };
+    let matching = iter::from_fn(next).take(wanted as usize).inspect(|_| bar.inc(1));
+    let count = print(matching, vocab.mode(), &about, out)?;
     bar.finish_and_clear();
-    if out.json {
-        let (file, step) = (json!(name(&file)), checkpoint.step);
-        out.line(format_args!("],\"file\":{file},\"step\":{step},\"seed\":{seed}}}"))?;
-    }
-    if sampler.gave_up() {
+    if count < wanted {
+        let given =
+            [("--novel", args.novel), ("--unique", args.unique), ("--pattern", args.pattern.is_some())];
+        let given: Vec<&str> =
+            given.into_iter().filter_map(|(flag, is_given)| is_given.then_some(flag)).collect();
         return Err(Error::Failed(format!(
-            "{count} of {wanted} words found; the model writes no others that --novel and --unique leave: \
-             ask for fewer, or raise --temperature"
+            "{count} of {wanted} words found; the model writes no others that {} leave: ask for fewer, or raise \
+             --temperature",
+            given.join(" and ")
         )));
     }
     if args.seed == Seed::Random && !out.json {
-        note(format_args!("the same again: --seed {seed}"));
+        note(format_args!("the same again: --seed {}", about["seed"]));
     }
     if args.temperature == 0.0 && count > 1 {
         note("at --temperature 0 all are the same");
     }
     Ok(())
+}
+
+/// Prints samples as they come, and in JSON what else there is to say; returns how many they were.
+fn print(
+    samples: impl Iterator<Item = Result<Sample>>,
+    mode: Mode,
+    about: &Map<String, Value>,
+    out: &mut Out,
+) -> Result<u64> {
+    let mut count = 0;
+    if out.json {
+        out.text("{\"samples\":[")?;
+    }
+    for sample in samples {
+        let sample = sample?;
+        if out.json {
+            let comma = if count > 0 { "," } else { "" };
+            out.text(format_args!("{comma}{}", json!(sample)))?;
+        } else {
+            let text = out.shown(&sample.text, mode);
+            out.line(text)?;
+        }
+        count += 1;
+    }
+    if out.json {
+        let about: String = about.iter().map(|(key, value)| format!(",{}:{value}", json!(key))).collect();
+        out.line(format_args!("]{about}}}"))?;
+    }
+    Ok(count)
 }
 
 /// The words that the model was trained on.

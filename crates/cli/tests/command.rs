@@ -332,3 +332,40 @@ fn colors_and_talk_are_as_asked_for() {
     assert!(!said(&args).contains(" ms]"));
     assert!(said(&[&args[..], &["-v"]].concat()).contains(" ms] the data is read"));
 }
+
+#[test]
+fn words_of_a_pattern_are_drawn_and_the_likeliest_found() {
+    let folder = trained();
+    let path = folder.path();
+    let drawn = done(path, &["sample", "a", "-n", "2000", "--seed", "7"]);
+    let is_match = |word: &&str| word.starts_with(['a', 'e']) && word.ends_with('a') && word.len() > 2;
+    let wanted: Vec<&str> = drawn.lines().filter(is_match).take(5).collect();
+    let found = done(path, &["sample", "a", "-n", "5", "--seed", "7", "--pattern", "[ae].+a|e.+a"]);
+    assert_eq!((found.lines().collect::<Vec<_>>(), wanted.len()), (wanted, 5));
+    refused(path, &["sample", "a", "--pattern", "a)|(b"], 2, "--pattern");
+    refused(path, &["sample", "a", "--pattern", "7+", "-n", "1"], 1, "that --pattern leave");
+
+    let top = json(path, &["sample", "a", "--top", "9", "--json"]);
+    assert!(top["file"].is_string() && top["seed"].is_null());
+    let log_prob = |sample: &serde_json::Value| sample["log_prob"].as_f64().unwrap();
+    let samples = top["samples"].as_array().unwrap();
+    assert!(samples.len() == 9 && samples.is_sorted_by(|a, b| log_prob(a) >= log_prob(b)));
+    let words = done(path, &["sample", "a", "--top", "9"]);
+    assert!(words.lines().eq(samples.iter().map(|sample| sample["text"].as_str().unwrap())));
+    // No drawn word is likelier than the last and not among them.
+    let drawn = json(path, &["sample", "a", "-n", "500", "--json"]);
+    let is_likelier = |sample: &&serde_json::Value| log_prob(sample) > log_prob(&samples[8]) + 1e-6;
+    let likelier: Vec<_> = drawn["samples"].as_array().unwrap().iter().filter(is_likelier).collect();
+    assert!(
+        likelier.len() > 10 && likelier.iter().all(|s| samples.iter().any(|top| top["text"] == s["text"]))
+    );
+    assert!(
+        done(path, &["sample", "a", "--top", "3", "--prefix", "ma"])
+            .lines()
+            .all(|word| word.starts_with("ma"))
+    );
+    for flags in ["-n 3", "--seed 1", "--temperature 1", "--novel", "--pattern a", "--top-k 3"] {
+        let all: Vec<&str> = ["sample", "a", "--top", "3"].into_iter().chain(flags.split(' ')).collect();
+        refused(path, &all, 2, "cannot be used with");
+    }
+}

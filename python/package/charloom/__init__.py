@@ -14,10 +14,11 @@ from ._errors import CharloomError, DataError, FileError, ModelError, NotFittedE
 from ._language import LanguageModel
 from ._sweep import Sweep, sweep
 from ._trained import Trained, Trainer, load
-from .models import CLASSES, GRU, LSTM, MLP, RNN, BagOfWords, Linear, Ngram, Transformer, WaveNet, preset
+from .models import CLASSES, GRU, LSTM, MLP, RNN, BagOfWords, Linear, Ngram, Transformer, WaveNet, preset, sized
 
 __all__ = [
     "BagOfWords", "CLASSES", "CharModel", "CharloomError", "DataError", "FileError", "GRU", "LSTM", "LanguageModel",
     "Linear", "MLP", "ModelError", "Ngram", "NotFittedError", "RNN", "SettingError", "Sweep", "Trained", "Trainer",
-    "Transformer", "WaveNet", "__version__", "classify", "compare", "datasets", "load", "mix", "preset", "scalar", "sweep",
+    "Transformer", "WaveNet", "__version__", "classify", "compare", "datasets", "load", "mix", "preset", "scalar", "sized",
+    "sweep",
 ]

@@ -7,7 +7,7 @@ import os
 from . import _charloom, _html, _settings
 from ._errors import CharloomError, SettingError
 from ._language import LanguageModel
-from ._progress import Progress, teller
+from ._progress import Progress, functions
 from ._text import Texts, as_text
 
 TYPE_CHECKING = False
@@ -79,9 +79,8 @@ class CharModel(LanguageModel):
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
         config = self._config(mode)
-        history: list[dict[str, Any]] = []
+        told = functions(callbacks)
         shown = Progress(progress, getattr(self, "steps", 1))
-        tell = teller(shown, list(callbacks), history)
         self._fitting = True
         try:
             with tempfile.TemporaryDirectory() as temporary:
@@ -91,7 +90,9 @@ class CharModel(LanguageModel):
                     file = Path(temporary) / "data.txt"
                     file.write_text(text, encoding="utf-8", newline="\n")
                     text = (os.fspath(file),)
-                model, raised = _charloom.fit(config, text, of_val, folder, force, threads, tell)
+                model, history, raised = _charloom.fit(
+                    config, text, of_val, folder, force, threads, told, shown.event if shown.is_shown else None
+                )
         finally:
             del self._fitting
             shown.close()

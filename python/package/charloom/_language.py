@@ -55,19 +55,22 @@ class LanguageModel:
         temperature: float = 1.0,
         top_k: int = 0,
         top_p: float = 1.0,
-        seed: int = SEED,
+        seed: int | None = SEED,
         min_length: int = 0,
         max_length: int = 500,
         novel: bool = False,
         unique: bool = False,
         pattern: str | re.Pattern[str] | None = None,
+        stream: str = "words",
         return_log_probs: bool = False,
     ) -> Any:
         """New strings; with `return_log_probs` also the logarithm of each one's probability, in nats.
 
-        The same seed gives the same strings as the command. `novel` leaves out strings of the training split, `unique`
-        those that were sampled before, `pattern` (a regular expression) those that do not match it from beginning to end:
-        what is left is drawn as the model would, given that. Where too few are found, there is a warning and a shorter list.
+        The same seed gives the same strings, here and by the command; None is another one each time. `novel` leaves out
+        strings of the training split, `unique` those that were sampled before, `pattern` (a regular expression) those that
+        do not match it from beginning to end: what is left is drawn as the model would, given that. Where too few are found,
+        there is a warning and a shorter list.
+        `stream` "torch" draws as `torch.multinomial` does, "torch-cdf" as its `replacement=True` did before 2.0.
         """
         matches = None
         if pattern is not None:
@@ -79,7 +82,7 @@ class LanguageModel:
                 raise SettingError(f"`pattern` {pattern!r}: {error}") from None
         texts, log_probs, is_short = self._fitted().sample(
             count(n, "n"),
-            count(seed, "seed"),
+            _seed(seed),
             temperature,
             count(top_k, "top_k"),
             top_p,
@@ -88,6 +91,7 @@ class LanguageModel:
             count(max_length, "max_length"),
             novel,
             unique,
+            stream,
             matches,
         )
         if is_short:
@@ -103,9 +107,9 @@ class LanguageModel:
         texts, log_probs = self._fitted().top(count(n, "n"), prefix, count(max_length, "max_length"))
         return (texts, log_probs) if return_log_probs else texts
 
-    def stream(self, prefix: str = "", *, temperature: float = 1.0, seed: int = SEED) -> Iterator[str]:
+    def stream(self, prefix: str = "", *, temperature: float = 1.0, seed: int | None = SEED) -> Iterator[str]:
         """A text without end, character after character, after the prefix."""
-        length, done = 256, len(prefix)
+        length, done, seed = 256, len(prefix), _seed(seed)
         while True:
             text = self.sample(1, prefix=prefix, temperature=temperature, seed=seed, max_length=length)[0]
             yield from text[done:]
@@ -128,9 +132,32 @@ class LanguageModel:
         """The mean log-likelihood of a character of `X`, in nats: the higher the better, as scikit-learn wants it."""
         return -self.evaluate(X)["loss"]
 
-    def evaluate(self, X: Texts | None = None, *, split: str = "test") -> dict[str, float]:
-        """Loss (nats per character), bits_per_char, perplexity and examples of a text, or of a split of what it was fitted on."""
-        return self._fitted().evaluate(None if X is None else as_text(X)[0], split)
+    def evaluate(
+        self,
+        X: Texts | None = None,
+        *,
+        split: str | None = None,
+        adapt: float | None = None,
+        adapt_segment: int | None = None,
+        adapt_rule: str | None = None,
+        adapt_decay: float | None = None,
+        stride: int | None = None,
+        unknown: str | None = None,
+    ) -> dict[str, float]:
+        """Loss (nats per character), bits_per_char, perplexity and examples of a text, or of a split of what it was fitted on.
+
+        `split` is "test" (where nothing is said), "val" or "train"; of a run that was loaded its files are read again. With
+        `adapt`, a learning rate, the model learns from what it has read after it was judged on it, and forgets it in the end:
+        every `adapt_segment` (50) characters, by `adapt_rule` "plain" or "rms", forgetting the share `adapt_decay` (0) at each
+        step. `stride` is how far a transformer's window moves on. Strings of `X` with a character that the model does not know
+        are refused, or left out (`unknown="skip"`), or such a character is judged as likely as any of Unicode's ("floor").
+        """
+        how = {
+            "split": split, "adapt": adapt, "adapt_segment": _count_or_none(adapt_segment, "adapt_segment"),
+            "adapt_rule": adapt_rule, "adapt_decay": adapt_decay, "stride": _count_or_none(stride, "stride"),
+            "unknown": unknown,
+        }
+        return _charloom.evaluate(self._fitted(), None if X is None else as_text(X)[0], how)
 
     def surprise(self, text: str) -> _html.Surprise:
         """Each character of a string and the logarithm of its probability, in nats; coloured in a notebook."""
@@ -204,6 +231,15 @@ def count(n: Any, what: str) -> int:
     if not 0 <= n.__index__() < 2**63:
         raise SettingError(f"{what} {n} is out of range; it must be from 0 to 2^63 - 1")
     return n.__index__()
+
+
+def _count_or_none(n: Any, what: str) -> int | None:
+    return None if n is None else count(n, what)
+
+
+def _seed(seed: int | None) -> int:
+    """A seed, or another one each time."""
+    return int.from_bytes(os.urandom(4), "little") if seed is None else count(seed, "seed")
 
 
 def _numpy(tensor: Any) -> Any:

@@ -6,7 +6,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 
@@ -29,13 +29,16 @@ class Progress:
         else:
             self._bar = tqdm(total=steps or None, unit=unit, leave=False)
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anything is."""
+        return self._line or self._bar is not None
+
     def event(self, event: dict[str, Any]) -> None:
+        """Ten times a second, and when a best may have changed."""
         if event["event"] == "evaluated":
-            loss = event["val_loss"] if event["val_loss"] is not None else event["train_loss"]
-            self._keep(loss)
-        # Each tenth of a second, and when a best may have changed.
-        if event["event"] != "step":
-            self._show(event["step"], "step")
+            self._keep(event["val_loss"] if event["val_loss"] is not None else event["train_loss"])
+        self._show(event["step"], "step")
 
     def trial(self, loss: float | None) -> None:
         self._keep(loss)
@@ -64,19 +67,12 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def teller(
-    progress: Progress,
-    callbacks: list[Callable[[dict[str, Any]], Any]],
-    history: list[dict[str, Any]],
-) -> Callable[[dict[str, Any]], None]:
-    """What the library tells its events to."""
-
-    def tell(event: dict[str, Any]) -> None:
-        progress.event(event)
-        if event["event"] == "tick":
-            return
-        history.append({key: value for key, value in event.items() if key != "event"})
-        for callback in callbacks:
-            callback(event)
-
-    return tell
+def functions(callbacks: Iterable[Callable[[dict[str, Any]], Any]]) -> list[Callable[[dict[str, Any]], Any]]:
+    """The callbacks of a fit or a sweep, as a list."""
+    if callable(callbacks):
+        raise TypeError("callbacks must be a list of functions, not one; put it in a list")
+    told = list(callbacks)
+    for i, callback in enumerate(told):
+        if not callable(callback):
+            raise TypeError(f"callbacks[{i}] is {type(callback).__name__}, not a function")
+    return told

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from . import _charloom, _html, _settings
 from ._base import CharModel
 from ._errors import SettingError
-from ._progress import Progress
+from ._progress import Progress, functions
 from ._text import Texts, as_text
 from .models import CLASSES
 
@@ -89,7 +89,7 @@ def sweep(
     written = json.dumps(_settings.plain({key: value for key, value in spec.items() if value is not None}))
     text, mode = as_text(data)
     of_val = None if val is None else as_text(val, "val")[0]
-    shown, told = Progress(progress, trials or 0, unit="trial"), list(callbacks)
+    told, shown = functions(callbacks), Progress(progress, trials or 0, unit="trial")
 
     def tell(event: dict[str, Any]) -> None:
         shown.trial(event["loss"])

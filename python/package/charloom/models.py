@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _charloom, _settings
 from ._base import CharModel
+from ._text import Texts, as_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,8 +72,26 @@ CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, W
 
 def preset(name: str, **params: Any) -> CharModel:
     """A model with the settings of a preset of the command, such as "bengio"; keywords beat them."""
-    config = _charloom.preset(name)
+    return _of(_charloom.preset(name), params)
+
+
+def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = None, **params: Any) -> CharModel:
+    """A model, not fitted, whose settings suit `X` and the time there is; keywords beat them.
+
+    `size` is "tiny" (seconds), "small" (half a minute), "medium" (minutes) or "large" (an hour), `kind` a kind of model:
+    "gru" where none is named. `X` and `val` are what `fit` is given then; it is the command's `--size`.
+
+    >>> names = ["emma", "olivia"]
+    >>> sized("tiny", names).fit(names)                                               # doctest: +SKIP
+    """
+    text, mode = as_text(X)
+    of_val = None if val is None else as_text(val, "val")[0]
+    of_data = {"mode": mode, **{key: value for key, value in params.items() if key in _settings.DATA}}
+    return _of(_charloom.sized(size, kind, _settings.config("mlp", of_data), text, of_val), params)
+
+
+def _of(config: dict[str, Any], params: dict[str, Any]) -> CharModel:
     made = CLASSES[config["model"]["kind"]]
-    given = _settings.params(config)
     known = set(_settings.defaults(made.kind, made._counts))
-    return made(**{**{key: value for key, value in given.items() if key in known}, **params})
+    given = {key: value for key, value in _settings.params(config).items() if key in known}
+    return made(**{**given, **params})

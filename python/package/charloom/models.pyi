@@ -2,6 +2,7 @@
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from ._base import CharModel
+from ._text import Texts
 
 class CountingKeywords(TypedDict, total=False):
     mode: Any  # None
@@ -322,3 +323,4 @@ class BagOfWords(_Learning):
 CLASSES: dict[str, type[CharModel]]
 
 def preset(name: str, **params: Any) -> CharModel: ...
+def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = None, **params: Any) -> CharModel: ...

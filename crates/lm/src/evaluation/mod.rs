@@ -6,9 +6,9 @@ mod score;
 
 use serde::Serialize;
 
-use crate::data::Split;
+use crate::data::{Split, Vocab};
 use crate::error::{Error, Result};
-use crate::models::{LanguageModel, Tell};
+use crate::models::{Adapt, LanguageModel, Tell};
 
 pub use baselines::{Baselines, baselines};
 pub(crate) use compare::lossy;
@@ -69,12 +69,40 @@ pub fn evaluate_telling(
     of_total(total, judged)
 }
 
+/// The same of a model that learns from what it has read, after it was judged on it.
+///
+/// # Errors
+/// As [`evaluate_telling`]; a model that does not learn from such data.
+pub fn evaluate_adapting(
+    model: &dyn LanguageModel,
+    split: &Split,
+    adapt: &Adapt<'_>,
+    tell: Tell<'_>,
+) -> Result<Option<Evaluation>> {
+    let fixed = ": nothing in this model learns from such data while it reads; leave it out";
+    let scores = model.score_adapting(split, adapt, tell)?.ok_or_else(|| Error::setting("adapt", fixed))?;
+    evaluation_of(&scores)
+}
+
 /// The loss that a model's scores of a split amount to. None if there are none.
 ///
 /// # Errors
 /// A probability that is not a number.
 pub fn evaluation_of(scores: &[f32]) -> Result<Option<Evaluation>> {
     of_total(scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
+}
+
+/// The evaluation of what was judged and of these texts besides, whatever their characters are: see [`score_with_floor`].
+#[must_use]
+pub fn with_floor(
+    model: &dyn LanguageModel,
+    vocab: &Vocab,
+    judged: Evaluation,
+    texts: &[String],
+) -> Evaluation {
+    let scores = texts.iter().map(|text| score_with_floor(model, vocab, text));
+    let scored = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
+    Evaluation::of_all(&std::iter::once(judged).chain(scored).collect::<Vec<_>>())
 }
 
 fn of_total(total: f64, judged: usize) -> Result<Option<Evaluation>> {

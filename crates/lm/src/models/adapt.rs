@@ -10,11 +10,21 @@ use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
 
 use super::Tell;
 use crate::data::Split;
-use crate::{Error, Result};
+use crate::{Error, Result, words};
 
 pub(super) use streams::score_streams;
 pub(super) use trees::score_trees;
 pub(super) use windows::score_windows;
+
+words! {
+    /// The rule that a model that adapts makes its steps by: see [`Adapt`].
+    AdaptRule {
+        /// Along the gradient.
+        Plain = "plain",
+        /// By the size that each gradient has on the training split.
+        Rms = "rms",
+    }
+}
 
 /// How a model learns from what it reads: after every `segment` characters, each judged before, it makes a step along the
 /// gradient g of their mean loss, and back towards the weights that it was trained to:
@@ -38,7 +48,7 @@ pub struct Adapt<'s> {
 }
 
 /// The characters of a step where none are named.
-pub const SEGMENT: usize = 50;
+const SEGMENT: usize = 50;
 /// The most.
 const MAX_SEGMENT: usize = 4096;
 /// How many segments of the training split the mean squares are taken over.
@@ -46,13 +56,30 @@ const MEASURED: usize = 1000;
 /// What is added to a root mean square before it divides.
 const EPS: f32 = 1e-3;
 
-impl Adapt<'_> {
+impl<'s> Adapt<'s> {
     /// The plain rule with this learning rate and the usual segments.
     ///
     /// # Errors
     /// As [`Adapt::check`].
     pub fn new(lr: f64) -> Result<Self> {
         let adapt = Self { lr, segment: SEGMENT, decay: 0.0, rms: None };
+        adapt.check().map(|()| adapt)
+    }
+
+    /// With this learning rate, and what else is asked for: the usual segments, the plain rule and no decay where nothing is. `train`
+    /// gives the training split to the rule that measures it.
+    ///
+    /// # Errors
+    /// As [`Adapt::check`], and those of `train`.
+    pub fn with(
+        lr: f64,
+        segment: Option<usize>,
+        rule: Option<AdaptRule>,
+        decay: Option<f64>,
+        train: impl FnOnce() -> Result<&'s Split>,
+    ) -> Result<Self> {
+        let rms = if rule == Some(AdaptRule::Rms) { Some(train()?) } else { None };
+        let adapt = Self { lr, segment: segment.unwrap_or(SEGMENT), decay: decay.unwrap_or(0.0), rms };
         adapt.check().map(|()| adapt)
     }
 

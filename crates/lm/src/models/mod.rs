@@ -22,7 +22,7 @@ mod transformer;
 mod wavenet;
 mod window;
 
-pub use adapt::{Adapt, SEGMENT};
+pub use adapt::{Adapt, AdaptRule};
 pub use bow::BowSettings;
 pub use decoder::{Attention, Block, Decoder, Look, Mlp, Reading};
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register, suit};

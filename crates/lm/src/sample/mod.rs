@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use notebook::notebook;
 pub use novelty::{Known, Novelty};
 pub use options::SampleOptions;
-pub use sampler::{ATTEMPTS, Sampler};
+pub use sampler::{ATTEMPTS, MISSES, Sampler};
 pub use top::top;
 
 /// A word or text that was sampled.

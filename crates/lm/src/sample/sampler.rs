@@ -11,6 +11,8 @@ use crate::models::{Distributions, LanguageModel, Reader, State};
 
 /// How many words in a row may be no news before [`SampleOptions::novel`] and [`SampleOptions::unique`] give up.
 pub const ATTEMPTS: u32 = 10_000;
+/// How many words in a row may not match a pattern before whoever looks for those that do gives up.
+pub const MISSES: u64 = 1 << 20;
 
 /// How many words are drawn side by side.
 const BATCH: u64 = 1024;

@@ -1,0 +1,129 @@
+//! What a training tells while it goes on: to Python's functions if there are any, and kept for its history.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use charloom::train::{Event, Observer, Trainer};
+use charloom::{Error, Result};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::signals::Signals;
+
+/// What a training told, and which one of an ensemble it was, from 1.
+struct Told {
+    event: Event,
+    training: Option<u64>,
+}
+
+impl Told {
+    /// As Python has it; a callback is told too what it is.
+    fn to_dict<'py>(&self, py: Python<'py>, is_named: bool) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        let name = match &self.event {
+            Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
+                dict.set_item(intern!(py, "step"), *step)?;
+                dict.set_item(intern!(py, "loss"), *loss)?;
+                dict.set_item(intern!(py, "lr"), *lr)?;
+                if matches!(self.event, Event::Step { .. }) { "step" } else { "tick" }
+            }
+            Event::Evaluated { step, train, val, best } => {
+                dict.set_item(intern!(py, "step"), *step)?;
+                dict.set_item(intern!(py, "train_loss"), train.map(|train| train.loss))?;
+                dict.set_item(intern!(py, "val_loss"), val.map(|val| val.loss))?;
+                dict.set_item(intern!(py, "best"), *best)?;
+                "evaluated"
+            }
+            Event::Looked(_) => "looked",
+        };
+        if is_named {
+            dict.set_item(intern!(py, "event"), name)?;
+        }
+        if let Some(training) = self.training {
+            dict.set_item(intern!(py, "training"), training)?;
+        }
+        Ok(dict)
+    }
+}
+
+/// All that was told of a fit but ticks.
+#[derive(Default)]
+pub struct History(Mutex<Vec<Told>>);
+
+impl History {
+    fn push(&self, told: Told) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
+    /// As Python's list of dicts.
+    pub fn into_list(self, py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+        let told = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        PyList::new(py, told.iter().map(|told| told.to_dict(py, false)).collect::<PyResult<Vec<_>>>()?)
+    }
+}
+
+/// Python's functions: those that are told of steps and evaluations, and the one that shows how far it is.
+pub struct Listeners {
+    pub callbacks: Vec<Py<PyAny>>,
+    pub show: Option<Py<PyAny>>,
+}
+
+/// Tells Python's functions what happens, keeps it, and listens for Ctrl-C.
+pub struct Watcher<'a> {
+    pub listeners: &'a Listeners,
+    pub history: &'a History,
+    /// Which training of an ensemble it watches, from 1.
+    pub training: Option<u64>,
+    pub stop: &'a AtomicBool,
+    pub signals: &'a Signals,
+}
+
+impl Watcher<'_> {
+    /// Stops the training in order if there is a reason to.
+    fn listen(&self) -> bool {
+        let stop = self.signals.should_stop();
+        if stop {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        stop
+    }
+
+    /// Tells who listens to such an event.
+    fn tell(&self, told: &Told) {
+        let Listeners { callbacks, show } = self.listeners;
+        let (is_step, is_tick) =
+            (matches!(told.event, Event::Step { .. }), matches!(told.event, Event::Tick { .. }));
+        let show = show.iter().filter(|_| !is_step);
+        let mut functions = show.chain(callbacks.iter().filter(|_| !is_tick)).peekable();
+        // Without any, Python is not asked for anything.
+        if functions.peek().is_none() {
+            return;
+        }
+        let called = Python::attach(|py| {
+            let event = told.to_dict(py, true)?;
+            functions.try_for_each(|function| function.call1(py, (&event,)).map(|_| ()))
+        });
+        if let Err(error) = called {
+            self.signals.note(error);
+        }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
+        if !matches!(event, Event::Looked(_)) {
+            let told = Told { event: event.clone(), training: self.training };
+            self.tell(&told);
+            if !matches!(event, Event::Tick { .. }) {
+                self.history.push(told);
+            }
+        }
+        self.listen();
+        Ok(())
+    }
+
+    fn evaluating(&mut self, _: u64, _: &'static str, _: f64) -> Result<()> {
+        if self.listen() { Err(Error::Failed("stopped while evaluating".to_owned())) } else { Ok(()) }
+    }
+}
