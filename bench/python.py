@@ -1,6 +1,6 @@
 """The Python package beside the command of the same build: fits, sampling, import, threads.
 
-    python bench/python.py TARGET/wheel/charloom fit|names|import|threads [ROUNDS]
+    python bench/python.py TARGET/wheel/charloom fit|events|names|import|threads [ROUNDS]
 
 Both sides in turn, medians of processor time (import: of the clock). The package is the one that this Python imports.
 """
@@ -37,7 +37,7 @@ def cpu_of(command: list[str]) -> float:
 
 
 def in_turn(rounds: int, sides: dict) -> dict:
-    """The median of each side, in milliseconds, and its smallest."""
+    """The median of each side, in milliseconds."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -47,28 +47,56 @@ def in_turn(rounds: int, sides: dict) -> dict:
     return {name: statistics.median(all_) for name, all_ in taken.items()}
 
 
-def fit(command: str, rounds: int, folder: str) -> None:
+def written(folder: str) -> tuple[list[str], str, str]:
+    """The names, a file of them and a place for a run."""
     names = cl.datasets.load("names")
     file = os.path.join(folder, "names.txt")
     with open(file, "w") as to:
         to.write("\n".join(names) + "\n")
-    out = os.path.join(folder, "run")
-    for steps in (2_000, 20_000):
+    return names, file, os.path.join(folder, "run")
+
+
+def fit(command: str, rounds: int, folder: str) -> None:
+    """Whole fits beside the same training without Python's side: the compiled half, given a file."""
+    names, file, out = written(folder)
+    for steps, rounds in ((2_000, 5 * rounds), (20_000, rounds)):
         model = cl.MLP(hidden=200, steps=steps)
         config = model._config("lines")
-        flags = ["train", file, "--hidden", "200", "--steps", str(steps), "--threads", "1", "--out", out, "--force"]
         print(f"{steps} steps, processor time of the whole")
-        found = in_turn(rounds, {
+        in_turn(rounds, {
             "m.fit(list)": lambda: cpu(lambda: model.fit(names, threads=1, out=out, force=True)),
-            "m.fit(list), a callback": lambda: cpu(
-                lambda: model.fit(names, threads=1, out=out, force=True, callbacks=[lambda event: None])),
-            "the library, from a file": lambda: cpu(
+            "the compiled half, from a file": lambda: cpu(
                 lambda: _charloom.fit(config, (file,), None, out, True, 1, [], None)),
-            "the command's process": lambda: cpu_of([command, *flags]),
         })
-        library = found["the library, from a file"]
-        for name in ("m.fit(list)", "m.fit(list), a callback"):
-            print(f"  {name}: {100 * (found[name] / library - 1):+.2f} % of the library")
+
+
+def events(command: str, rounds: int, folder: str) -> None:
+    """What an event costs: a tiny net's training that tells of every step less one that tells of none."""
+    steps = 20_000
+    names, file, out = written(folder)
+    tiny = {"hidden": 1, "embed": 1, "context": 1, "batch": 1, "eval_every": 10**9, "eval_size": 100, "steps": steps}
+
+    def fitted(every: int, callbacks: list) -> float:
+        model = cl.MLP(**tiny, log_every=every)
+        return cpu(lambda: model.fit(names, threads=1, out=out, force=True, callbacks=callbacks))
+
+    def trained(every: int) -> float:
+        flags = [part for key, value in {**tiny, "log_every": every}.items()
+                 for part in (f"--{key.replace('_', '-')}", str(value))]
+        return cpu_of([command, "train", file, *flags, "--threads", "1", "--out", out, "--force"])
+
+    sides = {
+        "m.fit": lambda every: fitted(every, []), "m.fit, a callback": lambda every: fitted(every, [lambda event: None]),
+        "the command": trained,
+    }
+    taken: dict[str, list] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            taken[name].append((side(1), side(steps)))
+    for name, pairs in taken.items():
+        cost = statistics.median(1e6 * (told - silent) / steps for told, silent in pairs)
+        least = 1e6 * (min(told for told, _ in pairs) - min(silent for _, silent in pairs)) / steps
+        print(f"{name}: {cost:.2f} us an event; the smallest less the smallest {least:.2f}")
 
 
 def names(command: str, rounds: int, folder: str) -> None:
@@ -114,4 +142,4 @@ if __name__ == "__main__":
     command, what = sys.argv[1:3]
     rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 11
     with tempfile.TemporaryDirectory() as folder:
-        {"fit": fit, "names": names, "import": importing, "threads": threads}[what](command, rounds, folder)
+        {"fit": fit, "events": events, "names": names, "import": importing, "threads": threads}[what](command, rounds, folder)

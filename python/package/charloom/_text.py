@@ -22,8 +22,12 @@ def as_text(texts: Texts, what: str = "X") -> tuple[str | tuple[str], str | None
     if isinstance(texts, str):
         is_file = "\n" not in texts and 0 < len(texts) < 4096 and os.path.isfile(texts)
         return ((texts,), None) if is_file else (texts, "text")
-    strings = as_list(texts, what)
-    text = "\n".join(strings) + "\n"
+    strings = _listed(texts, what)
+    try:
+        text = "\n".join(strings) + "\n"
+    except TypeError:
+        # Names the one that is no str.
+        text = "\n".join(as_list(strings, what)) + "\n"
     if text.count("\n") > len(strings) or "\r" in text:
         for i, string in enumerate(strings):
             if "\n" in string or "\r" in string:
@@ -33,15 +37,8 @@ def as_text(texts: Texts, what: str = "X") -> tuple[str | tuple[str], str | None
 
 def as_list(texts: Any, what: str = "X") -> list[str]:
     """The strings of an iterable of strings."""
-    if isinstance(texts, (str, bytes)):
-        raise TypeError(f"{what} must be an iterable of str, not one {type(texts).__name__}; put it in a list")
-    if hasattr(texts, "ndim") and texts.ndim == 2 and texts.shape[1] == 1:
-        texts = texts[:, 0] if not hasattr(texts, "iloc") else texts.iloc[:, 0]
-    try:
-        strings = list(texts)
-    except TypeError:
-        raise TypeError(f"{what} must be an iterable of str, not {type(texts).__name__}") from None
-    # As a rule, and a hundred thousand strings are looked at in a millisecond.
+    strings = _listed(texts, what)
+    # As a rule, and a hundred thousand strings are looked at in a few milliseconds.
     if set(map(type, strings)) <= {str}:
         return strings
     for i, string in enumerate(strings):
@@ -49,3 +46,15 @@ def as_list(texts: Any, what: str = "X") -> list[str]:
             kind = "NaN" if string != string else type(string).__name__
             raise TypeError(f"{what}[{i}] is {kind}, not str")
     return [str(string) for string in strings]
+
+
+def _listed(texts: Any, what: str) -> list[str]:
+    """An iterable of strings as a list, whatever is in it."""
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"{what} must be an iterable of str, not one {type(texts).__name__}; put it in a list")
+    if hasattr(texts, "ndim") and texts.ndim == 2 and texts.shape[1] == 1:
+        texts = texts[:, 0] if not hasattr(texts, "iloc") else texts.iloc[:, 0]
+    try:
+        return list(texts)
+    except TypeError:
+        raise TypeError(f"{what} must be an iterable of str, not {type(texts).__name__}") from None
