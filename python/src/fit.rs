@@ -8,7 +8,7 @@ use charloom::Config;
 use charloom::data::Data;
 use charloom::ensemble::Ensemble;
 use charloom::files::RunFolder;
-use charloom::threads::Pool;
+use charloom::threads::{MAX_THREADS, Pool};
 use charloom::train::{self, Fit, Observer, Threads, Trainer};
 use charloom::{Error, Result};
 use pyo3::prelude::*;
@@ -41,8 +41,12 @@ fn wrong_setting(json: &str, error: &serde_json::Error) -> Error {
 }
 
 /// The threads that a training uses: those asked for, or as many as are measured to be fastest.
-pub fn threads(count: Option<usize>) -> Threads {
-    count.map_or_else(Threads::default, |count| Threads::Pool(Pool::new(count)))
+fn threads(count: Option<usize>) -> Result<Threads> {
+    match count {
+        None => Ok(Threads::default()),
+        Some(count @ 1..=MAX_THREADS) => Ok(Threads::Pool(Pool::new(count))),
+        Some(count) => Err(Error::out_of_range("threads", count, format!("from 1 to {MAX_THREADS}"))),
+    }
 }
 
 /// The model that a fit ended with, if there is one, its history, and the exception that ended it early, if one did.
@@ -68,18 +72,20 @@ pub fn fit<'py>(
     let (stop, signals) = (AtomicBool::new(false), Signals::new());
     let done = py.detach(|| {
         let data = load(&mut config, &text, val.as_ref())?;
-        let options = || Fit { threads: threads(thread_count), ..Fit::default() };
+        let options = || threads(thread_count).map(|threads| Fit { threads, ..Fit::default() });
+        options()?;
         let (listeners, history, stop, signals) = (&listeners, &history, &stop, &signals);
         let watcher = |training| Watcher { listeners, history, training, stop, signals };
         if config.train.seeds > 1 {
             let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&out, force))?;
-            let mut begin =
-                |number, _: &Path| Ok((options(), Box::new(watcher(Some(number))) as Box<dyn Observer + '_>));
+            let mut begin = |number, _: &Path| {
+                Ok((options()?, Box::new(watcher(Some(number))) as Box<dyn Observer + '_>))
+            };
             return ensemble.run(&data, stop, &mut begin).map(|_| data);
         }
         let mut folder = RunFolder::create(&out, force)?;
         folder.write_config(&config)?;
-        train::fit(&config, &data, &mut folder, options(), stop, &mut watcher(None)).map(|_| data)
+        train::fit(&config, &data, &mut folder, options()?, stop, &mut watcher(None)).map(|_| data)
     });
     let raised = signals.into_raised();
     let data = match done {
@@ -131,7 +137,7 @@ impl Training {
         let mut config = config(py, config_json)?;
         let made = py.detach(|| {
             let data = load(&mut config, &text, val.as_ref())?;
-            let trainer = Trainer::new(&config, &data)?.with_threads(threads(thread_count));
+            let trainer = Trainer::new(&config, &data)?.with_threads(threads(thread_count)?);
             Ok(Self { inner: Mutex::new((trainer, data)) })
         });
         or_raise(py, made)

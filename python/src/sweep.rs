@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use charloom::threads::MAX_THREADS;
 use charloom::{Error, Result};
 use charloom_sweep::{Address, Event, Spec, Study, WorkOptions, best, check_data, importance, sorted, work};
 use pyo3::prelude::*;
@@ -35,6 +36,10 @@ pub fn sweep(
     let mut base = config(py, config_json)?;
     let spec: std::result::Result<Spec, _> = serde_json::from_str(spec_json);
     let spec = or_raise(py, spec.map_err(|error| Error::usage(error.to_string())))?;
+    if thread_count > MAX_THREADS {
+        let limit = format!("from 0 to {MAX_THREADS}");
+        return Err(raise(py, &Error::out_of_range("threads", thread_count, limit)));
+    }
     let signals = Signals::new();
     let done = py.detach(|| {
         let mut settled = base.clone();

@@ -44,3 +44,7 @@ def test_several_seeds_make_a_mixture(names, tmp_path):
 def test_an_average_of_weights_is_kept(names):
     plain, average = (cl.MLP(hidden=(8,), steps=60, ema=ema).fit(names) for ema in (0.0, 0.9))
     assert not np.array_equal(plain.score_samples(names[:9]), average.score_samples(names[:9]))
+
+
+def test_whole_numbers_may_be_written_as_floats(names):
+    assert cl.MLP(hidden=(4,), steps=2e1).fit(names).config_["train"]["steps"] == 20

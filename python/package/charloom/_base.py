@@ -6,7 +6,7 @@ import os
 
 from . import _charloom, _html, _settings
 from ._errors import CharloomError, SettingError
-from ._language import LanguageModel
+from ._language import LanguageModel, count
 from ._progress import Progress, functions
 from ._text import Texts, as_text
 
@@ -21,11 +21,12 @@ class CharModel(LanguageModel):
 
     kind: ClassVar[str]
     _counts: ClassVar[bool] = False
+    _history: list[dict[str, Any]]
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if "kind" in cls.__dict__:
-            cls.__init__ = _settings.constructor(cls.kind, cls._counts)  # type: ignore[method-assign]
+            cls.__init__ = _settings.constructor(cls.kind, cls._counts, cls.__name__)  # type: ignore[method-assign]
             own = "\n".join(f"    {key}: {about}" for key, about in _settings.about(cls.kind).items())
             cls.__doc__ = f"{cls.__doc__}\n\nKeywords\n--------\n{own}\n"
 
@@ -76,6 +77,8 @@ class CharModel(LanguageModel):
 
         if self.__dict__.get("_fitting"):
             raise CharloomError(f"this {type(self).__name__} is being fitted by another call; fit a clone of it")
+        if isinstance(val, (int, float)):
+            raise TypeError("val must be text to validate on; the share of X that is held out is the model's keyword `split`")
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
         config = self._config(mode)
@@ -85,23 +88,30 @@ class CharModel(LanguageModel):
         try:
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary) / "run" if out is None else Path(out)
+                limit = None if threads is None else count(threads, "threads")
                 if getattr(self, "seeds", 1) != 1 and isinstance(text, str):
                     # Each member's run reads its data again, to be mixed.
                     file = Path(temporary) / "data.txt"
                     file.write_text(text, encoding="utf-8", newline="\n")
                     text = (os.fspath(file),)
                 model, history, raised = _charloom.fit(
-                    config, text, of_val, folder, force, threads, told, shown.event if shown.is_shown else None
+                    config, text, of_val, folder, force, limit, told, shown.event if shown.is_shown else None
                 )
         finally:
             del self._fitting
             shown.close()
         if model is not None:
             self._model = model
-            self.history_ = history
+            self._history = history
         if raised is not None:
             raise raised
         return self
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """What the last fit told: of steps `step`, `loss`, `lr`, of evaluations `step`, `train_loss`, `val_loss`, `best`."""
+        self._fitted()
+        return self._history
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_fitting"}

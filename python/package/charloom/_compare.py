@@ -30,6 +30,17 @@ class Comparison(list):
         return f"<table>{head}{''.join(map(row, self))}</table>"
 
 
+def _checked(models: Any) -> list[LanguageModel]:
+    """Models, and nothing else."""
+    if isinstance(models, LanguageModel) or not isinstance(models, Iterable):
+        raise TypeError(f"models must be a list of models, not {type(models).__name__}")
+    listed = list(models)
+    for i, model in enumerate(listed):
+        if not isinstance(model, LanguageModel):
+            raise TypeError(f"models[{i}] is {type(model).__name__}, not a model")
+    return listed
+
+
 def compare(models: Sequence[LanguageModel] | Mapping[str, LanguageModel], X: Iterable[str]) -> Comparison:
     """Models on the same strings, each against the best by a paired test over strings.
 
@@ -38,8 +49,13 @@ def compare(models: Sequence[LanguageModel] | Mapping[str, LanguageModel], X: It
     """
     import numpy as np
 
+    named: Iterable[tuple[str, LanguageModel]]
+    if isinstance(models, Mapping):
+        _checked(models.values())
+        named = models.items()
+    else:
+        named = [(f"{type(model).__name__} {i}", model) for i, model in enumerate(_checked(models))]
     texts = as_list(X)
-    named = models.items() if isinstance(models, Mapping) else ((type(m).__name__ + f" {i}", m) for i, m in enumerate(models))
     losses = {name: -model.score_samples(texts) for name, model in named}
     if len(losses) < 2 or not texts:
         raise SettingError("two models or more and some strings are needed to compare")
@@ -64,6 +80,9 @@ def classify(models: Mapping[str, LanguageModel], X: Iterable[str]) -> list[str]
     """Which of some models explains each string best: its name."""
     import numpy as np
 
+    if not isinstance(models, Mapping):
+        raise TypeError(f"models must be a dict of names and models, not {type(models).__name__}")
+    _checked(models.values())
     texts = as_list(X)
     names = list(models)
     if not names:
@@ -77,6 +96,7 @@ def mix(models: Sequence[LanguageModel], val: Texts | None = None, *, weights: S
 
     Without `val` it is the validation split that the first was fitted with. What the weights are, `weights_` says.
     """
+    models = _checked(models)
     text = None if val is None else as_text(val, "val")[0]
     given = None if weights is None else [float(weight) for weight in weights]
     model, fitted = _charloom.mix([m._fitted() for m in models], text, given)

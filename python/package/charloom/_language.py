@@ -76,6 +76,8 @@ class LanguageModel:
         if pattern is not None:
             import re
 
+            if not isinstance(pattern, (str, re.Pattern)):
+                raise TypeError(f"pattern must be a regular expression, not {type(pattern).__name__}")
             try:
                 matches = re.compile(pattern).fullmatch
             except re.error as error:
@@ -83,15 +85,15 @@ class LanguageModel:
         texts, log_probs, is_short = self._fitted().sample(
             count(n, "n"),
             _seed(seed),
-            temperature,
+            number(temperature, "temperature"),
             count(top_k, "top_k"),
-            top_p,
-            prefix,
+            number(top_p, "top_p"),
+            word(prefix, "prefix"),
             count(min_length, "min_length"),
             count(max_length, "max_length"),
             novel,
             unique,
-            stream,
+            word(stream, "stream"),
             matches,
         )
         if is_short:
@@ -104,7 +106,7 @@ class LanguageModel:
 
     def top(self, n: int = 10, *, prefix: str = "", max_length: int = 500, return_log_probs: bool = False) -> Any:
         """The `n` likeliest strings, exactly and in order; with `return_log_probs` also the logarithm of each one's probability."""
-        texts, log_probs = self._fitted().top(count(n, "n"), prefix, count(max_length, "max_length"))
+        texts, log_probs = self._fitted().top(count(n, "n"), word(prefix, "prefix"), count(max_length, "max_length"))
         return (texts, log_probs) if return_log_probs else texts
 
     def stream(self, prefix: str = "", *, temperature: float = 1.0, seed: int | None = SEED) -> Iterator[str]:
@@ -152,16 +154,20 @@ class LanguageModel:
         step. `stride` is how far a transformer's window moves on. Strings of `X` with a character that the model does not know
         are refused, or left out (`unknown="skip"`), or such a character is judged as likely as any of Unicode's ("floor").
         """
-        how = {
-            "split": split, "adapt": adapt, "adapt_segment": _count_or_none(adapt_segment, "adapt_segment"),
-            "adapt_rule": adapt_rule, "adapt_decay": adapt_decay, "stride": _count_or_none(stride, "stride"),
-            "unknown": unknown,
-        }
+        if isinstance(X, str) and X in ("train", "val", "test"):
+            raise SettingError(f"`X` {X!r} is a text to judge, not a split; a split is named, split={X!r}")
+        how: dict[str, Any] = {}
+        for check, given in (
+            (word, {"split": split, "adapt_rule": adapt_rule, "unknown": unknown}),
+            (number, {"adapt": adapt, "adapt_decay": adapt_decay}),
+            (count, {"adapt_segment": adapt_segment, "stride": stride}),
+        ):
+            how |= {key: None if value is None else check(value, key) for key, value in given.items()}
         return _charloom.evaluate(self._fitted(), None if X is None else as_text(X)[0], how)
 
     def surprise(self, text: str) -> _html.Surprise:
         """Each character of a string and the logarithm of its probability, in nats; coloured in a notebook."""
-        return _html.Surprise(self._fitted().surprise(text))
+        return _html.Surprise(self._fitted().surprise(word(text, "text")))
 
     def predict_proba(self, X: Iterable[str]) -> np.ndarray:
         """The probability of each next character (in the order of `vocab_`) after each beginning; shape (n, V)."""
@@ -175,6 +181,8 @@ class LanguageModel:
         """Takes up other numbers for its tensors: arrays or PyTorch's tensors, of the same names and shapes."""
         import numpy as np
 
+        if not hasattr(state, "items"):
+            raise TypeError(f"state must be a dict of names and arrays, not {type(state).__name__}")
         arrays = {name: np.ascontiguousarray(_numpy(tensor), dtype=np.float32) for name, tensor in state.items()}
         self._model = self._fitted().with_state(arrays)
         return self
@@ -183,6 +191,8 @@ class LanguageModel:
         """Takes up the weights of a PyTorch module, or of its state dict."""
         state = module.state_dict() if hasattr(module, "state_dict") else module
         ours = self._fitted().state_dict()
+        if not hasattr(state, "items"):
+            raise TypeError(f"module must be a PyTorch module or its state dict, not {type(module).__name__}")
         # torch's count of batches decides nothing.
         wanted = {n: t for n, t in state.items() if n in ours or not n.endswith("num_batches_tracked")}
         return self.load_state_dict(wanted)
@@ -233,8 +243,17 @@ def count(n: Any, what: str) -> int:
     return n.__index__()
 
 
-def _count_or_none(n: Any, what: str) -> int | None:
-    return None if n is None else count(n, what)
+def number(x: Any, what: str) -> float:
+    """A number as Python has it: numpy's too, True not."""
+    if isinstance(x, (bool, str)) or not hasattr(x, "__float__"):
+        raise TypeError(f"{what} must be a number, not {type(x).__name__}")
+    return float(x)
+
+
+def word(x: Any, what: str) -> str:
+    if not isinstance(x, str):
+        raise TypeError(f"{what} must be a str, not {type(x).__name__}")
+    return x
 
 
 def _seed(seed: int | None) -> int:

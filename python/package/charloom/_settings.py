@@ -38,12 +38,13 @@ def defaults(kind: str, counts: bool) -> dict[str, Any]:
     return {**of_kind(kind), **({} if counts else TRAIN), **DATA}
 
 
-def constructor(kind: str, counts: bool) -> Callable[..., None]:
+def constructor(kind: str, counts: bool, name: str) -> Callable[..., None]:
     """A kind's `__init__`: keywords with their defaults, each stored under its name."""
     names = {"_defaults": defaults(kind, counts)}
     keywords = ", ".join(f"{key}=_defaults[{key!r}]" for key in names["_defaults"])
     stores = "; ".join(f"self.{key} = {key}" for key in names["_defaults"])
     exec(f"def __init__(self, *, {keywords}): {stores}", names)  # as dataclasses make theirs
+    names["__init__"].__qualname__ = f"{name}.__init__"  # type: ignore[attr-defined]  # what errors say
     return names["__init__"]  # type: ignore[return-value]
 
 
@@ -62,6 +63,10 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
 
 
+def _default(own: dict[str, Any], key: str) -> Any:
+    return own[key] if key in own else TRAIN.get(key, DATA.get(key))
+
+
 def config(kind: str, params: dict[str, Any]) -> str:
     """The configuration of these keywords, as JSON."""
     import json
@@ -75,6 +80,8 @@ def config(kind: str, params: dict[str, Any]) -> str:
             continue
         to = model if key in own else data if key in DATA else train
         to[key] = plain(value)
+        if isinstance(to[key], float) and to[key].is_integer() and type(_default(own, key)) is int:
+            to[key] = int(to[key])  # 1e4 steps
         if isinstance(to[key], float) and not math.isfinite(to[key]):
             raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
     of_teacher = {key: train.pop(f"teacher_{key}") for key in ("weight", "temperature") if f"teacher_{key}" in train}
@@ -87,7 +94,8 @@ def config(kind: str, params: dict[str, Any]) -> str:
     except TypeError as error:
         named = {**model, **train, **data}
         wrong = next((key for key, value in named.items() if not isinstance(value, (str, bool, int, float, list))), "a setting")
-        raise TypeError(f"`{wrong}`: {error}") from None
+        kind = type(named.get(wrong, error)).__name__
+        raise TypeError(f"`{wrong}` is {kind}; a setting is a number, a word, a path or a list of such") from None
 
 
 def params(config: dict[str, Any]) -> dict[str, Any]:

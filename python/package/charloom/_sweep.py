@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from . import _charloom, _html, _settings
 from ._base import CharModel
 from ._errors import SettingError
+from ._language import count
 from ._progress import Progress, functions
 from ._text import Texts, as_text
 from .models import CLASSES
@@ -99,7 +100,7 @@ def sweep(
     folder = Path(tempfile.mkdtemp(prefix="charloom-")) if study is None else None
     path = Path(study) if folder is None else folder / "study.db"  # type: ignore[arg-type]
     try:
-        found, raised = _charloom.sweep(written, base._config(mode), text, of_val, path, resume, threads, tell)
+        found, raised = _charloom.sweep(written, base._config(mode), text, of_val, path, resume, count(threads, "threads"), tell)
     finally:
         shown.close()
         if folder is not None:

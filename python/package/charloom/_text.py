@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._errors import DataError
+from ._errors import DataError, FileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: Strings (a list, a Series, any iterable), one long text, or a path of a file.
 Texts: TypeAlias = "str | os.PathLike[str] | Iterable[str]"
 
+#: How the names of files end that somebody may have mistyped; nobody learns from a text of one such word.
+_FILES = (".txt", ".text", ".csv", ".tsv", ".json", ".md")
+
 
 def as_text(texts: Texts, what: str = "X") -> tuple[str | tuple[str], str | None]:
     """The text, or a path as the only member of a tuple; and its mode, where that is known."""
@@ -21,6 +24,8 @@ def as_text(texts: Texts, what: str = "X") -> tuple[str | tuple[str], str | None
         return (os.fspath(texts),), None
     if isinstance(texts, str):
         is_file = "\n" not in texts and 0 < len(texts) < 4096 and os.path.isfile(texts)
+        if not is_file and len(texts.split(None, 1)) == 1 and os.path.splitext(texts)[1] in _FILES:
+            raise FileError(f"{texts}: no such file; if it is a text, put it in a list")
         return ((texts,), None) if is_file else (texts, "text")
     strings = _listed(texts, what)
     try:
@@ -43,7 +48,7 @@ def as_list(texts: Any, what: str = "X") -> list[str]:
         return strings
     for i, string in enumerate(strings):
         if not isinstance(string, str):
-            kind = "NaN" if string != string else type(string).__name__
+            kind = "NaN" if isinstance(string, float) and string != string else type(string).__name__
             raise TypeError(f"{what}[{i}] is {kind}, not str")
     return [str(string) for string in strings]
 

@@ -54,11 +54,14 @@ class Trainer:
     """
 
     def __init__(self, model: CharModel, X: Texts, *, val: Texts | None = None, threads: int | None = None):
+        if not isinstance(model, CharModel):
+            raise TypeError(f"model must be a model such as MLP(), not {'the class ' if isinstance(model, type) else ''}"
+                            f"{getattr(model, '__name__', type(model).__name__)}")
         if model._counts:
             raise SettingError(f"a {type(model).__name__} counts, in one pass; call its fit")
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
-        self._training = _charloom.Training(model._config(mode), text, of_val, threads)
+        self._training = _charloom.Training(model._config(mode), text, of_val, None if threads is None else count(threads, "threads"))
 
     def step(self, steps: int = 1) -> float:
         """Makes updates; returns the minibatch's loss before the last of them, in nats per character."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _charloom
 from ._errors import DataError
+from ._language import word
 
 
 def load(name: str = "names") -> list[str] | str:
@@ -14,7 +15,7 @@ def load(name: str = "names") -> list[str] | str:
     """
     if name in ("names", "us-names-2018", "us-names-2018.txt"):
         return _charloom.embedded_names().splitlines()
-    path = _charloom.cached_dataset(name)
+    path = _charloom.cached_dataset(word(name, "name"))
     if path is None:
         raise DataError(f"{name!r} is not on this machine yet; `charloom data get {name}` fetches it, once")
     with open(path, encoding="utf-8") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _charloom, _settings
 from ._base import CharModel
+from ._language import word
 from ._text import Texts, as_text
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ CLASSES: dict[str, type[CharModel]] = {c.kind: c for c in (MLP, Linear, Ngram, W
 
 def preset(name: str, **params: Any) -> CharModel:
     """A model with the settings of a preset of the command, such as "bengio"; keywords beat them."""
-    return _of(_charloom.preset(name), params)
+    return _of(_charloom.preset(word(name, "name")), params)
 
 
 def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = None, **params: Any) -> CharModel:
@@ -87,7 +88,7 @@ def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = N
     text, mode = as_text(X)
     of_val = None if val is None else as_text(val, "val")[0]
     of_data = {"mode": mode, **{key: value for key, value in params.items() if key in _settings.DATA}}
-    return _of(_charloom.sized(size, kind, _settings.config("mlp", of_data), text, of_val), params)
+    return _of(_charloom.sized(word(size, "size"), kind, _settings.config("mlp", of_data), text, of_val), params)
 
 
 def _of(config: dict[str, Any], params: dict[str, Any]) -> CharModel:
