@@ -70,9 +70,8 @@ fn a_vocabulary_of_100_000_is_too_large_before_anything_is_made_for_it() {
     assert!(taken.bytes_max < 30_000_000, "{} bytes", taken.bytes_max);
 }
 
-/// The most memory that a training has at one time, in bytes of its file, with everything that belongs to one: the data, their
-/// card, steps, an evaluation, what ignorance would give, which words are new.
-fn memory(text: &str, toml: &str) -> f64 {
+/// The most memory that a training has at one time, in bytes of its file, with everything that belongs to one.
+fn memory(text: &str, toml: &str, train: fn(&Config, &Data)) -> f64 {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("large");
     std::fs::write(&path, text).unwrap();
@@ -80,35 +79,31 @@ fn memory(text: &str, toml: &str) -> f64 {
     config.data.path = Some(path);
     let taken = measure(|| {
         let data = charloom::load_data(&mut config).unwrap();
-        std::hint::black_box(data.card(3));
-        let mut trainer = Trainer::new(&config, &data).unwrap().with_threads(Threads::Pool(Pool::new(1)));
-        for _ in 0..20 {
-            trainer.step().unwrap();
-        }
-        let sample = data.splits.train.sample(trainer.config().train.eval_size.unwrap());
-        for split in [&sample, &data.splits.val] {
-            charloom::evaluation::evaluate(trainer.model(), split).unwrap();
-            charloom::evaluation::baselines(&data.splits.train, split, data.vocab.len()).unwrap();
-        }
-        std::hint::black_box(charloom::sample::Known::of(&data.splits));
+        train(&config, &data);
     });
     taken.bytes_max as f64 / text.len() as f64
 }
 
-/// The same of a model that counts.
-fn memory_of_counting(text: &str, toml: &str) -> f64 {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("large");
-    std::fs::write(&path, text).unwrap();
-    let mut config = Config::from_toml(toml, "test".as_ref()).unwrap();
-    config.data.path = Some(path);
-    let taken = measure(|| {
-        let data = charloom::load_data(&mut config).unwrap();
-        std::hint::black_box(data.card(2));
-        let mut training = Training::new(&config, &data, Fit::default()).unwrap();
-        training.run(None, &AtomicBool::new(false), &mut Unwatched).unwrap();
-    });
-    taken.bytes_max as f64 / text.len() as f64
+/// The data's card, steps, an evaluation, what ignorance would give, which words are new.
+fn steps(config: &Config, data: &Data) {
+    std::hint::black_box(data.card(3));
+    let mut trainer = Trainer::new(config, data).unwrap().with_threads(Threads::Pool(Pool::new(1)));
+    for _ in 0..20 {
+        trainer.step().unwrap();
+    }
+    let sample = data.splits.train.sample(trainer.config().train.eval_size.unwrap());
+    for split in [&sample, &data.splits.val] {
+        charloom::evaluation::evaluate(trainer.model(), split).unwrap();
+        charloom::evaluation::baselines(&data.splits.train, split, data.vocab.len()).unwrap();
+    }
+    std::hint::black_box(charloom::sample::Known::of(&data.splits));
+}
+
+/// The card and the training of a model that counts.
+fn counting(config: &Config, data: &Data) {
+    std::hint::black_box(data.card(2));
+    let mut training = Training::new(config, data, Fit::default()).unwrap();
+    training.run(None, &AtomicBool::new(false), &mut Unwatched).unwrap();
 }
 
 #[test]
@@ -120,12 +115,12 @@ fn a_large_file_takes_six_times_its_bytes() {
     };
     let text: String = (0..12 << 20).map(|_| letter()).collect();
     let model = "[model]\nkind = 'linear'\ncontext = 2\n[train]\nsteps = 20\n";
-    let of_text = memory(&text, &format!("{model}[data]\nmode = 'text'\n"));
+    let of_text = memory(&text, &format!("{model}[data]\nmode = 'text'\n"), steps);
     let mut word = |_| (0..7).map(|_| letter()).chain(['\n']).collect::<String>();
     let lines: String = (0..1_000_000).map(&mut word).collect();
-    let of_lines = memory(&lines, model);
+    let of_lines = memory(&lines, model, steps);
     let model = "[model]\nkind = 'ngram'\norder = 3\n";
-    let counted = memory_of_counting(&text, &format!("{model}[data]\nmode = 'text'\n"));
-    let of_both = [of_text, of_lines, counted, memory_of_counting(&lines, model)];
+    let counted = memory(&text, &format!("{model}[data]\nmode = 'text'\n"), counting);
+    let of_both = [of_text, of_lines, counted, memory(&lines, model, counting)];
     assert!(of_both.iter().all(|&times| times < 6.0), "{of_both:.2?} times the file");
 }

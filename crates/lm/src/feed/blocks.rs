@@ -113,14 +113,7 @@ impl Feed for Blocks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Corpus, DataConfig, Mode, Vocab};
-
-    fn split(text: &str) -> Split {
-        let config = DataConfig { mode: Some(Mode::Text), ..DataConfig::default() };
-        let corpus = Corpus::from_bytes("text", text.as_bytes(), &config).unwrap();
-        let vocab = Vocab::of(Mode::Text, [&corpus]);
-        Split::of(&corpus, &vocab).unwrap()
-    }
+    use crate::feed::streams::tests::split;
 
     #[test]
     fn pieces_begin_where_randint_says_and_lie_one_after_another_or_side_by_side() {

@@ -149,11 +149,12 @@ impl Feed for Streams {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::data::{Corpus, DataConfig, Mode, Vocab};
 
-    fn split(text: &str) -> Split {
+    /// A split of a running text.
+    pub(in super::super) fn split(text: &str) -> Split {
         let config = DataConfig { mode: Some(Mode::Text), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("text", text.as_bytes(), &config).unwrap();
         let vocab = Vocab::of(Mode::Text, [&corpus]);
