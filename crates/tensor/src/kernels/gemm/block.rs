@@ -11,13 +11,14 @@ pub(super) struct Block {
     pub k: usize,
     /// The block's first row of A.
     pub a: *const f32,
-    /// How far apart A's rows and columns are.
-    pub a_strides: [usize; 2],
+    /// How far apart A's rows are, or its columns if it is read `ACROSS`.
+    pub a_stride: usize,
     /// B's first row, at the block's first column.
     pub b: *const f32,
     /// How far apart B's rows are.
     pub b_stride: usize,
-    /// How many columns the last vector of B has, where it may not be read whole.
+    /// How many of B's rows may be read in whole vectors, and how many numbers the last vector of the others has.
+    pub whole: usize,
     pub tail: usize,
     /// What the sums begin with; null for zeros.
     pub start: *const f32,
@@ -36,14 +37,16 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
     unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
 }
 
-/// A block of `R` rows by `W` vectors. `MASKED`: B's last vector may not be read whole.
+/// A block of `R` rows by `W` vectors. `ACROSS`: each of A's columns lies side by side; otherwise its rows do.
 ///
 /// # Safety
-/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (less what the last one lacks, if it is
-/// `MASKED`), and `R` rows of `W` whole vectors at `to` and, if it is not null, `start`.
+/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole), and `R`
+/// rows of `W` whole vectors at `to` and, if it is not null, `start`.
 #[inline(always)]
-pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const MASKED: bool>(call: &Block) {
-    let &Block { k, a, a_strides: [ar, ac], b, b_stride, tail, start, start_stride, to, to_stride } = call;
+pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
+    let &Block { k, mut a, a_stride, mut b, b_stride, whole, tail, start, start_stride, to, to_stride } =
+        call;
+    let [row, column] = if ACROSS { [1, a_stride] } else { [a_stride, 1] };
     // SAFETY: the caller's promise.
     unsafe {
         let mut acc = [[S::splat(0.0); W]; R];
@@ -55,20 +58,31 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const MASKED
                 }
             }
         }
-        for l in 0..k {
-            let b = b.add(l * b_stride);
-            let mut bs = [S::splat(0.0); W];
-            for (v, x) in bs.iter_mut().enumerate() {
-                let p = b.add(v * S::LANES);
-                *x = if MASKED && v + 1 == W { S::load_head(p, tail) } else { S::load(p) };
-            }
-            let a = a.add(l * ac);
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let x = S::splat(*a.add(r * ar));
-                for (acc, &b) in acc.iter_mut().zip(&bs) {
-                    *acc = S::fma(x, b, *acc);
+        macro_rules! add_products {
+            ($l:literal, $v:ident, $p:ident => $load:expr) => {
+                let mut bs = [S::splat(0.0); W];
+                for ($v, x) in bs.iter_mut().enumerate() {
+                    let $p = b.add($v * S::LANES);
+                    *x = $load;
                 }
-            }
+                b = b.wrapping_add(b_stride);
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let x = S::splat(*a.add(r * row + $l * column));
+                    for (acc, &b) in acc.iter_mut().zip(&bs) {
+                        *acc = S::fma(x, b, *acc);
+                    }
+                }
+            };
+        }
+        let pairs = whole.min(k) / 2;
+        for _ in 0..pairs {
+            add_products!(0, v, p => S::load(p));
+            add_products!(1, v, p => S::load(p));
+            a = a.wrapping_add(2 * column);
+        }
+        for _ in 2 * pairs..k {
+            add_products!(0, v, p => if v + 1 == W { S::load_head(p, tail) } else { S::load(p) });
+            a = a.wrapping_add(column);
         }
         for (r, acc) in acc.iter().enumerate() {
             for (v, &sum) in acc.iter().enumerate() {

@@ -7,7 +7,7 @@ use crate::kernels::{End, Gemm};
 use std::mem::MaybeUninit;
 
 /// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the first-level cache.
-const PART: usize = 384;
+const PART: usize = 256;
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
 const ROWS: usize = 96;
 
@@ -48,74 +48,86 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
     }
     let [parts, longest, wide] = parts_of::<S>(k, n);
     let rows = m.div_ceil(m.div_ceil(ROWS));
+    let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
+    let packs_b = packed.b && packed.ready.is_none();
+    // Rows of A whose numbers lie side by side are read along them.
+    let across = packs_a || a_strides[1] != 1;
+    // C keeps the sums over earlier parts of k where it becomes the product alone, in whole vectors.
+    let in_c = matches!(end, End::Set | End::Bias(_));
+    let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
     let sizes = [
-        if packed.b && packed.ready.is_none() { wide * k } else { 0 },
-        if packed.a { rows * longest + S::LANES } else { 0 },
-        if parts > 1 { rows * wide } else { 0 },
+        if packs_b { wide * longest } else { 0 },
+        if packs_a { rows * longest } else { 0 },
+        if sums_needed { m * wide } else { 0 },
     ];
     let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
-    let b_packed = packed.ready.map_or(b_room as *const f32, |ready| {
+    if let Some(ready) = packed.ready {
         assert!(wide * k <= ready.len(), "the packed B is too short");
-        ready.as_ptr()
-    });
+    }
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
     // `k` and `n` lie inside the slices, and the rooms are as large as what is written there: parts of k and rows are no
     // longer than `longest` and `rows`, and `wide` columns are whole vectors.
     unsafe {
-        if packed.b && packed.ready.is_none() {
-            pack_parts::<S>(b, b_stride, k, n, b_room);
-        }
-        let mut row = 0;
-        while row < m {
-            let rows = rows.min(m - row);
-            for part in 0..parts {
-                let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
-                let k = to - from;
-                // Of an empty slice there is no row to point at.
-                let a = if k == 0 {
-                    a.as_ptr()
-                } else {
-                    a.as_ptr().add(row * a_strides[0] + from * a_strides[1])
-                };
-                if packed.a {
-                    let mut at = 0;
-                    while at < rows {
-                        let high = even(rows - at, S::SUMS);
-                        pack_a::<S>(a.add(at * a_strides[0]), a_strides[1], k, high, a_room.add(at * k));
-                        at += high;
-                    }
+        for part in 0..parts {
+            let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
+            let k = to - from;
+            // Of empty slices there is no row to point at.
+            let ([a, b], b_len) = if k == 0 {
+                ([a.as_ptr(), b.as_ptr()], 0)
+            } else {
+                let (a, b) = (&a[from * a_strides[1]..], &b[from * b_stride..]);
+                ([a.as_ptr(), b.as_ptr()], b.len())
+            };
+            if packs_b && k > 0 {
+                pack_b::<S>(b, b_stride, k, n, b_room);
+            }
+            for row in (0..m).step_by(rows) {
+                let rows = rows.min(m - row);
+                let a = a.wrapping_add(row * a_strides[0]);
+                if packs_a {
+                    pack_a::<S>(a, a_strides, [rows, k], a_room);
                 }
                 let mut column = 0;
                 while column < n {
                     let vectors = vectors::<S>(n - column);
                     let width = (n - column).min(vectors * S::LANES);
-                    let (b, b_stride) = match packed.b {
-                        true => (b_packed.add(from * wide + column * k), vectors * S::LANES),
-                        false if k == 0 => (b.as_ptr(), b_stride),
-                        false => (b.as_ptr().add(from * b_stride + column), b_stride),
+                    let strip_b = match packed.ready {
+                        Some(ready) => ready.as_ptr().add(from * wide + column * k),
+                        None if packs_b => b_room.add(column * k),
+                        None => b.wrapping_add(column),
+                    };
+                    // Rows of B as it lies are read beyond the strip's end where there is more of B.
+                    let whole = match packed.b {
+                        true => k,
+                        false => (b_len + b_stride).saturating_sub(column + vectors * S::LANES) / b_stride,
+                    };
+                    let c = c.as_mut_ptr().add(row * c_stride + column);
+                    let (sums, sums_stride) = match in_c && width == vectors * S::LANES || !sums_needed {
+                        true => (c, c_stride),
+                        false => (sums.add(row * wide + column), wide),
                     };
                     let strip = Strip {
                         rows,
                         k,
-                        a,
-                        a_strides,
-                        a_packed: packed.a.then_some(a_room),
-                        b,
-                        b_stride,
-                        sums: if parts > 1 { sums.add(column) } else { sums },
-                        sums_stride: wide,
+                        a: if packs_a { a_room } else { a },
+                        a_stride: a_strides[if across { 1 } else { 0 }],
+                        packed: packs_a,
+                        b: strip_b,
+                        b_stride: if packed.b { vectors * S::LANES } else { b_stride },
+                        whole,
+                        sums,
+                        sums_stride,
                         first: part == 0,
                         last: part + 1 == parts,
-                        c: c.as_mut_ptr().add(row * c_stride + column),
+                        c,
                         c_stride,
                         end,
                         column,
                         width,
                     };
-                    let masked = !packed.b && width < vectors * S::LANES;
                     macro_rules! blocks {
                         ($($w:literal)*) => {
-                            match (vectors, masked) {
+                            match (vectors, across) {
                                 $(($w, false) if const { $w <= S::WIDE } => blocks_of::<S, $w, false>(strip),
                                 ($w, true) if const { $w <= S::WIDE } => blocks_of::<S, $w, true>(strip),)*
                                 _ => unreachable!("strips have at most three vectors"),
@@ -126,7 +138,6 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
                     column += width;
                 }
             }
-            row += rows;
         }
     }
 }
@@ -170,11 +181,14 @@ struct Strip<'a> {
     rows: usize,
     k: usize,
     a: *const f32,
-    a_strides: [usize; 2],
-    /// Where the rows of A are packed, if they are.
-    a_packed: Option<*mut f32>,
+    /// How far apart A's rows are, or its columns if it is read across.
+    a_stride: usize,
+    /// Whether A is packed: each group's columns one after another.
+    packed: bool,
     b: *const f32,
     b_stride: usize,
+    /// How many of B's rows may be read in whole vectors.
+    whole: usize,
     /// Where the sums over earlier parts of k are, in whole vectors; not looked at where k is in one part.
     sums: *mut f32,
     sums_stride: usize,
@@ -195,14 +209,16 @@ struct Strip<'a> {
 /// # Safety
 /// S's target features hold; the strip's rows and columns lie in A, B, C and `sums`.
 #[inline(always)]
-unsafe fn blocks_of<S: Simd, const W: usize, const MASKED: bool>(strip: Strip<'_>) {
+unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: Strip<'_>) {
     let Strip {
         rows,
         k,
         a,
-        a_strides,
+        a_stride,
+        packed,
         b,
         b_stride,
+        whole,
         sums,
         sums_stride,
         first,
@@ -212,7 +228,6 @@ unsafe fn blocks_of<S: Simd, const W: usize, const MASKED: bool>(strip: Strip<'_
         end,
         column,
         width,
-        ..
     } = strip;
     let tail = width - (W - 1) * S::LANES;
     // Whole vectors of the bias, and room for sums that are not C yet.
@@ -223,57 +238,47 @@ unsafe fn blocks_of<S: Simd, const W: usize, const MASKED: bool>(strip: Strip<'_
     let at_once = last && tail == S::LANES && matches!(end, End::Set | End::Bias(_));
     let mut row = 0;
     while row < rows {
-        // A group is what A is packed in.
-        let group = even(rows - row, S::SUMS);
-        let (group_a, group_strides) = match strip.a_packed {
-            Some(packed) => (packed.wrapping_add(row * k) as *const f32, [1, group]),
-            None => (a.wrapping_add(row * a_strides[0]), a_strides),
+        let high = even(rows - row, S::SUMS / S::WIDE);
+        let sums = sums.wrapping_add(row * sums_stride);
+        let c = c.wrapping_add(row * c_stride);
+        let (start, start_stride) = match (first, end) {
+            (false, _) => (sums as *const f32, sums_stride),
+            (true, End::Bias(_)) => (bias_row.as_ptr().cast(), 0),
+            (true, _) => (std::ptr::null(), 0),
         };
-        let mut done = 0;
-        while done < group {
-            let high = even(group - done, (S::SUMS / W).min(HIGHEST));
-            let sums = sums.wrapping_add((row + done) * sums_stride);
-            let c = c.wrapping_add((row + done) * c_stride);
-            let (start, start_stride) = match (first, end) {
-                (false, _) => (sums as *const f32, sums_stride),
-                (true, End::Bias(_)) => (bias_row.as_ptr().cast(), 0),
-                (true, _) => (std::ptr::null(), 0),
+        let (to, to_stride) = match last {
+            false => (sums, sums_stride),
+            true if at_once => (c, c_stride),
+            true => (tile.as_mut_ptr().cast(), W * S::LANES),
+        };
+        let (a, a_stride) = match (packed, ACROSS) {
+            (true, _) => (a.wrapping_add(row * k), high),
+            (false, true) => (a.wrapping_add(row), a_stride),
+            (false, false) => (a.wrapping_add(row * a_stride), a_stride),
+        };
+        let call = Block { k, a, a_stride, b, b_stride, whole, tail, start, start_stride, to, to_stride };
+        macro_rules! blocks {
+            ($($r:literal)*) => {
+                match high {
+                    // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not whole
+                    // vectors, the sums go to `tile`, which holds any block; `bias_row` holds any row of one.
+                    $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
+                    _ => unreachable!("blocks have as many sums as registers hold"),
+                }
             };
-            let (to, to_stride) = match last {
-                false => (sums, sums_stride),
-                true if at_once => (c, c_stride),
-                true => (tile.as_mut_ptr().cast(), W * S::LANES),
-            };
-            let a = group_a.wrapping_add(done * group_strides[0]);
-            let a_strides = group_strides;
-            let call = Block { k, a, a_strides, b, b_stride, tail, start, start_stride, to, to_stride };
-            macro_rules! blocks {
-                ($($r:literal)*) => {
-                    match high {
-                        // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not
-                        // whole vectors, the sums go to `tile`, which holds any block; `bias_row` holds any row of one.
-                        $($r if const { $r * W <= S::SUMS } => unsafe { block::<S, $r, W, MASKED>(&call) },)*
-                        _ => unreachable!("blocks have as many sums as registers hold"),
-                    }
-                };
-            }
-            blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
-            if last && !at_once {
-                // SAFETY: the caller's promise; the block's sums are in `tile`.
-                unsafe {
-                    finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, end, column)
-                };
-            }
-            done += high;
         }
-        row += group;
+        blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
+        if last && !at_once {
+            // SAFETY: the caller's promise; the block's sums are in `tile`.
+            unsafe {
+                finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, end, column)
+            };
+        }
+        row += high;
     }
 }
 
-/// The most rows of a block.
-const HIGHEST: usize = 12;
-
 /// The size of the next of several about equal pieces, of at most `most`, of what is `left`.
-fn even(left: usize, most: usize) -> usize {
+pub(super) fn even(left: usize, most: usize) -> usize {
     left.div_ceil(left.div_ceil(most))
 }

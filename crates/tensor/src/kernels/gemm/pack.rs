@@ -1,5 +1,6 @@
 //! Copies of operands in the order in which blocks read them.
 
+use super::drive::even;
 use crate::kernels::simd::Simd;
 use std::cell::RefCell;
 
@@ -89,25 +90,44 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
     }
 }
 
-/// Packs `k` columns of `rows` rows of A, of which those of a column lie side by side: `rows` numbers of each column.
+/// Columns of A that are packed at a time: so few that their lines stay in the first-level cache for all groups.
+const COLUMNS: usize = 16;
+
+/// Packs `rows` by `k` numbers of A in groups of rows of about equal height: group by group, the rows of each column.
 ///
 /// # Safety
-/// S's target features hold; the columns, `stride` apart, lie at `from`, and all numbers and a vector fit at `to`.
+/// S's target features hold; the numbers, `strides` apart, lie at `from`, and as many fit at `to`.
 #[inline(always)]
-pub(super) unsafe fn pack_a<S: Simd>(from: *const f32, stride: usize, k: usize, rows: usize, to: *mut f32) {
-    for l in 0..k {
-        let mut at = 0;
-        while at < rows {
-            let n = (rows - at).min(S::LANES);
-            // SAFETY: the caller's promise. What is written beyond the rows is overwritten by the next column, or is in the
-            // vector at the end.
-            unsafe {
-                let from = from.add(l * stride + at);
-                // One can read whole vectors but at the end of the last column.
-                let x = if n < S::LANES { S::load_head(from, n) } else { S::load(from) };
-                S::store(to.add(l * rows + at), x);
+pub(super) unsafe fn pack_a<S: Simd>(
+    from: *const f32,
+    strides: [usize; 2],
+    [rows, k]: [usize; 2],
+    to: *mut f32,
+) {
+    for first in (0..k).step_by(COLUMNS) {
+        let mut row = 0;
+        while row < rows {
+            let high = even(rows - row, S::SUMS / S::WIDE);
+            let columns = first..(first + COLUMNS).min(k);
+            // SAFETY: the caller's promise: the group's numbers lie there, and its places.
+            let (from, to) =
+                unsafe { (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * high)) };
+            // Whole vectors are read where the block has so many rows, and written where the group has so many places: what is
+            // not of a column is overwritten by the next ones.
+            let whole = strides[0] == 1 && high <= S::LANES && rows - row >= S::LANES;
+            let ahead = S::LANES.div_ceil(high) - 1;
+            let fast = if whole { columns.end.min(k.saturating_sub(ahead)).saturating_sub(first) } else { 0 };
+            for l in 0..fast {
+                // SAFETY: as above.
+                unsafe { S::store(to.add(l * high), S::load(from.add(l * strides[1]))) };
             }
-            at += n;
+            for l in fast..columns.len() {
+                for r in 0..high {
+                    // SAFETY: as above.
+                    unsafe { *to.add(l * high + r) = *from.add(r * strides[0] + l * strides[1]) };
+                }
+            }
+            row += high;
         }
     }
 }
