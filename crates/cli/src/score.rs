@@ -41,13 +41,31 @@ pub struct Args {
     unknown: Unknown,
 }
 
+/// The file of lines.
+fn opened(path: &Path, run: &Path) -> Result<File> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let message = format!(
+                "no such file; it is a file of lines that is wanted here. A word is piped in: echo WORD | charloom score {}",
+                run.display()
+            );
+            Error::data(path, message)
+        }
+        _ => Error::io(path, error),
+    })?;
+    if file.metadata().is_ok_and(|file| file.is_dir()) {
+        return Err(Error::data(path, "is a directory; it is a file of lines that is wanted here"));
+    }
+    Ok(file)
+}
+
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let file = files::model_file(&args.run)?;
     let checkpoint = Checkpoint::read(&file)?;
     let model = models::open(&checkpoint, &file)?;
     let (name, reader): (&Path, Box<dyn Read>) = match args.file.as_ref().or(args.named.as_ref()) {
         Some(path) if path != Path::new("-") => {
-            (path, Box::new(File::open(path).map_err(|error| Error::io(path, error))?))
+            (path, Box::new(opened(path, &args.run)?))
         }
         _ => (Path::new("standard input"), Box::new(io::stdin())),
     };

@@ -81,7 +81,7 @@ fn probabilities_sum_to_1_wherever_a_reader_stands() {
         for checkpoint in all {
             println!("{} {mode:?}", checkpoint.config.model.kind);
             let model = models::open(&checkpoint, "here".as_ref()).unwrap();
-            sums_to_1_everywhere(&*model, data.splits.train.tokens());
+            sums_to_1_everywhere(&*model, &data.splits.train.tokens().to_vec());
         }
     }
 }

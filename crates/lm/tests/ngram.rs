@@ -59,8 +59,10 @@ fn plain(model: &dyn LanguageModel, split: &Split) -> f64 {
         }
     };
     match split.boundary() {
-        Some(boundary) => split.words().for_each(|word| read(boundary, &[word, &[boundary]].concat())),
-        None => read(split.tokens()[0], &split.tokens()[1..]),
+        Some(boundary) => {
+            split.words().for_each(|word| read(boundary, &[&word.to_vec()[..], &[boundary]].concat()))
+        }
+        None => read(split.tokens().at(0), &split.tokens().to_vec()[1..]),
     }
     losses.iter().sum::<f64>() / losses.len() as f64
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use charloom::config::{Smoothing, Stream};
-use charloom::data::{Corpus, Data, DataConfig, Mode, Split, Vocab};
+use charloom::data::{Corpus, Data, DataConfig, Mode, Split, Tokens, Vocab};
 use charloom::evaluation::{evaluate, score};
 use charloom::models::{LanguageModel, NGram, Reach, Reader, State};
 use charloom::sample::{Known, Novelty, Sample, SampleOptions, Sampler};
@@ -166,7 +166,7 @@ fn news_only_and_no_end_without_any() {
     let options = SampleOptions { n: 2000, novel: true, unique: true, ..SampleOptions::default() };
     let sampler = Sampler::new(&model, &data.vocab, options, Some(&known)).expect("good options");
     let samples: Vec<Sample> = sampler.map(|s| s.expect("a sample")).collect();
-    let train: HashSet<&[u32]> = data.splits.train.words().collect();
+    let train: HashSet<Vec<u32>> = data.splits.train.words().map(Tokens::to_vec).collect();
     assert!(samples.iter().all(|s| !train.contains(&s.tokens[..]) && s.novelty != Some(Novelty::InTrain)));
     assert_eq!(samples.iter().map(|s| &s.text).collect::<HashSet<_>>().len(), 2000);
     assert!(samples.iter().any(|s| s.novelty == Some(Novelty::InVal)));

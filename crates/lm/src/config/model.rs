@@ -86,8 +86,18 @@ impl ModelConfig {
                 let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
                 alone.try_into::<S>().is_err().then_some(key.as_str())
             });
-            let said = error.message().replace('\n', "; ");
-            Error::setting(key.unwrap_or("model"), format!(": {said}"))
+            let defaults = toml::Table::try_from(S::default()).unwrap_or_default();
+            let is_list = |key: &str| defaults.get(key).is_some_and(toml::Value::is_array);
+            let said = match key.filter(|key| !is_list(key)).and_then(|key| given.get(key)) {
+                Some(toml::Value::Array(several)) => {
+                    let of_layers = S::SETTINGS.iter().any(|setting| setting.key == "layers");
+                    let hint = if of_layers { "; ``layers`` says how many layers there are" } else { "" };
+                    let several = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                    format!(" {several}: a model of kind {:?} has one, not a list{hint}", self.kind)
+                }
+                _ => format!(": {}", error.message().replace('\n', "; ")),
+            };
+            Error::setting(key.unwrap_or("model"), said)
         })?;
         settings.check()?;
         Ok(settings)

@@ -104,10 +104,10 @@ impl DataCard {
 
 /// How many lines there are, and the characters of the longest.
 fn lines(whole: &Split, end: Option<u32>) -> (usize, usize) {
-    let lines = whole.tokens().split_inclusive(|&token| Some(token) == end);
-    lines.fold((0, 0), |(count, longest), line| {
-        let ended = line.last().copied() == end && end.is_some();
-        (count + 1, longest.max(line.len() - usize::from(ended)))
+    let Some(end) = end else { return (1, whole.tokens().len()) };
+    whole.tokens().split_inclusive(end).fold((0, 0), |(count, longest), line| {
+        let is_ended = line.at(line.len() - 1) == end;
+        (count + 1, longest.max(line.len() - usize::from(is_ended)))
     })
 }
 
@@ -117,7 +117,7 @@ fn leaked(splits: &Splits) -> Leaked {
         let (mut all, mut known) = (0usize, 0usize);
         for word in split.words() {
             all += 1;
-            known += usize::from(train.contains(word));
+            known += usize::from(train.contains(word.iter()));
         }
         known as f64 / all.max(1) as f64
     };

@@ -1,8 +1,8 @@
 //! Which words a split has.
 
-use std::hash::BuildHasher;
+use std::hash::Hasher;
 
-use rustc_hash::FxBuildHasher;
+use rustc_hash::FxHasher;
 
 use super::split::Split;
 
@@ -22,7 +22,7 @@ impl Distinct {
         let mut distinct = Self { split: split.clone(), places, len: 0 };
         let mut start = 0;
         for word in split.words() {
-            if let Err(free) = distinct.find(word) {
+            if let Err(free) = distinct.find(word.iter()) {
                 distinct.places[free] = start + 1;
                 distinct.len += 1;
             }
@@ -36,20 +36,24 @@ impl Distinct {
         self.len
     }
 
-    pub fn contains(&self, word: &[u32]) -> bool {
+    pub fn contains(&self, word: impl Iterator<Item = u32> + Clone) -> bool {
         self.find(word).is_ok()
     }
 
     /// The place of a word, or the free one where it would be.
-    fn find(&self, word: &[u32]) -> Result<usize, usize> {
+    fn find(&self, word: impl Iterator<Item = u32> + Clone) -> Result<usize, usize> {
         let mask = self.places.len() - 1;
-        let mut at = FxBuildHasher.hash_one(word) as usize & mask;
+        let mut hasher = FxHasher::default();
+        word.clone().for_each(|token| hasher.write_u32(token));
+        let (mut at, tokens) = (hasher.finish() as usize & mask, self.split.tokens());
         loop {
             match self.places[at] {
                 0 => return Err(at),
                 after => {
-                    let there = &self.split.tokens()[after as usize - 1..];
-                    if there.starts_with(word) && there.get(word.len()).copied() == self.split.boundary() {
+                    let mut there = tokens.part(after as usize - 1..tokens.len()).iter();
+                    if word.clone().all(|token| there.next() == Some(token))
+                        && there.next() == self.split.boundary()
+                    {
                         return Ok(at);
                     }
                 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use rustc_hash::FxHashMap;
 
 use super::split::Split;
+use super::tokens::Tokens;
 use crate::error::{Error, Result};
 
 /// The examples of a split, in the order of a notebook's loop: word after word, character after character.
@@ -98,29 +99,29 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     pub fn context(&self, i: usize) -> impl Iterator<Item = u32> {
         let at = i + self.first();
-        let before = &self.split.tokens()[at.saturating_sub(self.length)..at];
+        let before = self.split.tokens().part(at.saturating_sub(self.length)..at);
         // What stands before the word is boundaries, the one that ended the last word the nearest.
         let boundary = self.split.boundary();
-        let word = match before.iter().rposition(|&token| Some(token) == boundary) {
-            Some(end) => &before[end + 1..],
+        let word = match before.iter().rposition(|token| Some(token) == boundary) {
+            Some(end) => before.part(end + 1..before.len()),
             None => before,
         };
-        repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter().copied())
+        repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter())
     }
 
     /// The context of example i without the boundaries before it, and the target: equal for equal n-grams.
     ///
     /// # Panics
     /// As [`Examples::context`].
-    pub(crate) fn gram(&self, i: usize) -> &[u32] {
+    pub(crate) fn gram(&self, i: usize) -> Tokens<'_> {
         let (at, tokens) = (i + self.first(), self.split.tokens());
         let mut start = at.saturating_sub(self.length);
         if let Some(boundary) = self.split.boundary()
-            && let Some(end) = tokens[start..at].iter().rposition(|&token| token == boundary)
+            && let Some(end) = tokens.part(start..at).iter().rposition(|token| token == boundary)
         {
             start += end + 1;
         }
-        &tokens[start..=at]
+        tokens.part(start..at + 1)
     }
 
     /// The target of example i.
@@ -129,7 +130,18 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     #[must_use]
     pub fn target(&self, i: usize) -> u32 {
-        self.split.tokens()[i + self.first()]
+        self.split.tokens().at(i + self.first())
+    }
+
+    /// The token before the target of example i, 0 where there is none.
+    pub(crate) fn newest(&self, i: usize) -> u32 {
+        let place = i + self.first();
+        if self.length == 0 || place == 0 { 0 } else { self.split.tokens().at(place - 1) }
+    }
+
+    /// The largest token.
+    pub(crate) fn largest(&self) -> u32 {
+        self.split.tokens().iter().max().unwrap_or(0)
     }
 
     /// Which token is the first target.
@@ -203,8 +215,7 @@ impl Examples {
     /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
     /// several rounds, in which the class so far is part of the number. So nothing is compared by a hash alone.
     fn group(&self) -> (Vec<u32>, Vec<u32>) {
-        let largest = self.split.tokens().iter().max().copied().unwrap_or(0);
-        let bits = (u32::BITS - largest.leading_zeros()).max(1);
+        let bits = (u32::BITS - self.largest().leading_zeros()).max(1);
         let mut classes = vec![0; self.len()];
         let mut first = if classes.is_empty() { Vec::new() } else { vec![0] };
         let mut done = 0;

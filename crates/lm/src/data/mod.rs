@@ -12,6 +12,7 @@ mod memory;
 mod order;
 mod settings;
 mod split;
+mod tokens;
 mod vocab;
 
 use std::fs;
@@ -33,6 +34,7 @@ pub use examples::Examples;
 pub(crate) use settings::check_name;
 pub use settings::{DataConfig, Mode, Normalize, Shuffle, parse_split};
 pub use split::{Split, Splits};
+pub use tokens::Tokens;
 pub use vocab::Vocab;
 
 /// A text, encoded: its vocabulary and its splits.

@@ -7,13 +7,15 @@ use super::corpus::Corpus;
 use super::examples::Examples;
 use super::order::{cut, starts};
 use super::settings::{DataConfig, Mode};
+use super::tokens::{Row, Tokens};
 use super::vocab::Vocab;
 use crate::error::{Error, Result};
 
 /// One split, encoded: a range of tokens that it shares with the other splits of its corpus.
 #[derive(Clone, Debug)]
 pub struct Split {
-    tokens: Arc<[u32]>,
+    /// In [`Mode::Lines`] it begins with a boundary, so that one stands before each word.
+    row: Row,
     range: Range<usize>,
     /// Its examples at the contexts that were asked for.
     examples: Arc<Mutex<Vec<Arc<Examples>>>>,
@@ -64,12 +66,13 @@ impl Split {
             is_known &= token.is_some();
             token.unwrap_or(0)
         };
-        // Counted first: such a row is written where it stays.
-        let tokens: Arc<[u32]> = (0..corpus.text().chars().count()).map(token).collect();
+        let count = corpus.text().chars().count();
+        let first = usize::from(boundary.is_some());
+        let row = Row::new(boundary.into_iter().chain((0..count).map(token)), first + count, vocab.len());
         if !is_known {
             return Err(unknown(corpus, vocab));
         }
-        Ok(Self { range: 0..tokens.len(), tokens, examples: Arc::default(), boundary })
+        Ok(Self { range: first..first + count, row, examples: Arc::default(), boundary })
     }
 
     /// What the tokens are.
@@ -86,14 +89,19 @@ impl Split {
 
     /// [`Mode::Lines`]: each word followed by a boundary. [`Mode::Text`]: the text.
     #[must_use]
-    pub fn tokens(&self) -> &[u32] {
-        &self.tokens[self.range.clone()]
+    pub fn tokens(&self) -> Tokens<'_> {
+        self.row.tokens().part(self.range.clone())
+    }
+
+    /// The same, and in [`Mode::Lines`] the boundary before the first word.
+    pub(crate) fn tokens_with_start(&self) -> Tokens<'_> {
+        self.row.tokens().part(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
     }
 
     /// The words, without boundaries; nothing in [`Mode::Text`].
-    pub fn words(&self) -> impl Iterator<Item = &[u32]> {
-        let tokens = if self.boundary.is_some() { self.tokens() } else { &[] };
-        tokens.split_inclusive(|&token| Some(token) == self.boundary).map(|word| &word[..word.len() - 1])
+    pub fn words(&self) -> impl Iterator<Item = Tokens<'_>> {
+        let words = self.boundary.map(|boundary| self.tokens().split_inclusive(boundary));
+        words.into_iter().flatten().map(|word| word.part(0..word.len() - 1))
     }
 
     /// Its examples at context `length`; which of their contexts are equal is found out once.
@@ -133,10 +141,9 @@ impl Split {
         let Some(boundary) = self.boundary.filter(|_| tokens < all) else {
             return self.part(end - tokens.min(all)..end);
         };
-        let words = self.tokens().split_inclusive(|&token| token == boundary);
-        let some = words.step_by(all.div_ceil(tokens.max(1)));
-        let tokens: Arc<[u32]> = some.flatten().copied().collect();
-        Self { range: 0..tokens.len(), tokens, examples: Arc::default(), boundary: self.boundary }
+        let some = self.tokens().split_inclusive(boundary).step_by(all.div_ceil(tokens.max(1)));
+        let row = Row::of(std::iter::once(boundary).chain(some.flat_map(Tokens::iter)), &self.row);
+        Self { range: 1..row.tokens().len(), row, examples: Arc::default(), boundary: self.boundary }
     }
 
     /// Its parts of about so many tokens, one after the other: of whole words, or of a text, each with the end of the one
@@ -145,12 +152,12 @@ impl Split {
         let mut pieces = Vec::new();
         let mut start = self.range.start;
         while start < self.range.end {
-            let rest = &self.tokens[start..self.range.end];
+            let rest = self.row.tokens().part(start..self.range.end);
             let least = tokens.clamp(1, rest.len());
             let end = match self.boundary {
                 None => least,
                 Some(boundary) => {
-                    let more = rest[least - 1..].iter().position(|&token| token == boundary);
+                    let more = rest.iter().skip(least - 1).position(|token| token == boundary);
                     more.map_or(rest.len(), |more| least + more)
                 }
             };
@@ -164,23 +171,25 @@ impl Split {
     /// How many words or characters it has.
     fn len(&self) -> usize {
         match self.boundary {
-            Some(boundary) => self.tokens().iter().filter(|&&token| token == boundary).count(),
+            Some(boundary) => self.tokens().iter().filter(|&token| token == boundary).count(),
             None => self.range.len(),
         }
     }
 
     /// Where the first `count` words or characters end.
     fn end_of(&self, count: usize) -> usize {
-        let ends = |(at, &token)| (Some(token) == self.boundary).then_some(at + 1);
+        let ends = |(at, token)| (Some(token) == self.boundary).then_some(self.range.start + at + 1);
         match (self.boundary, count.checked_sub(1)) {
-            (Some(_), Some(last)) => self.tokens().iter().enumerate().filter_map(ends).nth(last).unwrap_or(0),
-            _ => count,
+            (Some(_), Some(last)) => {
+                self.tokens().iter().enumerate().filter_map(ends).nth(last).unwrap_or(self.range.start)
+            }
+            _ => self.range.start + count,
         }
     }
 
     /// A part of it.
     fn part(&self, range: Range<usize>) -> Self {
-        Self { tokens: Arc::clone(&self.tokens), range, examples: Arc::default(), boundary: self.boundary }
+        Self { row: self.row.clone(), range, examples: Arc::default(), boundary: self.boundary }
     }
 }
 
@@ -228,7 +237,7 @@ impl Splits {
             let train = Split::of(corpus, vocab)?;
             let of = |file: Option<&Corpus>| match file {
                 Some(file) => Split::of(file, vocab),
-                None => Ok(train.part(0..0)),
+                None => Ok(train.part(train.range.start..train.range.start)),
             };
             return Ok(Self { val: of(val)?, test: of(test)?, train });
         }
@@ -238,12 +247,14 @@ impl Splits {
             Mode::Lines => Split::of_words(corpus, &starts(corpus.text(), config), vocab)?,
         };
         let [a, b] = cut(whole.len()).map(|count| whole.end_of(count));
-        Ok(Self { train: whole.part(0..a), val: whole.part(a..b), test: whole.part(b..whole.range.end) })
+        let Range { start, end } = whole.range.clone();
+        Ok(Self { train: whole.part(start..a), val: whole.part(a..b), test: whole.part(b..end) })
     }
 
     /// All tokens of the corpus that was cut, in the order of the splits; where files stand for splits, those of the
     /// training split.
     pub(super) fn whole(&self) -> Split {
-        self.train.part(0..self.train.tokens.len())
+        let first = usize::from(self.train.boundary.is_some());
+        self.train.part(first..self.train.row.tokens().len())
     }
 }

@@ -1,5 +1,7 @@
 //! Characters to token ids and back.
 
+use std::borrow::Borrow;
+
 use serde::{Deserialize, Serialize};
 
 use super::corpus::Corpus;
@@ -150,8 +152,8 @@ impl Vocab {
     /// # Panics
     /// If a token is not below [`Vocab::len`].
     #[must_use]
-    pub fn decode(&self, tokens: &[u32]) -> String {
-        tokens.iter().map(|&token| self.characters[token as usize]).collect()
+    pub fn decode(&self, tokens: impl IntoIterator<Item = impl Borrow<u32>>) -> String {
+        tokens.into_iter().map(|token| self.characters[*token.borrow() as usize]).collect()
     }
 }
 

@@ -70,10 +70,9 @@ fn counted(train: &Split, split: &Split, vocab_size: usize, is_bigram: bool) -> 
 /// Each token and the one before it, or 0 for all of those where only the token counts.
 fn pairs(split: &Split, is_bigram: bool) -> impl Iterator<Item = (u32, u32)> {
     let tokens = split.tokens();
-    let first = split.boundary().or_else(|| tokens.first().copied()).unwrap_or(0);
-    let befores = std::iter::once(first).chain(tokens.iter().copied());
-    let pairs =
-        befores.zip(tokens.iter().copied()).map(move |(b, token)| (if is_bigram { b } else { 0 }, token));
+    let first = split.boundary().or_else(|| tokens.first()).unwrap_or(0);
+    let befores = std::iter::once(first).chain(tokens.iter());
+    let pairs = befores.zip(tokens.iter()).map(move |(b, token)| (if is_bigram { b } else { 0 }, token));
     pairs.skip(usize::from(split.boundary().is_none() && is_bigram))
 }
 

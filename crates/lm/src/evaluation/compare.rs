@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::Evaluation;
-use crate::data::{Mode, Split};
+use crate::data::Mode;
 use crate::files::{self, Metric, Timing};
 use crate::models;
 use crate::{Checkpoint, Error, Result};
@@ -167,6 +167,8 @@ impl Opened {
         if scores.is_empty() {
             return Err(Error::usage(format!("the {split} split of {} is empty", path.display())));
         }
+        // A text's first character is not judged.
+        let first = usize::from(of.boundary().is_none());
         let losses: Vec<f64> = scores.iter().map(|&log_prob| -f64::from(log_prob)).collect();
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
         let metrics = if path.is_dir() { Metric::read_all(path)? } else { Vec::new() };
@@ -187,7 +189,7 @@ impl Opened {
             settings: config.flat(),
             mode: of.mode(),
             text: of.to_text(&data.vocab),
-            ends: judged(of).iter().map(|&token| Some(token) == of.boundary()).collect(),
+            ends: of.tokens().iter().skip(first).map(|token| Some(token) == of.boundary()).collect(),
             losses,
         })
     }
@@ -208,12 +210,6 @@ impl Opened {
             })
             .collect()
     }
-}
-
-/// The tokens of a split that are judged.
-fn judged(split: &Split) -> &[u32] {
-    let first = usize::from(split.boundary().is_none());
-    split.tokens().get(first..).unwrap_or_default()
 }
 
 /// Of (loss, characters) of the same words in two models.

@@ -76,7 +76,7 @@ impl Feed for Blocks {
             for t in 0..self.length {
                 let row = if self.by_place { t * sequences + b } else { b * self.length + t };
                 let place = offset as usize + t;
-                (self.tokens[row], self.targets[row]) = (text[place], text[place + 1]);
+                (self.tokens[row], self.targets[row]) = (text.at(place), text.at(place + 1));
                 if let Some(taught) = self.taught.get_mut(row) {
                     *taught = place as u32;
                 }

@@ -29,7 +29,7 @@ impl Lessons {
     /// Those of a text: a number for each target.
     pub fn of_text(split: &Split) -> Self {
         let count = split.tokens().len().saturating_sub(1);
-        Self::in_parts(split.tokens(), count, |target| target as u32)
+        Self::in_parts(&split.tokens().to_vec(), count, |target| target as u32)
     }
 
     /// Those of a text whose target i, counted from its second token, has `number(i)`; it is read in parts side by side.
@@ -48,13 +48,13 @@ impl Lessons {
 
     /// Those of windows of `length` tokens: a number for each class of contexts.
     pub fn of_windows(split: &Split, length: usize, count: usize, class: impl Fn(usize) -> usize) -> Self {
-        let tokens = split.tokens();
+        let tokens = split.tokens().to_vec();
         let Some(boundary) = split.boundary() else {
             // A text's first windows are not full.
             let number = |target: usize| {
                 (target + 1).checked_sub(length).map_or(count as u32, |example| class(example) as u32)
             };
-            return Self::in_parts(tokens, count, number);
+            return Self::in_parts(&tokens, count, number);
         };
         let mut start = 0;
         let word = |word: &[u32]| {
@@ -63,6 +63,6 @@ impl Lessons {
         };
         let sequences = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
         let numbers = (0..tokens.len()).map(|place| class(place) as u32).collect();
-        Self { tokens: tokens.to_vec(), sequences, numbers, count, is_trie: false }
+        Self { tokens, sequences, numbers, count, is_trie: false }
     }
 }

@@ -58,10 +58,12 @@ impl Nodes {
 
     /// Adds a sequence: inputs, and the target of the last. What comes after inputs from `judged` on counts `times`.
     /// Beginnings are found if equal ones were added just before, as they are in sorted order.
-    pub fn add(&mut self, sequence: &[u32], judged: usize, times: u32) {
-        let shared = self.last.iter().zip(sequence).take_while(|(a, b)| a == b).count();
+    pub fn add(&mut self, sequence: impl Iterator<Item = u32> + Clone, judged: usize, times: u32) {
+        let shared = self.last.iter().zip(sequence.clone()).take_while(|(a, b)| *a == b).count();
         let old_nodes = shared.min(self.last.len().saturating_sub(1));
-        for (at, pair) in sequence.windows(2).enumerate() {
+        self.last.clear();
+        self.last.extend(sequence);
+        for (at, pair) in self.last.windows(2).enumerate() {
             if at >= old_nodes {
                 let node = self.tokens.len() as u32;
                 self.tokens.push(pair[0]);
@@ -81,8 +83,6 @@ impl Nodes {
                 self.counts[self.path[at].1 as usize] += times;
             }
         }
-        self.last.clear();
-        self.last.extend_from_slice(sequence);
     }
 
     /// The pair at each judged position of the sequence that was added last.

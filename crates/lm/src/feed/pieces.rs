@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Lesson, Lessons};
-use crate::data::Split;
+use crate::data::{Split, Tokens};
 
 /// A window of a sequence: which of its inputs it has, and from which of them on the token after it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,43 +54,65 @@ pub(crate) fn parts(targets: usize, [most, warm_up]: [usize; 2]) -> Vec<Part> {
     (0..targets).step_by(each).map(part).collect()
 }
 
-/// The different windows of the words of a split, sorted, so that windows with a common beginning are neighbours.
+/// The different windows of the words of a split, sorted, so that windows with a common beginning are neighbours. It is a view
+/// of the split's tokens and 12 bytes for each word.
 pub(crate) struct Pieces {
-    /// The boundary, and the words with their boundaries: each window is a piece of this.
-    tokens: Vec<u32>,
-    /// Of each: where its inputs begin and end, and which is the first judged. The last target stands after the end.
-    pieces: Vec<(usize, usize, usize)>,
+    split: Split,
+    boundary: u32,
+    context: usize,
+    stride: usize,
+    /// Where each begins in the split's tokens, the boundary before the first word among them.
+    pieces: Vec<u32>,
     /// The windows of each word, one word after another, and where each word's begin.
     of_words: Vec<u32>,
-    starts: Vec<usize>,
+    starts: Vec<u32>,
 }
 
 impl Pieces {
     /// The windows of all words of a split; None of a running text, or if there is no word.
     pub fn of_words(split: &Split, context: usize, stride: usize) -> Option<Self> {
         let boundary = split.boundary()?;
-        let tokens: Vec<u32> = std::iter::once(boundary).chain(split.tokens().iter().copied()).collect();
-        let (mut all, mut starts, mut at) = (Vec::new(), vec![0], 0);
+        // There are fewer windows than tokens, so these are all that has to be counted.
+        u32::try_from(split.tokens_with_start().len()).ok()?;
+        let mut all = Self {
+            split: split.clone(),
+            boundary,
+            context,
+            stride,
+            pieces: Vec::new(),
+            of_words: Vec::new(),
+            starts: Vec::with_capacity(split.words().count() + 1),
+        };
+        all.starts.push(0);
+        let mut at = 0;
         for word in split.words() {
             let inputs = word.len() + 1;
-            all.extend(
-                windows(inputs, context, stride).map(|w| (at + w.start, at + w.start + w.inputs, w.judged)),
-            );
-            starts.push(all.len());
+            all.pieces.extend(windows(inputs, context, stride).map(|window| (at + window.start) as u32));
+            all.starts.push(all.pieces.len() as u32);
             at += inputs;
         }
-        let content = |&(from, to, judged): &(usize, usize, usize)| (&tokens[from..=to], judged);
-        let mut order: Vec<u32> = (0..u32::try_from(all.len()).ok()?).collect();
-        order.sort_by(|&a, &b| content(&all[a as usize]).cmp(&content(&all[b as usize])));
-        let (mut pieces, mut of_words): (Vec<(usize, usize, usize)>, _) = (Vec::new(), vec![0; all.len()]);
-        for i in order {
-            let piece = all[i as usize];
-            if pieces.last().is_none_or(|last| content(last) != content(&piece)) {
-                pieces.push(piece);
+        all.pieces.shrink_to_fit();
+        all.merge();
+        (!all.pieces.is_empty()).then_some(all)
+    }
+
+    /// From the windows of all words, in their order, to the different ones.
+    fn merge(&mut self) {
+        let mut order: Vec<u32> = (0..self.pieces.len() as u32).collect();
+        order.sort_unstable_by_key(|&i| (self.piece(i as usize).0, i));
+        self.of_words = vec![0; order.len()];
+        let mut count = 0;
+        for k in 0..order.len() {
+            let piece = self.piece(order[k] as usize).0;
+            if k == 0 || self.piece(order[count - 1] as usize).0 != piece {
+                order[count] = order[k];
+                count += 1;
             }
-            of_words[i as usize] = pieces.len() as u32 - 1;
+            self.of_words[order[k] as usize] = count as u32 - 1;
         }
-        (!pieces.is_empty()).then_some(Self { tokens, pieces, of_words, starts })
+        order.truncate(count);
+        order.iter_mut().for_each(|i| *i = self.pieces[*i as usize]);
+        self.pieces = order;
     }
 
     /// How many different ones there are.
@@ -105,18 +127,27 @@ impl Pieces {
 
     /// The windows of a word, by their places among all.
     pub fn of_word(&self, word: usize) -> &[u32] {
-        &self.of_words[self.starts[word]..self.starts[word + 1]]
+        &self.of_words[self.starts[word] as usize..self.starts[word + 1] as usize]
     }
 
     /// A window's inputs and, after them, its last target; and from which input on the next token is judged.
-    pub fn piece(&self, i: usize) -> (&[u32], usize) {
-        let (from, to, judged) = self.pieces[i];
-        (&self.tokens[from..=to], judged)
+    pub fn piece(&self, i: usize) -> (Tokens<'_>, usize) {
+        let Range { start, end } = self.inputs(i);
+        let tokens = self.split.tokens_with_start();
+        (tokens.part(start..end + 1), self.judged_of(tokens, start))
     }
 
     /// Where a window's inputs lie among all tokens.
     pub fn inputs(&self, i: usize) -> Range<usize> {
-        self.pieces[i].0..self.pieces[i].1
+        let (start, tokens) = (self.pieces[i] as usize, self.split.tokens_with_start());
+        let most = self.context.min(tokens.len() - start - 1);
+        let inside = tokens.part(start + 1..start + most).iter().position(|token| token == self.boundary);
+        start..start + inside.map_or(most, |place| place + 1)
+    }
+
+    /// From which of its inputs on a window that begins here judges: all of a word's first, which begins with the boundary.
+    fn judged_of(&self, tokens: Tokens<'_>, start: usize) -> usize {
+        if tokens.at(start) == self.boundary { 0 } else { self.context - self.stride }
     }
 
     /// What a teacher is asked, and of each token the number of the distribution that follows it in the window that judges
@@ -124,14 +155,16 @@ impl Pieces {
     /// different beginnings of words.
     pub fn lessons(&self) -> (Lessons, Vec<u32>) {
         let [longest, ..] = self.most_inputs();
-        let (mut numbers, mut count) = (vec![0; self.tokens.len()], 0);
+        let (all, mut count) = (self.split.tokens_with_start().to_vec(), 0);
+        let mut numbers = vec![0; all.len()];
+        let judged_of = |from| self.judged_of(self.split.tokens_with_start(), from);
         // The number after each input of the last window, if that was judged there.
         let (mut path, mut before): (Vec<Option<u32>>, &[u32]) = (vec![None; longest], &[]);
-        for &(from, to, judged) in &self.pieces {
-            let inputs = &self.tokens[from..to];
+        for Range { start, end } in (0..self.len()).map(|i| self.inputs(i)) {
+            let (inputs, judged) = (&all[start..end], judged_of(start));
             let same = before.iter().zip(inputs).take_while(|(a, b)| a == b).count();
             path[same..inputs.len()].fill(None);
-            for (number, place) in path[judged..inputs.len()].iter_mut().zip(from + judged..) {
+            for (number, place) in path[judged..inputs.len()].iter_mut().zip(start + judged..) {
                 numbers[place] = *number.get_or_insert_with(|| {
                     count += 1;
                     count - 1
@@ -139,13 +172,13 @@ impl Pieces {
             }
             before = inputs;
         }
-        let (first, tokens) = self.tokens.split_first().map_or((0, &[][..]), |(&first, rest)| (first, rest));
+        let (first, tokens) = (self.boundary, &all[1..]);
         let mut of_targets = Vec::with_capacity(tokens.len());
         let mut sequences: Vec<Range<usize>> = Vec::with_capacity(self.words());
         for word in 0..self.words() {
             let start = of_targets.len();
-            for &(from, to, judged) in self.of_word(word).iter().map(|&i| &self.pieces[i as usize]) {
-                of_targets.extend_from_slice(&numbers[from + judged..to]);
+            for inputs in self.of_word(word).iter().map(|&i| self.inputs(i as usize)) {
+                of_targets.extend_from_slice(&numbers[inputs.start + judged_of(inputs.start)..inputs.end]);
             }
             sequences.push(start..of_targets.len());
         }
@@ -161,7 +194,7 @@ impl Pieces {
 
     /// How many tokens of all words are judged.
     pub fn judged(&self) -> usize {
-        self.tokens.len() - 1
+        self.split.tokens().len()
     }
 
     /// The most windows of a word.
@@ -171,7 +204,7 @@ impl Pieces {
 
     /// The most inputs of a window, of the windows of a word together, and of all.
     pub fn most_inputs(&self) -> [usize; 3] {
-        let inputs = |i: usize| self.pieces[i].1 - self.pieces[i].0;
+        let inputs = |i: usize| self.inputs(i).len();
         let of_word = |word| self.of_word(word).iter().map(|&i| inputs(i as usize)).sum();
         let of_words = (0..self.words()).map(of_word).max().unwrap_or(0);
         [(0..self.len()).map(inputs).max().unwrap_or(0), of_words, (0..self.len()).map(inputs).sum()]

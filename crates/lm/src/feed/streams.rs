@@ -79,6 +79,7 @@ impl Feed for Streams {
     }
 
     fn draw(&mut self, _: &mut TorchGenerator) {
+        let text = self.tokens.tokens();
         if self.next + self.length > self.each {
             self.next = 0;
             self.state.fill(0.0);
@@ -91,7 +92,7 @@ impl Feed for Streams {
                 if let Some(taught) = self.taught.get_mut(t * self.streams + b) {
                     *taught = at as u32;
                 }
-                (inputs[b], targets[b]) = (self.tokens.tokens()[at], self.tokens.tokens()[at + 1]);
+                (inputs[b], targets[b]) = (text.at(at), text.at(at + 1));
             }
         }
         self.next += self.length;

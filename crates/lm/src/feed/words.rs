@@ -112,7 +112,7 @@ impl Feed for Words {
             if apart {
                 batch.keep_apart();
             }
-            batch.add(sequence, judged, 1);
+            batch.add(sequence.iter(), judged, 1);
             if !numbers.is_empty() {
                 taught.resize(batch.targets.len(), 0);
                 let of_piece = &numbers[pieces.inputs(i as usize)][judged..];

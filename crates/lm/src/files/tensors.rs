@@ -88,7 +88,8 @@ impl NamedTensor {
     #[must_use]
     pub fn to_npy(&self) -> Vec<u8> {
         let mut numbers = Vec::new();
-        let kind = match self.data.write(&mut numbers) {
+        self.data.write(&mut numbers);
+        let kind = match self.data.dtype().0 {
             "F32" => "<f4",
             "F64" => "<f8",
             "U8" => "|u1",
@@ -146,13 +147,17 @@ impl TensorData {
 macro_rules! codes {
     ($($variant:ident $number:ty = $code:literal,)+) => {
         impl TensorData {
-            /// Appends the numbers, little-endian, and returns the name of their type.
-            pub(super) fn write(&self, to: &mut Vec<u8>) -> &'static str {
+            /// The name of the numbers' type, and the bytes of one.
+            pub(super) fn dtype(&self) -> (&'static str, usize) {
                 match self {
-                    $(Self::$variant(data) => {
-                        to.extend(data.iter().flat_map(|x| x.to_le_bytes()));
-                        $code
-                    })+
+                    $(Self::$variant(_) => ($code, size_of::<$number>()),)+
+                }
+            }
+
+            /// Appends the numbers, little-endian.
+            pub(super) fn write(&self, to: &mut Vec<u8>) {
+                match self {
+                    $(Self::$variant(data) => data.iter().for_each(|x| to.extend(x.to_le_bytes())),)+
                 }
             }
 

@@ -18,10 +18,11 @@ pub(super) fn score_split(
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
     let Some(boundary) = split.boundary() else {
-        return score_text(reader, vocab, split.tokens(), PARTS, tell);
+        return score_text(reader, vocab, &split.tokens().to_vec(), PARTS, tell);
     };
     let mut known = Distributions::default();
-    let words: Vec<&[u32]> = split.tokens().split_inclusive(|&token| token == boundary).collect();
+    let tokens = split.tokens().to_vec();
+    let words: Vec<&[u32]> = tokens.split_inclusive(|&token| token == boundary).collect();
     let mut order: Vec<usize> = (0..words.len()).collect();
     order.sort_by_key(|&word| words[word]);
     let mut starts = Vec::with_capacity(words.len());

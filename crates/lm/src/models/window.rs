@@ -96,13 +96,13 @@ impl WindowReader<'_> {
     /// Of a text the characters after the first whose context is not full: its first character is repeated before it.
     fn head(&mut self, split: &Split) -> Vec<f32> {
         let tokens = split.tokens();
-        let Some(&first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
+        let Some(first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
         let mut state = self.start(1, first);
         let mut row = vec![0.0; self.vocab];
-        let unfilled = &tokens[1..tokens.len().min(self.length.max(1))];
+        let unfilled = tokens.part(1..tokens.len().min(self.length.max(1)));
         unfilled
             .iter()
-            .map(|&token| {
+            .map(|token| {
                 self.log_probs(&state, &mut row);
                 self.read(&mut state, &[token]);
                 row[token as usize]

@@ -76,9 +76,9 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
             "config": checkpoint.config.to_toml(),
         }),
     );
-    let mut payload = Vec::new();
     let own = checkpoint.tensors.iter().map(|tensor| (tensor.name.clone(), tensor));
     let state = checkpoint.state.iter().map(|tensor| (format!("{STATE}{}", tensor.name), tensor));
+    let mut end = 0;
     for (name, tensor) in own.chain(state) {
         let numbers = tensor.shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
         if numbers != Some(tensor.data.len()) {
@@ -87,21 +87,23 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
                 "the tensor {name} has {len} numbers for the shape {shape:?}"
             )));
         }
-        let start = payload.len();
-        let dtype = tensor.data.write(&mut payload);
-        let info = json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, payload.len()]});
+        let start = end;
+        let (dtype, size) = tensor.data.dtype();
+        end += size * tensor.data.len();
+        let info = json!({"dtype": dtype, "shape": tensor.shape, "data_offsets": [start, end]});
         if header.insert(name.clone(), info).is_some() {
             return Err(Error::Failed(format!("the tensor {name} is there twice")));
         }
     }
     let mut header = serde_json::to_vec(&header).map_err(|error| Error::Failed(error.to_string()))?;
     header.resize(header.len().next_multiple_of(8), b' ');
-    if header.len() as u64 > MAX_HEADER || (header.len() + payload.len()) as u64 > MAX_BYTES - 8 {
+    if header.len() as u64 > MAX_HEADER || (header.len() + end) as u64 > MAX_BYTES - 8 {
         return Err(Error::Failed("the model is too large for a file that could be read again".to_owned()));
     }
-    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    let mut bytes = Vec::with_capacity(8 + header.len() + end);
+    bytes.extend((header.len() as u64).to_le_bytes());
     bytes.extend(header);
-    bytes.extend(payload);
+    checkpoint.tensors.iter().chain(&checkpoint.state).for_each(|tensor| tensor.data.write(&mut bytes));
     let digest = crate::data::hex(&Sha256::digest(&bytes));
     bytes[DIGEST].copy_from_slice(digest.as_bytes());
     Ok(bytes)

@@ -34,7 +34,7 @@ pub(in super::super) fn score_streams(
     };
     let (mut whole, mut rest): (Option<Segment>, Option<Segment>) = (None, None);
     Learner::score(params, split, adapt, tell, |split, most, judge| {
-        let tokens = split.tokens();
+        let tokens = split.tokens().to_vec();
         let mut states: Vec<Vec<f32>> = Vec::new();
         let judged = tokens.len().saturating_sub(1);
         for at in (0..judged).step_by(adapt.segment).take(most) {

@@ -48,7 +48,7 @@ fn a_rate_of_0_changes_nothing_and_a_good_one_helps_and_the_model_stays_as_it_is
 fn a_step_is_the_gradient_of_the_segments_mean_loss() {
     // Scores of the second segment after one step are those of a model that made the step by itself.
     let (data, model, _) = text(Mode::Lines);
-    let tokens = data.splits.train.tokens();
+    let tokens = data.splits.train.tokens().to_vec();
     let adapted = scores(&model, &data.splits.train, Adapt { segment: 12, ..Adapt::new(0.3).unwrap() });
     let stack = model.stack().unwrap().without_dropout();
     let mut params = model.params.clone();
@@ -182,9 +182,7 @@ fn a_segments_gradient_is_that_of_its_words_read_one_by_one() {
         let (data, mut model) = rereading(model, mode);
         let split = &data.splits.train;
         let adapted = scores(&model, split, Adapt { segment: 13, ..Adapt::new(0.3).unwrap() });
-        let mut tokens: Vec<u32> = split.boundary().into_iter().collect();
-        tokens.extend_from_slice(&split.tokens()[..14]);
-        tokens.truncate(14);
+        let tokens = split.tokens_with_start().part(0..14).to_vec();
         let mut gradient = vec![0.0; model.params.values().len()];
         let mut start = 0;
         for at in 1..tokens.len() {

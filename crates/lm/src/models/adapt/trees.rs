@@ -20,8 +20,7 @@ pub(super) struct Piece {
 
 /// What each segment of a split reads: every token is judged once, in order, with as much before it as in an evaluation.
 pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32>, Vec<Vec<Piece>>) {
-    let mut tokens: Vec<u32> = split.boundary().into_iter().collect();
-    tokens.extend_from_slice(split.tokens());
+    let tokens = split.tokens_with_start().to_vec();
     let judged = tokens.len().saturating_sub(1);
     let sequences: Vec<usize> = match split.boundary() {
         Some(_) => split.words().map(|word| word.len() + 1).collect(),
@@ -79,7 +78,7 @@ pub(in super::super) fn score_trees(
             batch.clear();
             examples.clear();
             for piece in pieces {
-                batch.add(&tokens[piece.from..=piece.to], piece.judged, 1);
+                batch.add(tokens[piece.from..=piece.to].iter().copied(), piece.judged, 1);
                 examples.extend(batch.pairs(piece.judged));
             }
             batch.sort_by_level();

@@ -26,11 +26,8 @@ pub(in super::super) fn score_windows(
     });
     recording.fuse(&[loss]);
     Learner::score(params, split, adapt, tell, |split, most, judge| {
-        let (judged, first) = match (split.boundary(), split.tokens().split_first()) {
-            (_, None) => return Ok(()),
-            (Some(boundary), _) => (split.tokens(), boundary),
-            (None, Some((&first, rest))) => (rest, first),
-        };
+        let tokens = split.tokens_with_start().to_vec();
+        let Some((&first, judged)) = tokens.split_first() else { return Ok(()) };
         let mut window = vec![first; length];
         for segment in judged.chunks(adapt.segment).take(most) {
             recording.set_indices(contexts, |to| {

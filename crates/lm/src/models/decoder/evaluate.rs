@@ -27,7 +27,7 @@ pub(in super::super) fn score_split(
 ) -> Result<Vec<f32>> {
     let Reading { context, stride } = decoder.reading;
     if split.boundary().is_none() {
-        return score_text(params, decoder, split.tokens(), tell);
+        return score_text(params, decoder, &split.tokens().to_vec(), tell);
     }
     let Some(pieces) = Pieces::of_words(split, context, stride) else { return Ok(Vec::new()) };
     let (scores, starts) = score_pieces(params, decoder, &pieces, tell)?;
@@ -69,7 +69,7 @@ fn score_pieces(
     let mut nodes = Nodes::with_room(most, longest);
     for i in 0..pieces.len() {
         let (sequence, judged) = pieces.piece(i);
-        nodes.add(sequence, judged, 1);
+        nodes.add(sequence.iter(), judged, 1);
         places.extend(nodes.pairs(judged));
         starts.push(starts[i] + sequence.len() - 1 - judged);
         let next_fits = nodes.tokens.len() + longest <= most;

@@ -22,7 +22,7 @@ pub(super) use evaluate::{score_split, total_loss, work};
 pub(super) use reader::DecoderReader;
 
 use crate::config::ModelConfig;
-use crate::data::{Data, Mode};
+use crate::data::{Data, Mode, Tokens};
 use crate::{Error, Result};
 
 /// The layers of a transformer, or of a bag of words.
@@ -92,7 +92,7 @@ impl Reading {
         [context, stride]: [Option<usize>; 2],
         data: &Data,
     ) -> Result<()> {
-        let longest = data.splits.train.words().map(<[u32]>::len).max().unwrap_or(0);
+        let longest = data.splits.train.words().map(Tokens::len).max().unwrap_or(0);
         let of_words = data.mode() == Mode::Lines;
         let context = context.or(of_words.then_some((longest + 1).min(MAX_CONTEXT)));
         let reading = Self::new(context, stride.or(of_words.then_some(1)))?;

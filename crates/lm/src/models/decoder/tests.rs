@@ -2,7 +2,7 @@ use charloom_tensor::{Grads, Params, Pass, Recording, Tape, rng::TorchGenerator}
 
 use super::{Before, Decoder};
 use crate::config::{Batch, Config};
-use crate::data::{Corpus, DataConfig, Mode, Split, Vocab};
+use crate::data::{Corpus, DataConfig, Mode, Split, Tokens, Vocab};
 use crate::models::{LanguageModel, Net, Neural, score};
 use crate::train;
 
@@ -73,7 +73,7 @@ fn a_tree_has_the_loss_and_gradients_of_each_target_read_alone() {
 
         let (mut loss, mut expected, mut n) = (0.0, vec![0.0; grads.values().len()], 0.0);
         for word in split.words() {
-            let sequence: Vec<u32> = [&[0], word, &[0]].concat();
+            let sequence: Vec<u32> = [&[0], &word.to_vec()[..], &[0]].concat();
             for at in 1..sequence.len() {
                 let from = window(decoder, &sequence[..at]);
                 let (of_target, gradients) = alone(decoder, &params, &sequence[from..at], sequence[at]);
@@ -99,7 +99,7 @@ fn a_split_is_scored_as_it_is_read_and_each_target_as_it_is_read_alone() {
             let read = score::score_split(&mut *model.reader(), model.vocab_size(), &split, &mut |_| Ok(()));
             charloom_testkit::assert_close(&scores, &read.unwrap(), 1e-5, 1e-5);
             let sequences: Vec<Vec<u32>> = match mode {
-                Mode::Lines => split.words().map(|word| [&[0], word, &[0]].concat()).collect(),
+                Mode::Lines => split.words().map(|word| [&[0], &word.to_vec()[..], &[0]].concat()).collect(),
                 _ => vec![split.tokens().to_vec()],
             };
             let mut expected = Vec::new();
@@ -121,7 +121,7 @@ fn probabilities_sum_to_one_wherever_a_reader_stands() {
         let mut reader = model.reader();
         let mut state = reader.start(2, 1);
         let mut log_probs = vec![0.0; 2 * model.vocab_size()];
-        for pair in split.tokens().windows(2) {
+        for pair in split.tokens().to_vec().windows(2) {
             reader.read(&mut state, pair);
             reader.log_probs(&state, &mut log_probs);
             for row in log_probs.chunks(model.vocab_size()) {
@@ -179,7 +179,7 @@ fn a_feed_suits_the_model_and_the_data() {
     let mut config = Config::from_toml("[model]\nkind = 'transformer'", "test".as_ref()).unwrap();
     config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
     let data = crate::load_data(&mut config).unwrap();
-    let longest = data.splits.train.words().map(<[u32]>::len).max().unwrap();
+    let longest = data.splits.train.words().map(Tokens::len).max().unwrap();
     assert_eq!(config.model.get("context"), Some((longest + 1).to_string()));
     assert_eq!(
         (config.model.get("stride").as_deref(), config.train.feed),

@@ -30,7 +30,7 @@ fn its_probabilities_are_the_weighed_means_and_sum_to_1() {
     let vocab = data.vocab.len();
     let mut reader = mixture.reader();
     let (mut state, mut known) = (reader.start(3, 0), Distributions::default());
-    let tokens = data.splits.val.tokens();
+    let tokens = data.splits.val.tokens().to_vec();
     for step in tokens.windows(3).take(300) {
         let mut all = vec![0.0; 3 * vocab];
         reader.log_probs(&state, &mut all);

@@ -2,10 +2,11 @@
 
 use std::cmp::Ordering;
 use std::hash::Hasher;
+use std::ops::Range;
 
 use rustc_hash::FxHasher;
 
-use crate::data::Examples;
+use crate::data::{Examples, Tokens};
 
 /// What an n-gram model has learned: how often each n-gram occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,37 +24,9 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts the examples, whose context is the order less one.
-    #[must_use]
-    pub fn of(examples: &Examples) -> Self {
-        let found = Table::of(examples).into_found();
-        // As many tokens as fit, in the order in which they count, are one number to sort by.
-        let largest = found.iter().flat_map(|&(i, _)| examples.gram(i as usize)).max().copied().unwrap_or(0);
-        let bits = (u32::BITS - largest.leading_zeros()).max(1);
-        let key = |gram: &[u32]| {
-            let context = gram.len() - 1;
-            let padding = std::iter::repeat_n(0, examples.context_length() - context);
-            let tokens = gram[..context].iter().rev().copied().chain(padding).chain([gram[context]]);
-            tokens.take((u64::BITS / bits) as usize).fold(0, |key, token| key << bits | u64::from(token))
-        };
-        let keyed = |(i, often): (u32, u32)| (key(examples.gram(i as usize)), i, often);
-        let mut found: Vec<(u64, u32, u32)> = found.into_iter().map(keyed).collect();
-        let gram = |i: u32| examples.gram(i as usize);
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(gram(a.1), gram(b.1))));
-        let mut counts = Self {
-            grams: Vec::with_capacity(found.len() * (examples.context_length() + 1)),
-            counts: Vec::with_capacity(found.len()),
-        };
-        for (_, i, often) in found {
-            counts.grams.extend(examples.context(i as usize));
-            counts.grams.push(examples.target(i as usize));
-            counts.counts.push(often);
-        }
-        counts
-    }
-
     /// Puts the n-grams in order: by their contexts, of which the newest token counts first, and then by their targets.
     pub(super) fn sort(&mut self, order: usize) {
+        let compare = |a: &[u32], b: &[u32]| compare(a.iter().copied(), b.iter().copied());
         if self.grams.chunks_exact(order).is_sorted_by(|a, b| compare(a, b).is_le()) {
             return;
         }
@@ -67,13 +40,57 @@ impl Counts {
 }
 
 /// The order of n-grams, with or without the boundaries before their words: those are token 0.
-fn compare(a: &[u32], b: &[u32]) -> Ordering {
-    match (a.split_last(), b.split_last()) {
-        (Some((a, before_a)), Some((b, before_b))) => {
-            before_a.iter().rev().cmp(before_b.iter().rev()).then(a.cmp(b))
+fn compare(a: impl DoubleEndedIterator<Item = u32>, b: impl DoubleEndedIterator<Item = u32>) -> Ordering {
+    let (mut a, mut b) = (a.rev(), b.rev());
+    let targets = a.next().cmp(&b.next());
+    a.cmp(b).then(targets)
+}
+
+/// The most examples that are counted at once: what is counted takes some 30 bytes for each different n-gram on the way.
+const PART: usize = 1 << 19;
+
+/// Calls `found` with each different n-gram of the examples, in order, and how often it occurs.
+///
+/// Many examples are counted in parts, by the newest token of their contexts, which is what n-grams are in order of first.
+pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
+    let bits = (u32::BITS - examples.largest().leading_zeros()).max(1);
+    // As many tokens as fit, in the order in which they count, are one number to sort by.
+    let key = |gram: Tokens<'_>| {
+        let context = gram.part(0..gram.len() - 1);
+        let padding = std::iter::repeat_n(0, examples.context_length() - context.len());
+        let tokens = context.iter().rev().chain(padding).chain([gram.at(context.len())]);
+        tokens.take((u64::BITS / bits) as usize).fold(0, |key, token| key << bits | u64::from(token))
+    };
+    let gram = |i: u32| examples.gram(i as usize);
+    let mut one = Vec::with_capacity(examples.context_length() + 1);
+    for part in parts(examples) {
+        let found_here = Table::of(examples, &part).into_found();
+        let keyed = |(i, often): (u32, u32)| (key(gram(i)), i, often);
+        let mut sorted: Vec<(u64, u32, u32)> = found_here.into_iter().map(keyed).collect();
+        sorted
+            .sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| compare(gram(a.1).iter(), gram(b.1).iter())));
+        for (_, i, often) in sorted {
+            one.clear();
+            one.extend(examples.context(i as usize).chain([examples.target(i as usize)]));
+            found(&one, often);
         }
-        _ => Ordering::Equal,
     }
+}
+
+/// Ranges of tokens, of which each is the newest of about [`PART`] examples' contexts.
+fn parts(examples: &Examples) -> Vec<Range<u32>> {
+    let mut often = vec![0usize; examples.largest() as usize + 1];
+    (0..examples.len()).for_each(|i| often[examples.newest(i) as usize] += 1);
+    let (mut parts, mut start, mut sum) = (Vec::new(), 0, 0);
+    for (token, often) in (0u32..).zip(often) {
+        if sum > 0 && sum + often > PART {
+            parts.push(start..token);
+            (start, sum) = (token, 0);
+        }
+        sum += often;
+    }
+    parts.push(start..u32::MAX);
+    parts
 }
 
 /// A hash table of the different n-grams of examples: of each the first example that has it, and how many have it. A place
@@ -86,9 +103,10 @@ struct Table<'e> {
 }
 
 impl<'e> Table<'e> {
-    fn of(examples: &'e Examples) -> Self {
+    /// Those whose context's newest token is one of `newest`.
+    fn of(examples: &'e Examples, newest: &Range<u32>) -> Self {
         let mut table = Self { examples, places: vec![(0, 0); 1 << 10], len: 0 };
-        for i in 0..examples.len() {
+        for i in (0..examples.len()).filter(|&i| newest.contains(&examples.newest(i))) {
             let place = table.place(i);
             if table.places[place].0 == 0 {
                 table.places[place].0 = i as u32 + 1;
@@ -107,7 +125,7 @@ impl<'e> Table<'e> {
         let mask = self.places.len() - 1;
         let mut hasher = FxHasher::default();
         let gram = self.examples.gram(i);
-        gram.iter().for_each(|&token| hasher.write_u32(token));
+        gram.iter().for_each(|token| hasher.write_u32(token));
         let mut at = hasher.finish() as usize & mask;
         while let (after @ 1.., _) = self.places[at]
             && self.examples.gram(after as usize - 1) != gram

@@ -101,3 +101,58 @@ impl Level {
         }
     }
 }
+
+/// Levels in the making: they are given n-grams in order. Only the longest gets its targets.
+pub(super) struct Growing {
+    levels: Vec<Level>,
+    /// The context of the last n-gram, if there was one.
+    last: Option<Vec<u32>>,
+}
+
+impl Growing {
+    pub fn new(order: usize) -> Self {
+        Self { levels: vec![Level::default(); order], last: None }
+    }
+
+    /// Adds an n-gram, its context and then its target, that occurs n times. It may be the last one again, as a file may have it.
+    pub fn add(&mut self, gram: &[u32], n: u32) {
+        let Self { levels, last } = self;
+        let order = levels.len();
+        let (target, context) = (gram[order - 1], &gram[..order - 1]);
+        let same = last
+            .as_ref()
+            .map(|last| context.iter().rev().zip(last.iter().rev()).take_while(|(a, b)| a == b).count());
+        for length in same.map_or(0, |same| same + 1)..order {
+            if let Some(longer) = levels.get_mut(length + 1) {
+                let start = longer.oldest.len() as u32;
+                longer.starts.push(start);
+            }
+            levels[length].oldest.push(if length > 0 { context[order - 1 - length] } else { 0 });
+        }
+        let longest = &mut levels[order - 1];
+        longest.offsets.resize(longest.oldest.len(), longest.counted.len() as u32);
+        match longest.counted.last_mut() {
+            Some((before, sum)) if same == Some(order - 1) && *before == target => {
+                *sum = sum.saturating_add(n)
+            }
+            _ => longest.counted.push((target, n)),
+        }
+        let last = last.get_or_insert_default();
+        last.clear();
+        last.extend_from_slice(context);
+    }
+
+    /// The levels, from no context to the longest.
+    pub fn finish(self) -> Vec<Level> {
+        let Self { mut levels, .. } = self;
+        for level in levels.iter_mut().skip(1) {
+            level.starts.push(level.oldest.len() as u32);
+        }
+        for level in &mut levels {
+            // Of all but the longest no targets are there yet.
+            level.offsets.resize(level.oldest.len() + 1, level.counted.len() as u32);
+            level.counted.shrink_to_fit();
+        }
+        levels
+    }
+}

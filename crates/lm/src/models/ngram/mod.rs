@@ -7,7 +7,7 @@ mod level;
 pub use counts::Counts;
 pub(super) use kind::NGramKind;
 pub use kind::NGramSettings;
-use level::{Entry, Level};
+use level::{Entry, Growing, Level};
 
 use super::window::WindowReader;
 use super::{LanguageModel, Reach, Reader, Tell};
@@ -71,7 +71,13 @@ impl NGram {
         k: f64,
     ) -> Result<Self> {
         let order = examples.context_length() + 1;
-        Self::from_counts(order, vocab_size, boundary, Counts::of(examples), smoothing, k)
+        check(order, smoothing, k)?;
+        if examples.largest() as usize >= vocab_size {
+            return Err(unfit(order, vocab_size));
+        }
+        let mut levels = Growing::new(order);
+        counts::each(examples, |gram, n| levels.add(gram, n));
+        Self::smoothed(levels, vocab_size, boundary, smoothing, k)
     }
 
     /// The model of counts made before.
@@ -86,29 +92,37 @@ impl NGram {
         smoothing: Smoothing,
         k: f64,
     ) -> Result<Self> {
-        if !(1..=MAX_ORDER).contains(&order) {
-            return Err(Error::setting("order", format!("{order}: must be from 1 to {MAX_ORDER}")));
-        }
-        if smoothing == Smoothing::AddK && !(k > 0.0 && k.is_finite()) {
-            return Err(Error::setting("k", format!("{k}: must be a number above 0")));
-        }
+        check(order, smoothing, k)?;
         let n = counts.counts.len();
         let fits = n.checked_mul(order) == Some(counts.grams.len())
             && u32::try_from(n).is_ok()
             && counts.grams.iter().all(|&token| (token as usize) < vocab_size)
             && counts.counts.iter().all(|&count| count > 0);
         if !fits {
-            let message = format!("the n-gram counts do not fit order {order} and {vocab_size} tokens");
-            return Err(Error::Failed(message));
+            return Err(unfit(order, vocab_size));
         }
-        if n == 0 {
+        counts.sort(order);
+        let mut levels = Growing::new(order);
+        counts.grams.chunks_exact(order).zip(&counts.counts).for_each(|(gram, &n)| levels.add(gram, n));
+        drop(counts);
+        Self::smoothed(levels, vocab_size, boundary, smoothing, k)
+    }
+
+    /// The model of these n-grams.
+    fn smoothed(
+        levels: Growing,
+        vocab_size: usize,
+        boundary: Option<u32>,
+        smoothing: Smoothing,
+        k: f64,
+    ) -> Result<Self> {
+        let mut levels = levels.finish();
+        let order = levels.len();
+        if levels[order - 1].counted.is_empty() {
             return Err(Error::Failed(
                 "no examples to count; give more text or a lower ``order``".to_owned(),
             ));
         }
-        counts.sort(order);
-        let mut levels = levels(order, &counts);
-        drop(counts);
         let add_k = k * vocab_size as f64;
         for length in (0..order).rev() {
             if let (Some(longer), true) = (levels.get(length + 1), smoothing == Smoothing::KneserNey) {
@@ -248,40 +262,19 @@ impl LanguageModel for NGram {
     }
 }
 
-/// The levels of sorted counts; only the longest has its targets yet.
-fn levels(order: usize, counts: &Counts) -> Vec<Level> {
-    let mut levels = vec![Level::default(); order];
-    let mut last: Option<&[u32]> = None;
-    for (gram, &n) in counts.grams.chunks_exact(order).zip(&counts.counts) {
-        let (target, context) = (gram[order - 1], &gram[..order - 1]);
-        let same =
-            last.map(|last| context.iter().rev().zip(last.iter().rev()).take_while(|(a, b)| a == b).count());
-        for length in same.map_or(0, |same| same + 1)..order {
-            if let Some(longer) = levels.get_mut(length + 1) {
-                let start = longer.oldest.len() as u32;
-                longer.starts.push(start);
-            }
-            levels[length].oldest.push(if length > 0 { context[order - 1 - length] } else { 0 });
-        }
-        let longest = &mut levels[order - 1];
-        longest.offsets.resize(longest.oldest.len(), longest.counted.len() as u32);
-        match longest.counted.last_mut() {
-            // The same n-gram again, as a file may have it.
-            Some((before, sum)) if same == Some(order - 1) && *before == target => {
-                *sum = sum.saturating_add(n)
-            }
-            _ => longest.counted.push((target, n)),
-        }
-        last = Some(context);
+/// What an n-gram model may be asked to be.
+fn check(order: usize, smoothing: Smoothing, k: f64) -> Result<()> {
+    if !(1..=MAX_ORDER).contains(&order) {
+        return Err(Error::setting("order", format!("{order}: must be from 1 to {MAX_ORDER}")));
     }
-    for level in levels.iter_mut().skip(1) {
-        level.starts.push(level.oldest.len() as u32);
+    if smoothing == Smoothing::AddK && !(k > 0.0 && k.is_finite()) {
+        return Err(Error::setting("k", format!("{k}: must be a number above 0")));
     }
-    for (length, level) in levels.iter_mut().enumerate() {
-        let targets = if length + 1 == order { level.counted.len() as u32 } else { 0 };
-        level.offsets.resize(level.oldest.len() + 1, targets);
-    }
-    levels
+    Ok(())
+}
+
+fn unfit(order: usize, vocab_size: usize) -> Error {
+    Error::Failed(format!("the n-gram counts do not fit order {order} and {vocab_size} tokens"))
 }
 
 /// What the shorter contexts count of what the longer ones do: each target's different contexts, but its n where the shorter

@@ -5,7 +5,7 @@ use charloom_testkit::{assert_close, fixture_path};
 
 use crate::Config;
 use crate::config::Feed;
-use crate::data::Data;
+use crate::data::{Data, Tokens};
 use crate::models::{LanguageModel, Net, Neural};
 use crate::train::{StepRecording, Trainer};
 
@@ -63,7 +63,7 @@ fn a_trie_words_apart_and_padded_words_give_the_same_loss_and_gradients() {
             (run(&mut step.recording, &params, step.loss, &pass), feed.rows()[0].used())
         });
         // The same words, each padded to the longest; what is padded is not judged.
-        let all: Vec<&[u32]> = split.words().collect();
+        let all: Vec<Vec<u32>> = split.words().map(Tokens::to_vec).collect();
         let mut drawn = vec![0; 24];
         TorchGenerator::new(8).randint_into(all.len() as u32, &mut drawn);
         let boundary = split.boundary().unwrap();
@@ -114,7 +114,7 @@ fn streams_are_read_on_from_where_the_last_batch_ended() {
         let (config, data) = text(kind, "layers = 2");
         let mut trainer = Trainer::new(&config, &data).unwrap();
         let losses: Vec<f32> = (0..3).map(|_| trainer.step().unwrap()).collect();
-        let tokens = data.splits.train.tokens();
+        let tokens = data.splits.train.tokens().to_vec();
         let each = (tokens.len() - 1) / 5;
         let model = trainer.model();
         let (mut reader, vocab) = (model.reader(), model.vocab_size());

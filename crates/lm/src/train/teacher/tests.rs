@@ -89,7 +89,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
             total += 0.75 * -own[target as usize] + 0.25 * soft;
             judged += 1;
         };
-        let text = data.splits.train.tokens();
+        let text = data.splits.train.tokens().to_vec();
         match (data.splits.train.boundary(), &untrained.net) {
             (Some(boundary), _) => {
                 for word in text.split_inclusive(|&token| token == boundary) {
@@ -99,7 +99,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
             }
             (None, models::Net::Window(_)) => (2..text.len()).for_each(|at| add([&text[..at]; 2], text[at])),
             (None, _) => {
-                let (offsets, length) = pieces(&*trainer.feed, text);
+                let (offsets, length) = pieces(&*trainer.feed, &text);
                 for from in offsets {
                     (from + 1..=from + length).for_each(|at| add([&text[from..at], &text[..at]], text[at]));
                 }
@@ -116,7 +116,7 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
     let (config, data) =
         class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4", 3);
     let pupil = Trainer::new(&config, &data).unwrap().into_model();
-    let tokens: Vec<u32> = data.splits.train.tokens().iter().copied().cycle().take(5000).collect();
+    let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
     let text = data.vocab.decode(&tokens);
     let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
     let split = crate::data::Split::of(&long, &data.vocab).unwrap();
@@ -125,7 +125,7 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
     let table = ask(&pupil, &lessons, 1.0).unwrap();
     let scores = pupil.score_split(&split, &mut |_| Ok(())).unwrap();
     for (at, score) in scores.iter().enumerate() {
-        let p = table[at * data.vocab.len() + split.tokens()[at + 1] as usize];
+        let p = table[at * data.vocab.len() + split.tokens().at(at + 1) as usize];
         assert!((p.ln() - score).abs() < 1e-5, "{at}: {} and {score}", p.ln());
     }
 }
