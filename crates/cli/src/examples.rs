@@ -65,7 +65,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 fn object(examples: &Examples, count: usize, vocab: &Vocab) -> Value {
     let example = |i: usize| {
         let (x, y) = (examples.context(i).collect::<Vec<u32>>(), examples.target(i));
-        json!({"context": vocab.decode(&x), "target": vocab.decode(&[y]), "x": x, "y": y})
+        json!({"context": vocab.decode(&x), "target": vocab.decode([y]), "x": x, "y": y})
     };
     let itos: Vec<String> = characters(vocab).collect();
     let stoi: serde_json::Map<String, Value> =
@@ -76,7 +76,7 @@ fn object(examples: &Examples, count: usize, vocab: &Vocab) -> Value {
 
 /// Each token as text.
 fn characters(vocab: &Vocab) -> impl Iterator<Item = String> {
-    (0..vocab.len() as u32).map(|token| vocab.decode(&[token]))
+    (0..vocab.len() as u32).map(|token| vocab.decode([token]))
 }
 
 fn vocabulary(vocab: &Vocab, out: &mut Out) -> Result<()> {

@@ -42,7 +42,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut order: Vec<usize> = (0..log_probs.len()).collect();
     order.sort_by(|&a, &b| log_probs[b].total_cmp(&log_probs[a]));
     order.truncate(args.n.unwrap_or(usize::MAX));
-    let character = |token: usize| vocab.decode(&[token as u32]);
+    let character = |token: usize| vocab.decode([token as u32]);
     if out.json {
         let next = |token: usize| {
             let log_prob = log_probs[token];

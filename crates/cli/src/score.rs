@@ -64,9 +64,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let checkpoint = Checkpoint::read(&file)?;
     let model = models::open(&checkpoint, &file)?;
     let (name, reader): (&Path, Box<dyn Read>) = match args.file.as_ref().or(args.named.as_ref()) {
-        Some(path) if path != Path::new("-") => {
-            (path, Box::new(opened(path, &args.run)?))
-        }
+        Some(path) if path != Path::new("-") => (path, Box::new(opened(path, &args.run)?)),
         _ => (Path::new("standard input"), Box::new(io::stdin())),
     };
     let vocab = &checkpoint.vocab;

@@ -120,6 +120,24 @@ fn one_line_that_is_no_text_costs_one_line() {
 }
 
 #[test]
+fn a_word_where_a_file_is_wanted_is_told_how_it_is_scored() {
+    let home = trained("--model ngram --order 3");
+    for (name, said) in [
+        (
+            "emma",
+            "error: emma: no such file; it is a file of lines that is wanted here. A word is piped in: echo WORD | charloom score run\n",
+        ),
+        ("run", "error: run: is a directory; it is a file of lines that is wanted here\n"),
+    ] {
+        let output = charloom(home.path(), &format!("score run {name}"));
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stderr).unwrap().as_str()),
+            (Some(1), said)
+        );
+    }
+}
+
+#[test]
 fn a_line_is_scored_before_the_next_one_comes() {
     let home = trained("--model ngram --order 3");
     let mut child =

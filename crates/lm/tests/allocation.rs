@@ -119,8 +119,15 @@ fn a_large_file_takes_six_times_its_bytes() {
     let mut word = |_| (0..7).map(|_| letter()).chain(['\n']).collect::<String>();
     let lines: String = (0..1_000_000).map(&mut word).collect();
     let of_lines = memory(&lines, model, steps);
+    let gru = "[model]\nkind = 'gru'\nhidden = 2\nembed = 0\n[train]\nsteps = 20\n";
+    let of_tries = memory(&lines, gru, steps);
     let model = "[model]\nkind = 'ngram'\norder = 3\n";
     let counted = memory(&text, &format!("{model}[data]\nmode = 'text'\n"), counting);
-    let of_both = [of_text, of_lines, counted, memory(&lines, model, counting)];
-    assert!(of_both.iter().all(|&times| times < 6.0), "{of_both:.2?} times the file");
+    let of_all = [of_text, of_lines, of_tries, counted, memory(&lines, model, counting)];
+    // A small file's share of the program itself, a megabyte or two, is left of six.
+    assert!(of_all.iter().all(|&times| times < 4.0), "{of_all:.2?} times the file");
+    // Of random words most n-grams of 5 are different: 8 bytes of each are kept, and twice 24 are the file's.
+    let model = "[model]\nkind = 'ngram'\norder = 5\n";
+    let of_random = memory(&lines, model, counting);
+    assert!(of_random < 20.0, "{of_random:.2} times the file");
 }

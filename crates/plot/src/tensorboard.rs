@@ -109,7 +109,7 @@ impl TensorBoard {
         let rows: String = numbers.chunks(shape.dims()[1]).map(row).collect();
         let vocab = trainer.vocab();
         let label =
-            |token: u32| vocab.decode(&[token]).escape_debug().to_string().replace(' ', "(space)") + "\n";
+            |token: u32| vocab.decode([token]).escape_debug().to_string().replace(' ', "(space)") + "\n";
         let labels: String = (0..vocab.len() as u32).map(label).collect();
         let config = "embeddings {\n  tensor_name: \"embedding\"\n  tensor_path: \"embedding.tsv\"\n  \
                       metadata_path: \"characters.tsv\"\n}\n";

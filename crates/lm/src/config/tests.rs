@@ -186,6 +186,12 @@ fn flags_parse() {
 #[test]
 fn a_kind_of_model_has_its_own_settings_and_no_others() {
     for (text, said) in [
+        (
+            "[model]\nkind = \"gru\"\nhidden = [8, 9]",
+            "``hidden`` 8,9: a model of kind \"gru\" has one, not a list; ``layers`` says how many layers there are",
+        ),
+        ("[model]\nkind = \"gru\"\nhidden = \"wide\"", "``hidden``: invalid type: string \"wide\""),
+        ("[model]\nhidden = [\"a\", \"b\"]", "``hidden``: invalid type: string \"a\""),
         ("[model]\nhiden = [1]", "has no setting \"hiden\"; did you mean \"hidden\"?"),
         (
             "[model]\nkind = \"ngram\"\nhidden = [9]",

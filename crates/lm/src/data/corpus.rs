@@ -131,7 +131,7 @@ impl Corpus {
             return Err(Error::data(path, "is not a regular file; pipe it in and name it '-'"));
         }
         let file = File::open(path).map_err(fail)?;
-        memory::check(kind.len().min(MAX_BYTES), memory::available())
+        memory::check_file(kind.len().min(MAX_BYTES), memory::available())
             .map_err(|what| Error::data(path, what))?;
         Self::of_bytes(path, read_bounded(path, file, kind.len(), MAX_BYTES)?, config, sha256)
     }

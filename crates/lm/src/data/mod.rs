@@ -8,7 +8,7 @@ mod corpus;
 mod datasets;
 mod distinct;
 mod examples;
-mod memory;
+pub(crate) mod memory;
 mod order;
 mod settings;
 mod split;

@@ -64,7 +64,8 @@ pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
     let gram = |i: u32| examples.gram(i as usize);
     let mut one = Vec::with_capacity(examples.context_length() + 1);
     for part in parts(examples) {
-        let found_here = Table::of(examples, &part).into_found();
+        let of_part = (0..examples.len()).filter(|&i| part.contains(&examples.newest(i)));
+        let found_here = Table::of(examples, of_part).into_found();
         let keyed = |(i, often): (u32, u32)| (key(gram(i)), i, often);
         let mut sorted: Vec<(u64, u32, u32)> = found_here.into_iter().map(keyed).collect();
         sorted
@@ -75,6 +76,24 @@ pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
             found(&one, often);
         }
     }
+}
+
+/// How many examples are looked at to estimate how many n-grams all have.
+const LOOKED_AT: usize = 1 << 18;
+
+/// About how many different n-grams the examples have; the fewer examples, the better it is known.
+///
+/// From the first 2^17 to the first 2^18 examples they grow by a factor of 2^b, and from there on as the examples to the power
+/// of b, as words do by Heaps' law.
+pub(super) fn estimate(examples: &Examples) -> u64 {
+    let different = |n: usize| Table::of(examples, 0..n).len as f64;
+    let n = examples.len();
+    if n <= LOOKED_AT {
+        return n as u64;
+    }
+    let [half, all] = [LOOKED_AT / 2, LOOKED_AT].map(different);
+    let b = (all / half).log2();
+    (all * (n as f64 / LOOKED_AT as f64).powf(b)).min(n as f64) as u64
 }
 
 /// Ranges of tokens, of which each is the newest of about [`PART`] examples' contexts.
@@ -103,10 +122,10 @@ struct Table<'e> {
 }
 
 impl<'e> Table<'e> {
-    /// Those whose context's newest token is one of `newest`.
-    fn of(examples: &'e Examples, newest: &Range<u32>) -> Self {
+    /// The table of some of the examples.
+    fn of(examples: &'e Examples, some: impl Iterator<Item = usize>) -> Self {
         let mut table = Self { examples, places: vec![(0, 0); 1 << 10], len: 0 };
-        for i in (0..examples.len()).filter(|&i| newest.contains(&examples.newest(i))) {
+        for i in some {
             let place = table.place(i);
             if table.places[place].0 == 0 {
                 table.places[place].0 = i as u32 + 1;
@@ -154,5 +173,64 @@ impl<'e> Table<'e> {
         });
         found.shrink_to_fit();
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Corpus, DataConfig, Mode, Split, Vocab};
+
+    fn examples(text: &str, order: usize) -> Examples {
+        let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
+        let corpus = Corpus::from_bytes("text", text, &config).unwrap();
+        Examples::new(&Split::of(&corpus, &Vocab::of(Mode::Lines, [&corpus])).unwrap(), order - 1).unwrap()
+    }
+
+    /// 200,000 lines of 7 letters.
+    fn random() -> String {
+        let mut x = 1u32;
+        let mut letter = |i| {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if i % 8 == 7 { '\n' } else { char::from(b'a' + ((x >> 16) % 26) as u8) }
+        };
+        (0..1_600_000).map(&mut letter).collect()
+    }
+
+    fn counted(examples: &Examples) -> (usize, u64) {
+        let (mut different, mut all) = (0, 0);
+        each(examples, |_, n| {
+            different += 1;
+            all += u64::from(n);
+        });
+        (different, all)
+    }
+
+    #[test]
+    fn examples_that_are_many_are_counted_in_parts_and_each_n_gram_once_and_in_order() {
+        let examples = examples(&random(), 4);
+        assert!(parts(&examples).len() > 2);
+        let mut last: Option<Vec<u32>> = None;
+        let (mut all, mut different) = (0, 0);
+        each(&examples, |gram, n| {
+            let compared = last.as_ref().map(|last| compare(last.iter().copied(), gram.iter().copied()));
+            assert!(compared.is_none_or(Ordering::is_lt));
+            last = Some(gram.to_vec());
+            all += n as usize;
+            different += 1;
+        });
+        assert_eq!(all, examples.len());
+        assert_eq!(different, Table::of(&examples, 0..examples.len()).len);
+    }
+
+    #[test]
+    fn how_many_n_grams_there_are_is_known_from_a_part() {
+        for (text, order) in [(random(), 5), (random(), 3), ("abcde\nedcba\naaa\n".repeat(60_000), 5)] {
+            let examples = examples(&text, order);
+            let (estimated, (different, _)) = (estimate(&examples) as f64, counted(&examples));
+            let ratio = estimated / different as f64;
+            assert!((0.7..1.4).contains(&ratio), "order {order}: {estimated}, and there are {different}");
+        }
+        assert_eq!(estimate(&examples("ab\nba\n", 2)), 6);
     }
 }

@@ -1,9 +1,9 @@
-use super::NGram;
+use super::{NGram, counts};
 use crate::config::{ModelConfig, Setting, Settings, Smoothing};
-use crate::data::{Data, Vocab};
+use crate::data::{Data, Vocab, memory};
 use crate::files::NamedTensor;
 use crate::models::{CountingKind, Kind, LanguageModel, Learning, Reach};
-use crate::{Result, settings};
+use crate::{Error, Result, settings};
 
 settings! {
     /// The settings of an n-gram model.
@@ -40,10 +40,21 @@ impl Kind for NGramKind {
     }
 }
 
+/// An error if so many different n-grams would not fit into memory. What is kept of each takes up to 24 bytes, and its tokens and
+/// its count, as numbers and as the bytes of the file, twice 4 each.
+fn check_memory(grams: u64, order: usize, available: Option<u64>) -> Result<()> {
+    let needed = grams.saturating_mul(24 + 8 * (order as u64 + 1));
+    memory::check(needed, available).map_err(|message| {
+        let message = format!("{order}: its counts take {message}; choose a smaller one, or cut the text");
+        Error::setting("order", message)
+    })
+}
+
 impl CountingKind for NGramKind {
     fn count(&self, model: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
         let NGramSettings { order, smoothing, k } = model.read()?;
         let examples = data.splits.train.examples(order - 1)?;
+        check_memory(counts::estimate(&examples), order, memory::available())?;
         let (boundary, vocab) = (data.vocab.boundary(), data.vocab.len());
         let ngram = NGram::fit(&examples, vocab, boundary, smoothing, k)?;
         let tensors = ngram.tensors();
@@ -57,5 +68,18 @@ impl CountingKind for NGramKind {
         tensors: &[NamedTensor],
     ) -> Result<Box<dyn LanguageModel>> {
         Ok(Box::new(NGram::from_tensors(&model.read()?, vocab, tensors)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_do_not_fit_are_told_before_they_are_made() {
+        assert!(check_memory(1 << 20, 5, Some(72 << 20)).is_ok() && check_memory(u64::MAX, 12, None).is_ok());
+        let said = check_memory(1 << 24, 5, Some(1 << 30)).unwrap_err().to_string();
+        let counts = "its counts take about 1152 MiB of memory, and 1024 MiB are free";
+        assert_eq!(said, format!("``order`` 5: {counts}; choose a smaller one, or cut the text"));
     }
 }
