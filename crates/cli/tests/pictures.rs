@@ -45,6 +45,22 @@ fn a_picture_is_what_the_files_name_says() {
 }
 
 #[test]
+fn nets_without_a_window_are_drawn_as_far_as_they_have_what_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    charloom(folder, &["train", "--model", "gru", "--hidden", "4", "--steps", "1", "--out", "gru"]).success();
+    let bow = ["train", "--model", "bow", "--embed", "4", "--hidden", "4", "--steps", "1", "--out", "bow"];
+    charloom(folder, &bow).success();
+    for run in ["gru", "bow"] {
+        charloom(folder, &["plot", run, "embedding"]).success().stdout(contains("variance"));
+        let refused = charloom(folder, &["plot", run, "weights"]).code(2);
+        refused.stderr(contains("none of layers over a window; 'charloom show RUN' prints what it has"));
+    }
+    let counts = charloom(folder, &["lr-find", "--model", "ngram"]).code(2);
+    counts.stderr(contains("--model ngram counts; it has no learning rate"));
+}
+
+#[test]
 fn wrong_use_is_told_in_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::data::Data;
+use crate::models;
 use crate::train::{Evaluate, Event, Fit, Observer, Trainer, Training};
 use crate::{Error, Result};
 
@@ -79,6 +80,12 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
         return Err(Error::setting(
             "from",
             format!("{from} ``to`` {to}: the rate must rise, and from above 0"),
+        ));
+    }
+    if models::counts(config)? {
+        return Err(Error::setting(
+            "model",
+            format!("{} counts; it has no learning rate", config.model.kind),
         ));
     }
     if !(10..=MAX_STEPS).contains(&steps) {
@@ -164,6 +171,7 @@ mod tests {
     use charloom_testkit::{fixture_path, shared_data};
 
     use super::*;
+    use crate::config::ModelConfig;
 
     #[test]
     fn the_steepest_is_before_the_lowest() {
@@ -201,5 +209,8 @@ mod tests {
         let refused = |options| find(&config, &data, options).unwrap_err().to_string();
         assert!(refused(LrFindOptions { from: 1.0, to: 0.1, steps: 100 }).contains("the rate must rise"));
         assert!(refused(LrFindOptions { steps: 3, ..options }).starts_with("``steps`` 3"));
+        config.model = ModelConfig::of("ngram");
+        let said = find(&config, &data, options).unwrap_err().to_string();
+        assert_eq!(said, "``model`` ngram counts; it has no learning rate");
     }
 }

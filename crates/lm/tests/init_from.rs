@@ -114,7 +114,7 @@ fn what_does_not_fit_is_named() {
     let counted = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched);
     assert!(counted.unwrap_err().to_string().contains("``init_from``"));
     trained(home.path(), "[model]\nkind = 'ngram'\norder = 2", words);
-    assert!(refused(MODELS[0]).contains("a model that counts has no weights"));
+    assert!(refused(MODELS[0]).contains("has no weights of its own to begin with"));
     fs::remove_dir_all(home.path().join("old")).unwrap();
     assert!(refused(MODELS[0]).contains("old"));
 }

@@ -16,15 +16,17 @@ const SWEEPS: usize = 60;
 /// # Errors
 /// The model has no embedding, or not that dimension.
 pub fn embedding(checkpoint: &Checkpoint, dims: Option<[usize; 2]>) -> Result<Figure> {
-    let table = checkpoint.tensor("embedding.weight").and_then(|tensor| Some((tensor, tensor.as_f32()?)));
+    // A decoder's has the name that GPT-2 gave it.
+    let found = ["embedding.weight", "wte.weight"].iter().find_map(|name| checkpoint.tensor(name));
+    let table = found.and_then(|tensor| Some((tensor, tensor.as_f32()?)));
     let Some((tensor, data)) = table else {
-        let message = "the model has no embedding (it is an n-gram model, linear, or ``embed`` 0); \
+        let message = "the model has no embedding (it is an n-gram model, a mixture, linear, or ``embed`` 0); \
                        'plot RUN bigram' shows what follows what";
         return Err(Error::usage(message));
     };
     let width = tensor.shape.get(1).copied().unwrap_or(0);
     if width == 0 || data.len() != checkpoint.vocab.len() * width {
-        return Err(Error::Failed("embedding.weight does not fit the vocabulary".to_owned()));
+        return Err(Error::Failed(format!("{} does not fit the vocabulary", tensor.name)));
     }
     let rows: Vec<Vec<f64>> =
         data.chunks_exact(width).map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();

@@ -28,7 +28,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
         let names = checkpoint.tensors.iter().filter(|tensor| tensor.shape.len() == 2);
         let known: Vec<&str> = names.map(|tensor| tensor.name.as_str()).filter(is_layer).collect();
         let way = match known.as_slice() {
-            [] => "the model counts and has no layers".to_owned(),
+            [] => "it is none of layers over a window; 'charloom show RUN' prints what it has".to_owned(),
             known => format!("it has {}; choose one by its number with ``layer``", known.join(", ")),
         };
         return Err(Error::usage(format!("the model has no {name}: {way}")));

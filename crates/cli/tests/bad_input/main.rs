@@ -233,6 +233,8 @@ fn unusual_settings_work() {
         "--model linear --steps 0",
         "--model linear --steps 3 --batch 1000",
         "--model linear --steps 3 --batch full --threads 256",
+        // As many numbers as are too many in a hidden layer, which this model has not.
+        "--model linear --steps 1 --batch 65536",
         // 85 examples to train on: evaluated in parts, one is left over.
         "--hidden 4 --norm batch --steps 3 --batch 2",
         "--context 30 --hidden 4 --steps 3",

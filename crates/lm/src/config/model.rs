@@ -93,7 +93,7 @@ impl ModelConfig {
                     let of_layers = S::SETTINGS.iter().any(|setting| setting.key == "layers");
                     let hint = if of_layers { "; ``layers`` says how many layers there are" } else { "" };
                     let several = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-                    format!(" {several}: a model of kind {:?} has one, not a list{hint}", self.kind)
+                    format!("{several}: a model of kind {:?} has one, not a list{hint}", self.kind)
                 }
                 _ => format!(": {}", error.message().replace('\n', "; ")),
             };

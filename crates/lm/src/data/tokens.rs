@@ -43,6 +43,7 @@ impl<'a> Tokens<'a> {
     /// # Panics
     /// If i is not below [`Tokens::len`].
     #[must_use]
+    #[inline]
     pub fn at(self, i: usize) -> u32 {
         match self.width {
             1 => self.bytes[i].into(),
@@ -61,11 +62,13 @@ impl<'a> Tokens<'a> {
     /// # Panics
     /// If it ends after the last.
     #[must_use]
+    #[inline]
     pub fn part(self, range: Range<usize>) -> Self {
         Self { bytes: &self.bytes[range.start * self.width..range.end * self.width], width: self.width }
     }
 
     /// One after another.
+    #[inline]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator + Clone + use<'a> {
         self.bytes.chunks_exact(self.width).map(token)
     }
@@ -88,12 +91,17 @@ impl<'a> Tokens<'a> {
 
     /// Those up to the first of this token, and that; all if there is none, and None if there are none at all.
     pub(crate) fn until(self, end: u32) -> Option<Self> {
-        let length = self.iter().position(|token| token == end).map_or(self.len(), |place| place + 1);
+        let place = match self.width {
+            1 => self.bytes.iter().position(|&byte| u32::from(byte) == end),
+            _ => self.iter().position(|token| token == end),
+        };
+        let length = place.map_or(self.len(), |place| place + 1);
         (length > 0).then(|| self.part(0..length))
     }
 }
 
 /// What these bytes say.
+#[inline(always)]
 fn token(bytes: &[u8]) -> u32 {
     match *bytes {
         [a] => a.into(),

@@ -22,7 +22,7 @@ pub(super) fn start(model: &mut Neural, config: &Config, vocab: &Vocab) -> Resul
     if there.is_empty() {
         return Err(Error::model(
             &file,
-            "a model that counts has no weights to begin with; name one that is trained",
+            "has no weights of its own to begin with, as it counts or is a mixture; name a net",
         ));
     }
     check(&here, &there, [vocab.len(), from.vocab.len()], &file)?;

@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn who_was_left_waiting_writes_nothing_again() {
+        let pool = Pool::new(2);
+        let partners = Meetings::<f32>::default();
+        let mut both = [0, 1].map(|side| partners.place(0, side, 1));
+        partners.work(&pool, &mut both, |side, place| {
+            if side == 0 {
+                place.give(1, |to| to.fill(1.0));
+            }
+        });
+        let fails =
+            |what: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(what)).is_err();
+        assert!(fails(&mut || both[0].take(1, |_| {})), "the other never gave");
+        assert!(fails(&mut || both[0].give(1, |_| {})), "what was given is not taken yet");
+    }
+
+    #[test]
     #[should_panic(expected = "takes before it gives again")]
     fn what_nobody_took_is_not_overwritten() {
         let partners = Meetings::<f32>::default();
