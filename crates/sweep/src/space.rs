@@ -75,7 +75,8 @@ impl Space {
             let (_, _, is_real) = known(&name)?;
             all.push(read(&name, value, is_real)?);
         }
-        let all = one_for_each_layer(all)?;
+        let has_widths = kinds(&all, base).iter().any(|kind| !has_layers(kind));
+        let all = if has_widths { one_for_each_layer(all)? } else { all };
         let mut settings: Vec<Setting> = Vec::new();
         let mut left = all;
         while !left.is_empty() {
@@ -92,7 +93,7 @@ impl Space {
             settings.push(left.remove(next));
         }
         let space = Self { settings };
-        let kinds = space.kinds(base);
+        let kinds = kinds(&space.settings, base);
         for setting in &space.settings {
             let of_layer = setting.name.starts_with("hidden.");
             let (section, key, _) = known(if of_layer { "hidden" } else { &setting.name })?;
@@ -125,18 +126,18 @@ impl Space {
         Ok(space)
     }
 
-    /// The kinds of model that the study tries.
-    fn kinds(&self, base: &Config) -> Vec<String> {
-        let varied = self.settings.iter().find(|setting| setting.name == "model");
-        let choices = varied.map_or_else(Vec::new, |setting| setting.domain.ends());
-        let kinds: Vec<String> = choices.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect();
-        if kinds.is_empty() { vec![base.model.kind.clone()] } else { kinds }
-    }
-
     /// Whether the setting matters beside those already set.
     pub(super) fn is_active(setting: &Setting, settings: &Settings) -> bool {
         setting.when.as_ref().is_none_or(|(on, values)| settings.get(on).is_some_and(|v| values.contains(v)))
     }
+}
+
+/// The kinds of model that a study of these settings tries.
+fn kinds(settings: &[Setting], base: &Config) -> Vec<String> {
+    let varied = settings.iter().find(|setting| setting.name == "model");
+    let choices = varied.map_or_else(Vec::new, |setting| setting.domain.ends());
+    let kinds: Vec<String> = choices.iter().filter_map(|kind| kind.as_str().map(str::to_owned)).collect();
+    if kinds.is_empty() { vec![base.model.kind.clone()] } else { kinds }
 }
 
 impl Domain {
@@ -193,12 +194,13 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         base.model = ModelConfig::of(kind);
     }
     models::fill(&mut base.model)?;
+    let kind = base.model.kind.clone();
     let mut config = serde_json::to_value(base).map_err(failed)?;
     let mut widths: Vec<usize> =
         serde_json::from_value(config["model"]["hidden"].clone()).unwrap_or_default();
-    let mut varies = false;
-    for (name, value) in settings {
-        varies |= name == "layers" || name.starts_with("hidden.");
+    let of_widths = |name: &str| name == "layers" && !has_layers(&kind) || name.starts_with("hidden.");
+    let varies = settings.keys().any(|name| of_widths(name));
+    for (name, value) in settings.iter().filter(|(name, _)| of_widths(name)) {
         if name == "layers" {
             let layers = value.as_u64().unwrap_or(1).min(MAX_LAYERS as u64) as usize;
             let last = widths.last().copied().unwrap_or(200);
@@ -216,7 +218,7 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         config["model"]["hidden"] = json!(widths);
     }
     for (name, value) in settings {
-        if name == "layers" || name == "preset" || name.starts_with("hidden.") {
+        if name == "preset" || of_widths(name) {
             continue;
         }
         let (section, key, _) = known(name)?;
@@ -232,9 +234,17 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
 
 /// Whether this kind of model has this setting; what is written for whole layers is of hidden ones.
 fn has(kind: &str, key: &str) -> bool {
-    let key = if key == "layers" || key.starts_with("hidden.") { "hidden" } else { key };
-    let all = ["kind", "preset"].contains(&key);
-    all || models::all().any(|of| of.name() == kind && of.settings().iter().any(|setting| setting.key == key))
+    let of_widths = key == "layers" && !has_layers(kind) || key.starts_with("hidden.");
+    ["kind", "preset"].contains(&key) || has_own(kind, if of_widths { "hidden" } else { key })
+}
+
+/// Whether this kind of model says itself how many layers it has, not by a width for each.
+fn has_layers(kind: &str) -> bool {
+    has_own(kind, "layers")
+}
+
+fn has_own(kind: &str, key: &str) -> bool {
+    models::all().any(|of| of.name() == kind && of.settings().iter().any(|setting| setting.key == key))
 }
 
 /// The section and key of a setting, and whether it is a real number.

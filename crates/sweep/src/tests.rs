@@ -53,6 +53,15 @@ fn a_grid_is_every_combination_once() {
 }
 
 #[test]
+fn a_kind_that_says_itself_how_many_layers_it_has_has_one_width() {
+    let all = grid(json!({"model": ["gru"], "layers": [1, 2], "hidden": [8, 16]}));
+    assert_eq!(all.len(), 4);
+    let config = super::space::apply(&Config::default(), &all[3], Mode::Lines).unwrap();
+    let of = |key| config.model.get(key);
+    assert_eq!((of("layers").as_deref(), of("hidden").as_deref()), (Some("2"), Some("16")));
+}
+
+#[test]
 fn layers_come_before_their_widths_and_only_theirs() {
     let all = grid(json!({"layers": [0, 2], "hidden": [8, 16]}));
     let shown: Vec<String> = all.iter().map(|one| Value::Object(one.clone()).to_string()).collect();

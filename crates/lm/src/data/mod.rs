@@ -132,6 +132,9 @@ impl Data {
     /// # Errors
     /// A folder that cannot be written, or a file that is there already.
     pub fn write_splits(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(Error::data(folder, "is a file; name a folder with ``out``"));
+        }
         fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let Splits { train, val, test } = &self.splits;
         let parts = [("train.txt", train), ("val.txt", val), ("test.txt", test)];
