@@ -204,7 +204,7 @@ fn data_is_known_again_and_its_splits_are_written_once() {
     let out = folder.path().join("splits");
     // One word is all for training.
     assert_eq!(data.write_splits(&out).expect("written"), [out.join("train.txt")]);
-    let refused = |folder: &Path| data.write_splits(folder).expect_err("refused").to_string();
+    let refused = |folder: &std::path::Path| data.write_splits(folder).expect_err("refused").to_string();
     assert!(refused(&out).contains("is there already"));
     assert!(refused(&out.join("train.txt")).contains("train.txt: is a file; name a folder"));
     let other = DataConfig { sha256: Some("0".repeat(64)), ..config };
