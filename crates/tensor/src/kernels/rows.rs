@@ -5,11 +5,33 @@ use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
+/// Vectors that are summed side by side.
+const SIDE: usize = 8;
+
 #[inline(always)]
 unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
     let width = sum.len();
     let rows = d.len() / width;
     let mut i = 0;
+    // Several vectors side by side: one's additions wait for each other, and a row's cache lines are read once.
+    while i + SIDE * S::LANES <= width {
+        // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access stays in its row.
+        unsafe {
+            let mut totals = [S::splat(0.0); SIDE];
+            for (v, total) in totals.iter_mut().enumerate() {
+                *total = S::load(sum.as_ptr().add(i + v * S::LANES));
+            }
+            for r in 0..rows {
+                for (v, total) in totals.iter_mut().enumerate() {
+                    *total = S::add(*total, S::load(d.as_ptr().add(r * width + i + v * S::LANES)));
+                }
+            }
+            for (v, &total) in totals.iter().enumerate() {
+                S::store(sum.as_mut_ptr().add(i + v * S::LANES), total);
+            }
+        }
+        i += SIDE * S::LANES;
+    }
     while i < width {
         let n = (width - i).min(S::LANES);
         // SAFETY: the caller guarantees S's target features; i + n <= width, so every access stays in its row.

@@ -84,7 +84,13 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         for side in 0..2 {
             let Some(g) = grads.get(side) else { continue };
             if self.alike {
-                g.each(|i| grad[i] * F::slopes(a[i], b[i], out[i])[side]);
+                // Of one length that the compiler sees, and each side by itself: so the loops become vectors.
+                let n = g.data.len();
+                let (a, b, y, dy) = (&a[..n], &b[..n], &out[..n], &grad[..n]);
+                match side {
+                    0 => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[0]),
+                    _ => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[1]),
+                }
             } else {
                 // A broadcast element gets the sum over its copies.
                 let g = g.zeroed();

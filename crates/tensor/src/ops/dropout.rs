@@ -48,10 +48,13 @@ impl<E: Element> Op<E> for Dropout<E> {
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
+        let n = g.data.len();
+        let dy = &grad[..n];
         if env.training {
-            g.each(|i| grad[i] * self.mask[i]);
+            let mask = &self.mask[..n];
+            g.each(|i| dy[i] * mask[i]);
         } else {
-            g.each(|i| grad[i]);
+            g.each(|i| dy[i]);
         }
     }
 }

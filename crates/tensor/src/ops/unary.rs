@@ -65,7 +65,9 @@ impl<E: Element, F: Function<E>> Op<E> for Unary<F> {
     ) {
         let x = x.get(0);
         if let Some(g) = grads.get(0) {
-            g.each(|i| grad[i] * F::slope(x[i], out[i]));
+            let n = g.data.len();
+            let (x, y, dy) = (&x[..n], &out[..n], &grad[..n]);
+            g.each(|i| dy[i] * F::slope(x[i], y[i]));
         }
     }
 }

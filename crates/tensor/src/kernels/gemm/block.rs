@@ -74,6 +74,12 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
                 }
             };
         }
+        // What C was, or is to become, comes into the cache meanwhile: a block's first and last cache lines.
+        for r in 0..R {
+            let row = to.wrapping_add(r * to_stride);
+            S::prefetch(row);
+            S::prefetch(row.wrapping_add(W * S::LANES - 1));
+        }
         let pairs = whole.min(k) / 2;
         for _ in 0..pairs {
             add_products!(0, v, p => S::load(p));

@@ -25,6 +25,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_loadu_ps(p) }
     }
     #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        // SAFETY: see above; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
     unsafe fn load_head(p: *const f32, n: usize) -> __m512 {
         // SAFETY: see above; lanes outside the mask are not read.
         unsafe { _mm512_maskz_loadu_ps(head(n), p) }

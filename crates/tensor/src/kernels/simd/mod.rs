@@ -42,6 +42,9 @@ pub(super) trait Simd: Copy {
     const WIDE: usize;
 
     unsafe fn load(p: *const f32) -> Self::V;
+    /// Says that what is at `p` is needed soon; `p` may be anything.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
     /// The first `n` elements, then zeros. `n` is at most `LANES`.
     unsafe fn load_head(p: *const f32, n: usize) -> Self::V;
     /// The first `n` elements, then those of `rest`.
