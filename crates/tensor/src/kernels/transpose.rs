@@ -12,6 +12,9 @@ fn plain_tile(from: &[f32], from_step: usize, to: &mut [f32], to_step: usize, r:
     }
 }
 
+/// Numbers of a cache line, a multiple of any tile's side.
+const LINE: usize = 16;
+
 #[inline(always)]
 unsafe fn transpose_on<S: Simd>(
     from: &[f32],
@@ -27,23 +30,27 @@ unsafe fn transpose_on<S: Simd>(
     let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
     assert!(fits, "a matrix is too short to transpose");
     let side = S::LANES.max(8);
-    for r in (0..rows).step_by(side) {
-        let height = (rows - r).min(side);
+    // Tiles whose rows are of one cache line of the transpose come one after another: matrices whose rows are powers of two apart
+    // would lose the line before its other half is written.
+    for band in (0..rows).step_by(LINE) {
         for c in (0..cols).step_by(side) {
             let width = (cols - c).min(side);
-            // SAFETY: the caller guarantees S's target features; the tile lies inside both matrices.
-            let done = unsafe {
-                S::transpose_tile(
-                    from.as_ptr().add(r * from_step + c),
-                    from_step,
-                    to.as_mut_ptr().add(c * to_step + r),
-                    to_step,
-                    height,
-                    width,
-                )
-            };
-            if !done {
-                plain_tile(from, from_step, to, to_step, [r, r + height], [c, c + width]);
+            for r in (band..(band + LINE).min(rows)).step_by(side) {
+                let height = (rows - r).min(side);
+                // SAFETY: the caller guarantees S's target features; the tile lies inside both matrices.
+                let done = unsafe {
+                    S::transpose_tile(
+                        from.as_ptr().add(r * from_step + c),
+                        from_step,
+                        to.as_mut_ptr().add(c * to_step + r),
+                        to_step,
+                        height,
+                        width,
+                    )
+                };
+                if !done {
+                    plain_tile(from, from_step, to, to_step, [r, r + height], [c, c + width]);
+                }
             }
         }
     }
