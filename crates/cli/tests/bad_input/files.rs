@@ -176,4 +176,11 @@ fn a_wrong_address_shows_no_password() {
         charloom(home.path(), "sweep --grid embed=1,2 --study postgresql://ada:secret@db.example/charloom");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("ada@db.example") && !told.contains("secret"), "{told}");
+    let output =
+        charloom(home.path(), "sweep --grid embed=1,2 --study postgresql://db.example/c?password=secret");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("it lacks the study's name, as in ...#my-study") && !told.contains("secret"),
+        "{told}"
+    );
 }

@@ -50,7 +50,7 @@ impl FromStr for Address {
         }
         match text.rsplit_once('#') {
             Some((url, name)) if !name.is_empty() => Ok(Self::Server { url: url.into(), name: name.into() }),
-            _ => Err(format!("{}: add the study's name, as in ...#my-study", without_password(text))),
+            _ => Err("it lacks the study's name, as in ...#my-study".to_owned()),
         }
     }
 }
