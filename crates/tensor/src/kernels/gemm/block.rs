@@ -28,6 +28,10 @@ pub(super) struct Block {
     pub to: *mut f32,
     /// How far apart the rows of `to` are.
     pub to_stride: usize,
+    /// What comes into the cache while the sums are made: what will be read or written after them.
+    pub next: *const f32,
+    /// How far apart the rows of `next` are.
+    pub next_stride: usize,
 }
 
 /// Vector `v` of `W`, the last of which has `last` elements.
@@ -44,8 +48,21 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 /// rows of `W` whole vectors at `to` and, if it is not null, `start`.
 #[inline(always)]
 pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
-    let &Block { k, mut a, a_stride, mut b, b_stride, whole, tail, start, start_stride, to, to_stride } =
-        call;
+    let &Block {
+        k,
+        mut a,
+        a_stride,
+        mut b,
+        b_stride,
+        whole,
+        tail,
+        start,
+        start_stride,
+        to,
+        to_stride,
+        next,
+        next_stride,
+    } = call;
     let [row, column] = if ACROSS { [1, a_stride] } else { [a_stride, 1] };
     // SAFETY: the caller's promise.
     unsafe {
@@ -74,9 +91,9 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
                 }
             };
         }
-        // What C was, or is to become, comes into the cache meanwhile: a block's first and last cache lines.
+        // A row of a block lies in its first and last numbers' cache lines.
         for r in 0..R {
-            let row = to.wrapping_add(r * to_stride);
+            let row = next.wrapping_add(r * next_stride);
             S::prefetch(row);
             S::prefetch(row.wrapping_add(W * S::LANES - 1));
         }

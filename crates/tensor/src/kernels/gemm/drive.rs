@@ -251,12 +251,27 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: Strip<'_
             true if at_once => (c, c_stride),
             true => (tile.as_mut_ptr().cast(), W * S::LANES),
         };
+        let (next, next_stride) = if last { (c, c_stride) } else { (sums, sums_stride) };
         let (a, a_stride) = match (packed, ACROSS) {
             (true, _) => (a.wrapping_add(row * k), high),
             (false, true) => (a.wrapping_add(row), a_stride),
             (false, false) => (a.wrapping_add(row * a_stride), a_stride),
         };
-        let call = Block { k, a, a_stride, b, b_stride, whole, tail, start, start_stride, to, to_stride };
+        let call = Block {
+            k,
+            a,
+            a_stride,
+            b,
+            b_stride,
+            whole,
+            tail,
+            start,
+            start_stride,
+            to,
+            to_stride,
+            next,
+            next_stride,
+        };
         macro_rules! blocks {
             ($($r:literal)*) => {
                 match high {

@@ -114,12 +114,23 @@ pub(super) unsafe fn pack_a<S: Simd>(
                 unsafe { (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * high)) };
             // Whole vectors are read where the block has so many rows, and written where the group has so many places: what is
             // not of a column is overwritten by the next ones.
-            let whole = strides[0] == 1 && high <= S::LANES && rows - row >= S::LANES;
-            let ahead = S::LANES.div_ceil(high) - 1;
-            let fast = if whole { columns.end.min(k.saturating_sub(ahead)).saturating_sub(first) } else { 0 };
+            let vectors = high.next_multiple_of(S::LANES);
+            let ahead = (vectors - high).div_ceil(high);
+            let fast = match strides[0] {
+                1 => columns.end.min(k.saturating_sub(ahead)).saturating_sub(first),
+                _ => 0,
+            };
+            let whole = rows - row >= vectors;
             for l in 0..fast {
-                // SAFETY: as above.
-                unsafe { S::store(to.add(l * high), S::load(from.add(l * strides[1]))) };
+                for at in (0..high).step_by(S::LANES) {
+                    // SAFETY: as above.
+                    unsafe {
+                        let from = from.add(l * strides[1] + at);
+                        let x =
+                            if whole { S::load(from) } else { S::load_head(from, (high - at).min(S::LANES)) };
+                        S::store(to.add(l * high + at), x);
+                    }
+                }
             }
             for l in fast..columns.len() {
                 for r in 0..high {
