@@ -1,7 +1,7 @@
 //! The order in which a product's blocks are computed, and which operands are packed.
 
 use super::block::{Block, block, finish};
-use super::pack::{Room, pack_a, pack_b, vectors};
+use super::pack::{Room, copy_rows, pack_a, pack_b, vectors};
 use crate::kernels::simd::Simd;
 use crate::kernels::{End, Gemm};
 use std::mem::MaybeUninit;
@@ -25,10 +25,16 @@ const OFTEN: usize = 48;
 /// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
 const LARGE: usize = 128 * 128;
 
-/// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are: each is read in one direction.
+/// How much further apart copied rows of A are than they are long: a cache line, so that they do not meet in the cache.
+const ASIDE: usize = 16;
+/// Rows of A so far apart get in each other's way in the first-level cache, and are on a page each.
+const FAR: usize = 512;
+
+/// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are, unless they are far apart.
 pub(super) fn packing(call: &Gemm<'_, f32>) -> Packed<'static> {
-    let &Gemm { m, n, k, a_strides: [_, column], .. } = call;
-    Packed { a: column != 1 && n >= OFTEN && m * k >= LARGE, b: m >= OFTEN && n * k >= LARGE, ready: None }
+    let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
+    let (a, b) = (n >= OFTEN && m * k >= LARGE, m >= OFTEN && n * k >= LARGE);
+    Packed { a: a && (column != 1 || row >= FAR), b, ready: None }
 }
 
 /// The most numbers of a block, and of a row of one.
@@ -50,14 +56,15 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
     let rows = m.div_ceil(m.div_ceil(ROWS));
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packed.b && packed.ready.is_none();
-    // Rows of A whose numbers lie side by side are read along them.
-    let across = packs_a || a_strides[1] != 1;
+    // Rows of A whose numbers lie side by side are read along them; packed, they are a little further apart than they are long.
+    let across = a_strides[1] != 1;
+    let along = longest + ASIDE;
     // C keeps the sums over earlier parts of k where it becomes the product alone, in whole vectors.
     let in_c = matches!(end, End::Set | End::Bias(_));
     let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
     let sizes = [
         if packs_b { wide * longest } else { 0 },
-        if packs_a { rows * longest } else { 0 },
+        if packs_a { rows * along } else { 0 },
         if sums_needed { m * wide } else { 0 },
     ];
     let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
@@ -84,8 +91,10 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
             for row in (0..m).step_by(rows) {
                 let rows = rows.min(m - row);
                 let a = a.wrapping_add(row * a_strides[0]);
-                if packs_a {
-                    pack_a::<S>(a, a_strides, [rows, k], a_room);
+                match (packs_a, across) {
+                    (false, _) => {}
+                    (true, true) => pack_a::<S>(a, a_strides, [rows, k], a_room),
+                    (true, false) => copy_rows(a, a_strides[0], [rows, k], a_room, along),
                 }
                 let mut column = 0;
                 while column < n {
@@ -110,7 +119,10 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
                         rows,
                         k,
                         a: if packs_a { a_room } else { a },
-                        a_stride: a_strides[if across { 1 } else { 0 }],
+                        a_stride: match (packs_a, across) {
+                            (true, false) => along,
+                            _ => a_strides[if across { 1 } else { 0 }],
+                        },
                         packed: packs_a,
                         b: strip_b,
                         b_stride: if packed.b { vectors * S::LANES } else { b_stride },
@@ -253,9 +265,9 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: Strip<'_
         };
         let (next, next_stride) = if last { (c, c_stride) } else { (sums, sums_stride) };
         let (a, a_stride) = match (packed, ACROSS) {
-            (true, _) => (a.wrapping_add(row * k), high),
+            (true, true) => (a.wrapping_add(row * k), high),
             (false, true) => (a.wrapping_add(row), a_stride),
-            (false, false) => (a.wrapping_add(row * a_stride), a_stride),
+            (_, false) => (a.wrapping_add(row * a_stride), a_stride),
         };
         let call = Block {
             k,

@@ -245,7 +245,7 @@ mod tests {
                     let results = [(false, false), (false, true), (true, false), (true, true)].map(
                         |(pack_a, pack_b)| {
                             let mut c = before.clone();
-                            let packed = Packed { a: pack_a && a_strides[1] != 1, b: pack_b, ready: None };
+                            let packed = Packed { a: pack_a, b: pack_b, ready: None };
                             let (a, b, c_of) = (&a[..], &b[..], &mut c[..]);
                             let call =
                                 Gemm { m, n, k, a, a_strides, b, b_stride: n, c: c_of, c_stride: n, end };

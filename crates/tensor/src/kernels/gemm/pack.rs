@@ -142,3 +142,20 @@ pub(super) unsafe fn pack_a<S: Simd>(
         }
     }
 }
+
+/// Copies `rows` rows of `k` numbers of A, which become `to_stride` apart.
+///
+/// # Safety
+/// The rows, `stride` apart, lie at `from`, and as many fit at `to`.
+pub(super) unsafe fn copy_rows(
+    from: *const f32,
+    stride: usize,
+    [rows, k]: [usize; 2],
+    to: *mut f32,
+    to_stride: usize,
+) {
+    for row in 0..rows {
+        // SAFETY: the caller's promise.
+        unsafe { std::ptr::copy_nonoverlapping(from.add(row * stride), to.add(row * to_stride), k) };
+    }
+}
