@@ -8,7 +8,7 @@ use charloom::evaluation::score;
 use charloom::files::{NamedTensor, model_file};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{Known, MISSES, Sample, SampleOptions, Sampler, top};
+use charloom::sample::{Known, MISSED_CHARACTERS, Sample, SampleOptions, Sampler, top};
 use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -122,8 +122,8 @@ impl Model {
         self.checkpoint.vocab.characters().to_vec()
     }
 
-    /// Samples, the logarithm of each one's probability, and whether fewer were found than asked for; `matches` is called with each
-    /// text, and those for which it says no are left out.
+    /// Samples, fewer than asked for where others are not found, the logarithm of each one's probability, and how many were drawn;
+    /// `matches` is called with each text, and those for which it says no are left out.
     #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, stream, matches))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
     fn sample<'py>(
@@ -141,7 +141,7 @@ impl Model {
         unique: bool,
         stream: &str,
         matches: Option<Py<PyAny>>,
-    ) -> PyResult<(Vec<String>, Numbers<'py>, bool)> {
+    ) -> PyResult<(Vec<String>, Numbers<'py>, u64)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
         let stream = stream.parse().map_err(|error| Error::setting("stream", format!(": {error}")));
@@ -164,28 +164,27 @@ impl Model {
         let pool = Pool::new(threads::available());
         let draw = || {
             let mut sampler = Sampler::new(&*self.model, &self.checkpoint.vocab, options, known)?;
-            let (mut texts, mut log_probs, mut misses) = (Vec::new(), Vec::new(), 0);
-            while (texts.len() as u64) < n && misses < MISSES && !signals.should_stop() {
+            let (mut texts, mut log_probs, mut missed) = (Vec::new(), Vec::new(), 0);
+            while (texts.len() as u64) < n && missed < MISSED_CHARACTERS && !signals.should_stop() {
                 let mut some = sampler.by_ref().take(AT_ONCE).collect::<Result<Vec<Sample>>>()?;
                 if some.is_empty() {
                     break;
                 }
                 if let Some(matches) = &matches {
-                    misses += some.len() as u64;
+                    missed += some.iter().map(Sample::drawn).sum::<u64>();
                     some = matching(some, matches, &signals);
-                    misses = if some.is_empty() { misses } else { 0 };
+                    missed = if some.is_empty() { missed } else { 0 };
                 }
                 for sample in some.into_iter().take((n - texts.len() as u64) as usize) {
                     texts.push(sample.text);
                     log_probs.push(sample.log_prob);
                 }
             }
-            Ok((texts, log_probs))
+            Ok((texts, log_probs, sampler.tried()))
         };
         let drawn = py.detach(|| pool.enter(false, draw));
-        let (texts, log_probs) = signals.or_raise(py, drawn)?;
-        let is_short = (texts.len() as u64) < n;
-        Ok((texts, PyArray1::from_vec(py, log_probs), is_short))
+        let (texts, log_probs, tried) = signals.or_raise(py, drawn)?;
+        Ok((texts, PyArray1::from_vec(py, log_probs), tried))
     }
 
     /// The likeliest words, exactly, and the logarithm of each one's probability.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use charloom::config::Stream;
 use charloom::data::Mode;
-use charloom::sample::{self, Known, MISSES, Sample, SampleOptions, Sampler};
+use charloom::sample::{self, Known, MISSED_CHARACTERS, Sample, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use regex_lite::Regex;
@@ -54,7 +54,8 @@ pub struct Args {
     /// Leave out words sampled before
     #[arg(long)]
     unique: bool,
-    /// Leave out words that do not match this regular expression from beginning to end
+    /// Leave out what does not match this regular expression from beginning to end; gives up after 4 million characters that
+    /// do not
     #[arg(long, value_name = "REGEX", value_parser = whole)]
     pattern: Option<Regex>,
     /// The N likeliest words, exactly and in order, instead of drawn ones
@@ -179,16 +180,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         sampler = sampler.with_generator(generator);
     }
     let bar = if out.is_terminal { ProgressBar::hidden() } else { bar(wanted, "sampling") };
-    let mut misses = 0;
+    let mut missed = 0;
     let next = || {
-        while misses < MISSES {
+        while missed < MISSED_CHARACTERS {
             let sample = sampler.next()?;
             let is_match = |text: &str| args.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
             if sample.as_ref().map_or(true, |sample| is_match(&sample.text)) {
-                misses = 0;
+                missed = 0;
                 return Some(sample);
             }
-            misses += 1;
+            missed += sample.map_or(0, |sample| sample.drawn());
         }
         None
     };
@@ -200,10 +201,17 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             [("--novel", args.novel), ("--unique", args.unique), ("--pattern", args.pattern.is_some())];
         let given: Vec<&str> =
             given.into_iter().filter_map(|(flag, is_given)| is_given.then_some(flag)).collect();
+        let what = if is_text { "texts" } else { "words" };
+        let way = match (&args.pattern, args.prefix.as_str()) {
+            (None, _) => "",
+            (Some(_), "") => ", or begin with what the pattern wants (--prefix)",
+            (Some(_), _) => ", or see whether anything with this --prefix can match the pattern",
+        };
         return Err(Error::Failed(format!(
-            "{count} of {wanted} words found; the model writes no others that {} leave: ask for fewer, or raise \
-             --temperature",
-            given.join(" and ")
+            "{count} of {wanted} {what} found: {} left out the rest of {} that were drawn; ask for fewer, raise \
+             --temperature{way}",
+            given.join(" and "),
+            sampler.tried()
         )));
     }
     if args.seed == Seed::Random && !out.json {

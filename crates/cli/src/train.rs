@@ -61,10 +61,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether everything is left to the program: the data, the model and the training.
+    /// Whether all but the data is left to the program: the model and the training.
     fn is_bare(&self) -> bool {
         let begun = self.settings.has_base() || self.size.is_some() || self.seeds.is_some() || self.resume;
-        !self.settings.has_flags() && !begun && self.data.get().is_none()
+        !self.settings.has_flags() && !begun
     }
 
     /// What a training is to do besides its configuration.
@@ -155,7 +155,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     detail("trained");
     let file = files::model_file(&path)?;
-    let model = models::open(&Checkpoint::read(&file)?, &file)?;
+    let checkpoint = Checkpoint::read(&file)?;
+    let model = models::open(&checkpoint, &file)?;
     let samples = if config.notebook.is_some() && data.mode() == Mode::Lines {
         write_as_notebook(&data, &run)?
     } else {
@@ -168,8 +169,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     report(&*model, &config, &data, &path, &samples, out)?;
     say_saved(&path, &data);
+    begin::tell_overfitting(&config, &data, checkpoint.step)?;
     if args.is_bare() {
-        begin::offer(&config, &data, Timing::read(&path))?;
+        begin::offer(args, &config, &data, Timing::read(&path))?;
     }
     Ok(())
 }

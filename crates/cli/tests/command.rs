@@ -334,6 +334,20 @@ fn colors_and_talk_are_as_asked_for() {
 }
 
 #[test]
+fn a_training_that_was_best_long_before_its_end_is_told_so() {
+    let folder = folder();
+    let said = |flags: &str| {
+        let all =
+            "train names.txt --split 0.5,0.25,0.25 --hidden 40 --lr 0.5 --eval-every 20 --force --out a ";
+        let args = all.to_owned() + flags;
+        let output = charloom(folder.path(), &args.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().contains("the validation loss was lowest at step")
+    };
+    assert_eq!(["--steps 400", "--steps 400 --patience 3", "--steps 20"].map(said), [true, false, false]);
+}
+
+#[test]
 fn words_of_a_pattern_are_drawn_and_the_likeliest_found() {
     let folder = trained();
     let path = folder.path();
@@ -343,7 +357,17 @@ fn words_of_a_pattern_are_drawn_and_the_likeliest_found() {
     let found = done(path, &["sample", "a", "-n", "5", "--seed", "7", "--pattern", "[ae].+a|e.+a"]);
     assert_eq!((found.lines().collect::<Vec<_>>(), wanted.len()), (wanted, 5));
     refused(path, &["sample", "a", "--pattern", "a)|(b"], 2, "--pattern");
-    refused(path, &["sample", "a", "--pattern", "7+", "-n", "1"], 1, "that --pattern leave");
+    refused(path, &["sample", "a", "--pattern", "7+", "-n", "1"], 1, "--pattern left out the rest of");
+    let contradiction = ["sample", "a", "--prefix", "em", "--pattern", "a.*"];
+    refused(path, &contradiction, 1, "whether anything with this --prefix can match");
+    // Texts are fewer than words, and as many characters: 8,372 of 501, in batches of 1,024.
+    done(path, &["train", "names.txt", "--mode", "text", "--model", "ngram", "--out", "text"]);
+    refused(
+        path,
+        &["sample", "text", "--pattern", "7+"],
+        1,
+        "0 of 1 texts found: --pattern left out the rest of 9216",
+    );
 
     let top = json(path, &["sample", "a", "--top", "9", "--json"]);
     assert!(top["file"].is_string() && top["seed"].is_null());

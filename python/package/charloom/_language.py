@@ -68,8 +68,8 @@ class LanguageModel:
 
         The same seed gives the same strings, here and by the command; None is another one each time. `novel` leaves out
         strings of the training split, `unique` those that were sampled before, `pattern` (a regular expression) those that
-        do not match it from beginning to end: what is left is drawn as the model would, given that. Where too few are found,
-        there is a warning and a shorter list.
+        do not match it from beginning to end: what is left is drawn as the model would, given that. Where too few are found
+        (4 million characters in a row do not match), there is a warning and a shorter list.
         `stream` "torch" draws as `torch.multinomial` does, "torch-cdf" as its `replacement=True` did before 2.0.
         """
         matches = None
@@ -82,7 +82,7 @@ class LanguageModel:
                 matches = re.compile(pattern).fullmatch
             except re.error as error:
                 raise SettingError(f"`pattern` {pattern!r}: {error}") from None
-        texts, log_probs, is_short = self._fitted().sample(
+        texts, log_probs, tried = self._fitted().sample(
             count(n, "n"),
             _seed(seed),
             number(temperature, "temperature"),
@@ -96,12 +96,14 @@ class LanguageModel:
             word(stream, "stream"),
             matches,
         )
-        if is_short:
+        if len(texts) < n:
             import warnings
 
             given = {"novel": novel, "unique": unique, "pattern": pattern is not None}
             which = ", ".join(key for key, is_given in given.items() if is_given)
-            warnings.warn(f"only {len(texts)} of {n} strings were found: {which} left out all others", stacklevel=2)
+            way = "; does anything match it that the model writes, and the prefix?" if pattern is not None else ""
+            message = f"only {len(texts)} of {n} strings were found: {which} left out the rest of {tried:,} that were drawn{way}"
+            warnings.warn(message, stacklevel=2)
         return (texts, log_probs) if return_log_probs else texts
 
     def top(self, n: int = 10, *, prefix: str = "", max_length: int = 500, return_log_probs: bool = False) -> Any:

@@ -126,11 +126,29 @@ pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
 }
 
 /// Says what a better model than the one without flags would cost.
-pub fn offer(config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
+pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
     if let Some(Timing { seconds, .. }) = timing {
-        let minutes = size::seconds(Size::Medium, config, data, seconds)? / 60.0;
+        let seconds = size::seconds(Size::Medium, config, data, seconds)?;
+        let time = if seconds < 60.0 {
+            format!("{seconds:.0} seconds")
+        } else {
+            format!("{:.1} minutes", seconds / 60.0)
+        };
+        let file = args.data.get().map_or_else(String::new, |path| format!(" {}", path.display()));
+        note(format_args!("a better one: charloom train{file} --size medium, about {time} on this machine"));
+    }
+    Ok(())
+}
+
+/// Says when most of a training by steps came after its best weights.
+pub fn tell_overfitting(config: &Config, data: &Data, best: u64) -> Result<()> {
+    let train = &config.train;
+    let is_early = best < train.steps / 2 && train.patience == 0 && !data.splits.val.is_empty();
+    if is_early && !models::counts(config)? {
         note(format_args!(
-            "a better one: charloom train --size medium, about {minutes:.1} minutes on this machine"
+            "the validation loss was lowest at step {best} of {}, and those weights are kept; --patience 5 stops soon \
+             after that",
+            train.steps
         ));
     }
     Ok(())

@@ -146,11 +146,10 @@ impl fmt::Display for DataCard {
         }
         let OfSplits { train, val, test } = self.examples;
         let [train, val, test] = [train, val, test].map(grouped);
-        write!(
-            f,
-            "  examples    {train} training, {val} validation, {test} test (context {})",
-            self.context
-        )?;
+        write!(f, "  examples    {train} training, {val} validation, {test} test")?;
+        if self.context > 0 {
+            write!(f, " (context {})", self.context)?;
+        }
         if let Some(Leaked { val, test }) = self.leaked {
             write!(f, "\n  leaked      {:.1} % of validation and ", val * 100.0)?;
             write!(f, "{:.1} % of test words are also training words", test * 100.0)?;

@@ -36,8 +36,9 @@ use crate::error::{Error, Result};
 pub struct Examples {
     length: usize,
     split: Split,
-    /// Made when first asked for.
+    /// Each made when first asked for.
     classes: OnceLock<Classes>,
+    targets: OnceLock<Targets>,
 }
 
 /// The most examples among which equal contexts are found by whoever can do without: it takes about 30 bytes each.
@@ -50,10 +51,15 @@ struct Classes {
     of: Vec<u32>,
     /// The first example of each class.
     first: Vec<u32>,
-    /// Where each class begins in `targets`, and the end.
+}
+
+/// What follows equal contexts.
+#[derive(Debug)]
+struct Targets {
+    /// Where each class begins in `all`, and the end.
     offsets: Vec<u32>,
     /// The different targets of each class's examples, and how often each occurs.
-    targets: Vec<(u32, u32)>,
+    all: Vec<(u32, u32)>,
 }
 
 impl Examples {
@@ -66,7 +72,7 @@ impl Examples {
         if u32::try_from(tokens).is_err() {
             return Err(Error::usage(format!("{tokens} tokens are more than 32 bits count")));
         }
-        Ok(Self { length, split: split.clone(), classes: OnceLock::new() })
+        Ok(Self { length, split: split.clone(), classes: OnceLock::new(), targets: OnceLock::new() })
     }
 
     /// N, the number of examples.
@@ -169,8 +175,8 @@ impl Examples {
     /// If d is not below [`Examples::distinct_len`].
     #[must_use]
     pub fn distinct_targets(&self, d: usize) -> &[(u32, u32)] {
-        let classes = self.classes();
-        &classes.targets[classes.offsets[d] as usize..classes.offsets[d + 1] as usize]
+        let Targets { offsets, all } = self.targets.get_or_init(|| self.follow());
+        &all[offsets[d] as usize..offsets[d + 1] as usize]
     }
 
     /// Which of the different contexts example i has.
@@ -183,78 +189,101 @@ impl Examples {
     }
 
     fn classes(&self) -> &Classes {
-        self.classes.get_or_init(|| {
-            let (of, first) = self.group();
-            let mut offsets = vec![0u32; first.len() + 1];
-            for &class in &of {
-                offsets[class as usize + 1] += 1;
-            }
-            for i in 1..offsets.len() {
-                offsets[i] += offsets[i - 1];
-            }
-            let mut next = offsets.clone();
-            let mut all = vec![0; of.len()];
-            for (i, &class) in of.iter().enumerate() {
-                all[next[class as usize] as usize] = self.target(i);
-                next[class as usize] += 1;
-            }
-            let mut targets = Vec::new();
-            for class in 0..first.len() {
-                let of_class = &mut all[offsets[class] as usize..offsets[class + 1] as usize];
-                of_class.sort_unstable();
-                offsets[class] = targets.len() as u32;
-                targets.extend(of_class.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
-            }
-            offsets[first.len()] = targets.len() as u32;
-            Classes { of, first, offsets, targets }
-        })
+        self.classes.get_or_init(|| self.group())
     }
 
-    /// The class of each example, and the first example of each class.
+    /// Which targets the examples of each class have.
+    fn follow(&self) -> Targets {
+        let Classes { of, first } = self.classes();
+        let mut offsets = vec![0u32; first.len() + 1];
+        for &class in of {
+            offsets[class as usize + 1] += 1;
+        }
+        for i in 1..offsets.len() {
+            offsets[i] += offsets[i - 1];
+        }
+        let mut next = offsets.clone();
+        let mut each = vec![0; of.len()];
+        for (i, &class) in of.iter().enumerate() {
+            each[next[class as usize] as usize] = self.target(i);
+            next[class as usize] += 1;
+        }
+        let mut all = Vec::new();
+        for class in 0..first.len() {
+            let of_class = &mut each[offsets[class] as usize..offsets[class + 1] as usize];
+            of_class.sort_unstable();
+            offsets[class] = all.len() as u32;
+            all.extend(of_class.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u32)));
+        }
+        offsets[first.len()] = all.len() as u32;
+        Targets { offsets, all }
+    }
+
+    /// Which contexts are equal.
     ///
     /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
-    /// several rounds, in which the class so far is part of the number. So nothing is compared by a hash alone.
-    fn group(&self) -> (Vec<u32>, Vec<u32>) {
+    /// several rounds, the newest tokens first, in which the class so far is part of the number. So nothing is compared by a
+    /// hash alone.
+    fn group(&self) -> Classes {
         let bits = (u32::BITS - self.largest().leading_zeros()).max(1);
-        let mut classes = vec![0; self.len()];
-        let mut first = if classes.is_empty() { Vec::new() } else { vec![0] };
+        let mut of = vec![0; self.len()];
+        let mut first = if of.is_empty() { Vec::new() } else { vec![0] };
         let mut done = 0;
         while done < self.length {
             let have = usize::BITS - first.len().leading_zeros();
             let take = (((64 - have) / bits) as usize).min(self.length - done);
-            let width = have + take as u32 * bits;
-            let key = |i: usize| {
-                let window = self.context(i).skip(done).take(take);
-                window.fold(u64::from(classes[i]), |key, token| key << bits | u64::from(token))
-            };
-            (classes, first) = number(classes.len(), width, key);
+            let packed = take as u32 * bits;
+            let keys = self
+                .windows(done, take, bits)
+                .zip(&of)
+                .map(|(window, &class)| u64::from(class) << packed | window);
+            Classes { of, first } = number(keys, have + packed);
             done += take;
         }
-        (classes, first)
+        Classes { of, first }
+    }
+
+    /// Of each example's context `take` tokens, packed into a number with so many bits for each: those before the newest `done`.
+    fn windows(&self, done: usize, take: usize, bits: u32) -> impl Iterator<Item = u64> {
+        let (tokens, boundary) = (self.split.tokens(), self.split.boundary());
+        let mask = u64::MAX >> (u64::BITS - take as u32 * bits);
+        let begun = (0..take).fold(0, |window, _| window << bits | u64::from(boundary.unwrap_or(0)));
+        // How many tokens of its word stand before the next target.
+        let (mut before, mut window) = (0, begun);
+        let windows = (0..tokens.len()).map(move |at| {
+            if before == 0 {
+                window = begun;
+            } else if before > done {
+                window = (window << bits | u64::from(tokens.at(at - 1 - done))) & mask;
+            }
+            before = if Some(tokens.at(at)) == boundary { 0 } else { before + 1 };
+            window
+        });
+        windows.skip(self.first())
     }
 }
 
-/// Numbers equal keys alike, in the order of first appearance: the number of each i, and the first i of each.
-fn number(n: usize, width: u32, key: impl Fn(usize) -> u64) -> (Vec<u32>, Vec<u32>) {
+/// Numbers equal keys of so many bits alike, in the order of first appearance.
+fn number(keys: impl Iterator<Item = u64>, bits: u32) -> Classes {
     let mut first = Vec::new();
     let mut fresh = |i: usize| {
         first.push(i as u32);
         first.len() as u32 - 1
     };
     // A table of 4 MiB at most, when the keys are that small; most are, and it is several times faster.
-    let numbers = if width <= 20 {
-        let mut table = vec![u32::MAX; 1 << width];
-        let mut one = |i| {
-            let slot = &mut table[key(i) as usize];
+    let of = if bits <= 20 {
+        let mut table = vec![u32::MAX; 1 << bits];
+        let one = |(i, key): (usize, u64)| {
+            let slot = &mut table[key as usize];
             if *slot == u32::MAX {
                 *slot = fresh(i);
             }
             *slot
         };
-        (0..n).map(&mut one).collect()
+        keys.enumerate().map(one).collect()
     } else {
         let mut table = FxHashMap::default();
-        (0..n).map(|i| *table.entry(key(i)).or_insert_with(|| fresh(i))).collect()
+        keys.enumerate().map(|(i, key)| *table.entry(key).or_insert_with(|| fresh(i))).collect()
     };
-    (numbers, first)
+    Classes { of, first }
 }

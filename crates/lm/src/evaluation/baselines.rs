@@ -3,11 +3,8 @@
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::evaluate;
-use crate::config::Smoothing;
 use crate::data::Split;
 use crate::error::Result;
-use crate::models::NGram;
 
 /// Losses that ask for no understanding, to compare with.
 ///
@@ -28,27 +25,14 @@ pub struct Baselines {
 /// # Errors
 /// More tokens than 32 bits count.
 pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Option<Baselines>> {
-    let loss = |length| -> Result<Option<f64>> {
-        let train = {
-            let examples = train.examples(length)?;
-            if examples.are_many() {
-                return Ok(counted(train, split, vocab_size, length == 1));
-            }
-            examples
-        };
-        if train.is_empty() {
-            return Ok(None);
-        }
-        let model = NGram::fit(&train, vocab_size, split.boundary(), Smoothing::AddK, 1.0)?;
-        Ok(evaluate(&model, split)?.map(|evaluation| evaluation.loss))
-    };
+    // What is too large for the evaluations is refused here too.
+    train.examples(1)?;
     let uniform = (vocab_size as f64).ln();
-    let both = loss(0)?.zip(loss(1)?);
+    let both = counted(train, split, vocab_size, false).zip(counted(train, split, vocab_size, true));
     Ok(both.map(|(unigram, bigram)| Baselines { uniform, unigram, bigram }))
 }
 
-/// The loss of one add-one model, of unigrams or bigrams, by counting alone: for splits so large that the examples' equal
-/// contexts are not known.
+/// The loss of one add-one model, of unigrams or bigrams; None if nothing is counted or nothing judged.
 fn counted(train: &Split, split: &Split, vocab_size: usize, is_bigram: bool) -> Option<f64> {
     let (mut counts, mut totals) = (FxHashMap::<u64, u32>::default(), vec![0u32; vocab_size]);
     let key = |(before, token): (u32, u32)| u64::from(before) << 32 | u64::from(token);
@@ -64,7 +48,7 @@ fn counted(train: &Split, split: &Split, vocab_size: usize, is_bigram: bool) -> 
         total -= ((f64::from(count) + 1.0) / (f64::from(of) + vocab_size as f64)).ln();
         judged += 1;
     }
-    (judged > 0).then(|| total / judged as f64)
+    (judged > 0 && !counts.is_empty()).then(|| total / judged as f64)
 }
 
 /// Each token and the one before it, or 0 for all of those where only the token counts.
@@ -81,16 +65,24 @@ mod tests {
     use charloom_testkit::assert_close;
 
     use super::*;
+    use crate::config::Smoothing;
     use crate::data::{Data, DataConfig, Mode};
+    use crate::evaluation::evaluate;
+    use crate::models::NGram;
 
     #[test]
-    fn counting_alone_gives_the_same_losses() {
+    fn they_are_the_losses_of_models_that_count() {
         for mode in [Mode::Lines, Mode::Text] {
             let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
             let Data { splits, vocab, .. } = Data::load(&config, None).unwrap();
             let known = baselines(&splits.train, &splits.val, vocab.len()).unwrap().unwrap();
-            let loss = |is_bigram| counted(&splits.train, &splits.val, vocab.len(), is_bigram).unwrap();
-            assert_close(&[loss(false), loss(true)], &[known.unigram, known.bigram], 1e-6, 0.0);
+            let loss = |length| {
+                let examples = splits.train.examples(length).unwrap();
+                let boundary = splits.val.boundary();
+                let model = NGram::fit(&examples, vocab.len(), boundary, Smoothing::AddK, 1.0).unwrap();
+                evaluate(&model, &splits.val).unwrap().unwrap().loss
+            };
+            assert_close(&[known.unigram, known.bigram], &[loss(0), loss(1)], 1e-6, 0.0);
         }
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use notebook::notebook;
 pub use novelty::{Known, Novelty};
 pub use options::SampleOptions;
-pub use sampler::{ATTEMPTS, MISSES, Sampler};
+pub use sampler::{ATTEMPTS, MISSED_CHARACTERS, Sampler};
 pub use top::top;
 
 /// A word or text that was sampled.
@@ -33,4 +33,12 @@ pub struct Sample {
     pub truncated: bool,
     /// Whether it is known; none if there is nothing to compare with.
     pub novelty: Option<Novelty>,
+}
+
+impl Sample {
+    /// How many characters were drawn for it: its own, and one for the boundary.
+    #[must_use]
+    pub fn drawn(&self) -> u64 {
+        self.tokens.len() as u64 + 1
+    }
 }

@@ -11,8 +11,9 @@ use crate::models::{Distributions, LanguageModel, Reader, State};
 
 /// How many words in a row may be no news before [`SampleOptions::novel`] and [`SampleOptions::unique`] give up.
 pub const ATTEMPTS: u32 = 10_000;
-/// How many words in a row may not match a pattern before whoever looks for those that do gives up.
-pub const MISSES: u64 = 1 << 20;
+/// How many characters in a row, as [`Sample::drawn`] counts them, may be of words or texts that do not match a pattern
+/// before whoever looks for those that do gives up.
+pub const MISSED_CHARACTERS: u64 = 1 << 22;
 
 /// How many words are drawn side by side.
 const BATCH: u64 = 1024;
@@ -114,6 +115,12 @@ impl<'a> Sampler<'a> {
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.failures >= ATTEMPTS
+    }
+
+    /// How many words or texts were drawn so far, of which some may not have been handed out yet or were no news.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.next
     }
 
     /// Draws the next words, side by side.
