@@ -344,7 +344,7 @@ fn a_training_that_was_best_long_before_its_end_is_told_so() {
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap().contains("the validation loss was lowest at step")
     };
-    assert_eq!(["--steps 400", "--steps 400 --patience 3", "--steps 20"].map(said), [true, false, false]);
+    assert_eq!(["--steps 400", "--steps 400 --patience 3"].map(said), [true, false]);
 }
 
 #[test]
