@@ -338,13 +338,14 @@ fn a_training_that_was_best_long_before_its_end_is_told_so() {
     let folder = folder();
     let said = |flags: &str| {
         let all =
-            "train names.txt --split 0.5,0.25,0.25 --hidden 40 --lr 0.5 --eval-every 20 --force --out a ";
+            "train names.txt --split 0.5,0.25,0.25 --hidden 40 --steps 100 --eval-every 20 --force --out a ";
         let args = all.to_owned() + flags;
         let output = charloom(folder.path(), &args.split_whitespace().collect::<Vec<_>>());
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap().contains("the validation loss was lowest at step")
     };
-    assert_eq!(["--steps 400", "--steps 400 --patience 3"].map(said), [true, false]);
+    // At a rate of 1 no step is better than none; at a hundredth of that the last is the best.
+    assert_eq!(["--lr 1", "--lr 1 --patience 3", "--lr 0.01"].map(said), [true, false, false]);
 }
 
 #[test]
