@@ -67,8 +67,11 @@ impl Product {
     }
 }
 
+/// One way to multiply.
+type Multiply = fn(&mut Product);
+
 /// Who multiplies, and how.
-const PEERS: [(&str, fn(&mut Product)); 4] = [
+const PEERS: [(&str, Multiply); 4] = [
     ("charloom", Product::charloom),
     ("gemm", Product::gemm),
     ("matrixmultiply", Product::matrixmultiply),
@@ -76,7 +79,7 @@ const PEERS: [(&str, fn(&mut Product)); 4] = [
 ];
 
 /// Microseconds of a call, over some five milliseconds.
-fn microseconds(multiply: fn(&mut Product), product: &mut Product) -> f64 {
+fn microseconds(multiply: Multiply, product: &mut Product) -> f64 {
     multiply(product);
     let start = Instant::now();
     let mut calls = 0;
