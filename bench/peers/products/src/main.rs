@@ -44,7 +44,8 @@ impl Product {
         // SAFETY: the matrices have these sizes and strides.
         unsafe {
             gemm::gemm(
-                m, n, k, c, 1, n_step, false, a, column, row, b, 1, n_step, 0.0, 1.0, false, false, false, one,
+                m, n, k, c, 1, n_step, false, a, column, row, b, 1, n_step, 0.0, 1.0, false, false, false,
+                one,
             );
         }
     }
