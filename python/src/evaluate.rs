@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::model::Model;
+use crate::settings::parsed;
 use crate::signals::Signals;
 use crate::text::{Text, named_split, split_of_known};
 
@@ -48,7 +49,8 @@ impl How {
 
     fn adapt<'m>(&self, model: &'m Model) -> Result<Option<Adapt<'m>>> {
         let Some(lr) = self.adapt else { return Ok(None) };
-        let rule: Option<AdaptRule> = parsed("adapt_rule", self.adapt_rule.as_deref())?;
+        let rule =
+            self.adapt_rule.as_deref().map(|rule| parsed::<AdaptRule>("adapt_rule", rule)).transpose()?;
         let train = || model.data().map(|data| &data.splits.train);
         Adapt::with(lr, self.adapt_segment, rule, self.adapt_decay, train).map(Some)
     }
@@ -68,16 +70,11 @@ impl How {
             let split = self.split.as_deref().unwrap_or("test");
             return Ok((named_split(model.data()?, split)?.clone(), Vec::new()));
         };
-        let unknown = parsed("unknown", self.unknown.as_deref())?.unwrap_or(Unknown::Refuse);
+        let unknown = self.unknown.as_deref().map_or(Ok(Unknown::Refuse), |word| parsed("unknown", word))?;
         let checkpoint = &model.checkpoint;
         let (split, left_out) = split_of_known(text, &checkpoint.vocab, &checkpoint.config.data, unknown)?;
         Ok((split, if unknown == Unknown::Floor { left_out } else { Vec::new() }))
     }
-}
-
-/// One of a few words.
-fn parsed<T: std::str::FromStr<Err = String>>(key: &str, word: Option<&str>) -> Result<Option<T>> {
-    word.map(|word| word.parse().map_err(|error| Error::setting(key, format!(": {error}")))).transpose()
 }
 
 /// The loss of a text, or of a split of the data that a model was trained on: loss, bits_per_char, perplexity, examples.
@@ -94,10 +91,7 @@ pub fn evaluate<'py>(
         let (split, with_unknown) = how.judged(model, text.as_ref())?;
         let (adapt, strided) = (how.adapt(model)?, how.strided(model)?);
         let reader = strided.as_deref().unwrap_or(&*model.model);
-        let mut listen = |_| match signals.should_stop() {
-            true => Err(Error::Failed("interrupted".to_owned())),
-            false => Ok(()),
-        };
+        let mut listen = |_| signals.check();
         let evaluated = match &adapt {
             Some(adapt) => evaluate_adapting(reader, &split, adapt, &mut listen)?,
             None => evaluate_telling(reader, &split, &mut listen)?,

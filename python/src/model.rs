@@ -16,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{or_raise, raise};
+use crate::settings::parsed;
 use crate::signals::Signals;
 use crate::text::{Text, split};
 
@@ -144,8 +145,7 @@ impl Model {
     ) -> PyResult<(Vec<String>, Numbers<'py>, u64)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
-        let stream = stream.parse().map_err(|error| Error::setting("stream", format!(": {error}")));
-        let stream = or_raise(py, stream)?;
+        let stream = or_raise(py, parsed("stream", stream))?;
         let options = SampleOptions {
             // Of those that match, it is not known yet how many that takes.
             n: if matches.is_some() { u64::MAX } else { n },
@@ -196,12 +196,9 @@ impl Model {
         max_length: usize,
     ) -> PyResult<(Vec<String>, Numbers<'py>)> {
         let signals = Signals::new();
-        let mut listen = || match signals.should_stop() {
-            true => Err(Error::Failed("interrupted".to_owned())),
-            false => Ok(()),
-        };
         let pool = Pool::new(threads::available());
-        let find = || top(&*self.model, &self.checkpoint.vocab, n, prefix, max_length, &mut listen);
+        let find =
+            || top(&*self.model, &self.checkpoint.vocab, n, prefix, max_length, &mut || signals.check());
         let found = py.detach(|| pool.enter(false, find));
         let found = signals.or_raise(py, found)?;
         let log_probs = found.iter().map(|word| word.log_prob).collect();

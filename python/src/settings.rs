@@ -1,11 +1,12 @@
 //! What there is to set, for the constructors that Python makes of it, and the data sets that are known.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use charloom::config::{Config, TrainConfig};
 use charloom::data::{self, Cache, DataConfig, Dataset};
 use charloom::size::{Size, recipe};
-use charloom::{Error, models, presets};
+use charloom::{Error, Result, models, presets};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -14,6 +15,11 @@ use serde_json::{Map, Value, json};
 use crate::error::or_raise;
 use crate::fit::config;
 use crate::text::{Text, read};
+
+/// A setting that is one of a few words.
+pub fn parsed<T: FromStr<Err = String>>(key: &str, word: &str) -> Result<T> {
+    word.parse().map_err(|error| Error::setting(key, format!(": {error}")))
+}
 
 /// A JSON value as Python has it; a list is a tuple, so that a default cannot be changed.
 fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
@@ -76,7 +82,7 @@ pub fn sized<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let mut of_data = config(py, config_json)?;
     let made = py.detach(|| {
-        let size: Size = size.parse().map_err(|error| Error::setting("size", format!(": {error}")))?;
+        let size: Size = parsed("size", size)?;
         let data = read(&mut of_data, &text, val.as_ref())?;
         Config::layered(Some(&recipe(kind, size, &data)?), None)
     });

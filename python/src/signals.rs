@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use charloom::{Error, Result};
 use pyo3::prelude::*;
 
 use crate::error::or_raise;
@@ -39,13 +40,18 @@ impl Signals {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Ends the computation that asks, if it is to end.
+    pub fn check(&self) -> Result<()> {
+        if self.should_stop() { Err(Error::Failed("interrupted".to_owned())) } else { Ok(()) }
+    }
+
     /// The exception, if there is one.
     pub fn into_raised(self) -> Option<PyErr> {
         self.raised.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The result of a computation, unless an exception ended it.
-    pub fn or_raise<T>(self, py: Python<'_>, result: charloom::Result<T>) -> PyResult<T> {
+    pub fn or_raise<T>(self, py: Python<'_>, result: Result<T>) -> PyResult<T> {
         self.into_raised().map_or_else(|| or_raise(py, result), Err)
     }
 }

@@ -1,5 +1,6 @@
 //! Transposes.
 
+use super::gemm::LINE;
 use super::simd::Simd;
 use super::{Isa, dispatch};
 
@@ -11,9 +12,6 @@ fn plain_tile(from: &[f32], from_step: usize, to: &mut [f32], to_step: usize, r:
         }
     }
 }
-
-/// Numbers of a cache line, a multiple of any tile's side.
-const LINE: usize = 16;
 
 #[inline(always)]
 unsafe fn transpose_on<S: Simd>(
@@ -30,7 +28,7 @@ unsafe fn transpose_on<S: Simd>(
     let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
     assert!(fits, "a matrix is too short to transpose");
     let side = S::LANES.max(8);
-    // Tiles whose rows are of one cache line of the transpose come one after another: matrices whose rows are powers of two apart
+    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one after another: matrices whose rows are powers of two apart
     // would lose the line before its other half is written.
     for band in (0..rows).step_by(LINE) {
         for c in (0..cols).step_by(side) {

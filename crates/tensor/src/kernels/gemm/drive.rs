@@ -1,7 +1,7 @@
 //! The order in which a product's blocks are computed, and which operands are packed.
 
 use super::block::{Block, block, finish};
-use super::pack::{Room, copy_rows, pack_a, pack_b, vectors};
+use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, vectors};
 use crate::kernels::simd::Simd;
 use crate::kernels::{End, Gemm};
 use std::mem::MaybeUninit;
@@ -25,8 +25,6 @@ const OFTEN: usize = 48;
 /// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
 const LARGE: usize = 128 * 128;
 
-/// How much further apart copied rows of A are than they are long: a cache line, so that they do not meet in the cache.
-const ASIDE: usize = 16;
 /// Rows of A so far apart get in each other's way in the first-level cache, and are on a page each.
 const FAR: usize = 512;
 
@@ -56,9 +54,10 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
     let rows = m.div_ceil(m.div_ceil(ROWS));
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packed.b && packed.ready.is_none();
-    // Rows of A whose numbers lie side by side are read along them; packed, they are a little further apart than they are long.
+    // Rows of A whose numbers lie side by side are read along them; packed, they are a cache line further apart than they are
+    // long, so that they do not meet in the cache.
     let across = a_strides[1] != 1;
-    let along = longest + ASIDE;
+    let along = longest + LINE;
     // C keeps the sums over earlier parts of k where it becomes the product alone, in whole vectors.
     let in_c = matches!(end, End::Set | End::Bias(_));
     let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
@@ -161,31 +160,22 @@ fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
     [parts, k.div_ceil(parts), n.div_ceil(S::LANES) * S::LANES]
 }
 
-/// Packs B, part after part of k.
-///
-/// # Safety
-/// S's target features hold; `k` rows of `n` lie in `b`, and `k` times as many whole vectors fit at `to`.
-#[inline(always)]
-unsafe fn pack_parts<S: Simd>(b: &[f32], stride: usize, k: usize, n: usize, to: *mut f32) {
-    let [_, longest, wide] = parts_of::<S>(k, n);
-    for from in (0..k).step_by(longest.max(1)) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            pack_b::<S>(b.as_ptr().add(from * stride), stride, longest.min(k - from), n, to.add(from * wide));
-        }
-    }
-}
-
-/// Packs all of B, whose rows lie one after another.
+/// Packs all of B, whose rows lie one after another, part after part of k.
 ///
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
 pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     let k = b.len() / n;
-    assert!(parts_of::<S>(k, n)[2] * k <= to.len(), "no room for the packed B");
-    // SAFETY: the caller guarantees S's target features; the rows lie in `b`, and there is room for whole vectors.
-    unsafe { pack_parts::<S>(b, n, k, n, to.as_mut_ptr()) }
+    let [_, longest, wide] = parts_of::<S>(k, n);
+    assert!(wide * k <= to.len(), "no room for the packed B");
+    for from in (0..k).step_by(longest.max(1)) {
+        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and there is room for whole vectors.
+        unsafe {
+            let to = to.as_mut_ptr().add(from * wide);
+            pack_b::<S>(b.as_ptr().add(from * n), n, longest.min(k - from), n, to);
+        }
+    }
 }
 
 /// Some rows of a strip of columns.

@@ -16,6 +16,7 @@ use drive::{Packed, gemm_on, pack_on, packing};
 use pack::{Room, with_room};
 
 pub(super) use block::load;
+pub(super) use pack::LINE;
 
 dispatch! {
     fn gemm_isa(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) = gemm_on

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 #[repr(align(64))]
 struct Line(#[expect(dead_code, reason = "reached through pointers")] [f32; LINE]);
 
-const LINE: usize = 16;
+/// Numbers of a cache line.
+pub(in super::super) const LINE: usize = 16;
 
 /// A thread's memory for packed operands, which grows to the largest that were needed.
 #[derive(Default)]
