@@ -24,21 +24,37 @@ fn plainly(said: &str) -> String {
         ("expected u64", NUMBER),
         ("expected usize", NUMBER),
         ("expected f64", "and must be a number"),
-        ("expected a sequence", "and must be a list of numbers"),
+        ("expected a sequence", "and must be a list"),
+        ("expected an array of length", "and must be as many numbers as"),
+        ("expected path string", "and must be a path"),
         ("expected a string", "and must be a word"),
         ("expected a boolean", "and must be True or False"),
     ];
     // Of an unknown key the list stays as it is.
     let is_of_words = said.contains("unknown variant ");
-    let said = if is_of_words { said.replace(", expected one of ", "; there is ") } else { said.to_owned() };
+    let said = match is_of_words {
+        true => said.replace(", expected one of ", "; there is ").replace(", expected ", "; there is "),
+        false => said.to_owned(),
+    };
     words.iter().fold(said, |said, (of_serde, plain)| said.replace(of_serde, plain))
 }
 
 /// The exception of an error, in the words of the command; a setting is named by its keyword.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
-    let mut message = error.to_string().replace("``", "`");
+    let mut message = match error {
+        // Called `-` where the command speaks of what was piped into it.
+        Error::Data { path, message } if path.as_os_str() == "-" => format!("the text: {message}"),
+        _ => error.to_string().replace("``", "`"),
+    };
     if matches!(error, Error::Setting { .. }) {
         message = plainly(&message);
+    }
+    // What was given may be as long as it likes.
+    if let (Some((end, _)), Some((begin, _))) =
+        (message.char_indices().nth(1000), message.char_indices().nth_back(499))
+        && end < begin
+    {
+        message = format!("{} ... {}", &message[..end], &message[begin..]);
     }
     let make = || py.import("charloom._errors")?.getattr(class(error))?.call1((message,));
     make().map_or_else(|failed| failed, PyErr::from_value)

@@ -10,7 +10,7 @@ use pyo3::types::PyDict;
 
 use crate::model::Model;
 use crate::settings::parsed;
-use crate::signals::Signals;
+use crate::signals::{Listening, Signals};
 use crate::text::{Text, named_split, split_of_known};
 
 /// How a model is to be judged.
@@ -100,11 +100,14 @@ pub fn evaluate<'py>(
             evaluated.ok_or_else(|| Error::usage("nothing in this text is judged; give more of it"))?;
         Ok(match with_unknown.is_empty() {
             true => evaluation,
-            false => with_floor(reader, &model.checkpoint.vocab, evaluation, &with_unknown),
+            false => {
+                let reader = Listening { model: reader, signals: &signals };
+                with_floor(&reader, &model.checkpoint.vocab, evaluation, &with_unknown)
+            }
         })
     };
     let pool = Pool::new(threads::available());
-    let evaluated = py.detach(|| pool.enter(false, evaluate));
+    let evaluated = py.detach(|| pool.enter(false, || signals.run(evaluate)));
     let evaluation = signals.or_raise(py, evaluated)?;
     let result = PyDict::new(py);
     result.set_item("loss", evaluation.loss)?;

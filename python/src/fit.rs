@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use charloom::Config;
 use charloom::data::Data;
 use charloom::ensemble::Ensemble;
+use charloom::evaluation::evaluate_telling;
 use charloom::files::RunFolder;
 use charloom::threads::{MAX_THREADS, Pool};
 use charloom::train::{self, Fit, Observer, Threads, Trainer};
@@ -110,16 +112,24 @@ pub struct Training {
 
 impl Training {
     /// Does something with the trainer and its data, with other Python threads running meanwhile.
+    fn tried<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&mut Trainer, &Data) -> Result<T> + Send,
+    ) -> Result<T> {
+        py.detach(|| {
+            let (trainer, data) = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            work(trainer, data)
+        })
+    }
+
+    /// The same; an error is raised.
     fn with<T: Send>(
         &self,
         py: Python<'_>,
         work: impl FnOnce(&mut Trainer, &Data) -> Result<T> + Send,
     ) -> PyResult<T> {
-        let done = py.detach(|| {
-            let (trainer, data) = &mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-            work(trainer, data)
-        });
-        or_raise(py, done)
+        or_raise(py, self.tried(py, work))
     }
 }
 
@@ -146,18 +156,17 @@ impl Training {
     /// Makes updates; returns the minibatch's loss before the last of them.
     #[pyo3(signature = (steps=1))]
     fn step(&self, py: Python<'_>, steps: u64) -> PyResult<f32> {
-        const AT_ONCE: u64 = 64;
-        let mut loss = f32::NAN;
-        let mut left = steps;
+        /// How long other threads wait for the trainer, and Python for its signals.
+        const AT_ONCE: Duration = Duration::from_millis(50);
+        let (mut loss, mut left) = (f32::NAN, steps);
         while left > 0 {
-            let some = left.min(AT_ONCE);
-            left -= some;
-            loss = self.with(py, |trainer, _| {
-                let mut loss = f32::NAN;
-                for _ in 0..some {
+            (loss, left) = self.with(py, |trainer, _| {
+                let (begun, mut loss, mut left) = (Instant::now(), f32::NAN, left);
+                while left > 0 && begun.elapsed() < AT_ONCE {
                     loss = trainer.step()?;
+                    left -= 1;
                 }
-                Ok(loss)
+                Ok((loss, left))
             })?;
             py.check_signals()?;
         }
@@ -178,10 +187,12 @@ impl Training {
 
     /// The loss on `train`, `val` or `test`, in nats per character; none where nothing is judged.
     fn evaluate(&self, py: Python<'_>, split: &str) -> PyResult<Option<f64>> {
-        self.with(py, |trainer, data| {
-            let evaluation = charloom::evaluation::evaluate(trainer.model(), named_split(data, split)?)?;
-            Ok(evaluation.map(|evaluation| evaluation.loss))
-        })
+        let signals = Signals::new();
+        let evaluated = self.tried(py, |trainer, data| {
+            let split = named_split(data, split)?;
+            evaluate_telling(trainer.model(), split, &mut |_| signals.check())
+        });
+        Ok(signals.or_raise(py, evaluated)?.map(|evaluation| evaluation.loss))
     }
 
     /// The model as it is now.

@@ -17,10 +17,10 @@ use pyo3::types::{PyBytes, PyDict};
 
 use crate::error::{or_raise, raise};
 use crate::settings::parsed;
-use crate::signals::Signals;
+use crate::signals::{Listening, Signals};
 use crate::text::{Text, split};
 
-/// How many samples or texts are computed between two looks at Python's signals.
+/// How many samples or texts are computed at a time.
 const AT_ONCE: usize = 1024;
 
 /// One number for each of some texts.
@@ -54,6 +54,11 @@ impl Model {
     /// The same, with what it was trained on at hand.
     pub fn with_data(self, data: Option<Data>) -> Self {
         Self { data: data.map_or_else(OnceLock::new, OnceLock::from), ..self }
+    }
+
+    /// The model, whose readers ask for signals.
+    fn listening<'m>(&'m self, signals: &'m Signals) -> Listening<'m> {
+        Listening { model: &*self.model, signals }
     }
 
     /// What it was trained on; of a run that was loaded, its files are read again.
@@ -162,8 +167,9 @@ impl Model {
         };
         let signals = Signals::new();
         let pool = Pool::new(threads::available());
+        let model = self.listening(&signals);
         let draw = || {
-            let mut sampler = Sampler::new(&*self.model, &self.checkpoint.vocab, options, known)?;
+            let mut sampler = Sampler::new(&model, &self.checkpoint.vocab, options, known)?;
             let (mut texts, mut log_probs, mut missed) = (Vec::new(), Vec::new(), 0);
             while (texts.len() as u64) < n && missed < MISSED_CHARACTERS && !signals.should_stop() {
                 let mut some = sampler.by_ref().take(AT_ONCE).collect::<Result<Vec<Sample>>>()?;
@@ -182,7 +188,7 @@ impl Model {
             }
             Ok((texts, log_probs, sampler.tried()))
         };
-        let drawn = py.detach(|| pool.enter(false, draw));
+        let drawn = py.detach(|| pool.enter(false, || signals.run(draw)));
         let (texts, log_probs, tried) = signals.or_raise(py, drawn)?;
         Ok((texts, PyArray1::from_vec(py, log_probs), tried))
     }
@@ -197,9 +203,9 @@ impl Model {
     ) -> PyResult<(Vec<String>, Numbers<'py>)> {
         let signals = Signals::new();
         let pool = Pool::new(threads::available());
-        let find =
-            || top(&*self.model, &self.checkpoint.vocab, n, prefix, max_length, &mut || signals.check());
-        let found = py.detach(|| pool.enter(false, find));
+        let model = self.listening(&signals);
+        let find = || top(&model, &self.checkpoint.vocab, n, prefix, max_length, &mut || signals.check());
+        let found = py.detach(|| pool.enter(false, || signals.run(find)));
         let found = signals.or_raise(py, found)?;
         let log_probs = found.iter().map(|word| word.log_prob).collect();
         Ok((found.into_iter().map(|word| word.text).collect(), PyArray1::from_vec(py, log_probs)))
@@ -209,26 +215,32 @@ impl Model {
     /// -inf and inf of a text with a character that it does not know.
     fn score<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<(Numbers<'py>, Numbers<'py>)> {
         let (mut log_probs, mut losses) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
-        let pool = Pool::new(threads::available());
-        for some in texts.chunks(AT_ONCE) {
-            let scores =
-                py.detach(|| pool.enter(false, || score(&*self.model, &self.checkpoint.vocab, some)));
-            for scored in scores {
+        let (signals, pool) = (Signals::new(), Pool::new(threads::available()));
+        let model = self.listening(&signals);
+        let judge = || {
+            for scored in texts.chunks(AT_ONCE).flat_map(|some| score(&model, &self.checkpoint.vocab, some)) {
                 let (log_prob, loss) =
                     scored.map_or((f64::NEG_INFINITY, f64::INFINITY), |score| (score.log_prob, score.loss));
                 log_probs.push(log_prob);
                 losses.push(loss);
             }
-            py.check_signals()?;
-        }
+            Ok(())
+        };
+        let judged = py.detach(|| pool.enter(false, || signals.run(judge)));
+        signals.or_raise(py, judged)?;
         Ok((PyArray1::from_vec(py, log_probs), PyArray1::from_vec(py, losses)))
     }
 
     /// Each character of a text (a word's boundary last) and the logarithm of its probability.
     fn surprise(&self, py: Python<'_>, text: &str) -> PyResult<Vec<(char, f64)>> {
-        let scored = py.detach(|| score(&*self.model, &self.checkpoint.vocab, &[text])).pop();
-        let scored = scored.expect("one text, one score").map_err(Error::from);
-        let characters = or_raise(py, scored)?.characters;
+        let signals = Signals::new();
+        let model = self.listening(&signals);
+        let judge = || {
+            let scored = score(&model, &self.checkpoint.vocab, &[text]).pop();
+            scored.expect("one text, one score").map_err(Error::from)
+        };
+        let scored = py.detach(|| signals.run(judge));
+        let characters = signals.or_raise(py, scored)?.characters;
         Ok(characters.into_iter().map(|c| (c.character, c.log_prob)).collect())
     }
 
@@ -243,8 +255,10 @@ impl Model {
     ) -> PyResult<Bound<'py, PyArray2<f64>>> {
         let vocab = &self.checkpoint.vocab;
         let mut rows = Vec::with_capacity(beginnings.len() * vocab.len());
-        let read = py.detach(|| -> Result<()> {
-            let mut reader = self.model.reader();
+        let signals = Signals::new();
+        let model = self.listening(&signals);
+        let read = || {
+            let mut reader = model.reader();
             let mut log_probs = vec![0.0; vocab.len()];
             for beginning in &beginnings {
                 let tokens = vocab.encode(beginning)?;
@@ -254,8 +268,9 @@ impl Model {
                 rows.extend(log_probs.iter().map(|&log_prob| f64::from(log_prob).exp()));
             }
             Ok(())
-        });
-        or_raise(py, read)?;
+        };
+        let read = py.detach(|| signals.run(read));
+        signals.or_raise(py, read)?;
         PyArray1::from_vec(py, rows).reshape([beginnings.len(), vocab.len()])
     }
 
@@ -274,6 +289,11 @@ impl Model {
     /// The same model with other numbers in its tensors.
     fn with_state(&self, py: Python<'_>, state: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut checkpoint = self.checkpoint.clone();
+        if checkpoint.tensors.iter().any(|tensor| tensor.as_f32().is_none()) {
+            let message =
+                "a model that counts has no weights to take up; save() and load() keep what it has counted";
+            return Err(raise(py, &Error::usage(message)));
+        }
         for tensor in &mut checkpoint.tensors {
             let Some(given) = state.get_item(&tensor.name)? else {
                 let message = format!("{} is missing from the state", tensor.name);
@@ -326,6 +346,7 @@ pub fn mix(
     weights: Option<Vec<f64>>,
 ) -> PyResult<(Model, Vec<f64>)> {
     let weights = weights.map_or(Weights::Fitted, Weights::Given);
+    let signals = Signals::new();
     let mixed = py.detach(|| {
         let first = models.first().ok_or_else(|| Error::usage("two models or more are needed to mix"))?.get();
         let split = match &val {
@@ -333,8 +354,8 @@ pub fn mix(
             None => first.data()?.splits.val.clone(),
         };
         let checkpoints = models.iter().map(|model| model.get().checkpoint.clone()).collect();
-        let (checkpoint, weights) = mix_models(checkpoints, &weights, &split)?;
+        let (checkpoint, weights) = mix_models(checkpoints, &weights, &split, &mut |_| signals.check())?;
         Ok((Model::of(checkpoint)?.with_data(first.data.get().cloned()), weights))
     });
-    or_raise(py, mixed)
+    signals.or_raise(py, mixed)
 }

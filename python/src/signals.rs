@@ -1,8 +1,10 @@
 //! Ctrl-C and exceptions of callbacks, during long computations without the GIL.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use charloom::models::{Distributions, LanguageModel, Reach, Reader, State};
 use charloom::{Error, Result};
 use pyo3::prelude::*;
 
@@ -42,7 +44,16 @@ impl Signals {
 
     /// Ends the computation that asks, if it is to end.
     pub fn check(&self) -> Result<()> {
-        if self.should_stop() { Err(Error::Failed("interrupted".to_owned())) } else { Ok(()) }
+        if self.should_stop() { Err(interrupted()) } else { Ok(()) }
+    }
+
+    /// Does what a [`Listening`] model's readers may end.
+    pub fn run<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(done) => done,
+            Err(thrown) if thrown.is::<Interrupted>() => Err(interrupted()),
+            Err(thrown) => resume_unwind(thrown),
+        }
     }
 
     /// The exception, if there is one.
@@ -53,5 +64,60 @@ impl Signals {
     /// The result of a computation, unless an exception ended it.
     pub fn or_raise<T>(self, py: Python<'_>, result: Result<T>) -> PyResult<T> {
         self.into_raised().map_or_else(|| or_raise(py, result), Err)
+    }
+}
+
+/// What a computation ends with; the exception is said in its place.
+fn interrupted() -> Error {
+    Error::Failed("interrupted".to_owned())
+}
+
+/// What is thrown from a reader, whose functions cannot fail, up to [`Signals::run`]. It is no panic: nothing is printed.
+struct Interrupted;
+
+/// A model whose readers ask for signals each time that they read, so that whatever reads with them, however long a text
+/// is, soon ends.
+pub struct Listening<'m> {
+    pub model: &'m dyn LanguageModel,
+    pub signals: &'m Signals,
+}
+
+impl LanguageModel for Listening<'_> {
+    fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
+    fn reach(&self) -> Reach {
+        self.model.reach()
+    }
+
+    fn reader(&self) -> Box<dyn Reader + '_> {
+        Box::new(ListeningReader { reader: self.model.reader(), signals: self.signals })
+    }
+}
+
+struct ListeningReader<'m> {
+    reader: Box<dyn Reader + 'm>,
+    signals: &'m Signals,
+}
+
+impl Reader for ListeningReader<'_> {
+    fn start(&mut self, n: usize, first: u32) -> State {
+        self.reader.start(n, first)
+    }
+
+    fn read(&mut self, state: &mut State, tokens: &[u32]) {
+        if self.signals.should_stop() {
+            resume_unwind(Box::new(Interrupted));
+        }
+        self.reader.read(state, tokens);
+    }
+
+    fn log_probs(&mut self, state: &State, out: &mut [f32]) {
+        self.reader.log_probs(state, out);
+    }
+
+    fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
+        self.reader.distributions(state, vocab, known);
     }
 }

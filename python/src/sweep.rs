@@ -10,7 +10,7 @@ use charloom::{Error, Result};
 use charloom_sweep::{Address, Event, Spec, Study, WorkOptions, best, check_data, importance, sorted, work};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::error::{or_raise, raise};
 use crate::fit::config;
@@ -34,8 +34,7 @@ pub fn sweep(
     tell: Py<PyAny>,
 ) -> PyResult<(String, Option<Py<PyAny>>)> {
     let mut base = config(py, config_json)?;
-    let spec: std::result::Result<Spec, _> = serde_json::from_str(spec_json);
-    let spec = or_raise(py, spec.map_err(|error| Error::usage(error.to_string())))?;
+    let spec = or_raise(py, spec(spec_json))?;
     if thread_count > MAX_THREADS {
         let limit = format!("from 0 to {MAX_THREADS}");
         return Err(raise(py, &Error::out_of_range("threads", thread_count, limit)));
@@ -78,6 +77,20 @@ pub fn sweep(
         (Err(_), Some(raised)) => Err(raised),
         (Err(error), None) => Err(raise(py, &error)),
     }
+}
+
+/// A specification from JSON; of what cannot be read, the first key that cannot be read by itself is named.
+fn spec(json: &str) -> Result<Spec> {
+    serde_json::from_str(json).map_err(|error| {
+        let all: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
+        let mut alone =
+            all.into_iter().map(|(key, value)| (key.clone(), Map::from_iter([(key, value)]).into()));
+        let wrong = alone.find_map(|(key, value)| Some((key, serde_json::from_value::<Spec>(value).err()?)));
+        wrong.map_or_else(
+            || Error::usage(error.to_string()),
+            |(key, error)| Error::setting(key, format!(": {error}")),
+        )
+    })
 }
 
 /// What was found.

@@ -79,6 +79,33 @@ def test_copies_and_files(names, mlp, tmp_path):
     assert changed.score_samples(["ab"])[0] == pytest.approx(3 * math.log(1 / 27), abs=1e-5)
 
 
+def test_a_state_may_be_any_array_of_real_numbers(names, mlp):
+    state, scores = mlp.state_dict(), mlp.score_samples(names[:20])
+
+    def apart(array):
+        room = np.zeros(tuple(2 * size for size in array.shape), array.dtype)[tuple(slice(None, None, 2) for _ in array.shape)]
+        room[...] = array
+        return room
+
+    def fixed(array):
+        array.flags.writeable = False
+        return array
+
+    forms = [
+        np.float64, np.asfortranarray, apart, lambda a: a[::-1].copy()[::-1], lambda a: a.astype(a.dtype.newbyteorder()),
+        lambda a: fixed(a.copy()), lambda a: a.tolist(),
+        lambda a: np.frombuffer(bytearray(b"x" + a.tobytes()), np.float32, offset=1).reshape(a.shape),
+    ]
+    for form in forms:
+        again = copy.deepcopy(mlp).load_state_dict({name: form(array) for name, array in state.items()})
+        assert (again.score_samples(names[:20]) == scores).all()
+
+
+def test_settings_may_be_arrays(names):
+    model = cl.MLP(hidden=np.array([4, 5]), steps=np.int64(2), lr=np.float32(0.5)).fit(names)
+    assert model.config_["model"]["hidden"] == [4, 5] and "hidden=array" in repr(model)
+
+
 def test_runs_are_folders_of_the_command(names, tmp_path):
     cl.MLP(hidden=(8,), steps=30).fit(names, out=tmp_path / "run")
     assert {"best.safetensors", "last.safetensors", "config.toml", "metrics.jsonl"} <= {
@@ -107,6 +134,7 @@ def test_running_text_streams(names):
     stream = model.stream(prefix="em", seed=3)
     begun = "".join(next(stream) for _ in range(600))
     assert len(begun) == 600 and model.evaluate(text)["examples"] == len(text) - 1
+    assert len([c for c, _ in zip(model.stream(prefix="emma " * 100), range(300), strict=False)]) == 300
 
 
 def test_only_what_matches_a_pattern_is_drawn(mlp):

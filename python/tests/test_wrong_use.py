@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import threading
 import time
@@ -9,6 +10,18 @@ import time
 import charloom as cl
 import numpy as np
 import pytest
+
+
+class BytesPath:
+    def __fspath__(self):
+        return b"nowhere"
+
+
+def endless():
+    inside = []
+    inside.append(inside)
+    return inside
+
 
 WRONG = {
     "a keyword it has not": (lambda m, n: cl.MLP(hiden=3), TypeError, "hiden"),
@@ -73,6 +86,52 @@ WRONG = {
     "no model to classify": (lambda m, n: cl.classify({}, n), ValueError, "one model"),
     "a beginning with a character it has not": (lambda m, n: m.predict_proba(["Q"]), ValueError, "U\\+0051"),
     "a number to surprise": (lambda m, n: m.surprise(3), TypeError, "str"),
+    "half a character": (lambda m, n: cl.MLP().fit(["ab", "c\ud800"]), ValueError, r"X\[1\] has half a character"),
+    "half a character in a text": (lambda m, n: cl.MLP().fit("ab\ud800"), ValueError, "half a character"),
+    "half a character to score": (lambda m, n: m.score_samples(["\ud800"]), ValueError, r"X\[0\] has half a character"),
+    "half a character as a prefix": (lambda m, n: m.sample(prefix="\ud800"), ValueError, "prefix has half a character"),
+    "half a character in a word": (lambda m, n: cl.MLP(optimizer="\ud800").fit(n), ValueError, "`optimizer` has half"),
+    "a path that is bytes": (lambda m, n: cl.MLP().fit(BytesPath()), ValueError, "nowhere: no such file"),
+    "a folder": (lambda m, n: cl.MLP().fit(os.path.dirname(__file__)), OSError, "is a folder"),
+    "two columns": (lambda m, n: cl.MLP().fit(np.array([n, n]).T), TypeError, "2 columns"),
+    "an empty place": (lambda m, n: cl.MLP(steps=2).fit(n, out=""), ValueError, "`out` is empty"),
+    "a word for a flag": (lambda m, n: cl.MLP(steps=2).fit(n, force="no"), TypeError, "force must be True or False"),
+    "a number for a flag": (lambda m, n: m.sample(unique=1), TypeError, "unique must be True or False"),
+    "a word for the progress": (lambda m, n: cl.MLP(steps=2).fit(n, progress="yes"), ValueError, "'auto'"),
+    "no callbacks": (lambda m, n: cl.MLP(steps=2).fit(n, callbacks=None), TypeError, "callbacks must be a list"),
+    "NaN in a list": (lambda m, n: cl.MLP(hidden=(float("nan"),)).fit(n), ValueError, "`hidden` nan"),
+    "a rate in a list": (lambda m, n: cl.MLP(lr=[0.1]).fit(n), ValueError, "`lr`: it is sequence, and must be a number"),
+    "more than 64 bits": (lambda m, n: cl.MLP(seed=10**5000).fit(n), ValueError, "`seed` is out of range"),
+    "n of more than 64 bits": (lambda m, n: m.sample(10**5000), ValueError, "n of 16610 bits"),
+    "lists without end": (lambda m, n: cl.MLP(hidden=endless()).fit(n), TypeError, "`hidden` has lists in lists"),
+    "a word of a megabyte": (lambda m, n: cl.MLP(optimizer="x" * 10**6).fit(n), ValueError, r"^.{100,1999}$"),
+    "a width like no number": (lambda m, n: cl.MLP(hidden=2**64).fit(n), ValueError, "`hidden` is out of range"),
+    "one of two words": (lambda m, n: cl.MLP(mode="words").fit(n), ValueError, "no `words`; there is `lines` or `text`"),
+    "a number for a path": (lambda m, n: cl.MLP(init_from=3).fit(n), ValueError, "must be a path"),
+    "a share for three": (lambda m, n: cl.MLP(split="a").fit(n), ValueError, "must be as many numbers as 3"),
+    "a diverging rate": (lambda m, n: cl.MLP(lr=1e30, steps=9).fit(n), cl.CharloomError, "NaN; a `lr` lower than .* may help$"),
+    "many numbers for n": (lambda m, n: m.sample(np.array([3])), TypeError, "n must be a whole number"),
+    "many temperatures": (lambda m, n: m.sample(temperature=np.ones(2)), TypeError, "temperature must be a number"),
+    "a temperature like no float": (lambda m, n: m.sample(temperature=10**400), ValueError, "temperature is out of range"),
+    "a pattern of bytes": (lambda m, n: m.sample(pattern=re.compile(b"a")), TypeError, "pattern must be a regular"),
+    "a number for a stream": (lambda m, n: m.sample(stream=3), TypeError, "stream must be a str"),
+    "complex numbers": (lambda m, n: m.load_state_dict({k: v + 1j for k, v in m.state_dict().items()}), TypeError, "complex"),
+    "words for numbers": (lambda m, n: m.load_state_dict({k: "1" for k in m.state_dict()}), TypeError, "real numbers"),
+    "a name that is none": (lambda m, n: m.load_state_dict({**m.state_dict(), 3: np.zeros(1)}), ValueError, "has no 3"),
+    "the state of counts": (lambda m, n: cl.Ngram(order=2).fit(n).load_state_dict({}), ValueError, "a model that counts"),
+    "a weight that is a word": (lambda m, n: cl.mix([m, m], n, weights=["a", 1]), TypeError, r"weights\[0\] must be a number"),
+    "one weight for all": (lambda m, n: cl.mix([m, m], n, weights=3), TypeError, "weights must be a list"),
+    "a study of NaN": (lambda m, n: cl.sweep({"lr": [float("nan")]}, base=cl.MLP(), data=n), ValueError, "`lr` nan"),
+    "a study of objects": (lambda m, n: cl.sweep({"lr": [object()]}, base=cl.MLP(), data=n), TypeError, "`lr` is object"),
+    "a study of too much": (lambda m, n: cl.sweep({"embed": range(10**6)}, base=cl.MLP(), data=n), ValueError, "at most 1000"),
+    "a sampler it has not": (
+        lambda m, n: cl.sweep({"embed": [2]}, base=cl.MLP(), data=n, sampler="x"), ValueError, "`sampler`: there is no `x`"),
+    "trials, yes": (lambda m, n: cl.sweep({"embed": [2]}, base=cl.MLP(), data=n, trials=True), TypeError, "trials must"),
+    "seconds without end": (
+        lambda m, n: cl.sweep({"embed": [2]}, base=cl.MLP(), data=n, max_seconds=float("nan")), ValueError, "`max_seconds` nan"),
+    "seeds by hand": (lambda m, n: cl.Trainer(cl.MLP(seeds=2), n), ValueError, "`seeds` has no effect"),
+    "a split by number": (lambda m, n: cl.Trainer(cl.MLP(steps=2), n).evaluate(3), TypeError, "split must be a str"),
+    "a model of nothing": (lambda m, n: cl.Trained(3), TypeError, "made by load"),
     "no such data set": (lambda m, n: cl.datasets.load("nimes"), ValueError, "nimes"),
     "no such preset": (lambda m, n: cl.preset("bengoi"), ValueError, "bengio"),
 }
@@ -132,6 +191,12 @@ LONG = {
     "sample": lambda m, names: cl.Ngram(order=3).fit(names).sample(10**9),
     "top": lambda m, names: cl.Transformer(steps=1).fit(names[:200]).top(10**6, max_length=30),
     "sweep": lambda m, names: cl.sweep({"embed": [2, 3]}, base=m, data=names),
+    "one long sample": lambda m, names: cl.RNN(steps=1).fit(" ".join(names)).sample(1, max_length=10**9),
+    "one long text": lambda m, names: cl.GRU(steps=1).fit(names).surprise("a" * 10**7),
+    "many beginnings": lambda m, names: cl.GRU(steps=1).fit(names).predict_proba(names * 1000),
+    "many to score": lambda m, names: cl.GRU(hidden=256, steps=1).fit(names).score_samples(["a" * 10**6] * 9),
+    "a mixture": lambda m, names: cl.mix([cl.GRU(hidden=256, steps=1).fit(names[:200])] * 60, names * 4),
+    "steps by hand, evaluated": lambda m, names: [cl.Trainer(cl.GRU(), names * 4).evaluate("train") for _ in range(99)],
     "a large step": lambda m, names: cl.MLP(hidden=(512,), steps=10**7, batch=1024, eval_size=0).fit(names),
 }
 

@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
-use crate::models::{self, LanguageModel, Member, Mixture, MixtureSettings, fit_weights, place};
+use crate::models::{self, LanguageModel, Member, Mixture, MixtureSettings, Tell, fit_weights, place};
 use crate::{Checkpoint, Config, Error, Result, files};
 
 /// How much each member of a mixture counts.
@@ -86,7 +86,7 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     }
     let Checkpoint { config, vocab, .. } = &first.checkpoint;
     let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
-    let (scores, weights, rounds) = weigh(&runs, weights, &data.splits.val)?;
+    let (scores, weights, rounds) = weigh(&runs, weights, &data.splits.val, &mut |_| Ok(()))?;
     let checkpoint = join(&runs, &weights)?;
     let mixed = |((run, &weight), scores): ((&Run, &f64), &Vec<f32>)| {
         let model = run.checkpoint.config.model.kind.clone();
@@ -99,14 +99,16 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     Ok(Mix { checkpoint, model, data, members, evaluation, rounds })
 }
 
-/// Mixes models that are at hand, with weights for the likelihood of `split`; returns them too.
+/// Mixes models that are at hand, with weights for the likelihood of `split`; returns them too. `tell` is told now and then
+/// what share is done, and its error ends it.
 ///
 /// # Errors
-/// Fewer than two models; models of other characters than the first's; as [`mix`], for its weights.
+/// Fewer than two models; models of other characters than the first's; as [`mix`], for its weights; those of `tell`.
 pub fn mix_models(
     models: Vec<Checkpoint>,
     weights: &Weights,
     split: &Split,
+    tell: Tell<'_>,
 ) -> Result<(Checkpoint, Vec<f64>)> {
     if models.len() < 2 {
         return Err(Error::usage("two models or more are needed to mix"));
@@ -118,13 +120,20 @@ pub fn mix_models(
     };
     let runs = models.into_iter().enumerate().map(run).collect::<Result<Vec<_>>>()?;
     runs[1..].iter().try_for_each(|other| same_characters(&runs[0], other))?;
-    let (_, weights, _) = weigh(&runs, weights, split)?;
+    let (_, weights, _) = weigh(&runs, weights, split, tell)?;
     Ok((join(&runs, &weights)?, weights))
 }
 
 /// What each run scores on a split, its weight, and how often the weights were fitted anew.
-fn weigh(runs: &[Run], weights: &Weights, split: &Split) -> Result<(Vec<Vec<f32>>, Vec<f64>, usize)> {
-    let scores = runs.iter().map(|run| run.model.score_split(split, &mut |_| Ok(())));
+fn weigh(
+    runs: &[Run],
+    weights: &Weights,
+    split: &Split,
+    tell: Tell<'_>,
+) -> Result<(Vec<Vec<f32>>, Vec<f64>, usize)> {
+    let share = |i: usize, of_run: f64| (i as f64 + of_run) / runs.len() as f64;
+    let scores =
+        runs.iter().enumerate().map(|(i, run)| run.model.score_split(split, &mut |s| tell(share(i, s))));
     let scores = scores.collect::<Result<Vec<_>>>()?;
     let (weights, rounds) = match weights {
         Weights::Equal => (vec![1.0 / runs.len() as f64; runs.len()], 0),

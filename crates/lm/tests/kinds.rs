@@ -54,7 +54,7 @@ fn checkpoints(mode: Mode) -> (Data, Vec<Checkpoint>) {
     };
     let kinds = models::all().map(|kind| kind.name()).filter(|name| *name != "mixture");
     let mut all: Vec<Checkpoint> = kinds.map(make).collect();
-    let (mixture, _) = mix_models(all.clone(), &Weights::Equal, &data.splits.val).unwrap();
+    let (mixture, _) = mix_models(all.clone(), &Weights::Equal, &data.splits.val, &mut |_| Ok(())).unwrap();
     all.push(mixture);
     assert_eq!(all.len(), models::all().count());
     (data, all)

@@ -15,6 +15,9 @@ pub type Settings = Map<String, Value>;
 /// The most hidden layers a study may vary.
 const MAX_LAYERS: i64 = 16;
 
+/// The most values that a setting may list: each is tried on the base before a study begins.
+const MAX_CHOICES: usize = 1000;
+
 /// The values of a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Domain {
@@ -319,6 +322,13 @@ fn read(name: &str, value: &Value, is_real: bool) -> Result<Setting> {
     };
     let domain = match (table.get("choices"), table.get("low"), table.get("high")) {
         (Some(Value::Array(choices)), None, None) if !choices.is_empty() => {
+            if choices.len() > MAX_CHOICES {
+                let way = format!(
+                    "{} values are too many; list at most {MAX_CHOICES}, or say low and high",
+                    choices.len()
+                );
+                return refuse(&way);
+            }
             if choices.iter().enumerate().any(|(i, choice)| choices[..i].contains(choice)) {
                 return refuse("a value is there twice");
             }

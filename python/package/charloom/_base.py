@@ -6,7 +6,7 @@ import os
 
 from . import _charloom, _html, _settings
 from ._errors import CharloomError, SettingError
-from ._language import LanguageModel, count
+from ._language import LanguageModel, count, flag
 from ._progress import Progress, functions
 from ._text import Texts, as_text
 
@@ -82,7 +82,9 @@ class CharModel(LanguageModel):
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
         config = self._config(mode)
-        told = functions(callbacks)
+        told, force = functions(callbacks), flag(force, "force")
+        if out is not None and not os.fspath(out):
+            raise SettingError("`out` is empty; name a folder")
         shown = Progress(progress, getattr(self, "steps", 1))
         self._fitting = True
         try:
@@ -97,6 +99,10 @@ class CharModel(LanguageModel):
                 model, history, raised = _charloom.fit(
                     config, text, of_val, folder, force, limit, told, shown.event if shown.is_shown else None
                 )
+        except CharloomError as error:
+            # That folder is gone by then.
+            said, in_folder, _ = str(error).partition(f"; what was saved before is in {folder}")
+            raise (error if out is not None or not in_folder else type(error)(said)) from None
         finally:
             del self._fitting
             shown.close()
@@ -130,7 +136,8 @@ class CharModel(LanguageModel):
 
     def __repr__(self) -> str:
         defaults = _settings.defaults(self.kind, self._counts)
-        given = {key: value for key, value in self.get_params().items() if value != defaults[key]}
+        # What is written alike: an array is not compared as a whole.
+        given = {key: value for key, value in self.get_params().items() if repr(value) != repr(defaults[key])}
         return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
     def _repr_html_(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from . import _charloom, _html
 from ._errors import SettingError
-from ._language import LanguageModel
+from ._language import LanguageModel, number
 from ._text import Texts, as_list, as_text
 from ._trained import Trained
 
@@ -98,7 +98,9 @@ def mix(models: Sequence[LanguageModel], val: Texts | None = None, *, weights: S
     """
     models = _checked(models)
     text = None if val is None else as_text(val, "val")[0]
-    given = None if weights is None else [float(weight) for weight in weights]
+    if isinstance(weights, str) or not isinstance(weights, (Iterable, type(None))):
+        raise TypeError(f"weights must be a list of numbers, one for each model, not {type(weights).__name__}")
+    given = None if weights is None else [number(weight, f"weights[{i}]") for i, weight in enumerate(weights)]
     model, fitted = _charloom.mix([m._fitted() for m in models], text, given)
     mixed = Trained(model)
     mixed.weights_ = fitted

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 import os
 
 from . import _charloom, _html
 from ._errors import FileError, NotFittedError, SettingError
-from ._text import Texts, as_list, as_text
+from ._text import Texts, as_list, as_text, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,18 +73,18 @@ class LanguageModel:
         (4 million characters in a row do not match), there is a warning and a shorter list.
         `stream` "torch" draws as `torch.multinomial` does, "torch-cdf" as its `replacement=True` did before 2.0.
         """
-        matches = None
+        matches, n = None, count(n, "n")
         if pattern is not None:
             import re
 
-            if not isinstance(pattern, (str, re.Pattern)):
-                raise TypeError(f"pattern must be a regular expression, not {type(pattern).__name__}")
+            if not isinstance(getattr(pattern, "pattern", pattern), str):
+                raise TypeError(f"pattern must be a regular expression of str, not {type(pattern).__name__}")
             try:
                 matches = re.compile(pattern).fullmatch
             except re.error as error:
                 raise SettingError(f"`pattern` {pattern!r}: {error}") from None
         texts, log_probs, tried = self._fitted().sample(
-            count(n, "n"),
+            n,
             _seed(seed),
             number(temperature, "temperature"),
             count(top_k, "top_k"),
@@ -91,8 +92,8 @@ class LanguageModel:
             word(prefix, "prefix"),
             count(min_length, "min_length"),
             count(max_length, "max_length"),
-            novel,
-            unique,
+            flag(novel, "novel"),
+            flag(unique, "unique"),
             word(stream, "stream"),
             matches,
         )
@@ -104,7 +105,7 @@ class LanguageModel:
             way = "; does anything match it that the model writes, and the prefix?" if pattern is not None else ""
             message = f"only {len(texts)} of {n} strings were found: {which} left out the rest of {tried:,} that were drawn{way}"
             warnings.warn(message, stacklevel=2)
-        return (texts, log_probs) if return_log_probs else texts
+        return (texts, log_probs) if flag(return_log_probs, "return_log_probs") else texts
 
     def top(self, n: int = 10, *, prefix: str = "", max_length: int = 500, return_log_probs: bool = False) -> Any:
         """The `n` likeliest strings, exactly and in order; with `return_log_probs` also the logarithm of each one's probability."""
@@ -113,7 +114,8 @@ class LanguageModel:
 
     def stream(self, prefix: str = "", *, temperature: float = 1.0, seed: int | None = SEED) -> Iterator[str]:
         """A text without end, character after character, after the prefix."""
-        length, done, seed = 256, len(prefix), _seed(seed)
+        done, seed = len(word(prefix, "prefix")), _seed(seed)
+        length = max(256, 2 * done)
         while True:
             text = self.sample(1, prefix=prefix, temperature=temperature, seed=seed, max_length=length)[0]
             yield from text[done:]
@@ -185,7 +187,12 @@ class LanguageModel:
 
         if not hasattr(state, "items"):
             raise TypeError(f"state must be a dict of names and arrays, not {type(state).__name__}")
-        arrays = {name: np.ascontiguousarray(_numpy(tensor), dtype=np.float32) for name, tensor in state.items()}
+        arrays = {}
+        for name, tensor in state.items():
+            array = np.asarray(_numpy(tensor))
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"the state's {name!r} must be an array of real numbers, not of {array.dtype}")
+            arrays[str(name)] = np.asarray(array, dtype=np.float32, order="C")
         self._model = self._fitted().with_state(arrays)
         return self
 
@@ -200,7 +207,10 @@ class LanguageModel:
         return self.load_state_dict(wanted)
 
     def to_torch(self) -> Any:
-        """A `torch.nn.Module` with the same weights, names and outputs."""
+        """A `torch.nn.Module` with the same weights, names and outputs: (B, T) places in `vocab_` to logits.
+
+        Before a word stands 0, the boundary (as often as a window is long); before a text a line break.
+        """
         from ._torch import to_torch
 
         return to_torch(self)
@@ -238,24 +248,42 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def count(n: Any, what: str) -> int:
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    """A whole number from 0 up: numpy's too, True not."""
+    try:
+        whole_number = None if isinstance(n, bool) else operator.index(n)
+    except TypeError:
+        whole_number = None
+    if whole_number is None:
         raise TypeError(f"{what} must be a whole number, not {type(n).__name__}")
-    if not 0 <= n.__index__() < 2**63:
-        raise SettingError(f"{what} {n} is out of range; it must be from 0 to 2^63 - 1")
-    return n.__index__()
+    if not 0 <= whole_number < 2**63:
+        shown = whole_number if abs(whole_number) < 2**64 else f"of {whole_number.bit_length()} bits"
+        raise SettingError(f"{what} {shown} is out of range; it must be from 0 to 2^63 - 1")
+    return whole_number
 
 
 def number(x: Any, what: str) -> float:
     """A number as Python has it: numpy's too, True not."""
-    if isinstance(x, (bool, str)) or not hasattr(x, "__float__"):
-        raise TypeError(f"{what} must be a number, not {type(x).__name__}")
-    return float(x)
+    if not isinstance(x, (bool, str)) and hasattr(x, "__float__"):
+        try:
+            return float(x)
+        except TypeError:
+            pass
+        except OverflowError:
+            raise SettingError(f"{what} is out of range; it must be below 1.8e308") from None
+    raise TypeError(f"{what} must be a number, not {type(x).__name__}")
 
 
 def word(x: Any, what: str) -> str:
     if not isinstance(x, str):
         raise TypeError(f"{what} must be a str, not {type(x).__name__}")
-    return x
+    return whole(x, what)
+
+
+def flag(x: Any, what: str) -> bool:
+    """True or False: numpy's too, no other thing that is true."""
+    if type(x).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"{what} must be True or False, not {type(x).__name__}")
+    return bool(x)
 
 
 def _seed(seed: int | None) -> int:
@@ -264,4 +292,8 @@ def _seed(seed: int | None) -> int:
 
 
 def _numpy(tensor: Any) -> Any:
-    return tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else tensor
+    if not hasattr(tensor, "detach"):
+        return tensor
+    tensor = tensor.detach().cpu()
+    # numpy has none of these.
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()

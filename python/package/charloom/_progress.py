@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from ._errors import SettingError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +21,8 @@ class Progress:
         self._steps = steps
         self._best: float | None = None
         self._trials = 0
+        if show not in (True, False, "auto"):
+            raise SettingError(f"`progress` {show!r} is none of True, False, 'auto'")
         in_notebook = "ipykernel" in sys.modules
         if show is False or (show == "auto" and not (in_notebook or sys.stderr.isatty())):
             return
@@ -71,7 +75,10 @@ def functions(callbacks: Iterable[Callable[[dict[str, Any]], Any]]) -> list[Call
     """The callbacks of a fit or a sweep, as a list."""
     if callable(callbacks):
         raise TypeError("callbacks must be a list of functions, not one; put it in a list")
-    told = list(callbacks)
+    try:
+        told = list(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks must be a list of functions, not {type(callbacks).__name__}") from None
     for i, callback in enumerate(told):
         if not callable(callback):
             raise TypeError(f"callbacks[{i}] is {type(callback).__name__}, not a function")

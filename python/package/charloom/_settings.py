@@ -7,6 +7,7 @@ import os
 
 from . import _charloom
 from ._errors import SettingError
+from ._text import whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,15 +53,31 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def plain(value: Any) -> Any:
-    """A setting's value as JSON has it: numpy's numbers, tuples and paths included."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+#: How many lists and dicts lie in one another at most.
+_DEEP = 4
+
+
+def plain(value: Any, key: str, depth: int = 0) -> Any:
+    """A setting's value as JSON has it: numpy's numbers and arrays, tuples and paths included."""
+    if hasattr(value, "tolist") and not isinstance(value, str):
+        value = value.tolist()
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value.item() if hasattr(value, "item") and not isinstance(value, str) else value
+        value = os.fsdecode(value)
+    if isinstance(value, (list, tuple, range, dict)) and depth == _DEEP:
+        raise TypeError(f"`{key}` has lists in lists; a setting is a number, a word, a path or a list of such")
+    if isinstance(value, dict):
+        return {str(name): plain(item, key, depth + 1) for name, item in value.items()}
+    if isinstance(value, (list, tuple, range)):
+        return [plain(item, key, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise SettingError(f"`{key}` is out of range; it must be from -2^63 to 2^63 - 1")
+    if isinstance(value, str):
+        return whole(value, f"`{key}`")
+    if not isinstance(value, (bool, int, float)):
+        raise TypeError(f"`{key}` is {type(value).__name__}; a setting is a number, a word, a path or a list of such")
+    return value
 
 
 def _default(own: dict[str, Any], key: str) -> Any:
@@ -79,23 +96,15 @@ def config(kind: str, params: dict[str, Any]) -> str:
         if value is None:
             continue
         to = model if key in own else data if key in DATA else train
-        to[key] = plain(value)
+        to[key] = plain(value, key)
         if isinstance(to[key], float) and to[key].is_integer() and type(_default(own, key)) is int:
-            to[key] = int(to[key])  # 1e4 steps
-        if isinstance(to[key], float) and not math.isfinite(to[key]):
-            raise SettingError(f"`{key}` {value} is out of range; it must be a finite number")
+            to[key] = plain(int(to[key]), key)  # 1e4 steps
     of_teacher = {key: train.pop(f"teacher_{key}") for key in ("weight", "temperature") if f"teacher_{key}" in train}
     if "teacher" in train:
         train["teacher"] = {"path": train["teacher"], "weight": 0.5, **of_teacher}
     elif of_teacher:
         raise SettingError(f"`teacher_{next(iter(of_teacher))}` has no effect: there is no `teacher`")
-    try:
-        return json.dumps({"model": model, "train": train, "data": data})
-    except TypeError as error:
-        named = {**model, **train, **data}
-        wrong = next((key for key, value in named.items() if not isinstance(value, (str, bool, int, float, list))), "a setting")
-        kind = type(named.get(wrong, error)).__name__
-        raise TypeError(f"`{wrong}` is {kind}; a setting is a number, a word, a path or a list of such") from None
+    return json.dumps({"model": model, "train": train, "data": data})
 
 
 def params(config: dict[str, Any]) -> dict[str, Any]:

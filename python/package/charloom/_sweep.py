@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from . import _charloom, _html, _settings
 from ._base import CharModel
 from ._errors import SettingError
-from ._language import count
+from ._language import count, flag, number, word
 from ._progress import Progress, functions
 from ._text import Texts, as_text
 from .models import CLASSES
@@ -79,15 +79,19 @@ def sweep(
         raise TypeError(f"base must be a model such as MLP(), not {type(base).__name__}")
     if not isinstance(settings, Mapping):
         raise TypeError(f"settings must be a dict of names and values, not {type(settings).__name__}")
-    if resume and study is None:
+    if flag(resume, "resume") and study is None:
         raise SettingError("`resume` goes on with a study; name its file with `study`")
     values = {name: dict(of) if isinstance(of, Mapping) else _choices(name, of) for name, of in settings.items()}
     has_range = any(isinstance(of, dict) for of in values.values())
-    spec = {
-        "settings": values, "sampler": sampler or ("tpe" if has_range else "grid"), "trials": trials, "seeds": seeds,
-        "sampler_seed": sampler_seed, "prune": prune, "max_steps": max_steps, "max_seconds": max_seconds,
-    }
-    written = json.dumps(_settings.plain({key: value for key, value in spec.items() if value is not None}))
+    spec: dict[str, Any] = {"settings": {str(name): _settings.plain(of, str(name)) for name, of in values.items()}}
+    for check, given in (
+        (word, {"sampler": sampler or ("tpe" if has_range else "grid"), "prune": prune}),
+        (count, {"trials": trials, "seeds": seeds, "sampler_seed": sampler_seed, "max_steps": max_steps}),
+        (number, {"max_seconds": max_seconds}),
+    ):
+        # `plain` refuses NaN.
+        spec |= {key: _settings.plain(check(value, key), key) for key, value in given.items() if value is not None}
+    written = json.dumps(spec)
     text, mode = as_text(data)
     of_val = None if val is None else as_text(val, "val")[0]
     told, shown = functions(callbacks), Progress(progress, trials or 0, unit="trial")

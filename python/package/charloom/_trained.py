@@ -7,7 +7,7 @@ import os
 from . import _charloom, _html
 from ._base import CharModel
 from ._errors import SettingError
-from ._language import LanguageModel, count
+from ._language import LanguageModel, count, word
 from ._text import Texts, as_text
 
 TYPE_CHECKING = False
@@ -22,6 +22,8 @@ class Trained(LanguageModel):
     weights_: list[float] | None = None
 
     def __init__(self, model: _charloom.Model, path: str | None = None):
+        if not isinstance(model, _charloom.Model):
+            raise TypeError(f"a Trained model is made by load(path), mix or a Trainer, not of {type(model).__name__}")
         self._model = model
         self._path = path
 
@@ -59,6 +61,8 @@ class Trainer:
                             f"{getattr(model, '__name__', type(model).__name__)}")
         if model._counts:
             raise SettingError(f"a {type(model).__name__} counts, in one pass; call its fit")
+        if getattr(model, "seeds", 1) != 1:
+            raise SettingError("`seeds` has no effect: a Trainer is one training; call the model's fit")
         text, mode = as_text(X)
         of_val = None if val is None else as_text(val, "val")[0]
         self._training = _charloom.Training(model._config(mode), text, of_val, None if threads is None else count(threads, "threads"))
@@ -79,7 +83,7 @@ class Trainer:
 
     def evaluate(self, split: str = "val") -> float | None:
         """The loss on a whole split, in nats per character."""
-        return self._training.evaluate(split)
+        return self._training.evaluate(word(split, "split"))
 
     def model(self) -> Trained:
         """The model as it is now."""

@@ -88,7 +88,7 @@ def sized(size: str, X: Texts, *, kind: str | None = None, val: Texts | None = N
     text, mode = as_text(X)
     of_val = None if val is None else as_text(val, "val")[0]
     of_data = {"mode": mode, **{key: value for key, value in params.items() if key in _settings.DATA}}
-    return _of(_charloom.sized(word(size, "size"), kind, _settings.config("mlp", of_data), text, of_val), params)
+    return _of(_charloom.sized(word(size, "size"), None if kind is None else word(kind, "kind"), _settings.config("mlp", of_data), text, of_val), params)
 
 
 def _of(config: dict[str, Any], params: dict[str, Any]) -> CharModel:

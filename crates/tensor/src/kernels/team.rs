@@ -28,7 +28,7 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Copy for Shared<T> {}
 
-// SAFETY: threads reach the elements only through `piece`, whose callers keep to different ones.
+// SAFETY: threads reach the elements only through `piece` and `start`, whose callers keep to different ones.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {

@@ -28,8 +28,8 @@ unsafe fn transpose_on<S: Simd>(
     let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
     assert!(fits, "a matrix is too short to transpose");
     let side = S::LANES.max(8);
-    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one after another: matrices whose rows are powers of two apart
-    // would lose the line before its other half is written.
+    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one
+    // after another: matrices whose rows are powers of two apart would lose the line before its other half is written.
     for band in (0..rows).step_by(LINE) {
         for c in (0..cols).step_by(side) {
             let width = (cols - c).min(side);
@@ -77,12 +77,32 @@ mod tests {
     #[test]
     fn transposes_are_exact() {
         for isa in Isa::available() {
-            for (rows, cols) in [(1, 1), (16, 16), (27, 200), (200, 27), (33, 17), (5, 40)] {
+            let sizes =
+                [(0, 3), (3, 0), (1, 1), (16, 16), (27, 200), (200, 27), (33, 17), (5, 40), (1, 37), (37, 1)];
+            for (rows, cols) in sizes {
                 let x = numbers(rows * cols);
                 let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
                 transpose_isa(isa, &x, cols, [rows, cols], &mut fast, rows);
                 reference::transpose(&x, rows, cols, &mut plain);
                 assert_eq!(fast, plain, "{isa:?} {rows}x{cols}");
+            }
+        }
+    }
+
+    /// Matrices that end with their last number, and what lies between the rows of one that is written stays.
+    #[test]
+    fn rows_may_lie_apart() {
+        for isa in Isa::available() {
+            for (rows, cols) in [(1, 1), (7, 9), (8, 16), (17, 24), (33, 40)] {
+                let (from_step, to_step) = (cols + 3, rows + 5);
+                let x = numbers((rows - 1) * from_step + cols);
+                let mut y = vec![9.0; (cols - 1) * to_step + rows];
+                transpose_isa(isa, &x, from_step, [rows, cols], &mut y, to_step);
+                for (i, &y) in y.iter().enumerate() {
+                    let (column, row) = (i / to_step, i % to_step);
+                    let wanted = if row < rows { x[row * from_step + column] } else { 9.0 };
+                    assert_eq!(y, wanted, "{isa:?} {rows}x{cols} at {i}");
+                }
             }
         }
     }

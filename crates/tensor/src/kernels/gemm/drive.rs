@@ -70,9 +70,11 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
     if let Some(ready) = packed.ready {
         assert!(wide * k <= ready.len(), "the packed B is too short");
     }
+    const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
-    // `k` and `n` lie inside the slices, and the rooms are as large as what is written there: parts of k and rows are no
-    // longer than `longest` and `rows`, and `wide` columns are whole vectors.
+    // `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they are not read, nor copied), and
+    // the rooms are as large as what is written there: parts of k and rows are no longer than `longest` and `rows`, and
+    // `wide` columns are whole vectors.
     unsafe {
         for part in 0..parts {
             let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
@@ -89,8 +91,8 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
             }
             for row in (0..m).step_by(rows) {
                 let rows = rows.min(m - row);
-                let a = a.wrapping_add(row * a_strides[0]);
-                match (packs_a, across) {
+                let a = a.wrapping_add(row.wrapping_mul(a_strides[0]));
+                match (packs_a && k > 0, across) {
                     (false, _) => {}
                     (true, true) => pack_a::<S>(a, a_strides, [rows, k], a_room),
                     (true, false) => copy_rows(a, a_strides[0], [rows, k], a_room, along),
@@ -107,7 +109,9 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
                     // Rows of B as it lies are read beyond the strip's end where there is more of B.
                     let whole = match packed.b {
                         true => k,
-                        false => (b_len + b_stride).saturating_sub(column + vectors * S::LANES) / b_stride,
+                        false => b_len
+                            .checked_sub(column + vectors * S::LANES)
+                            .map_or(0, |after_first| after_first / b_stride + 1),
                     };
                     let c = c.as_mut_ptr().add(row * c_stride + column);
                     let (sums, sums_stride) = match in_c && width == vectors * S::LANES || !sums_needed {
@@ -257,7 +261,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: Strip<'_
         let (a, a_stride) = match (packed, ACROSS) {
             (true, true) => (a.wrapping_add(row * k), high),
             (false, true) => (a.wrapping_add(row), a_stride),
-            (_, false) => (a.wrapping_add(row * a_stride), a_stride),
+            (_, false) => (a.wrapping_add(row.wrapping_mul(a_stride)), a_stride),
         };
         let call = Block {
             k,

@@ -20,6 +20,9 @@ const PART: usize = 64;
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
     let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_stride, c, c_stride, end } = call;
+    if n == 0 {
+        return;
+    }
     for i in 0..m {
         let c = &mut c[i * c_stride..][..n];
         let add_product = |c: &mut [E], col: usize| {
