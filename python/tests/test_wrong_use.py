@@ -49,14 +49,14 @@ WRONG = {
     "no threads": (lambda m, n: cl.MLP(steps=2).fit(n, threads=0), ValueError, "from 1 to 256"),
     "less than no threads": (lambda m, n: cl.Trainer(cl.MLP(steps=2), n, threads=-1), ValueError, "threads -1"),
     "huge threads": (lambda m, n: cl.sweep({"embed": [2]}, base=cl.MLP(steps=2), data=n, threads=2**40), ValueError, "threads"),
-    "a list of numbers": (lambda m, n: cl.MLP().fit(np.zeros((3, 3))), TypeError, r"X\[0\] is ndarray"),
+    "a list of numbers": (lambda m, n: cl.MLP().fit(np.zeros((3, 3))), TypeError, "X has 3 columns"),
     "a mistyped file": (lambda m, n: cl.MLP().fit("namse.txt"), OSError, "no such file"),
     "a split for a text": (lambda m, n: m.evaluate("val"), ValueError, "split='val'"),
     "a share for a text": (lambda m, n: cl.MLP().fit(n, val=0.1), TypeError, "`split`"),
     "a word for a number": (lambda m, n: cl.MLP(steps="many").fit(n), ValueError, '"many", and must be a whole number'),
     "half a step": (lambda m, n: cl.MLP(steps=2.5).fit(n), ValueError, "whole number"),
     "a word it does not have": (lambda m, n: cl.MLP(activation="Relu").fit(n), ValueError, "there is no `Relu`; there is `tanh`"),
-    "a width without a list": (lambda m, n: cl.MLP(hidden="200").fit(n), ValueError, "a list of numbers"),
+    "a width without a list": (lambda m, n: cl.MLP(hidden="200").fit(n), ValueError, "must be a list"),
     "settings without names": (lambda m, n: cl.MLP(200), TypeError, "MLP.__init__"),
     "a hot temperature": (lambda m, n: m.sample(temperature="hot"), TypeError, "temperature must be a number"),
     "adapting, yes": (lambda m, n: m.evaluate(adapt=True), TypeError, "adapt must be a number"),
@@ -152,6 +152,31 @@ def test_bytes_that_are_cut_or_flipped_are_refused(mlp):
             broken[random_.randrange(len(broken))] ^= 1 << random_.randrange(8)
         with pytest.raises(cl.CharloomError):
             type(mlp._model).from_bytes(bytes(broken))
+
+
+def test_of_fits_that_begin_at_once_one_is_made(names):
+    model, ended, gate = cl.MLP(hidden=(8,), steps=20), [], threading.Barrier(5)
+
+    def slowly():
+        gate.wait(60)
+        for name in names:
+            yield name
+            time.sleep(1e-4)
+
+    def fit():
+        try:
+            model.fit(slowly())
+            ended.append("fitted")
+        except cl.CharloomError as error:
+            ended.append("another call" in str(error))
+            gate.wait(60)
+
+    threads = [threading.Thread(target=fit) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert sorted(map(str, ended)) == ["True"] * 4 + ["fitted"] and len(model.sample(2)) == 2
 
 
 def test_two_fits_at_once_are_refused(names):

@@ -22,6 +22,10 @@ class CharModel(LanguageModel):
     kind: ClassVar[str]
     _counts: ClassVar[bool] = False
     _history: list[dict[str, Any]]
+    _fitting: object
+
+    def __init__(self) -> None:
+        raise TypeError("a CharModel is what MLP, GRU and the other kinds are; make one of those")
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -75,22 +79,24 @@ class CharModel(LanguageModel):
         import tempfile
         from pathlib import Path
 
-        if self.__dict__.get("_fitting"):
+        # One step, so that of two threads one is refused.
+        mine = object()
+        if self.__dict__.setdefault("_fitting", mine) is not mine:
             raise CharloomError(f"this {type(self).__name__} is being fitted by another call; fit a clone of it")
-        if isinstance(val, (int, float)):
-            raise TypeError("val must be text to validate on; the share of X that is held out is the model's keyword `split`")
-        text, mode = as_text(X)
-        of_val = None if val is None else as_text(val, "val")[0]
-        config = self._config(mode)
-        told, force = functions(callbacks), flag(force, "force")
-        if out is not None and not os.fspath(out):
-            raise SettingError("`out` is empty; name a folder")
-        shown = Progress(progress, getattr(self, "steps", 1))
-        self._fitting = True
+        shown = None
         try:
+            if isinstance(val, (int, float)):
+                raise TypeError("val must be text to validate on; the share of X that is held out is the model's keyword `split`")
+            text, mode = as_text(X)
+            of_val = None if val is None else as_text(val, "val")[0]
+            config = self._config(mode)
+            told, force = functions(callbacks), flag(force, "force")
+            if out is not None and not os.fspath(out):
+                raise SettingError("`out` is empty; name a folder")
+            limit = None if threads is None else count(threads, "threads")
+            shown = Progress(progress, getattr(self, "steps", 1))
             with tempfile.TemporaryDirectory() as temporary:
                 folder = Path(temporary) / "run" if out is None else Path(out)
-                limit = None if threads is None else count(threads, "threads")
                 if getattr(self, "seeds", 1) != 1 and isinstance(text, str):
                     # Each member's run reads its data again, to be mixed.
                     file = Path(temporary) / "data.txt"
@@ -100,12 +106,13 @@ class CharModel(LanguageModel):
                     config, text, of_val, folder, force, limit, told, shown.event if shown.is_shown else None
                 )
         except CharloomError as error:
-            # That folder is gone by then.
-            said, in_folder, _ = str(error).partition(f"; what was saved before is in {folder}")
-            raise (error if out is not None or not in_folder else type(error)(said)) from None
+            # A folder of its own is gone by then.
+            said, saved, _ = str(error).partition("; what was saved before is in ")
+            raise (type(error)(said) if out is None and saved else error) from None
         finally:
             del self._fitting
-            shown.close()
+            if shown is not None:
+                shown.close()
         if model is not None:
             self._model = model
             self._history = history

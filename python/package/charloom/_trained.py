@@ -92,5 +92,5 @@ class Trainer:
 
 def load(path: str | os.PathLike[str]) -> Trained:
     """The model of a run folder (its best) or of a model file."""
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     return Trained(_charloom.Model.load(path), path)

@@ -228,7 +228,7 @@ pub fn add_scaled<E: Element>(scale: E, x: &[E], y: &mut [E]) {
 
 /// The transpose of a (rows, cols) matrix.
 pub fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E]) {
-    for (r, from) in from.chunks_exact(cols).take(rows).enumerate() {
+    for (r, from) in from.chunks_exact(cols.max(1)).take(rows).enumerate() {
         for (c, &x) in from.iter().enumerate() {
             to[c * rows + r] = x;
         }

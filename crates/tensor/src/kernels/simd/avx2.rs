@@ -70,7 +70,8 @@ impl Simd for Avx2 {
                 (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
             }
             if n & 2 != 0 {
-                _mm_storel_pd(p.cast(), _mm_castps_pd(rest));
+                // Not `_mm_storel_pd`, which wants the alignment of an f64.
+                _mm_storeu_si64(p.cast(), _mm_castps_si128(rest));
                 (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
             }
             if n & 1 != 0 {
