@@ -107,6 +107,12 @@ enum Command {
 
 /// Runs the command with these arguments, the first of which is its name; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
+    run_on(&Pool::new(threads::available()), arguments)
+}
+
+/// The same, on these threads.
+fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let parsed = help::command().try_get_matches_from(arguments);
     let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
@@ -115,8 +121,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     output::set_verbose(cli.verbose);
     let mut out = Out::new(cli.json, cli.color);
-    // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
-    let pool = Pool::new(threads::available());
     let done = pool.enter(false, || match cli.command {
         Command::Train(args) => train::run(&args, &mut out),
         Command::Eval(args) => eval::run(&args, &mut out),
@@ -188,4 +192,39 @@ fn wrong_use(error: &clap::Error) -> u8 {
     let said: Vec<String> = said.split('\'').map(charloom_sweep::without_password).collect();
     output::note(format_args!("{}; see --help", said.join("'")));
     2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_that_computes_shares_its_work_among_the_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let words = "emma\nolivia\nava\nisabella\nsophia\nmia\ncharlotte\namelia\nharper\nevelyn\n";
+        std::fs::write(path("words"), words.repeat(4)).unwrap();
+        // Kernels of any size are shared out.
+        let jobs = |arguments: &str| {
+            let pool = Pool::with_least_work(2, 1);
+            let mut all = vec!["charloom".to_owned()];
+            all.extend(arguments.split(' ').map(|word| word.strip_prefix('@').map_or(word.to_owned(), path)));
+            assert_eq!(run_on(&pool, all.into_iter().map(OsString::from)), 0, "{arguments}");
+            pool.jobs()
+        };
+        for kind in ["mlp --context 3", "gru --embed 4", "transformer --layers 1 --embed 8"] {
+            let name = kind.split(' ').next().unwrap_or(kind);
+            let run = format!("@{name}");
+            jobs(&format!("train @words --model {kind} --steps 2 --out {run} --threads 1 --json"));
+            let mix = format!("mix {run} {run} --out {run}-mix --json");
+            for command in
+                ["eval @ --json", "score @ @words --json", "sample @ --json", "compare @ @ --json", &mix]
+            {
+                let command = command.replace("@ ", &format!("{run} "));
+                assert!(jobs(&command) > 0, "{command}");
+            }
+        }
+        assert!(jobs("inspect @mlp --json") > 0);
+        assert_eq!(jobs("presets --json"), 0);
+    }
 }

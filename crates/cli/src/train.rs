@@ -102,6 +102,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             format!("--diagnostics has no effect: a model of kind {kind:?} has no layers to look at");
         return Err(Error::usage(message));
     }
+    if args.threads.is_some() && models::counts(&config)? {
+        let kind = &config.model.kind;
+        let message = format!("--threads has no effect: a model of kind {kind:?} is counted on one");
+        return Err(Error::usage(message));
+    }
     let data = match (args.size, &resumed) {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
         _ => charloom::load_data(&mut config)?,
@@ -143,10 +148,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     detail(format_args!("the model is made: {}", config.model.kind));
     let path = run.path().to_path_buf();
-    let is_done = match training {
-        Some(mut training) => {
-            begin::tell_new_characters(&training, args);
-            train(args, &mut training, &mut run)?
+    let mut training = training;
+    let is_done = match &mut training {
+        Some(training) => {
+            begin::tell_new_characters(training, args);
+            train(args, training, &mut run)?
         }
         None => true,
     };
@@ -154,22 +160,31 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
     }
     detail("trained");
-    let file = files::model_file(&path)?;
-    let checkpoint = Checkpoint::read(&file)?;
-    let model = models::open(&checkpoint, &file)?;
+    // What was counted is what was written; of what was trained the best is in its file.
+    let mut counted = training.filter(|training| training.steps().is_none());
+    let read;
+    let (model, step) = match &mut counted {
+        Some(counted) => (counted.model(), 1),
+        None => {
+            let file = files::model_file(&path)?;
+            let checkpoint = Checkpoint::read(&file)?;
+            read = models::open(&checkpoint, &file)?;
+            (&*read, checkpoint.step)
+        }
+    };
     let samples = if config.notebook.is_some() && data.mode() == Mode::Lines {
         write_as_notebook(&data, &run)?
     } else {
-        write_samples(&*model, &data, &run)?
+        write_samples(model, &data, &run)?
     };
     if args.report {
         let page = path.join(files::REPORT);
         crate::report::write(&path, args.data.get().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }
-    report(&*model, &config, &data, &path, &samples, out)?;
+    report(model, &config, &data, &path, &samples, out)?;
     say_saved(&path, &data);
-    begin::tell_overfitting(&config, &data, checkpoint.step)?;
+    begin::tell_overfitting(&config, &data, step)?;
     if args.is_bare() {
         begin::offer(args, &config, &data, Timing::read(&path))?;
     }

@@ -69,16 +69,38 @@ impl Disk for RealDisk {}
 /// # Errors
 /// What the operating system says.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(&RealDisk, path, bytes, None)
+    replace(&RealDisk, path, &|to| to(bytes), None)
 }
 
-/// As [`replace_file`]; the file before stays under the name `keep`, if there is one.
-pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], keep: Option<&Path>) -> io::Result<()> {
+/// What gives the bytes of a file, some at a time.
+pub(crate) type Bytes<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
+
+/// How many bytes are gathered before they are written.
+const AT_ONCE: usize = 1 << 20;
+
+/// As [`replace_file`], with bytes that are given some at a time; the file before stays under the name `keep`, if there is one.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &Bytes<'_>,
+    keep: Option<&Path>,
+) -> io::Result<()> {
     let folder = folder_of(path);
     let builder = &mut tempfile::Builder::new();
     let (file, mut temporary) =
         builder.prefix(TEMPORARY).make_in(folder, |path| disk.create_new(path))?.into_parts();
-    disk.write(&temporary, &file, bytes)?;
+    let (mut gathered, mut written) = (Vec::new(), Ok(()));
+    bytes(&mut |some| {
+        gathered.extend_from_slice(some);
+        if gathered.len() >= AT_ONCE {
+            if written.is_ok() {
+                written = disk.write(&temporary, &file, &gathered);
+            }
+            gathered.clear();
+        }
+    });
+    written?;
+    disk.write(&temporary, &file, &gathered)?;
     disk.sync(&temporary, &file)?;
     if let Some(keep) = keep {
         keep_as(disk, path, keep)?;

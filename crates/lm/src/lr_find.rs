@@ -95,17 +95,10 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     let rate = |i: usize| 10f64.powf(start + (end - start) * i as f64 / (steps - 1) as f64);
     let mut config = config.clone();
     (config.train.steps, config.train.log_every) = (steps as u64, Some(1));
-    let all = (0..steps).map(rate).collect();
-    let options = Fit { evaluate: Evaluate::Nothing, rates: Some(all), ..Fit::default() };
     let mut seen = Seen::default();
-    // A loss that is no number is what is looked for here, not a failure.
-    let ended = Training::new(&config, data, options)?.run(None, &AtomicBool::new(false), &mut seen);
+    let has_diverged = train(&config, data, (0..steps).map(rate).collect(), &mut seen)?;
     let Seen { rates, losses, has_broken, .. } = seen;
-    let diverged = match ended {
-        Ok(_) => has_broken.then(|| losses.len() - 1),
-        Err(Error::Diverged(_)) => Some(losses.len()),
-        Err(error) => return Err(error),
-    };
+    let diverged = if has_diverged { Some(losses.len()) } else { has_broken.then(|| losses.len() - 1) };
     if losses.len() < 10 {
         let message =
             format!("the loss broke within {} steps; try ``from`` {:e}", losses.len(), from / 100.0);
@@ -117,6 +110,16 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     let suggestion = rates[lowest] / 10f64.sqrt();
     let steepest = rates[steepest_before(&smoothed, lowest, (steps / 20).max(2))];
     Ok(LrFind { suggestion, steepest, minimum_tenth, diverged, rates, losses, smoothed })
+}
+
+/// Trains at these rates; whether that ended with a loss that is no number, which is what is looked for here, not a failure.
+fn train(config: &Config, data: &Data, rates: Vec<f64>, observer: &mut dyn Observer) -> Result<bool> {
+    let options = Fit { evaluate: Evaluate::Nothing, rates: Some(rates), ..Fit::default() };
+    match Training::new(config, data, options)?.run(None, &AtomicBool::new(false), observer) {
+        Ok(_) => Ok(false),
+        Err(Error::Diverged(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is seen on the way.
@@ -196,12 +199,62 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_loss_that_breaks_ends_it() {
+    /// A small model of a few words.
+    fn small() -> (Config, Data) {
         let mut config =
             Config::from_toml("[model]\nhidden = [20]\nactivation = 'relu'", "test".as_ref()).unwrap();
         config.data.path = Some(fixture_path("data/words.txt"));
         let data = crate::load_data(&mut config).unwrap();
+        (config, data)
+    }
+
+    /// Whom a full disk keeps from writing what is seen at the twelfth step.
+    #[derive(Default)]
+    struct Full {
+        steps: usize,
+    }
+
+    impl Observer for Full {
+        fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
+            self.steps += usize::from(matches!(event, Event::Step { .. }));
+            if self.steps < 12 {
+                return Ok(());
+            }
+            Err(Error::io("losses.csv", std::io::ErrorKind::StorageFull.into()))
+        }
+    }
+
+    #[test]
+    fn an_error_that_is_no_divergence_is_told_as_itself() {
+        let (config, data) = small();
+        let mut full = Full::default();
+        let said = train(&config, &data, vec![0.1; 40], &mut full).unwrap_err();
+        assert!(matches!(said, Error::Io { .. }) && said.to_string().starts_with("losses.csv: "), "{said}");
+        assert_eq!(full.steps, 12);
+        let mut seen = Seen::default();
+        assert!(train(&config, &data, vec![1e30; 40], &mut seen).unwrap() && seen.losses.len() < 40);
+        let of = |toml: &str, data: &Data| {
+            let mut wrong = Config::from_toml(toml, "test".as_ref()).unwrap();
+            wrong.data = config.data.clone();
+            find(&wrong, data, LrFindOptions::default()).unwrap_err()
+        };
+        // The data's: of a text as long as its context nothing is an example.
+        let mut text =
+            Config::from_toml("[data]\nmode = 'text'\nsplit = [1.0, 0.0, 0.0]", "test".as_ref()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("short");
+        std::fs::write(&path, "abab").unwrap();
+        text.data.path = Some(path);
+        let short = Data::load(&text.data, None).unwrap();
+        let said = of("[model]\ncontext = 8", &short).to_string();
+        assert!(said.contains("no examples"), "{said}");
+        let said = of("[train]\ninit_from = 'no-such-run'", &data).to_string();
+        assert!(said.starts_with("no-such-run"), "{said}");
+    }
+
+    #[test]
+    fn a_loss_that_breaks_ends_it() {
+        let (mut config, data) = small();
         let options = LrFindOptions { from: 1e-3, to: 1e4, steps: 300 };
         let found = find(&config, &data, options).unwrap();
         assert!(found.diverged.is_some_and(|step| step < 299), "{:?}", found.diverged);

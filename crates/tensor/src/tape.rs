@@ -3,6 +3,7 @@
 use crate::kernels::{Meetings, Place};
 use crate::op::{Op, RowRule, can_be_cut};
 use crate::recording::{Home, IndexTensor, Node};
+use crate::slab::Slab;
 use crate::{Axis, Element, Grads, Indices, Layout, NodeId, ParamId, Params, Pass, Recording, Shape, Var};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -89,7 +90,9 @@ impl<'p, E: Element> Tape<'p, E> {
 
     /// The recording, to be run again.
     pub fn finish(self) -> Recording<E> {
-        self.recording.into_inner()
+        let mut recording = self.recording.into_inner();
+        recording.values.make();
+        recording
     }
 
     fn params(&self) -> &Params<E> {
@@ -153,13 +156,21 @@ impl<'p, E: Element> Tape<'p, E> {
         let shape = Shape::new(shape);
         assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
         let id = self.new_leaf(shape, needs_grad, None);
-        self.recording.borrow_mut().set(id, |to| to.copy_from_slice(data));
+        let mut recording = self.recording.borrow_mut();
+        recording.values.make();
+        recording.set(id, |to| to.copy_from_slice(data));
+        drop(recording);
         self.var(id)
+    }
+
+    /// Room for so many values, at once if they are computed at once.
+    fn room(&self, values: &mut Slab<E>, len: usize) -> usize {
+        if self.computes { values.grow(len) } else { values.plan(len) }
     }
 
     fn new_leaf(&self, shape: Shape, needs_grad: bool, axis: Option<usize>) -> NodeId {
         let mut recording = self.recording.borrow_mut();
-        let layout = Layout::contiguous(&shape, recording.values.grow(shape.len()));
+        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
         let root = recording.nodes.len();
         recording.push(Node { shape, layout, home: Home::Local, root, needs_grad, axis }, None, Vec::new())
     }
@@ -244,7 +255,7 @@ impl<'p, E: Element> Tape<'p, E> {
     pub fn record(&self, op: impl Op<E> + 'static, inputs: &[NodeId], shape: Shape) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let inputs: Vec<usize> = inputs.iter().map(|&id| recording.at(id)).collect();
-        let layout = Layout::contiguous(&shape, recording.values.grow(shape.len()));
+        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
         let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
         let axis = match op.row_rule() {
             RowRule::Chooses(axis) => axis,
@@ -320,7 +331,8 @@ impl<'p, E: Element> Tape<'p, E> {
 
     /// The elements and the place of a node, wherever it lives.
     pub(crate) fn read(&self, id: NodeId) -> Vec<E> {
-        let recording = self.recording.borrow();
+        let mut recording = self.recording.borrow_mut();
+        recording.values.make();
         let node = &recording.nodes[recording.at(id)];
         let memory = match node.home {
             Home::Param => self.params().values(),

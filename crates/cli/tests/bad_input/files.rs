@@ -78,7 +78,13 @@ fn what_is_no_model_and_no_text_is_named() {
     .unwrap();
     fs::write(path.join("page.safetensors"), "\n<!DOCTYPE HTML>\n<html><body>Not found</body></html>\n")
         .unwrap();
-    refused(path, "sample pointer.safetensors", 1, "a git-LFS pointer, not the model itself");
+    refused(path, "sample pointer.safetensors", 1, "a git-LFS pointer, not the file itself");
+    for (magic, what) in
+        [(&b"\x1f\x8b\x08\0"[..], "gzip"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd")]
+    {
+        fs::write(path.join("packed.safetensors"), [magic, &[0; 200]].concat()).unwrap();
+        refused(path, "sample packed.safetensors", 1, &format!("is compressed with {what}; unpack it first"));
+    }
     refused(path, "sample page.safetensors", 1, "an HTML page, no model");
     fs::copy(path.join("page.safetensors"), path.join("page")).unwrap();
     let warned = String::from_utf8(charloom(path, "info page").stderr).unwrap();

@@ -158,8 +158,8 @@ impl Corpus {
     ) -> Result<Self> {
         let (sha256, is_empty) = (hex(&Sha256::digest(&bytes)), bytes.is_empty());
         if known.is_some_and(|known| known != sha256) {
-            let message = "has changed since the configuration was written (its SHA-256 is another); \
-                           ``data`` says where the file is that it was written for";
+            let message = "has changed since the configuration was written, or is another file (its SHA-256 is \
+                           another); ``data`` says where the file is that it was written for";
             return Err(Error::data(path, message));
         }
         let mut warnings = Vec::new();

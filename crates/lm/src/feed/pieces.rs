@@ -55,7 +55,7 @@ pub(crate) fn parts(targets: usize, [most, warm_up]: [usize; 2]) -> Vec<Part> {
 }
 
 /// The different windows of the words of a split, sorted, so that windows with a common beginning are neighbours. It is a view
-/// of the split's tokens and 12 bytes for each word.
+/// of the split's tokens and 8 bytes for each word, or 12 where some have several windows.
 pub(crate) struct Pieces {
     split: Split,
     boundary: u32,
@@ -63,7 +63,7 @@ pub(crate) struct Pieces {
     stride: usize,
     /// Where each begins in the split's tokens, the boundary before the first word among them.
     pieces: Vec<u32>,
-    /// The windows of each word, one word after another, and where each word's begin.
+    /// The windows of each word, one word after another, and where each word's begin; nothing where each word has one.
     of_words: Vec<u32>,
     starts: Vec<u32>,
 }
@@ -74,24 +74,25 @@ impl Pieces {
         let boundary = split.boundary()?;
         // There are fewer windows than tokens, so these are all that has to be counted.
         u32::try_from(split.tokens_with_start().len()).ok()?;
-        let mut all = Self {
-            split: split.clone(),
-            boundary,
-            context,
-            stride,
-            pieces: Vec::new(),
-            of_words: Vec::new(),
-            starts: Vec::with_capacity(split.words().count() + 1),
-        };
-        all.starts.push(0);
+        let [words, longest] =
+            split.words().fold([0, 0], |[words, longest], word| [words + 1, longest.max(word.len() + 1)]);
+        let (mut pieces, mut starts) = (Vec::with_capacity(words), Vec::new());
+        if longest > context {
+            starts.reserve_exact(words + 1);
+            starts.push(0);
+        }
         let mut at = 0;
         for word in split.words() {
             let inputs = word.len() + 1;
-            all.pieces.extend(windows(inputs, context, stride).map(|window| (at + window.start) as u32));
-            all.starts.push(all.pieces.len() as u32);
+            pieces.extend(windows(inputs, context, stride).map(|window| (at + window.start) as u32));
+            if longest > context {
+                starts.push(pieces.len() as u32);
+            }
             at += inputs;
         }
-        all.pieces.shrink_to_fit();
+        pieces.shrink_to_fit();
+        let split = split.clone();
+        let mut all = Self { split, boundary, context, stride, pieces, of_words: Vec::new(), starts };
         all.merge();
         (!all.pieces.is_empty()).then_some(all)
     }
@@ -122,12 +123,15 @@ impl Pieces {
 
     /// How many words they come from.
     pub fn words(&self) -> usize {
-        self.starts.len() - 1
+        if self.starts.is_empty() { self.of_words.len() } else { self.starts.len() - 1 }
     }
 
     /// The windows of a word, by their places among all.
     pub fn of_word(&self, word: usize) -> &[u32] {
-        &self.of_words[self.starts[word] as usize..self.starts[word + 1] as usize]
+        match self.starts.get(word..word + 2) {
+            Some(range) => &self.of_words[range[0] as usize..range[1] as usize],
+            None => &self.of_words[word..word + 1],
+        }
     }
 
     /// A window's inputs and, after them, its last target; and from which input on the next token is judged.

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 
+pub(super) use format::Encoded;
+
 use super::tensors::{NamedTensor, TensorData};
 use crate::data::Vocab;
 use crate::{Config, Error, Result};
@@ -71,9 +73,8 @@ impl Checkpoint {
     /// As [`Checkpoint::read`].
     pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
         let checkpoint = format::decode(bytes, path)?;
-        let all = checkpoint.tensors.iter().chain(&checkpoint.state);
         let broken: Vec<&str> =
-            all.filter(|tensor| !tensor.data.is_finite()).map(|t| t.name.as_str()).collect();
+            checkpoint.all().filter(|tensor| !tensor.data.is_finite()).map(|t| t.name.as_str()).collect();
         if !broken.is_empty() {
             let message =
                 format!("not all numbers are finite in {}; train the model again", broken.join(", "));
@@ -88,7 +89,20 @@ impl Checkpoint {
     /// # Errors
     /// A tensor's shape and data do not fit, a name is there twice, or the header is larger than can be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let encoded = self.encode()?;
+        let mut bytes = Vec::with_capacity(encoded.len());
+        encoded.write(&mut |some| bytes.extend_from_slice(some));
+        Ok(bytes)
+    }
+
+    /// The same, to be written some at a time.
+    pub(super) fn encode(&self) -> Result<Encoded<'_>> {
         format::encode(self)
+    }
+
+    /// All tensors.
+    fn all(&self) -> impl Iterator<Item = &NamedTensor> {
+        self.tensors.iter().chain(&self.state)
     }
 
     /// The model's tensor of this name.

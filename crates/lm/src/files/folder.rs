@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, Encoded};
 use super::lines::{lines, read_lines};
 use super::metrics::{METRICS, Metric, TIMING, Timing};
 use super::record::Record;
@@ -239,7 +239,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_config(&self, config: &Config) -> Result<()> {
-        self.replace(CONFIG, config.to_toml().as_bytes(), None)
+        self.replace(CONFIG, config.to_toml().as_bytes())
     }
 
     /// Writes `best.safetensors`.
@@ -247,7 +247,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn save_best(&self, checkpoint: &Checkpoint) -> Result<()> {
-        self.replace(BEST, &checkpoint.to_bytes()?, None)
+        self.replace_by(BEST, &checkpoint.encode()?, None)
     }
 
     /// Writes `last.safetensors`, with the length of the metrics at this point; the one before becomes
@@ -265,7 +265,7 @@ impl RunFolder {
                 .map_err(|error| Error::io(&diagnostics, error))?;
         }
         checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
-        self.replace(LAST, &checkpoint.to_bytes()?, Some(PREVIOUS))
+        self.replace_by(LAST, &checkpoint.encode()?, Some(PREVIOUS))
     }
 
     /// Appends a line to `metrics.jsonl`.
@@ -308,7 +308,7 @@ impl RunFolder {
         let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
         records.retain(|record| record.step < step);
         let lines = lines(&records).map_err(|error| Error::io(path, error))?;
-        self.replace(DIAGNOSTICS, &lines, None)
+        self.replace(DIAGNOSTICS, &lines)
     }
 
     /// Writes `samples.txt`.
@@ -316,7 +316,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_samples(&self, text: &str) -> Result<()> {
-        self.replace(SAMPLES, text.as_bytes(), None)
+        self.replace(SAMPLES, text.as_bytes())
     }
 
     /// Writes `timing.json`.
@@ -325,13 +325,20 @@ impl RunFolder {
     /// It cannot be written; the one before is kept.
     pub fn write_timing(&self, timing: &Timing) -> Result<()> {
         let text = serde_json::to_string(timing).map_err(|error| Error::Failed(error.to_string()))? + "\n";
-        self.replace(TIMING, text.as_bytes(), None)
+        self.replace(TIMING, text.as_bytes())
     }
 
-    fn replace(&self, name: &str, bytes: &[u8], keep: Option<&str>) -> Result<()> {
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.path.join(name);
+        disk::replace(&*self.disk, &path, &|to| to(bytes), None).map_err(|error| Error::io(&path, error))
+    }
+
+    /// Replaces a model file; the one before stays under the name `keep`.
+    fn replace_by(&self, name: &str, bytes: &Encoded<'_>, keep: Option<&str>) -> Result<()> {
         let path = self.path.join(name);
         let keep = keep.map(|name| self.path.join(name));
-        disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
+        disk::replace(&*self.disk, &path, &|to| bytes.write(to), keep.as_deref())
+            .map_err(|error| Error::io(&path, error))
     }
 }
 

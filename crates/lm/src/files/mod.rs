@@ -10,4 +10,4 @@ mod tensors;
 pub use checkpoint::Checkpoint;
 pub use folder::{CONFIG, REPORT, RunFolder, last_file, model_file};
 pub use metrics::{Metric, Timing};
-pub use tensors::{NamedTensor, TensorData};
+pub use tensors::{Made, NamedTensor, TensorData};

@@ -1,5 +1,9 @@
 //! Numbers with a name, as model files hold them.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
 use charloom_tensor::{print_floats, print_whole};
 use safetensors::Dtype;
 
@@ -27,6 +31,46 @@ pub enum TensorData {
     U32(Vec<u32>),
     /// 64-bit whole.
     U64(Vec<u64>),
+    /// 32-bit whole, made as they are asked for.
+    Made(Made),
+}
+
+/// Numbers that nobody keeps: made, as often as they are asked for, of what takes less memory.
+#[derive(Clone)]
+pub struct Made {
+    len: usize,
+    each: Arc<Each>,
+}
+
+/// Gives all of them, some at a time.
+type Each = dyn Fn(&mut dyn FnMut(&[u32])) + Send + Sync;
+
+impl Made {
+    /// So many numbers, which `each` gives, some at a time and always the same.
+    pub fn new(len: usize, each: impl Fn(&mut dyn FnMut(&[u32])) + Send + Sync + 'static) -> Self {
+        Self { len, each: Arc::new(each) }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u32> {
+        let mut all = Vec::with_capacity(self.len);
+        (self.each)(&mut |some| all.extend_from_slice(some));
+        all
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} numbers", self.len)
+    }
+}
+
+impl PartialEq for Made {
+    /// Equal numbers.
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.to_vec() == other.to_vec()
+    }
 }
 
 macro_rules! typed {
@@ -56,6 +100,21 @@ typed!(U32, u32, u32, as_u32);
 typed!(U64, u64, u64, as_u64);
 
 impl NamedTensor {
+    /// A tensor of 32-bit whole numbers that are made as they are asked for.
+    #[must_use]
+    pub fn made(name: impl Into<String>, shape: &[usize], numbers: Made) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), data: TensorData::Made(numbers) }
+    }
+
+    /// The numbers, if they are 32-bit whole, made or not.
+    #[must_use]
+    pub fn to_u32(&self) -> Option<Cow<'_, [u32]>> {
+        match &self.data {
+            TensorData::Made(made) => Some(made.to_vec().into()),
+            _ => self.as_u32().map(Cow::from),
+        }
+    }
+
     /// All numbers, as 64-bit floating point.
     #[must_use]
     pub fn numbers(&self) -> Vec<f64> {
@@ -65,6 +124,7 @@ impl NamedTensor {
             TensorData::U8(data) => data.iter().map(|&x| x.into()).collect(),
             TensorData::U32(data) => data.iter().map(|&x| x.into()).collect(),
             TensorData::U64(data) => data.iter().map(|&x| x as f64).collect(),
+            TensorData::Made(made) => made.to_vec().into_iter().map(f64::from).collect(),
         }
     }
 
@@ -88,7 +148,7 @@ impl NamedTensor {
     #[must_use]
     pub fn to_npy(&self) -> Vec<u8> {
         let mut numbers = Vec::new();
-        self.data.write(&mut numbers);
+        self.data.write(&mut |bytes| numbers.extend_from_slice(bytes));
         let kind = match self.data.dtype().0 {
             "F32" => "<f4",
             "F64" => "<f8",
@@ -110,8 +170,8 @@ impl NamedTensor {
 }
 
 /// As torch prints it.
-impl std::fmt::Display for NamedTensor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for NamedTensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = || self.numbers().iter().map(|&x| x as u64).collect::<Vec<_>>();
         f.write_str(&match &self.data {
             TensorData::F32(data) => print_floats(&self.shape, data),
@@ -132,6 +192,7 @@ impl TensorData {
             Self::U8(data) => data.len(),
             Self::U32(data) => data.len(),
             Self::U64(data) => data.len(),
+            Self::Made(made) => made.len,
         }
     }
 
@@ -144,6 +205,9 @@ impl TensorData {
     }
 }
 
+/// How many numbers are written at a time.
+const CHUNK: usize = 1 << 14;
+
 macro_rules! codes {
     ($($variant:ident $number:ty = $code:literal,)+) => {
         impl TensorData {
@@ -151,13 +215,29 @@ macro_rules! codes {
             pub(super) fn dtype(&self) -> (&'static str, usize) {
                 match self {
                     $(Self::$variant(_) => ($code, size_of::<$number>()),)+
+                    Self::Made(_) => ("U32", size_of::<u32>()),
                 }
             }
 
-            /// Appends the numbers, little-endian.
-            pub(super) fn write(&self, to: &mut Vec<u8>) {
+            /// Gives `to` the numbers, little-endian, some at a time.
+            pub(super) fn write(&self, to: &mut dyn FnMut(&[u8])) {
+                let mut bytes = Vec::new();
                 match self {
-                    $(Self::$variant(data) => data.iter().for_each(|x| to.extend(x.to_le_bytes())),)+
+                    $(Self::$variant(data) => for some in data.chunks(CHUNK) {
+                        bytes.clear();
+                        some.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+                        to(&bytes);
+                    })+
+                    Self::Made(made) => {
+                        (made.each)(&mut |some| {
+                            some.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+                            if bytes.len() >= CHUNK {
+                                to(&bytes);
+                                bytes.clear();
+                            }
+                        });
+                        to(&bytes);
+                    }
                 }
             }
 
@@ -168,6 +248,7 @@ macro_rules! codes {
                         let row = |&row: &usize| data[row * size..(row + 1) * size].iter().copied();
                         Self::$variant(rows.iter().flat_map(row).collect())
                     })+
+                    Self::Made(made) => Self::U32(made.to_vec()).pick(rows, size),
                 }
             }
 
@@ -201,6 +282,18 @@ mod tests {
         let two = table().rows(&[1, 1], false).unwrap();
         assert_eq!((two.shape, two.data), (vec![2, 2], TensorData::F32(vec![2.0, 3.0, 2.0, 3.0])));
         assert!(table().rows(&[3], true).is_none());
+    }
+
+    #[test]
+    fn numbers_that_are_made_are_those_that_are_kept() {
+        let all: Vec<u32> = (0..50_000).collect();
+        let each =
+            |to: &mut dyn FnMut(&[u32])| (0..10_000).for_each(|i| to(&[0, 1, 2, 3, 4].map(|k| 5 * i + k)));
+        let made = NamedTensor::made("t", &[10_000, 5], Made::new(50_000, each));
+        let kept = NamedTensor::u32("t", &[10_000, 5], all);
+        assert_eq!((made.to_u32(), made.numbers()), (kept.to_u32(), kept.numbers()));
+        assert_eq!((made.to_npy(), made.rows(&[7], true)), (kept.to_npy(), kept.rows(&[7], true)));
+        assert_eq!((made.as_u32(), made.data.len(), made.data.dtype()), (None, 50_000, kept.data.dtype()));
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub trait LanguageModel: Send + Sync {
     /// # Errors
     /// As [`LanguageModel::score_split`].
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
-        Ok(score::total_loss(&self.score_split(split, tell)?))
+        Ok(score::total_loss(self.score_split(split, tell)?))
     }
 }
 

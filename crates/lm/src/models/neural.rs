@@ -251,7 +251,7 @@ impl LanguageModel for Neural {
             Net::Window(stack) => self.window_reader(stack).total_loss(split, tell),
             Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, tell),
             Net::Recurrent(_) | Net::Stepped(_) => {
-                Ok(super::score::total_loss(&self.score_split(split, tell)?))
+                Ok(super::score::total_loss(self.score_split(split, tell)?))
             }
         }
     }

@@ -7,8 +7,8 @@ use crate::Result;
 use crate::data::Split;
 use crate::feed::{PARTS, parts};
 
-/// How many words are read side by side, equal beginnings once.
-const SIDE_BY_SIDE: usize = 4096;
+/// How many words are read side by side, equal beginnings once. More make few of the beginnings fewer, and take memory.
+const SIDE_BY_SIDE: usize = 512;
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
 pub(super) fn score_split(
@@ -21,25 +21,33 @@ pub(super) fn score_split(
         return score_text(reader, vocab, &split.tokens().to_vec(), PARTS, tell);
     };
     let mut known = Distributions::default();
-    let tokens = split.tokens().to_vec();
-    let words: Vec<&[u32]> = tokens.split_inclusive(|&token| token == boundary).collect();
-    let mut order: Vec<usize> = (0..words.len()).collect();
-    order.sort_by_key(|&word| words[word]);
-    let mut starts = Vec::with_capacity(words.len());
-    let total = words.iter().fold(0, |start, word| {
+    let tokens = split.tokens();
+    let word = |start: u32| {
+        let rest = tokens.part(start as usize..tokens.len());
+        rest.until(boundary).unwrap_or(rest)
+    };
+    // Where each word begins, in the order of the words.
+    let count = split.words().count();
+    let mut starts = Vec::with_capacity(count);
+    split.words().fold(0, |start, word| {
         starts.push(start);
-        start + word.len()
+        start + word.len() as u32 + 1
     });
-    let mut scores = vec![0.0; total];
-    for (i, some) in order.chunks(SIDE_BY_SIDE).enumerate() {
-        let of_some: Vec<&[u32]> = some.iter().map(|&word| words[word]).collect();
-        let mut rest = &score_words(reader, &mut known, vocab, boundary, &of_some)[..];
-        for &word in some {
-            let (of_word, after) = rest.split_at(words[word].len());
-            scores[starts[word]..][..of_word.len()].copy_from_slice(of_word);
+    starts.sort_unstable_by(|&a, &b| word(a).cmp(&word(b)).then(a.cmp(&b)));
+    let mut scores = vec![0.0; tokens.len()];
+    let (mut some, mut done) = (Vec::new(), 0);
+    for starts in starts.chunks(SIDE_BY_SIDE) {
+        some.clear();
+        starts.iter().for_each(|&start| some.extend(word(start)));
+        let words: Vec<&[u32]> = some.split_inclusive(|&token| token == boundary).collect();
+        let mut rest = &score_words(reader, &mut known, vocab, boundary, &words)[..];
+        for (&start, word) in starts.iter().zip(words) {
+            let (of_word, after) = rest.split_at(word.len());
+            scores[start as usize..][..word.len()].copy_from_slice(of_word);
             rest = after;
         }
-        tell(((i + 1) * SIDE_BY_SIDE).min(words.len()) as f64 / words.len() as f64)?;
+        done += starts.len();
+        tell(done as f64 / count as f64)?;
     }
     Ok(scores)
 }
@@ -136,8 +144,13 @@ fn score_text(
 }
 
 /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
-pub(super) fn total_loss(scores: &[f32]) -> (f64, usize) {
-    (scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
+pub(super) fn total_loss(scores: impl IntoIterator<Item = f32>) -> (f64, usize) {
+    let mut judged = 0;
+    let losses = scores.into_iter().map(|log_prob| {
+        judged += 1;
+        -f64::from(log_prob)
+    });
+    (losses.sum(), judged)
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ impl State {
 
 fn select<T: Copy>(all: &[T], of: usize, rows: &[usize]) -> Vec<T> {
     let width = all.len() / of.max(1);
-    rows.iter().flat_map(|&row| &all[row * width..(row + 1) * width]).copied().collect()
+    let mut selected = Vec::with_capacity(rows.len() * width);
+    rows.iter().for_each(|&row| selected.extend_from_slice(&all[row * width..(row + 1) * width]));
+    selected
 }
 
 /// The most numbers that distributions are remembered in.

@@ -137,7 +137,7 @@ impl WindowReader<'_> {
     /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
     pub fn total_loss(&mut self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
         if self.length == 0 && split.boundary().is_none() {
-            return Ok(total_loss(&self.score_split(split, tell)?));
+            return Ok(total_loss(self.score_split(split, tell)?));
         }
         let head = self.head(split);
         let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();

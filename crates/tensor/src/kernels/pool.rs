@@ -74,6 +74,11 @@ impl Pool {
         self.team.as_ref().map_or(1, |team| team.threads())
     }
 
+    /// How often work was shared out among them: for tests of who computes with a pool.
+    pub fn jobs(&self) -> u64 {
+        self.team.as_ref().map_or(0, Team::jobs)
+    }
+
     /// Calls `f`; the kernels that it calls share their work among these threads.
     ///
     /// With `keep_rows` they are steps of one computation that all share the rows of a large batch out alike, so that a core

@@ -158,6 +158,11 @@ impl Team {
         self.helpers.len() + 1
     }
 
+    /// How many jobs the first helper was given.
+    pub fn jobs(&self) -> u64 {
+        self.helpers[0].desk.state.load(Ordering::Relaxed) / STATES
+    }
+
     /// Whether the first helper's part of some job panicked.
     pub fn first_has_panicked(&self) -> bool {
         self.helpers[0].desk.panicked.load(Ordering::Relaxed)

@@ -41,11 +41,11 @@ pub(super) fn check_start(first: &[u8], size: u64) -> Said<()> {
             "a pickle of PyTorch's, which may run code when it is read; charloom reads .safetensors only";
         return Err(format!("{what}, convert it with safetensors.torch.save_file"));
     }
-    if crate::data::is_lfs_pointer(first) {
-        return Err("a git-LFS pointer, not the model itself; fetch that first (git lfs pull)".to_owned());
-    }
     if crate::data::is_page(first) {
         return Err("an HTML page, no model; a download may have gone wrong".to_owned());
+    }
+    if let Some(what) = crate::data::not_text(first).filter(|_| !is_header) {
+        return Err(what.to_owned());
     }
     let Some(length) = first.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
         return Err(format!("{size} bytes are no model file; the file may be cut off"));
@@ -62,7 +62,28 @@ pub(super) fn check_start(first: &[u8], size: u64) -> Said<()> {
     Ok(())
 }
 
-pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
+/// The bytes of a model file, given some at a time.
+pub(in crate::files) struct Encoded<'c> {
+    /// All that comes before the numbers.
+    header: Vec<u8>,
+    checkpoint: &'c Checkpoint,
+}
+
+impl Encoded<'_> {
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        let numbers = |tensor: &NamedTensor| tensor.data.dtype().1 * tensor.data.len();
+        self.header.len() + self.checkpoint.all().map(numbers).sum::<usize>()
+    }
+
+    /// Gives `to` the bytes.
+    pub fn write(&self, to: &mut dyn FnMut(&[u8])) {
+        to(&self.header);
+        self.checkpoint.all().for_each(|tensor| tensor.data.write(to));
+    }
+}
+
+pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Encoded<'_>> {
     let vocab = serde_json::to_string(&checkpoint.vocab).map_err(|error| Error::Failed(error.to_string()))?;
     let mut header = Map::new();
     header.insert(
@@ -100,13 +121,12 @@ pub(super) fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     if header.len() as u64 > MAX_HEADER || (header.len() + end) as u64 > MAX_BYTES - 8 {
         return Err(Error::Failed("the model is too large for a file that could be read again".to_owned()));
     }
-    let mut bytes = Vec::with_capacity(8 + header.len() + end);
-    bytes.extend((header.len() as u64).to_le_bytes());
-    bytes.extend(header);
-    checkpoint.tensors.iter().chain(&checkpoint.state).for_each(|tensor| tensor.data.write(&mut bytes));
-    let digest = crate::data::hex(&Sha256::digest(&bytes));
-    bytes[DIGEST].copy_from_slice(digest.as_bytes());
-    Ok(bytes)
+    let header = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
+    let mut encoded = Encoded { header, checkpoint };
+    let mut hash = Sha256::new();
+    encoded.write(&mut |bytes| hash.update(bytes));
+    encoded.header[DIGEST].copy_from_slice(crate::data::hex(&hash.finalize()).as_bytes());
+    Ok(encoded)
 }
 
 pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {

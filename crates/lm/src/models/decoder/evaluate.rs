@@ -30,9 +30,17 @@ pub(in super::super) fn score_split(
         return score_text(params, decoder, &split.tokens().to_vec(), tell);
     }
     let Some(pieces) = Pieces::of_words(split, context, stride) else { return Ok(Vec::new()) };
-    let (scores, starts) = score_pieces(params, decoder, &pieces, tell)?;
+    let of_pieces = score_pieces(params, decoder, &pieces, tell)?;
+    let mut scores = Vec::with_capacity(pieces.judged());
+    scores.extend(of_words(&pieces, &of_pieces));
+    Ok(scores)
+}
+
+/// The scores of words, one after another, of those of their windows, [`score_pieces`].
+fn of_words(pieces: &Pieces, (scores, starts): &(Vec<f32>, Vec<u32>)) -> impl Iterator<Item = f32> {
     let windows = (0..pieces.words()).flat_map(|word| pieces.of_word(word));
-    Ok(windows.flat_map(|&i| &scores[starts[i as usize]..starts[i as usize + 1]]).copied().collect())
+    let of_window = |&i: &u32| &scores[starts[i as usize] as usize..starts[i as usize + 1] as usize];
+    windows.flat_map(of_window).copied()
 }
 
 /// See [`LanguageModel::total_loss`](crate::models::LanguageModel::total_loss).
@@ -42,7 +50,12 @@ pub(in super::super) fn total_loss(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<(f64, usize)> {
-    Ok(score::total_loss(&score_split(params, decoder, split, tell)?))
+    let Reading { context, stride } = decoder.reading;
+    let Some(pieces) = Pieces::of_words(split, context, stride) else {
+        return Ok(score::total_loss(score_split(params, decoder, split, tell)?));
+    };
+    let of_pieces = score_pieces(params, decoder, &pieces, tell)?;
+    Ok(score::total_loss(of_words(&pieces, &of_pieces)))
 }
 
 /// See [`LanguageModel::evaluation_work`](crate::models::LanguageModel::evaluation_work).
@@ -61,17 +74,22 @@ fn score_pieces(
     decoder: &Decoder,
     pieces: &Pieces,
     tell: Tell<'_>,
-) -> Result<(Vec<f32>, Vec<usize>)> {
+) -> Result<(Vec<f32>, Vec<u32>)> {
     let [longest, ..] = pieces.most_inputs();
     let most = rows_at_once(decoder).max(longest);
     let mut forest = Forest::new(params, decoder, most);
-    let (mut scores, mut starts, mut places) = (Vec::new(), vec![0], Vec::new());
+    let mut starts = Vec::with_capacity(pieces.len() + 1);
+    starts.push(0);
+    for i in 0..pieces.len() {
+        let (sequence, judged) = pieces.piece(i);
+        starts.push(starts[i] + (sequence.len() - 1 - judged) as u32);
+    }
+    let (mut scores, mut places) = (Vec::with_capacity(starts[pieces.len()] as usize), Vec::new());
     let mut nodes = Nodes::with_room(most, longest);
     for i in 0..pieces.len() {
         let (sequence, judged) = pieces.piece(i);
         nodes.add(sequence.iter(), judged, 1);
         places.extend(nodes.pairs(judged));
-        starts.push(starts[i] + sequence.len() - 1 - judged);
         let next_fits = nodes.tokens.len() + longest <= most;
         if !next_fits || i + 1 == pieces.len() {
             let of_pairs = forest.log_probs(&nodes);

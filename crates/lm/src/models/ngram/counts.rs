@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use rustc_hash::FxHasher;
 
+use crate::Result;
 use crate::data::{Examples, Tokens};
 
 /// What an n-gram model has learned: how often each n-gram occurs.
@@ -26,10 +27,10 @@ pub struct Counts {
 impl Counts {
     /// Puts the n-grams in order: by their contexts, of which the newest token counts first, and then by their targets.
     pub(super) fn sort(&mut self, order: usize) {
-        let compare = |a: &[u32], b: &[u32]| compare(a.iter().copied(), b.iter().copied());
-        if self.grams.chunks_exact(order).is_sorted_by(|a, b| compare(a, b).is_le()) {
+        if are_sorted(order, &self.grams) {
             return;
         }
+        let compare = |a: &[u32], b: &[u32]| compare(a.iter().copied(), b.iter().copied());
         let grams: Vec<&[u32]> = self.grams.chunks_exact(order).collect();
         let mut places: Vec<usize> = (0..grams.len()).collect();
         places.sort_unstable_by(|&a, &b| compare(grams[a], grams[b]));
@@ -37,6 +38,24 @@ impl Counts {
         self.counts = places.iter().map(|&place| self.counts[place]).collect();
         self.grams = sorted;
     }
+}
+
+/// Whether these are n-grams of a vocabulary of so many, and how often each occurs.
+///
+/// # Errors
+/// They are not.
+pub(super) fn check(order: usize, vocab_size: usize, grams: &[u32], counts: &[u32]) -> Result<()> {
+    let fits = counts.len().checked_mul(order) == Some(grams.len())
+        && u32::try_from(counts.len()).is_ok()
+        && grams.iter().all(|&token| (token as usize) < vocab_size)
+        && counts.iter().all(|&count| count > 0);
+    if fits { Ok(()) } else { Err(super::unfit(order, vocab_size)) }
+}
+
+/// Whether n-grams are in the order of [`Counts::sort`].
+pub(super) fn are_sorted(order: usize, grams: &[u32]) -> bool {
+    let compare = |a: &[u32], b: &[u32]| compare(a.iter().copied(), b.iter().copied());
+    grams.chunks_exact(order).is_sorted_by(|a, b| compare(a, b).is_le())
 }
 
 /// The order of n-grams, with or without the boundaries before their words: those are token 0.
@@ -47,7 +66,7 @@ fn compare(a: impl DoubleEndedIterator<Item = u32>, b: impl DoubleEndedIterator<
 }
 
 /// The most examples that are counted at once: what is counted takes some 30 bytes for each different n-gram on the way.
-const PART: usize = 1 << 19;
+const PART: usize = 1 << 18;
 
 /// Calls `found` with each different n-gram of the examples, in order, and how often it occurs.
 ///

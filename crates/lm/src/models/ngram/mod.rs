@@ -3,18 +3,21 @@
 mod counts;
 mod kind;
 mod level;
+mod narrow;
 
 pub use counts::Counts;
 pub(super) use kind::NGramKind;
 pub use kind::NGramSettings;
-use level::{Entry, Growing, Level};
+use level::{Growing, Level};
+
+use std::sync::Arc;
 
 use super::window::WindowReader;
 use super::{LanguageModel, Reach, Reader, Tell};
 use crate::config::Smoothing;
 use crate::data::{Examples, Split, Vocab};
 use crate::error::{Error, Result};
-use crate::files::NamedTensor;
+use crate::files::{Made, NamedTensor};
 
 /// The largest order.
 const MAX_ORDER: usize = 12;
@@ -55,7 +58,7 @@ const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
 pub struct NGram {
     vocab_size: usize,
     /// One for each context length, from 0.
-    levels: Vec<Level>,
+    levels: Arc<[Level]>,
 }
 
 impl NGram {
@@ -93,19 +96,10 @@ impl NGram {
         k: f64,
     ) -> Result<Self> {
         check(order, smoothing, k)?;
-        let n = counts.counts.len();
-        let fits = n.checked_mul(order) == Some(counts.grams.len())
-            && u32::try_from(n).is_ok()
-            && counts.grams.iter().all(|&token| (token as usize) < vocab_size)
-            && counts.counts.iter().all(|&count| count > 0);
-        if !fits {
-            return Err(unfit(order, vocab_size));
-        }
+        counts::check(order, vocab_size, &counts.grams, &counts.counts)?;
         counts.sort(order);
-        let mut levels = Growing::new(order);
-        counts.grams.chunks_exact(order).zip(&counts.counts).for_each(|(gram, &n)| levels.add(gram, n));
-        drop(counts);
-        Self::smoothed(levels, vocab_size, boundary, smoothing, k)
+        let Counts { grams, counts } = counts;
+        Self::smoothed(Growing::of(order, &grams, &counts), vocab_size, boundary, smoothing, k)
     }
 
     /// The model of these n-grams.
@@ -118,35 +112,37 @@ impl NGram {
     ) -> Result<Self> {
         let mut levels = levels.finish();
         let order = levels.len();
-        if levels[order - 1].counted.is_empty() {
+        if levels[order - 1].grams() == 0 {
             return Err(Error::Failed(
                 "no examples to count; give more text or a lower ``order``".to_owned(),
             ));
         }
         let add_k = k * vocab_size as f64;
         for length in (0..order).rev() {
-            if let (Some(longer), true) = (levels.get(length + 1), smoothing == Smoothing::KneserNey) {
-                let entries = fewer(longer, &levels[length], boundary.filter(|_| length > 0));
-                levels[length].fill(entries);
+            let (shorter, longer) = levels.split_at_mut(length + 1);
+            let level = &mut shorter[length];
+            if let (Some(longer), true) = (longer.first(), smoothing == Smoothing::KneserNey) {
+                level.count(longer, boundary.filter(|_| length > 0));
             }
-            let level = &mut levels[length];
             match smoothing {
                 Smoothing::AddK => level.settle([0.0; 4], add_k),
                 Smoothing::KneserNey => level.settle(discounts(level), 0.0),
             }
         }
-        Ok(Self { vocab_size, levels })
+        Ok(Self { vocab_size, levels: levels.into() })
     }
 
-    /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`.
+    /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`, made as they are written.
     ///
     /// # Shapes
     /// (M, order) and (M,), M the number of different n-grams.
     #[must_use]
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let Counts { grams, counts } = self.counts();
-        let m = counts.len();
-        vec![NamedTensor::u32(NAMES[0], &[m, self.order()], grams), NamedTensor::u32(NAMES[1], &[m], counts)]
+        let (order, m) = (self.order(), self.levels[self.order() - 1].grams());
+        let (of_grams, of_counts) = (self.clone(), self.clone());
+        let grams = Made::new(m * order, move |to| of_grams.each(|gram, _| to(gram)));
+        let counts = Made::new(m, move |to| of_counts.each(|_, n| to(&[n])));
+        vec![NamedTensor::made(NAMES[0], &[m, order], grams), NamedTensor::made(NAMES[1], &[m], counts)]
     }
 
     /// The model that a checkpoint holds.
@@ -155,15 +151,23 @@ impl NGram {
     /// Tensors that are missing, too many, or do not fit the configuration and the vocabulary.
     pub fn from_tensors(settings: &NGramSettings, vocab: &Vocab, tensors: &[NamedTensor]) -> Result<Self> {
         let order = settings.order;
-        let of = |name: &str| tensors.iter().find(|tensor| tensor.name == name).and_then(NamedTensor::as_u32);
+        let of = |name: &str| tensors.iter().find(|tensor| tensor.name == name).and_then(NamedTensor::to_u32);
         let (Some(grams), Some(counts), 2) = (of(NAMES[0]), of(NAMES[1]), tensors.len()) else {
             let names: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
             let message =
                 format!("an n-gram model has {} of u32, not {}", NAMES.join(" and "), names.join(", "));
             return Err(Error::Failed(message));
         };
-        let counts = Counts { grams: grams.to_vec(), counts: counts.to_vec() };
-        Self::from_counts(order, vocab.len(), vocab.boundary(), counts, settings.smoothing, settings.k)
+        let (size, boundary, NGramSettings { smoothing, k, .. }) =
+            (vocab.len(), vocab.boundary(), settings.clone());
+        check(order, smoothing, k)?;
+        counts::check(order, size, &grams, &counts)?;
+        // As they are written: nothing is copied.
+        if counts::are_sorted(order, &grams) {
+            return Self::smoothed(Growing::of(order, &grams, &counts), size, boundary, smoothing, k);
+        }
+        let counts = Counts { grams: grams.into_owned(), counts: counts.into_owned() };
+        Self::from_counts(order, size, boundary, counts, smoothing, k)
     }
 
     /// N, the number of characters of an n-gram.
@@ -175,28 +179,36 @@ impl NGram {
     /// What it has learned; [`NGram::from_counts`] takes it back.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        let m = self.levels[self.order() - 1].grams();
+        let mut counts =
+            Counts { grams: Vec::with_capacity(m * self.order()), counts: Vec::with_capacity(m) };
+        self.each(|gram, n| {
+            counts.grams.extend_from_slice(gram);
+            counts.counts.push(n);
+        });
+        counts
+    }
+
+    /// Calls `found` with each n-gram that it has learned, in order, and how often it occurs.
+    fn each(&self, mut found: impl FnMut(&[u32], u32)) {
         let top = self.order() - 1;
         let longest = &self.levels[top];
-        let mut counts = Counts {
-            grams: Vec::with_capacity(longest.counted.len() * self.order()),
-            counts: Vec::with_capacity(longest.counted.len()),
-        };
         // The number of each length's context, of which the longest is the one at hand.
         let mut path = vec![0; self.order()];
+        let mut gram = vec![0; self.order()];
         for context in 0..longest.len() {
             path[top] = context;
             for length in (1..=top).rev() {
                 while self.levels[length].starts[path[length - 1] + 1] as usize <= path[length] {
                     path[length - 1] += 1;
                 }
+                gram[top - length] = self.levels[length].oldest.at(path[length]) as u32;
             }
-            for &(target, n) in longest.targets(context) {
-                counts.grams.extend((1..=top).rev().map(|length| self.levels[length].oldest[path[length]]));
-                counts.grams.push(target);
-                counts.counts.push(n);
+            for (target, n) in longest.targets(context) {
+                gram[top] = target;
+                found(&gram, n);
             }
         }
-        counts
     }
 }
 
@@ -277,27 +289,12 @@ fn unfit(order: usize, vocab_size: usize) -> Error {
     Error::Failed(format!("the n-gram counts do not fit order {order} and {vocab_size} tokens"))
 }
 
-/// What the shorter contexts count of what the longer ones do: each target's different contexts, but its n where the shorter
-/// context begins with the boundary, before which nothing stands.
-fn fewer(longer: &Level, shorter: &Level, boundary: Option<u32>) -> Vec<Entry> {
-    let mut entries = Vec::with_capacity(longer.counted.len());
-    let mut number = 0;
-    for (context, target, n) in longer.entries() {
-        while longer.starts[number + 1] <= context {
-            number += 1;
-        }
-        let begins = boundary.is_some() && boundary == Some(shorter.oldest[number]);
-        entries.push((number as u32, target, if begins { n } else { 1 }));
-    }
-    entries
-}
-
 /// D(0), which nothing has, D(1), D(2) and D(3 or more) from how many entries have an n of 1, 2, 3 and 4.
 ///
 /// Short contexts of few characters have too few rare entries to estimate from; then it is 1/2, 1, 3/2.
 fn discounts(level: &Level) -> [f64; 4] {
     let mut having = [0.0f64; 5];
-    for &(_, n) in level.counted.iter().filter(|(_, n)| *n <= 4) {
+    for n in level.counts().filter(|&n| n <= 4) {
         having[n as usize] += 1.0;
     }
     let [_, one, two, three, four] = having;
