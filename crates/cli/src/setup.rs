@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use charloom::data::DataConfig;
-use charloom::{Config, Error, Result};
+use charloom::{Config, Error, Result, files};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
 
@@ -58,8 +58,10 @@ impl RunsData {
 
     /// What an error says of a position that is no model: data is named.
     pub fn explain(error: Error) -> Error {
+        let in_run =
+            |path: &Path| path.parent().is_some_and(|run| run.is_dir() && files::model_file(run).is_ok());
         match error {
-            Error::Model { path, message } if !is_model(&path) => {
+            Error::Model { path, message } if !is_model(&path) && !in_run(&path) => {
                 Error::model(path, format!("{message}; data is named, with ``data``"))
             }
             Error::Io { path, source } if source.kind() == ErrorKind::NotFound && !is_model(&path) => {

@@ -137,6 +137,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let training = Training::new(&config, &data, args.fit())?;
             if let Some(trainer) = training.trainer() {
+                if args.diagnostics && !trainer.diagnoses() {
+                    let kind = &config.model.kind;
+                    return Err(Error::usage(format!(
+                        "--diagnostics has no effect: a model of kind {kind:?} has no layers over a window to look at"
+                    )));
+                }
                 config = trainer.config().clone();
                 if let Some(size @ 1..) = config.train.eval_size {
                     let way = "--eval-size 0 judges all";

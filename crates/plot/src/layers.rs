@@ -181,7 +181,10 @@ pub fn updates(records: &[Record]) -> Result<Figure> {
 }
 
 fn no_records() -> Error {
-    Error::usage("the run has no diagnostics.jsonl with that; 'charloom train ``diagnostics``' writes one")
+    Error::usage(
+        "the run has no diagnostics.jsonl with that; 'charloom train ``diagnostics``' writes one, of a model with layers \
+         over a window",
+    )
 }
 
 #[cfg(test)]

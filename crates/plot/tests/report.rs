@@ -9,6 +9,7 @@ use charloom::Config;
 use charloom::data::Data;
 use charloom::evaluation::compare;
 use charloom::files::{Metric, RunFolder};
+use charloom::models;
 use charloom::train::{Fit, Unwatched, fit};
 use charloom_plot::report::report;
 
@@ -97,6 +98,16 @@ fn a_page_says_what_is_missing_without_the_data() {
     let page = report(&path, None, str::to_owned).unwrap();
     assert!(page.contains("What needs the data is missing here") && page.contains("``data``"));
     assert!(!page.contains("Final losses"));
+}
+
+#[test]
+fn a_run_of_any_kind_has_a_page() {
+    let runs = Runs::new();
+    for kind in models::all().map(|kind| kind.name()).filter(|&kind| kind != "mixture") {
+        let path = runs.train(kind, &format!("[model]\nkind = '{kind}'\n[train]\nsteps = 1\nbatch = 2"));
+        let page = report(&path, None, str::to_owned).unwrap();
+        assert!(page.contains("Final losses"), "{kind}");
+    }
 }
 
 /// Opens a page as a user would; none if there is no Chromium here.

@@ -91,6 +91,18 @@ fn what_is_no_model_and_no_text_is_named() {
     assert!(warned.contains("warning: is an HTML page"), "{warned}");
 }
 
+#[test]
+fn a_damaged_file_of_a_run_is_not_taken_for_data() {
+    let home = trained("--model linear --steps 2");
+    let path = home.path();
+    let metrics = path.join("run/metrics.jsonl");
+    fs::write(&metrics, fs::read_to_string(&metrics).unwrap() + "{}\n").unwrap();
+    for args in ["plot run loss", "compare run run"] {
+        let said = String::from_utf8(charloom(path, args).stderr).unwrap();
+        assert!(said.contains("none that charloom wrote") && !said.contains("--data"), "{said}");
+    }
+}
+
 /// A model file that says of itself what no training accepts.
 #[test]
 fn settings_of_a_file_are_refused_as_the_files() {

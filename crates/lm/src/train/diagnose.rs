@@ -48,6 +48,12 @@ impl Trainer {
         Ok(())
     }
 
+    /// Whether the layers are looked at.
+    #[must_use]
+    pub fn diagnoses(&self) -> bool {
+        self.diagnostics.is_some()
+    }
+
     /// What was seen since this was last asked, layer by layer.
     pub fn take_records(&mut self) -> Vec<Record> {
         self.diagnostics

@@ -10,7 +10,7 @@ use charloom::data::Mode;
 use charloom::evaluation::{Baselines, baselines, evaluate};
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind};
-use charloom::models::{self, LanguageModel};
+use charloom::models::{self, LanguageModel, Neural};
 use charloom::sample::{Known, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
 
@@ -86,7 +86,10 @@ impl Gathered {
         };
         let mut pictures: Vec<Figure> = crate::embedding(&checkpoint, None).into_iter().collect();
         let (mut findings, mut tables, mut layers) = (None, Vec::new(), Vec::new());
-        if let Some(data) = data.as_ref().filter(|_| !counts) {
+        // Layers are looked at on examples, which only layers over a window have.
+        let has_layers =
+            !counts && Neural::from_checkpoint(&checkpoint, &file).is_ok_and(|net| net.stack().is_ok());
+        if let Some(data) = data.as_ref().filter(|_| has_layers) {
             let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;
             let kinds = [
                 ("Outputs of the layers", Kind::Activation),

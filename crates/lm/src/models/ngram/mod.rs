@@ -158,8 +158,7 @@ impl NGram {
                 format!("an n-gram model has {} of u32, not {}", NAMES.join(" and "), names.join(", "));
             return Err(Error::Failed(message));
         };
-        let (size, boundary, NGramSettings { smoothing, k, .. }) =
-            (vocab.len(), vocab.boundary(), settings.clone());
+        let (size, boundary, smoothing, k) = (vocab.len(), vocab.boundary(), settings.smoothing, settings.k);
         check(order, smoothing, k)?;
         counts::check(order, size, &grams, &counts)?;
         // As they are written: nothing is copied.
