@@ -118,8 +118,22 @@ fn standard_input_is_not_waited_for() {
     }
     done(path, "eval run --data names");
     piped("eval run --data -");
+    refused(path, "mix run run --out mixed", "--data names a file with the same text");
+    done(path, "mix run run --data names --out mixed");
+    // The mixture knows where they were found.
+    done(path, "eval mixed");
     done(path, "train names --resume --out run");
     piped("train - --steps 4 --resume --out run");
+}
+
+#[test]
+fn a_teacher_that_is_gone_is_called_one() {
+    let home = folder();
+    let path = home.path();
+    done(path, "train names --model linear --steps 2 --out teacher");
+    done(path, "train names --model linear --steps 2 --teacher teacher --out run");
+    fs::remove_dir_all(path.join("teacher")).unwrap();
+    refused(path, "train --resume --out run", "teacher: no such run; it is the --teacher");
 }
 
 #[test]

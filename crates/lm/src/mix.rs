@@ -78,7 +78,12 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     if runs.len() < 2 {
         return Err(Error::usage("two runs or more are needed to mix"));
     }
-    let runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>>>()?;
+    let mut runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>>>()?;
+    // What has moved is where the mixture finds it.
+    if data.is_some() {
+        let found = crate::find_data(&runs[0].checkpoint.config.data, &runs[0].path, data)?;
+        runs[0].checkpoint.config.data = found;
+    }
     let first = &runs[0];
     for other in &runs[1..] {
         same_characters(first, other)?;

@@ -53,6 +53,11 @@ impl Answers {
 /// # Errors
 /// It cannot be read, or is another than before.
 pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
+    if !teacher.path.exists() {
+        let message =
+            "no such run; it is the ``teacher``, which is read again when a training is gone on with";
+        return Err(Error::model(&teacher.path, message));
+    }
     let file = files::model_file(&teacher.path)?;
     let (mut hash, mut open, mut piece) = (Sha256::new(), disk::open_regular(&file)?, Vec::new());
     let fail = |error| Error::io(&file, error);
