@@ -78,7 +78,8 @@ pub(crate) type Bytes<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 /// How many bytes are gathered before they are written.
 const AT_ONCE: usize = 1 << 20;
 
-/// As [`replace_file`], with bytes that are given some at a time; the file before stays under the name `keep`, if there is one.
+/// As [`replace_file`], with bytes that are given some at a time; the file before stays under the name `keep`, if there
+/// is one.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,

@@ -2,8 +2,9 @@ use crate::Element;
 
 /// Growing memory for numbers; every piece handed out starts on a cache line.
 ///
-/// Memory is asked for without an alignment, and begins at the first cache line in it: what was freed fits again when as much
-/// is asked for, which it does not where an allocator looks for more to align in; and zeros cost nothing before they are used.
+/// Memory is asked for without an alignment, and begins at the first cache line in it: what was freed fits again when
+/// as much is asked for, which it does not where an allocator looks for more to align in; and zeros cost nothing before
+/// they are used.
 pub(crate) struct Slab<E> {
     /// What was asked for.
     memory: Vec<u128>,

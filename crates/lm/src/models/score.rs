@@ -7,7 +7,7 @@ use crate::Result;
 use crate::data::Split;
 use crate::feed::{PARTS, parts};
 
-/// How many words are read side by side, equal beginnings once. More make few of the beginnings fewer, and take memory.
+/// How many words are read side by side, equal beginnings once: of more, few more beginnings would be equal.
 const SIDE_BY_SIDE: usize = 512;
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).

@@ -63,8 +63,8 @@ impl Level {
         (0..self.counts.len()).map(|place| self.n(place))
     }
 
-    /// Counts what the longer contexts do: each target's different contexts, but its n where the shorter context begins with the
-    /// boundary, before which nothing stands.
+    /// Counts what the longer contexts do: each target's different contexts, but its n where the shorter context begins
+    /// with the boundary, before which nothing stands.
     pub fn count(&mut self, longer: &Self, boundary: Option<u32>) {
         self.offsets.clear();
         self.offsets.push(0);
