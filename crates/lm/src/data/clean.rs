@@ -19,7 +19,7 @@ const NOT_TEXT: [(&[u8], &str); 7] = [
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// Whether a file is not itself but says where git-LFS has it.
-pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(LFS_POINTER)
 }
 

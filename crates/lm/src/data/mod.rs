@@ -23,8 +23,8 @@ use charloom_tensor::rng::TorchGenerator;
 use crate::disk::replace_file;
 use crate::error::{Error, Result};
 
+pub(crate) use clean::is_page;
 pub use clean::not_text;
-pub(crate) use clean::{is_lfs_pointer, is_page};
 pub(crate) use distinct::Distinct;
 
 pub use card::{DataCard, Leaked, OfSplits};
