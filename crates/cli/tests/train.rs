@@ -109,7 +109,7 @@ fn every_preset_trains_a_little() {
         let is_large = is_nanogpt || preset.name == "shakespeare-best";
         let steps = match (counts, is_large) {
             (true, _) => "",
-            (_, true) => "--steps 1 --batch 1",
+            (_, true) => "--steps 1 --batch 1 --eval-size 64",
             _ => "--steps 2",
         };
         let out = done(folder.path(), &format!("train {data} --preset {} {steps} --json", preset.name));

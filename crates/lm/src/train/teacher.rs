@@ -8,13 +8,11 @@ use charloom_tensor::kernels;
 use sha2::{Digest, Sha256};
 
 use crate::config::TeacherConfig;
-use crate::data::{Vocab, hex};
+use crate::data::{Vocab, hex, memory};
 use crate::feed::Lessons;
 use crate::models::{self, Distributions, LanguageModel, State};
 use crate::{Checkpoint, Error, Result, disk, files};
 
-/// The most probabilities of a teacher's answers: 512 MiB, and twice that while they are made.
-const MOST: usize = 1 << 27;
 /// How many sequences are read side by side.
 const SIDE_BY_SIDE: usize = 512;
 
@@ -80,12 +78,9 @@ pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
 /// More than can be held.
 fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
     let (vocab, count) = (model.vocab_size(), lessons.count);
-    if count.checked_mul(vocab).is_none_or(|numbers| numbers > MOST) {
-        let message =
-            format!("has {count} distributions of {vocab} characters to give, more than {MOST} numbers");
-        return Err(Error::setting("teacher", format!("{message}; use less text or a smaller ``context``")));
-    }
-    let (mut table, mut asked) = (vec![0.0; count * vocab], vec![0u32; count]);
+    check_memory(count, vocab, memory::available())?;
+    let mut table: Arc<[f32]> = std::iter::repeat_n(0.0, count * vocab).collect();
+    let (means, mut asked) = (Arc::make_mut(&mut table), vec![0u32; count]);
     let (mut reader, mut known) = (model.reader(), Distributions::default());
     let (mut probs, mut evened) = (vec![0.0; vocab], vec![0.0; vocab]);
     for sequences in lessons.sequences.chunks(SIDE_BY_SIDE) {
@@ -143,13 +138,26 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result
                     kernels::exp(&evened, &mut probs);
                 }
                 asked[number] += 1;
-                let sums = &mut table[number * vocab..][..vocab];
-                sums.iter_mut().zip(&probs).for_each(|(sum, &p)| *sum += f64::from(p));
+                // The mean of the answers so far: m + (p - m) / n.
+                let n = asked[number] as f32;
+                let of_number = &mut means[number * vocab..][..vocab];
+                of_number.iter_mut().zip(&probs).for_each(|(mean, p)| *mean += (p - *mean) / n);
             }
         }
     }
-    let mean = |(i, sum): (usize, f64)| (sum / f64::from(asked[i / vocab].max(1))) as f32;
-    Ok(table.into_iter().enumerate().map(mean).collect())
+    Ok(table)
+}
+
+/// An error if `count` distributions of `vocab` characters would not fit into memory: each probability takes 4 bytes, and
+/// so does how often a distribution was asked for.
+fn check_memory(count: usize, vocab: usize, available: Option<u64>) -> Result<()> {
+    let needed = (count as u64).saturating_mul(4 * (vocab as u64 + 1));
+    memory::check(needed, available).map_err(|message| {
+        let message = format!(
+            "has {count} distributions of {vocab} characters to give, which take {message}; use less text"
+        );
+        Error::setting("teacher", message)
+    })
 }
 
 #[cfg(test)]

@@ -177,3 +177,14 @@ fn what_cannot_teach_is_refused() {
         Some(TeacherConfig { path: home.path().join("none"), sha256: None, weight: 0.5, temperature: 1.0 });
     assert!(load_data(&mut config).is_err());
 }
+
+#[test]
+fn answers_that_do_not_fit_are_told_before_the_teacher_is_asked() {
+    assert!(check_memory(5_000_000, 65, Some(2 << 30)).is_ok() && check_memory(usize::MAX, 65, None).is_ok());
+    let said = check_memory(5_000_000, 65, Some(1 << 30)).unwrap_err().to_string();
+    let count = "``teacher`` has 5000000 distributions of 65 characters to give";
+    assert_eq!(
+        said,
+        format!("{count}, which take about 1258 MiB of memory, and 1024 MiB are free; use less text")
+    );
+}
