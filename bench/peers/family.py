@@ -1,4 +1,4 @@
-"""A training step of each model of the family, in PyTorch's own modules and in charloom, turn by turn.
+"""A training step of each kind of model, in PyTorch's own modules and in charloom, turn by turn.
 
     python bench/peers/family.py --charloom target/release/charloom --data FOLDER [--threads N] [CASE...]
 
@@ -25,15 +25,22 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "fixtures"))
 import make_decoders
 
 ADAMW = {"optimizer": "adamw", "lr": 0.001}
+SGD = {"optimizer": "sgd", "lr": 0.1}
+LECTURE = {"kind": "mlp", "context": 3, "embed": 10, "hidden": [200]}
+DEEP = {"kind": "mlp", "context": 8, "embed": 10, "hidden": [200] * 6, "norm": "batch"}
 # Name: settings of the model and of its training, the goal with one thread.
 CASES = {
+    "mlp of 001, B = 32": (LECTURE, SGD | {"batch": 32}, 15),
+    "mlp of 001, B = 1,024": (LECTURE, SGD | {"batch": 1024}, 10),
+    "mlp deep, B = 32": (DEEP, SGD | {"batch": 32}, 3.7),
+    "mlp deep, B = 1,024": (DEEP, SGD | {"batch": 1024}, 2),
     "rnn 64, 32 words": ({"kind": "rnn", "embed": 64, "hidden": 64}, {"batch": 32}, 10),
     "gru 64, 32 words": ({"kind": "gru", "embed": 64, "hidden": 64}, {"batch": 32}, 10),
     "gru 192, 128 words": ({"kind": "gru", "embed": 64, "hidden": 192}, {"batch": 128}, 3.5),
     "lstm 192, 128 words": ({"kind": "lstm", "embed": 64, "hidden": 192}, {"batch": 128}, 3.5),
     "wavenet 24/128, B = 32": (
         {"kind": "wavenet", "context": 8, "embed": 24, "hidden": 128},
-        {"batch": 32, "optimizer": "sgd", "lr": 0.1},
+        SGD | {"batch": 32},
         10,
     ),
     "transformer 4 x 64, 32 words": ({"kind": "transformer", "layers": 4, "heads": 4, "embed": 64}, {"batch": 32}, 5),
@@ -76,6 +83,22 @@ class Recurrent(nn.Module):
         if carried:
             self.state = tuple(part.detach() for part in state)
         return self.output(y)
+
+
+class Mlp(nn.Module):
+    def __init__(self, vocab, context, embed, hidden, norm="none", **_):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, embed)
+        widths = [context * embed] + hidden
+        self.linears = nn.ModuleList(nn.Linear(m, n, bias=norm == "none") for m, n in zip(widths, hidden))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(n) if norm == "batch" else nn.Identity() for n in hidden)
+        self.output = nn.Linear(hidden[-1], vocab)
+
+    def forward(self, x):
+        x = self.embedding(x).flatten(1)
+        for linear, norm in zip(self.linears, self.norms):
+            x = norm(linear(x)).tanh()
+        return self.output(x)
 
 
 class WaveNet(nn.Module):
@@ -138,8 +161,9 @@ class Torch:
             self.model = make_decoders.Transformer(vocab, self.context or self.x.shape[1], **settings)
             self.model.draw(torch.Generator().manual_seed(1))
             self.draw = self.pieces if is_text else self.words
-        elif model["kind"] == "wavenet":
-            self.model, self.draw = WaveNet(vocab, **model), self.windows
+        elif model["kind"] in ("mlp", "wavenet"):
+            self.model = {"mlp": Mlp, "wavenet": WaveNet}[model["kind"]](vocab, **model)
+            self.draw = self.windows
             padded = F.pad(self.x, (self.context - 1, 0))
             judged = self.y >= 0
             self.x, self.y = padded.unfold(1, self.context, 1)[judged], self.y[judged]
