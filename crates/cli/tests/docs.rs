@@ -79,6 +79,7 @@ fn shortened(command: &str, steps: &str) -> String {
         Some("--steps") => steps.to_owned(),
         Some("--trials") => "3".to_owned(),
         Some("-n") => "20".to_owned(),
+        Some("--max-length") => "40".to_owned(),
         _ => word.to_owned(),
     };
     let mut short: Vec<String> = words.iter().enumerate().map(shorter).collect();
@@ -123,7 +124,7 @@ fn every_command_of_the_recipes_works() {
     let commands = commands(&page);
     assert!(commands.len() > 8);
     for shown in commands {
-        shell.run(&shortened(&shown.command, "4"));
+        shell.run(&shortened(&shown.command, "2"));
     }
 }
 

@@ -106,7 +106,7 @@ fn every_preset_trains_a_little() {
         let is_text = preset.name.starts_with("shakespeare") || preset.name == "char-rnn" || is_nanogpt;
         let data = if is_text { "text" } else { "names" };
         let counts = preset.toml.contains("ngram");
-        let is_large = is_nanogpt || preset.name == "shakespeare-best";
+        let is_large = is_nanogpt || ["shakespeare-lstm", "shakespeare-best"].contains(&preset.name);
         let steps = match (counts, is_large) {
             (true, _) => "",
             (_, true) => "--steps 1 --batch 1 --eval-size 64",

@@ -119,7 +119,8 @@ const ALL: &[Preset] = &[
     file!("names-gru", "a gru of 192 with dropout, 15 passes: a teacher of names-best", "charloom's own"),
     file!("names-lstm", "an lstm of 160 with dropout, 15 passes: a teacher of names-best", "charloom's own"),
     file!("names-best", "names.txt: an lstm of 224 that learns from others; docs/recipes.md", "charloom's own"),
-    file!("shakespeare-best", "tiny-shakespeare: two lstm layers of 256, 25 passes; docs/recipes.md", "charloom's own"),
+    file!("shakespeare-lstm", "two lstm layers of 256 with dropout, 22 passes: the teacher of shakespeare-best", "charloom's own"),
+    file!("shakespeare-best", "tiny-shakespeare: two lstm layers of 384 that learn from another; docs/recipes.md", "charloom's own"),
     //       name        context hidden embed steps batch  drops          loss
     tuning!("tuning-01", 4,  10, 30, 200000, 16, "[[0.5, 0.1]]",  "2.3414"),
     tuning!("tuning-02", 4,  10,  2,  20000, 16, "[]",            "2.5306"),
@@ -201,7 +202,8 @@ mod tests {
             ("nanogpt-cpu", 65, 804_096),
             ("nanogpt-gpu", 65, 10_745_088),
             ("names-best", 27, 238_107),
-            ("shakespeare-best", 65, 1_086_017),
+            ("shakespeare-lstm", 65, 1_086_017),
+            ("shakespeare-best", 65, 2_415_425),
         ] {
             assert_eq!(crate::models::parameters(&config(name), vocab).unwrap(), Some(parameters), "{name}");
         }
