@@ -229,12 +229,18 @@ fn same_characters(first: &Run, other: &Run) -> Result<()> {
 }
 
 /// Refuses other data or splits: the validation split of one may have been trained on by the other.
+///
+/// Where a run is validated on a file of its own, that is all that counts: the training split is then the whole of the main file.
 fn same_data(first: &Run, other: &Run) -> Result<()> {
     // Where the files lie makes no difference, their hashes do.
     let settings = |run: &Run| {
         let mut data = DataConfig { path: None, ..run.checkpoint.config.data.clone() };
         data.val = data.val.filter(|_| data.val_sha256.is_none());
         data.test = data.test.filter(|_| data.test_sha256.is_none());
+        if data.val_sha256.is_some() {
+            let DataConfig { split, split_seed, shuffle, dedupe, .. } = DataConfig::default();
+            data = DataConfig { sha256: None, split, split_seed, shuffle, dedupe, ..data };
+        }
         Config { data, ..Config::default() }.flat()
     };
     let [one, two] = [settings(first), settings(other)];

@@ -4,8 +4,12 @@ use crate::train::{Fit, Unwatched, fit};
 
 /// Two runs on words, trained for a moment.
 fn runs(home: &Path, second: &str) -> Vec<PathBuf> {
-    let toml = ["[model]\nhidden = [16]\n[train]\nsteps = 300", second];
-    toml.iter()
+    runs_of(home, ["[model]\nhidden = [16]\n[train]\nsteps = 300", second])
+}
+
+fn runs_of(home: &Path, tomls: [&str; 2]) -> Vec<PathBuf> {
+    tomls
+        .iter()
         .enumerate()
         .map(|(i, toml)| {
             let mut config = Config::from_toml(toml, "run.toml".as_ref()).unwrap();
@@ -81,6 +85,31 @@ fn runs_of_other_data_splits_or_characters_are_refused() {
     std::fs::write(&file, "emma\nanna\nzo\u{eb}\nava\nmia\nlea\nina\nleo\nkim\nela\n").unwrap();
     let said = refusal(&format!("[data]\npath = '{}'\n{NGRAM}", file.display()));
     assert!(said.contains("has \"\u{eb}\" more than /run-0") && said.contains("lacks \"bcdfg"), "{said}");
+}
+
+#[test]
+fn runs_that_are_validated_on_one_file_may_have_learned_from_several() {
+    let home = tempfile::tempdir().unwrap();
+    let words = std::fs::read_to_string(charloom_testkit::fixture_path("data/words.txt")).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let [more, val] = [file("more.txt", &format!("{words}emma\n")), file("val.txt", "emma\nanna\nava\n")];
+    let other = file("other.txt", "emma\nanna\nlea\n");
+    let words = charloom_testkit::fixture_path("data/words.txt").display().to_string();
+    let counts = |path: &str, val: &str| format!("[data]\npath = '{path}'\nval = '{val}'\n{NGRAM}");
+    let mixed = |tomls: [&str; 2]| {
+        let home = tempfile::tempdir().unwrap();
+        mix(&runs_of(home.path(), tomls), &Weights::Equal, None)
+            .map(|mixed| mixed.evaluation.unwrap().examples)
+    };
+    assert_eq!(mixed([&counts(&words, &val), &counts(&more, &val)]).unwrap(), 14);
+    let said = mixed([&counts(&words, &val), &counts(&words, &other)]).err().expect("refused").to_string();
+    assert!(said.contains("was trained with data.val_sha256 = "), "{said}");
+    let said = mixed([&counts(&words, &val), NGRAM]).err().expect("refused").to_string();
+    assert!(said.contains("was trained with data.val_sha256 = unset"), "{said}");
 }
 
 #[test]
