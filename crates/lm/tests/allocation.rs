@@ -123,14 +123,14 @@ fn a_large_file_takes_six_times_its_bytes() {
         let model = format!("[model]\n{model}\n[train]\nsteps = 20\n");
         memory(&lines, &model, steps)
     });
-    // Tokens 1, of each word of the training split 8 bytes, scores of the splits that are judged.
-    assert!(of_tries.iter().all(|&times| times < 2.7), "{of_tries:.2?} times the file");
+    // The most is while the text is made into tokens; then come tokens, 8 bytes a word, scores of what is judged.
+    assert!(of_tries.iter().all(|&times| times < 3.5), "{of_tries:.2?} times the file");
     let model = "[model]\nkind = 'ngram'\norder = 3\n";
     let counted = memory(&text, &format!("{model}[data]\nmode = 'text'\n"), counting);
     let of_all = [of_text, of_lines, counted, memory(&lines, model, counting)];
     // What the program takes itself comes on top: of a file of 7 MB twice the file.
     assert!(of_all.iter().all(|&times| times < 4.0), "{of_all:.2?} times the file");
-    // Of random words most n-grams of 5 are different: 8 bytes of each are kept, and twice 24 are the file's.
+    // Of random words most n-grams of 5 are different: 3 bytes of each are kept, and 18 of each context.
     let model = "[model]\nkind = 'ngram'\norder = 5\n";
     let of_random = memory(&lines, model, counting);
     assert!(of_random < 20.0, "{of_random:.2} times the file");
