@@ -48,6 +48,23 @@ def test_equal_seeds_give_equal_bytes(tmp_path, generator):
     assert np.isfinite(ours.score_samples(names[:50])).all()
 
 
+SMALL = {"hidden": 16, "embed": 16, "heads": 2, "order": 3, "steps": 20, "batch": 8, "eval_size": 300}
+
+
+@pytest.mark.parametrize("kind", sorted(cl.CLASSES))
+def test_of_every_kind_the_bytes_are_the_commands(tmp_path, kind):
+    own = cl.CLASSES[kind]().get_params()
+    small = {key: value for key, value in SMALL.items() if key in own}
+    flags = [part for key, value in small.items() for part in (f"--{key.replace('_', '-')}", value)]
+    (tmp_path / "n.txt").write_text("\n".join(cl.datasets.load("names")[:3000]) + "\n")
+    done = run("train", tmp_path / "n.txt", "--model", kind, *flags, "--out", tmp_path / "theirs")
+    assert done.returncode == 0, done.stderr
+    model = cl.CLASSES[kind](**small).fit(tmp_path / "n.txt", out=tmp_path / "ours")
+    for file in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "ours" / file).read_bytes() == (tmp_path / "theirs" / file).read_bytes()
+    assert run("sample", tmp_path / "theirs", "-n", "20", "--seed", "7").stdout.splitlines() == model.sample(20, seed=7)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_ends_a_training_in_order(tmp_path):
     out = tmp_path / "run"
