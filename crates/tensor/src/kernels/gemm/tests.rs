@@ -178,7 +178,7 @@ fn one_by_one(call: Gemm<'_, f32>) {
 #[test]
 fn nothing_beyond_an_operand_is_touched() {
     let [heights, widths, lengths]: [&[usize]; 3] = match cfg!(miri) {
-        true => [&[1, 13], &[3, 25], &[0, 1, 17]],
+        true => [&[13], &[3, 25], &[0, 5]],
         false => [&[1, 2, 7, 13, 97, 101], &[1, 3, 8, 17, 31, 49, 64], &[0, 1, 2, 5, 17, 257, 300]],
     };
     let mut turn = 0;
@@ -209,7 +209,10 @@ fn nothing_beyond_an_operand_is_touched() {
             // B with its rows one after another, to be packed beforehand.
             let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_stride..][..n]).copied().collect();
             for isa in Isa::available() {
-                for (pack_a, pack_b) in [(false, false), (false, true), (true, false), (true, true)] {
+                let packings = [(false, false), (false, true), (true, false), (true, true)];
+                // Under Miri one after another.
+                let some = if cfg!(miri) { &packings[turn % 4..][..1] } else { &packings[..] };
+                for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
                     let packed = Packed { a: pack_a, b: pack_b, ready: None };
                     gemm_isa(isa, call!(&mut c, &b, b_stride), packed, &mut Room::default());
