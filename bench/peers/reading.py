@@ -1,6 +1,6 @@
 """A gru that evaluates names and writes some, in PyTorch and in charloom's Python package, turn by turn.
 
-    CHARLOOM_THREADS=1 python bench/peers/reading.py --data FOLDER [--hidden H] [--rounds R]
+    taskset -c 0 python bench/peers/reading.py --data FOLDER [--hidden H] [--rounds R]
 
 FOLDER has names.txt. Both have the same weights (`to_torch`). PyTorch evaluates words padded to the longest, 1,000 at a time,
 and samples in two ways: a name at a time, a character at a time, with the state carried, as the lectures sample; and 10,000

@@ -212,7 +212,8 @@ mod tests {
             assert_eq!(run_on(&pool, all.into_iter().map(OsString::from)), 0, "{arguments}");
             pool.jobs()
         };
-        for kind in ["mlp --context 3", "gru --embed 4", "transformer --layers 1 --embed 8"] {
+        // A recurrent net of these sizes reads on one thread.
+        for kind in ["mlp --context 3", "transformer --layers 1 --embed 8"] {
             let name = kind.split(' ').next().unwrap_or(kind);
             let run = format!("@{name}");
             jobs(&format!("train @words --model {kind} --steps 2 --out {run} --threads 1 --json"));
