@@ -176,7 +176,7 @@ fn a_teacher_and_what_is_read_are_learned_from() {
     assert!(fs::read_to_string(folder.join("taught/config.toml")).unwrap().contains("[train.teacher]"));
     done(folder, "train --config taught/config.toml --out again");
     same(folder, "taught", "again");
-    failed(folder, "train --steps 5 --teacher none --out x", "none: No such file");
+    failed(folder, "train --steps 5 --teacher none --out x", "none: no such run; it is the --teacher");
     for (flags, said) in [
         ("--teacher-weight 0.5", "there is no --teacher"),
         ("--teacher-temperature 2", "there is no --teacher"),
