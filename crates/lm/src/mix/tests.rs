@@ -106,9 +106,9 @@ fn runs_that_are_validated_on_one_file_may_have_learned_from_several() {
             .map(|mixed| mixed.evaluation.unwrap().examples)
     };
     assert_eq!(mixed([&counts(&words, &val), &counts(&more, &val)]).unwrap(), 14);
-    let said = mixed([&counts(&words, &val), &counts(&words, &other)]).err().expect("refused").to_string();
+    let said = mixed([&counts(&words, &val), &counts(&words, &other)]).expect_err("refused").to_string();
     assert!(said.contains("was trained with data.val_sha256 = "), "{said}");
-    let said = mixed([&counts(&words, &val), NGRAM]).err().expect("refused").to_string();
+    let said = mixed([&counts(&words, &val), NGRAM]).expect_err("refused").to_string();
     assert!(said.contains("was trained with data.val_sha256 = unset"), "{said}");
 }
 
