@@ -192,7 +192,8 @@ class LanguageModel:
             array = np.asarray(_numpy(tensor))
             if array.dtype.kind not in "fiub":
                 raise TypeError(f"the state's {name!r} must be an array of real numbers, not of {array.dtype}")
-            arrays[str(name)] = np.asarray(array, dtype=np.float32, order="C")
+            # Rust reads numbers where they lie: in order, and aligned.
+            arrays[str(name)] = np.require(array, np.float32, ["C", "A"])
         self._model = self._fitted().with_state(arrays)
         return self
 
