@@ -2,6 +2,25 @@ use super::*;
 use crate::kernels::reference;
 use crate::kernels::tests::numbers;
 
+/// Sums in the order of the kernels, one element at a time, and nothing between C's rows touched.
+fn one_by_one(call: Gemm<'_, f32>) {
+    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    for row in 0..m {
+        for (column, c) in c[row * c_stride..][..n].iter_mut().enumerate() {
+            let begin = if let End::Bias(bias) = end { bias[column] } else { 0.0 };
+            let sum = (0..k).fold(begin, |sum, l| {
+                a[row * a_strides[0] + l * a_strides[1]].mul_add(b[l * b_stride + column], sum)
+            });
+            *c = match end {
+                End::Set | End::Bias(_) => sum,
+                End::Add => sum + *c,
+                End::AddBias(bias) => (sum + *c) + bias[column],
+                End::AddScaled(scale) => *c + scale * sum,
+            };
+        }
+    }
+}
+
 #[test]
 fn every_shape_equals_the_plain_loops() {
     for isa in Isa::available() {
@@ -96,21 +115,10 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                         c
                     });
                 assert!(results.iter().all(|c| *c == results[0]), "{isa:?}, A {a_strides:?}");
-                let mut one_by_one = before.clone();
-                for (i, c) in one_by_one.iter_mut().enumerate() {
-                    let (row, column) = (i / n, i % n);
-                    let begin = if let End::Bias(bias) = end { bias[column] } else { 0.0 };
-                    let sum = (0..k).fold(begin, |sum, l| {
-                        a[row * a_strides[0] + l * a_strides[1]].mul_add(b[l * n + column], sum)
-                    });
-                    *c = match end {
-                        End::Set | End::Bias(_) => sum,
-                        End::Add => sum + *c,
-                        End::AddBias(bias) => (sum + *c) + bias[column],
-                        End::AddScaled(scale) => *c + scale * sum,
-                    };
-                }
-                assert_eq!(results[0], one_by_one, "{isa:?}, A {a_strides:?}");
+                let mut wanted = before.clone();
+                let (a, b, c) = (&a[..], &b[..], &mut wanted[..]);
+                one_by_one(Gemm { m, n, k, a, a_strides, b, b_stride: n, c, c_stride: n, end });
+                assert_eq!(results[0], wanted, "{isa:?}, A {a_strides:?}");
             }
         }
     }
@@ -152,25 +160,6 @@ fn short_slices_are_refused() {
         c_stride: 2,
         end: End::Set,
     });
-}
-
-/// Sums in the order of the kernels, one element at a time, and nothing between C's rows touched.
-fn one_by_one(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
-    for row in 0..m {
-        for (column, c) in c[row * c_stride..][..n].iter_mut().enumerate() {
-            let begin = if let End::Bias(bias) = end { bias[column] } else { 0.0 };
-            let sum = (0..k).fold(begin, |sum, l| {
-                a[row * a_strides[0] + l * a_strides[1]].mul_add(b[l * b_stride + column], sum)
-            });
-            *c = match end {
-                End::Set | End::Bias(_) => sum,
-                End::Add => sum + *c,
-                End::AddBias(bias) => (sum + *c) + bias[column],
-                End::AddScaled(scale) => *c + scale * sum,
-            };
-        }
-    }
 }
 
 /// Operands that end with their last number, so that AddressSanitizer and Miri see whoever reads on: sizes below, at and
