@@ -24,7 +24,7 @@
 #[cfg(test)]
 extern crate self as charloom_tensor;
 #[cfg(test)]
-#[path = "../tests/check/mod.rs"]
+#[path = "../tests/it/check.rs"]
 mod check;
 
 mod element;

@@ -1,13 +1,6 @@
 //! What the fuzzer found worth keeping, through the fuzz targets' own functions.
 
-#[path = "../../../fuzz/src/config.rs"]
-mod config;
-#[path = "../../../fuzz/src/data.rs"]
-mod data;
-#[path = "../../../fuzz/src/model.rs"]
-mod model;
-#[path = "../../../fuzz/src/state.rs"]
-mod state;
+use crate::fuzz::{config, data, model, state};
 
 fn replay(target: &str, run: fn(&[u8])) {
     for (name, bytes) in charloom_testkit::corpus(target) {

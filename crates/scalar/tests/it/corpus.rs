@@ -1,6 +1,6 @@
 //! What the fuzzer found worth keeping, through the fuzz target's own function.
 
-#[path = "../../../fuzz/src/expression.rs"]
+#[path = "../../../../fuzz/src/expression.rs"]
 mod expression;
 
 #[test]

@@ -7,10 +7,7 @@ use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
 use charloom::train::Trainer;
 
-#[path = "../../../fuzz/src/model.rs"]
-mod model;
-#[path = "../../../fuzz/src/state.rs"]
-mod state;
+use crate::fuzz::{model, state};
 
 const TEXT: &str = "anna\nbob\nann\nhannibal\nboba\nanna\nob\nna\nan\nbob\nhob\nlibby\n";
 

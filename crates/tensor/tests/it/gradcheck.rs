@@ -2,12 +2,10 @@
 //!
 //! Operations with a file of their own tests are checked there; here are those that work together.
 
-mod check;
-
+use crate::check::{check, numbers, worst};
 use charloom_tensor::kernels::Activation;
 use charloom_tensor::ops::{RunningStats, SoftTargets, Targets};
 use charloom_tensor::{Element, Env, InputGrads, Inputs, Op, Params, Var};
-use check::{check, numbers, worst};
 
 type Binary = for<'t> fn(Var<'t, f64>, Var<'t, f64>) -> Var<'t, f64>;
 

@@ -117,7 +117,7 @@ fn the_deep_nets_one_generator_draws_split_parameters_and_batches() {
 }
 
 #[test]
-#[ignore = "some minutes: cargo test --release -p charloom --test notebooks -- --ignored"]
+#[ignore = "some minutes: cargo test --release -p charloom --test it -- --ignored notebooks"]
 fn the_deep_net_ends_as_printed() {
     let golden: Deep = fixture("notebooks/deep.json");
     for (freeze, run, printed) in
@@ -321,7 +321,7 @@ fn the_stack_of_003_learns_with_its_bug_and_without() {
 }
 
 #[test]
-#[ignore = "a minute: cargo test --release -p charloom --test notebooks -- --ignored"]
+#[ignore = "a minute: cargo test --release -p charloom --test it -- --ignored notebooks"]
 fn the_stack_of_003_ends_as_printed() {
     for (run, mut trainer, data) in layers() {
         for _ in 0..trainer.config().train.steps {

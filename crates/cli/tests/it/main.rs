@@ -1,0 +1,16 @@
+//! The command as a user meets it, in one program of tests.
+
+mod again;
+mod backprop;
+mod bad_input;
+mod command;
+mod crashes;
+mod dashboard;
+mod docs;
+mod graph;
+mod inspect;
+mod lines;
+mod notebooks;
+mod pictures;
+mod sweep;
+mod train;

@@ -1,0 +1,4 @@
+//! Pictures and reports from outside, in one program.
+
+mod pictures;
+mod report;
