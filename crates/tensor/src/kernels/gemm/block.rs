@@ -47,6 +47,8 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 /// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole), and `R`
 /// rows of `W` whole vectors at `to` and, if it is not null, `start`.
 #[inline(always)]
+// Counted loops, and steps that are not checked: of iterators and checks there is one for each number of each block.
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
     let &Block {
         k,
@@ -69,24 +71,26 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
         let mut acc = [[S::splat(0.0); W]; R];
         // Loops so short that they are unrolled: otherwise the sums would not stay in registers.
         if !start.is_null() {
-            for (r, acc) in acc.iter_mut().enumerate() {
-                for (v, sum) in acc.iter_mut().enumerate() {
-                    *sum = S::load(start.add(r * start_stride + v * S::LANES));
+            for r in 0..R {
+                let row = start.wrapping_add(r.wrapping_mul(start_stride));
+                for v in 0..W {
+                    acc[r][v] = S::load(row.wrapping_add(v * S::LANES));
                 }
             }
         }
         macro_rules! add_products {
             ($l:literal, $v:ident, $p:ident => $load:expr) => {
                 let mut bs = [S::splat(0.0); W];
-                for ($v, x) in bs.iter_mut().enumerate() {
-                    let $p = b.add($v * S::LANES);
-                    *x = $load;
+                for $v in 0..W {
+                    let $p = b.wrapping_add($v * S::LANES);
+                    bs[$v] = $load;
                 }
                 b = b.wrapping_add(b_stride);
-                for (r, acc) in acc.iter_mut().enumerate() {
-                    let x = S::splat(*a.add(r * row + $l * column));
-                    for (acc, &b) in acc.iter_mut().zip(&bs) {
-                        *acc = S::fma(x, b, *acc);
+                let a = a.wrapping_add($l * column);
+                for r in 0..R {
+                    let x = S::splat(*a.wrapping_add(r.wrapping_mul(row)));
+                    for v in 0..W {
+                        acc[r][v] = S::fma(x, bs[v], acc[r][v]);
                     }
                 }
             };
@@ -107,9 +111,10 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
             add_products!(0, v, p => if v + 1 == W { S::load_head(p, tail) } else { S::load(p) });
             a = a.wrapping_add(column);
         }
-        for (r, acc) in acc.iter().enumerate() {
-            for (v, &sum) in acc.iter().enumerate() {
-                S::store(to.add(r * to_stride + v * S::LANES), sum);
+        for r in 0..R {
+            let row = to.wrapping_add(r.wrapping_mul(to_stride));
+            for v in 0..W {
+                S::store(row.wrapping_add(v * S::LANES), acc[r][v]);
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use super::block::{Block, block, finish};
 use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, vectors};
-use crate::kernels::simd::Simd;
+#[cfg(target_arch = "aarch64")]
+use crate::kernels::simd::Neon;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::simd::{Avx2, Avx512};
+use crate::kernels::simd::{Portable, Simd};
 use crate::kernels::{End, Gemm};
 use std::mem::MaybeUninit;
 
@@ -44,7 +48,7 @@ const ROW: usize = 3 * 16;
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
+pub(super) unsafe fn gemm_on<S: Strips>(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     if m == 0 || n == 0 {
@@ -143,8 +147,8 @@ pub(super) unsafe fn gemm_on<S: Simd>(call: Gemm<'_, f32>, packed: Packed<'_>, r
                     macro_rules! blocks {
                         ($($w:literal)*) => {
                             match (vectors, across) {
-                                $(($w, false) if const { $w <= S::WIDE } => blocks_of::<S, $w, false>(strip),
-                                ($w, true) if const { $w <= S::WIDE } => blocks_of::<S, $w, true>(strip),)*
+                                $(($w, false) if const { $w <= S::WIDE } => S::blocks_of::<$w, false>(&strip),
+                                ($w, true) if const { $w <= S::WIDE } => S::blocks_of::<$w, true>(&strip),)*
                                 _ => unreachable!("strips have at most three vectors"),
                             }
                         };
@@ -183,7 +187,7 @@ pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
 }
 
 /// Some rows of a strip of columns.
-struct Strip<'a> {
+pub(super) struct Strip<'a> {
     rows: usize,
     k: usize,
     a: *const f32,
@@ -209,14 +213,45 @@ struct Strip<'a> {
     width: usize,
 }
 
+/// An instruction set's strips, in functions of their own: inlined into the loops over them, they would take the compiler a
+/// minute.
+pub(super) trait Strips: Simd {
+    /// See [`blocks_of`].
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn blocks_of<const W: usize, const ACROSS: bool>(strip: &Strip<'_>);
+}
+
+macro_rules! strips {
+    ($simd:ty $(, $features:literal)?) => {
+        impl Strips for $simd {
+            #[inline(never)]
+            $(#[target_feature(enable = $features)])?
+            unsafe fn blocks_of<const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
+                // SAFETY: the caller's promise.
+                unsafe { blocks_of::<Self, W, ACROSS>(strip) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+strips!(Avx512, "avx512f");
+#[cfg(target_arch = "x86_64")]
+strips!(Avx2, "avx2,fma");
+#[cfg(target_arch = "aarch64")]
+strips!(Neon, "neon");
+strips!(Portable);
+
 /// All rows of a strip that is `W` vectors wide, in blocks of about equal height: a block of a few rows would leave the units
 /// waiting for its sums.
 ///
 /// # Safety
 /// S's target features hold; the strip's rows and columns lie in A, B, C and `sums`.
 #[inline(always)]
-unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: Strip<'_>) {
-    let Strip {
+unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
+    let &Strip {
         rows,
         k,
         a,

@@ -1,6 +1,6 @@
 //! 256-bit vectors.
 
-use super::{SQRT_HALF, Simd};
+use super::{Anywhere, SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m256 {
         // SAFETY: see above.
-        unsafe { _mm256_loadu_ps(p) }
+        unsafe { *p.cast::<Anywhere<__m256>>() }.0
     }
     #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
@@ -54,7 +54,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: __m256) {
         // SAFETY: see above.
-        unsafe { _mm256_storeu_ps(p, v) }
+        unsafe { *p.cast() = Anywhere(v) }
     }
     #[inline(always)]
     unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {

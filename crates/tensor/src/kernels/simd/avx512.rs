@@ -1,6 +1,6 @@
 //! 512-bit vectors, with masks.
 
-use super::{SQRT_HALF, Simd};
+use super::{Anywhere, SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {
         // SAFETY: see above.
-        unsafe { _mm512_loadu_ps(p) }
+        unsafe { *p.cast::<Anywhere<__m512>>() }.0
     }
     #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
@@ -42,7 +42,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: __m512) {
         // SAFETY: see above.
-        unsafe { _mm512_storeu_ps(p, v) }
+        unsafe { *p.cast() = Anywhere(v) }
     }
     #[inline(always)]
     unsafe fn store_head(p: *mut f32, n: usize, v: __m512) {

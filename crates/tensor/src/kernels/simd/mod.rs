@@ -23,6 +23,13 @@ pub(super) use portable::Portable;
 /// The bits of sqrt(1/2).
 const SQRT_HALF: i32 = 0x3f35_04f3;
 
+/// A vector that lies anywhere. Read and written by std's functions for that, it would be checked against the place where it
+/// comes from or goes to in builds with debug assertions, in each of thousands of places.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Anywhere<V>(V);
+
 /// One instruction set's vectors.
 ///
 /// Every function gives the same bits in every instruction set, but for which NaN it gives: each rounds once, as
