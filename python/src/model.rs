@@ -336,16 +336,21 @@ fn matching(samples: Vec<Sample>, matches: &Py<PyAny>, signals: &Signals) -> Vec
     })
 }
 
-/// Mixes models, with weights for the likelihood of a text (else of the first model's own validation split) or given ones;
-/// returns the weights too.
+/// Mixes models, with weights for the likelihood of a text (else of the first model's own validation split) or given ones, or
+/// multiplies them; returns the weights too.
 #[pyfunction]
 pub fn mix(
     py: Python<'_>,
     models: Vec<Py<Model>>,
     val: Option<Text>,
     weights: Option<Vec<f64>>,
+    product: bool,
 ) -> PyResult<(Model, Vec<f64>)> {
-    let weights = weights.map_or(Weights::Fitted, Weights::Given);
+    let weights = match weights {
+        Some(weights) => Weights::Given(weights),
+        None if product => Weights::Powers,
+        None => Weights::Fitted,
+    };
     let signals = Signals::new();
     let mixed = py.detach(|| {
         let first = models.first().ok_or_else(|| Error::usage("two models or more are needed to mix"))?.get();

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use charloom::data::{Data, DataConfig, Split};
 use charloom::error::UnknownCharacter;
 use charloom::evaluation::{
-    Baselines, Evaluation, Unknown, baselines, evaluate, evaluate_adapting, with_floor,
+    Baselines, Evaluation, Unknown, baselines, evaluate_adapting, evaluate_telling, with_floor,
 };
 use charloom::models::{self, Adapt, AdaptRule, LanguageModel};
 use charloom::{Checkpoint, Error, Result, files};
 use serde_json::json;
 
-use crate::output::{Out, name, note, weights};
+use crate::output::{Out, name, note, telling, weights};
 use crate::setup::RunData;
 
 /// Measure how well a model predicts a split
@@ -209,10 +209,10 @@ pub fn row(
     split: &Split,
     adapt: Option<&Adapt<'_>>,
 ) -> Result<Option<Row>> {
-    let evaluation = match adapt {
-        None => evaluate(model, split)?,
-        Some(adapt) => evaluate_adapting(model, split, adapt, &mut |_| Ok(()))?,
-    };
+    let evaluation = telling(name, |tell| match adapt {
+        None => evaluate_telling(model, split, tell),
+        Some(adapt) => evaluate_adapting(model, split, adapt, tell),
+    })?;
     let Some(evaluation) = evaluation else { return Ok(None) };
     let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
     Ok(Some(Row { name, evaluation, baselines }))

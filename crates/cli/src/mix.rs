@@ -8,11 +8,11 @@ use charloom::mix::{Mix, Mixed, Weights, mix};
 use charloom::{Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, name};
+use crate::output::{Out, name, telling};
 use crate::setup::RunsData;
 use crate::train;
 
-/// Make one model of several: the mean of their probabilities, weighed so that the validation split is likeliest
+/// Make one model of several: the weighed mean or the product of their probabilities, fitted to the validation split
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folders or .safetensors files, trained on the same data
@@ -24,6 +24,9 @@ pub struct Args {
     /// The weight of each run, in place of fitted ones
     #[arg(long, value_name = "W,...", value_delimiter = ',')]
     weights: Option<Vec<f64>>,
+    /// Multiply their probabilities, each to a power that depends on how sure all are, in place of their mean
+    #[arg(long, conflicts_with = "weights")]
+    product: bool,
     #[command(flatten)]
     data: RunsData,
     /// Replace the run in --out
@@ -32,8 +35,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let weights = args.weights.clone().map_or(Weights::Fitted, Weights::Given);
-    let mut mixed = mix(&args.runs, &weights, args.data.get()).map_err(RunsData::explain)?;
+    let weights = match &args.weights {
+        Some(weights) => Weights::Given(weights.clone()),
+        None if args.product => Weights::Powers,
+        None => Weights::Fitted,
+    };
+    let mut mixed = telling("mixing", |tell| mix(&args.runs, &weights, args.data.get(), tell))
+        .map_err(RunsData::explain)?;
     let whole = |path: &Path| path.canonicalize().ok();
     let is_within =
         |run: &Path| whole(run).zip(whole(&args.out)).is_some_and(|(run, out)| run.starts_with(out));
@@ -44,7 +52,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut folder = RunFolder::create(&args.out, args.force)?;
     mixed.save(&mut folder)?;
-    train::write_samples(&mixed.model, &mixed.data, &folder)?;
+    train::write_samples(&*mixed.model, &mixed.data, &folder)?;
     drop(folder);
     print(&mixed, &args.out, out)?;
     train::say_saved(&args.out, &mixed.data);

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
+use charloom::models::Tell;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
@@ -180,7 +181,25 @@ pub fn detail(text: impl fmt::Display) {
 
 /// A progress bar over `length` things on standard error; shows itself on a terminal only.
 pub fn bar(length: u64, what: &'static str) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left";
+    shown_as("{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left", length, what)
+}
+
+/// Does something that tells what share of it is done, which a progress bar shows.
+///
+/// # Errors
+/// Those of `work`.
+pub fn telling<T>(what: &'static str, work: impl FnOnce(Tell<'_>) -> Result<T>) -> Result<T> {
+    const PARTS: f64 = 1000.0;
+    let bar = shown_as("{prefix} {wide_bar} {percent} %  {eta} left", PARTS as u64, what);
+    let done = work(&mut |share| {
+        bar.set_position((share * PARTS) as u64);
+        Ok(())
+    });
+    bar.finish_and_clear();
+    done
+}
+
+fn shown_as(template: &str, length: u64, what: &'static str) -> ProgressBar {
     let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
         // A bar that cannot be written shows less.
         let _ = write!(to, "{}/s", HumanCount(state.per_sec() as u64));

@@ -122,7 +122,7 @@ impl Ensemble {
             }
         }
         let moved = self.config.data.path.as_ref().map(|_| data.source.path.as_path());
-        let mut mixed = mix(&runs, &Weights::Equal, moved)?;
+        let mut mixed = mix(&runs, &Weights::Equal, moved, &mut |_| Ok(()))?;
         mixed.save(&mut self.out)?;
         // How to make it again, not how to read it: that its checkpoints say.
         self.out.write_config(&self.config)?;

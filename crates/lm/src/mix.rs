@@ -8,7 +8,10 @@ use crate::config::ModelConfig;
 use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
-use crate::models::{self, LanguageModel, Member, Mixture, MixtureSettings, Tell, fit_weights, place};
+use crate::models::{
+    self, Expected, LanguageModel, Member, MixtureSettings, Pool, Power, Tell, expectations, fit_powers,
+    fit_weights, mean_scores, place,
+};
 use crate::{Checkpoint, Config, Error, Result, files};
 
 /// How much each member of a mixture counts.
@@ -20,6 +23,8 @@ pub enum Weights {
     Equal,
     /// These.
     Given(Vec<f64>),
+    /// Powers of a product, in place of weights of a mean, fitted as [`fit_powers`] says.
+    Powers,
 }
 
 /// A mixture of runs, and how well it and they predict the validation split.
@@ -27,15 +32,13 @@ pub struct Mix {
     /// The model and its configuration.
     pub checkpoint: Checkpoint,
     /// The model.
-    pub model: Mixture,
+    pub model: Box<dyn LanguageModel>,
     /// The data of the runs.
     pub data: Data,
     /// The runs.
     pub members: Vec<Mixed>,
     /// The mixture's loss on the validation split, if something in it is judged.
     pub evaluation: Option<Evaluation>,
-    /// How often the weights were fitted anew; 0 of weights that were not.
-    pub rounds: usize,
 }
 
 /// A run in a mixture.
@@ -46,7 +49,7 @@ pub struct Mixed {
     pub run: PathBuf,
     /// The kind of its model.
     pub model: String,
-    /// How much it counts.
+    /// How much it counts; in a product the mean of its powers.
     pub weight: f64,
     /// Its own loss on the validation split.
     #[serde(flatten)]
@@ -69,12 +72,13 @@ impl Run {
     }
 }
 
-/// Mixes runs; the data is read again, `data` says where from if it has moved.
+/// Mixes runs; the data is read again, `data` says where from if it has moved. `tell` is told now and then what share is done,
+/// and its error ends it.
 ///
 /// # Errors
 /// Fewer than two runs; one that cannot be read; runs of other characters or other splits than the first's; weights that are
 /// not one for each, from 0 to 1, their sum 1; none given and nothing to fit them to.
-pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<Mix> {
+pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<'_>) -> Result<Mix> {
     if runs.len() < 2 {
         return Err(Error::usage("two runs or more are needed to mix"));
     }
@@ -91,17 +95,19 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>) -> Result<M
     }
     let Checkpoint { config, vocab, .. } = &first.checkpoint;
     let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
-    let (scores, weights, rounds) = weigh(&runs, weights, &data.splits.val, &mut |_| Ok(()))?;
-    let checkpoint = join(&runs, &weights)?;
-    let mixed = |((run, &weight), scores): ((&Run, &f64), &Vec<f32>)| {
-        let model = run.checkpoint.config.model.kind.clone();
-        let evaluation = evaluation_of(scores)?;
-        Ok(Mixed { run: run.path.clone(), model, weight, evaluation })
+    let weighed = weigh(&runs, weights, &data.splits.val, tell)?;
+    let checkpoint = join(&runs, &weighed.powers)?;
+    let model = models::open(&checkpoint, Path::new("mixture"))?;
+    let evaluation = evaluation_of(&weighed.scores)?;
+    let members = runs.into_iter().zip(weighed.weights).zip(weighed.evaluations);
+    let mixed = |((run, weight), evaluation): ((Run, f64), _)| Mixed {
+        run: run.path,
+        model: run.checkpoint.config.model.kind,
+        weight,
+        evaluation,
     };
-    let members = runs.iter().zip(&weights).zip(&scores).map(mixed).collect::<Result<_>>()?;
-    let model = Mixture::new(weights.into_iter().zip(runs.into_iter().map(|run| run.model)).collect());
-    let evaluation = evaluation_of(&model.mix_scores(&scores))?;
-    Ok(Mix { checkpoint, model, data, members, evaluation, rounds })
+    let members = members.map(mixed).collect();
+    Ok(Mix { checkpoint, model, data, members, evaluation })
 }
 
 /// Mixes models that are at hand, with weights for the likelihood of `split`; returns them too. `tell` is told now and then
@@ -125,34 +131,77 @@ pub fn mix_models(
     };
     let runs = models.into_iter().enumerate().map(run).collect::<Result<Vec<_>>>()?;
     runs[1..].iter().try_for_each(|other| same_characters(&runs[0], other))?;
-    let (_, weights, _) = weigh(&runs, weights, split, tell)?;
-    Ok((join(&runs, &weights)?, weights))
+    let weighed = weigh(&runs, weights, split, tell)?;
+    Ok((join(&runs, &weighed.powers)?, weighed.weights))
 }
 
-/// What each run scores on a split, its weight, and how often the weights were fitted anew.
-fn weigh(
-    runs: &[Run],
-    weights: &Weights,
-    split: &Split,
-    tell: Tell<'_>,
-) -> Result<(Vec<Vec<f32>>, Vec<f64>, usize)> {
+/// How much runs count, and how well they predict a split.
+struct Weighed {
+    /// One for each run.
+    weights: Vec<f64>,
+    /// What of these the mixture's file says.
+    powers: Powers,
+    evaluations: Vec<Option<Evaluation>>,
+    /// What the mixture scores.
+    scores: Vec<f32>,
+}
+
+/// What makes one distribution of several.
+enum Powers {
+    Mean(Vec<f64>),
+    Product(Vec<Power>),
+}
+
+/// Weighs runs on a split.
+fn weigh(runs: &[Run], weights: &Weights, split: &Split, tell: Tell<'_>) -> Result<Weighed> {
+    if *weights == Weights::Powers {
+        return fit_product(runs, split, tell);
+    }
     let share = |i: usize, of_run: f64| (i as f64 + of_run) / runs.len() as f64;
     let scores =
         runs.iter().enumerate().map(|(i, run)| run.model.score_split(split, &mut |s| tell(share(i, s))));
     let scores = scores.collect::<Result<Vec<_>>>()?;
-    let (weights, rounds) = match weights {
-        Weights::Equal => (vec![1.0 / runs.len() as f64; runs.len()], 0),
-        Weights::Given(weights) => (given(weights, runs.len())?, 0),
-        Weights::Fitted if !scores[0].is_empty() => {
-            let fitted = fit_weights(&scores);
-            (fitted.weights, fitted.log_likelihoods.len())
-        }
-        Weights::Fitted => {
-            let message = "are missing: the runs have no validation split to fit them to";
-            return Err(Error::setting("weights", message));
-        }
+    let weights = match weights {
+        Weights::Given(weights) => given(weights, runs.len())?,
+        Weights::Fitted if scores[0].is_empty() => return Err(nothing_to_fit_to()),
+        Weights::Fitted => fit_weights(&scores).weights,
+        _ => vec![1.0 / runs.len() as f64; runs.len()],
     };
-    Ok((scores, weights, rounds))
+    Ok(Weighed {
+        evaluations: scores.iter().map(|scores| evaluation_of(scores)).collect::<Result<_>>()?,
+        scores: mean_scores(&weights, &scores),
+        powers: Powers::Mean(weights.clone()),
+        weights,
+    })
+}
+
+/// Fits the powers of a product of runs to a split.
+fn fit_product(runs: &[Run], split: &Split, tell: Tell<'_>) -> Result<Weighed> {
+    // Reading is about half of the work.
+    let share = |i: usize, of_run: f64| (i as f64 + of_run) / (2 * runs.len()) as f64;
+    let vocab = runs[0].model.vocab_size();
+    let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
+    for (i, run) in runs.iter().enumerate() {
+        let (own, judged) = expectations(&*run.model, split, None, &mut |s| tell(share(i, s)))?;
+        log_probs.push(own);
+        tokens = judged;
+    }
+    if tokens.is_empty() {
+        return Err(nothing_to_fit_to());
+    }
+    let evaluations = log_probs.iter().map(|own| {
+        let rows = own.chunks_exact(vocab).zip(&tokens);
+        evaluation_of(&rows.map(|(row, &token)| row[token as usize]).collect::<Vec<_>>())
+    });
+    let evaluations = evaluations.collect::<Result<_>>()?;
+    let expected = Expected { log_probs: &log_probs, tokens: &tokens, vocab };
+    let (powers, weights) = fit_powers(&expected, &mut || tell(0.5))?;
+    let scores = expected.scores(&powers);
+    Ok(Weighed { weights, powers: Powers::Product(powers), evaluations, scores })
+}
+
+fn nothing_to_fit_to() -> Error {
+    Error::setting("weights", "are missing: the runs have no validation split to fit them to")
 }
 
 /// These weights of so many runs.
@@ -184,16 +233,21 @@ impl Mix {
 }
 
 /// One checkpoint of all: the members' configurations and tensors.
-fn join(runs: &[Run], weights: &[f64]) -> Result<Checkpoint> {
+fn join(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
     let Checkpoint { config: first, vocab, .. } = &runs[0].checkpoint;
-    let member = |(run, &weight): (&Run, &f64)| {
+    let member = |(i, run): (usize, &Run)| {
         let Config { model, train, .. } = run.checkpoint.config.clone();
-        let is_trained = !models::counts(&run.checkpoint.config)?;
-        Ok(Member { weight, model, train: is_trained.then_some(train) })
+        let train = (!models::counts(&run.checkpoint.config)?).then_some(train);
+        let (weight, by_entropy) = match powers {
+            Powers::Mean(weights) => (weights[i], Vec::new()),
+            Powers::Product(powers) => (powers[i].base, powers[i].by_entropy.clone()),
+        };
+        Ok(Member { weight, by_entropy, model, train })
     };
-    let members = runs.iter().zip(weights).map(member).collect::<Result<_>>()?;
+    let members = runs.iter().enumerate().map(member).collect::<Result<_>>()?;
+    let pool = if matches!(powers, Powers::Mean(_)) { Pool::Mean } else { Pool::Product };
     let mut model = ModelConfig::of("mixture");
-    model.write(&MixtureSettings { members })?;
+    model.write(&MixtureSettings { pool, members })?;
     models::fill(&mut model)?;
     let mut tensors = Vec::new();
     for (i, run) in runs.iter().enumerate() {
@@ -239,7 +293,16 @@ fn same_data(first: &Run, other: &Run) -> Result<()> {
         data.test = data.test.filter(|_| data.test_sha256.is_none());
         if data.val_sha256.is_some() {
             let DataConfig { split, split_seed, shuffle, dedupe, .. } = DataConfig::default();
-            data = DataConfig { sha256: None, split, split_seed, shuffle, dedupe, ..data };
+            data = DataConfig {
+                sha256: None,
+                test: None,
+                test_sha256: None,
+                split,
+                split_seed,
+                shuffle,
+                dedupe,
+                ..data
+            };
         }
         Config { data, ..Config::default() }.flat()
     };

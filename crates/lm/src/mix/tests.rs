@@ -30,7 +30,7 @@ const NGRAM: &str = "[model]\nkind = 'ngram'\norder = 3";
 fn a_mixture_is_saved_and_read_and_mixed_again() {
     let home = tempfile::tempdir().unwrap();
     let runs = runs(home.path(), NGRAM);
-    let mut mixed = mix(&runs, &Weights::Fitted, None).unwrap();
+    let mut mixed = mix(&runs, &Weights::Fitted, None, &mut |_| Ok(())).unwrap();
     let loss = mixed.evaluation.unwrap().loss;
     assert!(mixed.members.iter().all(|member| loss < member.evaluation.unwrap().loss), "{loss}");
     let out = home.path().join("mixture");
@@ -42,7 +42,7 @@ fn a_mixture_is_saved_and_read_and_mixed_again() {
     // A configuration that was written is read back.
     assert_eq!(Config::read(&out.join("config.toml")).unwrap(), checkpoint.config);
     let weights = Weights::Given(vec![0.25, 0.75]);
-    let again = mix(&[out, runs[1].clone()], &weights, None).unwrap();
+    let again = mix(&[out, runs[1].clone()], &weights, None, &mut |_| Ok(())).unwrap();
     let bytes = again.checkpoint.to_bytes().unwrap();
     let read = Checkpoint::from_bytes(&bytes, Path::new("m")).unwrap();
     let model = models::open(&read, Path::new("m")).unwrap();
@@ -70,7 +70,8 @@ fn a_mixture_is_saved_and_read_and_mixed_again() {
 
 fn refusal(second: &str) -> String {
     let home = tempfile::tempdir().unwrap();
-    let error = mix(&runs(home.path(), second), &Weights::Equal, None).err().expect("refused");
+    let error =
+        mix(&runs(home.path(), second), &Weights::Equal, None, &mut |_| Ok(())).err().expect("refused");
     error.to_string().replace(&home.path().display().to_string(), "")
 }
 
@@ -102,7 +103,7 @@ fn runs_that_are_validated_on_one_file_may_have_learned_from_several() {
     let counts = |path: &str, val: &str| format!("[data]\npath = '{path}'\nval = '{val}'\n{NGRAM}");
     let mixed = |tomls: [&str; 2]| {
         let home = tempfile::tempdir().unwrap();
-        mix(&runs_of(home.path(), tomls), &Weights::Equal, None)
+        mix(&runs_of(home.path(), tomls), &Weights::Equal, None, &mut |_| Ok(()))
             .map(|mixed| mixed.evaluation.unwrap().examples)
     };
     assert_eq!(mixed([&counts(&words, &val), &counts(&more, &val)]).unwrap(), 14);
@@ -121,8 +122,9 @@ fn weights_are_one_for_each_and_sum_to_1() {
         (vec![0.3, 0.3], "sum, 0.6"),
         (vec![-0.5, 1.5], "from 0 to 1"),
     ] {
-        let error = mix(&runs, &Weights::Given(weights), None).err().expect("refused").to_string();
+        let error =
+            mix(&runs, &Weights::Given(weights), None, &mut |_| Ok(())).err().expect("refused").to_string();
         assert!(error.contains(said), "{error}");
     }
-    assert!(mix(&runs[..1], &Weights::Equal, None).is_err());
+    assert!(mix(&runs[..1], &Weights::Equal, None, &mut |_| Ok(())).is_err());
 }

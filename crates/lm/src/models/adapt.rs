@@ -8,13 +8,13 @@ mod windows;
 
 use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
 
-use super::Tell;
+use super::{See, Tell};
 use crate::data::Split;
 use crate::{Error, Result, words};
 
-pub(super) use streams::score_streams;
-pub(super) use trees::score_trees;
-pub(super) use windows::score_windows;
+pub(super) use streams::judge_streams;
+pub(super) use trees::judge_trees;
+pub(super) use windows::judge_windows;
 
 words! {
     /// The rule that a model that adapts makes its steps by: see [`Adapt`].
@@ -118,23 +118,25 @@ struct Learner<'a> {
     measured: usize,
     /// Of each parameter, once they are: the root of its mean square, and the share of what it learned that it forgets.
     roots: Vec<[f32; 2]>,
-    /// The logarithm of each judged character's probability.
-    scores: Vec<f32>,
 }
 
 impl<'a> Learner<'a> {
-    /// `read` has the learner judge every segment of a split, or so many.
-    fn score(
+    /// `read` has the learner judge every segment of a split, or so many; `see` is told of each character.
+    ///
+    /// # Errors
+    /// Those of `read` and `tell`.
+    fn judge(
         trained: &'a Params<f32>,
         split: &Split,
         adapt: &'a Adapt<'a>,
+        see: See<'_>,
         tell: Tell<'_>,
         mut read: impl FnMut(&Split, usize, Judge<'_>) -> Result<()>,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<()> {
         let grads = Grads::zeros(trained);
-        let (squares, roots, scores) = (Vec::new(), Vec::new(), Vec::new());
+        let (squares, roots) = (Vec::new(), Vec::new());
         let params = trained.clone();
-        let mut learner = Self { adapt, params, grads, trained, squares, measured: 0, roots, scores };
+        let mut learner = Self { adapt, params, grads, trained, squares, measured: 0, roots };
         if let Some(train) = adapt.rms {
             learner.squares = vec![0.0; trained.values().len()];
             read(train, MEASURED, &mut |recording, loss, pass, _| {
@@ -143,15 +145,20 @@ impl<'a> Learner<'a> {
             })?;
             learner.take_roots();
         }
-        let judged = split.tokens().len();
+        let (judged, mut place, mut log_probs) = (split.tokens().len(), 0, Vec::new());
         read(split, usize::MAX, &mut |recording, loss, pass, examples| {
             recording.forward(&learner.params, pass);
-            let costs = recording.costs(loss);
-            learner.scores.extend(examples.map(|example| -costs[example]));
+            for example in examples {
+                let (token, probs) = recording.probs(loss, example);
+                log_probs.clear();
+                log_probs.extend(probs.iter().map(|&p| libm::logf(p)));
+                log_probs[token as usize] = -recording.costs(loss)[example];
+                see(place, token, &log_probs);
+                place += 1;
+            }
             learner.learn(recording, loss, pass);
-            tell(learner.scores.len() as f64 / judged as f64)
-        })?;
-        Ok(learner.scores)
+            tell(place as f64 / judged as f64)
+        })
     }
 
     fn measure(&mut self, recording: &mut Recording<f32>, loss: NodeId, pass: &Pass<'_>) {

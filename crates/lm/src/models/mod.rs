@@ -28,7 +28,10 @@ pub use decoder::{Attention, Block, Decoder, Look, Mlp, Reading};
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register, suit};
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
-pub use mixture::{FittedWeights, Member, Mixture, MixtureSettings, fit_weights};
+pub use mixture::{
+    Expected, FittedWeights, Member, Mixture, MixtureSettings, Pool, Power, expectations, fit_powers,
+    fit_weights, mean_scores,
+};
 pub use mlp::MlpSettings;
 pub use net::Net;
 pub(crate) use net::Recorded;
@@ -38,6 +41,7 @@ pub use open::{count, counts, generator, open};
 pub(crate) use plan::plan;
 pub use plan::{check_sizes, multiplications, parameters, resolve_feed, steps_a_pass};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
+pub use score::See;
 pub(crate) use score::score_words;
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};
@@ -93,16 +97,30 @@ pub trait LanguageModel: Send + Sync {
         Ok(split.tokens().len())
     }
 
-    /// As [`LanguageModel::score_split`], but from what it has read, and was judged on, the model learns before it reads on;
-    /// afterwards it is as it was. None of a model that has no weights, or does not learn from such data in order.
+    /// Reads a split of whose tokens the model learns, after it was judged on them and before it reads on; afterwards it is as it
+    /// was. `see` is told of each judged token, in order. A model that cannot does nothing.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::score_split`].
+    fn judge_adapting(&self, _: &Split, _: &Adapt<'_>, _: See<'_>, _: Tell<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether it can learn from such a split while it reads: it has weights, and learns from such data in order.
+    fn can_adapt(&self, _: &Split) -> bool {
+        false
+    }
+
+    /// As [`LanguageModel::score_split`], of a model that learns while it reads: see [`LanguageModel::judge_adapting`]. None of
+    /// one that cannot.
     ///
     /// # Units
     /// Nats.
     ///
     /// # Errors
     /// As [`LanguageModel::score_split`].
-    fn score_adapting(&self, _: &Split, _: &Adapt<'_>, _: Tell<'_>) -> Result<Option<Vec<f32>>> {
-        Ok(None)
+    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
+        score::score_adapting(self, split, adapt, tell)
     }
 
     /// The sum of what [`LanguageModel::score_split`] gives, with its sign changed, and how many tokens are judged.

@@ -8,7 +8,7 @@ use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGe
 use super::decoder::{self, DecoderReader, Reading};
 use super::state_reader::StateReader;
 use super::window::{WindowReader, count_distinct};
-use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, Stack, Tell, adapt, kind};
+use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
 use crate::feed::PARTS;
@@ -227,23 +227,27 @@ impl LanguageModel for Neural {
         }
     }
 
-    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
+    fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
         match &self.net {
-            Net::Window(stack) => adapt::score_windows(&self.params, stack, split, adapt, tell).map(Some),
+            Net::Window(stack) => adapt::judge_windows(&self.params, stack, split, adapt, see, tell),
             Net::Recurrent(_) if split.boundary().is_none() => {
-                adapt::score_streams(&self.params, &self.net, split, adapt, tell).map(Some)
+                adapt::judge_streams(&self.params, &self.net, split, adapt, see, tell)
             }
             // Of a long line as much as of a text is read before a part of it.
             Net::Recurrent(_) => {
                 let (segment, [_, before]) = (adapt.segment, PARTS);
                 let reading = Reading { context: before + segment, stride: segment };
-                adapt::score_trees(&self.params, &self.net, reading, split, adapt, tell).map(Some)
+                adapt::judge_trees(&self.params, &self.net, reading, split, adapt, see, tell)
             }
             Net::Attention(decoder) => {
-                adapt::score_trees(&self.params, &self.net, decoder.reading, split, adapt, tell).map(Some)
+                adapt::judge_trees(&self.params, &self.net, decoder.reading, split, adapt, see, tell)
             }
-            Net::Stepped(_) => Ok(None),
+            Net::Stepped(_) => Ok(()),
         }
+    }
+
+    fn can_adapt(&self, _: &Split) -> bool {
+        !matches!(self.net, Net::Stepped(_))
     }
 
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {

@@ -63,7 +63,7 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
 pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     let Some((plan, _)) = plan(config, vocab)? else {
         let members = mixture::configurations(config)?;
-        let mut of_members = members.iter().map(|(_, member)| multiplications(member, vocab));
+        let mut of_members = members.iter().map(|member| multiplications(member, vocab));
         return of_members.try_fold(0, |sum: u64, own| Ok(sum.saturating_add(own?)));
     };
     // A table that rows are looked up in multiplies nothing.

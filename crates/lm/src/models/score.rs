@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use super::{Distributions, Reader, State, Tell};
+use super::{Adapt, Distributions, LanguageModel, Reader, State, Tell};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{PARTS, parts};
 
 /// How many words are read side by side, equal beginnings once: of more, few more beginnings would be equal.
 const SIDE_BY_SIDE: usize = 512;
+
+/// What is told of a judged token: its place among them, the token, and the logarithms of all tokens' probabilities there.
+pub type See<'a> = &'a mut dyn FnMut(usize, u32, &[f32]);
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
 pub(super) fn score_split(
@@ -17,8 +20,54 @@ pub(super) fn score_split(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
+    let mut scores = vec![0.0; judged(split)];
+    judge_split(
+        reader,
+        vocab,
+        split,
+        &mut |place, token, log_probs| scores[place] = log_probs[token as usize],
+        tell,
+    )?;
+    Ok(scores)
+}
+
+/// See [`LanguageModel::score_adapting`].
+pub(super) fn score_adapting(
+    model: &(impl LanguageModel + ?Sized),
+    split: &Split,
+    adapt: &Adapt<'_>,
+    tell: Tell<'_>,
+) -> Result<Option<Vec<f32>>> {
+    if !model.can_adapt(split) {
+        return Ok(None);
+    }
+    let mut scores = vec![0.0; judged(split)];
+    let mut see = |place: usize, token: u32, row: &[f32]| scores[place] = row[token as usize];
+    model.judge_adapting(split, adapt, &mut see, tell)?;
+    Ok(Some(scores))
+}
+
+/// How many tokens of a split are judged.
+pub(super) fn judged(split: &Split) -> usize {
+    match split.boundary() {
+        Some(_) => split.tokens().len(),
+        None => split.tokens().len().saturating_sub(1),
+    }
+}
+
+/// Reads a split and says of each judged token what was expected there, words in any order.
+///
+/// # Errors
+/// Only those of `tell`.
+pub(super) fn judge_split(
+    reader: &mut dyn Reader,
+    vocab: usize,
+    split: &Split,
+    see: See<'_>,
+    tell: Tell<'_>,
+) -> Result<()> {
     let Some(boundary) = split.boundary() else {
-        return score_text(reader, vocab, &split.tokens().to_vec(), PARTS, tell);
+        return judge_text(reader, vocab, &split.tokens().to_vec(), PARTS, see, tell);
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
@@ -34,26 +83,21 @@ pub(super) fn score_split(
         start + word.len() as u32 + 1
     });
     starts.sort_unstable_by(|&a, &b| word(a).cmp(&word(b)).then(a.cmp(&b)));
-    let mut scores = vec![0.0; tokens.len()];
     let (mut some, mut done) = (Vec::new(), 0);
     for starts in starts.chunks(SIDE_BY_SIDE) {
         some.clear();
         starts.iter().for_each(|&start| some.extend(word(start)));
         let words: Vec<&[u32]> = some.split_inclusive(|&token| token == boundary).collect();
-        let mut rest = &score_words(reader, &mut known, vocab, boundary, &words)[..];
-        for (&start, word) in starts.iter().zip(words) {
-            let (of_word, after) = rest.split_at(word.len());
-            scores[start as usize..][..word.len()].copy_from_slice(of_word);
-            rest = after;
-        }
+        judge_words(reader, &mut known, vocab, boundary, &words, |[word, at], token, log_probs| {
+            see(starts[word] as usize + at, token, log_probs);
+        });
         done += starts.len();
         tell(done as f64 / count as f64)?;
     }
-    Ok(scores)
+    Ok(())
 }
 
-/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another. Equal
-/// beginnings are read once.
+/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another.
 pub(crate) fn score_words(
     reader: &mut dyn Reader,
     known: &mut Distributions,
@@ -61,14 +105,30 @@ pub(crate) fn score_words(
     first: u32,
     words: &[&[u32]],
 ) -> Vec<f32> {
-    let mut order: Vec<usize> = (0..words.len()).filter(|&word| !words[word].is_empty()).collect();
-    order.sort_by_key(|&word| words[word]);
     let mut starts = Vec::with_capacity(words.len());
     let total = words.iter().fold(0, |start, word| {
         starts.push(start);
         start + word.len()
     });
     let mut scores = vec![0.0; total];
+    judge_words(reader, known, vocab, first, words, |[word, at], token, log_probs| {
+        scores[starts[word] + at] = log_probs[token as usize];
+    });
+    scores
+}
+
+/// Reads sequences that follow `first`, equal beginnings once, and says of each token what was expected there: which sequence
+/// it is of, its place in that, the token, and the logarithms of all tokens' probabilities.
+fn judge_words(
+    reader: &mut dyn Reader,
+    known: &mut Distributions,
+    vocab: usize,
+    first: u32,
+    words: &[&[u32]],
+    mut see: impl FnMut([usize; 2], u32, &[f32]),
+) {
+    let mut order: Vec<usize> = (0..words.len()).filter(|&word| !words[word].is_empty()).collect();
+    order.sort_by_key(|&word| words[word]);
     // Each node stands for the words, in order, that begin alike and go on after that.
     let mut nodes: Vec<Range<usize>> =
         std::iter::once(0..order.len()).filter(|all| !all.is_empty()).collect();
@@ -85,7 +145,7 @@ pub(crate) fn score_words(
             let mut open = None;
             for place in node.clone() {
                 let word = words[order[place]];
-                scores[starts[order[place]] + at] = log_probs[word[at] as usize];
+                see([order[place], at], word[at], log_probs);
                 if word.len() == at + 1 {
                     continue;
                 }
@@ -102,34 +162,34 @@ pub(crate) fn score_words(
         reader.read(&mut state, &tokens);
         nodes = next;
     }
-    scores
 }
 
-/// The logarithm of the probability of every token of a text but its first.
+/// Reads a text and says of every token but its first what was expected there.
 ///
 /// The text is cut into [`parts`] that are read side by side.
-fn score_text(
+fn judge_text(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
     most: [usize; 2],
+    see: See<'_>,
     tell: Tell<'_>,
-) -> Result<Vec<f32>> {
+) -> Result<()> {
     let judged = tokens.len().saturating_sub(1);
     if judged == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let parts = parts(judged, most);
     let longest = parts.iter().map(|part| part.judged.end - part.begin).max().unwrap_or(0);
     let firsts: Vec<State> = parts.iter().map(|part| reader.start(1, tokens[part.begin])).collect();
     let mut state = State::stacked(&firsts);
-    let (mut scores, mut known, mut next) = (vec![0.0; judged], Distributions::default(), Vec::new());
+    let (mut known, mut next) = (Distributions::default(), Vec::new());
     for step in 0..longest {
         reader.distributions(&state, vocab, &mut known);
         for (part, &number) in parts.iter().zip(known.rows()) {
             let place = part.begin + step;
             if part.judged.contains(&place) {
-                scores[place] = known.log_probs(number)[tokens[place + 1] as usize];
+                see(place, tokens[place + 1], known.log_probs(number));
             }
         }
         // A part that is done reads on with the others.
@@ -140,7 +200,7 @@ fn score_text(
             tell(step as f64 / longest as f64)?;
         }
     }
-    Ok(scores)
+    Ok(())
 }
 
 /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
@@ -214,7 +274,10 @@ mod tests {
                 told += 1;
                 Ok(())
             };
-            score_text(&mut Hashing { reads: 0 }, 4, &tokens, [parts, warm_up], &mut tell).unwrap()
+            let mut scores = vec![0.0; tokens.len() - 1];
+            let mut see = |place, token, all: &[f32]| scores[place] = all[token as usize];
+            judge_text(&mut Hashing { reads: 0 }, 4, &tokens, [parts, warm_up], &mut see, &mut tell).unwrap();
+            scores
         };
         let whole = alone(tokens[0], &tokens[1..]);
         assert_eq!(score(1, 10), whole);
@@ -226,10 +289,7 @@ mod tests {
             assert_eq!(parts[start..start + 5], of_part[..5]);
         }
         assert_eq!(parts[..23], whole[..23]);
-        assert!(
-            score_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut |_| Ok(()))
-                .unwrap()
-                .is_empty()
-        );
+        let mut see = |place, _, _: &[f32]| panic!("{place} of a text of one token is judged");
+        judge_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut see, &mut |_| Ok(())).unwrap();
     }
 }

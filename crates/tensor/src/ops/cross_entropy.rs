@@ -173,6 +173,19 @@ impl<E: Element> Recording<E> {
         &self.cross_entropy_mut(loss).costs
     }
 
+    /// The token of an example of a [`cross_entropy`](Var::cross_entropy), and the probabilities of all tokens there, after a
+    /// forward pass.
+    ///
+    /// # Panics
+    /// As [`Recording::costs`]; if there is no such example.
+    pub fn probs(&mut self, loss: NodeId, example: usize) -> (u32, &[E]) {
+        let Targets { tokens, rows, .. } = self.cross_entropy_mut(loss).targets;
+        let of_example = |indices: Indices| self.fed.indices[indices.index].data[example];
+        let (token, row) = (of_example(tokens), rows.map_or(example, |rows| of_example(rows) as usize));
+        let CrossEntropy { probs, classes, .. } = self.cross_entropy_mut(loss);
+        (token, &probs[row * *classes..][..*classes])
+    }
+
     /// Judges the examples of a [`cross_entropy`](Var::cross_entropy) by distributions too: see [`SoftTargets`]. Returns the
     /// index tensor that is to say which row of the table each example has, beside its targets.
     ///

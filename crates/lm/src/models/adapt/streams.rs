@@ -6,24 +6,25 @@ use super::{Adapt, Learner};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::Shape;
-use crate::models::Tell;
 use crate::models::net::{Net, Recorded};
+use crate::models::{See, Tell};
 
 /// The recording of a segment of so many characters.
 type Segment = (usize, Recording<f32>, Recorded);
 
-/// The scores of a running text by a net that carries its state on, and learns from each segment by itself; what it has
+/// Judges a running text by a net that carries its state on, and learns from each segment by itself; what it has
 /// become by the end is discarded.
 ///
 /// # Errors
 /// Only those of `tell`.
-pub(in super::super) fn score_streams(
+pub(in super::super) fn judge_streams(
     params: &Params<f32>,
     net: &Net,
     split: &Split,
     adapt: &Adapt<'_>,
+    see: See<'_>,
     tell: Tell<'_>,
-) -> Result<Vec<f32>> {
+) -> Result<()> {
     let record = |length: usize| {
         let (mut recording, recorded) = Recording::new(params, |tape| {
             net.loss(tape, Shape::Streams { streams: 1, length, carried: true })
@@ -33,7 +34,7 @@ pub(in super::super) fn score_streams(
         (length, recording, recorded)
     };
     let (mut whole, mut rest): (Option<Segment>, Option<Segment>) = (None, None);
-    Learner::score(params, split, adapt, tell, |split, most, judge| {
+    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
         let tokens = split.tokens().to_vec();
         let mut states: Vec<Vec<f32>> = Vec::new();
         let judged = tokens.len().saturating_sub(1);

@@ -6,7 +6,7 @@ use crate::Config;
 use crate::config::ModelConfig;
 use crate::data::{Data, DataConfig, Mode};
 use crate::feed::Shape;
-use crate::models::{LanguageModel, Mixture, Net, Neural, Reading, count};
+use crate::models::{LanguageModel, Mixture, Net, Neural, Reading, count, expectations, mean_scores};
 use charloom_tensor::rng::TorchGenerator;
 
 fn text(mode: Mode) -> (Data, Neural, Config) {
@@ -100,7 +100,20 @@ fn in_a_mixture_those_adapt_that_can() {
     assert!(ngram.score_adapting(split, &adapt, &mut |_| Ok(())).unwrap().is_none());
     let of_members = vec![scores(&model, split, adapt), ngram.score_split(split, &mut |_| Ok(())).unwrap()];
     let mixture = Mixture::new(vec![(0.4, Box::new(model)), (0.6, ngram)]);
-    assert_eq!(scores(&mixture, split, adapt), mixture.mix_scores(&of_members));
+    let all = scores(&mixture, split, adapt);
+    assert_eq!(all, mean_scores(&[0.4, 0.6], &of_members));
+    // What a product is made of: the adapted model's distributions, of which the scores are part.
+    let (log_probs, tokens) =
+        expectations(&*mixture.members()[0], split, Some(&adapt), &mut |_| Ok(())).unwrap();
+    let vocab = data.vocab.len();
+    for ((row, &token), score) in log_probs.chunks_exact(vocab).zip(&tokens).zip(&of_members[0]) {
+        assert_eq!(row[token as usize], *score);
+        let sum: f64 = row.iter().map(|&p| f64::from(p).exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    }
+    let (rows, _) = expectations(&mixture, split, Some(&adapt), &mut |_| Ok(())).unwrap();
+    let of_rows = rows.chunks_exact(vocab).zip(&tokens).map(|(row, &token)| row[token as usize]);
+    assert!(of_rows.eq(all), "a mean within a product says what it says alone");
 }
 
 #[test]

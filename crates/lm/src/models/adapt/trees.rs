@@ -6,7 +6,7 @@ use super::{Adapt, Learner};
 use crate::data::Split;
 use crate::feed::{MAX_NUMBERS, Nodes, Shape, windows};
 use crate::models::net::{Net, Recorded};
-use crate::models::{Reading, Tell};
+use crate::models::{Reading, See, Tell};
 use crate::{Error, Result};
 
 /// A piece of a window: where its inputs begin and end among all tokens, and after which of them, counted from its beginning,
@@ -42,20 +42,21 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
     (tokens, segments)
 }
 
-/// The scores of words, or of a text in windows, by a net that learns from each segment by itself: what stands before a
+/// Judges words, or a text in windows, by a net that learns from each segment by itself: what stands before a
 /// segment in its words or windows is read anew in it. What the net has become by the end is discarded.
 ///
 /// # Errors
 /// Segments too large to be held; those of `tell`.
-pub(in super::super) fn score_trees(
+pub(in super::super) fn judge_trees(
     params: &Params<f32>,
     net: &Net,
     reading: Reading,
     split: &Split,
     adapt: &Adapt<'_>,
+    see: See<'_>,
     tell: Tell<'_>,
-) -> Result<Vec<f32>> {
-    Learner::score(params, split, adapt, tell, |split, most, judge| {
+) -> Result<()> {
+    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
         let (tokens, segments) = segments(split, reading, adapt.segment);
         let read = |pieces: &Vec<Piece>| pieces.iter().map(|piece| piece.to - piece.from).sum();
         let nodes: usize = segments.iter().take(most).map(read).max().unwrap_or(0);

@@ -5,19 +5,20 @@ use charloom_tensor::{Params, Pass, Recording, Rows};
 use super::{Adapt, Learner};
 use crate::Result;
 use crate::data::Split;
-use crate::models::{Stack, Tell};
+use crate::models::{See, Stack, Tell};
 
-/// The scores of a split by layers over a window; what they have become by the end is discarded.
+/// Judges a split by layers over a window; what they have become by the end is discarded.
 ///
 /// # Errors
 /// Only those of `tell`.
-pub(in super::super) fn score_windows(
+pub(in super::super) fn judge_windows(
     params: &Params<f32>,
     stack: &Stack,
     split: &Split,
     adapt: &Adapt<'_>,
+    see: See<'_>,
     tell: Tell<'_>,
-) -> Result<Vec<f32>> {
+) -> Result<()> {
     let (stack, length) = (stack.without_dropout(), stack.context);
     let (mut recording, ([contexts, targets], loss)) = Recording::new(params, |tape| {
         let rows = tape.axis(adapt.segment);
@@ -25,7 +26,7 @@ pub(in super::super) fn score_windows(
         (inputs, stack.logits(tape, inputs[0]).cross_entropy(inputs[1]).id())
     });
     recording.fuse(&[loss]);
-    Learner::score(params, split, adapt, tell, |split, most, judge| {
+    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
         let tokens = split.tokens_with_start().to_vec();
         let Some((&first, judged)) = tokens.split_first() else { return Ok(()) };
         let mut window = vec![first; length];

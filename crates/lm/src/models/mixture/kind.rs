@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::farther;
+use super::{Power, farther};
 use crate::config::{ModelConfig, Setting, TrainConfig};
 use crate::models::{Kind, Learning, Reach};
-use crate::{Config, Error, Result, settings};
+use crate::{Config, Error, Result, settings, words};
 
 /// What `[model] kind` says of it.
 const NAME: &str = "mixture";
@@ -14,9 +14,24 @@ const MAX_DEPTH: usize = 4;
 /// How far from 1 the sum of weights may be, which rounding brings about.
 const TOLERANCE: f64 = 1e-6;
 
+/// How large a power, or its change with an entropy, may be.
+const MAX_POWER: f64 = 1e3;
+
+words! {
+    /// What a mixture makes of its members' probabilities.
+    Pool {
+        /// Their mean, by weights from 0 to 1 whose sum is 1.
+        Mean = "mean",
+        /// Their product, by powers.
+        Product = "product",
+    }
+}
+
 settings! {
     /// The settings of a mixture.
     pub MixtureSettings {
+        /// What becomes of the members' probabilities, which charloom mix writes
+        pool: Pool = Pool::Mean, "mean or product", |_| true;
         /// The models that it is made of, which charloom mix writes
         members: Vec<Member> = Vec::new(), "one or more", |_| true;
     }
@@ -26,13 +41,24 @@ settings! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// How much its probabilities count.
+    /// How much its probabilities count; in a product the power where all members are sure.
     pub weight: f64,
+    /// In a product, how its power grows with each member's entropy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_entropy: Vec<f64>,
     /// The model.
     pub model: ModelConfig,
     /// How it was trained; none of a model that was not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainConfig>,
+}
+
+impl Member {
+    /// Its power in a product.
+    #[must_use]
+    pub fn power(self) -> Power {
+        Power { base: self.weight, by_entropy: self.by_entropy }
+    }
 }
 
 /// A mixture as a kind of model.
@@ -71,9 +97,10 @@ fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach
         None => return refuse(format!("are more than {MAX_MEMBERS}; mix fewer models")),
     };
     let mut reach = Reach::Window(0);
+    let (pool, count) = (settings.pool, settings.members.len());
     for (i, member) in settings.members.iter_mut().enumerate() {
-        if !(0.0..=1.0).contains(&member.weight) {
-            return refuse(format!(": the weight {} of member {i} is not from 0 to 1", member.weight));
+        if let Some(wrong) = wrong_weight(pool, member, count) {
+            return refuse(format!(": member {i}: {wrong}"));
         }
         let own = if member.model.kind == NAME {
             if depth == 1 {
@@ -90,11 +117,30 @@ fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach
         reach = farther(reach, own.map_err(|error| of_member(i, error))?);
     }
     let sum: f64 = settings.members.iter().map(|member| member.weight).sum();
-    if (sum - 1.0).abs() > TOLERANCE {
+    if pool == Pool::Mean && (sum - 1.0).abs() > TOLERANCE {
         return refuse(format!(": the sum of their weights is {sum}, not 1"));
     }
     model.write(&settings)?;
     Ok(reach)
+}
+
+/// What is wrong with the weight of a member among `count`, if something is.
+fn wrong_weight(pool: Pool, member: &Member, count: usize) -> Option<String> {
+    let Member { weight, by_entropy, .. } = member;
+    let is_power = |power: &f64| power.abs() <= MAX_POWER;
+    match pool {
+        Pool::Mean if !(0.0..=1.0).contains(weight) => {
+            Some(format!("the weight {weight} is not from 0 to 1"))
+        }
+        Pool::Mean if !by_entropy.is_empty() => Some("a mean knows no ``by_entropy``".to_owned()),
+        Pool::Product if by_entropy.len() != count => {
+            Some(format!("``by_entropy`` has {} numbers for {count} members", by_entropy.len()))
+        }
+        Pool::Product if !by_entropy.iter().chain([weight]).all(is_power) => {
+            Some(format!("a power is not from -{MAX_POWER} to {MAX_POWER}"))
+        }
+        _ => None,
+    }
 }
 
 /// An error about a member's setting, which is of the file and no flag.
@@ -108,18 +154,18 @@ fn of_member(i: usize, error: Error) -> Error {
     }
 }
 
-/// The weight and the whole configuration of each member; nothing if it is no mixture.
+/// The whole configuration of each member; nothing if it is no mixture.
 ///
 /// # Errors
 /// As [`Kind::fill`].
-pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<(f64, Config)>> {
+pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<Config>> {
     if config.model.kind != NAME {
         return Ok(Vec::new());
     }
     let settings: MixtureSettings = config.model.read()?;
     let of_member = |member: Member| {
         let train = member.train.unwrap_or_default();
-        (member.weight, Config { data: config.data.clone(), model: member.model, train, notebook: None })
+        Config { data: config.data.clone(), model: member.model, train, notebook: None }
     };
     Ok(settings.members.into_iter().map(of_member).collect())
 }
@@ -130,7 +176,7 @@ pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<(f64, Con
 /// As [`parameters`](crate::models::parameters).
 pub(in crate::models) fn count_parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
     let mut all: Option<u64> = None;
-    for (_, member) in configurations(config)? {
+    for member in configurations(config)? {
         if let Some(own) = crate::models::parameters(&member, vocab)? {
             all = Some(all.unwrap_or(0).saturating_add(own));
         }
@@ -143,5 +189,5 @@ pub(in crate::models) fn count_parameters(config: &Config, vocab: usize) -> Resu
 /// # Errors
 /// As [`check_sizes`](crate::models::check_sizes).
 pub(in crate::models) fn check_size(config: &Config, vocab: usize) -> Result<()> {
-    configurations(config)?.iter().try_for_each(|(_, member)| crate::models::check_sizes(member, vocab))
+    configurations(config)?.iter().try_for_each(|member| crate::models::check_sizes(member, vocab))
 }

@@ -1,20 +1,27 @@
 //! Mixtures: models of models.
 
 mod kind;
+mod powers;
+mod product;
 mod weights;
 
-pub use kind::{Member, MixtureSettings};
+pub use kind::{Member, MixtureSettings, Pool};
 pub(super) use kind::{MixtureKind, check_size, configurations, count_parameters};
+pub use powers::{Expected, fit_powers};
+pub use product::Power;
 pub use weights::{FittedWeights, fit_weights};
 
 use std::path::Path;
 
-use super::{Adapt, Distributions, LanguageModel, Reach, Reader, State, Tell};
-use crate::data::Split;
+use super::score::{See, judge_split, judged};
+use super::{Adapt, Distributions, LanguageModel, Reach, Reader, State, Tell, score};
+use crate::data::{Split, memory};
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
+use product::Scratch;
 
-/// A mixture of models: `p(x) = sum_i w_i p_i(x)`, the weights w at least 0 and their sum 1.
+/// A mixture of models: the mean of their probabilities `p(x) = sum_i w_i p_i(x)`, the weights w at least 0 and their sum 1; or
+/// their product `p(x) ~ prod_i p_i(x)^{w_i}`, the powers w as [`Power`] says.
 ///
 /// ```
 /// use charloom::models::{LanguageModel, Mixture, NGram};
@@ -35,23 +42,62 @@ use crate::{Checkpoint, Error, Result};
 /// ```
 pub struct Mixture {
     members: Vec<Box<dyn LanguageModel>>,
-    weights: Vec<f64>,
-    /// Their logarithms.
-    log_weights: Vec<f64>,
+    rule: Rule,
+}
+
+/// How the members' distributions become one.
+enum Rule {
+    /// Their weighed mean, by the logarithms of the weights.
+    Mean(Vec<f64>),
+    /// Their product.
+    Product(Vec<Power>),
+}
+
+impl Rule {
+    /// The logarithms of the mixture's probabilities, from a row of each member.
+    fn pool(&self, of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
+        match self {
+            Self::Mean(log_weights) => {
+                for (at, out) in out.iter_mut().enumerate() {
+                    *out = mean(log_weights, of_members.iter().map(move |row| row[at]));
+                }
+            }
+            Self::Product(powers) => product::multiply(powers, of_members, scratch, out),
+        }
+    }
+}
+
+/// The logarithm of a weighed mean of probabilities, from their logarithms.
+fn mean(log_weights: &[f64], of_members: impl Iterator<Item = f32> + Clone) -> f32 {
+    log_sum_exp(of_members.zip(log_weights).map(|(p, w)| f64::from(p) + w)) as f32
 }
 
 impl Mixture {
-    /// A mixture of models of one vocabulary, each with its weight.
+    /// The weighed mean of models of one vocabulary.
     ///
     /// # Panics
     /// There is no model, or the vocabularies are of different sizes.
     #[must_use]
     pub fn new(members: Vec<(f64, Box<dyn LanguageModel>)>) -> Self {
         let (weights, members): (Vec<f64>, Vec<Box<dyn LanguageModel>>) = members.into_iter().unzip();
+        Self::with(members, Rule::Mean(weights.into_iter().map(libm::log).collect()))
+    }
+
+    /// The product of models of one vocabulary.
+    ///
+    /// # Panics
+    /// As [`Mixture::new`], or a power does not depend on as many entropies as there are models.
+    #[must_use]
+    pub fn product(members: Vec<(Power, Box<dyn LanguageModel>)>) -> Self {
+        let (powers, members): (Vec<Power>, Vec<Box<dyn LanguageModel>>) = members.into_iter().unzip();
+        assert!(powers.iter().all(|power| power.by_entropy.len() == members.len()));
+        Self::with(members, Rule::Product(powers))
+    }
+
+    fn with(members: Vec<Box<dyn LanguageModel>>, rule: Rule) -> Self {
         let sizes = members.iter().map(|member| member.vocab_size());
         assert!(sizes.clone().all(|size| size == members[0].vocab_size()) && !members.is_empty());
-        let log_weights = weights.iter().map(|&weight| libm::log(weight)).collect();
-        Self { members, weights, log_weights }
+        Self { members, rule }
     }
 
     /// The models.
@@ -60,27 +106,62 @@ impl Mixture {
         &self.members
     }
 
-    /// The weight of each.
-    #[must_use]
-    pub fn weights(&self) -> &[f64] {
-        &self.weights
+    /// Asks every member for something that takes time.
+    fn ask<T>(
+        &self,
+        tell: Tell<'_>,
+        mut ask: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let count = self.members.len() as f64;
+        let members = self.members.iter().enumerate();
+        members.map(|(i, member)| ask(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
     }
+}
 
-    /// The mixture's logarithm of a probability, from its members'.
-    fn mix(&self, of_members: impl Iterator<Item = f32> + Clone) -> f32 {
-        let terms = of_members.zip(&self.log_weights).map(|(p, w)| f64::from(p) + w);
-        log_sum_exp(terms) as f32
-    }
+/// The scores of a weighed mean, from its members'.
+///
+/// # Panics
+/// If not each member has as many.
+#[must_use]
+pub fn mean_scores(weights: &[f64], of_members: &[Vec<f32>]) -> Vec<f32> {
+    let log_weights: Vec<f64> = weights.iter().map(|&weight| libm::log(weight)).collect();
+    mean_of(&log_weights, of_members)
+}
 
-    /// The mixture's scores of a split, from its members'.
-    ///
-    /// # Panics
-    /// If not each member has as many.
-    #[must_use]
-    pub fn mix_scores(&self, of_members: &[Vec<f32>]) -> Vec<f32> {
-        let all = 0..of_members[0].len();
-        all.map(|at| self.mix(of_members.iter().map(move |scores| scores[at]))).collect()
+fn mean_of(log_weights: &[f64], of_members: &[Vec<f32>]) -> Vec<f32> {
+    let all = 0..of_members[0].len();
+    all.map(|at| mean(log_weights, of_members.iter().map(move |scores| scores[at]))).collect()
+}
+
+/// What a model expects of each judged token of a split, which it `adapt`s to if it can, and of which token that is.
+///
+/// # Shapes
+/// (N, V), (N)
+///
+/// # Errors
+/// More than can be held; those of `tell`.
+pub fn expectations(
+    model: &dyn LanguageModel,
+    split: &Split,
+    adapt: Option<&Adapt<'_>>,
+    tell: Tell<'_>,
+) -> Result<(Vec<f32>, Vec<u32>)> {
+    let (vocab, count) = (model.vocab_size(), judged(split));
+    let bytes = (count as u64).saturating_mul(4 * (vocab as u64 + 1));
+    memory::check(bytes, memory::available()).map_err(|message| {
+        let message = format!(": {count} distributions of {vocab} characters take {message}; use less text");
+        Error::setting("product", message)
+    })?;
+    let (mut log_probs, mut tokens) = (vec![0.0; count * vocab], vec![0; count]);
+    let mut see = |place: usize, token: u32, row: &[f32]| {
+        log_probs[place * vocab..][..vocab].copy_from_slice(row);
+        tokens[place] = token;
+    };
+    match adapt {
+        Some(adapt) if model.can_adapt(split) => model.judge_adapting(split, adapt, &mut see, tell)?,
+        _ => judge_split(&mut *model.reader(), vocab, split, &mut see, tell)?,
     }
+    Ok((log_probs, tokens))
 }
 
 /// `log(sum_i exp(x_i))`, shifted by the largest, so that no sum is 0 that is not.
@@ -104,33 +185,54 @@ impl LanguageModel for Mixture {
 
     fn reader(&self) -> Box<dyn Reader + '_> {
         let members = self.members.iter().map(|member| member.reader()).collect();
-        Box::new(MixtureReader { mixture: self, members, vocab: self.vocab_size(), scratch: Vec::new() })
+        Box::new(MixtureReader {
+            mixture: self,
+            members,
+            vocab: self.vocab_size(),
+            of_members: Vec::new(),
+            scratch: Scratch::default(),
+        })
     }
 
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
-        let count = self.members.len() as f64;
-        let scores = self
-            .members
-            .iter()
-            .enumerate()
-            .map(|(i, member)| member.score_split(split, &mut |share| tell((i as f64 + share) / count)));
-        Ok(self.mix_scores(&scores.collect::<Result<Vec<_>>>()?))
+        match &self.rule {
+            Rule::Mean(log_weights) => {
+                let scores = self.ask(tell, |member, tell| member.score_split(split, tell))?;
+                Ok(mean_of(log_weights, &scores))
+            }
+            Rule::Product(_) => score::score_split(&mut *self.reader(), self.vocab_size(), split, tell),
+        }
+    }
+
+    fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
+        let all = self.ask(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
+        let (vocab, mut scratch) = (self.vocab_size(), Scratch::default());
+        let mut out = vec![0.0; vocab];
+        for (place, &token) in all[0].1.iter().enumerate() {
+            let rows: Vec<&[f32]> = all.iter().map(|(own, _)| &own[place * vocab..][..vocab]).collect();
+            self.rule.pool(&rows, &mut scratch, &mut out);
+            see(place, token, &out);
+        }
+        Ok(())
+    }
+
+    fn can_adapt(&self, split: &Split) -> bool {
+        self.members.iter().any(|member| member.can_adapt(split))
     }
 
     fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
-        let count = self.members.len() as f64;
-        let adapted = self.members.iter().enumerate().map(|(i, member)| {
-            member.score_adapting(split, adapt, &mut |share| tell((i as f64 + share) / count))
-        });
-        let adapted = adapted.collect::<Result<Vec<_>>>()?;
-        if adapted.iter().all(Option::is_none) {
+        let Rule::Mean(log_weights) = &self.rule else {
+            return score::score_adapting(self, split, adapt, tell);
+        };
+        if !self.can_adapt(split) {
             return Ok(None);
         }
-        let all = self.members.iter().zip(adapted).map(|(member, adapted)| match adapted {
+        // A mean needs no more of a member than its scores.
+        let scores = self.ask(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
             Some(scores) => Ok(scores),
-            None => member.score_split(split, &mut |_| Ok(())),
-        });
-        Ok(Some(self.mix_scores(&all.collect::<Result<Vec<_>>>()?)))
+            None => member.score_split(split, tell),
+        })?;
+        Ok(Some(mean_of(log_weights, &scores)))
     }
 }
 
@@ -149,7 +251,8 @@ struct MixtureReader<'m> {
     members: Vec<Box<dyn Reader + 'm>>,
     vocab: usize,
     /// Each member's distributions, one member after another.
-    scratch: Vec<f32>,
+    of_members: Vec<f32>,
+    scratch: Scratch,
 }
 
 impl Reader for MixtureReader<'_> {
@@ -165,27 +268,25 @@ impl Reader for MixtureReader<'_> {
     }
 
     fn log_probs(&mut self, state: &State, out: &mut [f32]) {
-        let Self { mixture, members, scratch, .. } = self;
+        let Self { mixture, members, vocab, of_members, scratch } = self;
         let size = out.len();
-        scratch.resize(members.len() * size, 0.0);
-        let of_members = scratch.chunks_exact_mut(size.max(1));
-        members.iter_mut().zip(&state.members).zip(of_members).for_each(|((m, s), out)| m.log_probs(s, out));
-        for (at, out) in out.iter_mut().enumerate() {
-            *out = mixture.mix(scratch[at..].iter().step_by(size).copied());
+        of_members.resize(members.len() * size, 0.0);
+        let parts = of_members.chunks_exact_mut(size.max(1));
+        members.iter_mut().zip(&state.members).zip(parts).for_each(|((m, s), out)| m.log_probs(s, out));
+        for (row, out) in out.chunks_exact_mut(*vocab).enumerate() {
+            let parts = of_members.chunks_exact(size);
+            let rows: Vec<&[f32]> = parts.map(|part| &part[row * *vocab..][..*vocab]).collect();
+            mixture.rule.pool(&rows, scratch, out);
         }
     }
 
     fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
-        let Self { mixture, members, .. } = self;
+        let Self { mixture, members, scratch, .. } = self;
         debug_assert_eq!(vocab, self.vocab);
         known.mixed(
             [state.rows, members.len(), vocab],
             |i, known| members[i].distributions(&state.members[i], vocab, known),
-            |rows, out| {
-                for (at, out) in out.iter_mut().enumerate() {
-                    *out = mixture.mix(rows.iter().map(move |row| row[at]));
-                }
-            },
+            |rows, out| mixture.rule.pool(rows, scratch, out),
         );
     }
 }
@@ -195,11 +296,11 @@ pub(crate) fn place(member: usize) -> String {
     format!("members.{member}.")
 }
 
-/// The checkpoints of a mixture's members, one after another, each with its weight.
+/// The checkpoints of a mixture's members, one after another.
 ///
 /// # Errors
 /// A tensor that belongs to no member.
-pub(super) fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterator<Item = (f64, Checkpoint)>> {
+fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterator<Item = Checkpoint>> {
     let members = configurations(&checkpoint.config)?;
     let places: Vec<String> = (0..members.len()).map(place).collect();
     let is_placed = |tensor: &&NamedTensor| places.iter().any(|place| tensor.name.starts_with(place));
@@ -207,20 +308,19 @@ pub(super) fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterato
         let message = format!("the tensor {} belongs to none of the {} members", stray.name, members.len());
         return Err(Error::model(path, message));
     }
-    Ok(members.into_iter().zip(places).map(|((weight, config), place)| {
+    Ok(members.into_iter().zip(places).map(|(config, place)| {
         let own = |tensor: &NamedTensor| {
             let name = tensor.name.strip_prefix(&place)?.to_owned();
             Some(NamedTensor { name, ..tensor.clone() })
         };
-        let part = Checkpoint {
+        Checkpoint {
             config,
             vocab: checkpoint.vocab.clone(),
             step: checkpoint.step,
             metrics_bytes: 0,
             tensors: checkpoint.tensors.iter().filter_map(own).collect(),
             state: Vec::new(),
-        };
-        (weight, part)
+        }
     }))
 }
 
@@ -229,15 +329,22 @@ pub(super) fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterato
 /// # Errors
 /// As [`open`](super::open), with the member's number.
 pub(super) fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Mixture> {
-    let open = |(i, (weight, part)): (usize, (f64, Checkpoint))| {
-        let model = super::open(&part, path).map_err(|error| match error {
+    let open = |(i, part): (usize, Checkpoint)| {
+        super::open(&part, path).map_err(|error| match error {
             Error::Model { path, message } => Error::model(path, format!("member {i}: {message}")),
             other => Error::model(path, format!("member {i}: {other}")),
-        })?;
-        Ok((weight, model))
+        })
     };
-    Ok(Mixture::new(parts(checkpoint, path)?.enumerate().map(open).collect::<Result<_>>()?))
+    let members: Vec<_> = parts(checkpoint, path)?.enumerate().map(open).collect::<Result<_>>()?;
+    let MixtureSettings { pool, members: settings } = checkpoint.config.model.read()?;
+    let settings = settings.into_iter();
+    Ok(match pool {
+        Pool::Mean => Mixture::new(settings.map(|member| member.weight).zip(members).collect()),
+        Pool::Product => Mixture::product(settings.map(|member| member.power()).zip(members).collect()),
+    })
 }
 
+#[cfg(test)]
+mod product_tests;
 #[cfg(test)]
 mod tests;

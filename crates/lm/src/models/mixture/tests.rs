@@ -6,17 +6,17 @@ use crate::models::{Kind, Neural, count};
 use crate::sample::{SampleOptions, Sampler};
 use charloom_tensor::rng::TorchGenerator;
 
-fn data() -> Data {
+pub(super) fn data() -> Data {
     let path = Some(charloom_testkit::fixture_path("data/words.txt"));
     Data::load(&DataConfig { path, ..DataConfig::default() }, None).unwrap()
 }
 
-fn ngram(order: usize, data: &Data) -> Box<dyn LanguageModel> {
+pub(super) fn ngram(order: usize, data: &Data) -> Box<dyn LanguageModel> {
     let config = Config { model: ModelConfig::of("ngram").with("order", order), ..Config::default() };
     count(&config, data).unwrap().0
 }
 
-fn mlp(seed: u64, data: &Data) -> Box<dyn LanguageModel> {
+pub(super) fn mlp(seed: u64, data: &Data) -> Box<dyn LanguageModel> {
     let config = Config { model: ModelConfig::of("mlp").with("hidden", vec![24]), ..Config::default() };
     Box::new(Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(seed)).unwrap())
 }
@@ -121,9 +121,13 @@ fn refusal(model: &ModelConfig) -> String {
 }
 
 fn mixture_of(members: Vec<(f64, ModelConfig)>) -> ModelConfig {
-    let members = members.into_iter().map(|(weight, model)| Member { weight, model, train: None }).collect();
+    pool_of(Pool::Mean, members.into_iter().map(|(weight, model)| (weight, Vec::new(), model)).collect())
+}
+
+fn pool_of(pool: Pool, members: Vec<(f64, Vec<f64>, ModelConfig)>) -> ModelConfig {
+    let member = |(weight, by_entropy, model)| Member { weight, by_entropy, model, train: None };
     let mut model = ModelConfig::of("mixture");
-    model.write(&MixtureSettings { members }).unwrap();
+    model.write(&MixtureSettings { pool, members: members.into_iter().map(member).collect() }).unwrap();
     model
 }
 
@@ -131,10 +135,25 @@ fn mixture_of(members: Vec<(f64, ModelConfig)>) -> ModelConfig {
 fn what_a_configuration_may_claim_is_limited() {
     let leaf = || ModelConfig::of("ngram");
     assert_eq!(MixtureKind.settings()[0].key, MixtureSettings::SETTINGS[0].key);
+    let product = |weight: f64, by_entropy: Vec<f64>| {
+        pool_of(Pool::Product, vec![(weight, by_entropy, leaf()), (1.0, vec![0.0; 2], leaf())])
+    };
+    assert!(crate::models::check(&product(-0.3, vec![0.2, -0.1])).is_ok());
+    assert!(
+        refusal(&product(0.5, vec![0.2])).contains("member 0: ``by_entropy`` has 1 numbers for 2 members")
+    );
+    for (weight, b) in [(f64::NAN, 0.0), (0.5, f64::INFINITY), (2e3, 0.0), (0.5, -1e9)] {
+        assert!(refusal(&product(weight, vec![0.0, b])).contains("not from -1000 to 1000"));
+    }
+    let mean = pool_of(Pool::Mean, vec![(1.0, vec![0.1], leaf())]);
+    assert!(refusal(&mean).contains("a mean knows no ``by_entropy``"));
     assert!(refusal(&mixture_of(vec![])).contains("charloom mix"));
     assert!(refusal(&mixture_of(vec![(0.5, leaf()), (0.6, leaf())])).contains("1.1, not 1"));
     assert!(refusal(&mixture_of(vec![(f64::NAN, leaf())])).contains("NaN"));
-    assert!(refusal(&mixture_of(vec![(-0.5, leaf()), (1.5, leaf())])).contains("-0.5 of member 0"));
+    assert!(
+        refusal(&mixture_of(vec![(-0.5, leaf()), (1.5, leaf())]))
+            .contains("member 0: the weight -0.5 is not")
+    );
     let said = refusal(&mixture_of(vec![(1.0, leaf().with("order", 99))]));
     assert!(said.starts_with("``model.members.0.order`` 99"), "{said}");
     assert!(refusal(&mixture_of(vec![(1.0, ModelConfig::of("nrgam"))])).contains("did you mean \"ngram\"?"));

@@ -1,0 +1,75 @@
+//! A product of models: the distributions of its members, each to a power that depends on how sure all of them are.
+
+use charloom_tensor::kernels;
+
+/// A logarithm of a probability below this counts as this: what a member thinks impossible another may not.
+const FLOOR: f32 = -30.0;
+
+/// The power of a member of a product, `a + sum_j b_j H_j`, where H_j is the entropy of member j's distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Power {
+    /// a, the power where all are sure.
+    pub base: f64,
+    /// b, how the power grows with each member's entropy.
+    ///
+    /// # Units
+    /// 1 / nat.
+    pub by_entropy: Vec<f64>,
+}
+
+/// What is worked with while distributions are multiplied.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    probs: Vec<f32>,
+    entropies: Vec<f64>,
+    powers: Vec<f64>,
+    sums: Vec<f64>,
+    logits: Vec<f32>,
+}
+
+/// The logarithm of a probability, not below the floor. What is not a number stays so.
+pub(super) fn floored(log_prob: f32) -> f64 {
+    f64::from(if log_prob < FLOOR { FLOOR } else { log_prob })
+}
+
+/// `H = -sum_x p(x) log p(x)` of a distribution's logarithms.
+///
+/// # Units
+/// Nats.
+pub(super) fn entropy(log_probs: &[f32], probs: &mut Vec<f32>) -> f64 {
+    probs.resize(log_probs.len(), 0.0);
+    kernels::exp(log_probs, probs);
+    -log_probs.iter().zip(&*probs).map(|(&log_prob, &p)| f64::from(p) * floored(log_prob)).sum::<f64>()
+}
+
+/// The members' powers, given their distributions' entropies.
+pub(super) fn powers(all: &[Power], entropies: &[f64], out: &mut Vec<f64>) {
+    out.clear();
+    out.extend(all.iter().map(|Power { base, by_entropy }| {
+        base + by_entropy.iter().zip(entropies).map(|(b, entropy)| b * entropy).sum::<f64>()
+    }));
+}
+
+/// `log p(x) = sum_i w_i log p_i(x) - log sum_y exp(sum_i w_i log p_i(y))`, the powers w as [`Power`] says.
+///
+/// # Shapes
+/// `of_members`: a row (V) of each; `out`: (V)
+pub(super) fn multiply(all: &[Power], of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
+    let Scratch { probs, entropies, powers: weights, sums, logits } = scratch;
+    entropies.clear();
+    entropies.extend(of_members.iter().map(|row| entropy(row, probs)));
+    powers(all, entropies, weights);
+    weighed_sum(weights, of_members, sums);
+    logits.clear();
+    logits.extend(sums.iter().map(|&sum| sum as f32));
+    kernels::log_softmax_rows(logits, out.len(), out);
+}
+
+/// `sum_i w_i log p_i(x)` of each token x.
+pub(super) fn weighed_sum(weights: &[f64], of_members: &[&[f32]], sums: &mut Vec<f64>) {
+    sums.clear();
+    sums.resize(of_members[0].len(), 0.0);
+    for (&weight, row) in weights.iter().zip(of_members) {
+        sums.iter_mut().zip(*row).for_each(|(sum, &log_prob)| *sum += weight * floored(log_prob));
+    }
+}
