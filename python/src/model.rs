@@ -345,10 +345,11 @@ pub fn mix(
     val: Option<Text>,
     weights: Option<Vec<f64>>,
     product: bool,
+    adapt: Option<f64>,
 ) -> PyResult<(Model, Vec<f64>)> {
     let weights = match weights {
         Some(weights) => Weights::Given(weights),
-        None if product => Weights::Powers,
+        None if product => Weights::Powers { adapt },
         None => Weights::Fitted,
     };
     let signals = Signals::new();

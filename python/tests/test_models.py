@@ -226,6 +226,15 @@ def test_a_mixture_is_better_than_its_members_and_a_model_like_any_other(names, 
     assert (again.score_samples(names[:20]) == mixed.score_samples(names[:20])).all()
     assert np.allclose(mixed.predict_proba(["an"]).sum(), 1, atol=1e-6)
     assert cl.mix([mlp, ngram], names[:100], weights=[0.25, 0.75]).weights_ == [0.25, 0.75]
+    product = cl.mix([mlp, ngram], product=True)
+    assert product.evaluate(split="val")["loss"] < on_val[0]
+    assert np.allclose(product.predict_proba(["an"]).sum(), 1, atol=1e-6)
+    adapting = cl.mix([mlp, ngram], product=True, adapt=0.01)
+    assert adapting.evaluate(split="val", adapt=0.01)["loss"] < on_val[0]
+    with pytest.raises(cl.SettingError, match="say product=True"):
+        cl.mix([mlp, ngram], adapt=0.01)
+    with pytest.raises(cl.SettingError, match="leave out weights"):
+        cl.mix([mlp, ngram], weights=[0.5, 0.5], product=True)
     with pytest.raises(ValueError, match="two models"):
         cl.mix([mlp])
     with pytest.raises(cl.CharloomError, match="characters"):

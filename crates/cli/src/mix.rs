@@ -27,6 +27,9 @@ pub struct Args {
     /// Multiply their probabilities, each to a power that depends on how sure all are, in place of their mean
     #[arg(long, conflicts_with = "weights")]
     product: bool,
+    /// Fit the powers to models that learn at this rate while they read, for eval --adapt; the losses told are theirs
+    #[arg(long, value_name = "LR", requires = "product")]
+    adapt: Option<f64>,
     #[command(flatten)]
     data: RunsData,
     /// Replace the run in --out
@@ -37,7 +40,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let weights = match &args.weights {
         Some(weights) => Weights::Given(weights.clone()),
-        None if args.product => Weights::Powers,
+        None if args.product => Weights::Powers { adapt: args.adapt },
         None => Weights::Fitted,
     };
     let mut mixed = telling("mixing", |tell| mix(&args.runs, &weights, args.data.get(), tell))

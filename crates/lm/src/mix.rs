@@ -9,8 +9,8 @@ use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::{
-    self, Expected, LanguageModel, Member, MixtureSettings, Pool, Power, Tell, expectations, fit_powers,
-    fit_weights, mean_scores, place,
+    self, Adapt, Expected, LanguageModel, Member, MixtureSettings, Pool, Power, Tell, expectations,
+    fit_powers, fit_weights, mean_scores, place,
 };
 use crate::{Checkpoint, Config, Error, Result, files};
 
@@ -24,7 +24,10 @@ pub enum Weights {
     /// These.
     Given(Vec<f64>),
     /// Powers of a product, in place of weights of a mean, fitted as [`fit_powers`] says.
-    Powers,
+    Powers {
+        /// The rate at which the members learn from the text that they are fitted to, if they are to: see [`Adapt::new`].
+        adapt: Option<f64>,
+    },
 }
 
 /// A mixture of runs, and how well it and they predict the validation split.
@@ -154,8 +157,8 @@ enum Powers {
 
 /// Weighs runs on a split.
 fn weigh(runs: &[Run], weights: &Weights, split: &Split, tell: Tell<'_>) -> Result<Weighed> {
-    if *weights == Weights::Powers {
-        return fit_product(runs, split, tell);
+    if let Weights::Powers { adapt } = *weights {
+        return fit_product(runs, split, adapt, tell);
     }
     let share = |i: usize, of_run: f64| (i as f64 + of_run) / runs.len() as f64;
     let scores =
@@ -176,13 +179,18 @@ fn weigh(runs: &[Run], weights: &Weights, split: &Split, tell: Tell<'_>) -> Resu
 }
 
 /// Fits the powers of a product of runs to a split.
-fn fit_product(runs: &[Run], split: &Split, tell: Tell<'_>) -> Result<Weighed> {
+fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) -> Result<Weighed> {
+    let adapt = adapt.map(Adapt::new).transpose()?;
+    if adapt.is_some() && !runs.iter().any(|run| run.model.can_adapt(split)) {
+        let message = ": nothing in these models learns from such data while it reads; leave it out";
+        return Err(Error::setting("adapt", message));
+    }
     // Reading is about half of the work.
     let share = |i: usize, of_run: f64| (i as f64 + of_run) / (2 * runs.len()) as f64;
     let vocab = runs[0].model.vocab_size();
     let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
     for (i, run) in runs.iter().enumerate() {
-        let (own, judged) = expectations(&*run.model, split, None, &mut |s| tell(share(i, s)))?;
+        let (own, judged) = expectations(&*run.model, split, adapt.as_ref(), &mut |s| tell(share(i, s)))?;
         log_probs.push(own);
         tokens = judged;
     }

@@ -97,21 +97,26 @@ def mix(
     *,
     weights: Sequence[float] | None = None,
     product: bool = False,
+    adapt: float | None = None,
 ) -> Trained:
     """One model of several: the mean of their probabilities, weighed so that `val` is likeliest, or by `weights`.
 
-    With `product` their probabilities are multiplied, each to a power that depends on how sure all are; that is mostly better,
-    and slower. Without `val` it is the validation split that the first was fitted with. What the weights are (of a product the
-    mean powers), `weights_` says.
+    With `product` their probabilities are multiplied, each to a power that depends on how sure all are; that is mostly
+    better, and slower. With `adapt` too, the powers are for models that learn at this rate while they read, as in
+    `evaluate(adapt=)`. Without `val` it is the validation split that the first was fitted with. What the weights are (of a
+    product the mean powers), `weights_` says.
     """
     if weights is not None and product:
         raise SettingError("product: its powers are always fitted; leave out weights")
+    if adapt is not None and not product:
+        raise SettingError("adapt: only the powers of a product are fitted so; say product=True")
     models = _checked(models)
     text = None if val is None else as_text(val, "val")[0]
     if isinstance(weights, str) or not isinstance(weights, (Iterable, type(None))):
         raise TypeError(f"weights must be a list of numbers, one for each model, not {type(weights).__name__}")
     given = None if weights is None else [number(weight, f"weights[{i}]") for i, weight in enumerate(weights)]
-    model, fitted = _charloom.mix([m._fitted() for m in models], text, given, bool(product))
+    rate = None if adapt is None else number(adapt, "adapt")
+    model, fitted = _charloom.mix([m._fitted() for m in models], text, given, bool(product), rate)
     mixed = Trained(model)
     mixed.weights_ = fitted
     return mixed

@@ -242,6 +242,19 @@ fn a_mixture_is_a_run_like_any_other() {
     let table = done(folder, &["mix", "m", "b", "--out", "mm", "--weights", ".25,.75"]);
     assert!(table.contains("m (mixture)  0.2500") && table.contains("\nmixture "), "{table}");
     refused(folder, &["mix", "a", "b", "--out", "m"], 1, "m: exists; ");
+    let product = json(folder, &["mix", "a", "b", "--product", "--out", "p", "--json"]);
+    assert!(product["loss"].as_f64() < mixed["loss"].as_f64(), "{product} and {mixed}");
+    assert_eq!(json(folder, &["eval", "p", "--json"])["loss"], product["loss"]);
+    assert_eq!(done(folder, &["sample", "p", "-n", "3"]).lines().count(), 3);
+    done(folder, &["train", "names.txt", "--hidden", "8", "--steps", "20", "--out", "net"]);
+    let adapting = json(folder, &["mix", "a", "net", "--product", "--adapt", ".05", "--out", "l", "--json"]);
+    assert_eq!(json(folder, &["eval", "l", "--adapt", ".05", "--json"])["loss"], adapting["loss"]);
+    assert_ne!(json(folder, &["eval", "l", "--json"])["loss"], adapting["loss"]);
+    let none_learns = ["mix", "a", "b", "--product", "--adapt", ".05", "--out", "q"];
+    refused(folder, &none_learns, 2, "--adapt: nothing in these models learns");
+    refused(folder, &["mix", "a", "net", "--adapt", ".05", "--out", "q"], 2, "--product");
+    let both = ["mix", "a", "b", "--out", "q", "--product", "--weights", ".5,.5"];
+    refused(folder, &both, 2, "'--product' cannot be used with '--weights <W,...>'");
     refused(
         folder,
         &["mix", "a", "b", "--out", "q", "--weights", "1,1"],

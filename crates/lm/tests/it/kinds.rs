@@ -51,9 +51,10 @@ fn checkpoints(mode: Mode) -> (Data, Vec<Checkpoint>) {
     };
     let kinds = models::all().map(|kind| kind.name()).filter(|name| *name != "mixture");
     let mut all: Vec<Checkpoint> = kinds.map(make).collect();
-    let (mixture, _) = mix_models(all.clone(), &Weights::Equal, &data.splits.val, &mut |_| Ok(())).unwrap();
-    all.push(mixture);
-    assert_eq!(all.len(), models::all().count());
+    let mix = |weights| mix_models(all.clone(), &weights, &data.splits.val, &mut |_| Ok(())).unwrap().0;
+    let mixtures = [mix(Weights::Equal), mix(Weights::Powers { adapt: None })];
+    all.extend(mixtures);
+    assert_eq!(all.len(), models::all().count() + 1, "of mixtures the mean and the product");
     (data, all)
 }
 
