@@ -203,7 +203,12 @@ fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) 
     });
     let evaluations = evaluations.collect::<Result<_>>()?;
     let expected = Expected { log_probs: &log_probs, tokens: &tokens, vocab };
-    let (powers, weights) = fit_powers(&expected, &mut || tell(0.5))?;
+    // How many steps are left nobody knows.
+    let mut steps = 0.0;
+    let (powers, weights) = fit_powers(&expected, &mut || {
+        steps += 1.0;
+        tell(1.0 - 0.5 / (1.0 + steps / 20.0))
+    })?;
     let scores = expected.scores(&powers);
     Ok(Weighed { weights, powers: Powers::Product(powers), evaluations, scores })
 }
