@@ -24,7 +24,7 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
         watch::say_stopped(&path, None);
         return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
     };
-    train::write_samples(&*mixed.model, &mixed.data, ensemble.folder())?;
+    train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
     mix::print(&mixed, &path, out)?;
     train::say_saved(&path, &mixed.data);
     Ok(())

@@ -55,7 +55,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let mut folder = RunFolder::create(&args.out, args.force)?;
     mixed.save(&mut folder)?;
-    train::write_samples(&*mixed.model, &mixed.data, &folder)?;
+    train::write_samples(&mixed.model, &mixed.data, &folder)?;
     drop(folder);
     print(&mixed, &args.out, out)?;
     train::say_saved(&args.out, &mixed.data);

@@ -9,7 +9,7 @@ use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::{
-    self, Adapt, Expected, LanguageModel, Member, MixtureSettings, Pool, Power, Tell, expectations,
+    self, Adapt, Expected, LanguageModel, Member, Mixture, MixtureSettings, Pool, Power, Tell, expectations,
     fit_powers, fit_weights, mean_scores, place,
 };
 use crate::{Checkpoint, Config, Error, Result, files};
@@ -35,7 +35,7 @@ pub struct Mix {
     /// The model and its configuration.
     pub checkpoint: Checkpoint,
     /// The model.
-    pub model: Box<dyn LanguageModel>,
+    pub model: Mixture,
     /// The data of the runs.
     pub data: Data,
     /// The runs.
@@ -100,16 +100,16 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
     let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
     let weighed = weigh(&runs, weights, &data.splits.val, tell)?;
     let checkpoint = join(&runs, &weighed.powers)?;
-    let model = models::open(&checkpoint, Path::new("mixture"))?;
     let evaluation = evaluation_of(&weighed.scores)?;
-    let members = runs.into_iter().zip(weighed.weights).zip(weighed.evaluations);
-    let mixed = |((run, weight), evaluation): ((Run, f64), _)| Mixed {
-        run: run.path,
-        model: run.checkpoint.config.model.kind,
-        weight,
-        evaluation,
+    let (mut members, mut models) = (Vec::new(), Vec::new());
+    for ((run, weight), evaluation) in runs.into_iter().zip(weighed.weights).zip(weighed.evaluations) {
+        members.push(Mixed { run: run.path, model: run.checkpoint.config.model.kind, weight, evaluation });
+        models.push(run.model);
+    }
+    let model = match weighed.powers {
+        Powers::Mean(weights) => Mixture::new(weights.into_iter().zip(models).collect()),
+        Powers::Product(powers) => Mixture::product(powers.into_iter().zip(models).collect()),
     };
-    let members = members.map(mixed).collect();
     Ok(Mix { checkpoint, model, data, members, evaluation })
 }
 

@@ -13,19 +13,19 @@ fn charloom(folder: &Path, args: &[&str]) -> Output {
     Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
 }
 
-fn done(folder: &Path, args: &[&str]) -> String {
+pub(crate) fn done(folder: &Path, args: &[&str]) -> String {
     let output = charloom(folder, args);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{args:?}: {stderr}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json(folder: &Path, args: &[&str]) -> Value {
+pub(crate) fn json(folder: &Path, args: &[&str]) -> Value {
     serde_json::from_str(&done(folder, args)).unwrap()
 }
 
 /// Runs what must be refused, with this exit code, in one line that says this, and nothing on standard output.
-fn refused(folder: &Path, args: &[&str], code: i32, said: &str) {
+pub(crate) fn refused(folder: &Path, args: &[&str], code: i32, said: &str) {
     let output = charloom(folder, args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
@@ -44,7 +44,7 @@ fn folder() -> TempDir {
     folder
 }
 
-fn trained() -> TempDir {
+pub(crate) fn trained() -> TempDir {
     let folder = folder();
     done(folder.path(), &["train", "names.txt", "--model", "ngram", "--order", "3", "--out", "a"]);
     folder
@@ -222,69 +222,6 @@ fn a_reader_that_leaves_ends_it_quietly() {
         "{told}"
     );
     assert!(!first.trim().is_empty());
-}
-
-#[test]
-fn a_mixture_is_a_run_like_any_other() {
-    let folder = trained();
-    let folder = folder.path();
-    done(folder, &["train", "names.txt", "--model", "ngram", "--order", "1", "--out", "b"]);
-    let mixed = json(folder, &["mix", "a", "b", "--out", "m", "--json"]);
-    let members = mixed["members"].as_array().unwrap();
-    let weight = |member: &Value| member["weight"].as_f64().unwrap();
-    assert!((members.iter().map(weight).sum::<f64>() - 1.0).abs() < 1e-9, "{mixed}");
-    assert!(members.iter().all(|member| member["loss"].as_f64() >= mixed["loss"].as_f64()), "{mixed}");
-    assert_eq!(json(folder, &["eval", "m", "--json"])["loss"], mixed["loss"]);
-    assert!(fs::read_to_string(folder.join("m/samples.txt")).unwrap().lines().count() == 20);
-    assert_eq!(done(folder, &["sample", "m", "-n", "3"]).lines().count(), 3);
-    assert_eq!(json(folder, &["info", "m", "--json"])["model"], "mixture");
-    assert_eq!(json(folder, &["compare", "a", "m", "--json"])["runs"][1]["loss"], mixed["loss"]);
-    let table = done(folder, &["mix", "m", "b", "--out", "mm", "--weights", ".25,.75"]);
-    assert!(table.contains("m (mixture)  0.2500") && table.contains("\nmixture "), "{table}");
-    refused(folder, &["mix", "a", "b", "--out", "m"], 1, "m: exists; ");
-    let product = json(folder, &["mix", "a", "b", "--product", "--out", "p", "--json"]);
-    assert!(product["loss"].as_f64() < mixed["loss"].as_f64(), "{product} and {mixed}");
-    assert_eq!(json(folder, &["eval", "p", "--json"])["loss"], product["loss"]);
-    assert_eq!(done(folder, &["sample", "p", "-n", "3"]).lines().count(), 3);
-    done(folder, &["train", "names.txt", "--hidden", "8", "--steps", "20", "--out", "net"]);
-    let adapting = json(folder, &["mix", "a", "net", "--product", "--adapt", ".05", "--out", "l", "--json"]);
-    assert_eq!(json(folder, &["eval", "l", "--adapt", ".05", "--json"])["loss"], adapting["loss"]);
-    assert_ne!(json(folder, &["eval", "l", "--json"])["loss"], adapting["loss"]);
-    let none_learns = ["mix", "a", "b", "--product", "--adapt", ".05", "--out", "q"];
-    refused(folder, &none_learns, 2, "--adapt: nothing in these models learns");
-    refused(folder, &["mix", "a", "net", "--adapt", ".05", "--out", "q"], 2, "--product");
-    let both = ["mix", "a", "b", "--out", "q", "--product", "--weights", ".5,.5"];
-    refused(folder, &both, 2, "'--product' cannot be used with '--weights <W,...>'");
-    refused(
-        folder,
-        &["mix", "a", "b", "--out", "q", "--weights", "1,1"],
-        2,
-        "--weights [1.0, 1.0]: each must",
-    );
-    refused(
-        folder,
-        &["mix", "a", "b", "--out", "a", "--force"],
-        2,
-        "a lies in --out, which the mixture would replace",
-    );
-    refused(folder, &["mix", "a", "--out", "q"], 2, "two runs or more are needed to mix");
-    done(folder, &["train", "--resume", "--out", "m"]);
-    refused(
-        folder,
-        &["train", "--config", "m/config.toml"],
-        2,
-        "--model mixture is made of runs by charloom mix",
-    );
-    refused(folder, &["train", "--model", "mixture"], 2, "--model mixture is made of runs by charloom mix");
-    refused(folder, &["inspect", "m"], 2, "is no neural network");
-    done(folder, &["train", "names.txt", "--model", "ngram", "--split-seed", "7", "--out", "c"]);
-    refused(
-        folder,
-        &["mix", "a", "c", "--out", "q"],
-        1,
-        "c: was trained with data.split_seed = 7, a with 42",
-    );
-    assert!(!folder.join("q").exists());
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod docs;
 mod graph;
 mod inspect;
 mod lines;
+mod mix;
 mod notebooks;
 mod pictures;
 mod sweep;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use charloom_tensor::kernels;
 
-use super::product::{Power, Scratch, entropy, floored, multiply, weighed_sum};
+use super::product::{Power, Scratch, entropy, floored, multiply, multiply_by};
 use crate::Result;
 
 /// How strongly powers are held to the plain geometric mean, as a share of the text: what [`fit_powers`] adds to the sum of all
@@ -109,18 +109,12 @@ fn features(expected: &Expected<'_>) -> Vec<f64> {
 fn loss(expected: &Expected<'_>, features: &[f64], all: &[f64], slopes: &mut [f64]) -> f64 {
     let Expected { log_probs, tokens, vocab } = expected;
     let (members, width) = (log_probs.len(), 1 + log_probs.len());
-    let (mut weights, mut sums, mut logits) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut mixed, mut probs) = (vec![0.0; *vocab], vec![0.0; *vocab]);
+    let (mut scratch, mut mixed, mut probs) = (Scratch::default(), vec![0.0; *vocab], vec![0.0; *vocab]);
     slopes.fill(0.0);
     let mut total = 0.0;
     for ((place, &token), x) in tokens.iter().enumerate().zip(features.chunks_exact(width)) {
         let rows: Vec<&[f32]> = expected.rows(place).collect();
-        weights.clear();
-        weights.extend(all.chunks_exact(width).map(|own| own.iter().zip(x).map(|(a, x)| a * x).sum::<f64>()));
-        weighed_sum(&weights, &rows, &mut sums);
-        logits.clear();
-        logits.extend(sums.iter().map(|&sum| sum as f32));
-        kernels::log_softmax_rows(&logits, *vocab, &mut mixed);
+        multiply_by(all.chunks_exact(width).map(|own| dot(own, x)), &rows, &mut scratch, &mut mixed);
         kernels::exp(&mixed, &mut probs);
         total -= f64::from(mixed[token as usize]);
         // d loss / d w_i = sum_v p(v) log p_i(v) - log p_i(token)

@@ -22,7 +22,6 @@ pub struct Power {
 pub(super) struct Scratch {
     probs: Vec<f32>,
     entropies: Vec<f64>,
-    powers: Vec<f64>,
     sums: Vec<f64>,
     logits: Vec<f32>,
 }
@@ -42,34 +41,36 @@ pub(super) fn entropy(log_probs: &[f32], probs: &mut Vec<f32>) -> f64 {
     -log_probs.iter().zip(&*probs).map(|(&log_prob, &p)| f64::from(p) * floored(log_prob)).sum::<f64>()
 }
 
-/// The members' powers, given their distributions' entropies.
-pub(super) fn powers(all: &[Power], entropies: &[f64], out: &mut Vec<f64>) {
-    out.clear();
-    out.extend(all.iter().map(|Power { base, by_entropy }| {
-        base + by_entropy.iter().zip(entropies).map(|(b, entropy)| b * entropy).sum::<f64>()
-    }));
+/// The distribution of [`multiply_by`], the weights w as [`Power`] says.
+pub(super) fn multiply(all: &[Power], of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
+    let Scratch { probs, entropies, .. } = scratch;
+    entropies.clear();
+    entropies.extend(of_members.iter().map(|row| entropy(row, probs)));
+    let entropies = std::mem::take(entropies);
+    let weight = |Power { base, by_entropy }: &Power| {
+        base + by_entropy.iter().zip(&entropies).map(|(b, entropy)| b * entropy).sum::<f64>()
+    };
+    multiply_by(all.iter().map(weight), of_members, scratch, out);
+    scratch.entropies = entropies;
 }
 
-/// `log p(x) = sum_i w_i log p_i(x) - log sum_y exp(sum_i w_i log p_i(y))`, the powers w as [`Power`] says.
+/// `log p(x) = sum_i w_i log p_i(x) - log sum_y exp(sum_i w_i log p_i(y))`.
 ///
 /// # Shapes
 /// `of_members`: a row (V) of each; `out`: (V)
-pub(super) fn multiply(all: &[Power], of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
-    let Scratch { probs, entropies, powers: weights, sums, logits } = scratch;
-    entropies.clear();
-    entropies.extend(of_members.iter().map(|row| entropy(row, probs)));
-    powers(all, entropies, weights);
-    weighed_sum(weights, of_members, sums);
+pub(super) fn multiply_by(
+    weights: impl Iterator<Item = f64>,
+    of_members: &[&[f32]],
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
+    let Scratch { sums, logits, .. } = scratch;
+    sums.clear();
+    sums.resize(out.len(), 0.0);
+    for (weight, row) in weights.zip(of_members) {
+        sums.iter_mut().zip(*row).for_each(|(sum, &log_prob)| *sum += weight * floored(log_prob));
+    }
     logits.clear();
     logits.extend(sums.iter().map(|&sum| sum as f32));
     kernels::log_softmax_rows(logits, out.len(), out);
-}
-
-/// `sum_i w_i log p_i(x)` of each token x.
-pub(super) fn weighed_sum(weights: &[f64], of_members: &[&[f32]], sums: &mut Vec<f64>) {
-    sums.clear();
-    sums.resize(of_members[0].len(), 0.0);
-    for (&weight, row) in weights.iter().zip(of_members) {
-        sums.iter_mut().zip(*row).for_each(|(sum, &log_prob)| *sum += weight * floored(log_prob));
-    }
 }
