@@ -1,6 +1,7 @@
 //! What a training step is made of: batches, drawn from a split.
 
 mod blocks;
+mod joined;
 mod lessons;
 mod nodes;
 mod pieces;
@@ -9,6 +10,7 @@ mod windows;
 mod words;
 
 pub(crate) use blocks::Blocks;
+pub(crate) use joined::{Joined, Joints};
 pub(crate) use lessons::{Lesson, Lessons};
 pub(crate) use nodes::Nodes;
 pub(crate) use pieces::{PARTS, Pieces, parts, windows};
@@ -97,6 +99,15 @@ pub(crate) enum Shape {
         examples: usize,
         /// Whether examples of equal contexts share a row.
         merged: bool,
+    },
+    /// Windows whose tokens are joined two by two, stage after stage. Index tensors: of each stage the two parts of its joints,
+    /// (rows, 2), tokens or rows of the stage before; then the targets (B), and each target's row of the last stage (B). Axes:
+    /// each stage's rows.
+    Joined {
+        /// B
+        windows: usize,
+        /// The logarithm of T.
+        stages: usize,
     },
     /// Words as a trie, level by level: the roots, then the different first characters, and so on. Index tensors: the
     /// roots' tokens, then of each further level its tokens and the rows of their parents; then the different (node,

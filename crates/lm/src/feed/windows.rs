@@ -43,7 +43,7 @@ pub(crate) struct Windows {
 }
 
 /// The most tokens of contexts that are laid out anew: what fits in a cache.
-const MOST_TOKENS: usize = 1 << 20;
+const MOST_TOKENS: usize = 1 << 21;
 
 impl Windows {
     /// Batches of `size` of these examples; with `full` all of them, in order.

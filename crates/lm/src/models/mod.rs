@@ -15,6 +15,7 @@ mod plan;
 mod recurrent;
 mod score;
 mod stack;
+mod stack_reader;
 mod state;
 mod state_reader;
 mod stepped;

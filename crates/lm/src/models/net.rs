@@ -1,14 +1,14 @@
 //! The layers of a neural model, how they are fed, and how they are recorded.
 
 use charloom_tensor::ops::Targets;
-use charloom_tensor::{Axis, Indices, NodeId, Tape, Var};
+use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
 
 use super::decoder::{self, Decoder};
 use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{Blocks, Feed, Layout, Pieces, Shape, Streams, Windows, Words};
+use crate::feed::{Blocks, Feed, Joined, Layout, Pieces, Shape, Streams, Windows, Words};
 use crate::{Error, Result};
 
 /// The layers of a neural model, as records: a variant for each way to read.
@@ -90,7 +90,10 @@ impl Net {
                     return Err(Error::Failed(message));
                 }
                 let size = if full { examples.len() } else { size };
-                Ok(Box::new(Windows::new(examples, size, full, merged)))
+                match stack.stages().filter(|_| merged) {
+                    Some(stages) => Ok(Box::new(Joined::new(examples, size, full, stages))),
+                    None => Ok(Box::new(Windows::new(examples, size, full, merged))),
+                }
             }
             Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {
@@ -132,6 +135,15 @@ impl Net {
                 let targets = Targets { tokens, rows, ignore_index: None };
                 let loss = stack.logits(tape, contexts).cross_entropy(targets).id();
                 let inputs = [contexts, tokens].into_iter().chain(rows).collect();
+                Recorded { inputs, loss, carried: Vec::new() }
+            }
+            (Self::Window(stack), Shape::Joined { windows, stages }) => {
+                let mut inputs = joints(tape, windows, stages);
+                let logits = stack.logits_of_joints(tape, &inputs);
+                let [tokens, rows] = [0; 2].map(|_| tape.indices(&[windows], &vec![0; windows]));
+                let targets = Targets { tokens, rows: Some(rows), ignore_index: None };
+                let loss = logits.cross_entropy(targets).id();
+                inputs.extend([tokens, rows]);
                 Recorded { inputs, loss, carried: Vec::new() }
             }
             (Self::Stepped(cell), Shape::Levels { levels, rows, pairs }) => {
@@ -178,6 +190,12 @@ pub(crate) struct Recorded {
     pub loss: NodeId,
     /// Of each part of a state that is carried on: the rows that it begins with, and those whose last ones it ends with.
     pub carried: Vec<[NodeId; 2]>,
+}
+
+/// The parts of each stage's joints, each stage's along an axis of its own.
+pub(super) fn joints<E: Element>(tape: &Tape<'_, E>, windows: usize, stages: usize) -> Vec<Indices> {
+    let most = |stage: usize| windows << (stages - 1 - stage);
+    (0..stages).map(|stage| tape.index_rows(tape.axis(most(stage)), &[2])).collect()
 }
 
 /// Records the loss of a trie's different (node, target) pairs, whose targets and nodes are two more inputs.

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use charloom_nn::{Initializer, Scope};
-use charloom_tensor::{Params, Pass, Recording, Rows, Tape, kernels, rng::TorchGenerator};
+use charloom_tensor::{Params, Tape, rng::TorchGenerator};
 
 use super::decoder::{self, DecoderReader, Reading};
+use super::stack_reader::stack_reader;
 use super::state_reader::StateReader;
-use super::window::{WindowReader, count_distinct};
+use super::window::count_distinct;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
@@ -15,12 +16,8 @@ use crate::feed::PARTS;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
-/// The most rows that are evaluated at once.
-const ROWS: usize = 512;
 /// The most tokens among which equal contexts are counted only to know how many there are.
 const MOST_COUNTED: usize = 1 << 20;
-/// The most numbers in the widest layer of that.
-const NUMBERS: usize = 1 << 20;
 
 /// A neural model: its parameters and its layers.
 ///
@@ -140,26 +137,6 @@ impl Neural {
         let window = tape.indices(&[1, stack.context], &window[tokens.len()..]);
         Ok(stack.logits(&tape, window).data())
     }
-
-    fn window_reader<'m>(&'m self, stack: &Stack) -> WindowReader<'m> {
-        let (length, vocab) = (stack.context, self.vocab);
-        let rows = (NUMBERS / stack.widest.max(1)).clamp(1, ROWS);
-        let stack = stack.without_dropout();
-        let (mut recording, (contexts, logits)) = Recording::new(&self.params, |tape| {
-            let contexts = tape.index_rows(tape.axis(rows), &[length]);
-            (contexts, stack.logits(tape, contexts).id())
-        });
-        recording.fuse(&[logits]);
-        let ask = move |all: &[u32], out: &mut [f32]| {
-            for (some, out) in all.chunks(rows * length).zip(out.chunks_mut(rows * vocab)) {
-                recording.set_indices(contexts, |to| to[..some.len()].copy_from_slice(some));
-                let rows = [Rows::First(some.len() / length)];
-                recording.forward(&self.params, &Pass { rows: &rows, ..Pass::evaluation() });
-                recording.with_data(logits, |logits| kernels::log_softmax_rows(logits, vocab, out));
-            }
-        };
-        WindowReader { length, vocab, ask: Box::new(ask), ask_one: None }
-    }
 }
 
 /// What makes the layers of a configuration's model.
@@ -188,7 +165,7 @@ impl LanguageModel for Neural {
 
     fn reader(&self) -> Box<dyn Reader + '_> {
         match &self.net {
-            Net::Window(stack) => Box::new(self.window_reader(stack)),
+            Net::Window(stack) => Box::new(stack_reader(&self.params, stack, self.vocab)),
             Net::Recurrent(net) => {
                 let (widths, net) = (net.state_widths(), net.without_dropout());
                 Box::new(StateReader::new(&self.params, self.vocab, &widths, |tape, tokens, before| {
@@ -210,7 +187,7 @@ impl LanguageModel for Neural {
 
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         match &self.net {
-            Net::Window(stack) => self.window_reader(stack).score_split(split, tell),
+            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).score_split(split, tell),
             Net::Attention(decoder) => decoder::score_split(&self.params, decoder, split, tell),
             Net::Recurrent(_) | Net::Stepped(_) => {
                 super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
@@ -252,7 +229,7 @@ impl LanguageModel for Neural {
 
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
         match &self.net {
-            Net::Window(stack) => self.window_reader(stack).total_loss(split, tell),
+            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).total_loss(split, tell),
             Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, tell),
             Net::Recurrent(_) | Net::Stepped(_) => {
                 Ok(super::score::total_loss(self.score_split(split, tell)?))

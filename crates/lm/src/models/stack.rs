@@ -1,6 +1,6 @@
 //! Layers one on another over a window of tokens.
 
-use charloom_nn::{Embedding, Layer, Sequential};
+use charloom_nn::{Embedding, FlattenConsecutive, Layer, Sequential};
 use charloom_tensor::{Element, Indices, NodeId, Tape, Var};
 
 /// An embedding, or one-hot vectors, of the last T tokens, and the layers above.
@@ -36,6 +36,42 @@ impl Stack {
     /// contexts (B, T) -> (B, V)
     pub fn logits<'t, E: Element>(&self, tape: &'t Tape<'t, E>, contexts: Indices) -> Var<'t, E> {
         self.layers.forward(self.input(tape, contexts))
+    }
+
+    /// How many stages join neighbours two by two until one position is left, if that is how the layers read the window.
+    #[must_use]
+    pub fn stages(&self) -> Option<usize> {
+        let layers = &self.layers.layers;
+        let joining = |layer: &&Layer| matches!(layer, Layer::FlattenConsecutive(_));
+        let by_two = |layer: &Layer| matches!(layer, Layer::FlattenConsecutive(FlattenConsecutive { n: 2 }));
+        let stages = layers.iter().filter(joining).count();
+        let all = layers.iter().filter(joining).all(by_two)
+            && 1usize.checked_shl(stages as u32) == Some(self.context);
+        (all && layers.first().as_ref().is_some_and(joining)).then_some(stages)
+    }
+
+    /// As [`Stack::logits`], of windows of which equal joints of neighbours are computed once: `parts` has for each
+    /// [stage](Stack::stages) the two parts of its rows, tokens in the first, then rows of the stage before.
+    ///
+    /// # Shapes
+    /// parts (n, 2) for each stage -> (n of the last one, V)
+    pub(crate) fn logits_of_joints<'t, E: Element>(
+        &self,
+        tape: &'t Tape<'t, E>,
+        parts: &[Indices],
+    ) -> Var<'t, E> {
+        let mut parts = parts.iter();
+        let first = *parts.next().expect("a stage");
+        let mut x = self.input(tape, first);
+        for (i, layer) in self.layers.layers.iter().enumerate() {
+            x = match layer {
+                Layer::FlattenConsecutive(_) if i > 0 => {
+                    x.embedding(*parts.next().expect("a stage")).flatten(1)
+                }
+                layer => layer.forward(x),
+            };
+        }
+        x
     }
 
     /// The layers' input, (B, T E) or one-hot (B, T V), and every layer's output, to be looked at; without dropout.

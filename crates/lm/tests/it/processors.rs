@@ -51,7 +51,7 @@ const TRAININGS: [(&str, &str, &str); 9] = [
     (
         "wavenet",
         "[model]\nkind = 'wavenet'\nembed = 10\nhidden = 24\n[train]\nema = 0.9",
-        "696aa6326a5ffc77524bfeabb74a28cdc9cbc70e896621c34c40412b8762e8e8",
+        "9b7659bb627ea28d5864fd4e7b2dab4b1b28faabdee570380ee2b7048633582e",
     ),
 ];
 

@@ -7,7 +7,6 @@
 use crate::kernels::{Activation, End, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices};
-use std::ops::Range;
 
 /// What the first layer looks its rows up in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub(crate) struct TableLinear<E> {
     gathered: Vec<E>,
     gathered_grad: Vec<E>,
     second: Vec<E>,
-    /// The weight as (H, T E).
+    /// The weight as (H, T E), or whatever else is transposed.
     turned: Vec<E>,
     /// A row for each slot, and its gradient.
     table: Vec<E>,
@@ -162,28 +161,71 @@ impl<E: Element> TableLinear<E> {
         if self.activation.is_some_and(Activation::slope_is_of_x) { &self.sums[..out.len()] } else { out }
     }
 
-    /// dembedding[token] += dtable[slot] W_t, over some of the units; `turned` has the weight as (units, T E).
-    fn embedding_grad(&mut self, turned: &[E], width: usize, units: Range<usize>, to: &mut [E]) {
-        let (h, inputs) = (self.outputs, self.positions * width);
-        for t in 0..self.positions {
-            let (start, end) = (self.starts[t], self.starts[t + 1]);
-            E::gemm(Gemm {
-                m: end - start,
-                n: width,
-                k: units.len(),
-                a: &self.table_grad[start * h..end * h][units.start..],
-                a_strides: [h, 1],
-                b: &turned[units.start * inputs + t * width..],
-                b_stride: inputs,
-                c: &mut self.gathered_grad[start * width..end * width],
-                c_stride: width,
-                end: End::Set,
-            });
+    /// dembedding[token] += dtable[slot] W_t; over the units before the cut, plus that over the others.
+    fn embedding_grad(&mut self, weight: &[E], width: usize, total: &mut [E]) {
+        let Self { positions, outputs: h, starts, slot_token, table_grad, gathered_grad, turned, .. } = self;
+        let (h, inputs, count) = (*h, *positions * width, starts[*positions]);
+        // With fewer rows (dtable W_t)^T = W_t^T dtable^T, so that the smaller matrices are transposed.
+        let by_rows = count * (width + h) < inputs * h;
+        if !by_rows {
+            E::transpose(weight, inputs, h, turned);
         }
-        let count = self.starts[self.positions];
-        for (d, &token) in self.gathered_grad.chunks_exact(width).zip(&self.slot_token[..count]) {
-            let row = &mut to[token as usize * width..][..width];
-            row.iter_mut().zip(d).for_each(|(r, &d)| *r += d);
+        let second = &mut self.second[..total.len()];
+        second.fill(E::zero());
+        let (cut, end) = (self.cut.unwrap_or(h), h);
+        for t in 0..*positions {
+            let slots = starts[t]..starts[t + 1];
+            let (n, d) = (slots.len(), &table_grad[slots.start * h..slots.end * h]);
+            if by_rows {
+                E::transpose(d, n, h, &mut turned[..n * h]);
+            }
+            for (units, to) in [(0..cut, &mut *total), (cut..end, &mut *second)] {
+                if units.is_empty() {
+                    continue;
+                }
+                let k = units.len();
+                let c = &mut gathered_grad[..n * width];
+                if by_rows {
+                    let (b, c_turned) = turned.split_at_mut(n * h);
+                    let (a, b) = (&weight[t * width * h + units.start..], &b[units.start * n..]);
+                    let (c, a_strides) = (&mut *c_turned, [h, 1]);
+                    E::gemm(Gemm {
+                        m: width,
+                        n,
+                        k,
+                        a,
+                        a_strides,
+                        b,
+                        b_stride: n,
+                        c,
+                        c_stride: n,
+                        end: End::Set,
+                    });
+                } else {
+                    let (a, b) = (&d[units.start..], &turned[units.start * inputs + t * width..]);
+                    let (a_strides, b_stride) = ([h, 1], inputs);
+                    let c = &mut *c;
+                    E::gemm(Gemm {
+                        m: n,
+                        n: width,
+                        k,
+                        a,
+                        a_strides,
+                        b,
+                        b_stride,
+                        c,
+                        c_stride: width,
+                        end: End::Set,
+                    });
+                }
+                if by_rows {
+                    E::transpose(&turned[n * h..][..width * n], width, n, c);
+                }
+                E::scatter_rows(None, c, c, width, &slot_token[slots.clone()], 1, to);
+            }
+        }
+        if self.cut.is_some() {
+            total.iter_mut().zip(second).for_each(|(total, &mut more)| *total += more);
         }
     }
 }
@@ -262,18 +304,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 E::scatter_rows(self.activation, v, grad, h, slots, self.positions, of_slots);
                 self.table_grad = table;
                 if let Some(g) = grads.get(0) {
-                    let (total, cut) = (g.zeroed(), self.cut);
-                    let mut turned = std::mem::take(&mut self.turned);
-                    E::transpose(x.get(1), self.positions * width, h, &mut turned);
-                    self.embedding_grad(&turned, width, 0..cut.unwrap_or(h), total);
-                    if let Some(cut) = cut {
-                        let mut second = std::mem::take(&mut self.second);
-                        second.fill(E::zero());
-                        self.embedding_grad(&turned, width, cut..h, &mut second);
-                        total.iter_mut().zip(&second).for_each(|(total, &more)| *total += more);
-                        self.second = second;
-                    }
-                    self.turned = turned;
+                    self.embedding_grad(x.get(1), width, g.zeroed());
                 }
                 2
             }

@@ -28,6 +28,8 @@ pub(super) struct Block {
     pub to: *mut f32,
     /// How far apart the rows of `to` are.
     pub to_stride: usize,
+    /// So many times the sums are added to what is there; None: they take its place.
+    pub add: Option<f32>,
     /// What comes into the cache while the sums are made: what will be read or written after them.
     pub next: *const f32,
     /// How far apart the rows of `next` are.
@@ -62,6 +64,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
         start_stride,
         to,
         to_stride,
+        add,
         next,
         next_stride,
     } = call;
@@ -114,7 +117,15 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
         for r in 0..R {
             let row = to.wrapping_add(r.wrapping_mul(to_stride));
             for v in 0..W {
-                S::store(row.wrapping_add(v * S::LANES), acc[r][v]);
+                let place = row.wrapping_add(v * S::LANES);
+                S::store(
+                    place,
+                    match add {
+                        None => acc[r][v],
+                        // Rounded twice, as `add_scaled` is.
+                        Some(scale) => S::add(S::load(place), S::mul(S::splat(scale), acc[r][v])),
+                    },
+                );
             }
         }
     }

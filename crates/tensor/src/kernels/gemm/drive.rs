@@ -276,7 +276,12 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     if let End::Bias(bias) = end {
         bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
     }
-    let at_once = last && tail == S::LANES && matches!(end, End::Set | End::Bias(_));
+    let at_once = last && tail == S::LANES && !matches!(end, End::AddBias(_));
+    let add = match end {
+        End::Add => Some(1.0),
+        End::AddScaled(scale) => Some(scale),
+        _ => None,
+    };
     let mut row = 0;
     while row < rows {
         let high = even(rows - row, S::SUMS / S::WIDE);
@@ -310,6 +315,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             start_stride,
             to,
             to_stride,
+            add: add.filter(|_| at_once),
             next,
             next_stride,
         };

@@ -1,0 +1,78 @@
+//! Reading with layers over a window.
+
+use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
+
+use super::Stack;
+use super::net::joints;
+use super::window::{Ask, WindowReader};
+use crate::feed::Joints;
+
+/// The most windows that are evaluated at once.
+const WINDOWS: usize = 512;
+/// The most numbers in the widest layer of that.
+const NUMBERS: usize = 1 << 20;
+
+/// Reads with a stack's layers, without dropout.
+pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize) -> WindowReader<'m> {
+    let most = (NUMBERS / stack.widest.max(1)).clamp(1, WINDOWS);
+    let (stack, length) = (stack.without_dropout(), stack.context);
+    let joined = stack.stages().and_then(|stages| ask_by_joints(params, &stack, vocab, [most, stages]));
+    let ask = joined.unwrap_or_else(|| ask_by_window(params, &stack, vocab, most));
+    WindowReader { length, vocab, ask, ask_one: None }
+}
+
+/// Asks with a row for each window, of which `most` are there at once.
+fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Ask<'m> {
+    let length = stack.context;
+    let (mut recording, (contexts, logits)) = Recording::new(params, |tape| {
+        let contexts = tape.index_rows(tape.axis(most), &[length]);
+        (contexts, stack.logits(tape, contexts).id())
+    });
+    recording.fuse(&[logits]);
+    Box::new(move |all, out| {
+        for (some, out) in all.chunks(most * length).zip(out.chunks_mut(most * vocab)) {
+            recording.set_indices(contexts, |to| to[..some.len()].copy_from_slice(some));
+            let rows = [Rows::First(some.len() / length)];
+            recording.forward(params, &Pass { rows: &rows, ..Pass::evaluation() });
+            recording.with_data(logits, |logits| kernels::log_softmax_rows(logits, vocab, out));
+        }
+    })
+}
+
+/// Asks with a row for each different joint of neighbours; None if a layer looks across rows.
+fn ask_by_joints<'m>(
+    params: &'m Params<f32>,
+    stack: &Stack,
+    vocab: usize,
+    [most, stages]: [usize; 2],
+) -> Option<Ask<'m>> {
+    let (mut recording, (parts, logits)) = Recording::new(params, |tape| {
+        let parts = joints(tape, most, stages);
+        let logits = stack.logits_of_joints(tape, &parts).id();
+        (parts, logits)
+    });
+    if !recording.is_mergeable() {
+        return None;
+    }
+    recording.fuse(&[logits]);
+    let length = stack.context;
+    let mut joints = Joints::new(stages, most, vocab);
+    let mut log_probs = vec![0.0; most * vocab];
+    Some(Box::new(move |all, out| {
+        for (some, out) in all.chunks(most * length).zip(out.chunks_mut(most * vocab)) {
+            joints.join(some);
+            for (stage, &indices) in parts.iter().enumerate() {
+                let parts = joints.parts(stage);
+                recording.set_indices(indices, |to| to[..parts.len()].copy_from_slice(parts));
+            }
+            let (rows, counts) = (&joints.rows[..], &joints.counts[..]);
+            recording.forward(params, &Pass { rows, counts, ..Pass::evaluation() });
+            recording.with_data(logits, |logits| {
+                kernels::log_softmax_rows(logits, vocab, &mut log_probs[..logits.len()]);
+            });
+            for (out, &row) in out.chunks_exact_mut(vocab).zip(&joints.row_of) {
+                out.copy_from_slice(&log_probs[row as usize * vocab..][..vocab]);
+            }
+        }
+    }))
+}
