@@ -29,14 +29,16 @@ const OFTEN: usize = 48;
 /// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
 const LARGE: usize = 128 * 128;
 
-/// Rows of A so far apart get in each other's way in the first-level cache, and are on a page each.
+/// Rows of A so far apart get in each other's way in the caches, and are on a page each: they are copied where so many
+/// columns of C read them.
 const FAR: usize = 512;
+const WIDE: usize = 256;
 
 /// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are, unless they are far apart.
 pub(super) fn packing(call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
     let (a, b) = (n >= OFTEN && m * k >= LARGE, m >= OFTEN && n * k >= LARGE);
-    Packed { a: a && (column != 1 || row >= FAR), b, ready: None }
+    Packed { a: a && (column != 1 || row >= FAR && n >= WIDE), b, ready: None }
 }
 
 /// The most numbers of a block, and of a row of one.
