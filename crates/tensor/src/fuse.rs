@@ -3,6 +3,7 @@ use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::one_hot::OneHot;
 use crate::ops::table_linear::{Source, TableLinear, TableLinearOptions};
+use crate::recording::Home;
 use crate::{Element, Indices, NodeId, Recording};
 
 impl<E: Element> Recording<E> {
@@ -79,7 +80,9 @@ impl<E: Element> Recording<E> {
             self.inputs[dead].clear();
             self.nodes[dead].needs_grad &= dead == id;
         }
-        let (axis, cut) = (self.fed.indices[indices.index].axis, self.cut(outputs));
+        // Where the rows are another layer's, no thread computes a half of them.
+        let is_param = ids.first().is_some_and(|&table| self.nodes[table].home == Home::Param);
+        let (axis, cut) = (self.fed.indices[indices.index].axis, self.cut(outputs).filter(|_| is_param));
         let op = TableLinear::new(source, indices, size, TableLinearOptions { bias, activation, axis, cut });
         self.ops[id] = Some(Box::new(op));
         self.inputs[id] = ids;

@@ -98,6 +98,22 @@ impl<'a> Tokens<'a> {
         let length = place.map_or(self.len(), |place| place + 1);
         (length > 0).then(|| self.part(0..length))
     }
+
+    /// How the tokens [up to the first of this one](Tokens::until) compare with another row's, found without looking for it.
+    pub(crate) fn compare_until(self, other: Self, end: u32) -> Ordering {
+        let different = |(a, b): &(u32, u32)| a != b || *a == end;
+        let first = match (self.width, other.width) {
+            (1, 1) => {
+                let mut both = self.bytes.iter().zip(other.bytes).map(|(&a, &b)| (a.into(), b.into()));
+                both.find(different)
+            }
+            _ => self.iter().zip(other.iter()).find(different),
+        };
+        match first {
+            Some((a, b)) => a.cmp(&b),
+            None => self.len().cmp(&other.len()),
+        }
+    }
 }
 
 /// What these bytes say.
@@ -204,6 +220,20 @@ mod tests {
         assert_eq!(narrow.tokens(), wide.tokens());
         assert!(narrow.tokens() < Row::new([4].into_iter(), 1, 1000).tokens());
         assert_eq!(format!("{:?}", wide.tokens()), "[3, 200]");
+    }
+
+    #[test]
+    fn rows_compare_up_to_a_token_as_their_parts_do() {
+        let all = [2, 1, 0, 2, 1, 0, 2, 3, 1, 0, 0, 2, 1];
+        for vocab in [4, 300] {
+            let row = Row::new(all.into_iter(), all.len(), vocab);
+            let rest = |start: usize| row.tokens().part(start..all.len());
+            for (a, b) in (0..=all.len()).flat_map(|a| (0..=all.len()).map(move |b| (a, b))) {
+                let part = |start: usize| rest(start).until(0).map(Tokens::to_vec);
+                let wanted = part(a).cmp(&part(b));
+                assert_eq!(rest(a).compare_until(rest(b), 0), wanted, "from {a} and {b} of {vocab}");
+            }
+        }
     }
 
     #[test]

@@ -71,10 +71,7 @@ pub(super) fn judge_split(
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
-    let word = |start: u32| {
-        let rest = tokens.part(start as usize..tokens.len());
-        rest.until(boundary).unwrap_or(rest)
-    };
+    let rest = |start: u32| tokens.part(start as usize..tokens.len());
     // Where each word begins, in the order of the words.
     let count = split.words().count();
     let mut starts = Vec::with_capacity(count);
@@ -82,11 +79,11 @@ pub(super) fn judge_split(
         starts.push(start);
         start + word.len() as u32 + 1
     });
-    starts.sort_unstable_by(|&a, &b| word(a).cmp(&word(b)).then(a.cmp(&b)));
+    starts.sort_unstable_by(|&a, &b| rest(a).compare_until(rest(b), boundary).then(a.cmp(&b)));
     let (mut some, mut done) = (Vec::new(), 0);
     for starts in starts.chunks(SIDE_BY_SIDE) {
         some.clear();
-        starts.iter().for_each(|&start| some.extend(word(start)));
+        starts.iter().for_each(|&start| some.extend(rest(start).until(boundary).into_iter().flatten()));
         let words: Vec<&[u32]> = some.split_inclusive(|&token| token == boundary).collect();
         judge_words(reader, &mut known, vocab, boundary, &words, |[word, at], token, log_probs| {
             see(starts[word] as usize + at, token, log_probs);

@@ -136,8 +136,13 @@ impl<E: Element> TableLinear<E> {
     fn fill_table(&mut self, embedding: &[E], weight: &[E], width: usize) {
         let (h, count) = (self.outputs, self.starts[self.positions]);
         for (to, &token) in self.gathered.chunks_exact_mut(width).zip(&self.slot_token[..count]) {
-            // Shorter than a call to copy them.
-            to.iter_mut().zip(&embedding[token as usize * width..][..width]).for_each(|(to, &x)| *to = x);
+            let from = &embedding[token as usize * width..][..width];
+            if width > 32 {
+                to.copy_from_slice(from);
+            } else {
+                // Shorter than a call to copy them.
+                to.iter_mut().zip(from).for_each(|(to, &x)| *to = x);
+            }
         }
         for t in 0..self.positions {
             let (start, end) = (self.starts[t], self.starts[t + 1]);
