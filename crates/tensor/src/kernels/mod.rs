@@ -166,12 +166,10 @@ impl Isa {
 
     #[cfg(target_arch = "x86_64")]
     fn best() -> Self {
-        if is_x86_feature_detected!("avx512f") {
-            Self::Avx512
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            Self::Avx2
-        } else {
-            Self::Portable
+        match is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            true if is_x86_feature_detected!("avx512f") => Self::Avx512,
+            true => Self::Avx2,
+            false => Self::Portable,
         }
     }
 

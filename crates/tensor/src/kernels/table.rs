@@ -63,7 +63,8 @@ unsafe fn gather<S: Simd, F: Unary>(
     y: &mut [f32],
 ) {
     let width = bias.len();
-    assert!(slots.iter().all(|&s| (s as usize + 1) * width <= table.len()), "a slot outside the table");
+    let rows = table.len() / width;
+    assert!(slots.iter().all(|&s| (s as usize) < rows), "a slot outside the table");
     let mut at = 0;
     while at < width {
         // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row lies in the
@@ -185,10 +186,8 @@ unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
 unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
     let &Scatter { width, ref columns, .. } = call;
     assert!(columns.end <= width, "columns outside the rows");
-    assert!(
-        call.slots.iter().all(|&s| call.table.holds(s as usize * width, width)),
-        "a slot outside the table"
-    );
+    let rows = call.table.len() / width;
+    assert!(call.slots.iter().all(|&s| (s as usize) < rows), "a slot outside the table");
     let mut at = columns.start;
     while at < columns.end {
         let left = columns.end - at;

@@ -36,6 +36,12 @@ impl<T> Shared<T> {
         Self { start: all.as_mut_ptr(), len: all.len() }
     }
 
+    /// How many elements the slice has.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.len
+    }
+
     /// Whether `len` elements from `start` on lie in the slice.
     #[inline(always)]
     pub fn holds(self, start: usize, len: usize) -> bool {

@@ -47,7 +47,8 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 ///
 /// # Safety
 /// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole), and `R`
-/// rows of `W` whole vectors at `to` and, if it is not null, `start`.
+/// rows of `W` whole vectors at `to` and, if it is not null, `start`. What is at `start`, and at `to` where the sums are added
+/// to it, are numbers; otherwise `to` may be memory that nothing was written to.
 #[inline(always)]
 // Counted loops, and steps that are not checked: of iterators and checks there is one for each number of each block.
 #[allow(clippy::needless_range_loop)]

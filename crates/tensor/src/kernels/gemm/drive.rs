@@ -11,16 +11,16 @@ use crate::kernels::{End, Gemm};
 use std::mem::MaybeUninit;
 
 /// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the first-level cache.
-const PART: usize = 256;
+const PART: usize = if cfg!(miri) { 4 } else { 256 };
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
-const ROWS: usize = 96;
+const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
 
 /// Which operands are packed.
 #[derive(Clone, Copy)]
 pub(super) struct Packed<'a> {
     pub a: bool,
     pub b: bool,
-    /// B packed beforehand.
+    /// B packed beforehand, where `b` is true.
     pub ready: Option<&'a [f32]>,
 }
 
@@ -74,13 +74,12 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: Gemm<'_, f32>, packed: Packed<'_>,
     ];
     let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
     if let Some(ready) = packed.ready {
-        assert!(wide * k <= ready.len(), "the packed B is too short");
+        assert!(packed.b && wide * k <= ready.len(), "the packed B is too short");
     }
-    const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
     // `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they are not read, nor copied), and
     // the rooms are as large as what is written there: parts of k and rows are no longer than `longest` and `rows`, and
-    // `wide` columns are whole vectors.
+    // `wide` columns are whole vectors. Sums over earlier parts of k were written by the part before.
     unsafe {
         for part in 0..parts {
             let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
@@ -176,7 +175,7 @@ fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
 /// S's target features hold.
 #[inline(always)]
 pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
-    let k = b.len() / n;
+    let k = b.len().checked_div(n).unwrap_or(0);
     let [_, longest, wide] = parts_of::<S>(k, n);
     assert!(wide * k <= to.len(), "no room for the packed B");
     for from in (0..k).step_by(longest.max(1)) {
@@ -250,7 +249,8 @@ strips!(Portable);
 /// waiting for its sums.
 ///
 /// # Safety
-/// S's target features hold; the strip's rows and columns lie in A, B, C and `sums`.
+/// S's target features hold; the strip's rows and columns lie in A, B, C and, where k is in several parts, whole vectors of
+/// them in `sums`, which hold the sums unless this is the first part.
 #[inline(always)]
 unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
     let &Strip {
@@ -274,6 +274,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     } = strip;
     let tail = width - (W - 1) * S::LANES;
     // Whole vectors of the bias, and room for sums that are not C yet.
+    const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
     if let End::Bias(bias) = end {
         bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
@@ -325,7 +326,8 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             ($($r:literal)*) => {
                 match high {
                     // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not whole
-                    // vectors, the sums go to `tile`, which holds any block; `bias_row` holds any row of one.
+                    // vectors, the sums go to `tile`, which holds any block and is never added to; `bias_row` holds any row
+                    // of one, and was written where it is read.
                     $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }

@@ -26,7 +26,7 @@ dispatch! {
     fn pack_isa(b: &[f32], n: usize, to: &mut [f32]) = pack_on
 }
 
-/// Packs B, of `n` columns, for [`gemm_packed`].
+/// Packs B, of `n` columns, for [`gemm_packed`]: nothing if there are none.
 ///
 /// # Panics
 /// If there is less room than for `n` columns, rounded up to sixteens, in each row.
@@ -118,7 +118,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     // As if C were square.
-    if c_stride != n || !worthwhile(k, 2, n) {
+    if m == 0 || n == 0 || c_stride != n || !worthwhile(k, 2, n) {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
     let len = m * n;

@@ -57,7 +57,7 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
 }
 
 /// Packs `k` rows of B, `n` columns wide, strip by strip: each strip's rows one after another, the last vector filled up
-/// with zeros.
+/// with zeros. `k` is at least 1.
 ///
 /// # Safety
 /// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit at `to`.

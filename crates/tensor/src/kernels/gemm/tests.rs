@@ -260,3 +260,14 @@ fn a_batch_that_overflows_is_refused() {
     };
     gemm_batched(1 << (usize::BITS / 2 + 1), [0, 0, 1 << (usize::BITS / 2 - 1)], call);
 }
+
+/// Sums over many rows, as those over few: of no rows or columns of C there is nothing to do, whatever the steps.
+#[test]
+fn nothing_is_summed_where_c_has_no_numbers() {
+    let many = vec![1.0; 300];
+    for (m, n, a, b) in [(0, 1, &[][..], &many[..]), (1, 0, &many[..], &[][..])] {
+        let (a_strides, end) = ([1, 1], End::Set);
+        gemm_over_rows(Gemm { m, n, k: 300, a, a_strides, b, b_stride: n + 1, c: &mut [], c_stride: n, end });
+    }
+    pack(&[], 0, &mut []);
+}

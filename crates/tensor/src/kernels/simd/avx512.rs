@@ -120,7 +120,10 @@ impl Simd for Avx512 {
             let rows = |i: usize, n: usize, lanes: usize| if i < n { head(lanes) } else { 0 };
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
-                *r = _mm512_maskz_loadu_ps(rows(i, height, width), from.wrapping_add(i * from_step));
+                *r = _mm512_maskz_loadu_ps(
+                    rows(i, height, width),
+                    from.wrapping_add(i.wrapping_mul(from_step)),
+                );
             }
             let mut t = [_mm512_setzero_ps(); 16];
             // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
@@ -147,7 +150,7 @@ impl Simd for Avx512 {
                 r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
             }
             for (i, r) in r.iter().enumerate() {
-                _mm512_mask_storeu_ps(to.wrapping_add(i * to_step), rows(i, width, height), *r);
+                _mm512_mask_storeu_ps(to.wrapping_add(i.wrapping_mul(to_step)), rows(i, width, height), *r);
             }
         }
         true
