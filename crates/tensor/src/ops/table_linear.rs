@@ -175,7 +175,7 @@ impl<E: Element> TableLinear<E> {
         if !by_rows {
             E::transpose(weight, inputs, h, turned);
         }
-        let second = &mut self.second[..total.len()];
+        let second = &mut self.second[..if self.cut.is_some() { total.len() } else { 0 }];
         second.fill(E::zero());
         let (cut, end) = (self.cut.unwrap_or(h), h);
         for t in 0..*positions {
@@ -191,47 +191,38 @@ impl<E: Element> TableLinear<E> {
                 let k = units.len();
                 let c = &mut gathered_grad[..n * width];
                 if by_rows {
-                    let (b, c_turned) = turned.split_at_mut(n * h);
-                    let (a, b) = (&weight[t * width * h + units.start..], &b[units.start * n..]);
-                    let (c, a_strides) = (&mut *c_turned, [h, 1]);
+                    let (d_turned, c_turned) = turned.split_at_mut(n * h);
                     E::gemm(Gemm {
                         m: width,
                         n,
                         k,
-                        a,
-                        a_strides,
-                        b,
+                        a: &weight[t * width * h + units.start..],
+                        a_strides: [h, 1],
+                        b: &d_turned[units.start * n..],
                         b_stride: n,
-                        c,
+                        c: c_turned,
                         c_stride: n,
                         end: End::Set,
                     });
+                    E::transpose(&c_turned[..width * n], width, n, c);
                 } else {
-                    let (a, b) = (&d[units.start..], &turned[units.start * inputs + t * width..]);
-                    let (a_strides, b_stride) = ([h, 1], inputs);
-                    let c = &mut *c;
                     E::gemm(Gemm {
                         m: n,
                         n: width,
                         k,
-                        a,
-                        a_strides,
-                        b,
-                        b_stride,
+                        a: &d[units.start..],
+                        a_strides: [h, 1],
+                        b: &turned[units.start * inputs + t * width..],
+                        b_stride: inputs,
                         c,
                         c_stride: width,
                         end: End::Set,
                     });
                 }
-                if by_rows {
-                    E::transpose(&turned[n * h..][..width * n], width, n, c);
-                }
                 E::scatter_rows(None, c, c, width, &slot_token[slots.clone()], 1, to);
             }
         }
-        if self.cut.is_some() {
-            total.iter_mut().zip(second).for_each(|(total, &mut more)| *total += more);
-        }
+        total.iter_mut().zip(second).for_each(|(total, &mut more)| *total += more);
     }
 }
 
