@@ -261,4 +261,7 @@ impl Element for f64 {
     fn erf(self) -> Self {
         libm::erf(self)
     }
+
+    // As the trait has them; those would be compiled again in each crate that uses them.
+    kernels! { reference }
 }

@@ -139,7 +139,7 @@ fn a_wrong_gradient_shows_in_its_row_only() {
 #[test]
 fn training_ends_where_the_tapes_ends() {
     let (mut config, data) = lesson();
-    (config.train.steps, config.train.lr_drops) = (60, vec![(0.5, 0.1)]);
+    (config.train.steps, config.train.lr_drops) = (24, vec![(0.5, 0.1)]);
     let options = Options { wrong: None, train: true, ..Options::default() };
     let training = report::<f64>(&config, &data, &options).unwrap().training.unwrap();
     assert!(training.approximate && training.max_difference < 1e-11, "{training:?}");

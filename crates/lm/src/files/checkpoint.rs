@@ -20,7 +20,7 @@ use crate::{Config, Error, Result};
 /// The largest model file that is read, in bytes: weights and two moments of the most parameters, twice.
 const MAX_BYTES: u64 = 1 << 33;
 /// A file above this is held only once its checksum is known to be right: it costs a second reading.
-const LARGE: u64 = 1 << 26;
+const LARGE: u64 = if cfg!(test) { 1 << 22 } else { 1 << 26 };
 
 /// A model, and in the last checkpoint of a run what it takes to go on with the training bit for bit.
 #[derive(Clone, Debug, PartialEq)]

@@ -224,8 +224,10 @@ macro_rules! codes {
                 let mut bytes = Vec::new();
                 match self {
                     $(Self::$variant(data) => for some in data.chunks(CHUNK) {
-                        bytes.clear();
-                        some.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+                        bytes.resize(size_of_val(some), 0);
+                        for (bytes, x) in bytes.chunks_exact_mut(size_of::<$number>()).zip(some) {
+                            bytes.copy_from_slice(&x.to_le_bytes());
+                        }
                         to(&bytes);
                     })+
                     Self::Made(made) => {

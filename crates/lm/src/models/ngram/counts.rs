@@ -69,9 +69,13 @@ fn compare(a: impl DoubleEndedIterator<Item = u32>, b: impl DoubleEndedIterator<
 const PART: usize = 1 << 18;
 
 /// Calls `found` with each different n-gram of the examples, in order, and how often it occurs.
-///
-/// Many examples are counted in parts, by the newest token of their contexts, which is what n-grams are in order of first.
-pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
+pub(super) fn each(examples: &Examples, found: impl FnMut(&[u32], u32)) {
+    each_of_parts(examples, PART, found);
+}
+
+/// The same: more than `most` examples are counted in parts, by the newest token of their contexts, which is what n-grams
+/// are in order of first.
+fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32], u32)) {
     let bits = (u32::BITS - examples.largest().leading_zeros()).max(1);
     // As many tokens as fit, in the order in which they count, are one number to sort by.
     let key = |gram: Tokens<'_>| {
@@ -82,7 +86,7 @@ pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
     };
     let gram = |i: u32| examples.gram(i as usize);
     let mut one = Vec::with_capacity(examples.context_length() + 1);
-    for part in parts(examples) {
+    for part in parts(examples, most) {
         let of_part = (0..examples.len()).filter(|&i| part.contains(&examples.newest(i)));
         let found_here = Table::of(examples, of_part).into_found();
         let keyed = |(i, often): (u32, u32)| (key(gram(i)), i, often);
@@ -101,27 +105,30 @@ pub(super) fn each(examples: &Examples, mut found: impl FnMut(&[u32], u32)) {
 const LOOKED_AT: usize = 1 << 18;
 
 /// About how many different n-grams the examples have; the fewer examples, the better it is known.
-///
-/// From the first 2^17 to the first 2^18 examples they grow by a factor of 2^b, and from there on as the examples to the power
-/// of b, as words do by Heaps' law.
 pub(super) fn estimate(examples: &Examples) -> u64 {
-    let different = |n: usize| Table::of(examples, 0..n).len as f64;
-    let n = examples.len();
-    if n <= LOOKED_AT {
-        return n as u64;
-    }
-    let [half, all] = [LOOKED_AT / 2, LOOKED_AT].map(different);
-    let b = (all / half).log2();
-    (all * (n as f64 / LOOKED_AT as f64).powf(b)).min(n as f64) as u64
+    estimate_by(examples, LOOKED_AT)
 }
 
-/// Ranges of tokens, of which each is the newest of about [`PART`] examples' contexts.
-fn parts(examples: &Examples) -> Vec<Range<u32>> {
+/// The same by the first `looked_at`: from half of them to all they grow by a factor of 2^b, and from there on as the
+/// examples to the power of b, as words do by Heaps' law.
+fn estimate_by(examples: &Examples, looked_at: usize) -> u64 {
+    let different = |n: usize| Table::of(examples, 0..n).len as f64;
+    let n = examples.len();
+    if n <= looked_at {
+        return n as u64;
+    }
+    let [half, all] = [looked_at / 2, looked_at].map(different);
+    let b = (all / half).log2();
+    (all * (n as f64 / looked_at as f64).powf(b)).min(n as f64) as u64
+}
+
+/// Ranges of tokens, of which each is the newest of about `most` examples' contexts.
+fn parts(examples: &Examples, most: usize) -> Vec<Range<u32>> {
     let mut often = vec![0usize; examples.largest() as usize + 1];
     (0..examples.len()).for_each(|i| often[examples.newest(i) as usize] += 1);
     let (mut parts, mut start, mut sum) = (Vec::new(), 0, 0);
     for (token, often) in (0u32..).zip(often) {
-        if sum > 0 && sum + often > PART {
+        if sum > 0 && sum + often > most {
             parts.push(start..token);
             (start, sum) = (token, 0);
         }
@@ -206,14 +213,14 @@ mod tests {
         Examples::new(&Split::of(&corpus, &Vocab::of(Mode::Lines, [&corpus])).unwrap(), order - 1).unwrap()
     }
 
-    /// 200,000 lines of 7 letters.
+    /// 12,500 lines of 7 letters.
     fn random() -> String {
         let mut x = 1u32;
         let mut letter = |i| {
             x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             if i % 8 == 7 { '\n' } else { char::from(b'a' + ((x >> 16) % 26) as u8) }
         };
-        (0..1_600_000).map(&mut letter).collect()
+        (0..100_000).map(&mut letter).collect()
     }
 
     fn counted(examples: &Examples) -> (usize, u64) {
@@ -228,10 +235,11 @@ mod tests {
     #[test]
     fn examples_that_are_many_are_counted_in_parts_and_each_n_gram_once_and_in_order() {
         let examples = examples(&random(), 4);
-        assert!(parts(&examples).len() > 2);
+        let most = PART / 16;
+        assert!(parts(&examples, most).len() > 2);
         let mut last: Option<Vec<u32>> = None;
         let (mut all, mut different) = (0, 0);
-        each(&examples, |gram, n| {
+        each_of_parts(&examples, most, |gram, n| {
             let compared = last.as_ref().map(|last| compare(last.iter().copied(), gram.iter().copied()));
             assert!(compared.is_none_or(Ordering::is_lt));
             last = Some(gram.to_vec());
@@ -244,9 +252,10 @@ mod tests {
 
     #[test]
     fn how_many_n_grams_there_are_is_known_from_a_part() {
-        for (text, order) in [(random(), 5), (random(), 3), ("abcde\nedcba\naaa\n".repeat(60_000), 5)] {
+        for (text, order) in [(random(), 5), (random(), 2), ("abcde\nedcba\naaa\n".repeat(4_000), 5)] {
             let examples = examples(&text, order);
-            let (estimated, (different, _)) = (estimate(&examples) as f64, counted(&examples));
+            let (estimated, (different, _)) =
+                (estimate_by(&examples, LOOKED_AT / 16) as f64, counted(&examples));
             let ratio = estimated / different as f64;
             assert!((0.7..1.4).contains(&ratio), "order {order}: {estimated}, and there are {different}");
         }
