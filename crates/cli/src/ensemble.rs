@@ -17,7 +17,7 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
     let (seeds, steps) = (ensemble.config().train.seeds, ensemble.config().train.steps);
     let mixed = ensemble.run(data, &watch::STOP, &mut |number, path| {
         note(format_args!("training {number} of {seeds}, in {}", path.display()));
-        let watch = Watch::open(args, path, Some([0, steps]), "training")?;
+        let watch = Watch::open(args, path, Some([0, steps]), !out.json)?;
         Ok((args.fit(), Box::new(watch) as Box<dyn Observer>))
     })?;
     let Some(mixed) = mixed else {

@@ -179,9 +179,18 @@ pub fn detail(text: impl fmt::Display) {
     }
 }
 
+/// What a bar over things shows.
+const BAR: &str = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left";
+
 /// A progress bar over `length` things on standard error; shows itself on a terminal only.
 pub fn bar(length: u64, what: &'static str) -> ProgressBar {
-    shown_as("{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left", length, what)
+    shown_as(BAR, length, what)
+}
+
+/// Shows a line below such a bar.
+pub fn show_below(bar: &ProgressBar, line: &str) {
+    let literal = line.replace('{', "{{").replace('}', "}}");
+    bar.set_style(style(&format!("{BAR}\n{literal}")));
 }
 
 /// Does something that tells what share of it is done, which a progress bar shows.
@@ -199,14 +208,16 @@ pub fn telling<T>(what: &'static str, work: impl FnOnce(Tell<'_>) -> Result<T>) 
     done
 }
 
-fn shown_as(template: &str, length: u64, what: &'static str) -> ProgressBar {
+fn style(template: &str) -> ProgressStyle {
     let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
         // A bar that cannot be written shows less.
         let _ = write!(to, "{}/s", HumanCount(state.per_sec() as u64));
     };
-    let style =
-        ProgressStyle::with_template(template).expect("the template is well formed").with_key("rate", rate);
-    let bar = ProgressBar::new(length).with_style(style).with_prefix(what);
+    ProgressStyle::with_template(template).expect("the template is well formed").with_key("rate", rate)
+}
+
+fn shown_as(template: &str, length: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(length).with_style(style(template)).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -158,7 +158,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let is_done = match &mut training {
         Some(training) => {
             begin::tell_new_characters(training, args);
-            train(args, training, &mut run)?
+            train(args, training, &mut run, !out.json)?
         }
         None => true,
     };
@@ -205,9 +205,9 @@ pub fn say_saved(path: &Path, data: &Data) {
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
 }
 
-/// Trains, and says how it ended; false if it was stopped.
-fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder) -> Result<bool> {
-    let mut watch = Watch::open(args, run.path(), training.steps(), "training")?;
+/// Trains, and says how it ended; false if it was stopped. `for_people` as in [`Watch::open`].
+fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_people: bool) -> Result<bool> {
+    let mut watch = Watch::open(args, run.path(), training.steps(), for_people)?;
     let outcome = training.run(Some(run), &watch::STOP, &mut watch);
     // A dashboard gives the terminal back.
     drop(watch);

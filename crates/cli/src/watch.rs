@@ -2,7 +2,10 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use charloom::data::Mode;
+use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Observer, Trainer};
 use charloom::{Error, Result};
 use charloom_plot::tensorboard::TensorBoard;
@@ -11,6 +14,11 @@ use indicatif::ProgressBar;
 use crate::dashboard::{self, Dashboard};
 use crate::output::{self, note};
 use crate::train::Args;
+
+/// The most columns that an example of what a model writes takes.
+const COLUMNS: usize = 60;
+/// Examples take at most one in so many parts of the time.
+const EXAMPLES_SHARE: u32 = 200;
 
 /// Set by Ctrl-C or SIGTERM: finish the step, save, end.
 pub static STOP: AtomicBool = AtomicBool::new(false);
@@ -49,6 +57,11 @@ struct Progress {
     bar: ProgressBar,
     /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
     evaluated: Option<(u64, String)>,
+    /// Whether there is an example of what the model writes below the bar.
+    has_examples: bool,
+    begun: Instant,
+    /// What the examples took.
+    spent: Duration,
 }
 
 /// Where what a training tells goes.
@@ -59,16 +72,14 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to watch a training in a folder, of which so many steps of all are done; of one without steps nothing is seen.
-    pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, what: &'static str) -> Result<Self> {
+    /// `for_people`: examples of what the model writes are shown below the bar.
+    pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, for_people: bool) -> Result<Self> {
         listen()?;
         let done = steps.map_or(0, |[done, _]| done);
         let create = |folder| TensorBoard::create(folder, done);
         let board = args.tensorboard.as_deref().map(create).transpose()?;
         let Some([done, steps]) = steps else {
-            return Ok(Self {
-                board,
-                show: Show::Bar(Progress { bar: ProgressBar::hidden(), evaluated: None }),
-            });
+            return Ok(Self { board, show: Show::Bar(Progress::new(ProgressBar::hidden(), false)) });
         };
         let dashboard =
             if args.dashboard { Dashboard::open(&folder.display().to_string(), steps)? } else { None };
@@ -77,7 +88,7 @@ impl Watch {
         }
         let show = match dashboard {
             Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
-            None => Show::Bar(Progress { bar: output::bar(steps, what), evaluated: None }),
+            None => Show::Bar(Progress::new(output::bar(steps, "training"), for_people)),
         };
         if let Show::Bar(Progress { bar, .. }) = &show {
             bar.set_position(done);
@@ -103,7 +114,12 @@ impl Observer for Watch {
         }
         match &mut self.show {
             Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
-            Show::Bar(progress) => progress.advance(event),
+            Show::Bar(progress) => {
+                progress.advance(event);
+                if let Event::Evaluated { .. } = event {
+                    progress.show_example(trainer);
+                }
+            }
         }
         Ok(())
     }
@@ -122,7 +138,41 @@ pub fn evaluating(split: &str, share: f64) -> String {
     format!("evaluating {split}, {:.0} %", share * 100.0)
 }
 
+/// What the model writes now: one word, or the beginning of a text, in one line of at most [`COLUMNS`].
+fn example(trainer: &mut Trainer) -> Option<String> {
+    let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
+    let options =
+        SampleOptions { n: 1, seed, min_length: 1, max_length: COLUMNS, ..SampleOptions::default() };
+    // A training is not ended by what is only looked at.
+    let sample = Sampler::new(trainer.model(), &vocab, options, None).ok()?.next()?.ok()?;
+    let in_a_row = sample.text.replace(char::is_whitespace, " ");
+    let mut columns = 0;
+    let fits = |c: &char| {
+        // East Asian letters and pictures take two columns.
+        columns += if *c < '\u{1100}' { 1 } else { 2 };
+        columns <= COLUMNS
+    };
+    Some(in_a_row.trim().chars().take_while(fits).collect()).filter(|text: &String| !text.is_empty())
+}
+
 impl Progress {
+    fn new(bar: ProgressBar, has_examples: bool) -> Self {
+        let has_examples = has_examples && !bar.is_hidden();
+        Self { bar, evaluated: None, has_examples, begun: Instant::now(), spent: Duration::ZERO }
+    }
+
+    /// Shows what the model writes now, unless that took more than its share of the time so far.
+    fn show_example(&mut self, trainer: &mut Trainer) {
+        if !self.has_examples || self.spent * EXAMPLES_SHARE > self.begun.elapsed() {
+            return;
+        }
+        let since = Instant::now();
+        if let Some(text) = example(trainer) {
+            output::show_below(&self.bar, &format!("e.g. {}", output::shown(&text, Mode::Lines)));
+        }
+        self.spent += since.elapsed();
+    }
+
     fn advance(&mut self, event: &Event) {
         match event {
             Event::Looked(_) => {}

@@ -301,3 +301,32 @@ fn a_training_begins_with_the_weights_of_another() {
         "layers.0.weight is [8, 18] there and [9, 18] here",
     );
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_terminal_an_example_is_below_the_bar_and_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("charloom").display();
+    // Of 80 columns, which script(1) is.
+    let on_a_terminal = |arguments: &str| {
+        let command = format!("stty cols 80 rows 24; exec {program} {arguments}");
+        let mut script = Command::new("script");
+        let output = script.args(["-qec", &command, "/dev/null"]).current_dir(home.path()).output();
+        let output = output.expect("script(1)");
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let text = "\u{4e00}\u{4e01}{ab}\n\tc \u{1b}[2J".repeat(40);
+    fs::write(home.path().join("odd.txt"), text).unwrap();
+    for data in ["", "odd.txt --mode text --batch 4"] {
+        let train = format!("train {data} --hidden 4 --context 2 --steps 40 --eval-every 10 --force --out");
+        let seen = on_a_terminal(&format!("{train} seen"));
+        assert!(seen.contains("e.g. "), "{seen:?}");
+        assert!(!seen.contains("\u{1b}[2J"), "the terminal is steered: {seen:?}");
+        let json = on_a_terminal(&format!("{train} json --json"));
+        assert!(!json.contains("e.g. "), "{json:?}");
+        done(home.path(), &format!("{train} unseen"));
+        same(home.path(), "seen", "unseen");
+        same(home.path(), "json", "unseen");
+    }
+}

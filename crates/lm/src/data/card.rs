@@ -69,7 +69,10 @@ impl DataCard {
     pub fn new(source: &Source, vocab: &Vocab, splits: &Splits, context: usize) -> Self {
         let whole = splits.whole();
         let is_words = whole.mode() == Mode::Lines;
-        let (lines, longest) = lines(&whole, vocab.line_end());
+        let Lines { count: lines, longest, repeated } = match is_words {
+            true => words(splits),
+            false => lines(&whole, vocab.line_end()),
+        };
         let counts = |split: &Split| match split.mode() {
             Mode::Lines => split.tokens().len(),
             Mode::Text => split.tokens().len().saturating_sub(context),
@@ -89,39 +92,77 @@ impl DataCard {
             vocab_size: vocab.len(),
             vocab: vocab.characters()[usize::from(is_words)..].iter().collect(),
             longest,
-            duplicates: is_words.then(|| lines - Distinct::new(&whole).len()),
+            duplicates: repeated.map(|(duplicates, _)| duplicates),
             context,
             examples: OfSplits {
                 train: counts(&splits.train),
                 val: counts(&splits.val),
                 test: counts(&splits.test),
             },
-            leaked: is_words.then(|| leaked(splits)),
+            leaked: repeated.map(|(_, leaked)| leaked),
             warnings,
         }
     }
 }
 
-/// How many lines there are, and the characters of the longest.
-fn lines(whole: &Split, end: Option<u32>) -> (usize, usize) {
-    let Some(end) = end else { return (1, whole.tokens().len()) };
-    whole.tokens().split_inclusive(end).fold((0, 0), |(count, longest), line| {
-        let is_ended = line.at(line.len() - 1) == end;
-        (count + 1, longest.max(line.len() - usize::from(is_ended)))
-    })
+/// What is counted line by line.
+struct Lines {
+    count: usize,
+    /// Characters of the longest.
+    longest: usize,
+    /// How many words came before already, and the part of them in other splits; none of a text.
+    repeated: Option<(usize, Leaked)>,
 }
 
-fn leaked(splits: &Splits) -> Leaked {
-    let train = Distinct::new(&splits.train);
-    let part = |split: &Split| {
-        let (mut all, mut known) = (0usize, 0usize);
-        for word in split.words() {
-            all += 1;
-            known += usize::from(train.contains(word.iter()));
-        }
-        known as f64 / all.max(1) as f64
+/// The lines of a text.
+fn lines(whole: &Split, end: Option<u32>) -> Lines {
+    let Some(end) = end else {
+        return Lines { count: 1, longest: whole.tokens().len(), repeated: None };
     };
-    Leaked { val: part(&splits.val), test: part(&splits.test) }
+    let (mut count, mut longest) = (0, 0);
+    for line in whole.tokens().split_inclusive(end) {
+        let is_ended = line.at(line.len() - 1) == end;
+        count += 1;
+        longest = longest.max(line.len() - usize::from(is_ended));
+    }
+    Lines { count, longest, repeated: None }
+}
+
+/// The words, in one pass over them: those of all splits where one corpus was cut, else those of the training split.
+fn words(splits: &Splits) -> Lines {
+    /// How many words a split has, and how many of them the training split has too.
+    #[derive(Default)]
+    struct Seen(usize, usize);
+    let part = |Seen(all, known)| known as f64 / all.max(1) as f64;
+
+    let whole = splits.whole();
+    let ends = [&splits.train, &splits.val].map(|split| split.tokens().len());
+    let (train_end, val_end) = (ends[0], ends[0] + ends[1]);
+    let mut known = Distinct::empty(&whole);
+    let (mut count, mut longest, mut duplicates) = (0, 0, 0);
+    let (mut val, mut test) = (Seen::default(), Seen::default());
+    whole.each_word(|start, word| {
+        let first = known.add(start, word);
+        if start >= train_end {
+            let Seen(all, in_train) = if start < val_end { &mut val } else { &mut test };
+            *all += 1;
+            *in_train += usize::from(first.is_some_and(|first| first < train_end));
+        }
+        count += 1;
+        longest = longest.max(word.len() - 1);
+        duplicates += usize::from(first.is_some());
+    });
+    // Splits of files of their own.
+    if whole.tokens().len() == train_end {
+        for (split, Seen(all, in_train)) in [(&splits.val, &mut val), (&splits.test, &mut test)] {
+            split.each_word(|_, word| {
+                *all += 1;
+                *in_train += usize::from(known.find(word).is_ok());
+            });
+        }
+    }
+    let leaked = Leaked { val: part(val), test: part(test) };
+    Lines { count, longest, repeated: Some((duplicates, leaked)) }
 }
 
 impl fmt::Display for DataCard {

@@ -1,5 +1,7 @@
 //! Bytes to text: encodings named, line ends and accents made one kind.
 
+use std::ops::RangeInclusive;
+
 use unicode_normalization::{is_nfc, is_nfd};
 
 use super::settings::Normalize;
@@ -52,7 +54,11 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
             "is an HTML page, whose tags are read as text; if it should be another file, download that";
         warnings.push(what.to_owned());
     }
-    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+    let mut met = [false; 256];
+    bytes.iter().for_each(|&byte| met[usize::from(byte)] = true);
+    if met[0]
+        && let Some(at) = bytes.iter().position(|&b| b == 0)
+    {
         let start = &bytes[..bytes.len().min(1024)];
         let zeros = |parity| start.iter().skip(parity).step_by(2).filter(|&&b| b == 0).count();
         let lopsided = zeros(0).abs_diff(zeros(1)) * 4 > start.len();
@@ -83,9 +89,13 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
             String::from_utf8_lossy(bytes).into_owned()
         }
     };
-    let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
+    let is_met = |bytes: RangeInclusive<u8>| bytes.into_iter().any(|byte| met[usize::from(byte)]);
+    let has_returns = is_met(b'\r'..=b'\r');
+    let text = if has_returns { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
     let odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
-    if let Some(c) = text.chars().find(odd) {
+    // Those from U+0080 to U+009F are two bytes, of which the first is 0xC2.
+    let may_be_odd = is_met(0..=0x08) || is_met(0x0b..=0x1f) || is_met(0x7f..=0x7f) || is_met(0xc2..=0xc2);
+    if may_be_odd && let Some(c) = text.chars().find(odd) {
         let count = text.chars().filter(odd).count();
         warnings
             .push(format!("{count} control characters (first U+{:04X}) are kept as characters", c as u32));

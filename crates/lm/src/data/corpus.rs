@@ -29,23 +29,28 @@ impl Mode {
     /// are written, a line with a mark of Chinese or Japanese punctuation, or of 30 letters and more.
     #[must_use]
     pub fn detect(text: &str) -> Self {
-        let (mut lines, mut sentences, mut characters) = (0usize, 0usize, 0usize);
-        for line in text.split('\n').filter(|line| !line.trim().is_empty()).take(10_000) {
-            let length = line.chars().count();
+        let (mut count, mut sentences, mut characters) = (0usize, 0usize, 0usize);
+        for line in text.split('\n').filter(|line| !is_blank(line)).take(10_000) {
+            let length = if line.is_ascii() { line.len() } else { line.chars().count() };
             if length > MAX_WORD {
                 return Self::Text;
             }
-            lines += 1;
+            count += 1;
             characters += length;
             sentences += usize::from(is_sentence(line));
         }
-        if sentences * 4 > lines || characters > lines * 100 { Self::Text } else { Self::Lines }
+        if sentences * 4 > count || characters > count * 100 { Self::Text } else { Self::Lines }
     }
 }
 
 /// Whether a line reads like a sentence: see [`Mode::detect`].
 fn is_sentence(line: &str) -> bool {
-    if line.chars().any(|c| "。、，；：！？।".contains(c))
+    if line.is_ascii() {
+        // One word.
+        if line.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return false;
+        }
+    } else if line.chars().any(|c| "。、，；：！？।".contains(c))
         || line.chars().filter(|&c| is_unspaced(c)).count() >= 30
     {
         return true;
@@ -179,7 +184,7 @@ impl Corpus {
                 ));
             }
             Mode::Text => text,
-            Mode::Lines => words(path, &text, config.dedupe, &mut warnings)?,
+            Mode::Lines => words(path, text, config.dedupe, &mut warnings)?,
         };
         Ok(Self {
             source: Source { path: path.to_path_buf(), sha256, warnings, is_detected: config.mode.is_none() },
@@ -265,13 +270,34 @@ fn read_bounded(path: &Path, reader: impl Read, size: u64, most: u64) -> Result<
     }
 }
 
-/// The words of a text, each with a line break.
-fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) -> Result<String> {
+/// Whether a line is nothing but white space.
+fn is_blank(line: &str) -> bool {
+    !begins_and_ends(line) && line.trim().is_empty()
+}
+
+/// Whether a line's first and last character are of ASCII and can be seen.
+fn begins_and_ends(line: &str) -> bool {
+    let is_seen = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    is_seen(line.as_bytes().first()) && is_seen(line.as_bytes().last())
+}
+
+/// The lines that are words, each with a line break; in the memory of the text if that is all of them.
+fn words(source: &Path, mut text: String, dedupe: bool, warnings: &mut Vec<String>) -> Result<String> {
     let mut seen = HashSet::new();
-    let mut words = String::with_capacity(text.len() + 1);
-    let mut spaced = 0usize;
-    for (number, line) in text.split('\n').enumerate() {
-        if line.trim().is_empty() || (dedupe && !seen.insert(line)) {
+    // The words so far, once a line is left out.
+    let mut words: Option<String> = None;
+    let (mut spaced, mut number, mut start) = (0usize, 0, 0);
+    while start <= text.len() {
+        let rest = &text.as_bytes()[start..];
+        let length = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        let (begin, line) = (start, &text[start..start + length]);
+        start += length + 1;
+        number += 1;
+        if is_blank(line) || (dedupe && !seen.insert(line)) {
+            // Not what stands after the last line break.
+            if words.is_none() && begin < text.len() {
+                words = Some(text[..begin].to_owned());
+            }
             continue;
         }
         if line.len() > MAX_WORD {
@@ -279,24 +305,53 @@ fn words(source: &Path, text: &str, dedupe: bool, warnings: &mut Vec<String>) ->
             if length > MAX_WORD {
                 let message = format!(
                     "line {} has {length} characters, and a word at most {MAX_WORD}; read it with ``mode`` text",
-                    number + 1
+                    number
                 );
                 return Err(Error::data(source, message));
             }
         }
-        spaced += usize::from(line.trim().len() != line.len());
-        words.push_str(line);
-        words.push('\n');
+        spaced += usize::from(!begins_and_ends(line) && line.trim().len() != line.len());
+        if let Some(words) = &mut words {
+            words.push_str(line);
+            words.push('\n');
+        }
     }
     if spaced > 0 {
         warnings.push(format!("{spaced} lines begin or end with white space, which is kept as characters"));
     }
-    Ok(words)
+    if let Some(words) = words {
+        return Ok(words);
+    }
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_are_words_are_kept_as_they_stand() {
+        let parts = ["a\n", "b\n", " \n", "\n", "a", " é \n", "\u{a0}\n", " ", "\t\n", ""];
+        for n in 0..parts.len().pow(4) {
+            let text: String = (0..4).map(|i| parts[n / parts.len().pow(i) % parts.len()]).collect();
+            for dedupe in [false, true] {
+                let mut seen = HashSet::new();
+                let mut kept = String::new();
+                for line in text.lines().filter(|line| !line.trim().is_empty()) {
+                    if seen.insert(line) || !dedupe {
+                        kept += &format!("{line}\n");
+                    }
+                }
+                if !kept.is_empty() {
+                    let words = words("t".as_ref(), text.clone(), dedupe, &mut Vec::new()).expect("words");
+                    assert_eq!(words, kept, "{text:?} {dedupe}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_never_ends_is_not_read_for_ever() {

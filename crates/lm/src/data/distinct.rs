@@ -1,10 +1,7 @@
 //! Which words a split has.
 
-use std::hash::Hasher;
-
-use rustc_hash::FxHasher;
-
 use super::split::Split;
+use super::tokens::{Row, Tokens};
 
 /// The different words of a split: a hash table of where they begin in its tokens, 4 bytes a place.
 #[derive(Clone, Debug)]
@@ -12,53 +9,77 @@ pub struct Distinct {
     split: Split,
     /// One more than where a word begins, or 0; a power of two of them, at least a quarter free.
     places: Vec<u32>,
-    len: usize,
 }
 
 impl Distinct {
+    /// All of its words.
     pub fn new(split: &Split) -> Self {
-        let words = split.words().count();
-        let places = vec![0; (words + words / 3 + 1).next_power_of_two()];
-        let mut distinct = Self { split: split.clone(), places, len: 0 };
-        let mut start = 0;
-        for word in split.words() {
-            if let Err(free) = distinct.find(word.iter()) {
-                distinct.places[free] = start + 1;
-                distinct.len += 1;
-            }
-            start += word.len() as u32 + 1;
-        }
+        let mut distinct = Self::empty(split);
+        split.each_word(|start, word| {
+            distinct.add(start, word);
+        });
         distinct
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.len
+    /// None of its words yet.
+    pub fn empty(split: &Split) -> Self {
+        let words = split.boundary().map_or(0, |boundary| split.tokens().count(boundary));
+        Self { split: split.clone(), places: vec![0; (words + words / 3 + 1).next_power_of_two()] }
     }
 
-    pub fn contains(&self, word: impl Iterator<Item = u32> + Clone) -> bool {
-        self.find(word).is_ok()
+    /// Adds the word, with its end, that begins here in the split; where it came first, if it is there already.
+    pub fn add(&mut self, start: usize, word: Tokens<'_>) -> Option<usize> {
+        match self.find(word) {
+            Ok(first) => Some(first),
+            Err(free) => {
+                self.places[free] = start as u32 + 1;
+                None
+            }
+        }
     }
 
-    /// The place of a word, or the free one where it would be.
-    fn find(&self, word: impl Iterator<Item = u32> + Clone) -> Result<usize, usize> {
-        let mask = self.places.len() - 1;
-        let mut hasher = FxHasher::default();
-        word.clone().for_each(|token| hasher.write_u32(token));
-        let (mut at, tokens) = (hasher.finish() as usize & mask, self.split.tokens());
+    /// Whether a word, of tokens without its end, is there.
+    pub fn contains(&self, word: &[u32]) -> bool {
+        let ended = word.iter().copied().chain(self.split.boundary());
+        self.find(Row::of(ended, self.split.row()).tokens()).is_ok()
+    }
+
+    /// Where a word, with its end, begins in the split, or the place of the table where it would be.
+    pub fn find(&self, word: Tokens<'_>) -> Result<usize, usize> {
+        let (mask, tokens) = (self.places.len() - 1, self.split.tokens());
+        let mut at = word.hash() as usize & mask;
         loop {
-            match self.places[at] {
-                0 => return Err(at),
-                after => {
-                    let mut there = tokens.part(after as usize - 1..tokens.len()).iter();
-                    if word.clone().all(|token| there.next() == Some(token))
-                        && there.next() == self.split.boundary()
-                    {
-                        return Ok(at);
-                    }
-                }
+            let after = self.places[at] as usize;
+            if after == 0 {
+                return Err(at);
+            }
+            let (start, end) = (after - 1, after - 1 + word.len());
+            if end <= tokens.len() && tokens.part(start..end) == word {
+                return Ok(start);
             }
             at = (at + 1) & mask;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Data, DataConfig};
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn each_word_is_found_where_it_came_first() {
+        let splits = Data::load(&DataConfig::default(), None).unwrap().splits;
+        let (mut distinct, mut first) = (Distinct::empty(&splits.val), HashMap::new());
+        splits.val.each_word(|start, word| {
+            let before = *first.entry(word.to_vec()).or_insert(start);
+            assert_eq!(distinct.add(start, word), (before < start).then_some(before));
+        });
+        for word in splits.test.words() {
+            let ended: Vec<u32> = word.iter().chain(splits.test.boundary()).collect();
+            assert_eq!(distinct.contains(&word.to_vec()), first.contains_key(&ended));
+        }
+        assert!(!distinct.contains(&[1; 1000]));
     }
 }

@@ -7,7 +7,9 @@ mod clean;
 mod corpus;
 mod datasets;
 mod distinct;
+mod encode;
 mod examples;
+mod keyed;
 pub(crate) mod memory;
 mod order;
 mod settings;
@@ -26,6 +28,7 @@ use crate::error::{Error, Result};
 pub(crate) use clean::is_page;
 pub use clean::not_text;
 pub(crate) use distinct::Distinct;
+pub(crate) use keyed::Keyed;
 
 pub use card::{DataCard, Leaked, OfSplits};
 pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};

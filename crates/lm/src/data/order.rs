@@ -3,17 +3,21 @@
 use charloom_tensor::rng::{PythonRandom, TorchGenerator};
 
 use super::settings::{DataConfig, Mode, Shuffle, check_split};
+use super::tokens::count;
 use crate::error::Result;
 
 /// Where each word begins in a text of lines, in the order that is asked for.
 pub fn starts(text: &str, config: &DataConfig) -> Vec<u32> {
     // A text has at most 2^30 bytes.
-    let mut starts: Vec<u32> = Vec::with_capacity(text.bytes().filter(|&byte| byte == b'\n').count());
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        starts.push(start);
-        start += line.len() as u32;
+    let mut starts: Vec<u32> = Vec::with_capacity(count(text.as_bytes(), b'\n') + 1);
+    starts.push(0);
+    for (at, &byte) in text.as_bytes().iter().enumerate() {
+        if byte == b'\n' {
+            starts.push(at as u32 + 1);
+        }
     }
+    // Nothing begins at the end.
+    starts.pop_if(|start| *start as usize == text.len());
     match config.shuffle {
         Shuffle::None => starts,
         Shuffle::Python => {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::corpus::Corpus;
+use super::encode::Encoder;
 use super::examples::Examples;
 use super::order::{cut, starts};
 use super::settings::{DataConfig, Mode};
@@ -38,41 +39,44 @@ impl Split {
     /// # Errors
     /// A character that the vocabulary does not have, or a vocabulary of the other mode.
     pub fn of(corpus: &Corpus, vocab: &Vocab) -> Result<Self> {
-        Self::from_chars(corpus, corpus.text().chars(), vocab)
+        Self::encoded(corpus, vocab, |encoder| encoder.text(corpus.text())).map(|(split, ())| split)
     }
 
-    /// As [`Split::of`], with the words beginning at these bytes of the text, one after the other.
-    fn of_words(corpus: &Corpus, starts: &[u32], vocab: &Vocab) -> Result<Self> {
+    /// As [`Split::of`], with the words beginning at these bytes of the text, one after the other; and where the first so
+    /// many of them end, twice.
+    fn of_words(
+        corpus: &Corpus,
+        starts: &[u32],
+        [a, b]: [usize; 2],
+        vocab: &Vocab,
+    ) -> Result<(Self, [usize; 2])> {
         let text = corpus.text();
-        let word = |&start: &u32| {
-            let rest = &text[start as usize..];
-            rest[..rest.find('\n').map_or(rest.len(), |end| end + 1)].chars()
-        };
-        Self::from_chars(corpus, starts.iter().flat_map(word), vocab)
+        let (split, [a, b, _]) = Self::encoded(corpus, vocab, |encoder| {
+            [&starts[..a], &starts[a..b], &starts[b..]].map(|part| {
+                part.iter().for_each(|&start| encoder.line(&text[start as usize..]));
+                encoder.len()
+            })
+        })?;
+        Ok((split, [a, b]))
     }
 
-    /// All characters of a corpus, in some order.
-    fn from_chars(corpus: &Corpus, mut chars: impl Iterator<Item = char>, vocab: &Vocab) -> Result<Self> {
+    /// A corpus as `encode` encodes it, and what that returns.
+    fn encoded<R>(
+        corpus: &Corpus,
+        vocab: &Vocab,
+        encode: impl FnOnce(&mut Encoder<'_>) -> R,
+    ) -> Result<(Self, R)> {
         if corpus.mode() != vocab.mode() {
             let [one, other] = [corpus.mode(), vocab.mode()];
             let message = format!("is read as {one}, the rest as {other}; give ``mode``");
             return Err(Error::data(&corpus.source().path, message));
         }
+        let mut encoder = Encoder::new(corpus.text(), vocab);
+        let returned = encode(&mut encoder);
+        let row = encoder.finish().ok_or_else(|| unknown(corpus, vocab))?;
         let boundary = vocab.boundary();
-        let mut is_known = true;
-        let token = |_| {
-            let c = chars.next().unwrap_or('\n');
-            let token = boundary.filter(|_| c == '\n').or_else(|| vocab.token(c));
-            is_known &= token.is_some();
-            token.unwrap_or(0)
-        };
-        let count = corpus.text().chars().count();
-        let first = usize::from(boundary.is_some());
-        let row = Row::new(boundary.into_iter().chain((0..count).map(token)), first + count, vocab.len());
-        if !is_known {
-            return Err(unknown(corpus, vocab));
-        }
-        Ok(Self { range: first..first + count, row, examples: Arc::default(), boundary })
+        let range = usize::from(boundary.is_some())..row.tokens().len();
+        Ok((Self { range, row, examples: Arc::default(), boundary }, returned))
     }
 
     /// What the tokens are.
@@ -102,6 +106,18 @@ impl Split {
     pub fn words(&self) -> impl Iterator<Item = Tokens<'_>> {
         let words = self.boundary.map(|boundary| self.tokens().split_inclusive(boundary));
         words.into_iter().flatten().map(|word| word.part(0..word.len() - 1))
+    }
+
+    /// Calls `see` with each word, with the boundary that ends it, and where it begins; a running text has none.
+    pub(super) fn each_word(&self, see: impl FnMut(usize, Tokens<'_>)) {
+        if let Some(boundary) = self.boundary {
+            self.tokens().each_ended(boundary, see);
+        }
+    }
+
+    /// The row that its tokens are a part of.
+    pub(super) fn row(&self) -> &Row {
+        &self.row
     }
 
     /// Its examples at context `length`; which of their contexts are equal is found out once.
@@ -138,11 +154,21 @@ impl Split {
     #[must_use]
     pub fn sample(&self, tokens: usize) -> Self {
         let (all, end) = (self.range.len(), self.range.end);
-        let Some(boundary) = self.boundary.filter(|_| tokens < all) else {
+        if self.boundary.is_none() || tokens >= all {
             return self.part(end - tokens.min(all)..end);
-        };
-        let some = self.tokens().split_inclusive(boundary).step_by(all.div_ceil(tokens.max(1)));
-        let row = Row::of(std::iter::once(boundary).chain(some.flat_map(Tokens::iter)), &self.row);
+        }
+        let mut bytes = Vec::new();
+        // A row of words begins with a boundary.
+        self.row.tokens().part(0..1).append_to(&mut bytes);
+        let mut passed = 0;
+        self.each_word(|_, word| {
+            if passed == 0 {
+                word.append_to(&mut bytes);
+                passed = all.div_ceil(tokens.max(1));
+            }
+            passed -= 1;
+        });
+        let row = self.row.like(bytes);
         Self { range: 1..row.tokens().len(), row, examples: Arc::default(), boundary: self.boundary }
     }
 
@@ -166,25 +192,6 @@ impl Split {
             start += end;
         }
         pieces
-    }
-
-    /// How many words or characters it has.
-    fn len(&self) -> usize {
-        match self.boundary {
-            Some(boundary) => self.tokens().iter().filter(|&token| token == boundary).count(),
-            None => self.range.len(),
-        }
-    }
-
-    /// Where the first `count` words or characters end.
-    fn end_of(&self, count: usize) -> usize {
-        let ends = |(at, token)| (Some(token) == self.boundary).then_some(self.range.start + at + 1);
-        match (self.boundary, count.checked_sub(1)) {
-            (Some(_), Some(last)) => {
-                self.tokens().iter().enumerate().filter_map(ends).nth(last).unwrap_or(self.range.start)
-            }
-            _ => self.range.start + count,
-        }
     }
 
     /// A part of it.
@@ -242,11 +249,17 @@ impl Splits {
             return Ok(Self { val: of(val)?, test: of(test)?, train });
         }
         let cut = cut(config, corpus.mode())?;
-        let whole = match corpus.mode() {
-            Mode::Text => Split::of(corpus, vocab)?,
-            Mode::Lines => Split::of_words(corpus, &starts(corpus.text(), config), vocab)?,
+        let (whole, [a, b]) = match corpus.mode() {
+            Mode::Text => {
+                let whole = Split::of(corpus, vocab)?;
+                let cuts = cut(whole.range.len());
+                (whole, cuts)
+            }
+            Mode::Lines => {
+                let starts = starts(corpus.text(), config);
+                Split::of_words(corpus, &starts, cut(starts.len()), vocab)?
+            }
         };
-        let [a, b] = cut(whole.len()).map(|count| whole.end_of(count));
         let Range { start, end } = whole.range.clone();
         Ok(Self { train: whole.part(start..a), val: whole.part(a..b), test: whole.part(b..end) })
     }

@@ -43,7 +43,7 @@ impl<'a> Tokens<'a> {
     /// # Panics
     /// If i is not below [`Tokens::len`].
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn at(self, i: usize) -> u32 {
         match self.width {
             1 => self.bytes[i].into(),
@@ -91,8 +91,8 @@ impl<'a> Tokens<'a> {
 
     /// Those up to the first of this token, and that; all if there is none, and None if there are none at all.
     pub(crate) fn until(self, end: u32) -> Option<Self> {
-        let place = match self.width {
-            1 => self.bytes.iter().position(|&byte| u32::from(byte) == end),
+        let place = match (self.width, u8::try_from(end)) {
+            (1, Ok(end)) => self.bytes.iter().position(|&byte| byte == end),
             _ => self.iter().position(|token| token == end),
         };
         let length = place.map_or(self.len(), |place| place + 1);
@@ -114,6 +114,78 @@ impl<'a> Tokens<'a> {
             None => self.len().cmp(&other.len()),
         }
     }
+
+    /// How many of them are this token.
+    pub(super) fn count(self, token: u32) -> usize {
+        match (self.width, u8::try_from(token)) {
+            (1, Ok(token)) => count(self.bytes, token),
+            _ => self.iter().filter(|&other| other == token).count(),
+        }
+    }
+
+    /// The largest.
+    pub(super) fn largest(self) -> Option<u32> {
+        match self.width {
+            1 if !self.is_empty() => Some(self.bytes.iter().fold(0, |most, &byte| byte.max(most)).into()),
+            _ => self.iter().max(),
+        }
+    }
+
+    /// Calls `see` with each part that ends with this token, and where it begins, one after the other.
+    pub(super) fn each_ended(self, end: u32, mut see: impl FnMut(usize, Self)) {
+        let mut start = 0;
+        match (self.width, u8::try_from(end)) {
+            (1, Ok(end)) => {
+                // In a plain build an iterator would take twice as long.
+                let mut at = 0;
+                while at < self.bytes.len() {
+                    at += 1;
+                    if self.bytes[at - 1] == end {
+                        see(start, Self { bytes: &self.bytes[start..at], width: 1 });
+                        start = at;
+                    }
+                }
+            }
+            _ => {
+                for (at, token) in self.iter().enumerate() {
+                    if token == end {
+                        see(start, self.part(start..at + 1));
+                        start = at + 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The bytes, where each is a token.
+    pub(super) fn as_bytes(self) -> Option<&'a [u8]> {
+        (self.width == 1).then_some(self.bytes)
+    }
+
+    /// Appends their bytes.
+    pub(super) fn append_to(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.bytes);
+    }
+
+    /// A number that equal tokens of the same vocabulary have in common.
+    pub(super) fn hash(self) -> u64 {
+        // As in FNV-1a, whose last bits, too, depend on all bytes before.
+        self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}
+
+/// How many of these bytes are this one.
+pub(super) fn count(bytes: &[u8], byte: u8) -> usize {
+    const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    let others: u32 = chunks.iter().fold(0, |others, chunk| {
+        // A byte's highest bit is set where it is another: one of the lower bits carries into it, or it is.
+        let differences = u64::from_ne_bytes(*chunk) ^ u64::from_ne_bytes([byte; 8]);
+        others + ((((differences & LOW) + LOW) | differences) & !LOW).count_ones()
+    });
+    chunks.len() * 8 - others as usize + rest.iter().filter(|&&other| other == byte).count()
 }
 
 /// What these bytes say.
@@ -173,18 +245,26 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// These tokens of a vocabulary of so many, of which there are `len`.
-    pub fn new(tokens: impl Iterator<Item = u32>, len: usize, vocab: usize) -> Self {
-        let width = [0x100, 0x1_0000].iter().filter(|&&most| vocab > most).count() + 1;
-        let mut bytes = Vec::with_capacity(len.saturating_mul(width));
-        tokens.for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()[..width]));
+    /// The bytes of a token of a vocabulary of so many.
+    pub fn width(vocab: usize) -> usize {
+        [0x100, 0x1_0000].iter().filter(|&&most| vocab > most).count() + 1
+    }
+
+    /// The tokens that these bytes are, so many a token.
+    pub fn new(bytes: Vec<u8>, width: usize) -> Self {
         Self { bytes: Arc::new(bytes), width }
     }
 
-    /// Some of these tokens.
+    /// These tokens of the same vocabulary.
     pub fn of(tokens: impl Iterator<Item = u32>, like: &Self) -> Self {
-        let vocab = 1 << (8 * like.width);
-        Self::new(tokens, 0, vocab)
+        let mut bytes = Vec::new();
+        tokens.for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()[..like.width]));
+        Self::new(bytes, like.width)
+    }
+
+    /// The tokens that these bytes are, of the same vocabulary.
+    pub fn like(&self, bytes: Vec<u8>) -> Self {
+        Self::new(bytes, self.width)
     }
 
     /// All of them.
@@ -197,17 +277,29 @@ impl Row {
 mod tests {
     use super::*;
 
+    fn row(tokens: &[u32], vocab: usize) -> Row {
+        Row::of(tokens.iter().copied(), &Row::new(Vec::new(), Row::width(vocab)))
+    }
+
     #[test]
     fn tokens_of_any_vocabulary_are_what_was_put_in() {
         for (vocab, width) in [(1, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3), (0x11_0000, 3)] {
             let all = [0, vocab as u32 - 1, 0, vocab as u32 / 2];
-            let row = Row::new(all.into_iter(), 4, vocab);
+            let row = row(&all, vocab);
             let tokens = row.tokens();
             assert_eq!((row.width, tokens.len(), tokens.to_vec()), (width, 4, all.to_vec()));
             assert_eq!([0, 1, 2, 3].map(|i| tokens.at(i)), all);
             assert_eq!(tokens.part(1..3).to_vec(), all[1..3]);
             assert!(tokens.part(4..4).is_empty() && tokens.part(4..4).first().is_none());
-            assert_eq!(Row::of(all.into_iter(), &row).tokens(), tokens);
+            let mut bytes = Vec::new();
+            for part in [tokens.part(0..1), tokens.part(1..4)] {
+                part.append_to(&mut bytes);
+            }
+            assert_eq!(row.like(bytes).tokens(), tokens);
+            assert_eq!((tokens.largest(), tokens.part(0..0).largest()), (all.into_iter().max(), None));
+            let twos = all.iter().filter(|&&token| token == all[1]).count();
+            assert_eq!((tokens.count(all[1]), tokens.count(vocab as u32)), (twos, 0));
+            assert_eq!(tokens.part(0..1).hash(), tokens.part(2..3).hash());
             // In order as numbers are, whatever their bytes.
             assert_eq!(tokens.part(0..2).cmp(&tokens.part(2..4)), all[..2].cmp(&all[2..]));
         }
@@ -215,10 +307,9 @@ mod tests {
 
     #[test]
     fn rows_of_other_widths_compare_by_their_tokens() {
-        let row = |vocab| Row::new([3, 200].into_iter(), 2, vocab);
-        let (narrow, wide) = (row(256), row(70_000));
+        let (narrow, wide) = (row(&[3, 200], 256), row(&[3, 200], 70_000));
         assert_eq!(narrow.tokens(), wide.tokens());
-        assert!(narrow.tokens() < Row::new([4].into_iter(), 1, 1000).tokens());
+        assert!(narrow.tokens() < row(&[4], 1000).tokens());
         assert_eq!(format!("{:?}", wide.tokens()), "[3, 200]");
     }
 
@@ -226,7 +317,7 @@ mod tests {
     fn rows_compare_up_to_a_token_as_their_parts_do() {
         let all = [2, 1, 0, 2, 1, 0, 2, 3, 1, 0, 0, 2, 1];
         for vocab in [4, 300] {
-            let row = Row::new(all.into_iter(), all.len(), vocab);
+            let row = row(&all, vocab);
             let rest = |start: usize| row.tokens().part(start..all.len());
             for (a, b) in (0..=all.len()).flat_map(|a| (0..=all.len()).map(move |b| (a, b))) {
                 let part = |start: usize| rest(start).until(0).map(Tokens::to_vec);
@@ -239,9 +330,37 @@ mod tests {
     #[test]
     fn parts_end_with_a_token_as_a_slices_do() {
         for all in [&[][..], &[0], &[1, 2, 0, 0, 3], &[0, 1, 0]] {
-            let row = Row::new(all.iter().copied(), all.len(), 300);
+            let row = row(all, 300);
             let parts: Vec<Vec<u32>> = row.tokens().split_inclusive(0).map(Tokens::to_vec).collect();
             assert!(parts.iter().map(Vec::as_slice).eq(all.split_inclusive(|&token| token == 0)), "{all:?}");
+            let mut ended = Vec::new();
+            row.tokens().each_ended(0, |start, part| {
+                assert_eq!(start, ended.iter().map(Vec::len).sum::<usize>());
+                ended.push(part.to_vec());
+            });
+            let narrow = super::tests::row(all, 5);
+            let mut count = 0;
+            narrow.tokens().each_ended(0, |_, part| {
+                assert_eq!(
+                    part,
+                    row.tokens().part(0..row.tokens().len()).split_inclusive(0).nth(count).unwrap()
+                );
+                count += 1;
+            });
+            assert_eq!(count, ended.len());
+            assert!(ended.iter().eq(parts.iter().filter(|part| part.ends_with(&[0]))), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_counted() {
+        let bytes: Vec<u8> =
+            (0..1000u32).map(|i| (i * i % 251 + i % 3) as u8).chain([0x80, 0xff, 0]).collect();
+        for byte in 0..=255 {
+            for from in [0, 1, 5, 999] {
+                let some = &bytes[from..];
+                assert_eq!(count(some, byte), some.iter().filter(|&&other| other == byte).count());
+            }
         }
     }
 }

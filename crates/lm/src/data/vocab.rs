@@ -52,19 +52,33 @@ impl Vocab {
         for c in characters {
             met[c as usize / 64] |= 1 << (c as usize % 64);
         }
-        let sorted = met.iter().enumerate().filter(|(_, bits)| **bits != 0).flat_map(|(block, bits)| {
-            let of = move |i: u32| char::from_u32(block as u32 * 64 + i);
-            (0..64).filter(move |i| bits >> i & 1 == 1).filter_map(of)
-        });
-        Self::from_sorted(mode, sorted.collect())
+        let mut sorted = Vec::new();
+        for (block, &bits) in met.iter().enumerate() {
+            let mut left = bits;
+            while left != 0 {
+                sorted.extend(char::from_u32(block as u32 * 64 + left.trailing_zeros()));
+                left &= left - 1;
+            }
+        }
+        Self::from_sorted(mode, sorted)
     }
 
     /// The vocabulary of everything in these corpora.
     #[must_use]
     pub fn of<'a>(mode: Mode, corpora: impl IntoIterator<Item = &'a Corpus>) -> Self {
+        let mut ascii = [false; 256];
+        let mut others = Vec::new();
+        for text in corpora.into_iter().map(Corpus::text) {
+            text.bytes().for_each(|byte| ascii[usize::from(byte)] = true);
+            if !text.is_ascii() {
+                others.push(text);
+            }
+        }
         // A line break between words is none of their characters.
         let counts = |c: &char| mode == Mode::Text || *c != '\n';
-        Self::new(mode, corpora.into_iter().flat_map(|corpus| corpus.text().chars().filter(counts)))
+        let ascii = (0..128u8).filter(|&byte| ascii[usize::from(byte)]).map(char::from);
+        let others = others.into_iter().flat_map(|text| text.chars().filter(|c| !c.is_ascii()));
+        Self::new(mode, ascii.chain(others).filter(counts))
     }
 
     fn from_sorted(mode: Mode, sorted: Vec<char>) -> Self {

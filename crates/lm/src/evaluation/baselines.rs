@@ -1,9 +1,8 @@
 //! Losses to compare a model's with.
 
-use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::data::Split;
+use crate::data::{Keyed, Split};
 use crate::error::Result;
 
 /// Losses that ask for no understanding, to compare with.
@@ -28,36 +27,69 @@ pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Opti
     // What is too large for the evaluations is refused here too.
     train.examples(1)?;
     let uniform = (vocab_size as f64).ln();
-    let both = counted(train, split, vocab_size, false).zip(counted(train, split, vocab_size, true));
-    Ok(both.map(|(unigram, bigram)| Baselines { uniform, unigram, bigram }))
+    let mut counts = Counts::of(train, vocab_size);
+    Ok(counts.losses(split).map(|[unigram, bigram]| Baselines { uniform, unigram, bigram }))
 }
 
-/// The loss of one add-one model, of unigrams or bigrams; None if nothing is counted or nothing judged.
-fn counted(train: &Split, split: &Split, vocab_size: usize, is_bigram: bool) -> Option<f64> {
-    let (mut counts, mut totals) = (FxHashMap::<u64, u32>::default(), vec![0u32; vocab_size]);
-    let key = |(before, token): (u32, u32)| u64::from(before) << 32 | u64::from(token);
-    for pair in pairs(train, is_bigram) {
-        *counts.entry(key(pair)).or_default() += 1;
-        totals[pair.0 as usize] += 1;
-    }
-    let (mut total, mut judged) = (0.0, 0usize);
-    // A text's first character is not judged.
-    for pair in pairs(split, is_bigram).skip(usize::from(split.boundary().is_none() && !is_bigram)) {
-        let count = counts.get(&key(pair)).copied().unwrap_or(0);
-        let of = totals[pair.0 as usize];
-        total -= ((f64::from(count) + 1.0) / (f64::from(of) + vocab_size as f64)).ln();
-        judged += 1;
-    }
-    (judged > 0 && !counts.is_empty()).then(|| total / judged as f64)
+/// How often each token, and each pair of one and the next, occurs in a split.
+struct Counts {
+    vocab: usize,
+    /// Of a token, in the key of a pair.
+    bits: u32,
+    pairs: Keyed,
+    tokens: Vec<u32>,
+    /// How many pairs begin with each token.
+    begun: Vec<u32>,
 }
 
-/// Each token and the one before it, or 0 for all of those where only the token counts.
-fn pairs(split: &Split, is_bigram: bool) -> impl Iterator<Item = (u32, u32)> {
-    let tokens = split.tokens();
-    let first = split.boundary().or_else(|| tokens.first()).unwrap_or(0);
-    let befores = std::iter::once(first).chain(tokens.iter());
-    let pairs = befores.zip(tokens.iter()).map(move |(b, token)| (if is_bigram { b } else { 0 }, token));
-    pairs.skip(usize::from(split.boundary().is_none() && is_bigram))
+impl Counts {
+    fn of(train: &Split, vocab: usize) -> Self {
+        let bits = usize::BITS - vocab.leading_zeros();
+        let (mut tokens, mut begun) = (vec![0; vocab], vec![0; vocab]);
+        let (first, mut before) = begin(train);
+        if first > 0 {
+            tokens[before as usize] += 1;
+        }
+        let (mut pairs, all) = (Keyed::new(2 * bits, 0), train.tokens());
+        for at in first..all.len() {
+            let token = all.at(at);
+            *pairs.at(u64::from(before) << bits | u64::from(token)) += 1;
+            before = token;
+        }
+        pairs.each(|key, count| {
+            begun[(key >> bits) as usize] += count;
+            tokens[(key & ((1 << bits) - 1)) as usize] += count;
+        });
+        Self { vocab, bits, pairs, tokens, begun }
+    }
+
+    /// The losses of the add-one models of unigrams and bigrams; None if nothing is counted or nothing judged.
+    fn losses(&mut self, split: &Split) -> Option<[f64; 2]> {
+        let vocab = self.vocab as f64;
+        let all: u32 = self.tokens.iter().sum();
+        let log_prob = |count: u32, of: u32| ((f64::from(count) + 1.0) / (f64::from(of) + vocab)).ln();
+        let (mut totals, mut judged) = ([0.0; 2], 0usize);
+        let (first, mut before) = begin(split);
+        let tokens = split.tokens();
+        for at in first..tokens.len() {
+            let token = tokens.at(at);
+            let count = *self.pairs.at(u64::from(before) << self.bits | u64::from(token));
+            totals[0] -= log_prob(self.tokens[token as usize], all);
+            totals[1] -= log_prob(count, self.begun[before as usize]);
+            before = token;
+            judged += 1;
+        }
+        let is_counted = self.begun.iter().any(|&count| count > 0);
+        (judged > 0 && is_counted).then(|| totals.map(|total| total / judged as f64))
+    }
+}
+
+/// The first token that has one before it, and that: of words the boundary; a text's first character is not judged.
+fn begin(split: &Split) -> (usize, u32) {
+    match split.boundary() {
+        Some(boundary) => (0, boundary),
+        None => (split.tokens().len().min(1), split.tokens().first().unwrap_or(0)),
+    }
 }
 
 #[cfg(test)]

@@ -51,23 +51,15 @@ impl Windows {
         let is_plain = examples.are_many() && !full;
         let merged = merged && !is_plain;
         let classes = if is_plain { examples.len() } else { examples.distinct_len() };
-        let largest = (0..examples.len()).map(|i| examples.target(i)).max().unwrap_or(0);
-        let target_bits = u32::BITS - largest.leading_zeros();
-        let packed = if is_plain {
-            Vec::new()
-        } else if target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS {
-            (0..examples.len())
-                .map(|i| (examples.class(i) as u32) << target_bits | examples.target(i))
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let target_bits = u32::BITS - examples.largest().leading_zeros();
+        let fits = target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS;
+        let packed = if fits && !is_plain { examples.packed(target_bits) } else { Vec::new() };
         let most = if merged { size.min(classes) } else { size };
-        let contexts = if !is_plain && classes * examples.context_length() <= MOST_TOKENS {
-            (0..classes).flat_map(|class| examples.distinct_context(class)).collect()
-        } else {
-            Vec::new()
-        };
+        let mut contexts = Vec::new();
+        if !is_plain && classes * examples.context_length() <= MOST_TOKENS {
+            contexts.reserve_exact(classes * examples.context_length());
+            (0..classes).for_each(|class| contexts.extend(examples.distinct_context(class)));
+        }
         Self {
             packed,
             target_bits,

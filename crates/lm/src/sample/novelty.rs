@@ -46,7 +46,7 @@ impl Known {
     }
 
     pub(super) fn novelty(&self, word: &[u32]) -> Novelty {
-        let part = self.parts.iter().find(|(words, _)| words.contains(word.iter().copied()));
+        let part = self.parts.iter().find(|(words, _)| words.contains(word));
         part.map_or(Novelty::New, |&(_, novelty)| novelty)
     }
 }

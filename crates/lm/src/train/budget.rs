@@ -13,7 +13,7 @@ const PASSES: u64 = 3;
 /// The most characters of a sample that nobody asked for: more says no more.
 const MOST: usize = 1 << 18;
 
-/// Makes `eval_every` and `eval_size` explicit. An evaluation that is too much work for a twentieth of the run judges of the
+/// Makes `eval_every` and `eval_size` explicit, and returns what is judged of the training split. An evaluation that is too much work for a twentieth of the run judges of the
 /// training split as much as the validation split has, and if that is still too much, it is made more rarely. A step
 /// has so many targets.
 pub(super) fn resolve(
@@ -21,7 +21,7 @@ pub(super) fn resolve(
     model: &dyn LanguageModel,
     splits: &Splits,
     targets: usize,
-) -> Result<()> {
+) -> Result<Split> {
     let step = (targets as u64).saturating_mul(PASSES).max(1);
     let work = |split: &Split| Ok::<_, crate::Error>(model.evaluation_work(split)? as u64);
     let due = |work: u64| work.saturating_mul(PARTS).div_ceil(step);
@@ -32,16 +32,11 @@ pub(super) fn resolve(
         if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MOST) }
     });
     train.eval_size = Some(size);
+    let judged = if size == 0 { splits.train.clone() } else { splits.train.sample(size) };
     if train.eval_every.is_none() {
-        let judged = work(&judged(&splits.train, size))?;
-        train.eval_every = Some(due(judged + val).max(twentieth).min(train.steps.max(1)));
+        train.eval_every = Some(due(work(&judged)? + val).max(twentieth).min(train.steps.max(1)));
     }
-    Ok(())
-}
-
-/// What an evaluation judges of the training split; `eval_size` 0 is all.
-pub(super) fn judged(train: &Split, eval_size: usize) -> Split {
-    if eval_size == 0 { train.clone() } else { train.sample(eval_size) }
+    Ok(judged)
 }
 
 #[cfg(test)]
@@ -57,8 +52,8 @@ mod tests {
         let data = Data::of(corpus, &config.data, None).unwrap();
         let trainer = Trainer::new(&config, &data).unwrap();
         let train = trainer.config().train.clone();
+        let judged = trainer.sample.clone();
         let model: &Neural = &trainer.into_model();
-        let judged = judged(&data.splits.train, train.eval_size.unwrap());
         let work = [judged, data.splits.val.clone()].map(|split| model.evaluation_work(&split).unwrap());
         (train, work)
     }

@@ -120,7 +120,7 @@ impl Trainer {
         let averaged = is_averaged
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
         let (mut feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
-        budget::resolve(&mut config.train, &model, &data.splits, feed.targets())?;
+        let sample = budget::resolve(&mut config.train, &model, &data.splits, feed.targets())?;
         let answers = match &mut config.train.teacher {
             None => None,
             Some(teacher) => {
@@ -133,7 +133,7 @@ impl Trainer {
             vocab: data.vocab.clone(),
             new_characters,
             train: data.splits.train.clone(),
-            sample: budget::judged(&data.splits.train, config.train.eval_size.unwrap_or(0)),
+            sample,
             val: data.splits.val.clone(),
             ways: Ways::new(&model, &*feed, &config.train, answers.as_ref())?,
             model,

@@ -1,0 +1,144 @@
+//! Characters to a row of tokens.
+
+use super::tokens::Row;
+use super::vocab::Vocab;
+
+/// No token of an ASCII character, of which there are at most 128 after the boundary.
+const UNKNOWN: u8 = u8::MAX;
+
+/// Encodes a text's lines, each once and in any order, or all of it at once.
+pub(super) struct Encoder<'v> {
+    vocab: &'v Vocab,
+    /// The tokens, which begin with a boundary in [`Mode::Lines`](super::Mode::Lines), and zeros for those to come.
+    bytes: Vec<u8>,
+    /// How many bytes are tokens so far.
+    done: usize,
+    /// The bytes of a token.
+    width: usize,
+    /// The token of each character of a text of ASCII, where a token is a byte.
+    ascii: Option<[u8; 256]>,
+    is_known: bool,
+}
+
+impl<'v> Encoder<'v> {
+    /// To encode all of this text.
+    pub fn new(text: &str, vocab: &'v Vocab) -> Self {
+        let width = Row::width(vocab.len());
+        let is_ascii = text.is_ascii();
+        let count = if is_ascii { text.len() } else { text.chars().count() };
+        let first = usize::from(vocab.boundary().is_some());
+        let bytes = vec![0; (first + count) * width];
+        let ascii = (is_ascii && width == 1).then(|| {
+            let mut table = [UNKNOWN; 256];
+            for byte in 0..128u8 {
+                table[usize::from(byte)] = token(vocab, byte.into()).map_or(UNKNOWN, |token| token as u8);
+            }
+            table
+        });
+        let mut encoder = Self { vocab, bytes, done: 0, width, ascii, is_known: true };
+        vocab.boundary().into_iter().for_each(|boundary| encoder.push(boundary));
+        encoder
+    }
+
+    /// How many tokens there are so far.
+    pub fn len(&self) -> usize {
+        self.done / self.width
+    }
+
+    /// Appends all characters of a text.
+    pub fn text(&mut self, text: &str) {
+        if let Some(table) = &self.ascii {
+            let to = &mut self.bytes[self.done..][..text.len()];
+            to.iter_mut().zip(text.as_bytes()).for_each(|(to, &byte)| *to = table[usize::from(byte)]);
+            self.done += text.len();
+            return;
+        }
+        for c in text.chars() {
+            let token = token(self.vocab, c);
+            self.is_known &= token.is_some();
+            self.push(token.unwrap_or(0));
+        }
+    }
+
+    fn push(&mut self, token: u32) {
+        self.bytes[self.done..][..self.width].copy_from_slice(&token.to_le_bytes()[..self.width]);
+        self.done += self.width;
+    }
+
+    /// Appends the characters up to the first line break, and that.
+    pub fn line(&mut self, rest: &str) {
+        let Some(table) = &self.ascii else {
+            let end = rest.find('\n').map_or(rest.len(), |end| end + 1);
+            return self.text(&rest[..end]);
+        };
+        let (to, rest) = (&mut self.bytes[self.done..], rest.as_bytes());
+        // In a plain build an iterator would take twice as long.
+        let mut at = 0;
+        while at < rest.len() && at < to.len() {
+            to[at] = table[usize::from(rest[at])];
+            at += 1;
+            if rest[at - 1] == b'\n' {
+                break;
+            }
+        }
+        self.done += at;
+    }
+
+    /// The tokens; None if the vocabulary does not have all characters.
+    pub fn finish(self) -> Option<Row> {
+        debug_assert_eq!(self.done, self.bytes.len());
+        let is_known = self.is_known && !(self.ascii.is_some() && self.bytes.contains(&UNKNOWN));
+        is_known.then(|| Row::new(self.bytes, self.width))
+    }
+}
+
+/// The token of a character; a line break ends a word with a boundary.
+fn token(vocab: &Vocab, c: char) -> Option<u32> {
+    vocab.boundary().filter(|_| c == '\n').or_else(|| vocab.token(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::Mode;
+    use super::*;
+
+    #[test]
+    fn tokens_are_the_same_whether_all_is_ascii_or_not() {
+        for mode in [Mode::Lines, Mode::Text] {
+            for more in ["", "é", "日本"] {
+                let vocab = Vocab::new(mode, "abc x\n".chars().chain(more.chars()));
+                let all = |text: &str| {
+                    let mut encoder = Encoder::new(text, &vocab);
+                    encoder.text(text);
+                    assert_eq!(encoder.len(), text.chars().count() + usize::from(mode == Mode::Lines));
+                    encoder.finish().map(|row| row.tokens().to_vec())
+                };
+                let one_by_one = |text: &str| {
+                    let tokens = text.chars().map(|c| token(&vocab, c)).collect::<Option<Vec<u32>>>();
+                    tokens.map(|tokens| vocab.boundary().into_iter().chain(tokens).collect::<Vec<_>>())
+                };
+                for text in ["", "ab\nc x\n", "abé\nc\n", "日\nabc", "a?\n", "a\u{7f}"] {
+                    assert_eq!(all(text), one_by_one(text), "{text:?} {more:?} {mode}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_come_in_any_order() {
+        for text in ["ab\nc\nabc\n", "ab\né\nabc\n", "c\nab"] {
+            let vocab = Vocab::new(Mode::Lines, "abcé".chars());
+            let mut encoder = Encoder::new(text, &vocab);
+            let starts = text.split_inclusive('\n').scan(0, |next, line| {
+                let start = *next;
+                *next += line.len();
+                Some(start)
+            });
+            let starts: Vec<usize> = starts.collect();
+            starts.iter().rev().for_each(|&start| encoder.line(&text[start..]));
+            let row = encoder.finish().expect("known characters");
+            let backwards: String = text.split_inclusive('\n').rev().collect();
+            assert_eq!(vocab.decode(row.tokens()), format!(".{}", backwards.replace('\n', ".")));
+        }
+    }
+}
