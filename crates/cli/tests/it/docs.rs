@@ -126,7 +126,7 @@ fn every_command_of_the_recipes_works() {
     for shown in commands {
         let mut command = shortened(&shown.command, "2");
         if command.contains("--preset") {
-            command += " --batch 4";
+            command += " --batch 4 --layers 1";
         }
         shell.run(&command);
     }
