@@ -1,7 +1,7 @@
 //! Matrix products: a layer's three, at the sizes of the usual models and at powers of two and their neighbours.
 //!
-//! Criterion's elements are operations, two for each multiplication: `Gelem/s` reads as GFLOP/s. Other people's products
-//! beside ours, as shares of the core's peak, are in `peers/products.py`.
+//! Criterion's elements are operations, two for each multiplication: `Gelem/s` reads as GFLOP/s. Other people's
+//! products beside ours, as shares of the core's peak, are in `peers/products.py`.
 #![allow(missing_docs)]
 
 use std::hint::black_box;

@@ -1,8 +1,8 @@
 //! charloom beside its peers, in one run: `cargo run --release -p compare`.
 //!
 //! Each peer is a process that first proves that it does the same mathematics: from the same parameters and the same
-//! ten batches its loss has to be the others'. Then, round by round, every peer is timed in turn, so that whatever else
-//! the machine does falls on all of them; the table shows medians over the rounds.
+//! ten batches its loss has to be the others'. Then, round by round, every peer is timed in turn, so that whatever
+//! else the machine does falls on all of them; the table shows medians over the rounds.
 #![forbid(unsafe_code)]
 
 mod cases;

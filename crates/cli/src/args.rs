@@ -26,8 +26,8 @@ type Names = Vec<String>;
 #[derive(clap::Args, Default, PartialEq)]
 #[command(next_help_heading = "Model")]
 pub struct ModelFlags {
-    /// mlp, linear, rnn, gru, lstm, wavenet, transformer, bow, ngram; bigram is an ngram of order 2 with k = 1 [default:
-    /// mlp]
+    /// mlp, linear, rnn, gru, lstm, wavenet, transformer, bow, ngram; bigram is an ngram of order 2 with k = 1
+    /// [default: mlp]
     #[arg(long, value_name = "KIND", value_parser = parse_model)]
     model: Option<ModelWord>,
     /// Characters the model looks at [default: 3; a transformer's the longest word, or 64 of a text]

@@ -9,8 +9,8 @@ use crate::setup::{DataPath, Settings};
 
 /// Compare a backward pass written by hand with the tape's, term by term
 ///
-/// The net is notebook 004's: an embedding, a linear layer, BatchNorm, tanh, a linear layer, cross-entropy, each line of
-/// the forward pass a term with a gradient. The flags choose its sizes; without --preset it is manual-backprop.
+/// The net is notebook 004's: an embedding, a linear layer, BatchNorm, tanh, a linear layer, cross-entropy, each line
+/// of the forward pass a term with a gradient. The flags choose its sizes; without --preset it is manual-backprop.
 /// docs/backprop/ has the derivations.
 #[derive(clap::Args)]
 pub struct Args {

@@ -25,6 +25,14 @@ impl Keyed {
         }
     }
 
+    /// The number of a key, which stays as it is.
+    pub fn get(&self, key: u64) -> u32 {
+        match self {
+            Self::Table(table) => table[key as usize],
+            Self::Map(map, begin) => map.get(&key).copied().unwrap_or(*begin),
+        }
+    }
+
     /// Calls `see` with each key whose number is not 0, in any order, and that.
     pub fn each(&self, mut see: impl FnMut(u64, u32)) {
         match self {
@@ -56,6 +64,7 @@ mod tests {
             *keyed.at(0) += 2;
             let both = if bits == 0 { [10, 10] } else { [8, 9] };
             assert_eq!([*keyed.at(largest), *keyed.at(0)], both);
+            assert_eq!(keyed.get(largest / 2), if bits == 0 { 10 } else { 7 });
             assert_eq!(*keyed.at(largest / 2), if bits == 0 { 10 } else { 7 });
             let mut seen = HashMap::new();
             keyed.each(|key, number| assert!(seen.insert(key, number).is_none()));

@@ -27,7 +27,7 @@ pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Opti
     // What is too large for the evaluations is refused here too.
     train.examples(1)?;
     let uniform = (vocab_size as f64).ln();
-    let mut counts = Counts::of(train, vocab_size);
+    let counts = Counts::of(train, vocab_size);
     Ok(counts.losses(split).map(|[unigram, bigram]| Baselines { uniform, unigram, bigram }))
 }
 
@@ -64,7 +64,7 @@ impl Counts {
     }
 
     /// The losses of the add-one models of unigrams and bigrams; None if nothing is counted or nothing judged.
-    fn losses(&mut self, split: &Split) -> Option<[f64; 2]> {
+    fn losses(&self, split: &Split) -> Option<[f64; 2]> {
         let vocab = self.vocab as f64;
         let all: u32 = self.tokens.iter().sum();
         let log_prob = |count: u32, of: u32| ((f64::from(count) + 1.0) / (f64::from(of) + vocab)).ln();
@@ -73,7 +73,7 @@ impl Counts {
         let tokens = split.tokens();
         for at in first..tokens.len() {
             let token = tokens.at(at);
-            let count = *self.pairs.at(u64::from(before) << self.bits | u64::from(token));
+            let count = self.pairs.get(u64::from(before) << self.bits | u64::from(token));
             totals[0] -= log_prob(self.tokens[token as usize], all);
             totals[1] -= log_prob(count, self.begun[before as usize]);
             before = token;

@@ -13,9 +13,9 @@ const PASSES: u64 = 3;
 /// The most characters of a sample that nobody asked for: more says no more.
 const MOST: usize = 1 << 18;
 
-/// Makes `eval_every` and `eval_size` explicit, and returns what is judged of the training split. An evaluation that is too much work for a twentieth of the run judges of the
-/// training split as much as the validation split has, and if that is still too much, it is made more rarely. A step
-/// has so many targets.
+/// Makes `eval_every` and `eval_size` explicit, and returns what is judged of the training split. An evaluation that is
+/// too much work for a twentieth of the run judges of the training split as much as the validation split has, and if that
+/// is still too much, it is made more rarely. A step has so many targets.
 pub(super) fn resolve(
     train: &mut TrainConfig,
     model: &dyn LanguageModel,

@@ -97,7 +97,7 @@ impl<E: Element> TableLinear<E> {
             starts: vec![0; positions + 1],
             gathered: zeros(slots * embed),
             gathered_grad: zeros(slots * embed),
-            second: zeros(tokens * embed),
+            second: zeros(if cut.is_some() { tokens * embed } else { 0 }),
             turned: zeros(outputs * positions * embed),
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
@@ -175,7 +175,7 @@ impl<E: Element> TableLinear<E> {
         if !by_rows {
             E::transpose(weight, inputs, h, turned);
         }
-        let second = &mut self.second[..if self.cut.is_some() { total.len() } else { 0 }];
+        let second = &mut self.second[..];
         second.fill(E::zero());
         let (cut, end) = (self.cut.unwrap_or(h), h);
         for t in 0..*positions {
