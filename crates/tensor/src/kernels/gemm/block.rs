@@ -28,6 +28,8 @@ pub(super) struct Block {
     pub to: *mut f32,
     /// How far apart the rows of `to` are.
     pub to_stride: usize,
+    /// How many numbers the last vector of each has there; all where S has no masks.
+    pub to_tail: usize,
     /// So many times the sums are added to what is there; None: they take its place.
     pub add: Option<f32>,
     /// What comes into the cache while the sums are made: what will be read or written after them.
@@ -47,8 +49,9 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 ///
 /// # Safety
 /// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole), and `R`
-/// rows of `W` whole vectors at `to` and, if it is not null, `start`. What is at `start`, and at `to` where the sums are added
-/// to it, are numbers; otherwise `to` may be memory that nothing was written to.
+/// rows of `W` whole vectors at `start`, if it is not null, and at `to`, where the last has `to_tail` numbers if S has masks.
+/// What is at `start`, and at `to` where the sums are added to it, are numbers; otherwise `to` may be memory that nothing was
+/// written to.
 #[inline(always)]
 // Counted loops, and steps that are not checked: of iterators and checks there is one for each number of each block.
 #[allow(clippy::needless_range_loop)]
@@ -65,6 +68,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
         start_stride,
         to,
         to_stride,
+        to_tail,
         add,
         next,
         next_stride,
@@ -119,14 +123,16 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
             let row = to.wrapping_add(r.wrapping_mul(to_stride));
             for v in 0..W {
                 let place = row.wrapping_add(v * S::LANES);
-                S::store(
-                    place,
-                    match add {
-                        None => acc[r][v],
-                        // Rounded twice, as `add_scaled` is.
-                        Some(scale) => S::add(S::load(place), S::mul(S::splat(scale), acc[r][v])),
-                    },
-                );
+                let is_cut = S::MASKS && v + 1 == W;
+                let sum = match add {
+                    None => acc[r][v],
+                    // Rounded twice, as `add_scaled` is.
+                    Some(scale) => {
+                        let before = if is_cut { S::load_head(place, to_tail) } else { S::load(place) };
+                        S::add(before, S::mul(S::splat(scale), acc[r][v]))
+                    }
+                };
+                if is_cut { S::store_head(place, to_tail, sum) } else { S::store(place, sum) }
             }
         }
     }

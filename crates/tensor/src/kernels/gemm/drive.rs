@@ -7,11 +7,12 @@ use crate::kernels::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::simd::{Avx2, Avx512};
 use crate::kernels::simd::{Portable, Simd};
-use crate::kernels::{End, Gemm};
+use crate::kernels::{End, Gemm, Isa};
 use std::mem::MaybeUninit;
 
-/// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the first-level cache.
-const PART: usize = if cfg!(miri) { 4 } else { 256 };
+/// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache,
+/// and with AVX2 mostly the first.
+const PART: usize = if cfg!(miri) { 4 } else { 512 };
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
 const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
 
@@ -24,21 +25,26 @@ pub(super) struct Packed<'a> {
     pub ready: Option<&'a [f32]>,
 }
 
-/// The fewest rows or columns that read a packed operand often enough to pay for the packing.
-const OFTEN: usize = 48;
 /// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
 const LARGE: usize = 128 * 128;
+/// The fewest columns of C that read A often enough to pay for the packing, and the fewest rows that read B so often.
+const OFTEN: usize = 48;
+/// The same of rows with AVX-512: a block takes 24 steps for the three lines of B that it reads, and reads on meanwhile.
+const OFTEN_WIDE: usize = 256;
 
 /// Rows of A so far apart get in each other's way in the caches, and are on a page each: they are copied where so many
 /// columns of C read them.
 const FAR: usize = 512;
 const WIDE: usize = 256;
 
-/// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are, unless they are far apart.
-pub(super) fn packing(call: &Gemm<'_, f32>) -> Packed<'static> {
+/// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are, unless they are far apart; so are
+/// columns with AVX-512, where each number that is read is in 48 products, and not in 16.
+pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
-    let (a, b) = (n >= OFTEN && m * k >= LARGE, m >= OFTEN && n * k >= LARGE);
-    Packed { a: a && (column != 1 || row >= FAR && n >= WIDE), b, ready: None }
+    let is_wide = isa == Isa::Avx512;
+    let a_pays = if column == 1 { row >= FAR && n >= WIDE } else { !is_wide };
+    let often = if is_wide { OFTEN_WIDE } else { OFTEN };
+    Packed { a: a_pays && n >= OFTEN && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
 }
 
 /// The most numbers of a block, and of a row of one.
@@ -279,7 +285,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     if let End::Bias(bias) = end {
         bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
     }
-    let at_once = last && tail == S::LANES && !matches!(end, End::AddBias(_));
+    let at_once = last && (S::MASKS || tail == S::LANES) && !matches!(end, End::AddBias(_));
     let add = match end {
         End::Add => Some(1.0),
         End::AddScaled(scale) => Some(scale),
@@ -318,6 +324,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             start_stride,
             to,
             to_stride,
+            to_tail: if at_once { tail } else { S::LANES },
             add: add.filter(|_| at_once),
             next,
             next_stride,
@@ -326,8 +333,8 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             ($($r:literal)*) => {
                 match high {
                     // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not whole
-                    // vectors, the sums go to `tile`, which holds any block and is never added to; `bias_row` holds any row
-                    // of one, and was written where it is read.
+                    // vectors and S has no masks, the sums go to `tile`, which holds any block and is never added to;
+                    // `bias_row` holds any row of one, and was written where it is read.
                     $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }

@@ -44,9 +44,10 @@ pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
 
 /// A product by this thread alone.
 pub(super) fn gemm_alone(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
-    let packed = packing(&call);
+    let isa = Isa::detect();
+    let packed = packing(isa, &call);
     let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
-    with_room(|room| gemm_isa(Isa::detect(), call, packed, room));
+    with_room(|room| gemm_isa(isa, call, packed, room));
 }
 
 /// A matrix product; see [`Gemm`].

@@ -18,6 +18,7 @@ impl Simd for Avx512 {
     const LANES: usize = 16;
     const SUMS: usize = 24;
     const WIDE: usize = 3;
+    const MASKS: bool = true;
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {

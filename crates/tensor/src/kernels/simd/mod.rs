@@ -47,6 +47,8 @@ pub(super) trait Simd: Copy {
     const SUMS: usize;
     /// How many of them lie side by side at most: as many vectors of B are in registers besides.
     const WIDE: usize;
+    /// Whether a part of a vector is read and written as fast as a whole one.
+    const MASKS: bool = false;
 
     unsafe fn load(p: *const f32) -> Self::V;
     /// Says that what is at `p` is needed soon; `p` may be anything.
