@@ -135,7 +135,8 @@ pub struct TrainFlags {
     /// Steps between evaluations [default: a twentieth of the run, or more to keep them to a tenth of the time]
     #[arg(long, value_name = "N")]
     eval_every: Option<u64>,
-    /// Characters of the training split that an evaluation judges; 0: all [default: all, or the validation split's number]
+    /// Characters of the training split that an evaluation judges; 0: all [default: all, or the validation split's
+    /// number]
     #[arg(long, value_name = "N")]
     eval_size: Option<usize>,
     /// Steps between lines of the metrics [default: a thousandth of the run]

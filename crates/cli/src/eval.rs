@@ -29,8 +29,8 @@ pub struct Args {
     /// Replace bytes of other data that are not UTF-8, as is done for a model whose data was read so
     #[arg(long)]
     lossy: bool,
-    /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip, floor
-    /// [default: refuse]
+    /// Lines of other data with a character unknown to the model: refuse (told in the end, and exit code 1), skip,
+    /// floor [default: refuse]
     #[arg(long, value_name = "WORD")]
     unknown: Option<Unknown>,
     /// How far a transformer's window moves on [default: as trained; its context: nanoGPT's windows, side by side]

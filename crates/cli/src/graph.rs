@@ -83,7 +83,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn object(node: &Node) -> serde_json::Value {
-    json!({ "id": node.id, "label": node.label, "op": node.op, "inputs": node.inputs, "data": node.data, "grad": node.grad })
+    let Node { id, label, op, inputs, data, grad } = node;
+    json!({ "id": id, "label": label, "op": op, "inputs": inputs, "data": data, "grad": grad })
 }
 
 fn build<'g>(args: &Args, graph: &'g Graph) -> Result<Value<'g>> {

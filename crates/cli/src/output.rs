@@ -102,8 +102,8 @@ pub fn name(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Text of a model's for a person's eyes: what would steer a terminal, or turn the direction of writing, is escaped; a
-/// line feed is not, in a text.
+/// Text of a model's for a person's eyes: what would steer a terminal, or turn the direction of writing, is escaped;
+/// a line feed is not, in a text.
 pub fn shown(text: &str, mode: Mode) -> String {
     let steers = |c: char| {
         (c.is_control() && !(c == '\n' && mode == Mode::Text) && c != '\t')

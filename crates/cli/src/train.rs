@@ -11,7 +11,7 @@ use charloom::models::{self, LanguageModel};
 use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
-use charloom::train::{End, Evaluate, Fit, Threads, Training};
+use charloom::train::{End, Fit, Threads, Training};
 use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::json;
 
@@ -74,7 +74,7 @@ impl Args {
             None => Threads::Measured(threads::available()),
         };
         let diagnose = self.diagnostics || self.dashboard || self.tensorboard.is_some();
-        Fit { threads, diagnose, evaluate: Evaluate::Both, rates: None }
+        Fit { threads, diagnose, ..Fit::default() }
     }
 }
 

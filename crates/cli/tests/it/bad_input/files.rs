@@ -17,8 +17,8 @@ fn what_may_not_be_read_or_written_is_refused() {
     // Root may do everything, so for root the command runs as nobody, from where nobody may run it.
     let nobody = (fs::metadata(path).unwrap().uid() == 0).then_some(65534);
     let program = path.join("program");
-    // By another process: while this one writes it, a program that another test starts would hold it open for writing, and it
-    // could not be run.
+    // By another process: while this one writes it, a program that another test starts would hold it open for
+    // writing, and it could not be run.
     let copied = Command::new("cp").arg(assert_cmd::cargo::cargo_bin!("charloom")).arg(&program).status();
     assert!(copied.unwrap().success());
     for name in [".", "names", "program", "closed", "run"] {

@@ -10,8 +10,8 @@ use crate::kernels::simd::{Portable, Simd};
 use crate::kernels::{End, Gemm, Isa};
 use std::mem::MaybeUninit;
 
-/// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache,
-/// and with AVX2 mostly the first.
+/// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache.
+/// Each part more is a pass over C.
 const PART: usize = if cfg!(miri) { 4 } else { 512 };
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
 const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
@@ -29,8 +29,9 @@ pub(super) struct Packed<'a> {
 const LARGE: usize = 128 * 128;
 /// The fewest columns of C that read A often enough to pay for the packing, and the fewest rows that read B so often.
 const OFTEN: usize = 48;
-/// The same of rows with AVX-512: a block takes 24 steps for the three lines of B that it reads, and reads on meanwhile.
-const OFTEN_WIDE: usize = 256;
+/// The fewest such rows with AVX-512: a block makes 24 multiply-adds of each three vectors of B, which come from the second-level
+/// cache meanwhile.
+const OFTEN_AVX512: usize = 256;
 
 /// Rows of A so far apart get in each other's way in the caches, and are on a page each: they are copied where so many
 /// columns of C read them.
@@ -41,9 +42,9 @@ const WIDE: usize = 256;
 /// columns with AVX-512, where each number that is read is in 48 products, and not in 16.
 pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
-    let is_wide = isa == Isa::Avx512;
-    let a_pays = if column == 1 { row >= FAR && n >= WIDE } else { !is_wide };
-    let often = if is_wide { OFTEN_WIDE } else { OFTEN };
+    let is_avx512 = isa == Isa::Avx512;
+    let a_pays = if column == 1 { row >= FAR && n >= WIDE } else { !is_avx512 };
+    let often = if is_avx512 { OFTEN_AVX512 } else { OFTEN };
     Packed { a: a_pays && n >= OFTEN && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
 }
 
