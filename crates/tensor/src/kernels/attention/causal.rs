@@ -48,8 +48,8 @@ fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
 }
 
 /// A product by this thread alone.
-fn product(call: Gemm<'_, f32>) {
-    gemm::gemm_alone(call, None);
+fn product(mut call: Gemm<'_, f32>) {
+    gemm::gemm_alone(&mut call, None);
 }
 
 /// The block of scores of the queries from `first` on with the keys up to the last of them: `q` (rows, D) with the keys

@@ -27,25 +27,26 @@ pub(super) struct Packed<'a> {
 
 /// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
 const LARGE: usize = 128 * 128;
-/// The fewest columns of C that read A often enough to pay for the packing, and the fewest rows that read B so often.
+/// The fewest rows of C that read B often enough to pay for the packing.
 const OFTEN: usize = 48;
 /// The fewest such rows with AVX-512: a block makes 24 multiply-adds of each three vectors of B, which come from the second-level
 /// cache meanwhile.
 const OFTEN_AVX512: usize = 256;
 
-/// Rows of A so far apart get in each other's way in the caches, and are on a page each: they are copied where so many
-/// columns of C read them.
-const FAR: usize = 512;
+/// Rows of A so far apart, or columns that are read across, get in each other's way in the caches, and are on a page each:
+/// they are copied where so many columns of C read them.
+const FAR_ROWS: usize = 512;
+const FAR_COLUMNS: usize = 352;
 const WIDE: usize = 256;
 
-/// What pays for these sizes. Rows of A whose numbers lie side by side are read as they are, unless they are far apart; so are
-/// columns with AVX-512, where each number that is read is in 48 products, and not in 16.
+/// What pays for these sizes. Columns of A are read as they are with AVX-512, where each number that is read is in 48 products,
+/// and not in 24.
 pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
     let is_avx512 = isa == Isa::Avx512;
-    let a_pays = if column == 1 { row >= FAR && n >= WIDE } else { !is_avx512 };
+    let is_far = if column == 1 { row >= FAR_ROWS } else { !is_avx512 && column >= FAR_COLUMNS };
     let often = if is_avx512 { OFTEN_AVX512 } else { OFTEN };
-    Packed { a: a_pays && n >= OFTEN && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
+    Packed { a: is_far && n >= WIDE && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
 }
 
 /// The most numbers of a block, and of a row of one.
@@ -57,14 +58,14 @@ const ROW: usize = 3 * 16;
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: Strips>(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
+pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let &mut Gemm { m, n, k, a, a_strides, b, b_stride, ref mut c, c_stride, end } = call;
     if m == 0 || n == 0 {
         return;
     }
     let [parts, longest, wide] = parts_of::<S>(k, n);
-    let rows = m.div_ceil(m.div_ceil(ROWS));
+    let rows = even(m, ROWS);
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packed.b && packed.ready.is_none();
     // Rows of A whose numbers lie side by side are read along them; packed, they are a cache line further apart than they are
@@ -119,7 +120,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: Gemm<'_, f32>, packed: Packed<'_>,
                         None => b.wrapping_add(column),
                     };
                     // Rows of B as it lies are read beyond the strip's end where there is more of B.
-                    let whole = match packed.b {
+                    let whole = match packed.b || width == vectors * S::LANES {
                         true => k,
                         false => b_len
                             .checked_sub(column + vectors * S::LANES)
@@ -173,7 +174,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: Gemm<'_, f32>, packed: Packed<'_>,
 #[inline(always)]
 fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
     let parts = k.div_ceil(PART).max(1);
-    [parts, k.div_ceil(parts), n.div_ceil(S::LANES) * S::LANES]
+    [parts, even(k, PART), n.div_ceil(S::LANES) * S::LANES]
 }
 
 /// Packs all of B, whose rows lie one after another, part after part of k.
@@ -353,6 +354,8 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
 }
 
 /// The size of the next of several about equal pieces, of at most `most`, of what is `left`.
+#[inline(always)]
 pub(super) fn even(left: usize, most: usize) -> usize {
-    left.div_ceil(left.div_ceil(most))
+    // Divisions take as long as a small block.
+    if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
 }

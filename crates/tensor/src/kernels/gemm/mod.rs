@@ -19,7 +19,7 @@ pub(super) use block::load;
 pub(super) use pack::LINE;
 
 dispatch! {
-    fn gemm_isa(call: Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) = gemm_on
+    fn gemm_isa(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) = gemm_on
 }
 
 dispatch! {
@@ -43,9 +43,9 @@ pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
 }
 
 /// A product by this thread alone.
-pub(super) fn gemm_alone(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
+pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
     let isa = Isa::detect();
-    let packed = packing(isa, &call);
+    let packed = packing(isa, call);
     let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
     with_room(|room| gemm_isa(isa, call, packed, room));
 }
@@ -69,7 +69,7 @@ fn gemm_by(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_alone(Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end }, ready);
+        gemm_alone(&mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end }, ready);
     });
 }
 
@@ -93,7 +93,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_step..], &b[i * b_step..]);
-        gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
+        gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
     };
     let len = (m - 1) * c_stride + n;
     if c_step < len {
@@ -138,7 +138,7 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
                 false => (unsafe { shared.all() }, end),
             };
             let k = rows.len();
-            gemm_alone(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
+            gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
         },
         |first, second| {
             // SAFETY: both halves are done.

@@ -58,7 +58,7 @@ fn every_shape_equals_the_plain_loops() {
                     let (mut fast, mut plain) = (before.clone(), before.clone());
                     gemm_isa(
                         isa,
-                        call(&mut fast),
+                        &mut call(&mut fast),
                         Packed { a: transposed, b: true, ready: None },
                         &mut Room::default(),
                     );
@@ -110,7 +110,8 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                         let mut c = before.clone();
                         let packed = Packed { a: pack_a, b: pack_b, ready: None };
                         let (a, b, c_of) = (&a[..], &b[..], &mut c[..]);
-                        let call = Gemm { m, n, k, a, a_strides, b, b_stride: n, c: c_of, c_stride: n, end };
+                        let call =
+                            &mut Gemm { m, n, k, a, a_strides, b, b_stride: n, c: c_of, c_stride: n, end };
                         gemm_isa(isa, call, packed, &mut Room::default());
                         c
                     });
@@ -204,14 +205,14 @@ fn nothing_beyond_an_operand_is_touched() {
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
                     let packed = Packed { a: pack_a, b: pack_b, ready: None };
-                    gemm_isa(isa, call!(&mut c, &b, b_stride), packed, &mut Room::default());
+                    gemm_isa(isa, &mut call!(&mut c, &b, b_stride), packed, &mut Room::default());
                     assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, packed {pack_a} {pack_b}");
                 }
                 let mut ready = vec![0.0; n.div_ceil(16) * 16 * k];
                 pack_isa(isa, &dense, n, &mut ready);
                 let mut c = before.clone();
                 let packed = Packed { a: false, b: true, ready: Some(&ready) };
-                gemm_isa(isa, call!(&mut c, &dense, n), packed, &mut Room::default());
+                gemm_isa(isa, &mut call!(&mut c, &dense, n), packed, &mut Room::default());
                 assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B packed beforehand");
             }
         }
