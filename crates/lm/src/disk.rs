@@ -69,7 +69,8 @@ impl Disk for RealDisk {}
 /// # Errors
 /// What the operating system says.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(&RealDisk, path, &|to| to(bytes), None)
+    replace(&RealDisk, path, &|to| to(bytes), None)?;
+    RealDisk.sync_folder(folder_of(path))
 }
 
 /// What gives the bytes of a file, some at a time.
@@ -78,8 +79,8 @@ pub(crate) type Bytes<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 /// How many bytes are gathered before they are written.
 const AT_ONCE: usize = 1 << 20;
 
-/// As [`replace_file`], with bytes that are given some at a time; the file before stays under the name `keep`, if there
-/// is one.
+/// As [`replace_file`], with bytes that are given some at a time, but the folder is not synced: until it is, a power cut
+/// may leave the file before. That stays under the name `keep`, if there is one.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -108,7 +109,7 @@ pub(crate) fn replace(
     }
     disk.rename(&temporary, path)?;
     temporary.disable_cleanup(true);
-    disk.sync_folder(folder)
+    Ok(())
 }
 
 /// Gives the file at `path`, if there is one, the second name `keep`.
@@ -128,11 +129,11 @@ fn keep_as(disk: &dyn Disk, path: &Path, keep: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file; none is as good.
-pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+/// Removes a file; whether there was one.
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     match disk.remove(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        done => done.map(|()| true),
     }
 }
 

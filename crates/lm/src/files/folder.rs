@@ -68,12 +68,15 @@ impl RunFolder {
         }
         disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(disk, path)?;
+        let mut removed = false;
         for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT, TIMING] {
             let path = path.join(name);
-            disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
+            removed |= disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
         }
         // Only then the metrics: after a power cut there is no checkpoint without its metrics.
-        run.disk.sync_folder(path).map_err(|error| Error::io(path, error))?;
+        if removed {
+            run.sync_names()?;
+        }
         run.cut_metrics(0)?;
         Ok(run)
     }
@@ -234,7 +237,7 @@ impl RunFolder {
         Ok(config)
     }
 
-    /// Writes `config.toml`.
+    /// Writes `config.toml`; a power cut before the next [`RunFolder::save_last`] may undo it.
     ///
     /// # Errors
     /// It cannot be written; the one before is kept.
@@ -242,7 +245,7 @@ impl RunFolder {
         self.replace(CONFIG, config.to_toml().as_bytes())
     }
 
-    /// Writes `best.safetensors`.
+    /// Writes `best.safetensors`; a power cut before the next [`RunFolder::save_last`] may undo it.
     ///
     /// # Errors
     /// It cannot be written; the one before is kept.
@@ -265,7 +268,8 @@ impl RunFolder {
                 .map_err(|error| Error::io(&diagnostics, error))?;
         }
         checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
-        self.replace_by(LAST, &checkpoint.encode()?, Some(PREVIOUS))
+        self.replace_by(LAST, &checkpoint.encode()?, Some(PREVIOUS))?;
+        self.sync_names()
     }
 
     /// Appends a line to `metrics.jsonl`.
@@ -308,7 +312,8 @@ impl RunFolder {
         let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
         records.retain(|record| record.step < step);
         let lines = lines(&records).map_err(|error| Error::io(path, error))?;
-        self.replace(DIAGNOSTICS, &lines)
+        self.replace(DIAGNOSTICS, &lines)?;
+        self.sync_names()
     }
 
     /// Writes `samples.txt`.
@@ -316,7 +321,8 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_samples(&self, text: &str) -> Result<()> {
-        self.replace(SAMPLES, text.as_bytes())
+        self.replace(SAMPLES, text.as_bytes())?;
+        self.sync_names()
     }
 
     /// Writes `timing.json`.
@@ -325,7 +331,13 @@ impl RunFolder {
     /// It cannot be written; the one before is kept.
     pub fn write_timing(&self, timing: &Timing) -> Result<()> {
         let text = serde_json::to_string(timing).map_err(|error| Error::Failed(error.to_string()))? + "\n";
-        self.replace(TIMING, text.as_bytes())
+        self.replace(TIMING, text.as_bytes())?;
+        self.sync_names()
+    }
+
+    /// Which files there are, and under which names, survives a power cut from here on.
+    fn sync_names(&self) -> Result<()> {
+        self.disk.sync_folder(&self.path).map_err(|error| Error::io(&self.path, error))
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
