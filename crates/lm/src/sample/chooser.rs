@@ -1,5 +1,7 @@
 //! The choice of a token: distributions are tempered and cut, and a category is drawn.
 
+use charloom_tensor::kernels;
+
 use super::SampleOptions;
 use crate::error::{Error, Result};
 use crate::models::Distributions;
@@ -15,6 +17,8 @@ pub(super) struct Chooser {
     /// Where each distribution's weights begin: those with the boundary, then those without it.
     places: Vec<usize>,
     weights: Vec<f32>,
+    /// Room for the logarithms of weights.
+    logs: Vec<f32>,
 }
 
 impl Chooser {
@@ -45,7 +49,7 @@ impl Chooser {
                 return Err(Error::Failed(message.to_owned()));
             }
             self.places[which] = self.weights.len();
-            push_weights(log_probs, no_boundary, options, &mut self.weights);
+            push_weights(log_probs, no_boundary, options, &mut self.logs, &mut self.weights);
         }
         Ok(&self.weights[self.places[which]..][..log_probs.len()])
     }
@@ -53,7 +57,13 @@ impl Chooser {
 
 /// Appends what is drawn by: `exp(log p / temperature)` of the tokens that are allowed, else 0.
 /// At temperature 0 only the likeliest (the first of equals) is.
-fn push_weights(log_probs: &[f32], no_boundary: bool, options: &SampleOptions, weights: &mut Vec<f32>) {
+fn push_weights(
+    log_probs: &[f32],
+    no_boundary: bool,
+    options: &SampleOptions,
+    logs: &mut Vec<f32>,
+    weights: &mut Vec<f32>,
+) {
     let start = weights.len();
     let allowed = |token: usize| !(no_boundary && token == 0);
     let best =
@@ -65,9 +75,13 @@ fn push_weights(log_probs: &[f32], no_boundary: bool, options: &SampleOptions, w
     }
     // Untempered, they are the probabilities themselves; tempered, the greatest is 1, so that nothing overflows.
     let shift = if options.temperature == 1.0 && !no_boundary { 0.0 } else { f64::from(best) };
-    weights.extend(log_probs.iter().enumerate().map(|(token, &p)| {
-        if allowed(token) { libm::exp((f64::from(p) - shift) / options.temperature) as f32 } else { 0.0 }
-    }));
+    logs.clear();
+    logs.extend(log_probs.iter().map(|&p| ((f64::from(p) - shift) / options.temperature) as f32));
+    weights.resize(start + logs.len(), 0.0);
+    kernels::exp(logs, &mut weights[start..]);
+    if no_boundary {
+        weights[start] = 0.0;
+    }
     if options.top_k != 0 || options.top_p != 1.0 {
         cut(&mut weights[start..], options);
     }
