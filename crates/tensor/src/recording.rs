@@ -127,6 +127,9 @@ pub struct Recording<E: Element> {
     pub(crate) halved: bool,
 }
 
+/// From so many rows on a thread's part of them is worth the way to it and back.
+const KEPT_FROM: usize = 128;
+
 impl<E: Element> Recording<E> {
     pub(crate) fn empty(fingerprint: u64, halved: bool) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
@@ -262,10 +265,12 @@ impl<E: Element> Recording<E> {
         });
     }
 
-    /// Whether every operation works on the rows of one large batch, and leaves a thread the same ones.
+    /// Whether every operation works on the rows of one batch that is not small, and leaves a thread the same ones.
     pub(crate) fn keeps_rows(&self) -> bool {
-        let rows = self.nodes.iter().find_map(|node| node.axis).map_or(0, |axis| self.fed.used[axis]);
-        rows >= kernels::MANY_ROWS && self.ops.iter().flatten().all(|op| op.keeps_rows())
+        // Those of the logits: of the last matrix.
+        let last = self.nodes.iter().rev().find(|node| node.home == Home::Local && node.shape.rank() > 1);
+        let rows = last.map_or(0, |node| node.stored(&self.fed.used) / node.shape.last().max(1));
+        rows >= KEPT_FROM && self.ops.iter().flatten().all(|op| op.keeps_rows())
     }
 
     pub(crate) fn run(&mut self, id: usize, params: &Params<E>, pass: &Pass<'_>) {

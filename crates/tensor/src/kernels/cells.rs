@@ -9,7 +9,7 @@ use super::{Isa, dispatch};
 use formulas::{Backward, Formulas, Forward, Gru, Lstm, Rnn};
 
 /// About how many operations a gate of a unit costs.
-const WORK: usize = 40;
+const WORK: usize = 80;
 
 /// The kind of a recurrent cell: its gates, and what it remembers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

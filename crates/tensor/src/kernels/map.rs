@@ -298,7 +298,9 @@ dispatch! {
 pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
     let n = dx.len();
     let dx = Shared::new(dx);
-    split(n, 16, WORK / 2 * n, |part| {
+    // Slopes of x are made anew, and of y are a product or two.
+    let work = if kind.slope_is_of_x() { 2 * WORK } else { WORK / 2 };
+    split(n, 16, work * n, |part| {
         // SAFETY: the parts of a split do not overlap.
         let dx = unsafe { dx.piece(part.clone()) };
         let x = if kind.slope_is_of_x() { &x[part.clone()] } else { x };

@@ -5,6 +5,9 @@ use super::simd::{Lanes, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch};
 
+/// About how many operations a number costs, there or back: rows are read two or three times.
+const WORK: usize = 35;
+
 /// What is done with rows x of some width:
 /// `y = weight (x - m) / sqrt(mean (x - m)^2 + eps) + bias`, with m the row's mean, or 0.
 #[derive(Clone, Copy)]
@@ -125,7 +128,7 @@ dispatch! {
 pub fn norm_rows(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], stats: &mut [[f32; 2]]) {
     let width = norm.width;
     let (y, stats) = (Shared::new(y), Shared::new(stats));
-    split(x.len() / width, ROWS, 10 * x.len(), |part| {
+    split(x.len() / width, ROWS, WORK * x.len(), |part| {
         let numbers = part.start * width..part.end * width;
         // SAFETY: the parts of a split do not overlap.
         let (y, stats) = unsafe { (y.piece(numbers.clone()), stats.piece(part)) };
@@ -208,7 +211,7 @@ pub fn norm_rows_backward(
 ) {
     let width = norm.width;
     let dx = Shared::new(dx);
-    split(x.len() / width, ROWS, 20 * x.len(), |part| {
+    split(x.len() / width, ROWS, WORK * x.len(), |part| {
         let numbers = part.start * width..part.end * width;
         // SAFETY: the parts of a split do not overlap.
         let dx = unsafe { dx.piece(numbers.clone()) };

@@ -3,7 +3,7 @@
 //! A kernel splits its rows or columns so that every element is computed by one thread in the order in which one
 //! thread alone would: results are the same bits for any number of threads.
 
-use super::team::Team;
+use super::team::{Shared, Team};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -209,9 +209,27 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
     });
 }
 
+/// Calls `f` with the rows of `y`, each `width` numbers, shared out as kernels share rows: with where a part begins in `y`, and
+/// the part.
+pub(crate) fn share_rows<E: Send>(
+    y: &mut [E],
+    width: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [E]) + Sync,
+) {
+    assert!(y.is_empty() || y.len().is_multiple_of(width), "numbers beside the rows");
+    let rows = y.len().checked_div(width).unwrap_or(0);
+    let y = Shared::new(y);
+    split(rows, ROWS, work, |rows| {
+        let numbers = rows.start * width..rows.end * width;
+        // SAFETY: the parts of a split do not overlap.
+        f(numbers.start, unsafe { y.piece(numbers) });
+    });
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::team::{Shared, wait};
+    use super::super::team::wait;
     use super::*;
 
     #[test]

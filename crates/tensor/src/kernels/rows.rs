@@ -9,9 +9,11 @@ use super::{Isa, dispatch, reference};
 const SIDE: usize = 8;
 
 #[inline(always)]
-unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
+unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
     let width = sum.len();
-    let rows = d.len() / width;
+    assert!(stride >= width, "rows overlap");
+    // The last row's part may be the end of `d`.
+    let rows = (d.len() + stride - width) / stride;
     let mut i = 0;
     // Several vectors side by side: one's additions wait for each other, and a row's cache lines are read once.
     while i + SIDE * S::LANES <= width {
@@ -23,7 +25,7 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
             }
             for r in 0..rows {
                 for (v, total) in totals.iter_mut().enumerate() {
-                    *total = S::add(*total, S::load(d.as_ptr().add(r * width + i + v * S::LANES)));
+                    *total = S::add(*total, S::load(d.as_ptr().add(r * stride + i + v * S::LANES)));
                 }
             }
             for (v, &total) in totals.iter().enumerate() {
@@ -38,7 +40,7 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
         unsafe {
             let mut total = S::load_head(sum.as_ptr().add(i), n);
             for r in 0..rows {
-                total = S::add(total, S::load_head(d.as_ptr().add(r * width + i), n));
+                total = S::add(total, S::load_head(d.as_ptr().add(r * stride + i), n));
             }
             S::store_head(sum.as_mut_ptr().add(i), n, total);
         }
@@ -47,12 +49,19 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], sum: &mut [f32]) {
 }
 
 dispatch! {
-    fn sum_rows_isa(d: &[f32], sum: &mut [f32]) = sum_rows_on
+    fn sum_rows_isa(d: &[f32], stride: usize, sum: &mut [f32]) = sum_rows_on
 }
 
 /// Adds every row of `d` to `sum`.
 pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
-    sum_rows_isa(Isa::detect(), d, sum);
+    let width = sum.len();
+    let sum = Shared::new(sum);
+    split(width, 16, 30 * d.len(), |columns| {
+        let first = columns.start;
+        // SAFETY: the parts of a split do not overlap.
+        let sum = unsafe { sum.piece(columns) };
+        sum_rows_isa(Isa::detect(), &d[first..], width, sum);
+    });
 }
 
 #[inline(always)]
@@ -141,7 +150,7 @@ mod tests {
             for width in [1, 5, 16, 27, 32, 50, 200] {
                 let (table, bias, d) = (numbers(9 * width, 1), numbers(width, 2), numbers(4 * width, 3));
                 let (mut fast, mut plain) = (bias.clone(), bias.clone());
-                sum_rows_isa(isa, &d, &mut fast);
+                sum_rows_isa(isa, &d, width, &mut fast);
                 reference::sum_rows(&d, &mut plain);
                 assert_close(isa, &fast, &plain);
 

@@ -60,7 +60,7 @@ fn all() -> Vec<f32> {
     let (first, second) = (numbers(WIDTH, 3), numbers(WIDTH, 4));
     let slots: Vec<u32> = (0..3 * ROWS as u32).map(|i| i * 7 % ROWS as u32).collect();
     let counts = [2.0; ROWS / 2];
-    let (mut y, mut row) = ([(); 11].map(|()| numbers(x.len(), 5)), [(); 7].map(|()| numbers(WIDTH, 6)));
+    let (mut y, mut row) = ([(); 11].map(|()| numbers(x.len(), 5)), [(); 8].map(|()| numbers(WIDTH, 6)));
     let ([mut lse, mut norms], mut logs, mut products) =
         ([[[0.0; 2]; ROWS]; 2], numbers(x.len(), 7), [0.5; 6]);
     let [a, b, c, e, f, g, h, normed, back, turned, table] = &mut y;
@@ -118,7 +118,7 @@ fn all() -> Vec<f32> {
     scatter_rows(Some(Activation::Relu), &x, &d, WIDTH, &slots, 3, table);
     activate(Activation::Relu, &x, e);
     activate_backward(Activation::Relu, &x, e, &d, f, true);
-    let [mean, squares, sum, sum_hat, v, m, dweight] = &mut row;
+    let [mean, squares, sum, sum_hat, v, m, dweight, summed] = &mut row;
     channel_moments(&x, &[], mean, squares);
     channel_affine(&x, &first, &second, g);
     channel_sums(&x, &d, &first, &second, sum, sum_hat);
@@ -127,6 +127,7 @@ fn all() -> Vec<f32> {
     norm_rows(norm, &x, normed, &mut norms);
     norm_rows_backward(norm, &x, &norms, &d, back, true);
     norm_rows_weight(&x, &norms, &d, dweight);
+    sum_rows(&d, summed);
     let rotary = Rotary { width: WIDTH, heads: 2, size: 20, angles: &d };
     rotate(rotary, &slots[..ROWS], &x, turned, false, true);
     add_scaled(0.5, &x, g);

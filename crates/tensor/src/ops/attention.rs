@@ -59,6 +59,11 @@ impl<E: Element> Op<E> for Attention<E> {
         if self.heads.dropout.is_some() { RowRule::KeepsApart } else { RowRule::Keeps }
     }
 
+    // Trees are shared out by heads: the rest of a net by rows, as it is, is worth that.
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let rows = out.len() / self.width;
         self.before.follow(rows, env);

@@ -1,8 +1,12 @@
 //! Operations on two tensors, element by element, with broadcasting.
 
-use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
+use crate::kernels::share_rows;
+use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
+
+/// About how many operations a number takes that is read and written.
+const WORK: usize = 30;
 
 /// A function of two numbers and its two partial derivatives.
 trait Function<E: Element>: Send + 'static {
@@ -46,8 +50,9 @@ struct Binary<F> {
     shape: Shape,
     /// Steps through a, b, and the output.
     strides: [[usize; MAX_DIMS]; 3],
-    /// Whether all three lie alike, so that one plain loop does.
+    /// Whether all three lie alike, so that one plain loop does, and how long a row is.
     alike: bool,
+    width: usize,
     row_rule: RowRule,
     function: std::marker::PhantomData<F>,
 }
@@ -61,10 +66,18 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         self.row_rule
     }
 
+    // One thread alone broadcasts, which is seldom a large part.
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (a, b) = (x.get(0), x.get(1));
         if self.alike {
-            out.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
+            share_rows(out, self.width, WORK * out.len(), |at, y| {
+                let (a, b) = (&a[at..][..y.len()], &b[at..][..y.len()]);
+                y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
+            });
         } else {
             for_each(&self.shape.with_len(out.len()), self.strides, |[i, j, k]| {
                 out[k] = F::value(a[i], b[j])
@@ -84,13 +97,17 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         for side in 0..2 {
             let Some(g) = grads.get(side) else { continue };
             if self.alike {
-                // Of one length that the compiler sees, and each side by itself: so the loops become vectors.
-                let n = g.data.len();
-                let (a, b, y, dy) = (&a[..n], &b[..n], &out[..n], &grad[..n]);
-                match side {
-                    0 => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[0]),
-                    _ => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[1]),
-                }
+                let (n, add) = (g.data.len(), g.add);
+                share_rows(g.data, self.width, WORK * n, |at, data| {
+                    // Of one length that the compiler sees, and each side by itself: so the loops become vectors.
+                    let n = data.len();
+                    let (a, b, y, dy) = (&a[at..][..n], &b[at..][..n], &out[at..][..n], &grad[at..][..n]);
+                    let g = Grad { data, add };
+                    match side {
+                        0 => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[0]),
+                        _ => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[1]),
+                    }
+                });
             } else {
                 // A broadcast element gets the sum over its copies.
                 let g = g.zeroed();
@@ -115,7 +132,8 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
     };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
     let row_rule = if rows { RowRule::Keeps } else { RowRule::Mixes };
-    let op = Binary::<F> { shape, strides, alike, row_rule, function: std::marker::PhantomData };
+    let width = shape.dims().last().copied().unwrap_or(1);
+    let op = Binary::<F> { shape, strides, alike, width, row_rule, function: std::marker::PhantomData };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }
 

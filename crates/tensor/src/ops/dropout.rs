@@ -1,11 +1,17 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
-use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
+use crate::kernels::share_rows;
+use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Var};
 
+/// About how many operations a number takes, half of them to draw its mask.
+const WORK: usize = 40;
+
 struct Dropout<E> {
     layer: DropoutMask,
+    /// How long a row is.
+    width: usize,
     /// What each element is multiplied by.
     mask: Vec<E>,
 }
@@ -13,11 +19,14 @@ struct Dropout<E> {
 impl<E: Element> Dropout<E> {
     fn draw(&mut self, mask: DropoutMask, len: usize) {
         let scale = E::of(mask.scale);
-        for (i, pair) in self.mask[..len].chunks_mut(2).enumerate() {
-            for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
-                *m = if kept { scale } else { E::zero() };
+        share_rows(&mut self.mask[..len], self.width, WORK * len, |at, part| {
+            // Parts begin at an even row.
+            for (i, pair) in (at / 2..).zip(part.chunks_mut(2)) {
+                for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
+                    *m = if kept { scale } else { E::zero() };
+                }
             }
-        }
+        });
     }
 }
 
@@ -30,12 +39,20 @@ impl<E: Element> Op<E> for Dropout<E> {
         RowRule::KeepsApart
     }
 
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         if !env.training {
             return out.copy_from_slice(x.get(0));
         }
         self.draw(self.layer.at(env.step, env.replica), out.len());
-        out.iter_mut().zip(x.get(0).iter().zip(&self.mask)).for_each(|(y, (&x, &m))| *y = x * m);
+        let (x, mask) = (x.get(0), &self.mask);
+        share_rows(out, self.width, WORK * out.len(), |at, y| {
+            let (x, mask) = (&x[at..][..y.len()], &mask[at..][..y.len()]);
+            y.iter_mut().zip(x.iter().zip(mask)).for_each(|(y, (&x, &m))| *y = x * m);
+        });
     }
 
     // dx = dy / (1 - p) where the mask kept x, 0 elsewhere
@@ -48,14 +65,15 @@ impl<E: Element> Op<E> for Dropout<E> {
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        let n = g.data.len();
-        let dy = &grad[..n];
-        if env.training {
-            let mask = &self.mask[..n];
-            g.each(|i| dy[i] * mask[i]);
-        } else {
-            g.each(|i| dy[i]);
-        }
+        let add = g.add;
+        share_rows(g.data, self.width, WORK * grad.len(), |at, data| {
+            let n = data.len();
+            let (dy, mask, g) = (&grad[at..][..n], &self.mask[at..][..n], Grad { data, add });
+            match env.training {
+                true => g.each(|i| dy[i] * mask[i]),
+                false => g.each(|i| dy[i]),
+            }
+        });
     }
 }
 
@@ -77,7 +95,8 @@ impl<'t, E: Element> Var<'t, E> {
         let layer = DropoutMask::new(p, seed, layer);
         let x = self.contiguous();
         let mask = vec![E::zero(); x.shape().len()];
-        self.tape().record(Dropout { layer, mask }, &[x.id()], x.shape())
+        let width = x.shape().dims().last().copied().unwrap_or(1);
+        self.tape().record(Dropout { layer, width, mask }, &[x.id()], x.shape())
     }
 }
 

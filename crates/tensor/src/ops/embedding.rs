@@ -1,7 +1,11 @@
 //! Rows of a table, chosen by integers: y[i] = table[index[i]].
 
+use crate::kernels::share_rows;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, MAX_DIMS, Shape, Var};
+
+/// About how many operations a number takes that is copied.
+const WORK: usize = 20;
 
 pub(crate) struct Embedding {
     pub indices: Indices,
@@ -20,11 +24,17 @@ impl<E: Element> Op<E> for Embedding {
         RowRule::Chooses(self.axis)
     }
 
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
-        let table = x.get(0);
-        for (out, &i) in out.chunks_exact_mut(self.width).zip(env.indices(self.indices)) {
-            out.copy_from_slice(&table[i as usize * self.width..][..self.width]);
-        }
+        let (table, indices, width) = (x.get(0), env.indices(self.indices), self.width);
+        share_rows(out, width, WORK * out.len(), |at, out| {
+            for (out, &i) in out.chunks_exact_mut(width).zip(&indices[at / width..]) {
+                out.copy_from_slice(&table[i as usize * width..][..width]);
+            }
+        });
     }
 
     // A row that was chosen several times gets the sum of those gradients.

@@ -37,6 +37,10 @@ impl<E: Element> Op<E> for RowNorm<E> {
         RowRule::Keeps
     }
 
+    fn keeps_rows(&self) -> bool {
+        true
+    }
+
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         E::norm_rows(self.norm(x), x.get(0), out, &mut self.stats[..out.len() / self.width]);
     }

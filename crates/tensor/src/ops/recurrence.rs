@@ -1,6 +1,6 @@
 //! A recurrent layer over whole sequences: states[i] = cell(x[i], states[parent of i])
 
-use crate::kernels::{Cell, CellBackward, CellForward, End, Gemm};
+use crate::kernels::{self, Cell, CellBackward, CellForward, End, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::slab::Slab;
 use crate::{Element, Indices, Shape, Var};
@@ -34,11 +34,18 @@ struct Recurrence<E> {
 
 /// From how many rows a level on its products are worth a packed weight.
 const PACKED_FROM: usize = 8;
+/// From how many rows a level on each thread has the same rows of a level's product and cells.
+const KEPT_FROM: usize = 32;
 
 impl<E: Element> Recurrence<E> {
     /// G H and S H: the numbers in a row of gates and of states.
     fn widths(&self) -> [usize; 2] {
         [self.cell.gates() * self.hidden, self.cell.states() * self.hidden]
+    }
+
+    /// Whether the threads keep a level's rows, of so many rows in all.
+    fn keeps_rows_of_levels(&self, rows: usize) -> bool {
+        rows >= KEPT_FROM * (self.starts.len() - 1)
     }
 
     /// Finds the levels of so many rows.
@@ -83,48 +90,50 @@ impl<E: Element> Op<E> for Recurrence<E> {
         if packs {
             E::pack(weight, g, self.packed.all_mut());
         }
-        for level in self.starts.windows(2) {
-            let (from, to) = (level[0], level[1]);
-            let (earlier, after) = out.split_at_mut(from * s);
-            let before = &mut self.before[from * s..to * s];
-            match parents {
-                _ if from == 0 && self.begins => before.copy_from_slice(x.get(3)),
-                _ if from == 0 => before.fill(E::zero()),
-                None => unreachable!("every row is of the first level"),
-                Some(parents) => {
-                    for (state, &parent) in before.chunks_exact_mut(s).zip(&parents[from..to]) {
-                        state.copy_from_slice(&earlier[parent as usize * s..][..s]);
+        kernels::enter(None, self.keeps_rows_of_levels(rows), || {
+            for level in self.starts.windows(2) {
+                let (from, to) = (level[0], level[1]);
+                let (earlier, after) = out.split_at_mut(from * s);
+                let before = &mut self.before[from * s..to * s];
+                match parents {
+                    _ if from == 0 && self.begins => before.copy_from_slice(x.get(3)),
+                    _ if from == 0 => before.fill(E::zero()),
+                    None => unreachable!("every row is of the first level"),
+                    Some(parents) => {
+                        for (state, &parent) in before.chunks_exact_mut(s).zip(&parents[from..to]) {
+                            state.copy_from_slice(&earlier[parent as usize * s..][..s]);
+                        }
                     }
                 }
+                let gates = &mut self.gates[from * g..to * g];
+                let product = Gemm {
+                    m: to - from,
+                    n: g,
+                    k: h,
+                    a: before,
+                    a_strides: [s, 1],
+                    b: weight,
+                    b_stride: g,
+                    c: gates,
+                    c_stride: g,
+                    end: End::Bias(x.get(2)),
+                };
+                if packs {
+                    E::gemm_packed(product, self.packed.all())
+                } else {
+                    E::gemm(product)
+                }
+                E::cell_forward(CellForward {
+                    cell: self.cell,
+                    hidden: h,
+                    x: &x.get(0)[from * g..to * g],
+                    gates,
+                    before,
+                    after: &mut after[..(to - from) * s],
+                    kept: &mut self.kept[from * h..to * h],
+                });
             }
-            let gates = &mut self.gates[from * g..to * g];
-            let product = Gemm {
-                m: to - from,
-                n: g,
-                k: h,
-                a: before,
-                a_strides: [s, 1],
-                b: weight,
-                b_stride: g,
-                c: gates,
-                c_stride: g,
-                end: End::Bias(x.get(2)),
-            };
-            if packs {
-                E::gemm_packed(product, self.packed.all())
-            } else {
-                E::gemm(product)
-            }
-            E::cell_forward(CellForward {
-                cell: self.cell,
-                hidden: h,
-                x: &x.get(0)[from * g..to * g],
-                gates,
-                before,
-                after: &mut after[..(to - from) * s],
-                kept: &mut self.kept[from * h..to * h],
-            });
-        }
+        });
     }
 
     // From the last level to the first: through the cell, then dh_before += dgates W, which its parent's gradient gets.
@@ -148,7 +157,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
             E::pack(weight, h, self.packed.all_mut());
         }
         self.d_states[..rows * s].copy_from_slice(grad);
-        let goes_on = self.begins && grads.wants(3);
+        let (goes_on, keep_rows) = (self.begins && grads.wants(3), self.keeps_rows_of_levels(rows));
         {
             let (d_x, add) = match grads.get(0) {
                 Some(g) => (g.data, g.add),
@@ -157,50 +166,52 @@ impl<E: Element> Op<E> for Recurrence<E> {
                     (&mut self.unwanted[..], false)
                 }
             };
-            for level in self.starts.windows(2).rev() {
-                let (from, to) = (level[0], level[1]);
-                let (earlier, d_after) = self.d_states.split_at_mut(from * s);
-                let (gates, d_before) =
-                    (&mut self.gates[from * g..to * g], &mut self.d_before[..(to - from) * s]);
-                E::cell_backward(CellBackward {
-                    cell: self.cell,
-                    hidden: h,
-                    gates,
-                    before: &self.before[from * s..to * s],
-                    after: &out[from * s..to * s],
-                    kept: &self.kept[from * h..to * h],
-                    d_after: &d_after[..(to - from) * s],
-                    d_x: &mut d_x[from * g..to * g],
-                    add,
-                    d_before,
-                });
-                if from == 0 && !goes_on {
-                    continue;
-                }
-                let product = Gemm {
-                    m: to - from,
-                    n: h,
-                    k: g,
-                    a: gates,
-                    a_strides: [g, 1],
-                    b: weight,
-                    b_stride: h,
-                    c: d_before,
-                    c_stride: s,
-                    end: if self.cell == Cell::Gru { End::Add } else { End::Set },
-                };
-                if packs {
-                    E::gemm_packed(product, self.packed.all())
-                } else {
-                    E::gemm(product)
-                }
-                if let Some(parents) = parents.filter(|_| from > 0) {
-                    for (d, &parent) in d_before.chunks_exact(s).zip(&parents[from..to]) {
-                        let to = &mut earlier[parent as usize * s..][..s];
-                        to.iter_mut().zip(d).for_each(|(to, &d)| *to += d);
+            kernels::enter(None, keep_rows, || {
+                for level in self.starts.windows(2).rev() {
+                    let (from, to) = (level[0], level[1]);
+                    let (earlier, d_after) = self.d_states.split_at_mut(from * s);
+                    let (gates, d_before) =
+                        (&mut self.gates[from * g..to * g], &mut self.d_before[..(to - from) * s]);
+                    E::cell_backward(CellBackward {
+                        cell: self.cell,
+                        hidden: h,
+                        gates,
+                        before: &self.before[from * s..to * s],
+                        after: &out[from * s..to * s],
+                        kept: &self.kept[from * h..to * h],
+                        d_after: &d_after[..(to - from) * s],
+                        d_x: &mut d_x[from * g..to * g],
+                        add,
+                        d_before,
+                    });
+                    if from == 0 && !goes_on {
+                        continue;
+                    }
+                    let product = Gemm {
+                        m: to - from,
+                        n: h,
+                        k: g,
+                        a: gates,
+                        a_strides: [g, 1],
+                        b: weight,
+                        b_stride: h,
+                        c: d_before,
+                        c_stride: s,
+                        end: if self.cell == Cell::Gru { End::Add } else { End::Set },
+                    };
+                    if packs {
+                        E::gemm_packed(product, self.packed.all())
+                    } else {
+                        E::gemm(product)
+                    }
+                    if let Some(parents) = parents.filter(|_| from > 0) {
+                        for (d, &parent) in d_before.chunks_exact(s).zip(&parents[from..to]) {
+                            let to = &mut earlier[parent as usize * s..][..s];
+                            to.iter_mut().zip(d).for_each(|(to, &d)| *to += d);
+                        }
                     }
                 }
-            }
+            });
         }
         if let Some(bias) = grads.get(2) {
             E::sum_rows(&self.gates[..rows * g], bias.zeroed());
