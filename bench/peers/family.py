@@ -1,29 +1,28 @@
-"""A training step of each kind of model, in PyTorch's own modules and in charloom, turn by turn.
+"""A training step of each kind of model, in other frameworks' own modules and in charloom, turn by turn.
 
-    python bench/peers/family.py --charloom target/release/charloom --data FOLDER [--threads N] [CASE...]
+    python bench/peers/family.py --charloom target/release/charloom --data FOLDER \\
+        [--peers torch,jax,candle,burn] [--threads N] [CASE...]
 
-FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed once in PyTorch (eager, a fused optimizer)
-and once by `charloom bench`, so that whatever else the machine does falls on both; medians over the rounds, in
-microseconds, and how many times as fast charloom is beside what it should be. PyTorch's words are padded to the longest,
-as makemore pads them. The draws of a batch are part of a step. Measure on an idle machine.
+FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed once in every peer and once by
+`charloom bench`, so that whatever else the machine does falls on all; medians over the rounds, in microseconds, and how
+many times as fast charloom is, for PyTorch beside what it should be. The peers' words are padded to the longest, as
+makemore pads them. The draws of a batch are part of a step. Measure on an idle machine.
+
+Each peer is a process that is told the case, says how many parameters its model has, trains for --check steps, and then
+waits for its turns. One whose model has another size than charloom's ends the comparison; one that has learnt more or less
+than the first peer by then is noted. Rust's are built by `cd bench && cargo build --release -p peer-candle -p peer-burn`.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-import torch
-import torch.nn.functional as F
-from torch import nn
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "fixtures"))
-import make_decoders
-
+HERE = pathlib.Path(__file__).parent
 ADAMW = {"optimizer": "adamw", "lr": 0.001}
 SGD = {"optimizer": "sgd", "lr": 0.1}
 LECTURE = {"kind": "mlp", "context": 3, "embed": 10, "hidden": [200]}
@@ -70,147 +69,20 @@ CASES = {
 ON_TEXT = ("nanoGPT", "transformer 6", "lstm 2")
 
 
-class Recurrent(nn.Module):
-    def __init__(self, vocab, kind, embed, hidden, layers=1, **_):
-        super().__init__()
-        self.embedding = nn.Embedding(vocab, embed)
-        self.rnn = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[kind](embed, hidden, layers, batch_first=True)
-        self.output = nn.Linear(hidden, vocab)
-        self.state = None
-
-    def forward(self, x, carried=False):
-        y, state = self.rnn(self.embedding(x), self.state if carried else None)
-        if carried:
-            self.state = tuple(part.detach() for part in state)
-        return self.output(y)
-
-
-class Mlp(nn.Module):
-    def __init__(self, vocab, context, embed, hidden, norm="none", **_):
-        super().__init__()
-        self.embedding = nn.Embedding(vocab, embed)
-        widths = [context * embed] + hidden
-        self.linears = nn.ModuleList(nn.Linear(m, n, bias=norm == "none") for m, n in zip(widths, hidden))
-        self.norms = nn.ModuleList(nn.BatchNorm1d(n) if norm == "batch" else nn.Identity() for n in hidden)
-        self.output = nn.Linear(hidden[-1], vocab)
-
-    def forward(self, x):
-        x = self.embedding(x).flatten(1)
-        for linear, norm in zip(self.linears, self.norms):
-            x = norm(linear(x)).tanh()
-        return self.output(x)
-
-
-class WaveNet(nn.Module):
-    def __init__(self, vocab, context, embed, hidden, **_):
-        super().__init__()
-        self.embedding = nn.Embedding(vocab, embed)
-        widths = [embed] + [hidden] * (context.bit_length() - 1)
-        self.linears = nn.ModuleList(nn.Linear(2 * n, hidden, bias=False) for n in widths[:-1])
-        self.norms = nn.ModuleList(nn.BatchNorm1d(hidden) for _ in widths[1:])
-        self.output = nn.Linear(hidden, vocab)
-
-    def forward(self, x):
-        x = self.embedding(x)
-        for linear, norm in zip(self.linears, self.norms):
-            x = linear(x.view(x.shape[0], x.shape[1] // 2, -1))
-            x = norm(x.flatten(0, 1)).view_as(x).tanh()
-        return self.output(x[:, 0])
-
-
-def attention(self, x):
-    b, t, c = x.shape
-    q, k, v = (y.view(b, t, self.heads, -1).transpose(1, 2) for y in self.c_attn(x).split(c, -1))
-    y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    return self.c_proj(y.transpose(1, 2).reshape(b, t, c))
-
-
-make_decoders.Attention.forward = attention
-
-
-def words_of(path):
-    """The words padded to the longest, and what follows each character; -1 where nothing is judged."""
-    words = path.read_text().split()
-    number = {c: i + 1 for i, c in enumerate(sorted(set("".join(words))))}
-    longest = max(map(len, words)) + 1
-    x, y = torch.zeros(len(words), longest, dtype=torch.long), torch.full((len(words), longest), -1)
-    for i, word in enumerate(words):
-        tokens = torch.tensor([number[c] for c in word])
-        x[i, 1 : len(word) + 1], y[i, : len(word)], y[i, len(word)] = tokens, tokens, 0
-    return x, y, len(number) + 1
-
-
-def text_of(path):
-    text = path.read_text()
-    number = {c: i for i, c in enumerate(sorted(set(text)))}
-    return torch.tensor([number[c] for c in text[: len(text) * 9 // 10]]), len(number)
-
-
-class Torch:
-    """A case in PyTorch."""
-
-    def __init__(self, model, train, is_text, folder):
-        torch.manual_seed(1)
-        self.batch, self.context = train["batch"], model.get("context")
-        if is_text:
-            self.text, vocab = text_of(folder / "tinyshakespeare.txt")
-        else:
-            self.x, self.y, vocab = words_of(folder / "names.txt")
-        if model["kind"] == "transformer":
-            settings = {key: value for key, value in model.items() if key not in ("kind", "context")}
-            self.model = make_decoders.Transformer(vocab, self.context or self.x.shape[1], **settings)
-            self.model.draw(torch.Generator().manual_seed(1))
-            self.draw = self.pieces if is_text else self.words
-        elif model["kind"] in ("mlp", "wavenet"):
-            self.model = {"mlp": Mlp, "wavenet": WaveNet}[model["kind"]](vocab, **model)
-            self.draw = self.windows
-            padded = F.pad(self.x, (self.context - 1, 0))
-            judged = self.y >= 0
-            self.x, self.y = padded.unfold(1, self.context, 1)[judged], self.y[judged]
-        else:
-            self.model, self.draw = Recurrent(vocab, **model), self.streams if is_text else self.words
-        if train["optimizer"] == "sgd":
-            self.optimizer = torch.optim.SGD(self.model.parameters(), train["lr"], fused=True)
-        else:
-            self.optimizer = torch.optim.AdamW(self.model.parameters(), train["lr"], fused=True)
-        self.carried, self.at = {"carried": True} if self.draw == self.streams else {}, 0
-
-    def words(self):
-        ix = torch.randint(0, len(self.x), (self.batch,))
-        return self.x[ix], self.y[ix]
-
-    windows = words
-
-    def pieces(self):
-        offsets = torch.randint(0, len(self.text) - self.context, (self.batch,))
-        at = offsets[:, None] + torch.arange(self.context)
-        return self.text[at], self.text[at + 1]
-
-    def streams(self):
-        each = (len(self.text) - 1) // self.batch
-        if self.at + self.context > each:
-            self.at, self.model.state = 0, None
-        x = self.text[: self.batch * each].view(self.batch, each)[:, self.at : self.at + self.context]
-        y = self.text[1 : self.batch * each + 1].view(self.batch, each)[:, self.at : self.at + self.context]
-        self.at += self.context
-        return x, y
-
-    def step(self):
-        x, y = self.draw()
-        logits = self.model(x, **self.carried)
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1), ignore_index=-1)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-
-    def microseconds(self, seconds):
-        for _ in range(2):
-            self.step()
-        steps, begun = 0, time.perf_counter()
-        while steps == 0 or time.perf_counter() - begun < seconds:
-            self.step()
-            steps += 1
-        return (time.perf_counter() - begun) / steps * 1e6
+# What a model is where a case does not say; peers are told everything.
+PLAIN = {
+    "context": None, "hidden": [], "layers": 1, "heads": 1, "norm": "none", "norm_weight": True, "embed_norm": False,
+    "activation": "gelu", "bias": True, "tie": False, "init": "gpt", "init_std": 0.02,
+}
+PEERS = {
+    "torch": ("PyTorch", [sys.executable, HERE / "family_torch.py"]),
+    "jax": ("JAX", [sys.executable, HERE / "family_jax.py"]),
+    "candle": ("candle", ["candle-family"]),
+    "burn": ("burn", ["burn-family"]),
+}
+# How far a peer's loss, the mean of its last steps, may be from the first peer's before it is noted: their initial
+# parameters and batches are drawn apart.
+APART = 0.15
 
 
 def toml(model, train):
@@ -222,7 +94,60 @@ def toml(model, train):
 def charloom(arguments, data, config):
     command = [arguments.charloom, "bench", data, "--config", config, "--json"]
     command += ["--threads", str(arguments.threads), "--seconds", str(arguments.seconds)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["microseconds"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+class Peer:
+    """A peer's process, with a case open."""
+
+    def __init__(self, name, arguments, case):
+        self.name, command = PEERS[name]
+        if len(command) == 1:
+            command = [arguments.programs / command[0]]
+        threads = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = os.environ | {variable: str(arguments.threads) for variable in threads}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([*command, json.dumps(case)], env=environment, **pipes)
+        opened = self.receive()
+        self.version, self.losses = opened["version"], opened["losses"]
+        self.parameters, self.left_out = opened["parameters"], opened["left_out"]
+        last = self.losses[-max(1, len(self.losses) // 4) :]
+        self.last = statistics.mean(last)
+
+    def receive(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"{self.name} has ended")
+        return json.loads(line)
+
+    def microseconds(self, seconds):
+        print(seconds, file=self.process.stdin, flush=True)
+        return self.receive()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def compare(name, arguments, data, config, case):
+    """The medians of charloom and of each peer, and what is to be noted."""
+    peers, rounds, notes = [Peer(peer, arguments, case) for peer in arguments.peers], [], []
+    for _ in range(arguments.rounds):
+        ours = charloom(arguments, data, config)
+        rounds.append([ours["microseconds"], *(peer.microseconds(arguments.seconds) for peer in peers)])
+    for peer in peers:
+        if peer.parameters + peer.left_out != ours["parameters"]:
+            sys.exit(f"{name}: {peer.name} has {peer.parameters} parameters and leaves out {peer.left_out}, "
+                     f"charloom has {ours['parameters']}")
+        if peer.left_out:
+            notes.append(f"{peer.name}'s modules have {peer.left_out} biases less")
+        if abs(peer.last - peers[0].last) > APART:
+            notes.append(f"loss from {peer.losses[0]:.2f} to {peer.last:.2f} in {peer.name}, "
+                         f"from {peers[0].losses[0]:.2f} to {peers[0].last:.2f} in {peers[0].name}")
+        if arguments.losses:
+            notes.append(f"{peer.name}: {peer.parameters} parameters, loss {peer.losses[0]:.3f} to {peer.last:.3f}")
+        peer.close()
+    return [statistics.median(times) for times in zip(*rounds)], [peer.version for peer in peers], notes
 
 
 def main():
@@ -230,25 +155,34 @@ def main():
     parser.add_argument("cases", nargs="*", help="only cases whose names begin so")
     parser.add_argument("--charloom", required=True)
     parser.add_argument("--data", required=True, type=pathlib.Path)
+    parser.add_argument("--peers", default=["torch"], type=lambda names: names.split(","), help="of " + ", ".join(PEERS))
+    programs = HERE.parent / "target/release"
+    parser.add_argument("--programs", default=programs, type=pathlib.Path, help="where candle-family and burn-family are")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long each is timed in a round")
+    parser.add_argument("--check", type=int, default=20, help="steps before the first round, whose losses are compared")
+    parser.add_argument("--losses", action="store_true", help="show them")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
     chosen = {name: case for name, case in CASES.items() if not arguments.cases or name.startswith(tuple(arguments.cases))}
-    print(f"PyTorch {torch.__version__}, {arguments.threads} threads; microseconds a step, medians of {arguments.rounds}")
-    print(f"{'case':32} {'PyTorch':>10} {'charloom':>10} {'ratio':>7} {'goal':>6}")
+    print(f"{arguments.threads} threads; microseconds a step, medians of {arguments.rounds}; the goal is PyTorch's ratio")
+    columns = "".join(f" {PEERS[peer][0]:>10} {'ratio':>6}" for peer in arguments.peers)
+    print(f"{'case':32} {'charloom':>10}{columns} {'goal':>6}")
     with tempfile.TemporaryDirectory() as folder:
         for name, (model, train, goal) in chosen.items():
             train, is_text = ADAMW | train, name.startswith(ON_TEXT)
             config = pathlib.Path(folder) / "case.toml"
             config.write_text(toml(model, train))
             data = arguments.data / ("tinyshakespeare.txt" if is_text else "names.txt")
-            peer, rounds = Torch(model, train, is_text, arguments.data), []
-            for _ in range(arguments.rounds):
-                rounds.append((peer.microseconds(arguments.seconds), charloom(arguments, data, config)))
-            theirs, ours = (statistics.median(times) for times in zip(*rounds))
-            print(f"{name:32} {theirs:10.0f} {ours:10.0f} {theirs / ours:7.2f} {goal:6}", flush=True)
+            norm = {"transformer": "layer", "wavenet": "batch"}.get(model["kind"], "none")
+            told = PLAIN | {"norm": norm} | model
+            if isinstance(told["hidden"], int):
+                told["hidden"] = [told["hidden"]]
+            case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": arguments.check}
+            (ours, *theirs), versions, notes = compare(name, arguments, data, config, case)
+            columns = "".join(f" {time:10.0f} {time / ours:6.2f}" for time in theirs)
+            print(f"{name:32} {ours:10.0f}{columns} {goal:6}", *notes, sep="\n    ", flush=True)
+    print(", ".join(versions))
 
 
 if __name__ == "__main__":
