@@ -8,8 +8,8 @@ FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed 
 many times as fast charloom is, for PyTorch beside what it should be. The peers' words are padded to the longest, as
 makemore pads them. The draws of a batch are part of a step. Measure on an idle machine.
 
-Each peer is a process that is told the case, says how many parameters its model has, trains for --check steps, and then
-waits for its turns. One whose model has another size than charloom's ends the comparison; one that has learnt more or less
+Each peer is a process that is told the case, says how many parameters its model has, trains for some steps, and then waits
+for its turns. One whose model has another size than charloom's ends the comparison; one that has learnt more or less
 than the first peer by then is noted. Rust's are built by `cd bench && cargo build --release -p peer-candle -p peer-burn`.
 """
 
@@ -161,8 +161,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long each is timed in a round")
-    parser.add_argument("--check", type=int, default=20, help="steps before the first round, whose losses are compared")
-    parser.add_argument("--losses", action="store_true", help="show them")
+    parser.add_argument("--losses", action="store_true", help="show every peer's parameters and losses")
     arguments = parser.parse_args()
     chosen = {name: case for name, case in CASES.items() if not arguments.cases or name.startswith(tuple(arguments.cases))}
     print(f"{arguments.threads} threads; microseconds a step, medians of {arguments.rounds}; the goal is PyTorch's ratio")
@@ -178,7 +177,7 @@ def main():
             told = PLAIN | {"norm": norm} | model
             if isinstance(told["hidden"], int):
                 told["hidden"] = [told["hidden"]]
-            case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": arguments.check}
+            case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": 20 if is_text else 100}
             (ours, *theirs), versions, notes = compare(name, arguments, data, config, case)
             columns = "".join(f" {time:10.0f} {time / ours:6.2f}" for time in theirs)
             print(f"{name:32} {ours:10.0f}{columns} {goal:6}", *notes, sep="\n    ", flush=True)

@@ -80,13 +80,13 @@ class WaveNet(nnx.Module):
 
 
 class Block(nnx.Module):
-    def __init__(self, norm, rngs, embed, heads, activation, bias, init):
+    def __init__(self, norm, rngs, embed, heads, activation, bias, init, end):
         self.norm_1, self.norm_2 = norm(), norm()
         self.attention = nnx.MultiHeadAttention(
-            heads, embed, use_bias=bias, kernel_init=init, decode=False, deterministic=True, rngs=rngs
+            heads, embed, use_bias=bias, kernel_init=init, out_kernel_init=end, decode=False, rngs=rngs
         )
         self.inner = linear(embed, 4 * embed, rngs, bias, init)
-        self.outer = linear(4 * embed, embed, rngs, bias, init)
+        self.outer = linear(4 * embed, embed, rngs, bias, end)
         self.activation = {"relu": nnx.relu, "gelu": lambda x: nnx.gelu(x, approximate=False)}[activation]
 
     def __call__(self, x, mask):
@@ -95,8 +95,10 @@ class Block(nnx.Module):
 
 
 class Transformer(nnx.Module):
-    def __init__(self, vocab, rngs, context, layers, heads, embed, norm, norm_weight, embed_norm, activation, bias, tie,
+    def __init__(self, vocab, rngs, context, layers, heads, embed, norm, norm_weight, embed_norm, activation, bias, tie, init,
                  init_std, **_):
+        # Of what ends a branch a smaller one.
+        end = nnx.initializers.normal(init_std / (2 * layers) ** 0.5 if init == "gpt" else init_std)
         init = nnx.initializers.normal(init_std)
         if norm == "rms":
             make = lambda: nnx.RMSNorm(embed, epsilon=1e-5, use_scale=norm_weight, rngs=rngs)
@@ -105,7 +107,7 @@ class Transformer(nnx.Module):
         self.tokens = nnx.Embed(vocab, embed, embedding_init=init, rngs=rngs)
         self.positions = nnx.Embed(context, embed, embedding_init=init, rngs=rngs)
         self.first = make() if embed_norm else None
-        self.blocks = nnx.List(Block(make, rngs, embed, heads, activation, bias, init) for _ in range(layers))
+        self.blocks = nnx.List(Block(make, rngs, embed, heads, activation, bias, init, end) for _ in range(layers))
         self.last = None if embed_norm else make()
         self.output = None if tie else linear(embed, vocab, rngs, False, init)
 
