@@ -4,7 +4,7 @@
 //! and norms. A gate is two linear layers, each with a bias, as PyTorch's.
 #![forbid(unsafe_code)]
 
-use burn::module::{Initializer, Module};
+use burn::module::{Initializer, Module, ModuleVisitor, Param};
 use burn::nn::attention::{
     MhaInput, MultiHeadAttention, MultiHeadAttentionConfig, generate_autoregressive_mask,
 };
@@ -230,6 +230,17 @@ impl Modules {
     }
 }
 
+/// Counts parameters, but not what norms keep running, nor ones that are not trained.
+struct Trained(usize);
+
+impl ModuleVisitor for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            self.0 += param.shape().num_elements();
+        }
+    }
+}
+
 struct Burn {
     device: Device,
     /// Taken out while the optimizer makes the next.
@@ -252,14 +263,14 @@ impl Net for Burn {
             "sgd" => SgdConfig::new().init(),
             _ => AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.01).init(),
         };
-        // Neither what norms keep running nor ones that are not trained.
-        let parameters = modules.num_params();
+        let mut trained = Trained(0);
+        modules.visit(&mut trained);
         Ok(Self {
             device,
             modules: Some(modules),
             optimizer,
             lr: case.train.lr,
-            parameters,
+            parameters: trained.0,
             state: Vec::new(),
         })
     }
