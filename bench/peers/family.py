@@ -8,9 +8,10 @@ FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed 
 many times as fast charloom is, for PyTorch beside what it should be. The peers' words are padded to the longest, as
 makemore pads them. The draws of a batch are part of a step. Measure on an idle machine.
 
-Each peer is a process that is told the case, says how many parameters its model has, trains for some steps, and then waits
-for its turns. One whose model has another size than charloom's ends the comparison; one that has learnt more or less
-than the first peer by then is noted. Rust's are built by `cd bench && cargo build --release -p peer-candle -p peer-burn`.
+Each peer is a process that is told the case, says how many parameters its model has, trains for some steps, and then
+waits for its turns. One whose model has another size than charloom's ends the comparison, and biases that its modules
+do without are noted; so is one that has learnt more or less than the first peer. candle and burn are built by
+`cd bench && cargo build --release -p peer-candle -p peer-burn`.
 """
 
 import argparse
@@ -155,9 +156,10 @@ def main():
     parser.add_argument("cases", nargs="*", help="only cases whose names begin so")
     parser.add_argument("--charloom", required=True)
     parser.add_argument("--data", required=True, type=pathlib.Path)
-    parser.add_argument("--peers", default=["torch"], type=lambda names: names.split(","), help="of " + ", ".join(PEERS))
+    names = ", ".join(PEERS)
+    parser.add_argument("--peers", default=["torch"], type=lambda peers: peers.split(","), help=f"of {names}")
     programs = HERE.parent / "target/release"
-    parser.add_argument("--programs", default=programs, type=pathlib.Path, help="where candle-family and burn-family are")
+    parser.add_argument("--programs", default=programs, type=pathlib.Path, help="where candle's and burn's are")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="how long each is timed in a round")
@@ -177,7 +179,8 @@ def main():
             told = PLAIN | {"norm": norm} | model
             if isinstance(told["hidden"], int):
                 told["hidden"] = [told["hidden"]]
-            case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": 20 if is_text else 100}
+            check = 20 if is_text else 100
+            case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": check}
             (ours, *theirs), versions, notes = compare(name, arguments, data, config, case)
             columns = "".join(f" {time:10.0f} {time / ours:6.2f}" for time in theirs)
             print(f"{name:32} {ours:10.0f}{columns} {goal:6}", *notes, sep="\n    ", flush=True)

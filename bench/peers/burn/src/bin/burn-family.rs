@@ -3,6 +3,7 @@
 //! Its transformer has no switch for biases and only layer norms, so a block is made of its attention, linear layers
 //! and norms. A gate is two linear layers, each with a bias, as PyTorch's.
 #![forbid(unsafe_code)]
+#![expect(clippy::large_enum_variant, reason = "there is one model")]
 
 use burn::module::{Initializer, Module, ModuleVisitor, Param};
 use burn::nn::attention::{

@@ -1,7 +1,8 @@
 //! candle, as a peer of family.py: its own modules, its automatic derivatives and its optimizers.
 //!
-//! It has no recurrent net with tanh, no attention and no layer norm that can be trained in one pass: those are made of
-//! its linear layers and operations, as its own examples make them.
+//! It has no recurrent net with tanh and no attention that can be trained, and its fused norms have no backward pass:
+//! those are made of its linear layers and operations, as its own models make them. Its gru and lstm have two biases
+//! for a gate, as PyTorch's.
 #![forbid(unsafe_code)]
 
 use candle_core::{D, Device, Result, Tensor};
