@@ -56,7 +56,8 @@ dispatch! {
 pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
     let width = sum.len();
     let sum = Shared::new(sum);
-    split(width, 16, 30 * d.len(), |columns| {
+    // Columns lie across the rows that threads may have: only of very many is a part worth fetching.
+    split(width, 16, d.len(), |columns| {
         let first = columns.start;
         // SAFETY: the parts of a split do not overlap.
         let sum = unsafe { sum.piece(columns) };
