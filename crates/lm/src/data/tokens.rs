@@ -115,6 +115,19 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// A number that is in the order of [`Tokens::compare_until`] wherever it differs: the first eight bytes, up to the token.
+    pub(crate) fn first_eight(self, end: u32) -> u64 {
+        let (bits, most) = (8 * self.width, 8 / self.width);
+        let mut key = 0;
+        for (place, token) in self.iter().take(most).enumerate() {
+            key |= u64::from(token) << (64 - bits * (place + 1));
+            if token == end {
+                break;
+            }
+        }
+        key
+    }
+
     /// How many of them are this token.
     pub(super) fn count(self, token: u32) -> usize {
         match (self.width, u8::try_from(token)) {
@@ -323,6 +336,8 @@ mod tests {
                 let part = |start: usize| rest(start).until(0).map(Tokens::to_vec);
                 let wanted = part(a).cmp(&part(b));
                 assert_eq!(rest(a).compare_until(rest(b), 0), wanted, "from {a} and {b} of {vocab}");
+                let keys = rest(a).first_eight(0).cmp(&rest(b).first_eight(0));
+                assert!(keys.is_eq() || keys == wanted, "the keys from {a} and {b} of {vocab}");
             }
         }
     }

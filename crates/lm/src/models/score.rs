@@ -72,15 +72,8 @@ pub(super) fn judge_split(
     let mut known = Distributions::default();
     let tokens = split.tokens();
     let rest = |start: u32| tokens.part(start as usize..tokens.len());
-    // Where each word begins, in the order of the words.
-    let count = split.words().count();
-    let mut starts = Vec::with_capacity(count);
-    split.words().fold(0, |start, word| {
-        starts.push(start);
-        start + word.len() as u32 + 1
-    });
-    starts.sort_unstable_by(|&a, &b| rest(a).compare_until(rest(b), boundary).then(a.cmp(&b)));
-    let (mut some, mut done) = (Vec::new(), 0);
+    let starts = starts_in_order(split, vocab, boundary);
+    let (count, mut some, mut done) = (starts.len(), Vec::new(), 0);
     for starts in starts.chunks(SIDE_BY_SIDE) {
         some.clear();
         starts.iter().for_each(|&start| some.extend(rest(start).until(boundary).into_iter().flatten()));
@@ -92,6 +85,41 @@ pub(super) fn judge_split(
         tell(done as f64 / count as f64)?;
     }
     Ok(())
+}
+
+/// Where each word begins, in the order of the words; equal ones in the order of their places.
+fn starts_in_order(split: &Split, vocab: usize, boundary: u32) -> Vec<u32> {
+    let tokens = split.tokens();
+    let rest = |start: u32| tokens.part(start as usize..tokens.len());
+    let begins = |visit: &mut dyn FnMut(usize, u32)| {
+        split.words().fold(0, |start, word| {
+            visit(rest(start).first().map_or(0, |token| token as usize + 1), start);
+            start + word.len() as u32 + 1
+        });
+    };
+    // By their first tokens, and then each such part by keys, which for all words at once would take as much memory as these.
+    let mut ends = vec![0; vocab + 1];
+    begins(&mut |first, _| ends[first] += 1);
+    let mut total = 0;
+    for end in &mut ends {
+        total += std::mem::replace(end, total);
+    }
+    let mut starts = vec![0; total];
+    begins(&mut |first, start| {
+        starts[ends[first]] = start;
+        ends[first] += 1;
+    });
+    let (mut from, mut keyed) = (0, Vec::new());
+    for end in ends {
+        keyed.clear();
+        keyed.extend(starts[from..end].iter().map(|&start| (rest(start).first_eight(boundary), start)));
+        keyed.sort_unstable_by(|&(key_a, a), &(key_b, b)| {
+            key_a.cmp(&key_b).then_with(|| rest(a).compare_until(rest(b), boundary)).then(a.cmp(&b))
+        });
+        starts[from..end].iter_mut().zip(&keyed).for_each(|(to, &(_, start))| *to = start);
+        from = end;
+    }
+    starts
 }
 
 /// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another.
@@ -213,6 +241,21 @@ pub(super) fn total_loss(scores: impl IntoIterator<Item = f32>) -> (f64, usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Data, DataConfig};
+
+    #[test]
+    fn words_begin_in_their_order() {
+        let data = Data::load(&DataConfig::default(), None).unwrap();
+        let (split, boundary) = (&data.splits.val, data.splits.val.boundary().unwrap());
+        let mut words = Vec::new();
+        split.words().fold(0, |start, word| {
+            words.push((word.to_vec(), start));
+            start + word.len() as u32 + 1
+        });
+        words.sort();
+        let starts = starts_in_order(split, data.vocab.len(), boundary);
+        assert!(starts.into_iter().eq(words.into_iter().map(|(_, start)| start)));
+    }
 
     /// A reader whose probabilities depend on all that it has read, and which counts what it reads.
     struct Hashing {
