@@ -40,7 +40,7 @@ const FAR_COLUMNS: usize = 352;
 const WIDE: usize = 256;
 
 /// What pays for these sizes. Columns of A are read as they are with AVX-512, where each number that is read is in 48 products,
-/// and not in 24.
+/// and not in 16.
 pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
     let is_avx512 = isa == Isa::Avx512;
