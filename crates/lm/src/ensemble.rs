@@ -126,6 +126,7 @@ impl Ensemble {
         mixed.save(&mut self.out)?;
         // How to make it again, not how to read it: that its checkpoints say.
         self.out.write_config(&self.config)?;
+        self.out.sync_names()?;
         Ok(Some(mixed))
     }
 

@@ -50,6 +50,11 @@ impl Shape {
         self.dims().last().copied().unwrap_or(1)
     }
 
+    /// How many numbers a row has: all of the last dimension, but one where that is the first, of which only some may be in use.
+    pub(crate) fn row(&self) -> usize {
+        if self.rank() > 1 { self.last() } else { 1 }
+    }
+
     /// The same sizes, but with only as many rows in the first dimension as `len` elements fill.
     pub(crate) fn with_len(&self, len: usize) -> Shape {
         let mut shape = *self;

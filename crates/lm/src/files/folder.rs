@@ -336,7 +336,10 @@ impl RunFolder {
     }
 
     /// Which files there are, and under which names, survives a power cut from here on.
-    fn sync_names(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// The folder cannot be synced.
+    pub(crate) fn sync_names(&self) -> Result<()> {
         self.disk.sync_folder(&self.path).map_err(|error| Error::io(&self.path, error))
     }
 

@@ -132,7 +132,7 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
     };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
     let row_rule = if rows { RowRule::Keeps } else { RowRule::Mixes };
-    let width = shape.dims().last().copied().unwrap_or(1);
+    let width = shape.row();
     let op = Binary::<F> { shape, strides, alike, width, row_rule, function: std::marker::PhantomData };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }

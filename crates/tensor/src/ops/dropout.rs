@@ -95,7 +95,7 @@ impl<'t, E: Element> Var<'t, E> {
         let layer = DropoutMask::new(p, seed, layer);
         let x = self.contiguous();
         let mask = vec![E::zero(); x.shape().len()];
-        let width = x.shape().dims().last().copied().unwrap_or(1);
+        let width = x.shape().row();
         self.tape().record(Dropout { layer, width, mask }, &[x.id()], x.shape())
     }
 }

@@ -266,3 +266,21 @@ fn a_level_without_rows_changes_nothing() {
         assert_close(&levels(Some(0), used_before), &levels(None, false), 1e-6, 1e-7);
     }
 }
+
+/// Operations that are shared out by rows, on numbers of which only some are in use.
+#[test]
+fn numbers_in_use_need_not_fill_their_dimension() {
+    let params = Params::<f32>::new();
+    for dims in [&[][..], &[3]] {
+        let (mut recording, (x, y)) = Recording::new(&params, |tape| {
+            let x = tape.rows(tape.axis(5), dims);
+            (x.id(), ((x + x) * x).dropout(0.5, 1, 2).id())
+        });
+        let used = 3 * dims.iter().product::<usize>();
+        recording.set(x, |x| (0..).zip(&mut x[..used]).for_each(|(i, x)| *x = i as f32));
+        let rows = [Rows::First(3)];
+        recording.forward(&params, &Pass { rows: &rows, ..Pass::default() });
+        let wanted: Vec<f32> = (0..used).map(|i| 2.0 * (i * i) as f32).collect();
+        recording.with_data(y, |y| assert_eq!(y, wanted));
+    }
+}
