@@ -139,6 +139,26 @@ impl Vocab {
         self.boundary().or_else(|| self.token('\n'))
     }
 
+    /// In what another vocabulary differs, in words: characters of this that it lacks, characters of it that this lacks.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let lacking = |from: &Self, of: &Self| {
+            let lacks = |c: &&char| of.token(**c).is_none();
+            let first = usize::from(from.boundary().is_some());
+            let all: Vec<&char> = from.characters[first..].iter().filter(lacks).collect();
+            let mut named = all.iter().take(5).map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ");
+            if all.len() > 5 {
+                named += &format!(" and {} more", all.len() - 5);
+            }
+            named
+        };
+        match (lacking(self, other), lacking(other, self)) {
+            (a, b) if a.is_empty() && b.is_empty() => "one reads lines and the other a text".to_owned(),
+            (a, b) if b.is_empty() => format!("not in the data: {a}"),
+            (a, b) if a.is_empty() => format!("new: {b}"),
+            (a, b) => format!("not in the data: {a}; new: {b}"),
+        }
+    }
+
     /// The token of a character.
     #[must_use]
     pub fn token(&self, character: char) -> Option<u32> {
@@ -187,5 +207,20 @@ impl From<Vocab> for Characters {
     fn from(vocab: Vocab) -> Self {
         let first = usize::from(vocab.mode == Mode::Lines);
         Self { mode: vocab.mode, characters: vocab.characters[first..].iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_names_characters() {
+        let of = |text: &str| Vocab::new(Mode::Lines, text.chars());
+        assert_eq!(of("abc").difference(&of("ab")), "not in the data: 'c'");
+        assert_eq!(of("ab").difference(&of("abcdefgh")), "new: 'c', 'd', 'e', 'f', 'g' and 1 more");
+        assert_eq!(of("aé").difference(&of("az")), "not in the data: 'é'; new: 'z'");
+        let text = Vocab::new(Mode::Text, "ab".chars());
+        assert_eq!(of("ab").difference(&text), "one reads lines and the other a text");
     }
 }

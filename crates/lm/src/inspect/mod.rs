@@ -71,7 +71,10 @@ impl Inspection {
         path: &Path,
     ) -> Result<Self> {
         if checkpoint.vocab != data.vocab {
-            let message = "was trained on other characters than the data has; name its data with ``data``";
+            let how = checkpoint.vocab.difference(&data.vocab);
+            let message = format!(
+                "was trained on other characters than the data has ({how}); name its data with ``data``"
+            );
             return Err(Error::model(path, message));
         }
         let start = drawn(&checkpoint.config, data)?;

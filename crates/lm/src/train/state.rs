@@ -75,7 +75,10 @@ impl Trainer {
     /// Other data than before; weights or a state that do not fit.
     pub fn resume(checkpoint: &Checkpoint, data: &Data, path: &Path) -> Result<Self> {
         if checkpoint.vocab != data.vocab {
-            let message = "was trained on other characters than the data has now; give it the same data";
+            let how = checkpoint.vocab.difference(&data.vocab);
+            let message = format!(
+                "was trained on other characters than the data has now ({how}); give it the same data"
+            );
             return Err(Error::model(path, message));
         }
         Neural::check(checkpoint, path)?;

@@ -36,8 +36,10 @@ impl Answers {
         let file = name_teacher(&mut teacher.clone())?;
         let checkpoint = Checkpoint::read(&file)?;
         if checkpoint.vocab != *vocab {
-            let message =
-                "knows other characters than the data has; name a teacher that was trained on the same";
+            let how = checkpoint.vocab.difference(vocab);
+            let message = format!(
+                "knows other characters than the data has ({how}); name a teacher that was trained on the same"
+            );
             return Err(Error::model(file, message));
         }
         let model = models::open(&checkpoint, &file)?;
