@@ -1,5 +1,5 @@
-//! A training step of every kind of model, as family.py asks a peer for it: the case as JSON on the command line, then
-//! on each line of standard input a number of seconds to train for. The answers are one JSON value a line.
+//! A training step of every kind of model, as family.py asks a peer for it: the case as JSON on the command line,
+//! then on each line of standard input a number of seconds to train for. The answers are one JSON value a line.
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;

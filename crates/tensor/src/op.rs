@@ -1,4 +1,4 @@
-use crate::kernels::End;
+use crate::kernels::{End, share_rows};
 use crate::recording::{Fed, Home, Node};
 use crate::{Element, Indices};
 use std::ops::Range;
@@ -198,6 +198,12 @@ impl<E: Element> Grad<'_, E> {
 }
 
 impl<'a, E: Element> Grad<'a, E> {
+    /// Shares it out over the threads by whole rows: `part(at, g)` gets the part that begins at element `at`.
+    pub(crate) fn share_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
+        let add = self.add;
+        share_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
+    }
+
     /// The memory, with zeros in it if nothing was there: for an operation that adds in no fixed order.
     pub fn zeroed(self) -> &'a mut [E] {
         if !self.add {

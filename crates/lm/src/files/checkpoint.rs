@@ -11,8 +11,6 @@ use std::path::Path;
 
 use charloom_tensor::rng::{GeneratorState, TorchGenerator};
 
-pub(super) use format::Encoded;
-
 use super::tensors::{NamedTensor, TensorData};
 use crate::data::Vocab;
 use crate::{Config, Error, Result};
@@ -96,7 +94,7 @@ impl Checkpoint {
     }
 
     /// The same, to be written some at a time.
-    pub(super) fn encode(&self) -> Result<Encoded<'_>> {
+    pub(super) fn encode(&self) -> Result<format::Encoded<'_>> {
         format::encode(self)
     }
 

@@ -4,11 +4,11 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Checkpoint, Encoded};
+use super::checkpoint::Checkpoint;
 use super::lines::{lines, read_lines};
 use super::metrics::{METRICS, Metric, TIMING, Timing};
 use super::record::Record;
-use crate::disk::{self, Disk, RealDisk, TEMPORARY};
+use crate::disk::{self, Bytes, Disk, RealDisk, TEMPORARY};
 use crate::{Config, Error, Result};
 
 /// The configuration of a run, in its folder.
@@ -242,7 +242,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_config(&self, config: &Config) -> Result<()> {
-        self.replace(CONFIG, config.to_toml().as_bytes())
+        self.put(CONFIG, &|to| to(config.to_toml().as_bytes()), None)
     }
 
     /// Writes `best.safetensors`; a power cut before the next [`RunFolder::save_last`] may undo it.
@@ -250,7 +250,8 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn save_best(&self, checkpoint: &Checkpoint) -> Result<()> {
-        self.replace_by(BEST, &checkpoint.encode()?, None)
+        let bytes = checkpoint.encode()?;
+        self.put(BEST, &|to| bytes.write(to), None)
     }
 
     /// Writes `last.safetensors`, with the length of the metrics at this point; the one before becomes
@@ -268,7 +269,8 @@ impl RunFolder {
                 .map_err(|error| Error::io(&diagnostics, error))?;
         }
         checkpoint.metrics_bytes = self.metrics.metadata().map_err(|error| Error::io(&metrics, error))?.len();
-        self.replace_by(LAST, &checkpoint.encode()?, Some(PREVIOUS))?;
+        let bytes = checkpoint.encode()?;
+        self.put(LAST, &|to| bytes.write(to), Some(PREVIOUS))?;
         self.sync_names()
     }
 
@@ -312,8 +314,7 @@ impl RunFolder {
         let mut records: Vec<Record> = read_lines(&path, MAX_RECORDS)?;
         records.retain(|record| record.step < step);
         let lines = lines(&records).map_err(|error| Error::io(path, error))?;
-        self.replace(DIAGNOSTICS, &lines)?;
-        self.sync_names()
+        self.replace(DIAGNOSTICS, &lines)
     }
 
     /// Writes `samples.txt`.
@@ -321,8 +322,7 @@ impl RunFolder {
     /// # Errors
     /// It cannot be written; the one before is kept.
     pub fn write_samples(&self, text: &str) -> Result<()> {
-        self.replace(SAMPLES, text.as_bytes())?;
-        self.sync_names()
+        self.replace(SAMPLES, text.as_bytes())
     }
 
     /// Writes `timing.json`.
@@ -331,8 +331,7 @@ impl RunFolder {
     /// It cannot be written; the one before is kept.
     pub fn write_timing(&self, timing: &Timing) -> Result<()> {
         let text = serde_json::to_string(timing).map_err(|error| Error::Failed(error.to_string()))? + "\n";
-        self.replace(TIMING, text.as_bytes())?;
-        self.sync_names()
+        self.replace(TIMING, text.as_bytes())
     }
 
     /// Which files there are, and under which names, survives a power cut from here on.
@@ -343,17 +342,17 @@ impl RunFolder {
         self.disk.sync_folder(&self.path).map_err(|error| Error::io(&self.path, error))
     }
 
+    /// Replaces a file for good.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.path.join(name);
-        disk::replace(&*self.disk, &path, &|to| to(bytes), None).map_err(|error| Error::io(&path, error))
+        self.put(name, &|to| to(bytes), None)?;
+        self.sync_names()
     }
 
-    /// Replaces a model file; the one before stays under the name `keep`.
-    fn replace_by(&self, name: &str, bytes: &Encoded<'_>, keep: Option<&str>) -> Result<()> {
+    /// Replaces a file, until the next [`RunFolder::sync_names`] not for good; the one before stays under the name `keep`.
+    fn put(&self, name: &str, bytes: &Bytes<'_>, keep: Option<&str>) -> Result<()> {
         let path = self.path.join(name);
         let keep = keep.map(|name| self.path.join(name));
-        disk::replace(&*self.disk, &path, &|to| bytes.write(to), keep.as_deref())
-            .map_err(|error| Error::io(&path, error))
+        disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
     }
 }
 

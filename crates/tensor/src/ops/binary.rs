@@ -1,7 +1,7 @@
 //! Operations on two tensors, element by element, with broadcasting.
 
 use crate::kernels::share_rows;
-use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
@@ -97,12 +97,10 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         for side in 0..2 {
             let Some(g) = grads.get(side) else { continue };
             if self.alike {
-                let (n, add) = (g.data.len(), g.add);
-                share_rows(g.data, self.width, WORK * n, |at, data| {
+                g.share_rows(self.width, WORK * grad.len(), |at, g| {
                     // Of one length that the compiler sees, and each side by itself: so the loops become vectors.
-                    let n = data.len();
+                    let n = g.data.len();
                     let (a, b, y, dy) = (&a[at..][..n], &b[at..][..n], &out[at..][..n], &grad[at..][..n]);
-                    let g = Grad { data, add };
                     match side {
                         0 => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[0]),
                         _ => g.each(|i| dy[i] * F::slopes(a[i], b[i], y[i])[1]),

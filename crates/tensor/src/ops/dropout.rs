@@ -1,7 +1,7 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
 use crate::kernels::share_rows;
-use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
+use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Var};
 
@@ -65,10 +65,9 @@ impl<E: Element> Op<E> for Dropout<E> {
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        let add = g.add;
-        share_rows(g.data, self.width, WORK * grad.len(), |at, data| {
-            let n = data.len();
-            let (dy, mask, g) = (&grad[at..][..n], &self.mask[at..][..n], Grad { data, add });
+        g.share_rows(self.width, WORK * grad.len(), |at, g| {
+            let n = g.data.len();
+            let (dy, mask) = (&grad[at..][..n], &self.mask[at..][..n]);
             match env.training {
                 true => g.each(|i| dy[i] * mask[i]),
                 false => g.each(|i| dy[i]),

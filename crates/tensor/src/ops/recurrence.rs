@@ -64,6 +64,14 @@ impl<E: Element> Recurrence<E> {
     }
 }
 
+/// A level's product, with B as it lies or packed.
+fn multiply<E: Element>(product: Gemm<'_, E>, packed: Option<&[E]>) {
+    match packed {
+        Some(packed) => E::gemm_packed(product, packed),
+        None => E::gemm(product),
+    }
+}
+
 impl<E: Element> Op<E> for Recurrence<E> {
     fn name(&self) -> &'static str {
         match self.cell {
@@ -86,11 +94,12 @@ impl<E: Element> Op<E> for Recurrence<E> {
             E::transpose(x.get(1), g, h, &mut self.turned);
         }
         let weight = if self.by_columns { x.get(1) } else { &self.turned };
-        let packs = rows >= PACKED_FROM * (self.starts.len() - 1);
-        if packs {
+        let keep_rows = self.keeps_rows_of_levels(rows);
+        let packed = (rows >= PACKED_FROM * (self.starts.len() - 1)).then(|| {
             E::pack(weight, g, self.packed.all_mut());
-        }
-        kernels::enter(None, self.keeps_rows_of_levels(rows), || {
+            self.packed.all()
+        });
+        kernels::enter(None, keep_rows, || {
             for level in self.starts.windows(2) {
                 let (from, to) = (level[0], level[1]);
                 let (earlier, after) = out.split_at_mut(from * s);
@@ -118,11 +127,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                     c_stride: g,
                     end: End::Bias(x.get(2)),
                 };
-                if packs {
-                    E::gemm_packed(product, self.packed.all())
-                } else {
-                    E::gemm(product)
-                }
+                multiply(product, packed);
                 E::cell_forward(CellForward {
                     cell: self.cell,
                     hidden: h,
@@ -152,12 +157,12 @@ impl<E: Element> Op<E> for Recurrence<E> {
             E::transpose(x.get(1), h, g, &mut self.turned);
         }
         let weight = if self.by_columns { &self.turned } else { x.get(1) };
-        let packs = rows >= PACKED_FROM * (self.starts.len() - 1);
-        if packs {
-            E::pack(weight, h, self.packed.all_mut());
-        }
-        self.d_states[..rows * s].copy_from_slice(grad);
         let (goes_on, keep_rows) = (self.begins && grads.wants(3), self.keeps_rows_of_levels(rows));
+        let packed = (rows >= PACKED_FROM * (self.starts.len() - 1)).then(|| {
+            E::pack(weight, h, self.packed.all_mut());
+            self.packed.all()
+        });
+        self.d_states[..rows * s].copy_from_slice(grad);
         {
             let (d_x, add) = match grads.get(0) {
                 Some(g) => (g.data, g.add),
@@ -199,11 +204,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                         c_stride: s,
                         end: if self.cell == Cell::Gru { End::Add } else { End::Set },
                     };
-                    if packs {
-                        E::gemm_packed(product, self.packed.all())
-                    } else {
-                        E::gemm(product)
-                    }
+                    multiply(product, packed);
                     if let Some(parents) = parents.filter(|_| from > 0) {
                         for (d, &parent) in d_before.chunks_exact(s).zip(&parents[from..to]) {
                             let to = &mut earlier[parent as usize * s..][..s];
