@@ -1,6 +1,9 @@
 use crate::Scope;
 use charloom_tensor::{Element, ParamId, Var};
 
+/// How many numbers the widest vectors hold.
+const WIDEST: usize = 16;
+
 /// `y = x W^T + b`.
 ///
 /// # Shapes
@@ -20,10 +23,21 @@ impl Linear {
     /// A layer drawn by the scope, whose tensors are `weight` and `bias`.
     pub fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
         let weight = scope.weight("weight", inputs, outputs);
-        Self {
-            weight,
-            bias: bias.then(|| scope.tensor("bias", &[outputs], |init| init.bias(inputs, outputs))),
+        Self { weight, bias: bias.then(|| Self::bias(scope, inputs, outputs)) }
+    }
+
+    /// The same, for a net's last layer, above hidden units: of classes that do not fill vectors the weight lies by rows in
+    /// memory, so that the inputs are what its gradient's vectors hold.
+    pub fn to_logits(scope: &mut Scope<'_>, inputs: usize, classes: usize, bias: bool) -> Self {
+        if classes.is_multiple_of(WIDEST) {
+            return Self::new(scope, inputs, classes, bias);
         }
+        let weight = scope.weight_by_rows("weight", inputs, classes);
+        Self { weight, bias: bias.then(|| Self::bias(scope, inputs, classes)) }
+    }
+
+    fn bias(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> ParamId {
+        scope.tensor("bias", &[outputs], |init| init.bias(inputs, outputs))
     }
 
     /// Records the layer.

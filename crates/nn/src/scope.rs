@@ -122,6 +122,15 @@ impl<'s> Scope<'s> {
         self.matrix(name, [outputs, inputs], |init| init.weight(inputs, outputs, gain, scale))
     }
 
+    /// The same, by rows in memory.
+    ///
+    /// # Shapes
+    /// (out, in)
+    pub fn weight_by_rows(&mut self, name: &str, inputs: usize, outputs: usize) -> ParamId {
+        let (gain, scale) = (self.gain, self.scale);
+        self.tensor(name, &[outputs, inputs], |init| init.weight(inputs, outputs, gain, scale))
+    }
+
     /// A matrix to be trained that lies by columns in memory, as the products of linear layers want it.
     ///
     /// # Panics

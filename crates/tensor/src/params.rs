@@ -40,6 +40,10 @@ impl Entry {
         scatter(data, &self.shape, &self.layout, slab);
     }
 
+    fn is_by_columns(&self) -> bool {
+        !self.layout.is_contiguous(&self.shape)
+    }
+
     /// Where its elements lie in its slab; nothing else lies between them.
     pub fn range(&self) -> std::ops::Range<usize> {
         self.layout.offset..self.layout.offset + self.shape.len()
@@ -114,6 +118,19 @@ impl<E: Element> Params<E> {
         self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
     }
 
+    /// Adds a tensor to be trained that lies in memory as `other` does, by columns or by rows, under the same name.
+    ///
+    /// # Panics
+    /// As [`Params::add`].
+    pub fn add_like(&mut self, other: &Entry, shape: &[usize], data: &[E]) -> ParamId {
+        match shape {
+            &[rows, columns] if other.is_by_columns() => {
+                self.add_by_columns(&other.name, [rows, columns], data)
+            }
+            shape => self.add(&other.name, shape, data),
+        }
+    }
+
     /// Adds a tensor that is kept but not trained, such as running statistics.
     ///
     /// # Panics
@@ -127,8 +144,8 @@ impl<E: Element> Params<E> {
     fn push(&mut self, entry: Entry, data: &[E]) -> ParamId {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        let by_columns = !entry.layout.is_contiguous(&entry.shape);
-        (self.fingerprint(), &entry.name, entry.kind == Kind::Buffer, by_columns).hash(&mut hasher);
+        (self.fingerprint(), &entry.name, entry.kind == Kind::Buffer, entry.is_by_columns())
+            .hash(&mut hasher);
         entry.shape.dims().hash(&mut hasher);
         let fingerprint = hasher.finish();
         entry.write(data, self.slab_mut(entry.kind));
@@ -173,12 +190,9 @@ impl<E: Element> Params<E> {
         let mut cast = Params::new();
         for (id, entry) in self.ids().zip(&self.entries) {
             let data: Vec<F> = self.read(id).into_iter().map(|x| F::of(x.f64())).collect();
-            match (entry.kind, entry.shape.dims()) {
-                (Kind::Buffer, dims) => cast.add_buffer(&entry.name, dims, &data),
-                (Kind::Parameter, &[rows, columns]) if !entry.layout.is_contiguous(&entry.shape) => {
-                    cast.add_by_columns(&entry.name, [rows, columns], &data)
-                }
-                (Kind::Parameter, dims) => cast.add(&entry.name, dims, &data),
+            match entry.kind {
+                Kind::Buffer => cast.add_buffer(&entry.name, entry.shape.dims(), &data),
+                Kind::Parameter => cast.add_like(entry, entry.shape.dims(), &data),
             };
         }
         cast

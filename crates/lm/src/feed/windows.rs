@@ -83,6 +83,24 @@ impl Windows {
         }
     }
 
+    /// The class and the target of each example that is drawn.
+    fn look_up(&mut self) {
+        if self.packed.is_empty() {
+            for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
+                let example = i as usize;
+                *class = if self.is_plain { i } else { self.examples.class(example) as u32 };
+                *target = self.examples.target(example);
+            }
+            return;
+        }
+        // A loop of hardly anything but the look-ups, so that many of them wait for memory at the same time.
+        self.class_of.iter_mut().zip(&self.drawn).for_each(|(both, &i)| *both = self.packed[i as usize]);
+        let (bits, mask) = (self.target_bits, (1 << self.target_bits) - 1);
+        for (class, target) in self.class_of.iter_mut().zip(&mut self.targets) {
+            (*class, *target) = (*class >> bits, *class & mask);
+        }
+    }
+
     /// Gives each class in the batch a row, in order of appearance; returns how many there are.
     fn merge(&mut self) -> usize {
         if self.clock == u32::MAX {
@@ -137,15 +155,7 @@ impl Feed for Windows {
         if !self.full {
             generator.randint_into(self.examples.len() as u32, &mut self.drawn);
         }
-        let mask = ((1u64 << self.target_bits) as u32).wrapping_sub(1);
-        for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
-            let i = i as usize;
-            match self.packed.get(i) {
-                Some(&both) => (*class, *target) = (both >> self.target_bits, both & mask),
-                None if self.is_plain => (*class, *target) = (i as u32, self.examples.target(i)),
-                None => (*class, *target) = (self.examples.class(i) as u32, self.examples.target(i)),
-            }
-        }
+        self.look_up();
         let rows = if self.merged { self.merge() } else { self.keep_apart() };
         self.rows = match self.merged {
             true => [Rows::Counted { rows, from: 0 }],

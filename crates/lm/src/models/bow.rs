@@ -89,7 +89,7 @@ impl NeuralKind for BowKind {
             first_norm: None,
             blocks: vec![Block { look: Look::Mean, mlp }],
             last_norm: None,
-            head: Linear::new(&mut scope.at("lm_head"), width, vocab, true),
+            head: Linear::to_logits(&mut scope.at("lm_head"), width, vocab, true),
         })))
     }
 }

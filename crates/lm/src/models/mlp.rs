@@ -117,7 +117,7 @@ impl NeuralKind for MlpKind {
             (inputs, widest) = (width, widest.max(width));
         }
         let mut scope = scope.at(&name(&layers)).with_scale(model.output_scale);
-        layers.push(Linear::new(&mut scope, inputs, vocab, true).into());
+        layers.push(Linear::to_logits(&mut scope, inputs, vocab, true).into());
         let layers = Sequential::new(layers);
         Ok(Net::Window(Stack { context: model.context, vocab, embedding, layers, widest }))
     }

@@ -88,7 +88,7 @@ impl NeuralKind for RecurrentKind {
             Recurrent { dropout: recurrent_dropout, masks: [seed, 1 + 2 * i as u64], ..of_layer }
         };
         let layers = (0..layers).map(&mut layer).collect();
-        let output = Linear::new(&mut scope.at("output"), hidden, vocab, true);
+        let output = Linear::to_logits(&mut scope.at("output"), hidden, vocab, true);
         let context = settings.context;
         let net =
             RecurrentNet { context, vocab, embedding, layers, output, dropout, embed_dropout, seed, widest };

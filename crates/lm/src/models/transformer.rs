@@ -185,7 +185,7 @@ impl NeuralKind for TransformerKind {
         let last_norm = norm(!settings.embed_norm, "ln_f", scope);
         let head = match settings.tie {
             true => Linear { weight: tokens.weight, bias: None },
-            false => Linear::new(&mut scope.at("lm_head"), width, vocab, false),
+            false => Linear::to_logits(&mut scope.at("lm_head"), width, vocab, false),
         };
         let p = settings.embed_dropout;
         let dropout = (p > 0.0).then_some(Dropout { p, seed, layer: 0 });

@@ -76,7 +76,7 @@ impl NeuralKind for WaveNetKind {
             width = hidden;
         }
         let mut of_last = scope.at(&name(&layers)).with_scale(output_scale);
-        layers.push(Linear::new(&mut of_last, width, vocab, true).into());
+        layers.push(Linear::to_logits(&mut of_last, width, vocab, true).into());
         let widest = (context * embed).max(context / 2 * hidden).max(vocab);
         let layers = Sequential::new(layers);
         Ok(Net::Window(Stack { context, vocab, embedding: Some(embedding), layers, widest }))

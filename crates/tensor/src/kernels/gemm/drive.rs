@@ -13,6 +13,8 @@ use std::mem::MaybeUninit;
 /// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache.
 /// Each part more is a pass over C.
 const PART: usize = if cfg!(miri) { 4 } else { 512 };
+/// The same for a C of few rows, which costs little to pass over: the first-level cache.
+const PART_OF_FEW: usize = PART / 2;
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
 const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
 
@@ -64,7 +66,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     if m == 0 || n == 0 {
         return;
     }
-    let [parts, longest, wide] = parts_of::<S>(k, n);
+    let [parts, longest, wide] = parts_of::<S>(k, n, if packed.b || m >= OFTEN { PART } else { PART_OF_FEW });
     let rows = even(m, ROWS);
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packed.b && packed.ready.is_none();
@@ -170,11 +172,11 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     }
 }
 
-/// In how many parts k is summed, how long the longest is, and how wide n columns are in whole vectors.
+/// In how many parts of at most `most` k is summed, how long the longest is, and how wide n columns are in whole vectors.
 #[inline(always)]
-fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
-    let parts = k.div_ceil(PART).max(1);
-    [parts, even(k, PART), n.div_ceil(S::LANES) * S::LANES]
+fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
+    let parts = k.div_ceil(most).max(1);
+    [parts, even(k, most), n.div_ceil(S::LANES) * S::LANES]
 }
 
 /// Packs all of B, whose rows lie one after another, part after part of k.
@@ -184,7 +186,7 @@ fn parts_of<S: Simd>(k: usize, n: usize) -> [usize; 3] {
 #[inline(always)]
 pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     let k = b.len().checked_div(n).unwrap_or(0);
-    let [_, longest, wide] = parts_of::<S>(k, n);
+    let [_, longest, wide] = parts_of::<S>(k, n, PART);
     assert!(wide * k <= to.len(), "no room for the packed B");
     for from in (0..k).step_by(longest.max(1)) {
         // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and there is room for whole vectors.

@@ -163,14 +163,17 @@ impl Simd for Avx2 {
         height: usize,
         width: usize,
     ) -> bool {
-        if height != 8 || width != 8 {
-            return false;
-        }
-        // SAFETY: see above; the tile is whole.
+        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
         unsafe {
+            let is_whole = height == 8 && width == 8;
             let mut r = [_mm256_setzero_ps(); 8];
             for (i, r) in r.iter_mut().enumerate() {
-                *r = _mm256_loadu_ps(from.add(i * from_step));
+                let from = from.wrapping_add(i.wrapping_mul(from_step));
+                if is_whole {
+                    *r = _mm256_loadu_ps(from);
+                } else if i < height {
+                    *r = _mm256_maskload_ps(from, head8(width));
+                }
             }
             // Pairs of rows, then pairs of pairs, inside each half of a vector; then the halves.
             let mut t = [_mm256_setzero_ps(); 8];
@@ -187,8 +190,16 @@ impl Simd for Avx2 {
             }
             for i in 0..4 {
                 let (low, high) = (r[i], r[i + 4]);
-                _mm256_storeu_ps(to.add(i * to_step), _mm256_permute2f128_ps::<0x20>(low, high));
-                _mm256_storeu_ps(to.add((i + 4) * to_step), _mm256_permute2f128_ps::<0x31>(low, high));
+                t[i] = _mm256_permute2f128_ps::<0x20>(low, high);
+                t[i + 4] = _mm256_permute2f128_ps::<0x31>(low, high);
+            }
+            for (i, t) in t.iter().enumerate() {
+                let to = to.wrapping_add(i.wrapping_mul(to_step));
+                if is_whole {
+                    _mm256_storeu_ps(to, *t);
+                } else if i < width {
+                    Self::store_head(to, height, *t);
+                }
             }
         }
         true

@@ -117,14 +117,17 @@ impl Simd for Avx512 {
     ) -> bool {
         // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
         unsafe {
-            // Every loop runs to 16, so that the rows stay in registers; the masks leave out what is not there.
-            let rows = |i: usize, n: usize, lanes: usize| if i < n { head(lanes) } else { 0 };
+            // Every loop runs to 16, so that the rows stay in registers. A row that is not there is not touched even by a mask of
+            // nothing, which takes thousands of cycles where there is no memory.
+            let is_whole = height == 16 && width == 16;
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
-                *r = _mm512_maskz_loadu_ps(
-                    rows(i, height, width),
-                    from.wrapping_add(i.wrapping_mul(from_step)),
-                );
+                let from = from.wrapping_add(i.wrapping_mul(from_step));
+                if is_whole {
+                    *r = _mm512_loadu_ps(from);
+                } else if i < height {
+                    *r = _mm512_maskz_loadu_ps(head(width), from);
+                }
             }
             let mut t = [_mm512_setzero_ps(); 16];
             // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
@@ -151,7 +154,12 @@ impl Simd for Avx512 {
                 r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
             }
             for (i, r) in r.iter().enumerate() {
-                _mm512_mask_storeu_ps(to.wrapping_add(i.wrapping_mul(to_step)), rows(i, width, height), *r);
+                let to = to.wrapping_add(i.wrapping_mul(to_step));
+                if is_whole {
+                    _mm512_storeu_ps(to, *r);
+                } else if i < width {
+                    _mm512_mask_storeu_ps(to, head(height), *r);
+                }
             }
         }
         true

@@ -31,7 +31,7 @@ pub(super) fn half(stack: &Stack, whole: &Params<f32>, side: usize) -> (Params<f
                 let dims = entry(of.weight).shape.dims();
                 let dims = if i == 0 { [dims[0] / 2, dims[1]] } else { [dims[0], dims[1] / 2] };
                 let none = vec![0.0; dims[0] * dims[1]];
-                let weight = params.add_by_columns(&entry(of.weight).name, dims, &none);
+                let weight = params.add_like(entry(of.weight), &dims, &none);
                 let bias = of.bias.map(|bias| halved(&mut params, bias, if i == last { 1 } else { 2 }));
                 match i {
                     0 => (linear(weight, bias), None),
