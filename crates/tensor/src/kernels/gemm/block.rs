@@ -1,6 +1,5 @@
 //! One block of C, whose sums stay in registers.
 
-use crate::kernels::End;
 use crate::kernels::simd::Simd;
 
 /// What is summed in a block, and where the sums go: whole vectors throughout, so that this, of which there is one for each
@@ -138,8 +137,8 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
     }
 }
 
-/// Makes of a block's sums what becomes of C: `rows` rows of `columns` columns at `c`, the first of which is C's column
-/// `column`.
+/// Makes of a block's sums what becomes of C, `rows` rows of `columns` columns at `c`: the sums, or what C was, so many times
+/// the sums and the bias.
 ///
 /// # Safety
 /// S's target features hold; so many rows and columns lie at C, whole vectors of them at `sums`, and the columns in the bias.
@@ -150,8 +149,8 @@ pub(super) unsafe fn finish<S: Simd>(
     sums_stride: usize,
     c: *mut f32,
     c_stride: usize,
-    end: End<'_, f32>,
-    column: usize,
+    add: Option<f32>,
+    bias: Option<&[f32]>,
 ) {
     // SAFETY: the caller's promise.
     unsafe {
@@ -161,21 +160,15 @@ pub(super) unsafe fn finish<S: Simd>(
             while at < columns {
                 let n = (columns - at).min(S::LANES);
                 let (sum, to) = (S::load(sums.add(at)), c.add(at));
-                // What C was; not a closure, which would be compiled without the target features.
-                macro_rules! before {
-                    () => {
-                        if n == S::LANES { S::load(to) } else { S::load_head(to, n) }
-                    };
-                }
-                let result = match end {
-                    End::Set | End::Bias(_) => sum,
-                    End::Add => S::add(sum, before!()),
-                    End::AddBias(bias) => {
-                        S::add(S::add(sum, before!()), S::load_head(bias.as_ptr().add(column + at), n))
-                    }
+                let mut result = sum;
+                if let Some(scale) = add {
+                    let before = if n == S::LANES { S::load(to) } else { S::load_head(to, n) };
                     // Rounded twice, as `add_scaled` is.
-                    End::AddScaled(scale) => S::add(before!(), S::mul(S::splat(scale), sum)),
-                };
+                    result = S::add(before, S::mul(S::splat(scale), sum));
+                }
+                if let Some(bias) = bias {
+                    result = S::add(result, S::load_head(bias.as_ptr().add(at), n));
+                }
                 if n == S::LANES {
                     S::store(to, result)
                 } else {

@@ -62,10 +62,18 @@ const ROW: usize = 3 * 16;
 #[inline(always)]
 pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
     call.check();
-    let &mut Gemm { m, n, k, a, a_strides, b, b_stride, ref mut c, c_stride, end } = call;
+    let &mut Gemm { m, n, k, a, a_strides, b, b_stride, ref mut c, c_stride, ref end } = call;
     if m == 0 || n == 0 {
         return;
     }
+    // Taken apart where it lies: copied as a whole, it would be waited for.
+    let (add, bias) = match *end {
+        End::Set => (None, None),
+        End::Bias(bias) => (None, Some(bias)),
+        End::Add => (Some(1.0), None),
+        End::AddBias(bias) => (Some(1.0), Some(bias)),
+        End::AddScaled(scale) => (Some(scale), None),
+    };
     let [parts, longest, wide] = parts_of::<S>(k, n, if packed.b || m >= OFTEN { PART } else { PART_OF_FEW });
     let rows = even(m, ROWS);
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
@@ -75,7 +83,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     let across = a_strides[1] != 1;
     let along = longest + LINE;
     // C keeps the sums over earlier parts of k where it becomes the product alone, in whole vectors.
-    let in_c = matches!(end, End::Set | End::Bias(_));
+    let in_c = add.is_none();
     let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
     let sizes = [
         if packs_b { wide * longest } else { 0 },
@@ -151,7 +159,8 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                         last: part + 1 == parts,
                         c,
                         c_stride,
-                        end,
+                        add,
+                        bias,
                         column,
                         width,
                     };
@@ -219,7 +228,10 @@ pub(super) struct Strip<'a> {
     last: bool,
     c: *mut f32,
     c_stride: usize,
-    end: End<'a, f32>,
+    /// So many times the product is added to C; None: it takes its place.
+    add: Option<f32>,
+    /// Added to every row: first of all, or after what C was.
+    bias: Option<&'a [f32]>,
     column: usize,
     width: usize,
 }
@@ -278,7 +290,8 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         last,
         c,
         c_stride,
-        end,
+        add,
+        bias,
         column,
         width,
     } = strip;
@@ -286,24 +299,22 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     // Whole vectors of the bias, and room for sums that are not C yet.
     const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
-    if let End::Bias(bias) = end {
+    let first_bias = bias.filter(|_| add.is_none());
+    if let Some(bias) = first_bias {
         bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
     }
-    let at_once = last && (S::MASKS || tail == S::LANES) && !matches!(end, End::AddBias(_));
-    let add = match end {
-        End::Add => Some(1.0),
-        End::AddScaled(scale) => Some(scale),
-        _ => None,
-    };
+    let last_bias = bias.filter(|_| add.is_some());
+    let at_once = last && (S::MASKS || tail == S::LANES) && last_bias.is_none();
+    let [low, higher] = heights::<S>(rows);
     let mut row = 0;
     while row < rows {
-        let high = even(rows - row, S::SUMS / S::WIDE);
+        let high = low + usize::from(row < higher);
         let sums = sums.wrapping_add(row * sums_stride);
         let c = c.wrapping_add(row * c_stride);
-        let (start, start_stride) = match (first, end) {
+        let (start, start_stride) = match (first, first_bias) {
             (false, _) => (sums as *const f32, sums_stride),
-            (true, End::Bias(_)) => (bias_row.as_ptr().cast(), 0),
-            (true, _) => (std::ptr::null(), 0),
+            (true, Some(_)) => (bias_row.as_ptr().cast(), 0),
+            (true, None) => (std::ptr::null(), 0),
         };
         let (to, to_stride) = match last {
             false => (sums, sums_stride),
@@ -348,16 +359,29 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         if last && !at_once {
             // SAFETY: the caller's promise; the block's sums are in `tile`.
             unsafe {
-                finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, end, column)
+                let bias = last_bias.map(|bias| &bias[column..]);
+                finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
             };
         }
         row += high;
     }
 }
 
-/// The size of the next of several about equal pieces, of at most `most`, of what is `left`.
+/// The size of the first of several about equal pieces, of at most `most`, of what is `left`.
 #[inline(always)]
-pub(super) fn even(left: usize, most: usize) -> usize {
+fn even(left: usize, most: usize) -> usize {
     // Divisions take as long as a small block.
     if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
+}
+
+/// How high the blocks of so many rows are at least, and up to which row they are higher by one.
+#[inline(always)]
+pub(super) fn heights<S: Simd>(rows: usize) -> [usize; 2] {
+    let most = S::SUMS / S::WIDE;
+    if rows <= most {
+        return [rows, 0];
+    }
+    let blocks = rows.div_ceil(most);
+    let low = rows / blocks;
+    [low, (rows - low * blocks) * (low + 1)]
 }

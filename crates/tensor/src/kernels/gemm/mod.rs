@@ -8,7 +8,7 @@ mod drive;
 mod pack;
 
 use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, split};
+use super::pool::{ROWS, is_left_alone, split};
 use super::rows::add_scaled_isa;
 use super::team::Shared;
 use super::{End, Gemm, Isa, dispatch};
@@ -58,14 +58,19 @@ pub fn gemm(call: Gemm<'_, f32>) {
     gemm_by(call, None);
 }
 
-fn gemm_by(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
+fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
+    let work = 2 * call.m * call.n * call.k;
+    // Of a small product a tenth of the time would go into parting it.
+    if is_left_alone(work) {
+        return gemm_alone(&mut call, ready);
+    }
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     if m == 0 || n == 0 {
         return;
     }
     let c = Shared::new(c);
-    split(m, ROWS, 2 * m * n * k, |rows| {
+    split(m, ROWS, work, |rows| {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
@@ -81,13 +86,13 @@ fn gemm_by(call: Gemm<'_, f32>, ready: Option<&[f32]>) {
 /// # Panics
 /// As [`gemm`], for any of them.
 pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, f32>) {
+    if count == 1 {
+        return gemm(call);
+    }
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
     if count == 0 || m == 0 || n == 0 {
         return;
-    }
-    if count == 1 {
-        return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
     }
     // No operand is looked at where there is nothing to sum.
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };

@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which blocks read them.
 
-use super::drive::even;
+use super::drive::heights;
 use crate::kernels::simd::Simd;
 use std::cell::RefCell;
 
@@ -105,10 +105,11 @@ pub(super) unsafe fn pack_a<S: Simd>(
     [rows, k]: [usize; 2],
     to: *mut f32,
 ) {
+    let [low, higher] = heights::<S>(rows);
     for first in (0..k).step_by(COLUMNS) {
         let mut row = 0;
         while row < rows {
-            let high = even(rows - row, S::SUMS / S::WIDE);
+            let high = low + usize::from(row < higher);
             let columns = first..(first + COLUMNS).min(k);
             // SAFETY: the caller's promise: the group's numbers lie there, and its places.
             let (from, to) =
