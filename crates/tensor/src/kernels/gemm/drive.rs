@@ -296,13 +296,17 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         width,
     } = strip;
     let tail = width - (W - 1) * S::LANES;
-    // Whole vectors of the bias, and room for sums that are not C yet.
+    // Whole vectors of a bias that has none, and room for sums that are not C yet.
     const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
-    let first_bias = bias.filter(|_| add.is_none());
-    if let Some(bias) = first_bias {
-        bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
-    }
+    let first_bias = match bias.filter(|_| add.is_none()) {
+        None => std::ptr::null(),
+        Some(bias) if tail == S::LANES => bias[column..column + width].as_ptr(),
+        Some(bias) => {
+            bias_row.write([0.0; ROW])[..width].copy_from_slice(&bias[column..column + width]);
+            bias_row.as_ptr().cast()
+        }
+    };
     let last_bias = bias.filter(|_| add.is_some());
     let at_once = last && (S::MASKS || tail == S::LANES) && last_bias.is_none();
     let [low, higher] = heights::<S>(rows);
@@ -311,11 +315,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         let high = low + usize::from(row < higher);
         let sums = sums.wrapping_add(row * sums_stride);
         let c = c.wrapping_add(row * c_stride);
-        let (start, start_stride) = match (first, first_bias) {
-            (false, _) => (sums as *const f32, sums_stride),
-            (true, Some(_)) => (bias_row.as_ptr().cast(), 0),
-            (true, None) => (std::ptr::null(), 0),
-        };
+        let (start, start_stride) = if first { (first_bias, 0) } else { (sums.cast_const(), sums_stride) };
         let (to, to_stride) = match last {
             false => (sums, sums_stride),
             true if at_once => (c, c_stride),
@@ -348,8 +348,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             ($($r:literal)*) => {
                 match high {
                     // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not whole
-                    // vectors and S has no masks, the sums go to `tile`, which holds any block and is never added to;
-                    // `bias_row` holds any row of one, and was written where it is read.
+                    // vectors and S has no masks, the sums go to `tile`, which holds any block and is never added to.
                     $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }
