@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use charloom_tensor::rng::StreamRng;
-use charloom_tensor::{Entry, Grads, Kind, ParamId, Params, Pass};
+use charloom_tensor::{Entry, Grads, ParamId, Params, Pass};
 use serde::Serialize;
 
 use crate::config::{Batch, Config, TrainConfig};
@@ -121,7 +121,7 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
         .params
         .ids()
         .zip(checked.params.entries().to_vec())
-        .filter(|(_, entry)| entry.kind == Kind::Parameter)
+        .filter(|(_, entry)| entry.is_trained())
         .collect();
     let rows: Vec<Row> = entries
         .iter()

@@ -127,8 +127,14 @@ impl<'s> Scope<'s> {
     /// # Shapes
     /// (out, in)
     pub fn weight_by_rows(&mut self, name: &str, inputs: usize, outputs: usize) -> ParamId {
-        let (gain, scale) = (self.gain, self.scale);
-        self.tensor(name, &[outputs, inputs], |init| init.weight(inputs, outputs, gain, scale))
+        let (name, gain, scale) = (self.name(name), self.gain, self.scale);
+        let dims = [outputs, inputs];
+        match &mut self.store {
+            Store::Draw { params, init } => {
+                params.add_by_rows(&name, dims, &init.weight(inputs, outputs, gain, scale))
+            }
+            Store::Plan(plan) => plan.push(name, &dims, true),
+        }
     }
 
     /// A matrix to be trained that lies by columns in memory, as the products of linear layers want it.

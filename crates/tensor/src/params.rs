@@ -4,11 +4,13 @@ use crate::shape::for_each;
 use crate::slab::Slab;
 use crate::{Element, Layout, Shape};
 
-/// Whether a named tensor is trained.
+/// What a named tensor is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Trained by gradients.
     Parameter,
+    /// The same, and a linear map, (out, in).
+    Weight,
     /// Kept beside them, such as running statistics.
     Buffer,
 }
@@ -18,7 +20,7 @@ pub enum Kind {
 pub struct Entry {
     /// Its path, such as `layers.0.weight`.
     pub name: String,
-    /// Whether it is trained.
+    /// What it is.
     pub kind: Kind,
     /// Its sizes.
     pub shape: Shape,
@@ -40,7 +42,13 @@ impl Entry {
         scatter(data, &self.shape, &self.layout, slab);
     }
 
-    fn is_by_columns(&self) -> bool {
+    /// Whether it is trained by gradients.
+    pub fn is_trained(&self) -> bool {
+        self.kind != Kind::Buffer
+    }
+
+    /// Whether a matrix lies in memory column by column.
+    pub fn is_by_columns(&self) -> bool {
         !self.layout.is_contiguous(&self.shape)
     }
 
@@ -104,9 +112,20 @@ impl<E: Element> Params<E> {
         self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
     }
 
-    /// Adds a matrix to be trained that lies in memory column by column, from its elements in row-major order.
+    /// Adds the weight of a linear layer, (out, in), which lies in memory row by row.
     ///
-    /// For all who read or write it, it is an (out, in) matrix; the products of a linear layer want (in, out) in memory.
+    /// # Panics
+    /// As [`Params::add`].
+    pub fn add_by_rows(&mut self, name: &str, shape: [usize; 2], data: &[E]) -> ParamId {
+        let shape = Shape::new(&shape);
+        let layout = Layout::contiguous(&shape, self.values.grow(shape.len()));
+        self.push(Entry { name: name.to_owned(), kind: Kind::Weight, shape, layout }, data)
+    }
+
+    /// Adds the weight of a linear layer, (out, in), which lies in memory column by column; the elements are given in
+    /// row-major order all the same.
+    ///
+    /// Most products of a linear layer want it so.
     ///
     /// # Panics
     /// As [`Params::add`].
@@ -115,19 +134,21 @@ impl<E: Element> Params<E> {
         let shape = Shape::new(&[rows, columns]);
         let mut layout = Layout { offset: self.values.grow(shape.len()), strides: [0; crate::MAX_DIMS] };
         (layout.strides[0], layout.strides[1]) = (1, rows);
-        self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
+        self.push(Entry { name: name.to_owned(), kind: Kind::Weight, shape, layout }, data)
     }
 
-    /// Adds a tensor to be trained that lies in memory as `other` does, by columns or by rows, under the same name.
+    /// Adds a tensor of the same name and kind as `other`, which lies in memory as that does.
     ///
     /// # Panics
     /// As [`Params::add`].
     pub fn add_like(&mut self, other: &Entry, shape: &[usize], data: &[E]) -> ParamId {
-        match shape {
-            &[rows, columns] if other.is_by_columns() => {
+        match (other.kind, shape) {
+            (Kind::Buffer, shape) => self.add_buffer(&other.name, shape, data),
+            (_, &[rows, columns]) if other.is_by_columns() => {
                 self.add_by_columns(&other.name, [rows, columns], data)
             }
-            shape => self.add(&other.name, shape, data),
+            (Kind::Weight, &[rows, columns]) => self.add_by_rows(&other.name, [rows, columns], data),
+            (_, shape) => self.add(&other.name, shape, data),
         }
     }
 
@@ -144,8 +165,7 @@ impl<E: Element> Params<E> {
     fn push(&mut self, entry: Entry, data: &[E]) -> ParamId {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
-        (self.fingerprint(), &entry.name, entry.kind == Kind::Buffer, entry.is_by_columns())
-            .hash(&mut hasher);
+        (self.fingerprint(), &entry.name, entry.is_trained(), entry.is_by_columns()).hash(&mut hasher);
         entry.shape.dims().hash(&mut hasher);
         let fingerprint = hasher.finish();
         entry.write(data, self.slab_mut(entry.kind));
@@ -190,10 +210,7 @@ impl<E: Element> Params<E> {
         let mut cast = Params::new();
         for (id, entry) in self.ids().zip(&self.entries) {
             let data: Vec<F> = self.read(id).into_iter().map(|x| F::of(x.f64())).collect();
-            match entry.kind {
-                Kind::Buffer => cast.add_buffer(&entry.name, entry.shape.dims(), &data),
-                Kind::Parameter => cast.add_like(entry, entry.shape.dims(), &data),
-            };
+            cast.add_like(entry, entry.shape.dims(), &data);
         }
         cast
     }
@@ -205,7 +222,7 @@ impl<E: Element> Params<E> {
 
     /// The entries that are trained, in their order.
     pub fn trained(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.kind == Kind::Parameter)
+        self.entries.iter().filter(|entry| entry.is_trained())
     }
 
     /// A tensor's elements in row-major order.
@@ -215,7 +232,7 @@ impl<E: Element> Params<E> {
     pub fn read(&self, id: ParamId) -> Vec<E> {
         let entry = self.entry(id);
         entry.read(match entry.kind {
-            Kind::Parameter => self.values.all(),
+            Kind::Parameter | Kind::Weight => self.values.all(),
             Kind::Buffer => self.buffers.all(),
         })
     }
@@ -231,7 +248,7 @@ impl<E: Element> Params<E> {
 
     fn slab_mut(&mut self, kind: Kind) -> &mut [E] {
         match kind {
-            Kind::Parameter => self.values.all_mut(),
+            Kind::Parameter | Kind::Weight => self.values.all_mut(),
             Kind::Buffer => self.buffers.all_mut(),
         }
     }
@@ -279,7 +296,7 @@ impl<E: Element> Grads<E> {
     pub fn read(&self, params: &Params<E>, id: ParamId) -> Vec<E> {
         self.check(params.fingerprint());
         let entry = params.entry(id);
-        assert!(entry.kind == Kind::Parameter, "{} is not trained", entry.name);
+        assert!(entry.is_trained(), "{} is not trained", entry.name);
         entry.read(self.slab.all())
     }
 

@@ -119,7 +119,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// If the handle is of other parameters, or of a buffer.
     pub fn param(&self, id: ParamId) -> Var<'_, E> {
         let entry = self.params().entry(id);
-        assert!(entry.kind == crate::Kind::Parameter, "{} is not trained", entry.name);
+        assert!(entry.is_trained(), "{} is not trained", entry.name);
         let mut nodes = self.param_nodes.borrow_mut();
         let node = nodes[id.index].unwrap_or_else(|| {
             let mut recording = self.recording.borrow_mut();

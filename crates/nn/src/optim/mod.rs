@@ -16,7 +16,7 @@ pub use state::{MissingState, StateTensor};
 
 use std::ops::Range;
 
-use charloom_tensor::{Element, Entry, Grads, NodeId, Params, Pass, Recording};
+use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recording};
 
 /// What turns gradients into updates, and what it remembers between steps.
 ///
@@ -87,10 +87,11 @@ struct Slabs<'a, E> {
     second: &'a mut [E],
 }
 
-/// The rows and columns in memory of a linear layer's weight, which lies by columns; None of anything else.
+/// The rows and columns in memory of a linear layer's weight; None of anything else.
 fn sides(entry: &Entry) -> Option<[usize; 2]> {
     match *entry.shape.dims() {
-        [outputs, inputs] if !entry.layout.is_contiguous(&entry.shape) => Some([inputs, outputs]),
+        [outputs, inputs] if entry.is_by_columns() => Some([inputs, outputs]),
+        [outputs, inputs] => (entry.kind == Kind::Weight).then_some([outputs, inputs]),
         _ => None,
     }
 }
