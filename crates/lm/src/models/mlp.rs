@@ -117,7 +117,9 @@ impl NeuralKind for MlpKind {
             (inputs, widest) = (width, widest.max(width));
         }
         let mut scope = scope.at(&name(&layers)).with_scale(model.output_scale);
-        layers.push(Linear::to_logits(&mut scope, inputs, vocab, true).into());
+        // Directly on embeddings the last layer is the first, whose weight lies as table rows want it.
+        let last = if model.hidden.is_empty() { Linear::new } else { Linear::to_logits };
+        layers.push(last(&mut scope, inputs, vocab, true).into());
         let layers = Sequential::new(layers);
         Ok(Net::Window(Stack { context: model.context, vocab, embedding, layers, widest }))
     }

@@ -296,7 +296,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         width,
     } = strip;
     let tail = width - (W - 1) * S::LANES;
-    // Whole vectors of a bias that has none, and room for sums that are not C yet.
+    // A bias whose columns are not whole vectors, filled up to them, and room for sums that are not C yet.
     const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
     let first_bias = match bias.filter(|_| add.is_none()) {
@@ -347,8 +347,9 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         macro_rules! blocks {
             ($($r:literal)*) => {
                 match high {
-                    // SAFETY: the caller's promise; the block's rows are among the strip's. Where C's columns are not whole
-                    // vectors and S has no masks, the sums go to `tile`, which holds any block and is never added to.
+                    // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is null or a row of whole
+                    // vectors. Where C's columns are not whole vectors and S has no masks, the sums go to `tile`, which
+                    // holds any block and is never added to.
                     $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }

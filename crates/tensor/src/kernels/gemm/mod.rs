@@ -59,7 +59,7 @@ pub fn gemm(call: Gemm<'_, f32>) {
 }
 
 fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
-    let work = 2 * call.m * call.n * call.k;
+    let work = [call.m, call.n, call.k].into_iter().fold(2, usize::saturating_mul);
     // Of a small product a tenth of the time would go into parting it.
     if is_left_alone(work) {
         return gemm_alone(&mut call, ready);
