@@ -25,7 +25,7 @@ fn record(batch: usize, fuse: bool) -> (Params<f32>, Recording<f32>, NodeId) {
     let table = params.add("embedding.weight", &[VOCAB, EMBED], &normal(VOCAB * EMBED, 1.0));
     let w1 = params.add_by_columns("layers.0.weight", [HIDDEN, inputs], &normal(HIDDEN * inputs, 0.3));
     let b1 = params.add("layers.0.bias", &[HIDDEN], &normal(HIDDEN, 0.0));
-    let w2 = params.add_by_columns("layers.2.weight", [VOCAB, HIDDEN], &normal(VOCAB * HIDDEN, 0.01));
+    let w2 = params.add_by_rows("layers.2.weight", [VOCAB, HIDDEN], &normal(VOCAB * HIDDEN, 0.01));
     let b2 = params.add("layers.2.bias", &[VOCAB], &normal(VOCAB, 0.0));
     let draw = |n: usize| {
         let mut tokens = vec![0; n];

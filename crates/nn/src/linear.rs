@@ -26,8 +26,8 @@ impl Linear {
         Self { weight, bias: bias.then(|| Self::bias(scope, inputs, outputs)) }
     }
 
-    /// The same, for a net's last layer, above hidden units: of classes that do not fill vectors the weight lies by rows in
-    /// memory, so that the inputs are what its gradient's vectors hold.
+    /// The same for a net's last layer, above hidden units. If the number of classes is no multiple of 16, its weight lies by
+    /// rows in memory: the gradient's rows are then `inputs` long, not `classes`, and leave fewer lanes of vectors empty.
     pub fn to_logits(scope: &mut Scope<'_>, inputs: usize, classes: usize, bias: bool) -> Self {
         if classes.is_multiple_of(WIDEST) {
             return Self::new(scope, inputs, classes, bias);

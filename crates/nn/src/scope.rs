@@ -137,7 +137,7 @@ impl<'s> Scope<'s> {
         }
     }
 
-    /// A matrix to be trained that lies by columns in memory, as the products of linear layers want it.
+    /// A matrix to be trained that lies by columns in memory, as most products of linear layers want it.
     ///
     /// # Panics
     /// As [`Scope::tensor`].

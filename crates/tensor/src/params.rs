@@ -9,7 +9,7 @@ use crate::{Element, Layout, Shape};
 pub enum Kind {
     /// Trained by gradients.
     Parameter,
-    /// The same, and a linear map, (out, in).
+    /// The same, and the weight of a linear or recurrent layer, (out, in).
     Weight,
     /// Kept beside them, such as running statistics.
     Buffer,
@@ -49,7 +49,7 @@ impl Entry {
 
     /// Whether a matrix lies in memory column by column.
     pub fn is_by_columns(&self) -> bool {
-        !self.layout.is_contiguous(&self.shape)
+        self.kind == Kind::Weight && self.layout.strides[..2] == [1, self.shape.dims()[0]]
     }
 
     /// Where its elements lie in its slab; nothing else lies between them.
@@ -174,7 +174,7 @@ impl<E: Element> Params<E> {
         ParamId { index: self.entries.len() - 1, fingerprint }
     }
 
-    /// The fingerprint of all entries: equal where names, kinds, shapes and layouts are.
+    /// The fingerprint of all entries: equal where names, shapes, layouts and what is trained are.
     pub(crate) fn fingerprint(&self) -> u64 {
         self.fingerprints.last().copied().unwrap_or(0)
     }
@@ -352,6 +352,24 @@ mod tests {
         other.add("b", &[3, 2], &[0.0; 6]);
         let said = std::panic::catch_unwind(|| other.read(b)).unwrap_err();
         assert_eq!(said.downcast_ref(), Some(&"this handle is of other parameters"));
+    }
+
+    #[test]
+    fn a_copy_lies_as_the_original_does() {
+        let mut params = Params::<f32>::new();
+        for shape in [[2, 3], [64, 1], [1, 64]] {
+            let numbers: Vec<f32> = (0..shape[0] * shape[1]).map(|i| i as f32).collect();
+            params.add_by_columns("columns", shape, &numbers);
+            params.add_by_rows("rows", shape, &numbers);
+        }
+        let cast = params.cast::<f64>();
+        for (id, (of, entry)) in params.ids().zip(params.entries().iter().zip(cast.entries())) {
+            assert_eq!((&entry.name, entry.kind, entry.shape), (&of.name, of.kind, of.shape));
+            for entry in [of, entry] {
+                assert_eq!(entry.is_by_columns(), entry.name == "columns", "{:?}", entry.shape);
+            }
+            assert_eq!(cast.read(id), params.read(id).iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl NeuralKind for MlpKind {
             (inputs, widest) = (width, widest.max(width));
         }
         let mut scope = scope.at(&name(&layers)).with_scale(model.output_scale);
-        // Directly on embeddings the last layer is the first, whose weight lies as table rows want it.
+        // Without hidden layers this one reads the embeddings: it becomes sums of table rows only if its weight lies by columns.
         let last = if model.hidden.is_empty() { Linear::new } else { Linear::to_logits };
         layers.push(last(&mut scope, inputs, vocab, true).into());
         let layers = Sequential::new(layers);

@@ -176,9 +176,9 @@ pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
     });
 }
 
-/// Whether [`split`] leaves so much work (floating-point operations) to this thread.
+/// Whether this is too little work (floating-point operations) for [`split`] to share out.
 pub(super) fn is_left_alone(work: usize) -> bool {
-    CURRENT.get().team().is_none_or(|(_, least)| work < 2 * least)
+    CURRENT.get().team().is_none_or(|(_, least)| work / 2 < least)
 }
 
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.

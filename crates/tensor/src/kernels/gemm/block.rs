@@ -137,8 +137,8 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
     }
 }
 
-/// Makes of a block's sums what becomes of C, `rows` rows of `columns` columns at `c`: the sums, or what C was, so many times
-/// the sums and the bias.
+/// Writes a block's sums to C, `rows` rows of `columns` columns at `c`: the sums themselves, or with `add` what C was and `add`
+/// times the sums; and then the bias, if there is one.
 ///
 /// # Safety
 /// S's target features hold; so many rows and columns lie at C, whole vectors of them at `sums`, and the columns in the bias.

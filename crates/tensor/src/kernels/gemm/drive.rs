@@ -13,7 +13,8 @@ use std::mem::MaybeUninit;
 /// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache.
 /// Each part more is a pass over C.
 const PART: usize = if cfg!(miri) { 4 } else { 512 };
-/// The same for a C of few rows, which costs little to pass over: the first-level cache.
+/// The longest part where B is read as it lies by fewer than [`OFTEN`] rows of C, and a pass more over C costs little: with AVX2
+/// a strip of B, 16 kB, then stays in the first-level cache.
 const PART_OF_FEW: usize = PART / 2;
 /// How many rows of C are computed at a time: their part of A fits the second-level cache.
 const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
@@ -66,7 +67,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     if m == 0 || n == 0 {
         return;
     }
-    // Taken apart where it lies: copied as a whole, it would be waited for.
+    // By reference: a copy would load in one piece what was just written in several, and wait for those writes.
     let (add, bias) = match *end {
         End::Set => (None, None),
         End::Bias(bias) => (None, Some(bias)),
@@ -230,7 +231,7 @@ pub(super) struct Strip<'a> {
     c_stride: usize,
     /// So many times the product is added to C; None: it takes its place.
     add: Option<f32>,
-    /// Added to every row: first of all, or after what C was.
+    /// Added to every row: the sums begin with it where `add` is None, otherwise it comes last, after what C was.
     bias: Option<&'a [f32]>,
     column: usize,
     width: usize,
@@ -348,8 +349,8 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             ($($r:literal)*) => {
                 match high {
                     // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is null or a row of whole
-                    // vectors. Where C's columns are not whole vectors and S has no masks, the sums go to `tile`, which
-                    // holds any block and is never added to.
+                    // vectors. Where the sums are not written to C at once (a last vector in part without masks, or a
+                    // bias after what C was), they go to `tile`, which holds any block; `add` is None then.
                     $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }
@@ -357,9 +358,9 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         }
         blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
         if last && !at_once {
-            // SAFETY: the caller's promise; the block's sums are in `tile`.
+            // SAFETY: the caller's promise; the block's sums are in `tile`, and the bias has `width` numbers.
             unsafe {
-                let bias = last_bias.map(|bias| &bias[column..]);
+                let bias = last_bias.map(|bias| &bias[column..column + width]);
                 finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
             };
         }

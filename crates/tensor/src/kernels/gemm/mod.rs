@@ -60,7 +60,7 @@ pub fn gemm(call: Gemm<'_, f32>) {
 
 fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     let work = [call.m, call.n, call.k].into_iter().fold(2, usize::saturating_mul);
-    // Of a small product a tenth of the time would go into parting it.
+    // What is not shared out goes straight on: preparing the parts takes a tenth of a small product's time.
     if is_left_alone(work) {
         return gemm_alone(&mut call, ready);
     }

@@ -117,8 +117,8 @@ impl Simd for Avx512 {
     ) -> bool {
         // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
         unsafe {
-            // Every loop runs to 16, so that the rows stay in registers. A row that is not there is not touched even by a mask of
-            // nothing, which takes thousands of cycles where there is no memory.
+            // Every loop runs to 16, so that the rows stay in registers. Rows that are not there are skipped, not masked to
+            // nothing: an empty mask where no memory is mapped takes thousands of cycles.
             let is_whole = height == 16 && width == 16;
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
