@@ -23,21 +23,22 @@ impl Linear {
     /// A layer drawn by the scope, whose tensors are `weight` and `bias`.
     pub fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
         let weight = scope.weight("weight", inputs, outputs);
-        Self { weight, bias: bias.then(|| Self::bias(scope, inputs, outputs)) }
+        Self::with(weight, scope, inputs, outputs, bias)
     }
 
     /// The same for a net's last layer, above hidden units. If the number of classes is no multiple of 16, its weight lies by
     /// rows in memory: the gradient's rows are then `inputs` long, not `classes`, and leave fewer lanes of vectors empty.
     pub fn to_logits(scope: &mut Scope<'_>, inputs: usize, classes: usize, bias: bool) -> Self {
-        if classes.is_multiple_of(WIDEST) {
-            return Self::new(scope, inputs, classes, bias);
-        }
-        let weight = scope.weight_by_rows("weight", inputs, classes);
-        Self { weight, bias: bias.then(|| Self::bias(scope, inputs, classes)) }
+        let weight = match classes.is_multiple_of(WIDEST) {
+            true => scope.weight("weight", inputs, classes),
+            false => scope.weight_by_rows("weight", inputs, classes),
+        };
+        Self::with(weight, scope, inputs, classes, bias)
     }
 
-    fn bias(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> ParamId {
-        scope.tensor("bias", &[outputs], |init| init.bias(inputs, outputs))
+    fn with(weight: ParamId, scope: &mut Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+        let bias = bias.then(|| scope.tensor("bias", &[outputs], |init| init.bias(inputs, outputs)));
+        Self { weight, bias }
     }
 
     /// Records the layer.

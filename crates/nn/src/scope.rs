@@ -106,11 +106,7 @@ impl<'s> Scope<'s> {
         dims: &[usize],
         draw: impl FnOnce(&mut Initializer<'_>) -> Vec<f32>,
     ) -> ParamId {
-        let name = self.name(name);
-        match &mut self.store {
-            Store::Draw { params, init } => params.add(&name, dims, &draw(init)),
-            Store::Plan(plan) => plan.push(name, dims, true),
-        }
+        self.drawn(name, dims, |params, name, init| params.add(name, dims, &draw(init)))
     }
 
     /// A weight of a linear layer, drawn as the initialization says.
@@ -127,14 +123,10 @@ impl<'s> Scope<'s> {
     /// # Shapes
     /// (out, in)
     pub fn weight_by_rows(&mut self, name: &str, inputs: usize, outputs: usize) -> ParamId {
-        let (name, gain, scale) = (self.name(name), self.gain, self.scale);
-        let dims = [outputs, inputs];
-        match &mut self.store {
-            Store::Draw { params, init } => {
-                params.add_by_rows(&name, dims, &init.weight(inputs, outputs, gain, scale))
-            }
-            Store::Plan(plan) => plan.push(name, &dims, true),
-        }
+        let (dims, gain, scale) = ([outputs, inputs], self.gain, self.scale);
+        self.drawn(name, &dims, |params, name, init| {
+            params.add_by_rows(name, dims, &init.weight(inputs, outputs, gain, scale))
+        })
     }
 
     /// A matrix to be trained that lies by columns in memory, as most products of linear layers want it.
@@ -147,10 +139,20 @@ impl<'s> Scope<'s> {
         dims: [usize; 2],
         draw: impl FnOnce(&mut Initializer<'_>) -> Vec<f32>,
     ) -> ParamId {
+        self.drawn(name, &dims, |params, name, init| params.add_by_columns(name, dims, &draw(init)))
+    }
+
+    /// A tensor to be trained that `add` draws and adds under its whole name, unless it is only planned.
+    fn drawn(
+        &mut self,
+        name: &str,
+        dims: &[usize],
+        add: impl FnOnce(&mut Params<f32>, &str, &mut Initializer<'_>) -> ParamId,
+    ) -> ParamId {
         let name = self.name(name);
         match &mut self.store {
-            Store::Draw { params, init } => params.add_by_columns(&name, dims, &draw(init)),
-            Store::Plan(plan) => plan.push(name, &dims, true),
+            Store::Draw { params, init } => add(params, &name, init),
+            Store::Plan(plan) => plan.push(name, dims, true),
         }
     }
 

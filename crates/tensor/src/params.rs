@@ -107,9 +107,7 @@ impl<E: Element> Params<E> {
     /// # Panics
     /// If the number of elements is not the shape's.
     pub fn add(&mut self, name: &str, shape: &[usize], data: &[E]) -> ParamId {
-        let shape = Shape::new(shape);
-        let layout = Layout::contiguous(&shape, self.values.grow(shape.len()));
-        self.push(Entry { name: name.to_owned(), kind: Kind::Parameter, shape, layout }, data)
+        self.add_contiguous(Kind::Parameter, name, shape, data)
     }
 
     /// Adds the weight of a linear layer, (out, in), which lies in memory row by row.
@@ -117,9 +115,7 @@ impl<E: Element> Params<E> {
     /// # Panics
     /// As [`Params::add`].
     pub fn add_by_rows(&mut self, name: &str, shape: [usize; 2], data: &[E]) -> ParamId {
-        let shape = Shape::new(&shape);
-        let layout = Layout::contiguous(&shape, self.values.grow(shape.len()));
-        self.push(Entry { name: name.to_owned(), kind: Kind::Weight, shape, layout }, data)
+        self.add_contiguous(Kind::Weight, name, &shape, data)
     }
 
     /// Adds the weight of a linear layer, (out, in), which lies in memory column by column; the elements are given in
@@ -157,9 +153,13 @@ impl<E: Element> Params<E> {
     /// # Panics
     /// As [`Params::add`].
     pub fn add_buffer(&mut self, name: &str, shape: &[usize], data: &[E]) -> ParamId {
+        self.add_contiguous(Kind::Buffer, name, shape, data)
+    }
+
+    fn add_contiguous(&mut self, kind: Kind, name: &str, shape: &[usize], data: &[E]) -> ParamId {
         let shape = Shape::new(shape);
-        let layout = Layout::contiguous(&shape, self.buffers.grow(shape.len()));
-        self.push(Entry { name: name.to_owned(), kind: Kind::Buffer, shape, layout }, data)
+        let layout = Layout::contiguous(&shape, self.slab_mut(kind).grow(shape.len()));
+        self.push(Entry { name: name.to_owned(), kind, shape, layout }, data)
     }
 
     fn push(&mut self, entry: Entry, data: &[E]) -> ParamId {
@@ -168,7 +168,7 @@ impl<E: Element> Params<E> {
         (self.fingerprint(), &entry.name, entry.is_trained(), entry.is_by_columns()).hash(&mut hasher);
         entry.shape.dims().hash(&mut hasher);
         let fingerprint = hasher.finish();
-        entry.write(data, self.slab_mut(entry.kind));
+        entry.write(data, self.slab_mut(entry.kind).all_mut());
         self.entries.push(entry);
         self.fingerprints.push(fingerprint);
         ParamId { index: self.entries.len() - 1, fingerprint }
@@ -243,13 +243,13 @@ impl<E: Element> Params<E> {
     /// As [`Params::entry`]; if their number is not the tensor's.
     pub fn write(&mut self, id: ParamId, data: &[E]) {
         let entry = self.entry(id).clone();
-        entry.write(data, self.slab_mut(entry.kind));
+        entry.write(data, self.slab_mut(entry.kind).all_mut());
     }
 
-    fn slab_mut(&mut self, kind: Kind) -> &mut [E] {
+    fn slab_mut(&mut self, kind: Kind) -> &mut Slab<E> {
         match kind {
-            Kind::Parameter | Kind::Weight => self.values.all_mut(),
-            Kind::Buffer => self.buffers.all_mut(),
+            Kind::Parameter | Kind::Weight => &mut self.values,
+            Kind::Buffer => &mut self.buffers,
         }
     }
 

@@ -135,6 +135,11 @@ impl Current {
         let least = if self.keep_rows { least.min(LEAST_OF_ROWS) } else { least };
         pool.team.as_ref().map(|team| (team, least))
     }
+
+    /// The same, if so much work (floating-point operations) is worth two threads.
+    fn team_for(&self, work: usize) -> Option<(&Team, usize)> {
+        self.team().filter(|&(_, least)| work / 2 >= least)
+    }
 }
 
 /// Where the second half of so many rows begins: where [`split`] cuts them for two threads.
@@ -144,9 +149,9 @@ pub(super) fn cut(rows: usize) -> usize {
 
 /// Calls `f` with 0 and with 1, on two threads if `work` (floating-point operations) is enough.
 pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
-    match CURRENT.get().team() {
-        Some((team, least)) if work / least >= 2 => team.run(2, f),
-        _ => {
+    match CURRENT.get().team_for(work) {
+        Some((team, _)) => team.run(2, f),
+        None => {
             f(0);
             f(1);
         }
@@ -178,17 +183,14 @@ pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
 
 /// Whether this is too little work (floating-point operations) for [`split`] to share out.
 pub(super) fn is_left_alone(work: usize) -> bool {
-    CURRENT.get().team().is_none_or(|(_, least)| work / 2 < least)
+    CURRENT.get().team_for(work).is_none()
 }
 
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.
 /// Ranges start at multiples of `unit`.
 pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
     let current = CURRENT.get();
-    let Some((team, least)) = current.team() else { return f(0..n) };
-    if work / least < 2 {
-        return f(0..n);
-    }
+    let Some((team, least)) = current.team_for(work) else { return f(0..n) };
     let units = n.div_ceil(unit);
     let threads = team.threads();
     // Of much work there are several parts to a thread, since one core may be slower than another; unless a core

@@ -48,6 +48,11 @@ impl<E: Element> Recurrence<E> {
         rows >= KEPT_FROM * (self.starts.len() - 1)
     }
 
+    /// Whether the levels' products, of so many rows in all, are worth a packed weight.
+    fn packs(&self, rows: usize) -> bool {
+        rows >= PACKED_FROM * (self.starts.len() - 1)
+    }
+
     /// Finds the levels of so many rows.
     fn find_levels(&mut self, parents: Option<&[u32]>, rows: usize) {
         let parent = |row: usize| parents.map_or(row, |parents| parents[row] as usize);
@@ -95,7 +100,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
         }
         let weight = if self.by_columns { x.get(1) } else { &self.turned };
         let keep_rows = self.keeps_rows_of_levels(rows);
-        let packed = (rows >= PACKED_FROM * (self.starts.len() - 1)).then(|| {
+        let packed = self.packs(rows).then(|| {
             E::pack(weight, g, self.packed.all_mut());
             self.packed.all()
         });
@@ -158,7 +163,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
         }
         let weight = if self.by_columns { &self.turned } else { x.get(1) };
         let (goes_on, keep_rows) = (self.begins && grads.wants(3), self.keeps_rows_of_levels(rows));
-        let packed = (rows >= PACKED_FROM * (self.starts.len() - 1)).then(|| {
+        let packed = self.packs(rows).then(|| {
             E::pack(weight, h, self.packed.all_mut());
             self.packed.all()
         });
