@@ -13,6 +13,7 @@ use crate::setup::{DataPath, Settings};
 /// of the forward pass a term with a gradient. The flags choose its sizes; without --preset it is manual-backprop.
 /// docs/backprop/ has the derivations.
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

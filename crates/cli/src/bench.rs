@@ -11,6 +11,7 @@ use crate::setup::{DataPath, Settings};
 
 /// Measure how fast a model trains here: steps a second, and the share of what the machine could do
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

@@ -12,8 +12,14 @@ use crate::output::{Out, name};
 use crate::setup::DataPath;
 
 /// Known data sets, and data cut into splits
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(clap::Subcommand)]
-pub enum Command {
+enum Command {
     /// List the data sets that are known by name
     List,
     /// Print where a data set's file is kept
@@ -38,8 +44,8 @@ pub enum Command {
     },
 }
 
-pub fn run(command: &Command, out: &mut Out) -> Result<()> {
-    match command {
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    match &args.command {
         Command::List => list(out),
         Command::Path { name: set } => {
             let set = Dataset::get(set)?;

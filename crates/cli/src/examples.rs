@@ -10,6 +10,7 @@ use crate::setup::DataPath;
 
 /// List the examples of data: each context, and the character that follows it
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

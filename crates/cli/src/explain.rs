@@ -10,8 +10,14 @@ use crate::output::{Out, flags};
 use crate::setup::{RunOrData, Settings, What};
 
 /// Say what the numbers mean
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
 #[derive(clap::Subcommand)]
-pub enum Command {
+enum Command {
     #[command(allow_negative_numbers = true)]
     Loss(Box<LossArgs>),
 }
@@ -20,15 +26,15 @@ pub enum Command {
 ///
 /// Without a run it is about the configuration that the flags make.
 #[derive(clap::Args)]
-pub struct LossArgs {
+struct LossArgs {
     #[command(flatten)]
     what: RunOrData,
     #[command(flatten)]
     settings: Settings,
 }
 
-pub fn run(command: &Command, out: &mut Out) -> Result<()> {
-    let Command::Loss(args) = command;
+pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let Command::Loss(args) = &args.command;
     let loss = match args.what.get()? {
         What::Run(path, moved) => {
             let file = files::model_file(path)?;

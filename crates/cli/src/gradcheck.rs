@@ -13,6 +13,7 @@ use crate::setup::{DataPath, Settings};
 /// The gradients are those that training follows, in double precision on the first minibatch, the parameters moved a
 /// little from where they were drawn. Fails if the error of one is above the tolerance.
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

@@ -20,6 +20,7 @@ const MOST_PARAMETERS: usize = 10_000;
 /// Formulas have numbers, names, + - * / ^, parentheses and tanh, exp, ln, relu, sigmoid, sqrt, pow(x, n); parts get
 /// names as in 'e = a*b; tanh(e + c)'.
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["formula", "neuron", "mlp"]))]
 pub struct Args {
     /// The formula, as in 'tanh(a*b + c)'

@@ -2,7 +2,8 @@
 
 use clap::{Command, CommandFactory};
 
-use crate::Cli;
+use crate::Flags;
+use crate::subcommands::Subcommand;
 
 /// What people set first; `-h` shows no more of a model and its training than these.
 const FIRST: [&str; 6] = ["preset", "model", "context", "hidden", "steps", "out"];
@@ -29,14 +30,13 @@ Environment:
                      results are the same
   NO_COLOR           set to anything: no colours, as --color never";
 
-/// The whole command, with its subcommands.
-pub fn command() -> Command {
-    let mut command = Cli::command().after_help("Start with: charloom train").after_long_help(END);
-    let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-    for name in names {
-        command = command.mut_subcommand(name, shortened);
-    }
-    command
+/// The command with these subcommands.
+pub fn command(subcommands: &[Subcommand]) -> Command {
+    let of = |subcommand: &Subcommand| shortened((subcommand.flags)(Command::new(subcommand.name)));
+    Flags::command()
+        .after_help("Start with: charloom train")
+        .after_long_help(END)
+        .subcommands(subcommands.iter().map(of))
 }
 
 /// The command with a short `-h`, where it has many flags.
@@ -60,11 +60,14 @@ fn shortened(command: Command) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
+    use crate::subcommands;
 
     #[test]
     fn the_command_is_well_formed_and_knows_what_people_set_first() {
-        let mut command = command();
+        let mut command = command(subcommands::ALL);
         command.build();
         command.clone().debug_assert();
         let train = command.find_subcommand("train").expect("it trains");
@@ -74,5 +77,25 @@ mod tests {
         let group = |arg: &clap::Arg| arg.get_help_heading().map(str::to_owned);
         let used: Vec<String> = train.get_arguments().filter_map(group).collect();
         assert!(GROUPS.iter().all(|group| used.iter().any(|heading| heading == group)), "{used:?}");
+    }
+
+    #[test]
+    fn a_subcommand_alone_is_what_it_is_among_all() {
+        let mut all = command(subcommands::ALL);
+        all.build();
+        for subcommand in subcommands::ALL {
+            let arguments = ["charloom", subcommand.name].map(OsString::from);
+            let mut alone = command(subcommands::meant(&arguments));
+            alone.build();
+            assert_eq!(alone.get_subcommands().count(), 2, "{} and help", subcommand.name);
+            let help = |command: &mut Command| {
+                let found = command.find_subcommand_mut(subcommand.name).expect(subcommand.name);
+                (found.render_help().to_string(), found.render_long_help().to_string())
+            };
+            assert_eq!(help(&mut alone), help(&mut all));
+        }
+        for other in ["--help", "help", "trian"].map(OsString::from) {
+            assert_eq!(subcommands::meant(&[OsString::new(), other]).len(), subcommands::ALL.len());
+        }
     }
 }

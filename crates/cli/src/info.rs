@@ -14,6 +14,7 @@ use crate::setup::{RunOrData, Settings, What};
 ///
 /// Of a preset, a configuration file or flags of the model it counts the parameters.
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     what: RunOrData,

@@ -16,6 +16,7 @@ const UNITS: usize = 64;
 
 /// Look into a network: every layer's values and gradients on a batch, and what is wrong with them
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     what: RunOrData,

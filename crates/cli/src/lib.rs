@@ -5,6 +5,7 @@ mod args;
 mod backprop;
 mod bench;
 mod compare;
+mod completions;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 #[cfg(not(feature = "dashboard"))]
@@ -22,6 +23,7 @@ mod help;
 mod info;
 mod inspect;
 mod lr_find;
+mod man;
 mod mix;
 mod next;
 mod output;
@@ -31,8 +33,8 @@ mod report;
 mod sample;
 mod score;
 mod setup;
-mod shell;
 mod show;
+mod subcommands;
 mod sweep;
 mod train;
 mod watch;
@@ -43,16 +45,16 @@ use charloom::Error;
 use charloom::data::Mode;
 use charloom::threads::{self, Pool};
 use clap::error::ErrorKind;
-use clap::{ColorChoice, FromArgMatches, Parser, Subcommand};
+use clap::{ColorChoice, FromArgMatches, Parser};
 
 use output::Out;
 
 /// Trains, explains and ships character-level neural language models
 #[derive(Parser)]
-#[command(name = "charloom", version, arg_required_else_help = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
+#[command(name = "charloom", version, subcommand_required = true, arg_required_else_help = true)]
+// In a subcommand's help they stand after its own flags.
+#[command(next_display_order = 900)]
+struct Flags {
     /// Print results as one JSON object
     #[arg(long, global = true)]
     json: bool,
@@ -64,47 +66,6 @@ struct Cli {
     color: ColorChoice,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    #[command(allow_negative_numbers = true)]
-    Train(Box<train::Args>),
-    Eval(eval::Args),
-    #[command(allow_negative_numbers = true)]
-    Sample(sample::Args),
-    Score(score::Args),
-    Mix(mix::Args),
-    #[command(allow_negative_numbers = true)]
-    Inspect(Box<inspect::Args>),
-    #[command(allow_negative_numbers = true)]
-    LrFind(Box<lr_find::Args>),
-    #[command(allow_negative_numbers = true)]
-    Info(Box<info::Args>),
-    #[command(subcommand)]
-    Data(data::Command),
-    Presets(presets::Args),
-    #[command(allow_negative_numbers = true)]
-    Examples(examples::Args),
-    Show(show::Args),
-    Next(next::Args),
-    #[command(allow_negative_numbers = true)]
-    Bench(Box<bench::Args>),
-    Plot(plot::Args),
-    Compare(compare::Args),
-    Report(report::Args),
-    #[command(allow_negative_numbers = true)]
-    Graph(graph::Args),
-    #[command(allow_negative_numbers = true)]
-    Backprop(Box<backprop::Args>),
-    #[command(allow_negative_numbers = true)]
-    Gradcheck(Box<gradcheck::Args>),
-    #[command(subcommand)]
-    Explain(explain::Command),
-    #[command(allow_negative_numbers = true)]
-    Sweep(Box<sweep::Args>),
-    Completions(shell::Completions),
-    Man(shell::Man),
-}
-
 /// Runs the command with these arguments, the first of which is its name; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
@@ -113,40 +74,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 
 /// The same, on these threads.
 fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let parsed = help::command().try_get_matches_from(arguments);
-    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
-        Ok(cli) => cli,
-        Err(error) => return wrong_use(&error),
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = help::command(subcommands::meant(&arguments)).try_get_matches_from(arguments);
+    let parsed = parsed.and_then(|matches| Ok((Flags::from_arg_matches(&matches)?, matches)));
+    let (flags, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return refused(&error),
     };
-    output::set_verbose(cli.verbose);
-    let mut out = Out::new(cli.json, cli.color);
-    let done = pool.enter(false, || match cli.command {
-        Command::Train(args) => train::run(&args, &mut out),
-        Command::Eval(args) => eval::run(&args, &mut out),
-        Command::Sample(args) => sample::run(&args, &mut out),
-        Command::Score(args) => score::run(&args, &mut out),
-        Command::Mix(args) => mix::run(&args, &mut out),
-        Command::Inspect(args) => inspect::run(&args, &mut out),
-        Command::LrFind(args) => lr_find::run(&args, &mut out),
-        Command::Info(args) => info::run(&args, &mut out),
-        Command::Data(command) => data::run(&command, &mut out),
-        Command::Presets(args) => presets::run(&args, &mut out),
-        Command::Examples(args) => examples::run(&args, &mut out),
-        Command::Show(args) => show::run(&args, &mut out),
-        Command::Next(args) => next::run(&args, &mut out),
-        Command::Bench(args) => bench::run(&args, &mut out),
-        Command::Plot(args) => plot::run(&args, &mut out),
-        Command::Compare(args) => compare::run(&args, &mut out),
-        Command::Report(args) => report::run(&args, &mut out),
-        Command::Graph(args) => graph::run(&args, &mut out),
-        Command::Backprop(args) => backprop::run(&args, &mut out),
-        Command::Gradcheck(args) => gradcheck::run(&args, &mut out),
-        Command::Explain(command) => explain::run(&command, &mut out),
-        Command::Sweep(args) => sweep::run(&args, &mut out),
-        Command::Completions(args) => shell::completions(&args, &mut out),
-        Command::Man(args) => shell::man(&args, &mut out),
-    });
+    output::set_verbose(flags.verbose);
+    let mut out = Out::new(flags.json, flags.color);
+    let done = pool.enter(false, || subcommands::run(&matches, &mut out));
     match done.and_then(|()| out.flush()) {
         Ok(()) => 0,
         // Who reads our output has seen enough.
@@ -170,8 +107,8 @@ fn exit_code(error: &Error) -> u8 {
     }
 }
 
-/// Prints help where it was asked for, and an error as one line.
-fn wrong_use(error: &clap::Error) -> u8 {
+/// Prints help where it was asked for, and an error as one line; the exit code.
+fn refused(error: &clap::Error) -> u8 {
     if matches!(
         error.kind(),
         ErrorKind::DisplayHelp
@@ -182,16 +119,21 @@ fn wrong_use(error: &clap::Error) -> u8 {
         let _ = error.print();
         return u8::try_from(error.exit_code()).unwrap_or(2);
     }
+    output::note(format_args!("error: {}; see --help", wrong_use(error)));
+    2
+}
+
+/// What is wrong with the arguments, in one line.
+fn wrong_use(error: &clap::Error) -> String {
     let text = error.to_string();
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = text.trim_start_matches("error: ").lines().map(str::trim).filter(|line| !line.is_empty());
     let said: Vec<&str> = lines
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .collect();
     let said = said.join("; ").replace(":; ", ": ");
     // A wrong argument is quoted, and may be a database's URL.
     let said: Vec<String> = said.split('\'').map(charloom_sweep::without_password).collect();
-    output::note(format_args!("{}; see --help", said.join("'")));
-    2
+    said.join("'")
 }
 
 #[cfg(test)]

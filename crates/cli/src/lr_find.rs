@@ -14,6 +14,7 @@ use crate::setup::{DataPath, Settings};
 
 /// Find a learning rate: raise it from step to step, watch the loss (--steps says in how many)
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

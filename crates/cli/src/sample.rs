@@ -19,6 +19,7 @@ use crate::setup::RunData;
 
 /// Let a model write
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// A run folder or a .safetensors file
     run: PathBuf,

@@ -23,6 +23,7 @@ use crate::{ensemble, eval};
 
 /// Train a model; without arguments, on the embedded names
 #[derive(clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     #[command(flatten)]
     data: DataPath,

@@ -30,7 +30,11 @@ use tuning::tuning;
 /// The flags of data, model and training say what all trials share; --grid and --range what varies. Settings are named
 /// as in a configuration; layers is the number of hidden layers, preset a whole built-in configuration.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    allow_negative_numbers = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,

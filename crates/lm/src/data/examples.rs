@@ -47,8 +47,10 @@ const MOST_CLASSED: usize = 1 << 20;
 /// Which contexts are equal.
 #[derive(Debug)]
 struct Classes {
-    /// The class of each example.
+    /// The class of each example, and in the lowest `target_bits` its target, since who asks for one wants both.
     of: Vec<u32>,
+    /// 0 if the two do not fit into 32 bits: then it is the class alone.
+    target_bits: u32,
     /// The first example of each class.
     first: Vec<u32>,
 }
@@ -192,17 +194,14 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     #[must_use]
     pub fn class(&self, i: usize) -> usize {
-        self.classes().of[i] as usize
+        let Classes { of, target_bits, .. } = self.classes();
+        (of[i] >> target_bits) as usize
     }
 
-    /// The class of each example and its target, that in the lowest `target_bits`.
-    pub(crate) fn packed(&self, target_bits: u32) -> Vec<u32> {
-        let (of, tokens, first) = (&self.classes().of, self.split.tokens(), self.first());
-        let mut packed = vec![0; of.len()];
-        for (i, (packed, &class)) in packed.iter_mut().zip(of).enumerate() {
-            *packed = class << target_bits | tokens.at(first + i);
-        }
-        packed
+    /// The class of each example, above its target in so many bits; None if they do not fit.
+    pub(crate) fn with_targets(&self) -> Option<(&[u32], u32)> {
+        let Classes { of, target_bits, .. } = self.classes();
+        (*target_bits > 0).then_some((of, *target_bits))
     }
 
     fn classes(&self) -> &Classes {
@@ -211,10 +210,10 @@ impl Examples {
 
     /// Which targets the examples of each class have.
     fn follow(&self) -> Targets {
-        let Classes { of, first } = self.classes();
+        let Classes { of, target_bits, first } = self.classes();
         let mut offsets = vec![0u32; first.len() + 1];
-        for &class in of {
-            offsets[class as usize + 1] += 1;
+        for &of in of {
+            offsets[(of >> target_bits) as usize + 1] += 1;
         }
         for i in 1..offsets.len() {
             offsets[i] += offsets[i - 1];
@@ -222,9 +221,9 @@ impl Examples {
         let mut next = offsets.clone();
         let mut each = vec![0; of.len()];
         let (tokens, before) = (self.split.tokens(), self.first());
-        for (i, &class) in of.iter().enumerate() {
-            let next = &mut next[class as usize];
-            each[*next as usize] = tokens.at(i + before);
+        for (i, &of) in of.iter().enumerate() {
+            let next = &mut next[(of >> target_bits) as usize];
+            each[*next as usize] = tokens.at(before + i);
             *next += 1;
         }
         let mut all: Vec<(u32, u32)> = Vec::new();
@@ -253,7 +252,8 @@ impl Examples {
     /// hash alone.
     fn group(&self) -> Classes {
         let bits = (u32::BITS - self.largest().leading_zeros()).max(1);
-        let mut classes = Classes { of: vec![0; self.len()], first: vec![0; usize::from(!self.is_empty())] };
+        let first = vec![0; usize::from(!self.is_empty())];
+        let mut classes = Classes { of: vec![0; self.len()], target_bits: 0, first };
         let mut done = 0;
         while done < self.length {
             // The only class so far takes no bits.
@@ -261,6 +261,13 @@ impl Examples {
             let take = (((64 - have) / bits) as usize).min(self.length - done);
             self.regroup(&mut classes, [done, take], bits, have);
             done += take;
+        }
+        if (classes.first.len() as u64) << bits <= 1 << u32::BITS {
+            classes.target_bits = bits;
+            let (tokens, first) = (self.split.tokens(), self.first());
+            for (i, of) in classes.of.iter_mut().enumerate() {
+                *of = *of << bits | tokens.at(first + i);
+            }
         }
         classes
     }
@@ -277,7 +284,7 @@ impl Examples {
             None => (u32::MAX, 0),
         };
         let mut known = Keyed::new(have + packed, u32::MAX);
-        let Classes { of, first } = classes;
+        let Classes { of, first, .. } = classes;
         first.clear();
         // The `take` tokens before the next target and the newest `done`.
         let mut window = begun;

@@ -13,10 +13,6 @@ use crate::data::{Examples, Split};
 /// as it occurs.
 pub(crate) struct Windows {
     examples: Arc<Examples>,
-    /// The class and the target (its lowest bits) of each example, since a step finds them in no cache; empty if they do not
-    /// fit.
-    packed: Vec<u32>,
-    target_bits: u32,
     /// The context of each class, one after the other; empty if that were too much.
     contexts: Vec<u32>,
     /// Which examples are in the batch; the class of each, what comes after it, and its row.
@@ -51,9 +47,6 @@ impl Windows {
         let is_plain = examples.are_many() && !full;
         let merged = merged && !is_plain;
         let classes = if is_plain { examples.len() } else { examples.distinct_len() };
-        let target_bits = u32::BITS - examples.largest().leading_zeros();
-        let fits = target_bits < u32::BITS && (classes as u64) << target_bits <= 1 << u32::BITS;
-        let packed = if fits && !is_plain { examples.packed(target_bits) } else { Vec::new() };
         let most = if merged { size.min(classes) } else { size };
         let mut contexts = Vec::new();
         if !is_plain && classes * examples.context_length() <= MOST_TOKENS {
@@ -61,8 +54,6 @@ impl Windows {
             (0..classes).for_each(|class| contexts.extend(examples.distinct_context(class)));
         }
         Self {
-            packed,
-            target_bits,
             contexts,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
             class_of: vec![0; size],
@@ -85,17 +76,19 @@ impl Windows {
 
     /// The class and the target of each example that is drawn.
     fn look_up(&mut self) {
-        if self.packed.is_empty() {
+        let packed = if self.is_plain { None } else { self.examples.with_targets() };
+        let Some((packed, bits)) = packed else {
             for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
                 let example = i as usize;
                 *class = if self.is_plain { i } else { self.examples.class(example) as u32 };
                 *target = self.examples.target(example);
             }
             return;
-        }
-        // A loop of hardly anything but the look-ups, so that many of them wait for memory at the same time.
-        self.class_of.iter_mut().zip(&self.drawn).for_each(|(both, &i)| *both = self.packed[i as usize]);
-        let (bits, mask) = (self.target_bits, (1 << self.target_bits) - 1);
+        };
+        // A loop of hardly anything but the look-ups, which are found in no cache, so that many of them wait for memory at
+        // the same time.
+        self.class_of.iter_mut().zip(&self.drawn).for_each(|(both, &i)| *both = packed[i as usize]);
+        let mask = (1 << bits) - 1;
         for (class, target) in self.class_of.iter_mut().zip(&mut self.targets) {
             (*class, *target) = (*class >> bits, *class & mask);
         }

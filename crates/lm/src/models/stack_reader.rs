@@ -4,12 +4,10 @@ use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
 
 use super::Stack;
 use super::net::joints;
-use super::window::{Ask, WindowReader};
+use super::window::{Ask, WINDOWS, WindowReader};
 use crate::feed::Joints;
 
-/// The most windows that are evaluated at once.
-const WINDOWS: usize = 512;
-/// The most numbers in the widest layer of that.
+/// The most numbers in the widest layer of windows that are evaluated at once.
 const NUMBERS: usize = 1 << 20;
 
 /// Reads with a stack's layers, without dropout.

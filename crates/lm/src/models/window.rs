@@ -48,9 +48,12 @@ impl Reader for WindowReader<'_> {
 /// The most examples that are judged at once: which of their contexts are equal takes some 16 bytes each.
 const PIECE: usize = 1 << 19;
 
-/// How many contexts to ask a model for at once: enough to keep a matrix product busy, in a few MiB.
+/// The most windows that a model is asked for at once: enough to keep a matrix product busy.
+pub(super) const WINDOWS: usize = 512;
+
+/// How many it is asked for at once, in a few MiB.
 fn rows_at_once(vocab: usize) -> usize {
-    ((1 << 20) / vocab.max(1)).clamp(1, 4096)
+    ((1 << 20) / vocab.max(1)).clamp(1, WINDOWS)
 }
 
 impl WindowReader<'_> {
