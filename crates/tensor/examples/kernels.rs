@@ -138,7 +138,18 @@ fn products(peak: f64) {
             let (a, b, mut c) = (numbers(m * k, 1), numbers(k * n, 2), vec![0.0; m * n]);
             let us = microseconds(|| {
                 let (a, b, c) = (black_box(&a[..]), black_box(&b[..]), &mut c[..]);
-                kernels::gemm(Gemm { m, n, k, a, a_strides, b, b_stride: n, c, c_stride: n, end: End::Set });
+                kernels::gemm(Gemm {
+                    m,
+                    n,
+                    k,
+                    a,
+                    a_strides,
+                    b,
+                    b_strides: [n, 1],
+                    c,
+                    c_stride: n,
+                    end: End::Set,
+                });
             });
             100.0 * 2e-3 * (m * n * k) as f64 / us / peak
         };

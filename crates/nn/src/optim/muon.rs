@@ -104,7 +104,7 @@ fn orthogonalize<E: Element>(matrix: &mut [E], [rows, columns]: [usize; 2], scra
 
 /// C = A B of (m, k) and (k, n)
 fn product<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E]) {
-    E::gemm(Gemm { m, n, k, a, a_strides: [k, 1], b, b_stride: n, c, c_stride: n, end: End::Set });
+    E::gemm(Gemm { m, n, k, a, a_strides: [k, 1], b, b_strides: [n, 1], c, c_stride: n, end: End::Set });
 }
 
 #[cfg(test)]

@@ -226,7 +226,7 @@ fn ends(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f
     let mut all = Vec::new();
     for (a_strides, end) in [[k, 1], [1, m]].into_iter().flat_map(|a| ends.map(|end| (a, end))) {
         let mut c = before.clone();
-        gemm(Gemm { m, n, k, a: &a, a_strides, b: &b, b_stride: n, c: &mut c, c_stride: n, end });
+        gemm(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: &mut c, c_stride: n, end });
         all.append(&mut c);
     }
     all
@@ -235,8 +235,8 @@ fn ends(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f
 fn products(n: usize) -> Vec<f32> {
     let over_rows = |m, k| {
         let (a, b, mut c) = (spread(m * k, 1), spread(k * n, 2), spread(m * n, 3));
-        let (a_strides, b_stride, c_stride, end) = ([1, m], n, n, End::AddScaled(-0.1));
-        gemm_over_rows(Gemm { m, n, k, a: &a, a_strides, b: &b, b_stride, c: &mut c, c_stride, end });
+        let (a_strides, b_strides, c_stride, end) = ([1, m], [n, 1], n, End::AddScaled(-0.1));
+        gemm_over_rows(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides, c: &mut c, c_stride, end });
         c
     };
     [

@@ -87,13 +87,13 @@ mod tests {
                 let (a, b) = (numbers(rows * m, 1), numbers(rows * n, 2));
                 let fast = any_threads(m * n, |c| {
                     let (a, b, a_strides) = (&a[..], &b[..], [1, m]);
-                    let (b_stride, c_stride, end) = (n, n, if add { End::Add } else { End::Set });
-                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
+                    let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
+                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
                 });
                 let (a, b, mut plain) = (wide(&a), wide(&b), wide(&numbers(m * n, 9)));
                 let (a, b, c, a_strides) = (&a[..], &b[..], &mut plain[..], [1, m]);
-                let (b_stride, c_stride, end) = (n, n, if add { End::Add } else { End::Set });
-                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_stride, c, c_stride, end });
+                let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
+                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
                 assert_close(&fast, &plain);
             }
         }

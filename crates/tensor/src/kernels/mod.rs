@@ -58,10 +58,10 @@ pub struct Gemm<'a, E> {
     pub a: &'a [E],
     /// How far apart A's rows and columns are.
     pub a_strides: [usize; 2],
-    /// B, row by row.
+    /// B, whose rows or columns lie side by side.
     pub b: &'a [E],
-    /// How far apart B's rows are.
-    pub b_stride: usize,
+    /// How far apart B's rows and columns are: one of them is 1.
+    pub b_strides: [usize; 2],
     /// C, row by row.
     pub c: &'a mut [E],
     /// How far apart C's rows are.
@@ -88,14 +88,15 @@ pub enum End<'a, E> {
 impl<E> Gemm<'_, E> {
     /// Panics unless every element that the product touches lies inside its slice.
     fn check(&self) {
-        let &Self { m, n, k, a_strides: [ar, ac], b_stride, c_stride, .. } = self;
-        assert!(b_stride >= n && c_stride >= n, "rows of {n} overlap");
+        let &Self { m, n, k, a_strides: [ar, ac], b_strides: [br, bc], c_stride, .. } = self;
+        assert!(c_stride >= n, "rows of {n} overlap");
+        assert!(bc == 1 && br >= n || br == 1 && bc >= k, "rows or columns of B overlap");
         if m == 0 || n == 0 {
             return;
         }
         let end = |rows: usize, step: usize, more: usize| rows.saturating_mul(step).saturating_add(more);
         assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
-        assert!(k == 0 || end(k - 1, b_stride, n) <= self.b.len(), "B is too short");
+        assert!(k == 0 || end(k - 1, br, end(n - 1, bc, 1)) <= self.b.len(), "B is too short");
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
         match self.end {
             End::Bias(bias) | End::AddBias(bias) => assert!(bias.len() >= n, "the bias is too short"),

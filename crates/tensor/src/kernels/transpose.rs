@@ -4,11 +4,39 @@ use super::gemm::LINE;
 use super::simd::Simd;
 use super::{Isa, dispatch};
 
-/// A tile of the transpose, element by element.
-fn plain_tile(from: &[f32], from_step: usize, to: &mut [f32], to_step: usize, r: [usize; 2], c: [usize; 2]) {
-    for i in c[0]..c[1] {
-        for j in r[0]..r[1] {
-            to[i * to_step + j] = from[j * from_step + i];
+/// Writes the transpose of `rows` rows of `cols` numbers.
+///
+/// # Safety
+/// S's target features hold; the rows lie at `from`, `from_step` apart, and `cols` rows of `rows` numbers fit at `to`,
+/// `to_step` apart.
+#[inline(always)]
+pub(super) unsafe fn transpose_part<S: Simd>(
+    from: *const f32,
+    from_step: usize,
+    [rows, cols]: [usize; 2],
+    to: *mut f32,
+    to_step: usize,
+) {
+    let side = S::LANES.max(8);
+    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one
+    // after another: matrices whose rows are powers of two apart would lose the line before its other half is written.
+    for band in (0..rows).step_by(LINE) {
+        for c in (0..cols).step_by(side) {
+            let width = (cols - c).min(side);
+            for r in (band..(band + LINE).min(rows)).step_by(side) {
+                let height = (rows - r).min(side);
+                // SAFETY: the caller's promise: the tile lies inside both matrices.
+                unsafe {
+                    let (from, to) = (from.add(r * from_step + c), to.add(c * to_step + r));
+                    if !S::transpose_tile(from, from_step, to, to_step, height, width) {
+                        for i in 0..width {
+                            for j in 0..height {
+                                *to.add(i * to_step + j) = *from.add(j * from_step + i);
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -27,31 +55,8 @@ unsafe fn transpose_on<S: Simd>(
     };
     let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
     assert!(fits, "a matrix is too short to transpose");
-    let side = S::LANES.max(8);
-    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one
-    // after another: matrices whose rows are powers of two apart would lose the line before its other half is written.
-    for band in (0..rows).step_by(LINE) {
-        for c in (0..cols).step_by(side) {
-            let width = (cols - c).min(side);
-            for r in (band..(band + LINE).min(rows)).step_by(side) {
-                let height = (rows - r).min(side);
-                // SAFETY: the caller guarantees S's target features; the tile lies inside both matrices.
-                let done = unsafe {
-                    S::transpose_tile(
-                        from.as_ptr().add(r * from_step + c),
-                        from_step,
-                        to.as_mut_ptr().add(c * to_step + r),
-                        to_step,
-                        height,
-                        width,
-                    )
-                };
-                if !done {
-                    plain_tile(from, from_step, to, to_step, [r, r + height], [c, c + width]);
-                }
-            }
-        }
-    }
+    // SAFETY: the caller guarantees S's target features; the matrices are as long as was asserted.
+    unsafe { transpose_part::<S>(from.as_ptr(), from_step, [rows, cols], to.as_mut_ptr(), to_step) }
 }
 
 dispatch! {

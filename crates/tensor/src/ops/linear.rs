@@ -12,7 +12,7 @@ pub(crate) struct Linear<E> {
     pub by_columns: bool,
     /// Where sums over its inputs are cut in two.
     cut: Option<usize>,
-    /// The weight in the layout that it does not have, or whatever else is transposed.
+    /// Gradients of few rows, transposed.
     turned: Vec<E>,
 }
 
@@ -31,11 +31,7 @@ impl<E: Element> Op<E> for Linear<E> {
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (n_in, n_out) = (self.inputs, self.outputs);
-        let weight = x.get(1);
-        if !self.by_columns {
-            E::transpose(weight, n_out, n_in, &mut self.turned);
-        }
-        let weight = if self.by_columns { weight } else { &self.turned };
+        let (weight, b_strides) = (x.get(1), if self.by_columns { [n_out, 1] } else { [1, n_in] });
         let mut product = |from: usize, to: usize, last: bool| {
             E::gemm(Gemm {
                 m: out.len() / n_out,
@@ -43,8 +39,8 @@ impl<E: Element> Op<E> for Linear<E> {
                 k: to - from,
                 a: &x.get(0)[from..],
                 a_strides: [n_in, 1],
-                b: &weight[from * n_out..],
-                b_stride: n_out,
+                b: &weight[from * b_strides[0]..],
+                b_strides,
                 c: out,
                 c_stride: n_out,
                 end: match (from > 0, self.bias && last) {
@@ -85,24 +81,21 @@ impl<E: Element> Op<E> for Linear<E> {
                     a: weight,
                     a_strides: [n_out, 1],
                     b: dy_t,
-                    b_stride: rows,
+                    b_strides: [rows, 1],
                     c: dx_t,
                     c_stride: rows,
                     end: End::Set,
                 });
                 E::transpose(dx_t, n_in, rows, g.data);
             } else {
-                if self.by_columns {
-                    E::transpose(weight, n_in, n_out, &mut self.turned);
-                }
                 E::gemm(Gemm {
                     m: rows,
                     n: n_in,
                     k: n_out,
                     a: grad,
                     a_strides: [n_out, 1],
-                    b: if self.by_columns { &self.turned } else { weight },
-                    b_stride: n_in,
+                    b: weight,
+                    b_strides: if self.by_columns { [1, n_out] } else { [n_in, 1] },
                     c: g.data,
                     c_stride: n_in,
                     end: if g.add { End::Add } else { End::Set },
@@ -125,8 +118,8 @@ impl<E: Element> Op<E> for Linear<E> {
     fn weight_grad(&mut self, x: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
         let (n_in, n_out, x) = (self.inputs, self.outputs, x.get(0));
         let (m, n, a, b) = if self.by_columns { (n_in, n_out, x, grad) } else { (n_out, n_in, grad, x) };
-        let (k, a_strides, b_stride, c_stride) = (grad.len() / n_out, [1, m], n, n);
-        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        let (k, a_strides, b_strides, c_stride) = (grad.len() / n_out, [1, m], [n, 1], n);
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
 
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
@@ -164,7 +157,7 @@ impl<'t, E: Element> Var<'t, E> {
             assert_eq!(b.shape().dims(), [outputs], "linear: a bias of {outputs}");
             ids.push(b.contiguous().id());
         }
-        let turned = vec![E::zero(); inputs * outputs];
+        let turned = vec![E::zero(); if by_columns { inputs * outputs } else { 0 }];
         let cut = self.tape().cut(inputs);
         let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, cut, turned };
         self.tape().record(op, &ids, shape)

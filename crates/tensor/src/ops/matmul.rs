@@ -5,31 +5,46 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
-struct Matmul<E> {
+struct Matmul {
     /// C's dimensions before the last two, and the steps from matrix to matrix in A, B and C.
     batch: Shape,
-    strides: [[usize; MAX_DIMS]; 3],
+    steps: [Steps; 3],
     m: usize,
     n: usize,
     k: usize,
-    /// How far apart A's rows and columns are, and B's rows.
+    /// How far apart the rows and columns of A and of B are: one of the two is 1.
     a: [usize; 2],
-    b: usize,
+    b: [usize; 2],
     /// Whether A is one run of rows, of which only the first may be in use.
     rows: bool,
     kind: RowRule,
-    /// One matrix of B transposed, and one matrix of A's gradient.
-    turned: Vec<E>,
-    da: Vec<E>,
 }
 
-impl<E: Element> Matmul<E> {
-    fn m(&self, out: usize) -> usize {
-        if self.rows { out / self.n } else { self.m }
+type Steps = [usize; MAX_DIMS];
+
+impl Matmul {
+    /// One product for each matrix of the batch.
+    fn each<E: Element>(&self, [a_steps, b_steps, c_steps]: [Steps; 3], call: Gemm<'_, E>) {
+        let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+        let (dims, steps) = (self.batch.dims(), [a_steps, b_steps, c_steps]);
+        // The last dimensions whose matrices are all the same steps apart are one batch.
+        let (mut outer, mut count, mut step) = (dims.len(), 1, [0; 3]);
+        while let Some(d) = outer.checked_sub(1)
+            && (count == 1 || steps.iter().zip(step).all(|(steps, step)| steps[d] == step * count))
+        {
+            if count == 1 {
+                step = steps.map(|steps| steps[d]);
+            }
+            (outer, count) = (d, count * dims[d]);
+        }
+        for_each(&Shape::new(&dims[..outer]), steps, |[i, j, l]| {
+            let (a, b, c) = (&a[i..], &b[j..], &mut c[l..]);
+            E::gemm_batched(count, step, Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+        });
     }
 }
 
-impl<E: Element> Op<E> for Matmul<E> {
+impl<E: Element> Op<E> for Matmul {
     fn name(&self) -> &'static str {
         "matmul"
     }
@@ -39,25 +54,14 @@ impl<E: Element> Op<E> for Matmul<E> {
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
-        let (a, b) = (x.get(0), x.get(1));
-        let (m, n, k) = (self.m(out.len()), self.n, self.k);
-        for_each(&self.batch, self.strides, |[i, j, l]| {
-            E::gemm(Gemm {
-                m,
-                n,
-                k,
-                a: &a[i..],
-                a_strides: self.a,
-                b: &b[j..],
-                b_stride: self.b,
-                c: &mut out[l..],
-                c_stride: n,
-                end: End::Set,
-            });
-        });
+        let (n, k, a_strides, b_strides) = (self.n, self.k, self.a, self.b);
+        let m = if self.rows { out.len() / n } else { self.m };
+        let (a, b, end) = (x.get(0), x.get(1), End::Set);
+        self.each(self.steps, Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, end });
     }
 
-    // dA = dC B^T and dB = A^T dC; a matrix that is broadcast gets the sum over its copies.
+    // dA = dC B^T and dB = A^T dC, or where their columns lie side by side dA^T = B dC^T and dB^T = dC^T A; a matrix that is
+    // broadcast gets the sum over its copies.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -66,51 +70,32 @@ impl<E: Element> Op<E> for Matmul<E> {
         grads: &mut InputGrads<'_, E>,
         _: &Env<'_, E>,
     ) {
-        let (a, b) = (x.get(0), x.get(1));
-        let (m, n, k) = (self.m(out.len()), self.n, self.k);
+        let (n, k, [a_row, a_col], [b_row, b_col]) = (self.n, self.k, self.a, self.b);
+        let m = if self.rows { out.len() / n } else { self.m };
+        let ([a_steps, b_steps, c_steps], end) = (self.steps, End::Add);
         if let Some(g) = grads.get(0) {
-            let g = g.zeroed();
-            let [row, col] = self.a;
-            for_each(&self.batch, self.strides, |[i, j, l]| {
-                for r in 0..k {
-                    for c in 0..n {
-                        self.turned[c * k + r] = b[j + r * self.b + c];
-                    }
-                }
-                E::gemm(Gemm {
-                    m,
-                    n: k,
-                    k: n,
-                    a: &grad[l..],
-                    a_strides: [n, 1],
-                    b: &self.turned,
-                    b_stride: k,
-                    c: &mut self.da,
-                    c_stride: k,
-                    end: End::Set,
-                });
-                for (r, da) in self.da.chunks_exact(k).take(m).enumerate() {
-                    da.iter().enumerate().for_each(|(c, &d)| g[i + r * row + c * col] += d);
-                }
-            });
+            let (b, c) = (x.get(1), g.zeroed());
+            if a_col == 1 {
+                let (a_strides, b_strides, c_stride) = ([n, 1], [b_col, b_row], a_row);
+                let call = Gemm { m, n: k, k: n, a: grad, a_strides, b, b_strides, c, c_stride, end };
+                self.each([c_steps, b_steps, a_steps], call);
+            } else {
+                let (a_strides, b_strides, c_stride) = ([b_row, b_col], [1, n], a_col);
+                let call = Gemm { m: k, n: m, k: n, a: b, a_strides, b: grad, b_strides, c, c_stride, end };
+                self.each([b_steps, c_steps, a_steps], call);
+            }
         }
         if let Some(g) = grads.get(1) {
-            let g = g.zeroed();
-            let [row, col] = self.a;
-            for_each(&self.batch, self.strides, |[i, j, l]| {
-                E::gemm(Gemm {
-                    m: k,
-                    n,
-                    k: m,
-                    a: &a[i..],
-                    a_strides: [col, row],
-                    b: &grad[l..],
-                    b_stride: n,
-                    c: &mut g[j..],
-                    c_stride: self.b,
-                    end: End::Add,
-                });
-            });
+            let (a, c) = (x.get(0), g.zeroed());
+            if b_col == 1 {
+                let (a_strides, b_strides, c_stride) = ([a_col, a_row], [n, 1], b_row);
+                let call = Gemm { m: k, n, k: m, a, a_strides, b: grad, b_strides, c, c_stride, end };
+                self.each([a_steps, c_steps, b_steps], call);
+            } else {
+                let (a_strides, b_strides, c_stride) = ([1, n], [a_row, a_col], b_col);
+                let call = Gemm { m: n, n: k, k: m, a: grad, a_strides, b: a, b_strides, c, c_stride, end };
+                self.each([c_steps, a_steps, b_steps], call);
+            }
         }
     }
 }
@@ -164,13 +149,23 @@ impl<'t, E: Element> Var<'t, E> {
     }
 }
 
+/// A tensor whose matrices have rows or columns that lie side by side, and how far apart rows and columns are.
+fn laid_out<E: Element>(v: Var<'_, E>) -> (Var<'_, E>, [usize; 2]) {
+    let ([rows, cols], [row, col]) = matrix(v);
+    // Steps of a dimension of one are never made.
+    if (cols == 1 || col == 1) && (rows == 1 || row >= cols) {
+        (v, [row.max(cols), 1])
+    } else if (rows == 1 || row == 1) && (cols == 1 || col >= rows) {
+        (v, [1, col.max(rows)])
+    } else {
+        (v.contiguous(), [cols, 1])
+    }
+}
+
 /// The product, of this shape, of two tensors of at least two dimensions.
 fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: Shape) -> Var<'t, E> {
-    let ([k, n], [b_row, b_col]) = matrix(b);
-    // The kernel reads B row by row.
-    let by_rows = (n == 1 || b_col == 1) && (k == 1 || b_row >= n);
-    let b = if by_rows { b } else { b.contiguous() };
-    let ([m, _], a_steps) = matrix(a);
+    let ((a, a_strides), (b, b_strides)) = (laid_out(a), laid_out(b));
+    let ([m, k], [_, n]) = (matrix(a).0, matrix(b).0);
     // With one matrix on the right, all rows on the left are rows of one matrix.
     let rows = b.shape().rank() == 2 && a.is_contiguous();
     let (lead_a, lead_b) = (leading(&a.shape()), leading(&b.shape()));
@@ -180,23 +175,20 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         c_steps[d] = step;
         step *= batch.dims()[d];
     }
-    let m = if rows { a.shape().len() / k } else { m };
     let op = Matmul {
         batch: if rows { Shape::new(&[]) } else { *batch },
-        strides: [
+        steps: [
             a.layout().broadcast_strides(&lead_a, batch),
             b.layout().broadcast_strides(&lead_b, batch),
             c_steps,
         ],
-        m,
+        m: if rows { a.shape().len() / k } else { m },
         n,
         k,
-        a: if rows { [k, 1] } else { a_steps },
-        b: matrix(b).1[0].max(n),
+        a: if rows { [k, 1] } else { a_strides },
+        b: b_strides,
         rows,
         kind: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
-        turned: vec![E::zero(); k * n],
-        da: vec![E::zero(); m * k],
     };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }

@@ -127,7 +127,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                     a: before,
                     a_strides: [s, 1],
                     b: weight,
-                    b_stride: g,
+                    b_strides: [g, 1],
                     c: gates,
                     c_stride: g,
                     end: End::Bias(x.get(2)),
@@ -204,7 +204,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                         a: gates,
                         a_strides: [g, 1],
                         b: weight,
-                        b_stride: h,
+                        b_strides: [h, 1],
                         c: d_before,
                         c_stride: s,
                         end: if self.cell == Cell::Gru { End::Add } else { End::Set },
@@ -235,10 +235,10 @@ impl<E: Element> Op<E> for Recurrence<E> {
     fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
         let ([g, s], h) = (self.widths(), self.hidden);
         let (of_states, of_gates) = ((&self.before[..], s, h), (&self.gates[..], g, g));
-        let ((a, step, m), (b, b_stride, n)) =
+        let ((a, step, m), (b, b_step, n)) =
             if self.by_columns { (of_states, of_gates) } else { (of_gates, of_states) };
-        let (k, a_strides) = (grad.len() / s, [1, step]);
-        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride: n, end });
+        let (k, a_strides, b_strides) = (grad.len() / s, [1, step], [b_step, 1]);
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, end });
     }
 }
 

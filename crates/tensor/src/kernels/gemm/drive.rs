@@ -1,7 +1,7 @@
 //! The order in which a product's blocks are computed, and which operands are packed.
 
 use super::block::{Block, block, finish};
-use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, vectors};
+use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, pack_b_across, vectors};
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -63,7 +63,7 @@ const ROW: usize = 3 * 16;
 #[inline(always)]
 pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
     call.check();
-    let &mut Gemm { m, n, k, a, a_strides, b, b_stride, ref mut c, c_stride, ref end } = call;
+    let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref end } = call;
     if m == 0 || n == 0 {
         return;
     }
@@ -75,6 +75,9 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
         End::AddBias(bias) => (Some(1.0), Some(bias)),
         End::AddScaled(scale) => (Some(scale), None),
     };
+    // Blocks read B along its rows: one with its columns side by side is turned as it is packed.
+    let b_across = b_strides[1] != 1;
+    let packed = Packed { b: packed.b || b_across, ..packed };
     let [parts, longest, wide] = parts_of::<S>(k, n, if packed.b || m >= OFTEN { PART } else { PART_OF_FEW });
     let rows = even(m, ROWS);
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
@@ -107,11 +110,14 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
             let ([a, b], b_len) = if k == 0 {
                 ([a.as_ptr(), b.as_ptr()], 0)
             } else {
-                let (a, b) = (&a[from * a_strides[1]..], &b[from * b_stride..]);
+                let (a, b) = (&a[from * a_strides[1]..], &b[from * b_strides[0]..]);
                 ([a.as_ptr(), b.as_ptr()], b.len())
             };
             if packs_b && k > 0 {
-                pack_b::<S>(b, b_stride, k, n, b_room);
+                match b_across {
+                    true => pack_b_across::<S>(b, b_strides[1], k, n, b_room),
+                    false => pack_b::<S>(b, b_strides[0], k, n, b_room),
+                }
             }
             for row in (0..m).step_by(rows) {
                 let rows = rows.min(m - row);
@@ -135,7 +141,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                         true => k,
                         false => b_len
                             .checked_sub(column + vectors * S::LANES)
-                            .map_or(0, |after_first| after_first / b_stride + 1),
+                            .map_or(0, |after_first| after_first / b_strides[0] + 1),
                     };
                     let c = c.as_mut_ptr().add(row * c_stride + column);
                     let (sums, sums_stride) = match in_c && width == vectors * S::LANES || !sums_needed {
@@ -152,7 +158,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                         },
                         packed: packs_a,
                         b: strip_b,
-                        b_stride: if packed.b { vectors * S::LANES } else { b_stride },
+                        b_stride: if packed.b { vectors * S::LANES } else { b_strides[0] },
                         whole,
                         sums,
                         sums_stride,

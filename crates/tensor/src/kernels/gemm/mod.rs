@@ -65,7 +65,7 @@ fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
         return gemm_alone(&mut call, ready);
     }
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     if m == 0 || n == 0 {
         return;
     }
@@ -74,7 +74,7 @@ fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_alone(&mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_stride, c, c_stride, end }, ready);
+        gemm_alone(&mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, end }, ready);
     });
 }
 
@@ -90,7 +90,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
         return gemm(call);
     }
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     if count == 0 || m == 0 || n == 0 {
         return;
     }
@@ -98,7 +98,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_step..], &b[i * b_step..]);
-        gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
+        gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
     };
     let len = (m - 1) * c_stride + n;
     if c_step < len {
@@ -122,10 +122,10 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
 /// # Panics
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     // As if C were square.
     if m == 0 || n == 0 || c_stride != n || !worthwhile(k, 2, n) {
-        return gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        return gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
     let len = m * n;
     let shared = Shared::new(&mut c[..len]);
@@ -136,14 +136,14 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
         2 * len * k,
         [if descent.is_some() { len } else { 0 }, len],
         |second, rows, room| {
-            let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_stride..]);
+            let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_strides[0]..]);
             let (c, end) = match second || descent.is_some() {
                 true => (room, End::Set),
                 // SAFETY: only the first half has it.
                 false => (unsafe { shared.all() }, end),
             };
             let k = rows.len();
-            gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end }, None);
+            gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
         },
         |first, second| {
             // SAFETY: both halves are done.

@@ -2,6 +2,7 @@
 
 use super::drive::heights;
 use crate::kernels::simd::Simd;
+use crate::kernels::transpose::transpose_part;
 use std::cell::RefCell;
 
 /// A cache line: packed vectors begin with one, so that no load touches two.
@@ -88,6 +89,34 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
             end = column;
         }
         first = end;
+    }
+}
+
+/// As [`pack_b`], of a B whose columns lie side by side, `stride` apart.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn pack_b_across<S: Simd>(
+    from: *const f32,
+    stride: usize,
+    k: usize,
+    n: usize,
+    to: *mut f32,
+) {
+    let mut column = 0;
+    while column < n {
+        let wide = vectors::<S>(n - column) * S::LANES;
+        let columns = wide.min(n - column);
+        // SAFETY: the caller's promise: so many columns of `k` numbers, and as many rows of the strip.
+        unsafe {
+            let to = to.add(column * k);
+            transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide);
+            if columns < wide {
+                (0..k).for_each(|l| to.add(l * wide + columns).write_bytes(0, wide - columns));
+            }
+        }
+        column += wide;
     }
 }
 

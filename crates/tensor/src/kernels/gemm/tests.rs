@@ -4,12 +4,13 @@ use crate::kernels::tests::numbers;
 
 /// Sums in the order of the kernels, one element at a time, and nothing between C's rows touched.
 fn one_by_one(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     for row in 0..m {
         for (column, c) in c[row * c_stride..][..n].iter_mut().enumerate() {
             let begin = if let End::Bias(bias) = end { bias[column] } else { 0.0 };
             let sum = (0..k).fold(begin, |sum, l| {
-                a[row * a_strides[0] + l * a_strides[1]].mul_add(b[l * b_stride + column], sum)
+                a[row * a_strides[0] + l * a_strides[1]]
+                    .mul_add(b[l * b_strides[0] + column * b_strides[1]], sum)
             });
             *c = match end {
                 End::Set | End::Bias(_) => sum,
@@ -38,8 +39,8 @@ fn every_shape_equals_the_plain_loops() {
             if cfg!(miri) && m * n * k > 5000 {
                 continue;
             }
-            for transposed in [false, true] {
-                let (a, b, bias) = (numbers(m * k, 1), numbers(k * (n + 2), 2), numbers(n, 3));
+            for [transposed, b_across] in [[false; 2], [true, false], [false, true], [true; 2]] {
+                let (a, b, bias) = (numbers(m * k, 1), numbers((k + 2) * (n + 2), 2), numbers(n, 3));
                 let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
                 for end in ends {
                     let before = numbers(m * (n + 1), 4);
@@ -50,7 +51,7 @@ fn every_shape_equals_the_plain_loops() {
                         a: &a,
                         a_strides: if transposed { [1, m] } else { [k, 1] },
                         b: &b,
-                        b_stride: n + 2,
+                        b_strides: if b_across { [1, k + 2] } else { [n + 2, 1] },
                         c,
                         c_stride: n + 1,
                         end,
@@ -78,7 +79,7 @@ fn a_batch_equals_its_products() {
     const SIZES: [usize; 3] = [7, 17, 3];
     fn product<'a>(a: &'a [f32], b: &'a [f32], c: &'a mut [f32]) -> Gemm<'a, f32> {
         let [m, n, k] = SIZES;
-        Gemm { m, n, k, a, a_strides: [1, m], b, b_stride: n, c, c_stride: n, end: End::Add }
+        Gemm { m, n, k, a, a_strides: [1, m], b, b_strides: [n, 1], c, c_stride: n, end: End::Add }
     }
     let [m, n, k] = SIZES;
     let (a, b, before) = (numbers(COUNT * m * k, 1), numbers(COUNT * k * n, 2), numbers(COUNT * m * n, 3));
@@ -110,15 +111,25 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                         let mut c = before.clone();
                         let packed = Packed { a: pack_a, b: pack_b, ready: None };
                         let (a, b, c_of) = (&a[..], &b[..], &mut c[..]);
-                        let call =
-                            &mut Gemm { m, n, k, a, a_strides, b, b_stride: n, c: c_of, c_stride: n, end };
+                        let call = &mut Gemm {
+                            m,
+                            n,
+                            k,
+                            a,
+                            a_strides,
+                            b,
+                            b_strides: [n, 1],
+                            c: c_of,
+                            c_stride: n,
+                            end,
+                        };
                         gemm_isa(isa, call, packed, &mut Room::default());
                         c
                     });
                 assert!(results.iter().all(|c| *c == results[0]), "{isa:?}, A {a_strides:?}");
                 let mut wanted = before.clone();
                 let (a, b, c) = (&a[..], &b[..], &mut wanted[..]);
-                one_by_one(Gemm { m, n, k, a, a_strides, b, b_stride: n, c, c_stride: n, end });
+                one_by_one(Gemm { m, n, k, a, a_strides, b, b_strides: [n, 1], c, c_stride: n, end });
                 assert_eq!(results[0], wanted, "{isa:?}, A {a_strides:?}");
             }
         }
@@ -134,7 +145,8 @@ fn a_matrix_packed_beforehand_gives_the_same_bits() {
         let run = |packed: Option<&[f32]>| {
             let mut c = vec![0.0; m * n];
             let (a_strides, end, c_of) = ([k, 1], End::Bias(&bias), &mut c[..]);
-            let call = Gemm { m, n, k, a: &a, a_strides, b: &b, b_stride: n, c: c_of, c_stride: n, end };
+            let call =
+                Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: c_of, c_stride: n, end };
             match packed {
                 Some(packed) => gemm_packed(call, packed),
                 None => gemm(call),
@@ -156,7 +168,7 @@ fn short_slices_are_refused() {
         a: &a,
         a_strides: [2, 1],
         b: &b,
-        b_stride: 2,
+        b_strides: [2, 1],
         c: &mut c,
         c_stride: 2,
         end: End::Set,
@@ -179,25 +191,28 @@ fn nothing_beyond_an_operand_is_touched() {
             [[k.max(1), 1], [1, m], [k + 3, 1], [1, m + 5], [2, 2 * m + 1], [0, 1], [1, 0], [0, 0], [1, 1]];
         for a_strides in ways {
             turn += 1;
-            let (b_stride, c_stride) = (n + turn % 3, n + turn % 2 * 2);
+            let (b_step, c_stride) = (n + turn % 3, n + turn % 2 * 2);
             let length = |rows: usize, step: usize, more: usize| (rows - 1) * step + more;
             let (of_a, of_b) = match k {
                 0 => (0, 0),
-                _ => (length(m, a_strides[0], length(k, a_strides[1], 1)), length(k, b_stride, n)),
+                _ => (length(m, a_strides[0], length(k, a_strides[1], 1)), length(k, b_step, n)),
             };
             let (a, b) = (numbers::<f32>(of_a, 1), numbers::<f32>(of_b, 2));
             let (bias, before) = (numbers(n, 3), numbers::<f32>(length(m, c_stride, n), 4));
             let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
             let end = ends[turn % ends.len()];
             macro_rules! call {
-                ($c:expr, $b:expr, $b_stride:expr) => {
-                    Gemm { m, n, k, a: &a, a_strides, b: $b, b_stride: $b_stride, c: $c, c_stride, end }
+                ($c:expr, $b:expr, $b_strides:expr) => {
+                    Gemm { m, n, k, a: &a, a_strides, b: $b, b_strides: $b_strides, c: $c, c_stride, end }
                 };
             }
             let mut wanted = before.clone();
-            one_by_one(call!(&mut wanted, &b, b_stride));
-            // B with its rows one after another, to be packed beforehand.
-            let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_stride..][..n]).copied().collect();
+            one_by_one(call!(&mut wanted, &b, [b_step, 1]));
+            // B with its rows one after another, to be packed beforehand, and column by column.
+            let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_step..][..n]).copied().collect();
+            let column_step = k + turn % 3;
+            let mut turned = vec![9.0; if k == 0 { 0 } else { (n - 1) * column_step + k }];
+            (0..k).for_each(|l| (0..n).for_each(|j| turned[j * column_step + l] = dense[l * n + j]));
             for isa in Isa::available() {
                 let packings = [(false, false), (false, true), (true, false), (true, true)];
                 // Under Miri one after another.
@@ -205,14 +220,20 @@ fn nothing_beyond_an_operand_is_touched() {
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
                     let packed = Packed { a: pack_a, b: pack_b, ready: None };
-                    gemm_isa(isa, &mut call!(&mut c, &b, b_stride), packed, &mut Room::default());
+                    gemm_isa(isa, &mut call!(&mut c, &b, [b_step, 1]), packed, &mut Room::default());
                     assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, packed {pack_a} {pack_b}");
+                    let (mut c, b_strides) = (before.clone(), [1, column_step]);
+                    gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packed, &mut Room::default());
+                    assert_eq!(
+                        c, wanted,
+                        "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B by columns, packed {pack_a}"
+                    );
                 }
                 let mut ready = vec![0.0; n.div_ceil(16) * 16 * k];
                 pack_isa(isa, &dense, n, &mut ready);
                 let mut c = before.clone();
                 let packed = Packed { a: false, b: true, ready: Some(&ready) };
-                gemm_isa(isa, &mut call!(&mut c, &dense, n), packed, &mut Room::default());
+                gemm_isa(isa, &mut call!(&mut c, &dense, [n, 1]), packed, &mut Room::default());
                 assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B packed beforehand");
             }
         }
@@ -227,9 +248,10 @@ fn steps_that_are_never_made_do_not_matter() {
         [m, n, k]: [usize; 3],
         a: &[f32],
         b: &[f32],
-        [a_step, b_stride, c_stride]: [usize; 3],
+        [a_step, b_step, c_stride]: [usize; 3],
     ) {
-        gemm(Gemm { m, n, k, a, a_strides: [a_step; 2], b, b_stride, c, c_stride, end: End::Add });
+        let (a_strides, b_strides) = ([a_step; 2], [b_step, 1]);
+        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end: End::Add });
     }
     let (far, mut c, mut many) = (usize::MAX, [1.0; 3], [1.0; 200]);
     for step in [far, far - 7, far - 100, far / 2, far / 8] {
@@ -254,7 +276,7 @@ fn a_batch_that_overflows_is_refused() {
         a: &[],
         a_strides: [0; 2],
         b: &[],
-        b_stride: 1,
+        b_strides: [1, 1],
         c,
         c_stride: 1,
         end: End::Set,
@@ -268,7 +290,18 @@ fn nothing_is_summed_where_c_has_no_numbers() {
     let many = vec![1.0; 300];
     for (m, n, a, b) in [(0, 1, &[][..], &many[..]), (1, 0, &many[..], &[][..])] {
         let (a_strides, end) = ([1, 1], End::Set);
-        gemm_over_rows(Gemm { m, n, k: 300, a, a_strides, b, b_stride: n + 1, c: &mut [], c_stride: n, end });
+        gemm_over_rows(Gemm {
+            m,
+            n,
+            k: 300,
+            a,
+            a_strides,
+            b,
+            b_strides: [n + 1, 1],
+            c: &mut [],
+            c_stride: n,
+            end,
+        });
     }
     pack(&[], 0, &mut []);
 }

@@ -19,7 +19,7 @@ const PART: usize = 64;
 /// A matrix product; see [`Gemm`].
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
-    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_strides: [br, bc], c, c_stride, end } = call;
     if n == 0 {
         return;
     }
@@ -28,7 +28,8 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
         let add_product = |c: &mut [E], col: usize| {
             for l in 0..k {
                 let a = a[i * ar + l * ac];
-                c.iter_mut().zip(&b[l * b_stride + col..]).for_each(|(c, &b)| *c += a * b);
+                let row = b[l * br + col * bc..].iter().step_by(bc);
+                c.iter_mut().zip(row).for_each(|(c, &b)| *c += a * b);
             }
         };
         match end {
@@ -53,11 +54,11 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
 
 /// `count` products of one shape, one after another; the operands of number i begin i times the steps further on.
 pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, E>) {
-    let Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
     for i in 0..count {
         let (a, b, c) = (&a[i * a_step..], &b[i * b_step..], &mut c[i * c_step..]);
-        gemm(Gemm { m, n, k, a, a_strides, b, b_stride, c, c_stride, end });
+        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
 }
 
