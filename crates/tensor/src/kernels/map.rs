@@ -108,8 +108,7 @@ impl Slope for Gelu {
             // Further out x phi(x) is nothing beside rounding, and its exponential below the normal numbers, which take the
             // processor a hundred cycles.
             let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
-            let density = math::exp::<S>(S::mul(S::mul(near, near), S::splat(-0.5)));
-            let density = S::mul(density, S::splat(0.398_942_3));
+            let density = math::normal_density::<S>(near);
             S::mul(d, S::fma(near, density, math::normal_cdf::<S>(x)))
         }
     }

@@ -21,21 +21,39 @@ unsafe fn polynomial<S: Simd>(x: S::V, coefficients: &[f32]) -> S::V {
     }
 }
 
-/// e^x = 2^n e^r with whole n and |r| <= ln 2 / 2.
+/// e^x, for any x.
 #[inline(always)]
 pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         // Beyond these the result is 0 or infinite anyway; x is the second argument so that NaN stays NaN.
-        let x = S::min(S::splat(100.0), S::max(S::splat(-110.0), x));
+        let [p, n] = exp_parts::<S>(S::min(S::splat(100.0), S::max(S::splat(-110.0), x)));
+        S::scale(p, n)
+    }
+}
+
+/// The same, to the same bits, for |x| up to 87 or NaN: 2^n is a normal number then.
+#[inline(always)]
+unsafe fn exp_of_small<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe {
+        let [p, n] = exp_parts::<S>(x);
+        S::scale_normal(p, n)
+    }
+}
+
+/// e^r and n of e^x = 2^n e^r, with whole n and |r| <= ln 2 / 2.
+#[inline(always)]
+unsafe fn exp_parts<S: Simd>(x: S::V) -> [S::V; 2] {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe {
         let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
         // ln 2 in two parts: n times the first is exact.
         let r = S::fma(n, S::splat(-0.693_359_4), x);
         let r = S::fma(n, S::splat(2.121_944_4e-4), r);
         let p = [0.5, 1.666_666_6e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4];
         let p = polynomial::<S>(r, &p);
-        let p = S::fma(S::mul(r, r), p, S::add(r, S::splat(1.0)));
-        S::scale(p, n)
+        [S::fma(S::mul(r, r), p, S::add(r, S::splat(1.0))), n]
     }
 }
 
@@ -116,7 +134,7 @@ pub(super) unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
     unsafe {
         // Bounded so that exp stays where `div` is exact.
         let bounded = S::min(S::splat(87.0), S::max(S::splat(-87.0), x));
-        let e = exp::<S>(S::sub(S::splat(0.0), bounded));
+        let e = exp_of_small::<S>(S::sub(S::splat(0.0), bounded));
         S::div(S::splat(1.0), S::add(S::splat(1.0), e))
     }
 }
@@ -143,6 +161,16 @@ pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {
         let e = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
         // Far below zero erf is a little off -1, which gelu would multiply by a large x.
         S::where_positive(S::add(x, S::splat(5.656_854)), S::fma(e, S::splat(0.5), S::splat(0.5)))
+    }
+}
+
+/// The density of the standard normal distribution at x, |x| up to 10.
+#[inline(always)]
+pub(super) unsafe fn normal_density<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller guarantees S's target features.
+    unsafe {
+        let e = exp_of_small::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));
+        S::mul(e, S::splat(0.398_942_3))
     }
 }
 

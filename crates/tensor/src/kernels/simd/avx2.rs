@@ -135,6 +135,11 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn scale_normal(p: __m256, n: __m256) -> __m256 {
+        // SAFETY: see above.
+        unsafe { _mm256_mul_ps(p, power(_mm256_cvtps_epi32(n))) }
+    }
+    #[inline(always)]
     unsafe fn where_positive(a: __m256, x: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, _mm256_setzero_ps()), x) }

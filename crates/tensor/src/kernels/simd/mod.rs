@@ -76,6 +76,12 @@ pub(super) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// p 2^n, for whole n between -250 and 250.
     unsafe fn scale(p: Self::V, n: Self::V) -> Self::V;
+    /// The same for n between -126 and 127, or p NaN.
+    #[inline(always)]
+    unsafe fn scale_normal(p: Self::V, n: Self::V) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { Self::scale(p, n) }
+    }
     /// m and e of x = m 2^e, with m from sqrt(1/2) to sqrt(2) and whole e, for normal x above 0.
     unsafe fn frexp(x: Self::V) -> [Self::V; 2];
     /// The first `n` elements, then zeros.

@@ -116,6 +116,11 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
+    unsafe fn scale_normal(p: float32x4_t, n: float32x4_t) -> float32x4_t {
+        // SAFETY: see above.
+        unsafe { vmulq_f32(p, power(vcvtq_s32_f32(n))) }
+    }
+    #[inline(always)]
     unsafe fn where_positive(a: float32x4_t, x: float32x4_t) -> float32x4_t {
         // SAFETY: see above.
         unsafe { vbslq_f32(vcgtq_f32(a, vdupq_n_f32(0.0)), x, vdupq_n_f32(0.0)) }
