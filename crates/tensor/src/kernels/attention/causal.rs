@@ -4,7 +4,7 @@
 
 use super::room::with_room;
 use super::{Attention, row};
-use crate::kernels::gemm;
+use crate::kernels::gemm::{self, LINE};
 use crate::kernels::pool::split;
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
@@ -45,6 +45,22 @@ fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
     for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_step)) {
         to.copy_from_slice(&from[..size]);
     }
+}
+
+/// Has some numbers of each of several rows come into the cache, for they will be read soon: no processor foresees rows so far
+/// apart.
+#[inline(always)]
+unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
+    for row in rows.chunks(step) {
+        for at in (0..size).step_by(LINE) {
+            // SAFETY: the caller guarantees S's target features; any address may be asked for.
+            unsafe { S::prefetch(row.as_ptr().wrapping_add(at)) };
+        }
+    }
+}
+
+dispatch! {
+    fn fetch_isa(rows: &[f32], step: usize, size: usize) = fetch_on
 }
 
 /// A product by this thread alone.
@@ -265,6 +281,7 @@ fn backward_sequence(
                 let n = first + m;
                 let (p, d) = (&mut p[..m * step], &mut d[..m * step]);
                 let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
+                fetch_isa(isa, &y[first * width + head * size..n * width], width, size);
                 products(sizes, q, size, keys_turned, [m, n], p);
                 products(sizes, dy_of, size, values_turned, [m, n], d);
                 let results = [&y[first * width + head * size..], dy_of];
@@ -300,6 +317,13 @@ fn backward_sequence(
                         end,
                     });
                 }
+            }
+            if head + 1 < heads {
+                let next = (head + 1) * size;
+                for part in 0..3 {
+                    fetch_isa(isa, &qkv[part * width + next..], 3 * width, size);
+                }
+                fetch_isa(isa, &dy[next..], width, size);
             }
             for (part, from) in [(1, &*dks), (2, &*dvs)] {
                 let to = dx[part * width + head * size..].chunks_mut(3 * width);
