@@ -7,14 +7,14 @@ _default:
 train *flags:
     cargo run --release -- train {{flags}}
 
-# Tests of a crate, or of what its name says: just test charloom --lib feed
-test *what:
-    cargo test -p {{what}}
+# All tests, or those of a crate: just test -p charloom --lib feed
+test *what="--workspace":
+    cargo test {{what}}
 
-# Formatting and lints, as CI has them
+# Formats, and lints as CI does
 check:
     cargo fmt --all
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
 # Everything that a change must pass
 ci:

@@ -39,7 +39,8 @@ fn main() -> Result<()> {
     for setting in importance(study.space(), &trials) {
         println!("{}: {:.0} %", setting.name, 100.0 * setting.share.unwrap_or(0.0));
     }
-    // Left there, it would be gone on with; the file is the whole study.
+    // Left there, it would be gone on with; closed, the file is the whole study.
+    drop(study);
     let _ = std::fs::remove_file(path);
     Ok(())
 }

@@ -5,7 +5,7 @@ use charloom::{Error, Result};
 
 use crate::args::EVALUATIONS;
 use crate::output::Out;
-use crate::setup::{DataPath, Settings};
+use crate::setup::{DataPath, Settings, load_data};
 
 /// Compare a backward pass written by hand with the tape's, term by term
 ///
@@ -42,7 +42,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if let Some(steps) = args.train {
         config.train.steps = steps;
     }
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     let options =
         Options { wrong: args.wrong.clone(), unfinished: args.unfinished, train: args.train.is_some() };
     let report = if args.f64 {

@@ -1,6 +1,16 @@
 //! `charloom completions`.
 
-use charloom::Result;
+use charloom::config::{
+    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, Schedule, Smoothing, Stream,
+};
+use charloom::data::{Dataset, Mode, Normalize, Shuffle};
+use charloom::evaluation::Unknown;
+use charloom::models::{self, AdaptRule, Pool};
+use charloom::size::Size;
+use charloom::{Result, presets};
+use charloom_sweep::{Pruning, Sampler};
+use clap::Command;
+use clap::builder::PossibleValuesParser;
 use clap_complete::Shell;
 use serde_json::json;
 
@@ -22,7 +32,69 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut help::command(subcommands::ALL), "charloom", &mut script);
+    let mut command = with_words(help::command(subcommands::ALL));
+    clap_complete::generate(args.shell, &mut command, "charloom", &mut script);
     let script = String::from_utf8_lossy(&script);
     if out.json { out.object(&json!({"script": script})) } else { out.text(script) }
+}
+
+/// The command with the words that its arguments may be. Only a shell is told: what reads them says more of a wrong one.
+fn with_words(command: Command) -> Command {
+    let name = command.get_name().to_owned();
+    let told = command.mut_args(|arg| match words_of(&name, arg.get_id().as_str()) {
+        Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
+        None => arg,
+    });
+    told.mut_subcommands(with_words)
+}
+
+/// The words of an argument of a command, if it takes one of a few.
+fn words_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
+    let words = match (command, argument) {
+        ("get" | "path", "name") => return Some(Dataset::all().iter().map(|set| set.name).collect()),
+        ("show", "name") | (_, "preset") => {
+            return Some(presets::all().iter().map(|preset| preset.name).collect());
+        }
+        (_, "model") => return Some(models::all().map(|kind| kind.name()).chain(["bigram"]).collect()),
+        (_, "activation") => Activation::WORDS,
+        (_, "norm") => Norm::WORDS,
+        (_, "init") => Init::WORDS,
+        (_, "positions") => Positions::WORDS,
+        (_, "smoothing") => Smoothing::WORDS,
+        (_, "feed") => Feed::WORDS,
+        (_, "optimizer") => Optimizer::WORDS,
+        (_, "decay_on") => DecayOn::WORDS,
+        (_, "schedule") => Schedule::WORDS,
+        (_, "generator") => Generator::WORDS,
+        (_, "stream") => Stream::WORDS,
+        (_, "size") => Size::WORDS,
+        (_, "pool") => Pool::WORDS,
+        (_, "adapt_rule") => AdaptRule::WORDS,
+        (_, "mode") => Mode::WORDS,
+        (_, "shuffle") => Shuffle::WORDS,
+        (_, "normalize") => Normalize::WORDS,
+        (_, "unknown") => Unknown::WORDS,
+        (_, "sampler") => Sampler::WORDS,
+        (_, "prune") => Pruning::WORDS,
+        _ => return None,
+    };
+    Some(words.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shells_learn_the_words_that_arguments_may_be() {
+        let mut script = Vec::new();
+        let mut command = with_words(help::command(subcommands::ALL));
+        clap_complete::generate(Shell::Zsh, &mut command, "charloom", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for words in
+            ["transformer", "names-best", "squared-relu", "muon", "tinyshakespeare", "small", "cosine"]
+        {
+            assert!(script.contains(words), "{words}");
+        }
+    }
 }

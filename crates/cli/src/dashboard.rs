@@ -14,10 +14,10 @@ use charloom::{Error, Result};
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
-use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use ratatui::crossterm::{execute, style};
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
@@ -80,8 +80,11 @@ struct View {
     sampled: Option<Instant>,
 }
 
-/// Refuses a dashboard in a build that has none; this one has it.
-pub fn check() -> Result<()> {
+/// Refuses a dashboard in a build that has none, which this is not; without colours if they are refused.
+pub fn prepare(refuses_color: bool) -> Result<()> {
+    if refuses_color {
+        style::force_color_output(false);
+    }
     Ok(())
 }
 

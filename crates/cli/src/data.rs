@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::args::DataFlags;
 use crate::download::fetch;
 use crate::output::{Out, name};
-use crate::setup::DataPath;
+use crate::setup::{DataPath, load_data};
 
 /// Known data sets, and data cut into splits
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Command::Split { data, out: folder, flags } => {
             let mut config = Config::default();
             flags.apply(data.get(), &mut config);
-            let files = charloom::load_data(&mut config)?.write_splits(folder)?;
+            let files = load_data(&mut config)?.write_splits(folder)?;
             if out.json {
                 return out
                     .object(&json!({"files": files.iter().map(|file| name(file)).collect::<Vec<_>>()}));

@@ -8,11 +8,11 @@ use charloom::evaluation::{
     Baselines, Evaluation, Unknown, baselines, evaluate_adapting, evaluate_telling, with_floor,
 };
 use charloom::models::{self, Adapt, AdaptRule, LanguageModel};
-use charloom::{Checkpoint, Error, Result, files};
+use charloom::{Checkpoint, Error, Result};
 use serde_json::json;
 
 use crate::output::{Out, name, note, telling, weights};
-use crate::setup::RunData;
+use crate::setup::{RunData, read_model, reload_data};
 
 /// Measure how well a model predicts a split
 ///
@@ -71,8 +71,7 @@ pub struct Row {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = files::model_file(&args.run)?;
-    let mut checkpoint = Checkpoint::read(&file)?;
+    let (file, mut checkpoint) = read_model(&args.run)?;
     if let Some(stride) = args.stride {
         checkpoint.config.model.set("stride", stride);
         models::check(&checkpoint.config.model)?;
@@ -127,7 +126,7 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
         return Err(Error::usage(message));
     }
     let Some(path) = moved.filter(|path| !path.is_dir()) else {
-        return charloom::reload_data(config, vocab, &args.run, moved).map(own);
+        return reload_data(config, vocab, &args.run, moved).map(own);
     };
     let lossy = args.lossy || config.lossy;
     let mut named = DataConfig { path: Some(path.to_path_buf()), sha256: None, lossy, ..config.clone() };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::args::DataFlags;
 use crate::output::{Out, shown};
-use crate::setup::DataPath;
+use crate::setup::{DataPath, load_data};
 
 /// List the examples of data: each context, and the character that follows it
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if args.of == "all" {
         (config.data.shuffle, config.data.split) = (Shuffle::None, Some([1.0, 0.0, 0.0]));
     }
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     let split = match args.of.as_str() {
         "val" => &data.splits.val,
         "test" => &data.splits.test,

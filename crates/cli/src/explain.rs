@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use charloom::explain::{self, Loss};
-use charloom::{Checkpoint, Config, Result, files, models};
+use charloom::{Config, Result, models};
 
 use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, flags};
-use crate::setup::{RunOrData, Settings, What};
+use crate::setup::{RunOrData, Settings, What, load_data, read_model, reload_data};
 
 /// Say what the numbers mean
 #[derive(clap::Args)]
@@ -37,20 +37,19 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let Command::Loss(args) = &args.command;
     let loss = match args.what.get()? {
         What::Run(path, moved) => {
-            let file = files::model_file(path)?;
-            let checkpoint = Checkpoint::read(&file)?;
+            let (file, checkpoint) = read_model(path)?;
             let model = models::open(&checkpoint, &file)?;
             let data = args.settings.data_of_run(&checkpoint.config.data, moved)?;
             let (config, vocab) =
                 (Config { data, ..checkpoint.config.clone() }, Some(checkpoint.vocab.clone()));
-            let data = charloom::reload_data(&config.data, vocab, path, moved.map(PathBuf::as_path))?;
+            let data = reload_data(&config.data, vocab, path, moved.map(PathBuf::as_path))?;
             explain::loss(&config, &data, Some(&*model))?
         }
         What::Data(path) => {
             args.settings
                 .refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
             let mut config = args.settings.config(path)?;
-            let data = charloom::load_data(&mut config)?;
+            let data = load_data(&mut config)?;
             explain::loss(&config, &data, None)?
         }
     };

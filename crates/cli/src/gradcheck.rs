@@ -6,7 +6,7 @@ use charloom::{Error, Result};
 
 use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, note};
-use crate::setup::{DataPath, Settings};
+use crate::setup::{DataPath, Settings, load_data};
 
 /// Check a configuration's gradients against differences of its loss
 ///
@@ -36,7 +36,7 @@ pub struct Args {
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(args.data.get())?;
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));
     let options = Options { elements, tolerance: args.tolerance, wrong: args.wrong.clone() };
     let report = gradcheck(&config, &data, &options)?;

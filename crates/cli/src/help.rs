@@ -17,9 +17,11 @@ const RUN: &str = "The run";
 const END: &str = "\
 Exit code:
   0    done
-  1    failed: a file that cannot be read or written, a model that cannot be
-       used, a loss that is no number
-  2    wrong use: an unknown flag, a value out of range, flags that do not fit
+  1    failed: a file that cannot be read or written or is there already, lines
+       that were refused, a model that cannot be used, a loss that is no number,
+       a gradient that is not confirmed, a download that does not come
+  2    wrong use: an unknown flag, a value out of range, flags that do not fit,
+       what this build was made without
   130  stopped by a second Ctrl-C, without saving; after the first, training
        saves and ends with 0
 

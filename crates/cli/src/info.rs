@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use charloom::files::{self, Timing};
-use charloom::{Checkpoint, Error, Result, models, speed};
+use charloom::files::Timing;
+use charloom::{Error, Result, models, speed};
 use serde_json::json;
 
 use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, flags, name, note};
-use crate::setup::{RunOrData, Settings, What};
+use crate::setup::{RunOrData, Settings, What, load_data, read_model};
 
 /// Tell what a run, a model file, a file of data or a configuration holds
 ///
@@ -41,7 +41,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(path)?;
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     let mut card = data.card(models::context(&config.model)?);
     for warning in &mut card.warnings {
         *warning = flags(warning);
@@ -74,8 +74,7 @@ fn of_machine(out: &mut Out) -> Result<()> {
 }
 
 fn of_model(path: &Path, out: &mut Out) -> Result<()> {
-    let file = files::model_file(path)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(path)?;
     let config = &checkpoint.config;
     let vocab: String = checkpoint.vocab.characters().iter().collect();
     let parameters = models::parameters(config, checkpoint.vocab.len())?;

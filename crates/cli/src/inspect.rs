@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use charloom::files::{self, RunFolder};
+use charloom::files::RunFolder;
 use charloom::inspect::{Inspection, Kind, Snapshot};
-use charloom::{Checkpoint, Error, Result};
+use charloom::{Error, Result};
 use serde_json::json;
 
 use crate::args::EVALUATIONS;
 use crate::output::{Out, flags, name, note, weights};
-use crate::setup::{RunOrData, Settings, is_model};
+use crate::setup::{RunOrData, Settings, is_model, load_data, read_model, reload_data};
 
 /// Units in a line of the map.
 const UNITS: usize = 64;
@@ -48,7 +48,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 fn untrained(args: &Args) -> Result<Inspection> {
     args.settings.refuse(&[&["--steps"], EVALUATIONS], "nothing is trained here")?;
     let mut config = args.settings.config(args.what.only_data()?)?;
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)
 }
 
@@ -60,12 +60,10 @@ fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
     if !is_model(what) && (args.settings.has_base() || args.settings.has_flags()) {
         return Err(Error::usage("add --untrained to look at settings before training; a run has its own"));
     }
-    let file = files::model_file(what)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(what)?;
     note(weights(&file, &checkpoint));
     let config = args.settings.data_of_run(&checkpoint.config.data, moved)?;
-    let data =
-        charloom::reload_data(&config, Some(checkpoint.vocab.clone()), what, moved.map(PathBuf::as_path))?;
+    let data = reload_data(&config, Some(checkpoint.vocab.clone()), what, moved.map(PathBuf::as_path))?;
     let records = if what.is_dir() { RunFolder::records(what)? } else { Vec::new() };
     let seen = Inspection::trained(&checkpoint, &data, args.examples as usize, records, &file)?;
     Ok((seen, Some(file)))

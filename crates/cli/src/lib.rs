@@ -43,9 +43,10 @@ use std::ffi::OsString;
 
 use charloom::Error;
 use charloom::data::Mode;
+use charloom::speed::Isa;
 use charloom::threads::{self, Pool};
 use clap::error::ErrorKind;
-use clap::{ColorChoice, FromArgMatches, Parser};
+use clap::{ColorChoice, FromArgMatches, Parser, ValueEnum};
 
 use output::Out;
 
@@ -75,7 +76,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 /// The same, on these threads.
 fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = help::command(subcommands::meant(&arguments)).try_get_matches_from(arguments);
+    if let Err(error) = Isa::check_asked() {
+        output::note(format_args!("error: {error}"));
+        return 2;
+    }
+    let command = help::command(subcommands::meant(&arguments)).color(color(&arguments));
+    let parsed = command.try_get_matches_from(arguments);
     let parsed = parsed.and_then(|matches| Ok((Flags::from_arg_matches(&matches)?, matches)));
     let (flags, matches) = match parsed {
         Ok(parsed) => parsed,
@@ -85,7 +91,10 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let mut out = Out::new(flags.json, flags.color);
     let done = pool.enter(false, || subcommands::run(&matches, &mut out));
     match done.and_then(|()| out.flush()) {
-        Ok(()) => 0,
+        Ok(()) => {
+            output::detail("done");
+            0
+        }
         // Who reads our output has seen enough.
         Err(error) if output::is_closed(&error) => 0,
         Err(error) => {
@@ -97,6 +106,14 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
             exit_code(&error)
         }
     }
+}
+
+/// The colours that the arguments ask for, before it is known whether they are right: help and errors have them too.
+fn color(arguments: &[OsString]) -> ColorChoice {
+    let mut words = arguments.iter().filter_map(|argument| argument.to_str());
+    let asked = words.find_map(|word| word.strip_prefix("--color").map(|rest| rest.strip_prefix('=')));
+    let when = asked.and_then(|after| after.or_else(|| words.next()));
+    when.and_then(|when| ColorChoice::from_str(when, true).ok()).unwrap_or_default()
 }
 
 /// 2 for wrong use, 1 for what failed.

@@ -10,7 +10,7 @@ use charloom_plot::Theme;
 use crate::args::{EVALUATIONS, RATES};
 use crate::output::{Out, note};
 use crate::plot;
-use crate::setup::{DataPath, Settings};
+use crate::setup::{DataPath, Settings, load_data};
 
 /// Find a learning rate: raise it from step to step, watch the loss (--steps says in how many)
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .train_flags
         .steps
         .map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
         replace_file(path, table(&found).as_bytes()).map_err(|error| Error::io(path, error))?;

@@ -18,7 +18,7 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     std::fs::create_dir_all(&args.folder).map_err(|error| Error::io(&args.folder, error))?;
-    let mut command = help::command(subcommands::ALL);
+    let mut command = for_pages(help::command(subcommands::ALL));
     command.build();
     let mut pages = Vec::new();
     write_pages(&command, args, &mut pages)?;
@@ -26,6 +26,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return out.object(&json!({"files": pages}));
     }
     pages.iter().try_for_each(|page| out.line(page.display()))
+}
+
+/// The command with all flags: none is left to the long help, and there is no subcommand that is only help.
+fn for_pages(command: clap::Command) -> clap::Command {
+    let shown = command.disable_help_subcommand(true).mut_args(|arg| arg.hide_short_help(false));
+    shown.mut_subcommands(for_pages)
 }
 
 /// The page of a command, and those of its subcommands.
@@ -36,6 +42,8 @@ fn write_pages(command: &clap::Command, args: &Args, pages: &mut Vec<PathBuf>) -
     man.render(&mut text).map_err(|error| Error::io(&page, error))?;
     replace_file(&page, &text).map_err(|error| Error::io(&page, error))?;
     pages.push(page);
-    let own = |sub: &&clap::Command| !sub.is_hide_set() && sub.get_name() != "help";
-    command.get_subcommands().filter(own).try_for_each(|sub| write_pages(sub, args, pages))
+    command
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+        .try_for_each(|sub| write_pages(sub, args, pages))
 }

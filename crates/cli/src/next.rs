@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use charloom::models::{self, LanguageModel, Neural};
-use charloom::{Checkpoint, Error, Result, files};
+use charloom::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::output::{Out, name, note, weights};
+use crate::setup::read_model;
 
 /// Characters of the longest bar.
 const BAR: usize = 40;
@@ -28,8 +29,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = files::model_file(&args.run)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(&args.run)?;
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;

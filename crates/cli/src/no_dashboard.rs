@@ -10,7 +10,7 @@ use charloom::{Error, Result};
 pub struct Dashboard(Infallible);
 
 /// Refuses a dashboard, before anything is written.
-pub fn check() -> Result<()> {
+pub fn prepare(_: bool) -> Result<()> {
     Err(Error::usage(
         "--dashboard: this charloom was built without it; \
          build one with it: cargo install --path crates/cli --features dashboard",

@@ -36,6 +36,11 @@ impl Out {
         if self.is_terminal { self.flush() } else { Ok(()) }
     }
 
+    /// Whether no colours are wanted anywhere.
+    pub fn refuses_color(&self) -> bool {
+        self.color == ColorChoice::Never
+    }
+
     /// Whether colours can be seen, and are wanted.
     pub fn is_colored(&self) -> bool {
         match self.color {

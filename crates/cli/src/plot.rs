@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use charloom::disk::replace_file;
-use charloom::files::{self, Metric, RunFolder};
+use charloom::files::{Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
-use charloom::{Checkpoint, Error, Result, models};
+use charloom::{Error, Result, models};
 use charloom_plot::{Figure, Theme};
 use clap::ValueEnum;
 
 use crate::output::{Out, note};
-use crate::setup::RunsData;
+use crate::setup::{RunsData, read_model, reload_data};
 
 /// Examples that the layers are looked at on.
 const ROWS: usize = 1024;
@@ -172,11 +172,10 @@ fn figure(args: &Args) -> Result<Figure> {
     let [path] = &args.runs[..] else {
         return Err(Error::usage("several runs can be drawn over each other for loss and lr only; name one"));
     };
-    let file = files::model_file(path)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(path)?;
     let data = || {
         let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
-        charloom::reload_data(config, Some(vocab), path, args.data.get())
+        reload_data(config, Some(vocab), path, args.data.get())
     };
     let seen = || -> Result<Snapshot> {
         let seen = Inspection::trained(&checkpoint, &data()?, ROWS, Vec::new(), &file)?;

@@ -15,7 +15,7 @@ use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
 use crate::output::{Out, bar, name, note, weights};
-use crate::setup::RunData;
+use crate::setup::{RunData, read_checkpoint, reload_data};
 
 /// Let a model write
 #[derive(clap::Args)]
@@ -137,7 +137,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return Err(Error::usage("the data has no effect: it is read for --novel alone"));
     }
     let file = if args.as_notebook { files::last_file(&args.run)? } else { files::model_file(&args.run)? };
-    let checkpoint = Checkpoint::read(&file)?;
+    let checkpoint = read_checkpoint(file.clone())?;
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;
@@ -256,7 +256,5 @@ fn print(
 /// The words that the model was trained on.
 fn known(args: &Args, checkpoint: &Checkpoint) -> Result<Known> {
     let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
-    Ok(Known::of(
-        &charloom::reload_data(config, Some(vocab), &args.run, args.data.get().map(PathBuf::as_path))?.splits,
-    ))
+    Ok(Known::of(&reload_data(config, Some(vocab), &args.run, args.data.get().map(PathBuf::as_path))?.splits))
 }

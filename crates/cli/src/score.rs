@@ -10,11 +10,12 @@ use charloom::data::{Mode, Vocab};
 use charloom::error::UnknownCharacter;
 use charloom::evaluation::{Score, Unknown, score, score_with_floor};
 use charloom::models::{self, LanguageModel};
-use charloom::{Checkpoint, Error, Result, files};
+use charloom::{Error, Result};
 use serde_json::{Value, json};
 
 use self::lines::{Fault, Line, Lines};
 use crate::output::{Out, note};
+use crate::setup::read_model;
 
 /// The most lines scored at once: as many as are there without waiting.
 const BATCH: usize = 1024;
@@ -60,8 +61,7 @@ fn opened(path: &Path, run: &Path) -> Result<File> {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = files::model_file(&args.run)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(&args.run)?;
     let model = models::open(&checkpoint, &file)?;
     let (name, reader): (&Path, Box<dyn Read>) = match args.file.as_ref().or(args.named.as_ref()) {
         Some(path) if path != Path::new("-") => (path, Box::new(opened(path, &args.run)?)),

@@ -3,10 +3,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use charloom::data::DataConfig;
-use charloom::{Config, Error, Result, files};
+use charloom::data::{Data, DataConfig, Vocab};
+use charloom::{Checkpoint, Config, Error, Result, files};
 
 use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::output::detail;
 
 /// Where the data is.
 #[derive(clap::Args)]
@@ -114,6 +115,43 @@ impl RunOrData {
 /// Whether a path is a run's or a model's, not data's.
 pub fn is_model(path: &Path) -> bool {
     path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+/// The model of a run or of a file, and which file that is.
+pub fn read_model(path: &Path) -> Result<(PathBuf, Checkpoint)> {
+    let file = files::model_file(path)?;
+    Ok((file.clone(), read_checkpoint(file)?))
+}
+
+/// What is in a model's file.
+pub fn read_checkpoint(file: PathBuf) -> Result<Checkpoint> {
+    let checkpoint = Checkpoint::read(&file).map_err(|error| match error {
+        Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+            Error::model(path, "no such run or model file; charloom train makes one")
+        }
+        error => error,
+    })?;
+    detail(format_args!("the model is read: {}", file.display()));
+    Ok(checkpoint)
+}
+
+/// The data of a configuration, which learns how it is split.
+pub fn load_data(config: &mut Config) -> Result<Data> {
+    let data = charloom::load_data(config)?;
+    detail("the data is read");
+    Ok(data)
+}
+
+/// The data of the run at `path`, wherever it is now.
+pub fn reload_data(
+    config: &DataConfig,
+    vocab: Option<Vocab>,
+    path: &Path,
+    moved: Option<&Path>,
+) -> Result<Data> {
+    let data = charloom::reload_data(config, vocab, path, moved)?;
+    detail("the data is read");
+    Ok(data)
 }
 
 /// A configuration: of a preset, a file and flags.

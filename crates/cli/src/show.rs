@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use charloom::disk::replace_file;
-use charloom::files::{self, NamedTensor};
+use charloom::files::NamedTensor;
 use charloom::{Checkpoint, Error, Result, models};
 use serde_json::{Value, json};
 
 use crate::output::{Out, name, note, weights};
+use crate::setup::read_model;
 
 /// Show a model's tensors: their names and sizes, or the numbers of one
 #[derive(clap::Args)]
@@ -26,8 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    let file = files::model_file(&args.run)?;
-    let checkpoint = Checkpoint::read(&file)?;
+    let (file, checkpoint) = read_model(&args.run)?;
     note(weights(&file, &checkpoint));
     let write =
         |path: &PathBuf, bytes: &[u8]| replace_file(path, bytes).map_err(|error| Error::io(path, error));

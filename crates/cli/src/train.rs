@@ -81,7 +81,7 @@ impl Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if args.dashboard {
-        dashboard::check()?;
+        dashboard::prepare(out.refuses_color())?;
     }
     if let (Some(path), true) = (&args.out, args.resume)
         && let Some(ensemble) = Ensemble::resume(path)?

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use charloom_tensor::kernels::{self, Isa, Pool};
+pub use charloom_tensor::kernels::Isa;
+use charloom_tensor::kernels::{self, Pool};
 use serde::Serialize;
 
 use crate::config::Config;

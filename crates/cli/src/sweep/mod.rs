@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::output::{Out, flags, name, note};
 use crate::plot;
-use crate::setup::{self, DataPath, RunData};
+use crate::setup::{self, DataPath, RunData, load_data, reload_data};
 
 use show::{none_finished, print_best, show, trials};
 use tuning::tuning;
@@ -267,7 +267,7 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
 /// because it may depend on the trial's settings too.
 fn read(base: &mut Config) -> Result<Data> {
     let mut resolved = base.clone();
-    let data = charloom::load_data(&mut resolved)?;
+    let data = load_data(&mut resolved)?;
     base.data = resolved.data;
     Ok(data)
 }
@@ -328,7 +328,7 @@ fn load(study: &Study, path: Option<&PathBuf>) -> Result<Data> {
         Address::File(path) => path,
         Address::Server { .. } => Path::new("."),
     };
-    charloom::reload_data(&study.base().data, None, place, path.map(PathBuf::as_path))
+    reload_data(&study.base().data, None, place, path.map(PathBuf::as_path))
 }
 
 /// Set by Ctrl-C or SIGTERM.

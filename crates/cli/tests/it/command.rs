@@ -253,8 +253,42 @@ fn a_package_has_completions_and_manual_pages() {
         assert!(written.contains(page), "{page} is not among {written}");
         let text = fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
         assert!(text.contains(".TH") && text.contains(".SH SYNOPSIS"), "{text}");
+        // A flag, and then what it is.
+        let lines: Vec<&str> = text.lines().collect();
+        let bare = lines.windows(3).find(|of| of[0] == ".TP" && (of[2].is_empty() || of[2].starts_with('.')));
+        assert_eq!(bare, None, "{page}: nothing is said of a flag");
     }
     refused(folder.path(), &["completions", "tcsh"], 2, "tcsh");
+}
+
+#[test]
+fn a_command_says_on_request_what_it_does() {
+    let folder = trained();
+    for arguments in [&["-v", "eval", "a"][..], &["sample", "a", "--verbose"]] {
+        let output = charloom(folder.path(), arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("ms] the model is read: a") && said.contains("ms] done"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_asked_of_the_processor_is_known_or_refused() {
+    let presets = |isa: &str| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("charloom"));
+        command.arg("presets").env("CHARLOOM_ISA", isa).output().unwrap()
+    };
+    assert!(["", "avx2", "portable"].iter().all(|isa| presets(isa).status.success()));
+    let output = presets("avx3");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("avx2 or portable"), "{said}");
+}
+
+#[test]
+fn help_has_colours_where_they_are_wanted() {
+    let folder = folder();
+    let is_coloured = |arguments: &[&str]| done(folder.path(), arguments).contains('\u{1b}');
+    assert!(!is_coloured(&["-h"]) && !is_coloured(&["-h", "--color", "never"]));
+    assert!(is_coloured(&["--color=always", "-h"]) && is_coloured(&["train", "-h", "--color", "always"]));
 }
 
 #[test]

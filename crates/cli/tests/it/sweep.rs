@@ -197,7 +197,7 @@ fn a_server_wants_a_build_with_postgresql() {
     let folder = folder();
     let output = charloom(folder.path(), &["sweep", "show", "postgresql://ada@db.example/charloom#embed"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("cargo install --path crates/cli --features postgres"), "{said}");
 }
 

@@ -198,7 +198,7 @@ impl Database {
             #[cfg(feature = "postgres")]
             Address::Server { url, .. } => postgres::open(url).map(|engine| Box::new(engine) as _),
             #[cfg(not(feature = "postgres"))]
-            Address::Server { .. } => Err(WITHOUT_POSTGRES.to_owned()),
+            Address::Server { .. } => return Err(Error::usage(format!("{address}: {WITHOUT_POSTGRES}"))),
         };
         Ok(Self { engine: engine.map_err(|error| address.error(error))?, address: address.clone() })
     }

@@ -146,6 +146,11 @@ pub enum Isa {
     Portable,
 }
 
+/// The environment variable that asks for less than the machine has, and the words that it may be.
+const VARIABLE: &str = "CHARLOOM_ISA";
+const AVX2: &str = "avx2";
+const PORTABLE: &str = "portable";
+
 impl Isa {
     /// The best that this machine has. `CHARLOOM_ISA=avx2` or `portable` asks for less.
     pub fn detect() -> Self {
@@ -155,14 +160,33 @@ impl Isa {
         }
         static FOUND: OnceLock<Isa> = OnceLock::new();
         *FOUND.get_or_init(|| {
-            let at_most = std::env::var("CHARLOOM_ISA").unwrap_or_default();
             let found = Self::best();
-            match at_most.as_str() {
-                "portable" => Self::Portable,
-                "avx2" if found == Self::Avx512 => Self::Avx2,
+            match Self::asked().as_deref() {
+                Some(PORTABLE) => Self::Portable,
+                Some(AVX2) if found == Self::Avx512 => Self::Avx2,
                 _ => found,
             }
         })
+    }
+
+    /// What `CHARLOOM_ISA` asks for.
+    fn asked() -> Option<String> {
+        std::env::var_os(VARIABLE)
+            .map(|word| word.to_string_lossy().into_owned())
+            .filter(|word| !word.is_empty())
+    }
+
+    /// Whether `CHARLOOM_ISA` asks for something that there is; [`Isa::detect`] passes over what it does not know.
+    ///
+    /// # Errors
+    /// The word, and which there are.
+    pub fn check_asked() -> Result<(), String> {
+        match Self::asked() {
+            Some(word) if ![PORTABLE, AVX2].contains(&word.as_str()) => {
+                Err(format!("{VARIABLE} is {AVX2} or {PORTABLE}, or not set; it is {word:?}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
