@@ -2,6 +2,26 @@
 //!
 //! A [`Figure`] is the numbers; what draws it comes after. Letters are outlines of one font, so a picture looks alike
 //! everywhere. [`report`] is a page about a run, [`tensorboard`] event files of a training.
+//!
+//! ```
+//! use charloom::prelude::*;
+//! use charloom_plot::{Theme, surprise};
+//!
+//! // Which characters of a word a model did not expect.
+//! let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+//! let data = load_data(&mut config)?;
+//! let (model, _) = models::count(&config, &data)?;
+//! let figure = surprise(&*model, &data.vocab, &["emma".to_owned(), "emmq".to_owned()])?;
+//!
+//! println!("{}", figure.to_terminal(80, 20, false));
+//! let svg = figure.to_svg(Theme::Light)?;
+//! let png = figure.to_png(Theme::Dark)?;
+//! assert!(svg.starts_with("<svg") && png.starts_with(b"\x89PNG"));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! Of a training: [`fn@losses`], [`learning_rates`], [`fn@lr_find`]. Of a model: [`fn@embedding`], [`weights`],
+//! [`fn@surprise`]. Of its layers: [`histograms`], [`dead`], [`updates`]. Of a text: [`fn@bigram`].
 #![forbid(unsafe_code)]
 
 mod bigram;

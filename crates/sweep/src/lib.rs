@@ -3,6 +3,43 @@
 //! A [`Spec`] says what is varied and how long; a [`Study`] is its trials in a database, which any number of workers
 //! share; [`work`] is such a worker. Trials are compared by their validation loss alone. [`choose`] trains the best one
 //! again and looks at the test split, once; the study is closed from then on.
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use charloom::prelude::*;
+//! use charloom_sweep::{Address, Spec, Study, WorkOptions, best, work};
+//!
+//! # fn main() -> Result<()> {
+//! let spec = "
+//!     sampler = 'grid'
+//!     base.train.steps = 40
+//!     base.train.eval_every = 40
+//!     base.model.hidden = [8]
+//!     [settings]
+//!     lr = [0.001, 0.3]
+//! ";
+//! let (spec, mut base) = Spec::from_toml(spec, "spec.toml".as_ref())?;
+//! let data = load_data(&mut base.clone())?;
+//! base.data.sha256 = Some(data.source.sha256.clone());
+//! base.data.mode = Some(data.mode());
+//!
+//! let folder = tempfile::tempdir().map_err(|error| Error::io("", error))?;
+//! let address = Address::File(folder.path().join("study.db"));
+//! let mut study = Study::create(&address, &spec, &base)?;
+//! // One worker; others, of this program or of others, may work on the same study meanwhile.
+//! work(&address, &data, WorkOptions { threads: 1 }, &AtomicBool::new(false), &|event| println!("{event:?}"))?;
+//!
+//! let trials = study.trials()?;
+//! let best = best(&trials).unwrap();
+//! println!("trial {}: {:.4}", best.number, best.loss.unwrap());
+//! assert_eq!((trials.len(), &best.settings["lr"]), (2, &0.3.into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`importance`] says which settings matter, [`figures`](figures()) and [`page`](page()) show a study. The program
+//! `16_sweep` in `examples/` goes on from here.
 #![forbid(unsafe_code)]
 
 mod choose;
