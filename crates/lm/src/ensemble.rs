@@ -15,6 +15,26 @@ pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn O
 /// An ensemble in its folder: a run of each seed in `seed-1`, `seed-2`, ..., and in the end the run of their mixture.
 ///
 /// The seeds are `train.seed` and those after it. The folder's `config.toml` says how many: `train.seeds`.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::ensemble::Ensemble;
+/// use charloom::files::RunFolder;
+/// use charloom::prelude::*;
+/// use charloom::train::{Fit, Unwatched};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// let toml = "model.hidden = [8]\ntrain = { steps = 20, eval_every = 20, seeds = 2 }";
+/// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let out = home.path().join("both");
+/// let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&out, false))?;
+/// let begin = &mut |_, _: &_| Ok((Fit::default(), Box::new(Unwatched) as _));
+/// let mixed = ensemble.run(&data, &AtomicBool::new(false), begin)?.expect("it was not stopped");
+/// assert_eq!(mixed.members[1].run, out.join("seed-2"));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Ensemble {
     config: Config,

@@ -43,6 +43,19 @@ pub struct Loss {
 ///
 /// # Errors
 /// No examples, or what [`Trainer::new`] and [`evaluate`] refuse.
+///
+/// ```
+/// use charloom::explain;
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::from_toml("model.init = 'unit-normal'", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let loss = explain::loss(&config, &data, None)?;
+/// assert_eq!(loss.expected, 27f64.ln());
+/// assert!(loss.untrained.unwrap() > loss.expected + 1.0);
+/// assert!(loss.sentences()[0].contains("its logits are too far apart"));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -> Result<Loss> {
     // A text's first character is not judged.
     let is_judged = data.splits.val.tokens().len() > usize::from(data.mode() == Mode::Text);

@@ -91,6 +91,20 @@ pub struct Row {
 ///
 /// # Errors
 /// A configuration without a neural model, or training data without examples.
+///
+/// ```
+/// use charloom::gradcheck::{Options, gradcheck};
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::from_toml("model.hidden = [8]\ntrain.batch = 4", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut options = Options { elements: Some(2), ..Options::default() };
+/// let report = gradcheck(&config, &data, &options)?;
+/// assert!(report.passed && report.rows[0].name == "embedding.weight");
+/// options.wrong = Some("layers.0.bias".to_owned());
+/// assert!(!gradcheck(&config, &data, &options)?.passed);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
     let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;

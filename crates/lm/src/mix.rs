@@ -31,6 +31,31 @@ pub enum Weights {
 }
 
 /// A mixture of runs, and how well it and they predict the validation split.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::files::RunFolder;
+/// use charloom::mix::{Weights, mix};
+/// use charloom::prelude::*;
+/// use charloom::train::{Fit, Unwatched, fit};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// # let home = home.path();
+/// let runs = [home.join("trigram"), home.join("5-gram")];
+/// for (run, order) in runs.iter().zip([3, 5]) {
+///     let model = ModelConfig::of("ngram").with("order", order);
+///     let mut config = Config { model, ..Config::default() };
+///     let data = load_data(&mut config)?;
+///     let mut folder = RunFolder::create(run, false)?;
+///     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+/// }
+/// let mut mixed = mix(&runs, &Weights::Fitted, None, &mut |_| Ok(()))?;
+/// let loss = mixed.evaluation.unwrap().loss;
+/// assert!(mixed.members.iter().all(|member| loss < member.evaluation.unwrap().loss));
+/// mixed.save(&mut RunFolder::create(&home.join("mixture"), false)?)?;
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Mix {
     /// The model and its configuration.
     pub checkpoint: Checkpoint,
@@ -118,6 +143,25 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
 ///
 /// # Errors
 /// Fewer than two models; models of other characters than the first's; as [`mix`], for its weights; those of `tell`.
+///
+/// ```
+/// use charloom::mix::{Weights, mix_models};
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::default();
+/// let data = load_data(&mut config)?;
+/// let counted = |order: usize| -> Result<Checkpoint> {
+///     let config = Config { model: ModelConfig::of("ngram").with("order", order), ..config.clone() };
+///     let (_, tensors) = models::count(&config, &data)?;
+///     let (vocab, state) = (data.vocab.clone(), Vec::new());
+///     Ok(Checkpoint { config, vocab, step: 1, metrics_bytes: 0, tensors, state })
+/// };
+/// let members = vec![counted(3)?, counted(5)?];
+/// let (mixed, weights) = mix_models(members, &Weights::Fitted, &data.splits.val, &mut |_| Ok(()))?;
+/// assert_eq!((mixed.config.model.kind.as_str(), weights.len()), ("mixture", 2));
+/// assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn mix_models(
     models: Vec<Checkpoint>,
     weights: &Weights,

@@ -150,6 +150,18 @@ pub fn all() -> &'static [Preset] {
 ///
 /// # Errors
 /// The name is unknown; the nearest known one is suggested.
+///
+/// ```
+/// use charloom::{Config, models, presets};
+///
+/// let preset = presets::get("bengio")?;
+/// println!("{}: {}", preset.name, preset.about);
+/// let config = Config::layered(Some(preset.toml), None)?;
+/// assert_eq!(models::parameters(&config, 27)?, Some(2875));
+/// let misspelt = presets::get("bengoi").unwrap_err().to_string();
+/// assert!(misspelt.contains("did you mean \"bengio\"?"));
+/// # Ok::<(), charloom::Error>(())
+/// ```
 pub fn get(name: &str) -> Result<&'static Preset> {
     all().iter().find(|preset| preset.name == name).ok_or_else(|| {
         let names: Vec<&str> = all().iter().map(|preset| preset.name).collect();

@@ -65,6 +65,19 @@ pub struct Speed {
 ///
 /// # Errors
 /// A configuration that is not valid, an n-gram model, or a loss that is not finite.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let speed = charloom::speed::measure(&config, &data, 1, Duration::from_millis(20))?;
+/// println!("{:.0} steps a second, {:.1} µs each", speed.steps_per_second, speed.microseconds);
+/// assert!(speed.steps_per_second > 0.0 && speed.threads == 1);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> Result<Speed> {
     if models::counts(config)? {
         return Err(Error::setting("model", "ngram is counted in one pass; there are no steps to time"));

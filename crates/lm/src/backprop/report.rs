@@ -57,6 +57,19 @@ pub struct Report {
 ///
 /// # Errors
 /// A net that the lesson is not about, an unknown name in the options, or a training split without examples.
+///
+/// ```
+/// use charloom::backprop::{Options, report};
+/// use charloom::{Config, load_data, presets};
+///
+/// let mut config = Config::layered(Some(presets::get("manual-backprop")?.toml), None)?;
+/// let data = load_data(&mut config)?;
+/// let mut options = Options::default();
+/// assert!(report::<f64>(&config, &data, &options)?.equal);
+/// options.wrong = Some("h_preact".to_owned());
+/// assert!(!report::<f64>(&config, &data, &options)?.equal);
+/// # Ok::<(), charloom::Error>(())
+/// ```
 pub fn report<E: Element>(config: &Config, data: &Data, options: &Options) -> Result<Report> {
     let sizes = Sizes::of(config, data.vocab.len())?;
     if let Some(name) = &options.wrong {

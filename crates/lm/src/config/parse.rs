@@ -171,6 +171,22 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::read`].
+    ///
+    /// ```
+    /// use charloom::{Config, presets};
+    ///
+    /// # let home = tempfile::tempdir().unwrap();
+    /// let file = home.path().join("my.toml");
+    /// std::fs::write(&file, "model.hidden = [300]").unwrap();
+    /// let config = Config::layered(Some(presets::get("bengio")?.toml), Some(&file))?;
+    /// // The file's, over the preset's.
+    /// assert_eq!(config.flat()["model.hidden"], "[300]");
+    /// assert_eq!(config.flat()["model.init"], "\"unit-normal\"");
+    /// std::fs::write(&file, "model.hidden = [300]\ntrain.stebs = 5").unwrap();
+    /// let error = Config::read(&file).unwrap_err().to_string();
+    /// assert!(error.contains("line 2") && error.contains("steps"), "{error}");
+    /// # Ok::<(), charloom::Error>(())
+    /// ```
     pub fn layered(preset: Option<&str>, file: Option<&Path>) -> Result<Self> {
         let mut merged = toml::Table::new();
         if let Some(text) = preset {

@@ -94,6 +94,18 @@ impl Data {
     ///
     /// # Errors
     /// As [`Data::load`].
+    ///
+    /// ```
+    /// use charloom::data::{Corpus, Data, DataConfig};
+    ///
+    /// let text = b"anna\nemma\nhannah\notto\nbob\neve\nada\nlil\nsis\npip\n";
+    /// let config = DataConfig::default();
+    /// let data = Data::of(Corpus::from_bytes("my words", text, &config)?, &config, None)?;
+    /// let [train, val, test] =
+    ///     [&data.splits.train, &data.splits.val, &data.splits.test].map(|split| split.words().count());
+    /// assert_eq!([train, val, test], [8, 1, 1]);
+    /// # Ok::<(), charloom::Error>(())
+    /// ```
     pub fn of(corpus: Corpus, config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
         let part = |path: &Option<PathBuf>, sha256: &Option<String>| -> Result<Option<Corpus>> {

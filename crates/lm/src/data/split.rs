@@ -13,6 +13,19 @@ use super::vocab::Vocab;
 use crate::error::{Error, Result};
 
 /// One split, encoded: a range of tokens that it shares with the other splits of its corpus.
+///
+/// ```
+/// use charloom::data::{Corpus, DataConfig, Mode, Split, Vocab};
+///
+/// let corpus = Corpus::from_bytes("my words", b"emma\nava\n", &DataConfig::default())?;
+/// let vocab = Vocab::of(Mode::Lines, [&corpus]);
+/// let split = Split::of(&corpus, &vocab)?;
+/// assert_eq!(vocab.decode(split.tokens()), "emma.ava.");
+/// let words: Vec<String> = split.words().map(|word| vocab.decode(word)).collect();
+/// assert_eq!(words, ["emma", "ava"]);
+/// assert_eq!(split.examples(3)?.len(), 9);
+/// # Ok::<(), charloom::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Split {
     /// In [`Mode::Lines`] it begins with a boundary, so that one stands before each word.

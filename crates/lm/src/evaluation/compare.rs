@@ -102,6 +102,31 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S:
 ///
 /// # Errors
 /// Fewer than two runs; one that cannot be read; splits that are not the same.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::evaluation::compare;
+/// use charloom::files::RunFolder;
+/// use charloom::prelude::*;
+/// use charloom::train::{Fit, Unwatched, fit};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// # let home = home.path();
+/// let runs = [home.join("bigram"), home.join("4-gram")];
+/// for (run, order) in runs.iter().zip([2, 4]) {
+///     let model = ModelConfig::of("ngram").with("order", order);
+///     let mut config = Config { model, ..Config::default() };
+///     let data = load_data(&mut config)?;
+///     let mut folder = RunFolder::create(run, false)?;
+///     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+/// }
+/// let comparison = compare(&runs, "val", None)?;
+/// assert_eq!(comparison.settings[0].key, "model.order");
+/// // The second is better, and by more than chance.
+/// assert!(comparison.tests[0].difference < 0.0 && comparison.tests[0].p < Some(0.01));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Comparison> {
     if runs.len() < 2 {
         return Err(Error::usage("two runs or more are needed to compare"));

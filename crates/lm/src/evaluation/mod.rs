@@ -52,6 +52,21 @@ impl Evaluation {
 ///
 /// # Errors
 /// A probability that is not a number.
+///
+/// ```
+/// use charloom::evaluation::baselines;
+/// use charloom::prelude::*;
+///
+/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+///
+/// let test = evaluate(&*model, &data.splits.test)?.expect("something that is judged");
+/// let known = baselines(&data.splits.train, &data.splits.test, data.vocab.len())?.expect("the same");
+/// assert!(test.loss < known.bigram && known.bigram < known.unigram && known.unigram < known.uniform);
+/// assert_eq!(test.perplexity, test.loss.exp());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn evaluate(model: &dyn LanguageModel, split: &Split) -> Result<Option<Evaluation>> {
     evaluate_telling(model, split, &mut |_| Ok(()))
 }
@@ -73,6 +88,25 @@ pub fn evaluate_telling(
 ///
 /// # Errors
 /// As [`evaluate_telling`]; a model that does not learn from such data.
+///
+/// ```
+/// use charloom::data::{Corpus, Mode};
+/// use charloom::evaluation::evaluate_adapting;
+/// use charloom::models::Adapt;
+/// use charloom::prelude::*;
+///
+/// let text = "she sells sea shells by the sea shore. ".repeat(60);
+/// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
+/// config.data.mode = Some(Mode::Text);
+/// let data = Data::of(Corpus::from_bytes("shells", text.as_bytes(), &config.data)?, &config.data, None)?;
+/// charloom::settle(&mut config, &data)?;
+/// let mut trainer = Trainer::new(&config, &data)?;
+/// let fixed = evaluate(trainer.model(), &data.splits.train)?.unwrap();
+/// let learning =
+///     evaluate_adapting(trainer.model(), &data.splits.train, &Adapt::new(0.1)?, &mut |_| Ok(()))?.unwrap();
+/// assert!(learning.loss < fixed.loss);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn evaluate_adapting(
     model: &dyn LanguageModel,
     split: &Split,

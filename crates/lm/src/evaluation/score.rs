@@ -57,6 +57,25 @@ pub struct Score {
 ///
 /// A text with a character that the vocabulary does not have is [`UnknownCharacter`]: the model gives it no
 /// probability at all.
+///
+/// ```
+/// use charloom::evaluation::score_with_floor;
+/// use charloom::prelude::*;
+///
+/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+///
+/// let scores = score(&*model, &data.vocab, &["emma", "xqzw", "zoë"]);
+/// let [emma, xqzw, unknown] = &scores[..] else { unreachable!() };
+/// let (emma, xqzw) = (emma.as_ref().unwrap(), xqzw.as_ref().unwrap());
+/// assert!(emma.bits < xqzw.bits);
+/// // Four characters, and the boundary that ends the word.
+/// assert_eq!(emma.characters.len(), 5);
+/// assert_eq!(unknown.as_ref().unwrap_err().character, 'ë');
+/// assert!(score_with_floor(&*model, &data.vocab, "zoë").bits.is_finite());
+/// # Ok::<(), Error>(())
+/// ```
 pub fn score(
     model: &dyn LanguageModel,
     vocab: &Vocab,

@@ -21,6 +21,22 @@ const MAX_BYTES: u64 = 1 << 33;
 const LARGE: u64 = if cfg!(test) { 1 << 22 } else { 1 << 26 };
 
 /// A model, and in the last checkpoint of a run what it takes to go on with the training bit for bit.
+///
+/// ```
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let checkpoint = Trainer::new(&config, &data)?.checkpoint()?;
+/// assert_eq!(checkpoint.tensor("embedding.weight").unwrap().shape, [27, 6]);
+///
+/// // What `Checkpoint::read` reads.
+/// let mut bytes = checkpoint.to_bytes()?;
+/// assert_eq!(Checkpoint::from_bytes(&bytes, "my.safetensors".as_ref())?, checkpoint);
+/// *bytes.last_mut().unwrap() ^= 1;
+/// assert!(Checkpoint::from_bytes(&bytes, "my.safetensors".as_ref()).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// Every setting of the run.

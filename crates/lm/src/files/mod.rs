@@ -1,4 +1,31 @@
 //! What is kept of a training: a [`RunFolder`], with a [`Checkpoint`] for the weights and lines of [`Metric`].
+//!
+//! A run, written by [`fit`](crate::train::fit()) and read again:
+//!
+//! ```
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use charloom::files::{Metric, RunFolder, model_file};
+//! use charloom::prelude::*;
+//! use charloom::train::{Fit, Unwatched, fit};
+//!
+//! # let home = tempfile::tempdir().unwrap();
+//! let run = home.path().join("my-run");
+//! let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+//! let data = load_data(&mut config)?;
+//! {
+//!     // As long as it is there no other program writes to the run.
+//!     let mut folder = RunFolder::create(&run, false)?;
+//!     folder.write_config(&config)?;
+//!     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+//! }
+//! assert_eq!(Config::read(&run.join("config.toml"))?, config);
+//! assert_eq!(model_file(&run)?, run.join("best.safetensors"));
+//! let model = models::open(&Checkpoint::read(&model_file(&run)?)?, &run)?;
+//! let noted = Metric::read_all(&run)?.into_iter().find(|metric| metric.split == "val").unwrap();
+//! assert_eq!(noted.loss, evaluate(&*model, &data.splits.val)?.unwrap().loss);
+//! # Ok::<(), Error>(())
+//! ```
 
 mod checkpoint;
 mod folder;

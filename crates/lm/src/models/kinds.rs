@@ -106,6 +106,76 @@ const OWN: &[&dyn Kind] = &[
 ///
 /// # Errors
 /// There is one of this name.
+///
+/// A model that finds all characters alike:
+///
+/// ```
+/// use charloom::config::Setting;
+/// use charloom::data::Vocab;
+/// use charloom::files::NamedTensor;
+/// use charloom::models::{CountingKind, Distributions, Kind, Learning, Reach, Reader, State, register};
+/// use charloom::prelude::*;
+///
+/// struct Uniform(usize);
+///
+/// impl LanguageModel for Uniform {
+///     fn vocab_size(&self) -> usize {
+///         self.0
+///     }
+///     fn reach(&self) -> Reach {
+///         Reach::Window(0)
+///     }
+///     fn reader(&self) -> Box<dyn Reader + '_> {
+///         Box::new(Uniform(self.0))
+///     }
+/// }
+///
+/// impl Reader for Uniform {
+///     fn start(&mut self, n: usize, _: u32) -> State {
+///         State { rows: n, ..State::default() }
+///     }
+///     fn read(&mut self, _: &mut State, _: &[u32]) {}
+///     fn log_probs(&mut self, _: &State, out: &mut [f32]) {
+///         out.fill(-(self.0 as f32).ln());
+///     }
+/// }
+///
+/// struct UniformKind;
+///
+/// impl Kind for UniformKind {
+///     fn name(&self) -> &'static str {
+///         "uniform"
+///     }
+///     fn settings(&self) -> &'static [Setting] {
+///         &[]
+///     }
+///     fn fill(&self, _: &mut ModelConfig) -> Result<Reach> {
+///         Ok(Reach::Window(0))
+///     }
+///     fn learning(&self) -> Learning<'_> {
+///         Learning::ByCounting(self)
+///     }
+/// }
+///
+/// impl CountingKind for UniformKind {
+///     fn count(&self, _: &ModelConfig, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
+///         Ok((Box::new(Uniform(data.vocab.len())), Vec::new()))
+///     }
+///     fn open(&self, _: &ModelConfig, vocab: &Vocab, _: &[NamedTensor]) -> Result<Box<dyn LanguageModel>> {
+///         Ok(Box::new(Uniform(vocab.len())))
+///     }
+/// }
+///
+/// register(&UniformKind)?;
+/// let mut config = Config { model: ModelConfig::of("uniform"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+/// let val = evaluate(&*model, &data.splits.val)?.unwrap();
+/// assert!((val.loss - 27f64.ln()).abs() < 1e-6);
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// A model with layers says [`Learning::ByGradients`]; `examples/15_own_model.rs` is one.
 pub fn register(kind: &'static dyn Kind) -> Result<()> {
     if find(kind.name()).is_some() {
         return Err(Error::usage(format!("there is a model of kind {:?} already", kind.name())));

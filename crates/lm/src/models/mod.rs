@@ -67,6 +67,27 @@ pub enum Reach {
 /// A model of the next token given those before it.
 ///
 /// It is shared by threads as it is: what it takes to read, a [`Reader`] has.
+///
+/// What it expects after `emm`:
+///
+/// ```
+/// use charloom::prelude::*;
+///
+/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+///
+/// let mut reader = model.reader();
+/// let mut state = reader.start(1, data.vocab.start());
+/// for token in data.vocab.encode("emm")? {
+///     reader.read(&mut state, &[token]);
+/// }
+/// let mut log_probs = vec![0.0; model.vocab_size()];
+/// reader.log_probs(&state, &mut log_probs);
+/// let likeliest = (0..log_probs.len()).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap();
+/// assert_eq!(data.vocab.characters()[likeliest], 'a');
+/// # Ok::<(), Error>(())
+/// ```
 pub trait LanguageModel: Send + Sync {
     /// V, how many tokens there are.
     fn vocab_size(&self) -> usize;

@@ -15,6 +15,19 @@ use crate::{Checkpoint, Error, Result};
 /// # Errors
 /// The tensors do not fit the configuration and the vocabulary: what is missing, left over or of another shape is
 /// listed.
+///
+/// ```
+/// use charloom::prelude::*;
+///
+/// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut trainer = Trainer::new(&config, &data)?;
+/// // Mostly it is read: `Checkpoint::read(&model_file(run)?)`.
+/// let checkpoint = trainer.checkpoint()?;
+/// let model = models::open(&checkpoint, "my.safetensors".as_ref())?;
+/// assert_eq!(evaluate(&*model, &data.splits.val)?, evaluate(trainer.model(), &data.splits.val)?);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageModel>> {
     let config = &checkpoint.config.model;
     match super::check(config)
@@ -54,6 +67,19 @@ pub fn counts(config: &Config) -> Result<bool> {
 ///
 /// # Errors
 /// A configuration of a model that does not count; nothing to count.
+///
+/// ```
+/// use charloom::prelude::*;
+///
+/// let model = ModelConfig::of("ngram").with("order", 3);
+/// let mut config = Config { model, ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, tensors) = models::count(&config, &data)?;
+/// assert_eq!(model.reach(), models::Reach::Window(2));
+/// // Which trigrams there are, and how often each is.
+/// assert_eq!(tensors[0].shape, [tensors[1].shape[0], 3]);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
     let kind_name = &config.model.kind;
     match kind(&config.model)?.learning() {

@@ -28,6 +28,22 @@ impl std::fmt::Display for Novelty {
 }
 
 /// The words of the splits, to tell new ones by.
+///
+/// ```
+/// use charloom::sample::Novelty;
+/// use charloom::prelude::*;
+///
+/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+///
+/// let known = Known::of(&data.splits);
+/// let options = SampleOptions { n: 10, novel: true, ..SampleOptions::default() };
+/// for word in Sampler::new(&*model, &data.vocab, options, Some(&known))? {
+///     assert_ne!(word?.novelty, Some(Novelty::InTrain));
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Known {
     parts: [(Distinct, Novelty); 3],

@@ -3,6 +3,25 @@ use crate::data::{Mode, Vocab};
 use crate::error::{Error, Result};
 
 /// What to sample, and how.
+///
+/// ```
+/// use charloom::prelude::*;
+///
+/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let data = load_data(&mut config)?;
+/// let (model, _) = models::count(&config, &data)?;
+///
+/// let options = SampleOptions { n: 5, prefix: "ma".to_owned(), max_length: 8, ..SampleOptions::default() };
+/// for word in Sampler::new(&*model, &data.vocab, options, None)? {
+///     let word = word?;
+///     assert!(word.text.starts_with("ma") && word.tokens.len() <= 8);
+/// }
+/// // The likeliest character each time: nothing is drawn, and all are alike.
+/// let options = SampleOptions { n: 2, temperature: 0.0, ..SampleOptions::default() };
+/// let words = Sampler::new(&*model, &data.vocab, options, None)?.collect::<Result<Vec<_>>>()?;
+/// assert_eq!(words[0].text, words[1].text);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleOptions {
     /// How many words or texts.

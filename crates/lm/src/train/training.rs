@@ -37,6 +37,31 @@ pub enum Evaluate {
 }
 
 /// A training that is ready to begin, or to go on: what can be wrong with its settings has been found.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::prelude::*;
+/// use charloom::train::{End, Event, Fit, Training};
+///
+/// let toml = "model.hidden = [8]\ntrain = { steps = 40, eval_every = 20 }";
+/// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut losses = Vec::new();
+/// let mut watch = |_: &mut Trainer, event: &Event| {
+///     if let Event::Evaluated { val: Some(val), .. } = event {
+///         losses.push(val.loss);
+///     }
+///     Ok(())
+/// };
+/// let mut training = Training::new(&config, &data, Fit::default())?;
+/// // Nothing is written: there is no folder.
+/// let outcome = training.run(None, &AtomicBool::new(false), &mut watch)?;
+/// assert_eq!((outcome.end, outcome.step), (End::Finished, 40));
+/// // At the beginning, in the middle and at the end.
+/// assert!(losses.len() == 3 && losses[2] < losses[0]);
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Training<'d> {
     config: Config,
     data: &'d Data,
@@ -159,6 +184,26 @@ impl Job {
 ///
 /// # Errors
 /// As [`Training::new`] and [`run`](super::run).
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::files::{RunFolder, model_file};
+/// use charloom::prelude::*;
+/// use charloom::train::{Fit, Unwatched, fit};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// let run = home.path().join("my-run");
+/// let toml = "model.hidden = [8]\ntrain = { steps = 40, eval_every = 20 }";
+/// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut folder = RunFolder::create(&run, false)?;
+/// // Whoever sets it to true, from a thread or a signal, stops the training.
+/// let stop = AtomicBool::new(false);
+/// let outcome = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched)?;
+/// assert_eq!(Checkpoint::read(&model_file(&run)?)?.step, outcome.best.unwrap().1);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn fit(
     config: &Config,
     data: &Data,

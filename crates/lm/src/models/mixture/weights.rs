@@ -35,6 +35,16 @@ pub struct FittedWeights {
 /// # Source
 /// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section 4.3. The likelihood
 /// is concave in the weights, so what it rises to is the largest.
+///
+/// ```
+/// use charloom::models::fit_weights;
+///
+/// // Two models of four characters: the first finds each of them likelier.
+/// let scores = [vec![-1.0, -0.5, -2.0, -1.0], vec![-3.0, -2.0, -4.0, -2.0]];
+/// let fitted = fit_weights(&scores);
+/// assert!(fitted.weights[0] > 0.99);
+/// assert!(fitted.log_likelihoods.is_sorted());
+/// ```
 #[must_use]
 pub fn fit_weights(scores: &[Vec<f32>]) -> FittedWeights {
     let (members, length) = (scores.len(), scores[0].len());
