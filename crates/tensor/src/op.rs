@@ -7,6 +7,34 @@ use std::ops::Range;
 ///
 /// One file in `ops/` for each; forward and backward stand together. What backward needs beyond inputs and output, the
 /// operation keeps in itself, in memory taken when it is recorded.
+///
+/// ```
+/// use charloom_tensor::{Element, Env, InputGrads, Inputs, Op, Tape};
+///
+/// /// y = 2 x
+/// struct Twice;
+///
+/// impl<E: Element> Op<E> for Twice {
+///     fn name(&self) -> &'static str {
+///         "twice"
+///     }
+///     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
+///         out.iter_mut().zip(x.get(0)).for_each(|(y, &x)| *y = x + x);
+///     }
+///     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], to: &mut InputGrads<'_, E>, _: &Env<'_, E>) {
+///         if let Some(dx) = to.get(0) {
+///             dx.each(|i| grad[i] + grad[i]);
+///         }
+///     }
+/// }
+///
+/// let tape = Tape::<f64>::new();
+/// let x = tape.variable(&[2], &[3.0, 4.0]);
+/// let y = tape.record(Twice, &[x.id()], x.shape());
+/// assert_eq!(y.data(), [6.0, 8.0]);
+/// y.sum_all().backward();
+/// assert_eq!(x.grad(), [2.0, 2.0]);
+/// ```
 pub trait Op<E: Element>: Send {
     /// The name that errors and pictures show.
     fn name(&self) -> &'static str;

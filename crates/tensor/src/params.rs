@@ -275,6 +275,16 @@ impl<E: Element> Params<E> {
 }
 
 /// The gradients of parameters, laid out as they are.
+///
+/// ```
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f32>::new();
+/// let (w, b) = (params.add("w", &[2], &[1.0, -2.0]), params.add("b", &[1], &[0.5]));
+/// let mut grads = Grads::zeros(&params);
+/// grads.values_mut().fill(0.5);
+/// assert_eq!((grads.read(&params, w), grads.read(&params, b)), (vec![0.5; 2], vec![0.5]));
+/// ```
 #[derive(Clone)]
 pub struct Grads<E> {
     slab: Slab<E>,

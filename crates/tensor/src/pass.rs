@@ -28,6 +28,20 @@ pub struct Pass<'a> {
 }
 
 /// How much of an axis is in use.
+///
+/// ```
+/// use charloom_tensor::{Params, Pass, Recording, Rows};
+///
+/// let params = Params::<f32>::new();
+/// let (mut recording, [x, y]) = Recording::new(&params, |tape| {
+///     let x = tape.rows(tape.axis(4), &[1]);
+///     [x.id(), (x * x).id()]
+/// });
+/// recording.set(x, |x| x.copy_from_slice(&[1.0, 2.0, 3.0, 4.0]));
+/// // Of four rows two are computed.
+/// recording.forward(&params, &Pass { rows: &[Rows::First(2)], ..Pass::evaluation() });
+/// assert_eq!(recording.with_data(y, <[f32]>::to_vec), [1.0, 4.0]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rows {
     /// The first rows, so many, each counting once.

@@ -2,6 +2,16 @@
 pub const MAX_DIMS: usize = 6;
 
 /// The sizes of a tensor's dimensions, outermost first.
+///
+/// ```
+/// use charloom_tensor::{Layout, Shape};
+///
+/// let shape = Shape::new(&[2, 3]);
+/// assert_eq!((shape.rank(), shape.len(), shape.last()), (2, 6, 3));
+/// assert_eq!(shape.broadcast(&Shape::new(&[4, 1, 1])), Some(Shape::new(&[4, 2, 3])));
+/// assert_eq!(shape.broadcast(&Shape::new(&[2])), None);
+/// assert_eq!(Layout::contiguous(&shape, 0).strides[..2], [3, 1]);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     dims: [usize; MAX_DIMS],

@@ -12,6 +12,18 @@ use std::sync::Arc;
 ///
 /// [`Tape::new`] and [`Tape::with`] compute each operation as it is recorded, so that its value can be looked at;
 /// [`Recording::new`] only records, for a computation that is run many times.
+///
+/// ```
+/// use charloom_tensor::{Params, Tape};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add("w", &[2], &[1.0, -2.0]);
+/// let tape = Tape::with(&params);
+/// let loss = (tape.param(w) * tape.input(&[2], &[3.0, 0.5])).sum_all();
+/// assert_eq!(loss.item(), 2.0);
+/// tape.backward(loss.id());
+/// assert_eq!(tape.param(w).grad(), [3.0, 0.5]);
+/// ```
 pub struct Tape<'p, E: Element> {
     params: Option<&'p Params<E>>,
     none: Params<E>,

@@ -3,6 +3,20 @@ use crate::{Element, Layout, NodeId, Shape, Tape};
 /// A tensor on a tape: a Copy handle, a node and a reference.
 ///
 /// Operators and methods record operations; see [`crate::ops`].
+///
+/// ```
+/// use charloom_tensor::Tape;
+///
+/// let tape = Tape::<f64>::new();
+/// let (a, b) = (tape.variable(&[2, 1], &[1.0, 2.0]), tape.variable(&[3], &[10.0, 20.0, 30.0]));
+/// // They broadcast, as numpy's arrays do.
+/// let sum = a + b;
+/// assert_eq!(sum.shape().dims(), [2, 3]);
+/// assert_eq!(sum.data(), [11.0, 21.0, 31.0, 12.0, 22.0, 32.0]);
+/// (sum * 2.0 - a / b).sum_all().backward();
+/// // Each element of b was used twice.
+/// assert!((b.grad()[0] - (2.0 * 2.0 + (1.0 + 2.0) / 10f64.powi(2))).abs() < 1e-12);
+/// ```
 pub struct Var<'t, E: Element> {
     pub(crate) tape: &'t Tape<'t, E>,
     pub(crate) id: NodeId,

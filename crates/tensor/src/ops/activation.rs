@@ -65,6 +65,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.tanh`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[3], &[-2.0, 0.0, 2.0]);
+    /// assert_eq!(x.tanh().data()[1], 0.0);
+    /// assert_eq!(x.sigmoid().data()[1], 0.5);
+    /// assert_eq!((x.relu().data(), x.squared_relu().data()), (vec![0.0, 0.0, 2.0], vec![0.0, 0.0, 4.0]));
+    /// // Nearly relu.
+    /// assert!((x.gelu().data()[2] - 1.9545).abs() < 1e-4 && (x.gelu_tanh().data()[2] - 1.9546).abs() < 1e-4);
+    /// ```
     pub fn tanh(self) -> Var<'t, E> {
         self.activate(Activation::Tanh)
     }

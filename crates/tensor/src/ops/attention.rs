@@ -104,6 +104,19 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Vaswani et al. 2017; `torch.nn.functional.scaled_dot_product_attention` with `is_causal`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// // Two rows of one sequence: query, key and value of one number each. All keys are alike.
+    /// let qkv = tape.input(&[2, 3], &[1.0, 0.0, 5.0, 1.0, 0.0, 7.0]);
+    /// assert_eq!(qkv.causal_attention(1, 2).data(), [5.0, 6.0]);
+    /// // Each row is a sequence.
+    /// assert_eq!(qkv.causal_attention(1, 1).data(), [5.0, 7.0]);
+    /// // A tree in which the second row begins anew: it is its own parent.
+    /// assert_eq!(qkv.tree_attention(1, tape.indices(&[2], &[0, 1])).data(), [5.0, 7.0]);
+    /// ```
     pub fn causal_attention(self, heads: impl Into<Heads>, length: usize) -> Var<'t, E> {
         let before = Before::sequences("causal_attention", self.rows(), length);
         self.attention(heads.into(), before)

@@ -156,6 +156,24 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Source
     /// Ioffe and Szegedy 2015; `torch.nn.functional.batch_norm`, whose channels are the second dimension, not the
     /// last.
+    ///
+    /// ```
+    /// use charloom_tensor::{Params, Tape, ops::RunningStats};
+    ///
+    /// let mut params = Params::<f64>::new();
+    /// let mean = params.add_buffer("running_mean", &[1], &[0.0]);
+    /// let var = params.add_buffer("running_var", &[1], &[1.0]);
+    /// let tape = Tape::with(&params);
+    /// let (weight, bias) = (tape.variable(&[1], &[1.0]), tape.variable(&[1], &[0.0]));
+    /// let x = tape.input(&[2, 1], &[4.0, 8.0]);
+    /// let normed = |training| {
+    ///     tape.set_training(training);
+    ///     x.batch_norm(weight, bias, RunningStats { mean, var, momentum: 0.1 }, 1e-12).data()
+    /// };
+    /// // By the batch's mean of 6 and variance of 4; by the running ones, which are 0 and 1 still.
+    /// assert!(normed(true).iter().zip([-1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    /// assert!(normed(false).iter().zip([4.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    /// ```
     pub fn batch_norm(
         self,
         weight: Var<'t, E>,

@@ -176,6 +176,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.pow`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.variable(&[2], &[2.0, 3.0]);
+    /// let y = x.pow(tape.input(&[2], &[3.0, 2.0]));
+    /// assert_eq!(y.data(), [8.0, 9.0]);
+    /// assert_eq!(x.powf(2.0).data(), [4.0, 9.0]);
+    /// y.sum_all().backward();
+    /// assert_eq!(x.grad(), [12.0, 6.0]);
+    /// ```
     pub fn pow(self, exponent: Var<'t, E>) -> Var<'t, E> {
         record::<E, Pow>(self, exponent)
     }

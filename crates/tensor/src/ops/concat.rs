@@ -60,6 +60,14 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.cat`
+    ///
+    /// ```
+    /// use charloom_tensor::{Tape, Var};
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let (a, b) = (tape.input(&[2, 1], &[1.0, 2.0]), tape.input(&[2, 2], &[3.0, 4.0, 5.0, 6.0]));
+    /// assert_eq!(Var::cat(&[a, b], 1).data(), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+    /// ```
     pub fn cat(parts: &[Var<'t, E>], dim: usize) -> Var<'t, E> {
         let shapes: Vec<Shape> = parts.iter().map(|p| p.shape()).collect();
         assert!(!parts.is_empty(), "cat: there is no tensor");

@@ -223,6 +223,19 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.nn.functional.cross_entropy`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let logits = tape.variable(&[2, 3], &[0.0, 0.0, 0.0, 9.0, 0.0, 0.0]);
+    /// let loss = logits.cross_entropy(tape.indices(&[2], &[1, 0]));
+    /// // Nothing is known of the first, and the second is all but sure.
+    /// assert!((loss.item() - 3f64.ln() / 2.0).abs() < 1e-3);
+    /// loss.backward();
+    /// // Half of what is expected less what is.
+    /// assert!((logits.grad()[1] - (1.0 / 3.0 - 1.0) / 2.0).abs() < 1e-12);
+    /// ```
     pub fn cross_entropy(self, targets: impl Into<Targets>) -> Var<'t, E> {
         self.judged_by(targets.into(), None)
     }

@@ -90,6 +90,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Srivastava et al. 2014; `torch.nn.functional.dropout`, whose masks come from torch's generator
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[1000], &[1.0; 1000]);
+    /// let kept = x.dropout(0.5, 42, 0).data();
+    /// assert!(kept.iter().all(|&x| x == 0.0 || x == 2.0));
+    /// assert_eq!(kept, x.dropout(0.5, 42, 0).data());
+    /// tape.set_training(false);
+    /// assert_eq!(x.dropout(0.5, 42, 0).data(), [1.0; 1000]);
+    /// ```
     pub fn dropout(self, p: f64, seed: u64, layer: u64) -> Var<'t, E> {
         let layer = DropoutMask::new(p, seed, layer);
         let x = self.contiguous();

@@ -69,6 +69,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.nn.functional.embedding`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let table = tape.variable(&[3, 2], &[0.0, 0.1, 1.0, 1.1, 2.0, 2.1]);
+    /// let rows = table.embedding(tape.indices(&[1, 3], &[2, 0, 2]));
+    /// assert_eq!((rows.shape().dims(), rows.data()), (&[1, 3, 2][..], vec![2.0, 2.1, 0.0, 0.1, 2.0, 2.1]));
+    /// rows.sum_all().backward();
+    /// // How often each row was taken.
+    /// assert_eq!(table.grad(), [1.0, 1.0, 0.0, 0.0, 2.0, 2.0]);
+    /// ```
     pub fn embedding(self, indices: Indices) -> Var<'t, E> {
         let table = self.contiguous();
         let width = table.shape().last();

@@ -65,6 +65,15 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.gather`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let probs = tape.input(&[2, 3], &[0.2, 0.3, 0.5, 0.6, 0.1, 0.3]);
+    /// // The probability of each example's target.
+    /// assert_eq!(probs.gather(1, tape.indices(&[2, 1], &[2, 0])).data(), [0.5, 0.6]);
+    /// ```
     pub fn gather(self, dim: usize, indices: Indices) -> Var<'t, E> {
         let (sx, shape) = (self.shape(), self.tape().indices_shape(indices));
         let fits = |d: usize| d == dim || shape.dims()[d] <= sx.dims()[d];

@@ -86,6 +86,16 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Ba, Kiros and Hinton 2016; `torch.nn.functional.layer_norm` over the last dimension
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[2, 2], &[1.0, 3.0, -10.0, 10.0]);
+    /// let (weight, bias) = (tape.variable(&[2], &[1.0, 2.0]), tape.variable(&[2], &[0.0, 0.0]));
+    /// let y = x.layer_norm(weight, bias, 1e-12).data();
+    /// assert!(y.iter().zip([-1.0, 2.0, -1.0, 2.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    /// ```
     pub fn layer_norm(self, weight: Var<'t, E>, bias: Var<'t, E>, eps: f64) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = x.shape();

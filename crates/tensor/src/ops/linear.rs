@@ -138,6 +138,17 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.nn.functional.linear`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[1, 2], &[3.0, 1.0]);
+    /// // A row for each output.
+    /// let weight = tape.variable(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+    /// let bias = tape.variable(&[3], &[0.5, 0.5, 0.5]);
+    /// assert_eq!(x.linear(weight, Some(bias)).data(), [3.5, 1.5, 4.5]);
+    /// ```
     pub fn linear(self, weight: Var<'t, E>, bias: Option<Var<'t, E>>) -> Var<'t, E> {
         let x = self.contiguous();
         let (sx, sw) = (x.shape(), weight.shape());

@@ -126,6 +126,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.matmul`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let a = tape.arange(6).reshape(&[2, 3]);
+    /// let b = tape.variable(&[3, 1], &[1.0, 0.0, -1.0]);
+    /// let product = a.matmul(b);
+    /// assert_eq!((product.shape().dims(), product.data()), (&[2, 1][..], vec![-2.0, -2.0]));
+    /// product.sum_all().backward();
+    /// assert_eq!(b.grad(), [3.0, 5.0, 7.0]);
+    /// ```
     pub fn matmul(self, other: Var<'t, E>) -> Var<'t, E> {
         let (sa, sb) = (self.shape(), other.shape());
         let no_fit = || -> ! { panic!("matmul: shapes {sa:?} and {sb:?} do not fit") };

@@ -45,6 +45,14 @@ impl<E: Element> Tape<'_, E> {
     ///
     /// # Source
     /// `torch.nn.functional.one_hot`, which gives integers
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.one_hot(tape.indices(&[2], &[2, 0]), 3);
+    /// assert_eq!(x.data(), [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+    /// ```
     pub fn one_hot(&self, indices: Indices, classes: usize) -> Var<'_, E> {
         assert!(classes > 0, "one_hot: there are no classes");
         let of = self.indices_shape(indices);

@@ -86,6 +86,15 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Karpathy's makemore, `CausalBoW`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[4, 1], &[1.0, 3.0, 10.0, 20.0]);
+    /// // Two sequences of two rows.
+    /// assert_eq!(x.causal_mean(2).data(), [1.0, 2.0, 10.0, 15.0]);
+    /// ```
     pub fn causal_mean(self, length: usize) -> Var<'t, E> {
         self.prefix_mean(Before::sequences("causal_mean", self.rows(), length))
     }

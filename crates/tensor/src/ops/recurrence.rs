@@ -264,6 +264,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.nn.RNN`, `GRU`, `LSTM`; Elman 1990, Cho et al. 2014, Hochreiter and Schmidhuber 1997
+    ///
+    /// ```
+    /// use charloom_tensor::{Tape, kernels::Cell};
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// // One unit, one sequence of two rows: the second follows the first.
+    /// let x = tape.input(&[2, 1], &[0.5, 0.0]);
+    /// let (weight, bias) = (tape.variable(&[1, 1], &[2.0]), tape.variable(&[1], &[0.0]));
+    /// let states = x.recurrence(Cell::Rnn, [weight, bias], Some(tape.indices(&[2], &[0, 0])), None).data();
+    /// assert!((states[0] - 0.5f64.tanh()).abs() < 1e-12);
+    /// assert!((states[1] - (2.0 * 0.5f64.tanh()).tanh()).abs() < 1e-12);
+    /// ```
     pub fn recurrence(
         self,
         cell: Cell,

@@ -194,6 +194,19 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.sum`; its `dim=()` means all dimensions, here it means none
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 9.0]);
+    /// assert_eq!(x.sum(&[1], false).data(), [6.0, 18.0]);
+    /// assert_eq!(x.sum(&[0], true).shape().dims(), [1, 3]);
+    /// assert_eq!(x.mean(&[1], false).data(), [2.0, 6.0]);
+    /// assert_eq!(x.var(&[1], true, false).data(), [1.0, 7.0]);
+    /// assert_eq!(x.max(&[0], false).data(), [4.0, 5.0, 9.0]);
+    /// assert_eq!((x.sum_all().item(), x.mean_all().item()), (24.0, 4.0));
+    /// ```
     pub fn sum(self, dims: &[usize], keepdim: bool) -> Var<'t, E> {
         self.reduce(Kind::Sum, dims, keepdim)
     }

@@ -16,6 +16,14 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Zhang and Sennrich 2019; `torch.nn.functional.rms_norm` over the last dimension
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let y = tape.input(&[1, 4], &[2.0, 2.0, -2.0, 2.0]).rms_norm(None, 1e-12).data();
+    /// assert!(y.iter().zip([1.0, 1.0, -1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    /// ```
     pub fn rms_norm(self, weight: Option<Var<'t, E>>, eps: f64) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = x.shape();

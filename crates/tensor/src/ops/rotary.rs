@@ -87,6 +87,17 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// Su et al. 2021 (RoFormer), with pairs in halves as in GPT-NeoX and Llama
+    ///
+    /// ```
+    /// use charloom_tensor::{Tape, ops::Rotary};
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.input(&[2, 2], &[1.0, 0.0, 1.0, 0.0]);
+    /// let y = x.rotary(Rotary { heads: 1, size: 2, length: 2 }, tape.indices(&[2], &[0, 1])).data();
+    /// // Position 0 is where it was, position 1 is turned by 1.
+    /// assert_eq!(y[..2], [1.0, 0.0]);
+    /// assert!((y[2] - 1f64.cos()).abs() < 1e-12 && (y[3] - 1f64.sin()).abs() < 1e-12);
+    /// ```
     pub fn rotary(self, rotary: Rotary, positions: Indices) -> Var<'t, E> {
         let x = self.contiguous();
         let (shape, Rotary { heads, size, length }) = (x.shape(), rotary);

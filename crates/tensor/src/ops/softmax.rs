@@ -88,6 +88,15 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.softmax`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let logits = tape.input(&[2, 2], &[0.0, 0.0, 1000.0, 1000.0]);
+    /// assert_eq!(logits.softmax(1).data(), [0.5; 4]);
+    /// assert_eq!(logits.log_softmax(1).data(), [0.5f64.ln(); 4]);
+    /// ```
     pub fn softmax(self, dim: usize) -> Var<'t, E> {
         self.softmax_or_log(dim, false)
     }

@@ -93,6 +93,16 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.exp`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.variable(&[2], &[1.0, 4.0]);
+    /// assert_eq!(x.sqrt().data(), [1.0, 2.0]);
+    /// x.log().exp().sum_all().backward();
+    /// assert!(x.grad().iter().all(|slope| (slope - 1.0).abs() < 1e-12));
+    /// ```
     pub fn exp(self) -> Var<'t, E> {
         record(self, Exp)
     }

@@ -13,6 +13,18 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// # Source
     /// `torch.reshape`
+    ///
+    /// ```
+    /// use charloom_tensor::Tape;
+    ///
+    /// let tape = Tape::<f64>::new();
+    /// let x = tape.arange(6).reshape(&[2, 3]);
+    /// assert_eq!(x.transpose(0, 1).data(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+    /// assert_eq!(x.slice(1, 1, 3).data(), [1.0, 2.0, 4.0, 5.0]);
+    /// assert_eq!(x.reshape(&[2, 3, 1]).flatten(1).shape(), x.shape());
+    /// // No element has moved, but for those of a view that is not contiguous.
+    /// assert!(x.slice(1, 1, 3).shares_memory(x) && !x.transpose(0, 1).reshape(&[6]).shares_memory(x));
+    /// ```
     pub fn reshape(self, dims: &[usize]) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = Shape::new(dims);
