@@ -5,6 +5,18 @@ use charloom_tensor::{Element, Var};
 /// # Source
 /// Srivastava et al. 2014; `torch.nn.Dropout`. The masks are our own: they follow from seed, layer and step, not from a
 /// generator, so that a step that is done again has the same.
+///
+/// ```
+/// use charloom_nn::Dropout;
+/// use charloom_tensor::Tape;
+///
+/// let dropout = Dropout { p: 0.25, seed: 42, layer: 0 };
+/// let tape = Tape::<f32>::new();
+/// let x = tape.input(&[3], &[3.0; 3]);
+/// assert!(dropout.forward(x).data().iter().all(|&y| y == 0.0 || y == 4.0));
+/// tape.set_training(false);
+/// assert_eq!(dropout.forward(x).data(), [3.0; 3]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
     /// The probability.

@@ -8,6 +8,20 @@ use charloom_tensor::{Element, Indices, ParamId, Tape, Var};
 ///
 /// # Source
 /// `torch.nn.Embedding`
+///
+/// ```
+/// use charloom_nn::{Embedding, Init, Initializer, Scope};
+/// use charloom_tensor::{Params, Tape, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// let table = Embedding::new(&mut scope.at("embedding"), 27, 2);
+/// let tape = Tape::with(&params);
+/// let rows = table.forward(&tape, tape.indices(&[1, 3], &[5, 0, 5]));
+/// assert_eq!(rows.shape().dims(), [1, 3, 2]);
+/// assert_eq!(rows.data()[..2], params.read(table.weight)[10..12]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding {
     /// (V, E)

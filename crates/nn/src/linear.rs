@@ -11,6 +11,22 @@ const WIDEST: usize = 16;
 ///
 /// # Source
 /// `torch.nn.Linear`
+///
+/// ```
+/// use charloom_nn::{Init, Initializer, Linear, Scope};
+/// use charloom_tensor::{Params, Tape, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// let layer = Linear::new(&mut scope.at("output"), 3, 2, true);
+/// let tape = Tape::with(&params);
+/// let y = layer.forward(tape.input(&[4, 3], &[0.0; 12]));
+/// assert_eq!(y.shape().dims(), [4, 2]);
+/// // Of zeros the bias is left.
+/// assert_eq!(y.data()[..2], params.read(layer.bias.unwrap()));
+/// assert_eq!(params.entry(layer.weight).name, "output.weight");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// (out, in)

@@ -15,6 +15,19 @@ const EPS: f64 = 1e-5;
 ///
 /// # Source
 /// Ioffe and Szegedy 2015; `torch.nn.BatchNorm1d`
+///
+/// ```
+/// use charloom_nn::{BatchNorm1d, Init, Initializer, Scope};
+/// use charloom_tensor::{Params, Tape, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// let norm = BatchNorm1d::new(&mut scope.at("layers.1"), 2);
+/// let tape = Tape::with(&params);
+/// let y = norm.forward(tape.input(&[2, 2], &[1.0, 10.0, 3.0, 30.0])).data();
+/// assert!(y.iter().zip([-1.0, -1.0, 1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-4));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm1d {
     /// (C), 1 at first.
@@ -53,6 +66,21 @@ impl BatchNorm1d {
 ///
 /// # Source
 /// Ba, Kiros and Hinton 2016; `torch.nn.LayerNorm`
+///
+/// ```
+/// use charloom_nn::{Init, Initializer, LayerNorm, RmsNorm, Scope};
+/// use charloom_tensor::{Params, Tape, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// let norm = LayerNorm::new(&mut scope.at("norm"), 2);
+/// let tape = Tape::with(&params);
+/// let x = tape.input(&[2, 2], &[1.0, 3.0, 10.0, 30.0]);
+/// assert!(norm.forward(x).data().iter().zip([-1.0, 1.0, -1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-4));
+/// let squares = RmsNorm::plain().forward(x).powf(2.0).mean(&[1], false).data();
+/// assert!(squares.iter().all(|square| (square - 1.0).abs() < 1e-4));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
     /// (C), 1 at first; None: rows are not scaled.

@@ -12,6 +12,22 @@ use charloom_tensor::{Element, Indices, ParamId, Var};
 ///
 /// # Source
 /// `torch.nn.RNN`, `torch.nn.GRU`, `torch.nn.LSTM`
+///
+/// ```
+/// use charloom_nn::{Init, Initializer, Recurrent, Scope};
+/// use charloom_tensor::{Params, Tape, kernels::Cell, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// let layer = Recurrent::new(&mut scope.at("lstm"), Cell::Lstm, 3, 4, 0);
+/// let tape = Tape::with(&params);
+/// // One sequence of two rows: the second follows the first.
+/// let x = tape.input(&[2, 3], &[1.0; 6]);
+/// let states = layer.forward(x, Some(tape.indices(&[2], &[0, 0])), None);
+/// assert_eq!(states.shape().dims(), [2, layer.state_width()]);
+/// assert_eq!(layer.output(states).shape().dims(), [2, 4]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrent {
     /// Which cell.

@@ -55,6 +55,27 @@ impl Layer {
 ///
 /// # Source
 /// `torch.nn.Sequential`
+///
+/// ```
+/// use charloom_nn::{FlattenConsecutive, Init, Initializer, Linear, Scope, Sequential, Tanh};
+/// use charloom_tensor::{Params, Tape, rng::TorchGenerator};
+///
+/// let mut params = Params::<f32>::new();
+/// let mut generator = TorchGenerator::new(42);
+/// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
+/// // Two and two of eight positions, then two and two of the four that are left.
+/// let net = Sequential::new(vec![
+///     FlattenConsecutive { n: 2 }.into(),
+///     Linear::new(&mut scope.at("layers.1"), 6, 5, false).into(),
+///     Tanh.into(),
+///     FlattenConsecutive { n: 2 }.into(),
+///     Linear::new(&mut scope.at("layers.4"), 10, 5, true).into(),
+/// ]);
+/// let tape = Tape::with(&params);
+/// assert_eq!(net.forward(tape.input(&[1, 8, 3], &[0.1; 24])).shape().dims(), [1, 2, 5]);
+/// let names: Vec<&str> = net.layers.iter().map(|layer| layer.name()).collect();
+/// assert_eq!(names[..3], ["FlattenConsecutive", "Linear", "Tanh"]);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Sequential {
     /// The layers.

@@ -8,6 +8,20 @@ use charloom_tensor::Element;
 ///
 /// # Source
 /// Loshchilov and Hutter 2019; `torch.optim.AdamW`
+///
+/// ```
+/// use charloom_nn::{AdamW, Optimizer};
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add("w", &[1], &[1.0]);
+/// let mut grads = Grads::zeros(&params);
+/// let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.0);
+/// // The first step is as long as the learning rate, whatever the gradient.
+/// grads.values_mut().fill(1000.0);
+/// adamw.step(&mut params, &mut grads, 0.1);
+/// assert!((params.read(w)[0] - 0.9).abs() < 1e-9);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
     /// What the means of g and of g^2 keep in each step.

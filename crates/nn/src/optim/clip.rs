@@ -6,6 +6,20 @@ use charloom_tensor::{Element, Grads};
 ///
 /// # Source
 /// Pascanu, Mikolov and Bengio 2013; `torch.nn.utils.clip_grad_norm_`
+///
+/// ```
+/// use charloom_nn::{clip_grad_norm, clip_grad_value};
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add("w", &[2], &[0.0; 2]);
+/// let mut grads = Grads::zeros(&params);
+/// grads.values_mut()[..2].copy_from_slice(&[3.0, -4.0]);
+/// assert_eq!(clip_grad_norm(&mut grads, 1.0), 5.0);
+/// assert!((grads.read(&params, w)[0] - 0.6).abs() < 1e-6);
+/// clip_grad_value(&mut grads, 0.5);
+/// assert_eq!(grads.read(&params, w), [0.5, -0.5]);
+/// ```
 pub fn clip_grad_norm<E: Element>(grads: &mut Grads<E>, max_norm: f64) -> f64 {
     let grads = grads.values_mut();
     let norm = squares(grads).sqrt();

@@ -12,6 +12,21 @@ use charloom_tensor::kernels::{End, Gemm};
 /// # Source
 /// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al. 2025, "Muon is
 /// scalable for LLM training"; `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, here in single precision
+///
+/// ```
+/// use charloom_nn::{AdamW, Muon, Optimizer};
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add_by_rows("w", [2, 2], &[0.0; 4]);
+/// let mut grads = Grads::zeros(&params);
+/// let mut muon = Optimizer::muon(&params, Muon { momentum: 0.95, adamw: AdamW::default() }, 0.0);
+/// // One direction's gradient is a hundred times the other's, and both move about alike.
+/// grads.values_mut()[..4].copy_from_slice(&[100.0, 0.0, 0.0, 1.0]);
+/// muon.step(&mut params, &mut grads, 0.1);
+/// let moved = params.read(w);
+/// assert!(moved[0] / moved[3] > 0.5 && moved[0] / moved[3] < 2.0);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Muon {
     /// What is kept of the momentum in each step.

@@ -6,6 +6,20 @@ use charloom_tensor::Element;
 ///
 /// # Source
 /// Tieleman and Hinton 2012, lecture 6.5; `torch.optim.RMSprop` (not centred, without momentum)
+///
+/// ```
+/// use charloom_nn::{Optimizer, RmsProp};
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add("w", &[1], &[1.0]);
+/// let mut grads = Grads::zeros(&params);
+/// let mut rmsprop = Optimizer::rmsprop(&params, RmsProp { alpha: 0.75, eps: 0.0 }, 0.0);
+/// grads.values_mut().fill(1000.0);
+/// rmsprop.step(&mut params, &mut grads, 0.1);
+/// // The mean of squares is a quarter of the first square.
+/// assert!((params.read(w)[0] - 0.8).abs() < 1e-9);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RmsProp {
     /// What the mean of squares keeps in each step.

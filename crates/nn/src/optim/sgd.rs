@@ -6,6 +6,21 @@ use charloom_tensor::Element;
 ///
 /// # Source
 /// `torch.optim.SGD` (without dampening)
+///
+/// ```
+/// use charloom_nn::{Optimizer, Sgd};
+/// use charloom_tensor::{Grads, Params};
+///
+/// let mut params = Params::<f64>::new();
+/// let w = params.add("w", &[1], &[1.0]);
+/// let mut grads = Grads::zeros(&params);
+/// let mut sgd = Optimizer::sgd(&params, Sgd { momentum: 0.5, nesterov: false }, 0.0);
+/// for wanted in [0.9, 0.75] {
+///     grads.values_mut().fill(1.0);
+///     sgd.step(&mut params, &mut grads, 0.1);
+///     assert!((params.read(w)[0] - wanted).abs() < 1e-12);
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sgd {
     /// What is kept of the velocity in each step; 0: there is none.
