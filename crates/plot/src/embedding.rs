@@ -15,6 +15,19 @@ const SWEEPS: usize = 60;
 ///
 /// # Errors
 /// The model has no embedding, or not that dimension.
+///
+/// ```
+/// use charloom::prelude::*;
+/// use charloom_plot::{Figure, embedding};
+///
+/// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut trainer = Trainer::new(&config, &data)?;
+/// trainer.step()?;
+/// let Figure::Points(points) = embedding(&trainer.checkpoint()?, Some([0, 1]))? else { panic!("no points") };
+/// assert_eq!((points.points.len(), points.points[1].label.as_str()), (27, "a"));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn embedding(checkpoint: &Checkpoint, dims: Option<[usize; 2]>) -> Result<Figure> {
     // A decoder's has the name that GPT-2 gave it.
     let found = ["embedding.weight", "wte.weight"].iter().find_map(|name| checkpoint.tensor(name));

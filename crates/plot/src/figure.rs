@@ -3,6 +3,22 @@
 use serde::Serialize;
 
 /// A picture before it is drawn.
+///
+/// ```
+/// use charloom::files::Metric;
+/// use charloom_plot::{Figure, Theme, losses};
+///
+/// let metric = |step, loss| Metric { step, split: "val".to_owned(), loss, lr: Some(0.1) };
+/// let runs = [("my run".to_owned(), vec![metric(0, 3.3), metric(1000, 2.4), metric(2000, 2.2)])];
+/// let figure = losses(&runs, None, false);
+/// let Figure::Lines(lines) = &figure else { panic!("not curves") };
+/// assert_eq!((figure.title(), lines.series[0].points[2]), ("Loss of my run", (2000.0, 2.2)));
+/// // The picture, and the numbers behind it.
+/// assert!(figure.to_svg(Theme::Light)?.starts_with("<svg"));
+/// assert!(serde_json::to_string(&figure).unwrap().contains("[1000.0,2.4]"));
+/// println!("{}", figure.to_terminal(60, 16, false));
+/// # Ok::<(), charloom::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Figure {

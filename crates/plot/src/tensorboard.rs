@@ -18,6 +18,16 @@ use super::protobuf::Message;
 /// Writes event files into a folder that `tensorboard --logdir` is given.
 ///
 /// Unlike a run folder, an event file has the time of each event in it.
+///
+/// ```
+/// use charloom_plot::tensorboard::TensorBoard;
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// let mut board = TensorBoard::create(home.path(), 0)?;
+/// board.scalars(100, &[("loss/val", 2.4), ("lr", 0.1)])?;
+/// assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
+/// # Ok::<(), charloom::Error>(())
+/// ```
 pub struct TensorBoard {
     folder: PathBuf,
     path: PathBuf,

@@ -62,6 +62,26 @@ struct Written {
 ///
 /// # Errors
 /// No run folder, or one that is broken.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::files::RunFolder;
+/// use charloom::prelude::*;
+/// use charloom::train::{Fit, Unwatched, fit};
+///
+/// # let home = tempfile::tempdir().unwrap();
+/// let run = home.path().join("my-run");
+/// let toml = "model.hidden = [8]\ntrain = { steps = 20, eval_every = 20 }";
+/// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
+/// let data = load_data(&mut config)?;
+/// let mut folder = RunFolder::create(&run, false)?;
+/// folder.write_config(&config)?;
+/// fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+/// let page = charloom_plot::report::report(&run, None, str::to_owned)?;
+/// assert!(page.contains("<title>my-run - charloom</title>") && page.contains("perplexity"));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn report(run: &Path, data: Option<&Path>, worded: fn(&str) -> String) -> Result<String> {
     let gathered = Gathered::new(run, data, worded)?;
     let mut charts = Vec::new();
