@@ -11,6 +11,14 @@ use crate::Random;
 ///
 /// # Source
 /// The curves are those of scikit-learn's `make_moons`.
+///
+/// ```
+/// use charloom_scalar::{Random, moons};
+///
+/// let points = moons(4, 0.0, &mut Random::seed(1));
+/// assert_eq!(points[0], ([1.0, 0.0], 1.0));
+/// assert_eq!(points[1], ([0.0, 0.5], -1.0));
+/// ```
 pub fn moons(n: usize, noise: f64, random: &mut Random) -> Vec<([f64; 2], f64)> {
     let (upper, lower) = (n.div_ceil(2), n / 2);
     let angle = |k: usize, of: usize| PI * k as f64 / of.saturating_sub(1).max(1) as f64;

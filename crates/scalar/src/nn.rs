@@ -43,6 +43,20 @@ impl Style {
 }
 
 /// activation(b + w0 x0 + w1 x1 + ...)
+///
+/// ```
+/// use charloom_scalar::{Activation, Bias, Graph, Neuron, Random};
+///
+/// let graph = Graph::new();
+/// let neuron = Neuron::new(&graph, &mut Random::seed(42), 2, Activation::Tanh, Bias::Zero);
+/// neuron.weight[0].set_data(0.5);
+/// neuron.weight[1].set_data(-1.0);
+/// let y = neuron.forward(&graph.constants(&[4.0, 1.0]));
+/// assert_eq!(y.data(), 1f64.tanh());
+/// y.backward();
+/// // What each weight saw, times tanh's slope.
+/// assert_eq!(neuron.weight[0].grad(), 4.0 * neuron.bias.grad());
+/// ```
 pub struct Neuron<'g> {
     /// One weight an input.
     pub weight: Vec<Value<'g>>,

@@ -99,6 +99,21 @@ impl<'g> Value<'g> {
     }
 
     /// e^self.
+    ///
+    /// ```
+    /// use charloom_scalar::Graph;
+    ///
+    /// let graph = Graph::new();
+    /// let x = graph.value(0.5);
+    /// // tanh, and what it is made of.
+    /// let double = (2.0 * x).exp();
+    /// let y = (double - 1.0) / (double + 1.0);
+    /// assert!((y.data() - x.tanh().data()).abs() < 1e-12);
+    /// y.backward();
+    /// assert!((x.grad() - (1.0 - 0.5f64.tanh().powi(2))).abs() < 1e-12);
+    /// assert!((x.sigmoid().data() - 1.0 / (1.0 + (-0.5f64).exp())).abs() < 1e-12);
+    /// assert_eq!((x.pow(2.0).sqrt().data(), x.exp().ln().data(), (-x).relu().data()), (0.5, 0.5, 0.0));
+    /// ```
     pub fn exp(self) -> Self {
         self.unary(&ops::EXP)
     }

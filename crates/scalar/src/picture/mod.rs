@@ -1,4 +1,19 @@
 //! A graph to look at: the list of its nodes, a table, DOT, SVG.
+//!
+//! ```
+//! use charloom_scalar::{Graph, picture};
+//!
+//! let graph = Graph::new();
+//! let (a, b) = (graph.value(2.0).label("a"), graph.value(-3.0).label("b"));
+//! let y = (a * b).label("y");
+//! y.backward();
+//! let nodes = graph.nodes_of(y);
+//! println!("{}", picture::table(&nodes));
+//! assert!(picture::table(&nodes).contains("a * b"));
+//! assert!(picture::dot(&nodes).starts_with("digraph"));
+//! assert!(picture::svg(&nodes)?.starts_with("<svg"));
+//! # Ok::<(), picture::TooManyNodes>(())
+//! ```
 
 mod layout;
 mod svg;
