@@ -37,6 +37,27 @@ pub struct Chosen {
 ///
 /// # Errors
 /// No finished trial, unfinished ones, a study whose test losses are all measured, a folder that is taken.
+///
+/// ```
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::prelude::*;
+/// use charloom_sweep::{Address, Spec, Study, WorkOptions, choose, work};
+///
+/// let spec = "sampler = 'grid'\nbase.model.kind = 'ngram'\n[settings]\norder = [2, 3]";
+/// let (spec, mut base) = Spec::from_toml(spec, "spec.toml".as_ref())?;
+/// let data = load_data(&mut base.clone())?;
+/// (base.data.sha256, base.data.mode) = (Some(data.source.sha256.clone()), Some(data.mode()));
+/// # let home = tempfile::tempdir().unwrap();
+/// let address = Address::File(home.path().join("study.db"));
+/// let mut study = Study::create(&address, &spec, &base)?;
+/// let stop = AtomicBool::new(false);
+/// work(&address, &data, WorkOptions { threads: 1 }, &stop, &|_| {})?;
+/// let chosen = choose(&mut study, &data, &home.path().join("best"), &stop)?;
+/// assert!(chosen.number == 1 && chosen.test < 2.4);
+/// assert_eq!(study.chosen()?, Some((1, Some(chosen.test))));
+/// # Ok::<(), Error>(())
+/// ```
 pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) -> Result<Chosen> {
     let address = study.address().clone();
     if study.spec().measure_test {

@@ -47,6 +47,32 @@ pub fn best(trials: &[Trial]) -> Option<&Trial> {
 ///
 /// # Source
 /// Kelley 1935, An unbiased correlation ratio measure.
+///
+/// ```
+/// use charloom_sweep::{Domain, Setting, Space, State, Trial, best, importance};
+///
+/// let choices = |name: &str| Setting {
+///     name: name.to_owned(),
+///     domain: Domain::Choices(vec![1.into(), 2.into()]),
+///     when: None,
+/// };
+/// let space = Space { settings: vec![choices("embed"), choices("batch")] };
+/// // Only `embed` matters.
+/// let trials: Vec<Trial> = (0..8)
+///     .map(|number| {
+///         let (embed, batch) = (1 + number % 2, 1 + number / 4);
+///         let settings = [("embed".to_owned(), embed.into()), ("batch".to_owned(), batch.into())];
+///         let settings = settings.into_iter().collect();
+///         let loss = Some(2.0 + embed as f64 + number as f64 / 1000.0);
+///         let (deviation, seconds, error, seeds, curve) = (None, None, None, Vec::new(), Vec::new());
+///         let (state, steps, attempts) = (State::Done, 100, 1);
+///         Trial { number, state, settings, loss, deviation, steps, seconds, attempts, error, seeds, curve }
+///     })
+///     .collect();
+/// let all = importance(&space, &trials);
+/// assert!(all[0].name == "embed" && all[0].share > Some(0.7) && all[1].share < Some(0.1));
+/// assert_eq!(best(&trials).unwrap().number, 0);
+/// ```
 #[must_use]
 pub fn importance(space: &Space, trials: &[Trial]) -> Vec<Importance> {
     let finished: Vec<&Trial> = sorted(trials).into_iter().filter(|t| t.state != State::Running).collect();

@@ -32,6 +32,26 @@ const TABLES: &str = "
         PRIMARY KEY (study, number, seed, step))";
 
 /// A study, open.
+///
+/// ```
+/// use charloom::prelude::*;
+/// use charloom_sweep::{Address, Spec, Study};
+///
+/// let spec = "sampler = 'grid'\nbase.model.kind = 'ngram'\n[settings]\norder = [2, 3]";
+/// let (spec, mut base) = Spec::from_toml(spec, "spec.toml".as_ref())?;
+/// let data = load_data(&mut base.clone())?;
+/// (base.data.sha256, base.data.mode) = (Some(data.source.sha256.clone()), Some(data.mode()));
+/// # let home = tempfile::tempdir().unwrap();
+/// let address = Address::File(home.path().join("study.db"));
+/// drop(Study::create(&address, &spec, &base)?);
+/// // Another day.
+/// let mut study = Study::open(&address)?;
+/// assert!(study.trials()?.is_empty() && *study.spec() == spec);
+/// let settings = [("order".to_owned(), 3.into())].into_iter().collect();
+/// assert_eq!(study.config(&settings)?.flat()["model.order"], "3");
+/// assert!(Study::create(&address, &spec, &base).is_err());
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Study {
     pub(super) database: Database,
     pub(super) address: Address,

@@ -81,6 +81,33 @@ pub fn check_data(data: &Data, spec: &Spec) -> Result<()> {
 ///
 /// # Errors
 /// No validation split, a database that fails, a study that is closed.
+///
+/// ```
+/// use std::sync::Mutex;
+/// use std::sync::atomic::AtomicBool;
+///
+/// use charloom::prelude::*;
+/// use charloom_sweep::{Address, Event, Spec, Study, WorkOptions, work};
+///
+/// let spec = "sampler = 'grid'\nbase.model.kind = 'ngram'\n[settings]\norder = [2, 3]";
+/// let (spec, mut base) = Spec::from_toml(spec, "spec.toml".as_ref())?;
+/// let data = load_data(&mut base.clone())?;
+/// (base.data.sha256, base.data.mode) = (Some(data.source.sha256.clone()), Some(data.mode()));
+/// # let home = tempfile::tempdir().unwrap();
+/// let address = Address::File(home.path().join("study.db"));
+/// Study::create(&address, &spec, &base)?;
+/// let losses = Mutex::new(Vec::new());
+/// let told = |event: &Event| {
+///     if let Event::Finished { loss: Some(loss), .. } = event {
+///         losses.lock().unwrap().push(*loss);
+///     }
+/// };
+/// // Whoever sets it to true ends the work; what is begun is taken up again.
+/// let stop = AtomicBool::new(false);
+/// work(&address, &data, WorkOptions { threads: 2 }, &stop, &told)?;
+/// assert_eq!(losses.lock().unwrap().len(), 2);
+/// # Ok::<(), Error>(())
+/// ```
 pub fn work(
     address: &Address,
     data: &Data,
