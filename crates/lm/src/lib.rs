@@ -7,7 +7,7 @@
 //! use charloom::prelude::*;
 //!
 //! fn main() -> Result<()> {
-//!     // The defaults, with fewer steps: a net over the last three characters, and the names that the library has.
+//!     // The defaults, with fewer steps: a net over the last three characters, and the names that come along.
 //!     let mut config = Config::default();
 //!     config.model.set("hidden", vec![64]);
 //!     config.train.steps = 500;

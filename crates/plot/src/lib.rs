@@ -8,7 +8,8 @@
 //! use charloom_plot::{Theme, surprise};
 //!
 //! // Which characters of a word a model did not expect.
-//! let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+//! let model = ModelConfig::of("ngram").with("order", 3);
+//! let mut config = Config { model, ..Config::default() };
 //! let data = load_data(&mut config)?;
 //! let (model, _) = models::count(&config, &data)?;
 //! let figure = surprise(&*model, &data.vocab, &["emma".to_owned(), "emmq".to_owned()])?;

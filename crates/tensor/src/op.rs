@@ -21,9 +21,9 @@ use std::ops::Range;
 ///     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
 ///         out.iter_mut().zip(x.get(0)).for_each(|(y, &x)| *y = x + x);
 ///     }
-///     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], to: &mut InputGrads<'_, E>, _: &Env<'_, E>) {
+///     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], g: &[E], to: &mut InputGrads<'_, E>, _: &Env<'_, E>) {
 ///         if let Some(dx) = to.get(0) {
-///             dx.each(|i| grad[i] + grad[i]);
+///             dx.each(|i| g[i] + g[i]);
 ///         }
 ///     }
 /// }

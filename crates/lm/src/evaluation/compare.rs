@@ -113,8 +113,8 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S:
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// # let home = home.path();
-/// let runs = [home.join("bigram"), home.join("4-gram")];
-/// for (run, order) in runs.iter().zip([2, 4]) {
+/// let runs = [home.join("bigram"), home.join("trigram")];
+/// for (run, order) in runs.iter().zip([2, 3]) {
 ///     let model = ModelConfig::of("ngram").with("order", order);
 ///     let mut config = Config { model, ..Config::default() };
 ///     let data = load_data(&mut config)?;

@@ -38,7 +38,7 @@ pub const REPORT: &str = "report.html";
 /// ```
 ///
 /// The same training writes the same bytes into all of them but the last, which is the only one with a clock, and the
-/// page, which quotes it.
+/// page, which quotes it. [`files`](super) shows how one is written and read.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,

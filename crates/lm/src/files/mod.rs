@@ -11,7 +11,8 @@
 //!
 //! # let home = tempfile::tempdir().unwrap();
 //! let run = home.path().join("my-run");
-//! let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+//! let model = ModelConfig::of("ngram").with("order", 3);
+//! let mut config = Config { model, ..Config::default() };
 //! let data = load_data(&mut config)?;
 //! {
 //!     // As long as it is there no other program writes to the run.

@@ -73,7 +73,8 @@ pub enum Reach {
 /// ```
 /// use charloom::prelude::*;
 ///
-/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let model = ModelConfig::of("ngram").with("order", 3);
+/// let mut config = Config { model, ..Config::default() };
 /// let data = load_data(&mut config)?;
 /// let (model, _) = models::count(&config, &data)?;
 ///

@@ -33,7 +33,8 @@ impl std::fmt::Display for Novelty {
 /// use charloom::sample::Novelty;
 /// use charloom::prelude::*;
 ///
-/// let mut config = Config { model: ModelConfig::of("ngram"), ..Config::default() };
+/// let model = ModelConfig::of("ngram").with("order", 3);
+/// let mut config = Config { model, ..Config::default() };
 /// let data = load_data(&mut config)?;
 /// let (model, _) = models::count(&config, &data)?;
 ///
