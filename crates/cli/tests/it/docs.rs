@@ -166,3 +166,15 @@ fn the_tour_shows_what_comes_out() {
         }
     }
 }
+
+#[test]
+fn every_crate_has_a_readme_and_the_licences() {
+    for entry in fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        assert!(folder.join("README.md").is_file(), "{}", folder.display());
+        for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+            let (ours, its) = (fs::read(root().join(licence)).unwrap(), fs::read(folder.join(licence)));
+            assert!(its.is_ok_and(|its| its == ours), "{}: {licence} is to be a copy", folder.display());
+        }
+    }
+}
