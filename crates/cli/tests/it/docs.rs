@@ -118,7 +118,7 @@ fn every_command_of_the_recipes_works() {
     let names = fs::read_to_string(root().join("fixtures/data/words.txt")).unwrap();
     let text = "First Citizen:\nBefore we proceed any further, hear me speak.\n".repeat(160);
     let shell = Shell::new();
-    for (name, text) in [("names.txt", &names), ("shakespeare.txt", &text)] {
+    for (name, text) in [("names.txt", &names), ("tinyshakespeare.txt", &text)] {
         fs::write(shell.folder.path().join(name), text).unwrap();
     }
     let commands = commands(&page);
