@@ -1,4 +1,6 @@
 //! One neuron by hand: tanh(w1 x1 + w2 x2 + b), its value, and the gradient of every number in it.
+//!
+//!     cargo run --release -p charloom-scalar --example 01_neuron
 
 use charloom_scalar::Graph;
 

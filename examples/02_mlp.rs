@@ -1,4 +1,6 @@
 //! A network of 41 parameters learns four examples by gradient descent.
+//!
+//!     cargo run --release -p charloom-scalar --example 02_mlp
 
 use charloom_scalar::{Graph, Mlp, Random, Style};
 

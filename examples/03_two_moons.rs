@@ -1,4 +1,6 @@
 //! A classifier of two moons: max-margin loss, a little weight decay, a falling learning rate.
+//!
+//!     cargo run --release -p charloom-scalar --example 03_two_moons
 
 use charloom_scalar::{Graph, Mlp, Random, Style, moons};
 
