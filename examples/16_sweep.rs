@@ -8,6 +8,7 @@ use charloom::prelude::*;
 use charloom_sweep::{Address, Event, Spec, Study, WorkOptions, best, importance, work};
 
 const SPEC: &str = "
+sampler = \"grid\"
 base.train.steps = 2000
 [settings]
 embed = [2, 6, 10]
