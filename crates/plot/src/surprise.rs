@@ -20,8 +20,9 @@ pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> R
     for scored in score(model, vocab, words) {
         let scored = scored?;
         let cell = |character: &CharacterScore| {
-            let bits = -character.log_prob / std::f64::consts::LN_2;
-            Cell { value: bits.max(0.0), text: visible(character.character), note: format!("{bits:.1}") }
+            // Rounding lets a certain character have a little more than 1; and no zero is shown with a sign.
+            let bits = (-character.log_prob / std::f64::consts::LN_2).max(0.0) + 0.0;
+            Cell { value: bits, text: visible(character.character), note: format!("{bits:.1}") }
         };
         cells.push(scored.characters.iter().map(cell).collect());
         rows.push(format!("{:.1} bits", scored.bits));

@@ -123,8 +123,8 @@ fn draw(out: &mut String, node: &Node, cells: &[String], root: bool, x0: f64, y:
         _ => ("#ffffff", "#495057"),
     };
     let top = y - BOX / 2.0;
-    let grad = node.grad.map(|g| format!(", grad {g}")).unwrap_or_default();
-    let title = format!("{} data {}{grad}", node.label.as_deref().unwrap_or(node.op), node.data);
+    let grad = node.grad.map(|g| format!(", grad {}", portable(g))).unwrap_or_default();
+    let title = format!("{} data {}{grad}", node.label.as_deref().unwrap_or(node.op), portable(node.data));
     let _ = write!(
         out,
         r#"<g><title>{}</title><rect x="{x0:.1}" y="{top:.1}" width="{width:.1}" height="{BOX}" rx="4" fill="{fill}" stroke="{stroke}"/>"#,
@@ -161,6 +161,11 @@ fn draw(out: &mut String, node: &Node, cells: &[String], root: bool, x0: f64, y:
         );
     }
     out.push_str("</g>\n");
+}
+
+/// Twelve digits: the last ones of a tanh or a logarithm are the machine's, and a picture is the same on all.
+fn portable(x: f64) -> f64 {
+    format!("{x:.11e}").parse().unwrap_or(x)
 }
 
 fn escape(text: &str) -> String {
