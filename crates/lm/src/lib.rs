@@ -94,3 +94,8 @@ pub use prepare::{find_data, load_data, read_config, reload_data, settle};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The program that ends the tour compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tour/src/10-own.md")]
+struct Tour;

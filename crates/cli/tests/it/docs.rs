@@ -1,13 +1,19 @@
-//! What the README and the tour show is what comes out: their commands are run, in order, in one folder.
+//! What the README and the tour show is what comes out: their commands are run, in order, in one folder. The tour's
+//! pictures are what its commands draw.
 #![cfg(unix)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// With it the tour's outputs are written anew instead of compared.
+/// With it the tour's outputs and pictures are written anew instead of compared.
 const BLESS: &str = "CHARLOOM_BLESS";
+/// The most bytes of a picture.
+const PICTURE: usize = 60_000;
+/// Where the repository's files are read on the web: a book of the tour alone has no other way to them.
+const REPOSITORY: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/");
 
 /// A command of a page, and the lines that the page shows below it.
 struct Shown {
@@ -17,15 +23,19 @@ struct Shown {
     at: usize,
 }
 
-/// The commands in the page's blocks of `console`; a comment ends one.
+/// The commands in the page's blocks of `console`; a comment ends one, and after a `\` it goes on in the next line.
 fn commands(page: &str) -> Vec<Shown> {
     let (mut inside, mut all) = (false, Vec::<Shown>::new());
+    let goes_on = |shown: &Shown| shown.command.ends_with('\\') && shown.output.is_empty();
     for (i, line) in page.lines().enumerate() {
         if let Some(language) = line.strip_prefix("```") {
             inside = language == "console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| inside) {
             let command = command.split(" #").next().unwrap_or(command).trim().to_owned();
             all.push(Shown { command, output: Vec::new(), at: i + 1 });
+        } else if let Some(last) = all.last_mut().filter(|last| inside && goes_on(last)) {
+            last.command += &format!("\n{line}");
+            last.at = i + 1;
         } else if let Some(last) = all.last_mut().filter(|_| inside) {
             last.output.push(line.to_owned());
         }
@@ -132,17 +142,37 @@ fn every_command_of_the_recipes_works() {
     }
 }
 
+fn tour() -> PathBuf {
+    root().join("docs/tour/src")
+}
+
+/// The tour's pages by name, in order, with what they say.
+fn chapters() -> Vec<(String, String)> {
+    let summary = fs::read_to_string(tour().join("SUMMARY.md")).unwrap();
+    let chapters: Vec<_> = links(&summary)
+        .map(|page| (page.to_owned(), fs::read_to_string(tour().join(page)).unwrap()))
+        .collect();
+    assert!(chapters.len() >= 10, "{summary}");
+    chapters
+}
+
+/// Where a page's links and pictures lead.
+fn links(page: &str) -> impl Iterator<Item = &str> {
+    page.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0))
+}
+
+/// The names of a folder's pictures.
+fn pictures(folder: &Path) -> BTreeSet<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".svg")).collect()
+}
+
 #[test]
 fn the_tour_shows_what_comes_out() {
-    let folder = root().join("docs/tour/src");
-    let summary = fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
-    let pages: Vec<&str> =
-        summary.lines().filter_map(|line| line.split_once("](")?.1.strip_suffix(')')).collect();
-    assert!(pages.len() >= 10, "{pages:?}");
     let (shell, bless) = (Shell::new(), std::env::var_os(BLESS).is_some());
-    for page in pages {
-        let path = folder.join(page);
-        let text = fs::read_to_string(&path).unwrap();
+    let (made, kept) = (shell.folder.path(), tour().join("pictures"));
+    let mut drawn = BTreeSet::new();
+    for (page, text) in chapters() {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let mut moved = 0isize;
         for Shown { command, output, at } in commands(&text) {
@@ -162,7 +192,44 @@ fn the_tour_shows_what_comes_out() {
             moved += said.len() as isize - output.len() as isize;
         }
         if bless {
-            fs::write(&path, lines.join("\n") + "\n").unwrap();
+            fs::write(tour().join(&page), lines.join("\n") + "\n").unwrap();
+        }
+        let all = pictures(made);
+        for picture in all.difference(&drawn) {
+            assert!(
+                text.contains(&format!("](pictures/{picture})")),
+                "{page} draws {picture} and does not show it"
+            );
+            let now = fs::read(made.join(picture)).unwrap();
+            assert!(now.len() <= PICTURE, "{page}: {picture} has {} bytes", now.len());
+            if bless {
+                fs::write(kept.join(picture), &now).unwrap();
+            }
+            assert!(
+                fs::read(kept.join(picture)).is_ok_and(|shown| shown == now),
+                "{page}: {picture} is no longer what the command draws"
+            );
+        }
+        drawn = all;
+    }
+    assert_eq!(pictures(&kept), drawn, "pictures that are kept, and those that commands draw");
+}
+
+#[test]
+fn the_tours_links_lead_somewhere_in_the_repository_and_in_the_book() {
+    for (page, text) in chapters() {
+        for link in links(&text) {
+            let file = match link.strip_prefix(REPOSITORY) {
+                Some(path) => root().join(path),
+                None => {
+                    assert!(
+                        !link.contains(".."),
+                        "{page}: {link} leaves the book: it begins with {REPOSITORY}"
+                    );
+                    tour().join(link)
+                }
+            };
+            assert!(file.is_file(), "{page}: {link} leads nowhere");
         }
     }
 }
