@@ -228,6 +228,8 @@ LONG = {
 
 @pytest.mark.parametrize("what", LONG)
 def test_ctrl_c_ends_it_soon_and_keeps_the_best(names, what):
+    # What was started in the background by a shell passes over Ctrl-C; Python then does too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     model, sent = cl.MLP(hidden=(16,), steps=10**8, eval_every=200), []
 
     def interrupt():
