@@ -68,8 +68,10 @@ fn mlp(context: usize, embed: usize, hidden: usize, batch: usize) -> String {
     format!("[model]\ncontext = {context}\nembed = {embed}\nhidden = [{hidden}]\n[train]\nbatch = {batch}\n")
 }
 
+/// A preset whose minibatches are drawn as the peers' are: from a generator of their own.
 fn preset(name: &str) -> String {
-    charloom::presets::get(name).expect("a built-in preset").toml.to_owned()
+    let preset = charloom::presets::get(name).expect("a built-in preset");
+    preset.toml.replace("generator = \"shared\"\n", "")
 }
 
 /// Everything that is compared.
