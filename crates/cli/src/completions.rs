@@ -31,11 +31,16 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
+    let script = script(args.shell);
+    if out.json { out.object(&json!({"script": script})) } else { out.text(script) }
+}
+
+/// What completes everything in this shell.
+fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     let mut command = with_words(help::command(subcommands::ALL));
-    clap_complete::generate(args.shell, &mut command, "charloom", &mut script);
-    let script = String::from_utf8_lossy(&script);
-    if out.json { out.object(&json!({"script": script})) } else { out.text(script) }
+    clap_complete::generate(shell, &mut command, "charloom", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// The command with the words that its arguments may be. Only a shell is told: what reads them says more of a wrong one.
@@ -87,10 +92,7 @@ mod tests {
 
     #[test]
     fn shells_learn_the_words_that_arguments_may_be() {
-        let mut script = Vec::new();
-        let mut command = with_words(help::command(subcommands::ALL));
-        clap_complete::generate(Shell::Zsh, &mut command, "charloom", &mut script);
-        let script = String::from_utf8(script).unwrap();
+        let script = script(Shell::Zsh);
         for words in
             ["transformer", "names-best", "squared-relu", "muon", "tinyshakespeare", "small", "cosine"]
         {

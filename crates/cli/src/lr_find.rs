@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use charloom::disk::replace_file;
-use charloom::lr_find::{LrFind, LrFindOptions, find};
+use charloom::lr_find::{LrFind, LrFindOptions, find, two_digits};
 use charloom::{Error, Result};
 use charloom_plot::Theme;
 
@@ -61,27 +61,22 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return out.object(&found);
     }
     plot::draw(&figure, out)?;
-    out.line(format_args!("suggested learning rate  {}", rate(found.suggestion)))?;
-    out.line(format_args!("  where the loss is lowest       {}", rate(found.minimum_tenth * 10.0)))?;
-    out.line(format_args!("  a decade under that            {}", rate(found.minimum_tenth)))?;
-    out.line(format_args!("  where the loss falls fastest   {}", rate(found.steepest)))?;
+    out.line(format_args!("suggested learning rate  {}", two_digits(found.suggestion)))?;
+    out.line(format_args!("  where the loss is lowest       {}", two_digits(found.minimum_tenth * 10.0)))?;
+    out.line(format_args!("  a decade under that            {}", two_digits(found.minimum_tenth)))?;
+    out.line(format_args!("  where the loss falls fastest   {}", two_digits(found.steepest)))?;
     match found.diverged {
         Some(step) => out.line(format_args!(
             "  the loss broke at step {step}, at {}",
-            rate(found.rates[found.rates.len() - 1])
+            two_digits(found.rates[found.rates.len() - 1])
         ))?,
-        None => out.line(format_args!("  the loss did not break up to {}", rate(args.to)))?,
+        None => out.line(format_args!("  the loss did not break up to {}", two_digits(args.to)))?,
     }
     if found.diverged.is_none() && found.minimum_tenth * 10.0 > args.to * 0.8 {
         note(format_args!("the loss was lowest at the end: look further with --to {}", args.to * 10.0));
     }
-    note(format_args!("next: charloom train --lr {} with the same flags", rate(found.suggestion)));
+    note(format_args!("next: charloom train --lr {} with the same flags", two_digits(found.suggestion)));
     Ok(())
-}
-
-/// A rate to two digits, as one would type it.
-fn rate(x: f64) -> f64 {
-    format!("{x:.1e}").parse().unwrap_or(x)
 }
 
 fn table(found: &LrFind) -> String {

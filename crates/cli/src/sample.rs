@@ -137,7 +137,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return Err(Error::usage("the data has no effect: it is read for --novel alone"));
     }
     let file = if args.as_notebook { files::last_file(&args.run)? } else { files::model_file(&args.run)? };
-    let checkpoint = read_checkpoint(file.clone())?;
+    let checkpoint = read_checkpoint(&file)?;
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let vocab = &checkpoint.vocab;

@@ -120,12 +120,13 @@ pub fn is_model(path: &Path) -> bool {
 /// The model of a run or of a file, and which file that is.
 pub fn read_model(path: &Path) -> Result<(PathBuf, Checkpoint)> {
     let file = files::model_file(path)?;
-    Ok((file.clone(), read_checkpoint(file)?))
+    let checkpoint = read_checkpoint(&file)?;
+    Ok((file, checkpoint))
 }
 
 /// What is in a model's file.
-pub fn read_checkpoint(file: PathBuf) -> Result<Checkpoint> {
-    let checkpoint = Checkpoint::read(&file).map_err(|error| match error {
+pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
+    let checkpoint = Checkpoint::read(file).map_err(|error| match error {
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             Error::model(path, "no such run or model file; charloom train makes one")
         }

@@ -1,6 +1,6 @@
 //! The list of subcommands. Each is a module: its flags are `Args`, what it does is `run`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::slice;
 
 use charloom::{Error, Result};
@@ -61,13 +61,17 @@ subcommands! {
 /// Those that the arguments may mean: all, or the one that they begin with, since to make the flags of all takes a
 /// millisecond.
 pub fn meant(arguments: &[OsString]) -> &'static [Subcommand] {
-    let first = ALL.iter().find(|subcommand| arguments.get(1).is_some_and(|first| first == subcommand.name));
-    first.map_or(ALL, slice::from_ref)
+    arguments.get(1).and_then(|first| named(first)).map_or(ALL, slice::from_ref)
 }
 
 /// Runs the one that was parsed.
 pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<()> {
-    let (name, matches) = matches.subcommand().ok_or_else(|| Error::usage("a subcommand is missing"))?;
-    let subcommand = ALL.iter().find(|subcommand| subcommand.name == name);
-    subcommand.map_or(Ok(()), |subcommand| (subcommand.run)(matches, out))
+    let found = matches.subcommand().and_then(|(name, matches)| Some((named(name)?, matches)));
+    let (subcommand, matches) = found.ok_or_else(|| Error::usage("a subcommand is missing"))?;
+    (subcommand.run)(matches, out)
+}
+
+/// The one of this name.
+fn named(name: impl AsRef<OsStr>) -> Option<&'static Subcommand> {
+    ALL.iter().find(|subcommand| name.as_ref() == subcommand.name)
 }

@@ -112,6 +112,16 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     Ok(LrFind { suggestion, steepest, minimum_tenth, diverged, rates, losses, smoothed })
 }
 
+/// A rate to two digits, as one would type it.
+///
+/// ```
+/// assert_eq!(charloom::lr_find::two_digits(0.036_28).to_string(), "0.036");
+/// ```
+#[must_use]
+pub fn two_digits(rate: f64) -> f64 {
+    format!("{rate:.1e}").parse().unwrap_or(rate)
+}
+
 /// Trains at these rates; whether that ended with a loss that is no number, which is what is looked for here, not a failure.
 fn train(config: &Config, data: &Data, rates: Vec<f64>, observer: &mut dyn Observer) -> Result<bool> {
     let options = Fit { evaluate: Evaluate::Nothing, rates: Some(rates), ..Fit::default() };

@@ -1,6 +1,6 @@
 //! The loss over the learning rate.
 
-use charloom::lr_find::LrFind;
+use charloom::lr_find::{LrFind, two_digits};
 
 use super::figure::{Figure, Lines, Series};
 
@@ -13,8 +13,6 @@ pub fn lr_find(found: &LrFind) -> Figure {
     let [low, high] =
         found.smoothed.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], &x| [a.min(x), b.max(x)]);
     let at = found.suggestion.log10();
-    // Two digits, as the command says it.
-    let suggestion: f64 = format!("{:.1e}", found.suggestion).parse().unwrap_or(found.suggestion);
     Figure::Lines(Lines {
         title: "Loss over the learning rate".to_owned(),
         x_label: "log10 of the learning rate".to_owned(),
@@ -22,7 +20,12 @@ pub fn lr_find(found: &LrFind) -> Figure {
         series: vec![
             series("minibatch".to_owned(), 0, true, curve(&found.losses)),
             series("smoothed".to_owned(), 0, false, curve(&found.smoothed)),
-            series(format!("suggested: {suggestion}"), 1, false, vec![(at, low), (at, high)]),
+            series(
+                format!("suggested: {}", two_digits(found.suggestion)),
+                1,
+                false,
+                vec![(at, low), (at, high)],
+            ),
         ],
         ..Lines::default()
     })

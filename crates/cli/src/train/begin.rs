@@ -11,6 +11,7 @@ use charloom::{Checkpoint, Config, Result, models};
 
 use super::Args;
 use crate::output::{self, flags, note};
+use crate::setup::load_data;
 
 /// What preset, file and flags say.
 pub fn configured(args: &Args) -> Result<Config> {
@@ -93,7 +94,7 @@ pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble,
     args.settings.data_flags.place(&mut config.data);
     let moved = args.data.get().map(PathBuf::as_path);
     config.data = charloom::find_data(&config.data, ensemble.path(), moved)?;
-    let data = charloom::load_data(&mut config)?;
+    let data = load_data(&mut config)?;
     Ok((ensemble, data))
 }
 

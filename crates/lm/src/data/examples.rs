@@ -97,8 +97,7 @@ impl Examples {
     /// Whether there are so many that to know which contexts are equal would take more memory than all the rest.
     #[must_use]
     pub fn are_many(&self) -> bool {
-        let bits = (u32::BITS - self.largest().leading_zeros()).max(1) as usize;
-        let is_short = self.length.saturating_mul(bits) <= SHORT_BITS;
+        let is_short = self.length.saturating_mul(self.token_bits() as usize) <= SHORT_BITS;
         self.len() > if is_short { MOST_SHORT_CLASSED } else { MOST_CLASSED }
     }
 
@@ -163,6 +162,11 @@ impl Examples {
     /// The largest token.
     pub(crate) fn largest(&self) -> u32 {
         *self.largest.get_or_init(|| self.split.tokens().largest().unwrap_or(0))
+    }
+
+    /// How many bits a token takes.
+    fn token_bits(&self) -> u32 {
+        (u32::BITS - self.largest().leading_zeros()).max(1)
     }
 
     /// Which token is the first target.
@@ -257,7 +261,7 @@ impl Examples {
     /// several rounds, the newest tokens first, in which the class so far is part of the number. So nothing is compared by a
     /// hash alone.
     fn group(&self) -> Classes {
-        let bits = (u32::BITS - self.largest().leading_zeros()).max(1);
+        let bits = self.token_bits();
         let first = vec![0; usize::from(!self.is_empty())];
         let mut classes = Classes { of: vec![0; self.len()], target_bits: 0, first };
         let mut done = 0;
