@@ -80,10 +80,8 @@ fn attention(
         (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], vec![0.0; rows * 3 * width]);
     let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
     let forward = microseconds(|| kernels::attend(black_box(call), &mut y, &mut stats));
-    let backward = microseconds(|| {
-        dx.fill(0.0);
-        kernels::attend_backward(black_box(call), &y, &stats, &dy, &mut dx);
-    });
+    let backward =
+        microseconds(|| kernels::attend_backward(black_box(call), &y, &stats, &dy, &mut dx, false));
     // Two products forward, five backward, of the pairs that are looked at.
     let share = |products: usize, us: f64| (2 * products * pairs * width) as f64 / us / 1e3 / peak * 100.0;
     println!(

@@ -77,11 +77,12 @@ macro_rules! kernels {
             $($from)::+::attend(call, y, stats);
         }
 
-        /// Adds the gradient of [`Element::attend`] to `dx`, given its results and the gradient that arrives there.
+        /// Writes the gradient of [`Element::attend`] to `dx`, or adds it, given its results and the gradient that arrives
+        /// there.
         fn attend_backward(
-            call: Attention<'_, Self>, y: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self],
+            call: Attention<'_, Self>, y: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self], add: bool,
         ) {
-            $($from)::+::attend_backward(call, y, stats, dy, dx);
+            $($from)::+::attend_backward(call, y, stats, dy, dx, add);
         }
 
         /// Attention of the newest row of each sequence, (B, 3C).

@@ -185,7 +185,7 @@ fn attentions(n: usize) -> Vec<f32> {
                 (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
             let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
             attend(call, &mut y, &mut stats);
-            attend_backward(call, &y, &stats, &dy, &mut dx);
+            attend_backward(call, &y, &stats, &dy, &mut dx, true);
             let mut newest = vec![0.0; width];
             let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
             attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);

@@ -1,7 +1,7 @@
 //! Functions of every element of a slice.
 
 use super::pool::split;
-use super::simd::Simd;
+use super::simd::{Arithmetic, Several, Simd};
 use super::team::Shared;
 use super::{Activation, Isa, dispatch, math};
 
@@ -15,14 +15,14 @@ const WORK: usize = 40;
 pub(super) trait Unary {
     /// # Safety
     /// S's target features hold.
-    unsafe fn at<S: Simd>(x: S::V) -> S::V;
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V;
 }
 
 /// A function of two vectors: of a value, and of the gradient that arrives there.
 pub(super) trait Slope {
     /// # Safety
     /// S's target features hold.
-    unsafe fn at<S: Simd>(v: S::V, d: S::V) -> S::V;
+    unsafe fn at<S: Arithmetic>(v: S::V, d: S::V) -> S::V;
 }
 
 pub(super) struct Identity;
@@ -30,6 +30,9 @@ struct Exp;
 pub(super) struct Tanh;
 pub(super) struct Relu;
 pub(super) struct Gelu;
+struct NormalCdf;
+struct GeluSlope;
+struct Product;
 pub(super) struct Sigmoid;
 pub(super) struct GeluTanh;
 pub(super) struct SquaredRelu;
@@ -37,21 +40,21 @@ pub(super) struct SquaredRelu;
 // SAFETY of every function in the following blocks: the caller guarantees S's target features.
 impl Unary for Identity {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         x
     }
 }
 
 impl Slope for Identity {
     #[inline(always)]
-    unsafe fn at<S: Simd>(_: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(_: S::V, d: S::V) -> S::V {
         d
     }
 }
 
 impl Unary for Exp {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { math::exp::<S>(x) }
     }
@@ -59,7 +62,7 @@ impl Unary for Exp {
 
 impl Unary for Tanh {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { math::tanh::<S>(x) }
     }
@@ -68,7 +71,7 @@ impl Unary for Tanh {
 impl Slope for Tanh {
     /// d (1 - y^2)
     #[inline(always)]
-    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::mul(d, S::sub(S::splat(1.0), S::mul(y, y))) }
     }
@@ -76,7 +79,7 @@ impl Slope for Tanh {
 
 impl Unary for Relu {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::max(S::splat(0.0), x) }
     }
@@ -84,7 +87,7 @@ impl Unary for Relu {
 
 impl Slope for Relu {
     #[inline(always)]
-    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::where_positive(y, d) }
     }
@@ -93,7 +96,7 @@ impl Slope for Relu {
 impl Unary for Gelu {
     /// x Phi(x)
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::mul(x, math::normal_cdf::<S>(x)) }
     }
@@ -102,21 +105,45 @@ impl Unary for Gelu {
 impl Slope for Gelu {
     /// d (Phi(x) + x phi(x))
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(d, GeluSlope::at::<S>(x, math::normal_cdf::<S>(x))) }
+    }
+}
+
+impl Unary for NormalCdf {
+    #[inline(always)]
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { math::normal_cdf::<S>(x) }
+    }
+}
+
+impl Slope for GeluSlope {
+    /// Phi(x) + x phi(x), given Phi(x)
+    #[inline(always)]
+    unsafe fn at<S: Arithmetic>(x: S::V, cdf: S::V) -> S::V {
         // SAFETY: see above.
         unsafe {
             // Further out x phi(x) is nothing beside rounding, and its exponential below the normal numbers, which take the
             // processor a hundred cycles.
             let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
-            let density = math::normal_density::<S>(near);
-            S::mul(d, S::fma(near, density, math::normal_cdf::<S>(x)))
+            S::fma(near, math::normal_density::<S>(near), cdf)
         }
+    }
+}
+
+impl Slope for Product {
+    #[inline(always)]
+    unsafe fn at<S: Arithmetic>(slope: S::V, d: S::V) -> S::V {
+        // SAFETY: see above.
+        unsafe { S::mul(d, slope) }
     }
 }
 
 impl Unary for Sigmoid {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { math::sigmoid::<S>(x) }
     }
@@ -125,7 +152,7 @@ impl Unary for Sigmoid {
 impl Slope for Sigmoid {
     /// d y (1 - y)
     #[inline(always)]
-    unsafe fn at<S: Simd>(y: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::mul(d, S::mul(y, S::sub(S::splat(1.0), y))) }
     }
@@ -134,7 +161,7 @@ impl Slope for Sigmoid {
 impl Unary for GeluTanh {
     /// x (1 + tanh u) / 2 = x sigmoid(2 u)
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::mul(x, math::sigmoid::<S>(math::gelu_angle::<S>(x))) }
     }
@@ -143,7 +170,7 @@ impl Unary for GeluTanh {
 impl Slope for GeluTanh {
     /// d (s + x s (1 - s) 2 u') with s = sigmoid(2 u)
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
         // SAFETY: see above.
         unsafe {
             let s = math::sigmoid::<S>(math::gelu_angle::<S>(x));
@@ -157,7 +184,7 @@ impl Slope for GeluTanh {
 
 impl Unary for SquaredRelu {
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
         // SAFETY: see above.
         unsafe {
             let positive = S::max(S::splat(0.0), x);
@@ -169,11 +196,14 @@ impl Unary for SquaredRelu {
 impl Slope for SquaredRelu {
     /// 2 d max(x, 0)
     #[inline(always)]
-    unsafe fn at<S: Simd>(x: S::V, d: S::V) -> S::V {
+    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
         // SAFETY: see above.
         unsafe { S::mul(S::mul(S::splat(2.0), d), S::where_positive(x, x)) }
     }
 }
+
+/// So many vectors at a time are worked on while there are as many.
+type Four<S> = Several<S, 4>;
 
 /// `y[i] = F(x[i])`, with the last few elements in one masked vector.
 #[inline(always)]
@@ -183,6 +213,10 @@ unsafe fn map<S: Simd, F: Unary>(x: &[f32], y: &mut [f32]) {
     let mut i = 0;
     // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
     unsafe {
+        while i + Four::<S>::LANES <= n {
+            Four::<S>::store(y.add(i), F::at::<Four<S>>(Four::<S>::load(x.add(i))));
+            i += Four::<S>::LANES;
+        }
         while i + S::LANES <= n {
             S::store(y.add(i), F::at::<S>(S::load(x.add(i))));
             i += S::LANES;
@@ -201,6 +235,14 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
     let mut i = 0;
     // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
     unsafe {
+        while i + Four::<S>::LANES <= n {
+            let mut d = F::at::<Four<S>>(Four::<S>::load(v.add(i)), Four::<S>::load(dy.add(i)));
+            if add {
+                d = Four::<S>::add(d, Four::<S>::load(dx.add(i)));
+            }
+            Four::<S>::store(dx.add(i), d);
+            i += Four::<S>::LANES;
+        }
         while i + S::LANES <= n {
             let mut d = F::at::<S>(S::load(v.add(i)), S::load(dy.add(i)));
             if add {
@@ -215,6 +257,23 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
                 d = S::add(d, S::load_head(dx.add(i), n - i));
             }
             S::store_head(dx.add(i), n - i, d);
+        }
+    }
+}
+
+/// How many elements have Phi made for them before the rest of their slopes.
+const PIECE: usize = 256;
+
+/// [`zip`] of [`Gelu`], in steps: one loop would need more constants than there are registers.
+#[inline(always)]
+unsafe fn gelu_backward<S: Simd>(x: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
+    let [mut cdf, mut slope] = [[0.0; PIECE]; 2];
+    for ((x, dy), dx) in x.chunks(PIECE).zip(dy.chunks(PIECE)).zip(dx.chunks_mut(PIECE)) {
+        // SAFETY: the caller guarantees S's target features.
+        unsafe {
+            map::<S, NormalCdf>(x, &mut cdf);
+            zip::<S, GeluSlope>(x, &cdf, &mut slope, false);
+            zip::<S, Product>(&slope, dy, dx, add);
         }
     }
 }
@@ -279,7 +338,7 @@ unsafe fn activate_backward_on<S: Simd>(
             Activation::Tanh => zip::<S, Tanh>(y, dy, dx, add),
             Activation::Relu => zip::<S, Relu>(y, dy, dx, add),
             Activation::Sigmoid => zip::<S, Sigmoid>(y, dy, dx, add),
-            Activation::Gelu => zip::<S, Gelu>(x, dy, dx, add),
+            Activation::Gelu => gelu_backward::<S>(x, dy, dx, add),
             Activation::GeluTanh => zip::<S, GeluTanh>(x, dy, dx, add),
             Activation::SquaredRelu => zip::<S, SquaredRelu>(x, dy, dx, add),
         }

@@ -6,11 +6,11 @@
 // Coefficients as published: rounding them to f32 by hand would only hide a mistake in typing.
 #![expect(clippy::excessive_precision)]
 
-use super::simd::Simd;
+use super::simd::Arithmetic;
 
 /// c0 + c1 x + c2 x^2 + ...
 #[inline(always)]
-unsafe fn polynomial<S: Simd>(x: S::V, coefficients: &[f32]) -> S::V {
+unsafe fn polynomial<S: Arithmetic>(x: S::V, coefficients: &[f32]) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let mut sum = S::splat(coefficients[coefficients.len() - 1]);
@@ -23,7 +23,7 @@ unsafe fn polynomial<S: Simd>(x: S::V, coefficients: &[f32]) -> S::V {
 
 /// e^x, for any x.
 #[inline(always)]
-pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn exp<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         // Beyond these the result is 0 or infinite anyway; x is the second argument so that NaN stays NaN.
@@ -34,7 +34,7 @@ pub(super) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
 
 /// The same, to the same bits, for |x| up to 87 or NaN: 2^n is a normal number then.
 #[inline(always)]
-unsafe fn exp_of_small<S: Simd>(x: S::V) -> S::V {
+unsafe fn exp_of_small<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let [p, n] = exp_parts::<S>(x);
@@ -44,7 +44,7 @@ unsafe fn exp_of_small<S: Simd>(x: S::V) -> S::V {
 
 /// e^r and n of e^x = 2^n e^r, with whole n and |r| <= ln 2 / 2.
 #[inline(always)]
-unsafe fn exp_parts<S: Simd>(x: S::V) -> [S::V; 2] {
+unsafe fn exp_parts<S: Arithmetic>(x: S::V) -> [S::V; 2] {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
@@ -59,7 +59,7 @@ unsafe fn exp_parts<S: Simd>(x: S::V) -> [S::V; 2] {
 
 /// ln x = ln m + e ln 2 with x = m 2^e, for normal x above 0; NaN stays NaN.
 #[inline(always)]
-pub(super) unsafe fn ln<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn ln<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let [m, e] = S::frexp(x);
@@ -87,7 +87,7 @@ pub(super) unsafe fn ln<S: Simd>(x: S::V) -> S::V {
 }
 
 #[inline(always)]
-pub(super) unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn tanh<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         // From here on tanh rounds to 1.
@@ -108,7 +108,7 @@ pub(super) unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
 }
 
 #[inline(always)]
-pub(super) unsafe fn erf<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn erf<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         // From here on erf rounds to 1.
@@ -129,7 +129,7 @@ pub(super) unsafe fn erf<S: Simd>(x: S::V) -> S::V {
 }
 
 #[inline(always)]
-pub(super) unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn sigmoid<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         // Bounded so that exp stays where `div` is exact.
@@ -141,21 +141,21 @@ pub(super) unsafe fn sigmoid<S: Simd>(x: S::V) -> S::V {
 
 /// 2 u of the approximate gelu, `u = sqrt(2 / pi) (x + 0.044715 x^3)`.
 #[inline(always)]
-pub(super) unsafe fn gelu_angle<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn gelu_angle<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe { S::mul(x, S::fma(S::mul(x, x), S::splat(0.071_354_816), S::splat(1.595_769_1))) }
 }
 
 /// The slope of [`gelu_angle`].
 #[inline(always)]
-pub(super) unsafe fn gelu_angle_slope<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn gelu_angle_slope<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe { S::fma(S::mul(x, x), S::splat(0.214_064_45), S::splat(1.595_769_1)) }
 }
 
 /// Phi(x), the share of a standard normal distribution below x.
 #[inline(always)]
-pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn normal_cdf<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let e = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
@@ -166,7 +166,7 @@ pub(super) unsafe fn normal_cdf<S: Simd>(x: S::V) -> S::V {
 
 /// The density of the standard normal distribution at x, |x| up to 10.
 #[inline(always)]
-pub(super) unsafe fn normal_density<S: Simd>(x: S::V) -> S::V {
+pub(super) unsafe fn normal_density<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let e = exp_of_small::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));

@@ -1,7 +1,7 @@
 //! Softmax along rows.
 
 use super::pool::{ROWS, split};
-use super::simd::{LANES, Lanes, Simd, each_vector};
+use super::simd::{Arithmetic, LANES, Lanes, Several, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch, math};
 
@@ -28,12 +28,10 @@ unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: u
         let shift = S::splat(max);
         v[W - 1] = S::load_or(tail, last, S::splat(max - BEYOND));
         let mut sum = Lanes::<S>::splat(0.0);
-        for (i, v) in v.iter_mut().enumerate() {
-            *v = math::exp::<S>(S::sub(*v, shift));
-            if i + 1 == W {
-                *v = S::head(*v, last);
-            }
-            sum.add(i, *v);
+        v = math::exp::<Several<S, W>>(Several::<S, W>::sub(v, [shift; W]));
+        v[W - 1] = S::head(v[W - 1], last);
+        for (i, &v) in v.iter().enumerate() {
+            sum.add(i, v);
         }
         let total = sum.sum();
         let scale = S::splat(1.0 / total);

@@ -4,7 +4,7 @@ use super::halves::{in_halves, worthwhile};
 use super::map::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
 use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
-use super::simd::Simd;
+use super::simd::{Several, Simd};
 use super::team::Shared;
 use super::{Activation, Isa, dispatch};
 use std::ops::Range;
@@ -30,19 +30,14 @@ unsafe fn gather_block<S: Simd, F: Unary, const N: usize>(
         // lies in the table.
         unsafe {
             if last == S::LANES {
-                let mut sums = [S::splat(0.0); N];
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(bias.add(i * S::LANES));
-                }
+                let mut sums = Several::<S, N>::load(bias);
                 for &s in slots {
                     let row = table.add(s as usize * width);
                     for (i, sum) in sums.iter_mut().enumerate() {
                         *sum = S::add(*sum, S::load(row.add(i * S::LANES)));
                     }
                 }
-                for (i, &sum) in sums.iter().enumerate() {
-                    S::store(y.add(i * S::LANES), F::at::<S>(sum));
-                }
+                Several::<S, N>::store(y, F::at::<Several<S, N>>(sums));
             } else {
                 let mut sum = S::load_head(bias, last);
                 for &s in slots {
@@ -160,10 +155,7 @@ unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
         unsafe {
             // Whole vectors are not masked: a masked store cannot be forwarded to the load of the next row.
             if last == S::LANES {
-                let mut x = [S::splat(0.0); N];
-                for (i, x) in x.iter_mut().enumerate() {
-                    *x = F::at::<S>(S::load(v.add(i * S::LANES)), S::load(d.add(i * S::LANES)));
-                }
+                let x = F::at::<Several<S, N>>(Several::<S, N>::load(v), Several::<S, N>::load(d));
                 for &s in slots {
                     let row = table.add(s as usize * width);
                     for (i, &x) in x.iter().enumerate() {

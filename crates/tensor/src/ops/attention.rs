@@ -85,7 +85,7 @@ impl<E: Element> Op<E> for Attention<E> {
     ) {
         let Some(g) = grads.get(0) else { return };
         let stats = &self.stats[..out.len() / self.width * self.heads.count];
-        E::attend_backward(self.call(x, env), out, stats, grad, g.zeroed());
+        E::attend_backward(self.call(x, env), out, stats, grad, g.data, g.add);
     }
 }
 

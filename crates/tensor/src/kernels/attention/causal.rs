@@ -236,6 +236,7 @@ pub(super) fn attend_backward(
     stats: &[[f32; 2]],
     dy: &[f32],
     dx: &mut [f32],
+    add: bool,
 ) {
     let sizes = Sizes::of(&call, length);
     let Sizes { width, heads, .. } = sizes;
@@ -248,7 +249,7 @@ pub(super) fn attend_backward(
             let numbers = rows.start * width..rows.end * width;
             // SAFETY: the sequences of a split are different ones.
             let dx = unsafe { dx.piece(3 * numbers.start..3 * numbers.end) };
-            backward_sequence(&call, sizes, rows.start, [&y[numbers.clone()], &dy[numbers]], stats, dx);
+            backward_sequence(&call, sizes, rows.start, [&y[numbers.clone()], &dy[numbers]], stats, dx, add);
         }
     });
 }
@@ -260,6 +261,7 @@ fn backward_sequence(
     [y, dy]: [&[f32]; 2],
     stats: &[[f32; 2]],
     dx: &mut [f32],
+    add: bool,
 ) {
     let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
@@ -288,7 +290,7 @@ fn backward_sequence(
                 let mask = call.dropout.map(|mask| (mask, (start + first) * heads + head));
                 let rows = Block { sizes, first, columns: n };
                 slopes_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
-                // dq += ds k
+                // dq = ds k
                 product(Gemm {
                     m,
                     n: size,
@@ -299,7 +301,7 @@ fn backward_sequence(
                     b_strides: [size, 1],
                     c: &mut dx[first * 3 * width + head * size..],
                     c_stride: 3 * width,
-                    end: End::Add,
+                    end: if add { End::Add } else { End::Set },
                 });
                 // dk += ds^T q, dv += p^T dy
                 for (a, b, c) in [(d, q, &mut *dks), (p, dy_of, &mut *dvs)] {
@@ -328,7 +330,10 @@ fn backward_sequence(
             for (part, from) in [(1, &*dks), (2, &*dvs)] {
                 let to = dx[part * width + head * size..].chunks_mut(3 * width);
                 for (to, from) in to.zip(from.chunks_exact(size)) {
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                    match add {
+                        true => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
+                        false => to[..size].copy_from_slice(from),
+                    }
                 }
             }
         }

@@ -68,15 +68,28 @@ pub fn attend(call: Attention<'_, f32>, y: &mut [f32], stats: &mut [[f32; 2]]) {
     }
 }
 
-/// Adds the gradient of [`attend`] to `dx`, given its results and the gradient that arrives there.
+/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and the gradient that arrives there.
 ///
 /// # Panics
 /// As there.
-pub fn attend_backward(call: Attention<'_, f32>, y: &[f32], stats: &[[f32; 2]], dy: &[f32], dx: &mut [f32]) {
+pub fn attend_backward(
+    call: Attention<'_, f32>,
+    y: &[f32],
+    stats: &[[f32; 2]],
+    dy: &[f32],
+    dx: &mut [f32],
+    add: bool,
+) {
     call.check(y.len() / call.width);
     match call.context {
-        Context::Sequences(length) => causal::attend_backward(call, length, y, stats, dy, dx),
-        Context::Tree(tree) => tree::attend_backward(call, tree, y, stats, dy, dx),
+        Context::Sequences(length) => causal::attend_backward(call, length, y, stats, dy, dx, add),
+        Context::Tree(tree) => {
+            // Nodes add to their ancestors' gradients.
+            if !add {
+                dx.fill(0.0);
+            }
+            tree::attend_backward(call, tree, y, stats, dy, dx);
+        }
     }
 }
 

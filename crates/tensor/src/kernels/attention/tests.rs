@@ -19,19 +19,22 @@ const TREES: [&[u32]; 3] = [
     &[0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 5],
 ];
 
-/// What a call gives: results and gradients, of the plain loops or of the kernels.
+/// What a call gives: results and gradients, written and added, of the plain loops or of the kernels.
 fn run(call: Attention<'_, f32>, plain: bool) -> Vec<f32> {
     let rows = call.qkv.len() / 3 / call.width;
     let (mut y, mut stats) = (vec![f32::NAN; rows * call.width], vec![[f32::NAN; 2]; rows * call.heads]);
-    let (dy, mut dx) = (numbers(rows * call.width, 3), numbers(call.qkv.len(), 4));
+    let (dy, mut dx) = (numbers(rows * call.width, 3), vec![f32::NAN; call.qkv.len()]);
+    let mut added = numbers(call.qkv.len(), 4);
     if plain {
         reference::attend(call, &mut y, &mut stats);
-        reference::attend_backward(call, &y, &stats, &dy, &mut dx);
+        reference::attend_backward(call, &y, &stats, &dy, &mut dx, false);
+        reference::attend_backward(call, &y, &stats, &dy, &mut added, true);
     } else {
         attend(call, &mut y, &mut stats);
-        attend_backward(call, &y, &stats, &dy, &mut dx);
+        attend_backward(call, &y, &stats, &dy, &mut dx, false);
+        attend_backward(call, &y, &stats, &dy, &mut added, true);
     }
-    [y, stats.concat(), dx].concat()
+    [y, stats.concat(), dx, added].concat()
 }
 
 /// Calls `f` for sequences and trees of many sizes, without and with dropout.

@@ -211,7 +211,7 @@ dispatch! {
     ) = backward_on
 }
 
-/// [`super::attend_backward`] for the nodes of trees.
+/// [`super::attend_backward`] for the nodes of trees, which adds.
 pub(super) fn attend_backward(
     call: Attention<'_, f32>,
     tree: &Tree,

@@ -83,14 +83,18 @@ pub fn attend<E: Element>(call: Attention<'_, E>, y: &mut [E], stats: &mut [[E; 
     });
 }
 
-/// Adds the gradient of [`attend`] to `dx`, given its results and the gradient that arrives there.
+/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and the gradient that arrives there.
 pub fn attend_backward<E: Element>(
     call: Attention<'_, E>,
     y: &[E],
     stats: &[[E; 2]],
     dy: &[E],
     dx: &mut [E],
+    add_to_dx: bool,
 ) {
+    if !add_to_dx {
+        dx.fill(E::zero());
+    }
     Head::each(call, |head| {
         let [max, share] = stats[head.row * call.heads + head.head];
         let (y, dy) = (&y[head.place()], &dy[head.place()]);

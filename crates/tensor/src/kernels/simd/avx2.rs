@@ -1,6 +1,6 @@
 //! 256-bit vectors.
 
-use super::{Anywhere, SQRT_HALF, Simd};
+use super::{Anywhere, Arithmetic, SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -25,60 +25,8 @@ unsafe fn power(n: __m256i) -> __m256 {
 
 // SAFETY of every function below: the caller guarantees AVX2 and FMA, and the reads and writes that the trait
 // names.
-impl Simd for Avx2 {
+impl Arithmetic for Avx2 {
     type V = __m256;
-    const LANES: usize = 8;
-    const SUMS: usize = 12;
-    const WIDE: usize = 2;
-
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> __m256 {
-        // SAFETY: see above.
-        unsafe { *p.cast::<Anywhere<__m256>>() }.0
-    }
-    #[inline(always)]
-    unsafe fn prefetch(p: *const f32) {
-        // SAFETY: see above; it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn load_head(p: *const f32, n: usize) -> __m256 {
-        // SAFETY: see above; lanes outside the mask are not read.
-        unsafe { _mm256_maskload_ps(p, head8(n)) }
-    }
-    #[inline(always)]
-    unsafe fn load_or(p: *const f32, n: usize, rest: __m256) -> __m256 {
-        // SAFETY: see above; lanes outside the mask are not read.
-        unsafe { _mm256_blendv_ps(rest, _mm256_maskload_ps(p, head8(n)), _mm256_castsi256_ps(head8(n))) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m256) {
-        // SAFETY: see above.
-        unsafe { *p.cast() = Anywhere(v) }
-    }
-    #[inline(always)]
-    unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
-        // In whole pieces: a masked store takes some processors dozens of steps.
-        // SAFETY: see above; the pieces together are the first n lanes.
-        unsafe {
-            if n >= 8 {
-                return _mm256_storeu_ps(p, v);
-            }
-            let (mut p, mut rest) = (p, _mm256_castps256_ps128(v));
-            if n & 4 != 0 {
-                _mm_storeu_ps(p, rest);
-                (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
-            }
-            if n & 2 != 0 {
-                // Not `_mm_storel_pd`, which wants the alignment of an f64.
-                _mm_storeu_si64(p.cast(), _mm_castps_si128(rest));
-                (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
-            }
-            if n & 1 != 0 {
-                _mm_store_ss(p, rest);
-            }
-        }
-    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m256 {
         // SAFETY: see above.
@@ -152,6 +100,60 @@ impl Simd for Avx2 {
             let e = _mm256_srai_epi32::<23>(_mm256_sub_epi32(bits, _mm256_set1_epi32(SQRT_HALF)));
             let m = _mm256_sub_epi32(bits, _mm256_slli_epi32::<23>(e));
             [_mm256_castsi256_ps(m), _mm256_cvtepi32_ps(e)]
+        }
+    }
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const SUMS: usize = 12;
+    const WIDE: usize = 2;
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m256 {
+        // SAFETY: see above.
+        unsafe { *p.cast::<Anywhere<__m256>>() }.0
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        // SAFETY: see above; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> __m256 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm256_maskload_ps(p, head8(n)) }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: __m256) -> __m256 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm256_blendv_ps(rest, _mm256_maskload_ps(p, head8(n)), _mm256_castsi256_ps(head8(n))) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m256) {
+        // SAFETY: see above.
+        unsafe { *p.cast() = Anywhere(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
+        // In whole pieces: a masked store takes some processors dozens of steps.
+        // SAFETY: see above; the pieces together are the first n lanes.
+        unsafe {
+            if n >= 8 {
+                return _mm256_storeu_ps(p, v);
+            }
+            let (mut p, mut rest) = (p, _mm256_castps256_ps128(v));
+            if n & 4 != 0 {
+                _mm_storeu_ps(p, rest);
+                (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
+            }
+            if n & 2 != 0 {
+                // Not `_mm_storel_pd`, which wants the alignment of an f64.
+                _mm_storeu_si64(p.cast(), _mm_castps_si128(rest));
+                (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
+            }
+            if n & 1 != 0 {
+                _mm_store_ss(p, rest);
+            }
         }
     }
     #[inline(always)]

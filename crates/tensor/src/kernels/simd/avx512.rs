@@ -1,6 +1,6 @@
 //! 512-bit vectors, with masks.
 
-use super::{Anywhere, SQRT_HALF, Simd};
+use super::{Anywhere, Arithmetic, SQRT_HALF, Simd};
 use std::arch::x86_64::*;
 
 #[derive(Clone, Copy)]
@@ -13,43 +13,8 @@ fn head(n: usize) -> __mmask16 {
 }
 
 // SAFETY of every function below: the caller guarantees AVX-512F, and the reads and writes that the trait names.
-impl Simd for Avx512 {
+impl Arithmetic for Avx512 {
     type V = __m512;
-    const LANES: usize = 16;
-    const SUMS: usize = 24;
-    const WIDE: usize = 3;
-    const MASKS: bool = true;
-
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> __m512 {
-        // SAFETY: see above.
-        unsafe { *p.cast::<Anywhere<__m512>>() }.0
-    }
-    #[inline(always)]
-    unsafe fn prefetch(p: *const f32) {
-        // SAFETY: see above; it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
-    }
-    #[inline(always)]
-    unsafe fn load_head(p: *const f32, n: usize) -> __m512 {
-        // SAFETY: see above; lanes outside the mask are not read.
-        unsafe { _mm512_maskz_loadu_ps(head(n), p) }
-    }
-    #[inline(always)]
-    unsafe fn load_or(p: *const f32, n: usize, rest: __m512) -> __m512 {
-        // SAFETY: see above; lanes outside the mask are not read.
-        unsafe { _mm512_mask_loadu_ps(rest, head(n), p) }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: __m512) {
-        // SAFETY: see above.
-        unsafe { *p.cast() = Anywhere(v) }
-    }
-    #[inline(always)]
-    unsafe fn store_head(p: *mut f32, n: usize, v: __m512) {
-        // SAFETY: see above; lanes outside the mask are not written.
-        unsafe { _mm512_mask_storeu_ps(p, head(n), v) }
-    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
         // SAFETY: see above.
@@ -105,6 +70,53 @@ impl Simd for Avx512 {
     unsafe fn where_positive(a: __m512, x: __m512) -> __m512 {
         // SAFETY: see above.
         unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, _mm512_setzero_ps()), x) }
+    }
+    #[inline(always)]
+    unsafe fn frexp(x: __m512) -> [__m512; 2] {
+        // SAFETY: see above.
+        unsafe {
+            let bits = _mm512_castps_si512(x);
+            let e = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF)));
+            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
+            [_mm512_castsi512_ps(m), _mm512_cvtepi32_ps(e)]
+        }
+    }
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    const SUMS: usize = 24;
+    const WIDE: usize = 3;
+    const MASKS: bool = true;
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> __m512 {
+        // SAFETY: see above.
+        unsafe { *p.cast::<Anywhere<__m512>>() }.0
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        // SAFETY: see above; it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> __m512 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm512_maskz_loadu_ps(head(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: __m512) -> __m512 {
+        // SAFETY: see above; lanes outside the mask are not read.
+        unsafe { _mm512_mask_loadu_ps(rest, head(n), p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: __m512) {
+        // SAFETY: see above.
+        unsafe { *p.cast() = Anywhere(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: __m512) {
+        // SAFETY: see above; lanes outside the mask are not written.
+        unsafe { _mm512_mask_storeu_ps(p, head(n), v) }
     }
     #[inline(always)]
     unsafe fn transpose_tile(
@@ -163,16 +175,6 @@ impl Simd for Avx512 {
             }
         }
         true
-    }
-    #[inline(always)]
-    unsafe fn frexp(x: __m512) -> [__m512; 2] {
-        // SAFETY: see above.
-        unsafe {
-            let bits = _mm512_castps_si512(x);
-            let e = _mm512_srai_epi32::<23>(_mm512_sub_epi32(bits, _mm512_set1_epi32(SQRT_HALF)));
-            let m = _mm512_sub_epi32(bits, _mm512_slli_epi32::<23>(e));
-            [_mm512_castsi512_ps(m), _mm512_cvtepi32_ps(e)]
-        }
     }
     #[inline(always)]
     unsafe fn head(v: __m512, n: usize) -> __m512 {

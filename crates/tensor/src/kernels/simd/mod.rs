@@ -9,6 +9,7 @@ mod neon;
 
 mod lanes;
 mod portable;
+mod several;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
@@ -19,6 +20,7 @@ pub(super) use neon::Neon;
 
 pub(super) use lanes::{COUNT as LANES, Lanes, each_vector};
 pub(super) use portable::Portable;
+pub(super) use several::Several;
 
 /// The bits of sqrt(1/2).
 const SQRT_HALF: i32 = 0x3f35_04f3;
@@ -30,37 +32,17 @@ const SQRT_HALF: i32 = 0x3f35_04f3;
 #[repr(C, packed)]
 struct Anywhere<V>(V);
 
-/// One instruction set's vectors.
+/// What is done with one instruction set's vectors, element by element.
 ///
 /// Every function gives the same bits in every instruction set, but for which NaN it gives: each rounds once, as
-/// IEEE 754 says. So no kernel may add up the lanes of a vector, whose number differs; [`Lanes`] does that.
+/// IEEE 754 says.
 ///
 /// # Safety
-/// Every function may be called only where the instruction set's target features hold; those with pointers need
-/// what a read or write of that many elements needs.
-pub(super) trait Simd: Copy {
+/// Every function may be called only where the instruction set's target features hold.
+pub(super) trait Arithmetic: Copy {
     /// A vector.
     type V: Copy;
-    /// Elements in a vector.
-    const LANES: usize;
-    /// How many vectors of sums stay in registers in a matrix product.
-    const SUMS: usize;
-    /// How many of them lie side by side at most: as many vectors of B are in registers besides.
-    const WIDE: usize;
-    /// Whether a part of a vector is read and written as fast as a whole one.
-    const MASKS: bool = false;
 
-    unsafe fn load(p: *const f32) -> Self::V;
-    /// Says that what is at `p` is needed soon; `p` may be anything.
-    #[inline(always)]
-    unsafe fn prefetch(_p: *const f32) {}
-    /// The first `n` elements, then zeros. `n` is at most `LANES`.
-    unsafe fn load_head(p: *const f32, n: usize) -> Self::V;
-    /// The first `n` elements, then those of `rest`.
-    unsafe fn load_or(p: *const f32, n: usize, rest: Self::V) -> Self::V;
-    unsafe fn store(p: *mut f32, v: Self::V);
-    /// Writes only the first `n` elements.
-    unsafe fn store_head(p: *mut f32, n: usize, v: Self::V);
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
@@ -84,10 +66,40 @@ pub(super) trait Simd: Copy {
     }
     /// m and e of x = m 2^e, with m from sqrt(1/2) to sqrt(2) and whole e, for normal x above 0.
     unsafe fn frexp(x: Self::V) -> [Self::V; 2];
-    /// The first `n` elements, then zeros.
-    unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// `x` where `a > 0`, else 0 (0 where `a` is NaN).
     unsafe fn where_positive(a: Self::V, x: Self::V) -> Self::V;
+}
+
+/// One instruction set's vectors: where they come from and go to.
+///
+/// No kernel may add up the lanes of a vector, whose number differs; [`Lanes`] does that.
+///
+/// # Safety
+/// Every function may be called only where the instruction set's target features hold; those with pointers need
+/// what a read or write of that many elements needs.
+pub(super) trait Simd: Arithmetic {
+    /// Elements in a vector.
+    const LANES: usize;
+    /// How many vectors of sums stay in registers in a matrix product.
+    const SUMS: usize;
+    /// How many of them lie side by side at most: as many vectors of B are in registers besides.
+    const WIDE: usize;
+    /// Whether a part of a vector is read and written as fast as a whole one.
+    const MASKS: bool = false;
+
+    unsafe fn load(p: *const f32) -> Self::V;
+    /// Says that what is at `p` is needed soon; `p` may be anything.
+    #[inline(always)]
+    unsafe fn prefetch(_p: *const f32) {}
+    /// The first `n` elements, then zeros. `n` is at most `LANES`.
+    unsafe fn load_head(p: *const f32, n: usize) -> Self::V;
+    /// The first `n` elements, then those of `rest`.
+    unsafe fn load_or(p: *const f32, n: usize, rest: Self::V) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    /// Writes only the first `n` elements.
+    unsafe fn store_head(p: *mut f32, n: usize, v: Self::V);
+    /// The first `n` elements, then zeros.
+    unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// Transposes a tile of at most `LANES` by `LANES`, or answers that it does not know how.
     ///
     /// `from` has `height` rows of `width` elements, `from_step` apart; `to` gets `width` rows of `height`.

@@ -1,6 +1,6 @@
 //! 128-bit vectors of every 64-bit ARM processor.
 
-use super::{SQRT_HALF, Simd};
+use super::{Arithmetic, SQRT_HALF, Simd};
 use std::arch::aarch64::*;
 
 #[derive(Clone, Copy)]
@@ -14,51 +14,8 @@ unsafe fn power(n: int32x4_t) -> float32x4_t {
 }
 
 // SAFETY of every function below: the caller guarantees NEON, and the reads and writes that the trait names.
-impl Simd for Neon {
+impl Arithmetic for Neon {
     type V = float32x4_t;
-    const LANES: usize = 4;
-    const SUMS: usize = 24;
-    const WIDE: usize = 3;
-
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> float32x4_t {
-        // SAFETY: see above.
-        unsafe { vld1q_f32(p) }
-    }
-    #[inline(always)]
-    unsafe fn load_head(p: *const f32, n: usize) -> float32x4_t {
-        // SAFETY: see above.
-        unsafe { Self::load_or(p, n, vdupq_n_f32(0.0)) }
-    }
-    #[inline(always)]
-    unsafe fn load_or(p: *const f32, n: usize, rest: float32x4_t) -> float32x4_t {
-        // There are no masked loads, and a whole one may reach outside what can be read.
-        // SAFETY: see above; four lanes fit, and n is at most four.
-        unsafe {
-            let mut lanes = [0.0; 4];
-            vst1q_f32(lanes.as_mut_ptr(), rest);
-            for (i, lane) in lanes.iter_mut().enumerate().take(n) {
-                *lane = *p.add(i);
-            }
-            vld1q_f32(lanes.as_ptr())
-        }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: float32x4_t) {
-        // SAFETY: see above.
-        unsafe { vst1q_f32(p, v) }
-    }
-    #[inline(always)]
-    unsafe fn store_head(p: *mut f32, n: usize, v: float32x4_t) {
-        // SAFETY: see above; four lanes fit, and the first n may be written.
-        unsafe {
-            let mut lanes = [0.0; 4];
-            vst1q_f32(lanes.as_mut_ptr(), v);
-            for (i, &lane) in lanes.iter().enumerate().take(n) {
-                *p.add(i) = lane;
-            }
-        }
-    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> float32x4_t {
         // SAFETY: see above.
@@ -133,6 +90,51 @@ impl Simd for Neon {
             let e = vshrq_n_s32::<23>(vsubq_s32(bits, vdupq_n_s32(SQRT_HALF)));
             let m = vsubq_s32(bits, vshlq_n_s32::<23>(e));
             [vreinterpretq_f32_s32(m), vcvtq_f32_s32(e)]
+        }
+    }
+}
+
+impl Simd for Neon {
+    const LANES: usize = 4;
+    const SUMS: usize = 24;
+    const WIDE: usize = 3;
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> float32x4_t {
+        // SAFETY: see above.
+        unsafe { vld1q_f32(p) }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> float32x4_t {
+        // SAFETY: see above.
+        unsafe { Self::load_or(p, n, vdupq_n_f32(0.0)) }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: float32x4_t) -> float32x4_t {
+        // There are no masked loads, and a whole one may reach outside what can be read.
+        // SAFETY: see above; four lanes fit, and n is at most four.
+        unsafe {
+            let mut lanes = [0.0; 4];
+            vst1q_f32(lanes.as_mut_ptr(), rest);
+            for (i, lane) in lanes.iter_mut().enumerate().take(n) {
+                *lane = *p.add(i);
+            }
+            vld1q_f32(lanes.as_ptr())
+        }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: float32x4_t) {
+        // SAFETY: see above.
+        unsafe { vst1q_f32(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: float32x4_t) {
+        // SAFETY: see above; four lanes fit, and the first n may be written.
+        unsafe {
+            let mut lanes = [0.0; 4];
+            vst1q_f32(lanes.as_mut_ptr(), v);
+            for (i, &lane) in lanes.iter().enumerate().take(n) {
+                *p.add(i) = lane;
+            }
         }
     }
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! Plain code: one element at a time.
 
-use super::{SQRT_HALF, Simd};
+use super::{Arithmetic, SQRT_HALF, Simd};
 
 /// a b + c, rounded once: by the processor where the target surely has the instruction.
 #[inline(always)]
@@ -37,39 +37,8 @@ fn plain_fma(a: f32, b: f32, c: f32) -> f32 {
 #[derive(Clone, Copy)]
 pub(in super::super) struct Portable;
 
-impl Simd for Portable {
+impl Arithmetic for Portable {
     type V = f32;
-    const LANES: usize = 1;
-    const SUMS: usize = 12;
-    const WIDE: usize = 1;
-
-    #[inline(always)]
-    unsafe fn load(p: *const f32) -> f32 {
-        // SAFETY: the caller may read one element.
-        unsafe { *p }
-    }
-    #[inline(always)]
-    unsafe fn load_head(p: *const f32, n: usize) -> f32 {
-        // SAFETY: the caller may read `n` elements.
-        if n == 0 { 0.0 } else { unsafe { *p } }
-    }
-    #[inline(always)]
-    unsafe fn load_or(p: *const f32, n: usize, rest: f32) -> f32 {
-        // SAFETY: the caller may read `n` elements.
-        if n == 0 { rest } else { unsafe { *p } }
-    }
-    #[inline(always)]
-    unsafe fn store(p: *mut f32, v: f32) {
-        // SAFETY: the caller may write one element.
-        unsafe { *p = v }
-    }
-    #[inline(always)]
-    unsafe fn store_head(p: *mut f32, n: usize, v: f32) {
-        if n > 0 {
-            // SAFETY: the caller may write `n` elements.
-            unsafe { *p = v }
-        }
-    }
     #[inline(always)]
     unsafe fn splat(x: f32) -> f32 {
         x
@@ -120,12 +89,45 @@ impl Simd for Portable {
         [f32::from_bits((x.to_bits() as i32).wrapping_sub(e << 23) as u32), e as f32]
     }
     #[inline(always)]
-    unsafe fn head(v: f32, n: usize) -> f32 {
-        if n == 0 { 0.0 } else { v }
-    }
-    #[inline(always)]
     unsafe fn where_positive(a: f32, x: f32) -> f32 {
         if a > 0.0 { x } else { 0.0 }
+    }
+}
+
+impl Simd for Portable {
+    const LANES: usize = 1;
+    const SUMS: usize = 12;
+    const WIDE: usize = 1;
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> f32 {
+        // SAFETY: the caller may read one element.
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn load_head(p: *const f32, n: usize) -> f32 {
+        // SAFETY: the caller may read `n` elements.
+        if n == 0 { 0.0 } else { unsafe { *p } }
+    }
+    #[inline(always)]
+    unsafe fn load_or(p: *const f32, n: usize, rest: f32) -> f32 {
+        // SAFETY: the caller may read `n` elements.
+        if n == 0 { rest } else { unsafe { *p } }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: f32) {
+        // SAFETY: the caller may write one element.
+        unsafe { *p = v }
+    }
+    #[inline(always)]
+    unsafe fn store_head(p: *mut f32, n: usize, v: f32) {
+        if n > 0 {
+            // SAFETY: the caller may write `n` elements.
+            unsafe { *p = v }
+        }
+    }
+    #[inline(always)]
+    unsafe fn head(v: f32, n: usize) -> f32 {
+        if n == 0 { 0.0 } else { v }
     }
 }
 
