@@ -46,8 +46,8 @@ pub(super) fn with_room<T>(f: impl FnOnce(&mut Room) -> T) -> T {
     ROOM.with_borrow_mut(f)
 }
 
-/// Strips side by side that are packed at a time: so few that their last lines stay in the cache.
-const STRIPS: usize = 8;
+/// How many rows ahead of those that are packed B comes into the cache.
+const AHEAD: usize = 4;
 
 /// How many vectors the next strip of columns has, of which C's last `columns` are left.
 #[inline(always)]
@@ -64,31 +64,24 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
 /// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
-    let mut first = 0;
-    while first < n {
-        let mut end = first;
-        for l in 0..k {
-            let mut column = first;
-            for _ in 0..STRIPS {
-                if column >= n {
-                    break;
+    // Along B's rows, as they lie in memory, which is how processors foresee what is read next.
+    for l in 0..k {
+        let mut column = 0;
+        while column < n {
+            let wide = vectors::<S>(n - column);
+            for v in 0..wide {
+                let at = column + v * S::LANES;
+                // SAFETY: the vector begins below `n`, since strips have no vectors beyond the last column; the strip's rows are
+                // as long as its vectors.
+                unsafe {
+                    let from = from.add(l * stride + at);
+                    S::prefetch(from.wrapping_add(AHEAD * stride));
+                    let x = if n - at < S::LANES { S::load_head(from, n - at) } else { S::load(from) };
+                    S::store(to.add(column * k + (l * wide + v) * S::LANES), x);
                 }
-                let wide = vectors::<S>(n - column);
-                for v in 0..wide {
-                    let at = column + v * S::LANES;
-                    // SAFETY: the vector begins below `n`, since strips have no vectors beyond the last column; the strip's
-                    // rows are as long as its vectors.
-                    unsafe {
-                        let from = from.add(l * stride + at);
-                        let x = if n - at < S::LANES { S::load_head(from, n - at) } else { S::load(from) };
-                        S::store(to.add(column * k + (l * wide + v) * S::LANES), x);
-                    }
-                }
-                column += wide * S::LANES;
             }
-            end = column;
+            column += wide * S::LANES;
         }
-        first = end;
     }
 }
 
