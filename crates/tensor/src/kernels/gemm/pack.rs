@@ -66,21 +66,33 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
     // Along B's rows, as they lie in memory, which is how processors foresee what is read next.
     for l in 0..k {
-        let mut column = 0;
-        while column < n {
-            let wide = vectors::<S>(n - column);
-            for v in 0..wide {
-                let at = column + v * S::LANES;
-                // SAFETY: the vector begins below `n`, since strips have no vectors beyond the last column; the strip's rows are
-                // as long as its vectors.
-                unsafe {
-                    let from = from.add(l * stride + at);
-                    S::prefetch(from.wrapping_add(AHEAD * stride));
-                    let x = if n - at < S::LANES { S::load_head(from, n - at) } else { S::load(from) };
-                    S::store(to.add(column * k + (l * wide + v) * S::LANES), x);
+        // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last column; a strip's rows
+        // are as long as its vectors.
+        unsafe {
+            let from = from.add(l * stride);
+            let mut column = 0;
+            while n - column >= 2 * S::WIDE * S::LANES {
+                let to = to.add(column * k + l * S::WIDE * S::LANES);
+                for at in (0..S::WIDE * S::LANES).step_by(S::LANES) {
+                    if at % LINE == 0 {
+                        S::prefetch(from.wrapping_add(AHEAD * stride + column + at));
+                    }
+                    S::store(to.add(at), S::load(from.add(column + at)));
                 }
+                column += S::WIDE * S::LANES;
             }
-            column += wide * S::LANES;
+            while column < n {
+                let wide = vectors::<S>(n - column) * S::LANES;
+                let to = to.add(column * k + l * wide);
+                for at in (0..wide).step_by(S::LANES) {
+                    let (from, left) = (from.add(column + at), n - column - at);
+                    S::store(
+                        to.add(at),
+                        if left < S::LANES { S::load_head(from, left) } else { S::load(from) },
+                    );
+                }
+                column += wide;
+            }
         }
     }
 }
