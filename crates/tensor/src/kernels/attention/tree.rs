@@ -4,7 +4,7 @@ use super::room::with_room;
 use super::row::{self, Turned, attend_row, push};
 use super::{Attention, Tree};
 use crate::kernels::pool::split;
-use crate::kernels::simd::Simd;
+use crate::kernels::simd::{Arithmetic, Several, Simd};
 use crate::kernels::team::Shared;
 use crate::kernels::{Isa, dispatch};
 use crate::rng::DropoutMask;
@@ -155,54 +155,95 @@ unsafe fn backward_on<S: Simd>(
                     row::drop_weights(mask, &mut p[..=depth]);
                 }
             }
-            let mut ancestor = node;
-            for place in (0..=depth).rev() {
-                spread::<S>(part, [node, ancestor], place, [&*p, &*d], dy, dx);
-                ancestor = part.tree.parent(ancestor);
+            for head in 0..part.heads.len() {
+                let row = head * part.step..(head + 1) * part.step;
+                spread::<S>(part, node, [head, depth], [&p[row.clone()], &d[row]], dy, dx);
             }
         }
     }
 }
 
-/// Adds what passes between a node and one of its ancestors: `dq += ds k, dk += ds q, dv += p dy`.
+/// Adds what passes between a node and its ancestors in one head: `dq += ds k, dk += ds q, dv += p dy`.
 ///
 /// # Safety
 /// As in [`backward_on`].
 #[inline(always)]
 unsafe fn spread<S: Simd>(
     part: &Part<'_>,
-    [node, ancestor]: [usize; 2],
-    place: usize,
-    [p, d]: [&[f32]; 2],
+    node: usize,
+    [head, depth]: [usize; 2],
+    weights: [&[f32]; 2],
     dy: &[f32],
     dx: Shared<f32>,
 ) {
-    let (all, size) = (part.call.width, part.size);
-    // SAFETY: the caller's promise; every access ends in its head.
+    let (mut at, end) = (head * part.size, (head + 1) * part.size);
+    // SAFETY: the caller's promise; the columns are the head's.
     unsafe {
-        let (q, k) =
-            (part.call.qkv.as_ptr().add(part.at(node)), part.call.qkv.as_ptr().add(part.at(ancestor) + all));
-        let (dq, dk) = (dx.start().add(part.at(node)), dx.start().add(part.at(ancestor) + all));
-        let dv = dk.add(all);
-        for head in 0..part.heads.len() {
-            let (p, ds) = (S::splat(p[head * part.step + place]), S::splat(d[head * part.step + place]));
-            let mut at = head * size;
-            let end = at + size;
-            while at + S::LANES <= end {
-                S::store(dq.add(at), S::fma(ds, S::load(k.add(at)), S::load(dq.add(at))));
-                S::store(dk.add(at), S::fma(ds, S::load(q.add(at)), S::load(dk.add(at))));
-                S::store(dv.add(at), S::fma(p, S::load(dy.as_ptr().add(at)), S::load(dv.add(at))));
-                at += S::LANES;
-            }
-            if at < end {
-                let n = end - at;
-                for (factor, x, to) in [(ds, k, dq), (ds, q, dk), (p, dy.as_ptr(), dv)] {
-                    let (x, to) = (x.add(at), to.add(at));
-                    S::store_head(to, n, S::fma(factor, S::load_head(x, n), S::load_head(to, n)));
-                }
-            }
+        while at + 2 * S::LANES <= end {
+            spread_columns::<S, 2>(part, node, depth, [at, 2 * S::LANES], weights, dy, dx);
+            at += 2 * S::LANES;
+        }
+        while at < end {
+            let n = (end - at).min(S::LANES);
+            spread_columns::<S, 1>(part, node, depth, [at, n], weights, dy, dx);
+            at += n;
         }
     }
+}
+
+/// The same for `n` columns from `at` on, `W` whole vectors or less than one. The node's own numbers stay in registers all the
+/// way up.
+///
+/// # Safety
+/// As in [`backward_on`]; the columns are of one head.
+#[inline(always)]
+unsafe fn spread_columns<S: Simd, const W: usize>(
+    part: &Part<'_>,
+    node: usize,
+    depth: usize,
+    [at, n]: [usize; 2],
+    [p, ds]: [&[f32]; 2],
+    dy: &[f32],
+    dx: Shared<f32>,
+) {
+    let (all, qkv, dx) = (part.call.width, part.call.qkv.as_ptr(), dx.start());
+    // SAFETY: the caller's promise; every access ends in its columns.
+    unsafe {
+        let own = part.at(node) + at;
+        let (q, dy) = (load::<S, W>(qkv.add(own), n), load::<S, W>(dy.as_ptr().add(at), n));
+        let mut dq = load::<S, W>(dx.add(own), n);
+        let mut ancestor = node;
+        for place in (0..=depth).rev() {
+            let key = part.at(ancestor) + all + at;
+            let (dk, dv) = (dx.add(key), dx.add(key + all));
+            let (p, ds) = (Several::<S, W>::splat(p[place]), Several::<S, W>::splat(ds[place]));
+            dq = Several::<S, W>::fma(ds, load::<S, W>(qkv.add(key), n), dq);
+            store::<S, W>(dk, n, Several::<S, W>::fma(ds, q, load::<S, W>(dk, n)));
+            store::<S, W>(dv, n, Several::<S, W>::fma(p, dy, load::<S, W>(dv, n)));
+            ancestor = part.tree.parent(ancestor);
+        }
+        store::<S, W>(dx.add(own), n, dq);
+    }
+}
+
+/// `n` numbers, `W` whole vectors or less than one; what is beyond them is 0.
+///
+/// # Safety
+/// S's target features hold; the numbers lie at `p`.
+#[inline(always)]
+unsafe fn load<S: Simd, const W: usize>(p: *const f32, n: usize) -> [S::V; W] {
+    // SAFETY: the caller's promise.
+    unsafe { if n == W * S::LANES { Several::<S, W>::load(p) } else { [S::load_head(p, n); W] } }
+}
+
+/// Writes the first `n` numbers of `v`, as [`load`] reads them.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn store<S: Simd, const W: usize>(p: *mut f32, n: usize, v: [S::V; W]) {
+    // SAFETY: the caller's promise.
+    unsafe { if n == W * S::LANES { Several::<S, W>::store(p, v) } else { S::store_head(p, n, v[0]) } }
 }
 
 dispatch! {
