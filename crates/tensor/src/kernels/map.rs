@@ -202,7 +202,7 @@ impl Slope for SquaredRelu {
     }
 }
 
-/// So many vectors at a time are worked on while there are as many.
+/// Four vectors at a time, while four are left.
 type Four<S> = Several<S, 4>;
 
 /// `y[i] = F(x[i])`, with the last few elements in one masked vector.
@@ -261,7 +261,7 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
     }
 }
 
-/// How many elements have Phi made for them before the rest of their slopes.
+/// Elements of a piece: what is found of them on the way stays in the first-level cache.
 const PIECE: usize = 256;
 
 /// [`zip`] of [`Gelu`], in steps: one loop would need more constants than there are registers.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 /// `N` vectors of S as one.
 ///
-/// A function of one vector is a chain of dozens of operations, each of which waits for the one before; so many chains side
+/// A function of one vector is a chain of dozens of operations, each of which waits for the one before; several chains side
 /// by side keep the processor busy meanwhile.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Several<S, const N: usize>(PhantomData<S>);
