@@ -1,206 +1,15 @@
 //! Functions of every element of a slice.
 
+use super::activation::{
+    Exp, Gelu, GeluSlope, GeluTanh, NormalCdf, Product, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary,
+};
 use super::pool::split;
 use super::simd::{Arithmetic, Several, Simd};
 use super::team::Shared;
-use super::{Activation, Isa, dispatch, math};
+use super::{Activation, Isa, dispatch};
 
 /// About how many operations an element of an exp or tanh costs.
 const WORK: usize = 40;
-
-/// A function of one vector.
-///
-/// A type and not a closure: a closure is compiled without the target features of the kernel that calls it, and then
-/// every instruction in it is a call.
-pub(super) trait Unary {
-    /// # Safety
-    /// S's target features hold.
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V;
-}
-
-/// A function of two vectors: of a value, and of the gradient that arrives there.
-pub(super) trait Slope {
-    /// # Safety
-    /// S's target features hold.
-    unsafe fn at<S: Arithmetic>(v: S::V, d: S::V) -> S::V;
-}
-
-pub(super) struct Identity;
-struct Exp;
-pub(super) struct Tanh;
-pub(super) struct Relu;
-pub(super) struct Gelu;
-struct NormalCdf;
-struct GeluSlope;
-struct Product;
-pub(super) struct Sigmoid;
-pub(super) struct GeluTanh;
-pub(super) struct SquaredRelu;
-
-// SAFETY of every function in the following blocks: the caller guarantees S's target features.
-impl Unary for Identity {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        x
-    }
-}
-
-impl Slope for Identity {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(_: S::V, d: S::V) -> S::V {
-        d
-    }
-}
-
-impl Unary for Exp {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { math::exp::<S>(x) }
-    }
-}
-
-impl Unary for Tanh {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { math::tanh::<S>(x) }
-    }
-}
-
-impl Slope for Tanh {
-    /// d (1 - y^2)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(d, S::sub(S::splat(1.0), S::mul(y, y))) }
-    }
-}
-
-impl Unary for Relu {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::max(S::splat(0.0), x) }
-    }
-}
-
-impl Slope for Relu {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::where_positive(y, d) }
-    }
-}
-
-impl Unary for Gelu {
-    /// x Phi(x)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(x, math::normal_cdf::<S>(x)) }
-    }
-}
-
-impl Slope for Gelu {
-    /// d (Phi(x) + x phi(x))
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(d, GeluSlope::at::<S>(x, math::normal_cdf::<S>(x))) }
-    }
-}
-
-impl Unary for NormalCdf {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { math::normal_cdf::<S>(x) }
-    }
-}
-
-impl Slope for GeluSlope {
-    /// Phi(x) + x phi(x), given Phi(x)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V, cdf: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe {
-            // Further out x phi(x) is nothing beside rounding, and its exponential below the normal numbers, which take the
-            // processor a hundred cycles.
-            let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
-            S::fma(near, math::normal_density::<S>(near), cdf)
-        }
-    }
-}
-
-impl Slope for Product {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(slope: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(d, slope) }
-    }
-}
-
-impl Unary for Sigmoid {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { math::sigmoid::<S>(x) }
-    }
-}
-
-impl Slope for Sigmoid {
-    /// d y (1 - y)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(y: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(d, S::mul(y, S::sub(S::splat(1.0), y))) }
-    }
-}
-
-impl Unary for GeluTanh {
-    /// x (1 + tanh u) / 2 = x sigmoid(2 u)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(x, math::sigmoid::<S>(math::gelu_angle::<S>(x))) }
-    }
-}
-
-impl Slope for GeluTanh {
-    /// d (s + x s (1 - s) 2 u') with s = sigmoid(2 u)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe {
-            let s = math::sigmoid::<S>(math::gelu_angle::<S>(x));
-            // Further out s (1 - s) is nothing beside it, and x^3 may be too much.
-            let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
-            let steep = S::mul(near, math::gelu_angle_slope::<S>(near));
-            S::mul(d, S::fma(steep, S::mul(s, S::sub(S::splat(1.0), s)), s))
-        }
-    }
-}
-
-impl Unary for SquaredRelu {
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe {
-            let positive = S::max(S::splat(0.0), x);
-            S::mul(positive, positive)
-        }
-    }
-}
-
-impl Slope for SquaredRelu {
-    /// 2 d max(x, 0)
-    #[inline(always)]
-    unsafe fn at<S: Arithmetic>(x: S::V, d: S::V) -> S::V {
-        // SAFETY: see above.
-        unsafe { S::mul(S::mul(S::splat(2.0), d), S::where_positive(x, x)) }
-    }
-}
 
 /// Four vectors at a time, while four are left.
 type Four<S> = Several<S, 4>;
@@ -236,19 +45,11 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
     // SAFETY: the caller guarantees S's target features; i + LANES <= n, and the last access stops at n.
     unsafe {
         while i + Four::<S>::LANES <= n {
-            let mut d = F::at::<Four<S>>(Four::<S>::load(v.add(i)), Four::<S>::load(dy.add(i)));
-            if add {
-                d = Four::<S>::add(d, Four::<S>::load(dx.add(i)));
-            }
-            Four::<S>::store(dx.add(i), d);
+            zip_vectors::<S, F, 4>(v.add(i), dy.add(i), dx.add(i), add);
             i += Four::<S>::LANES;
         }
         while i + S::LANES <= n {
-            let mut d = F::at::<S>(S::load(v.add(i)), S::load(dy.add(i)));
-            if add {
-                d = S::add(d, S::load(dx.add(i)));
-            }
-            S::store(dx.add(i), d);
+            zip_vectors::<S, F, 1>(v.add(i), dy.add(i), dx.add(i), add);
             i += S::LANES;
         }
         if i < n {
@@ -258,6 +59,24 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
             }
             S::store_head(dx.add(i), n - i, d);
         }
+    }
+}
+
+/// [`zip`] of `N` whole vectors.
+#[inline(always)]
+unsafe fn zip_vectors<S: Simd, F: Slope, const N: usize>(
+    v: *const f32,
+    dy: *const f32,
+    dx: *mut f32,
+    add: bool,
+) {
+    // SAFETY: the caller guarantees S's target features, and `N` vectors in each place.
+    unsafe {
+        let mut d = F::at::<Several<S, N>>(Several::<S, N>::load(v), Several::<S, N>::load(dy));
+        if add {
+            d = Several::<S, N>::add(d, Several::<S, N>::load(dx));
+        }
+        Several::<S, N>::store(dx, d);
     }
 }
 

@@ -5,6 +5,7 @@
 //! [`mod@reference`] holds the safe scalar twins: what the kernels are tested against, and what `f64` runs on.
 #![allow(unsafe_code)]
 
+mod activation;
 mod attention;
 mod cells;
 mod channels;

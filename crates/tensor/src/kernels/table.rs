@@ -1,7 +1,7 @@
 //! Sums of a table's rows: what a first layer over a small vocabulary comes down to.
 
+use super::activation::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
 use super::halves::{in_halves, worthwhile};
-use super::map::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
 use super::pool::{ROWS, split};
 use super::rows::add_scaled_isa;
 use super::simd::{Several, Simd};
