@@ -40,7 +40,7 @@ pub(super) fn in_halves(
         }
         let (first, second) = all[..first + second].split_at_mut(first);
         let rooms = [Shared::new(first), Shared::new(second)];
-        // SAFETY: each half has its own.
+        // SAFETY: each half has its own, and `halves` calls it once for each.
         let room = |half: usize| unsafe { rooms[half].all() };
         pool::halves(work, &|half| match half {
             0 => part(false, 0..cut, room(0)),

@@ -1,4 +1,4 @@
-//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project.
+//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project, but for calls of C libraries in a benchmark.
 //!
 //! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
 //! best that the machine has is chosen at run time, and all give the same bits (but for which NaN).
@@ -247,7 +247,8 @@ macro_rules! dispatch {
                 unsafe { $generic::<$crate::kernels::simd::Neon>($($arg),*) }
             }
             match isa {
-                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have.
+                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have, and these functions,
+                // which only the kernels see, get theirs from nowhere else.
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.

@@ -37,7 +37,8 @@ struct Side<E> {
     taken: AtomicBool,
 }
 
-// SAFETY: `numbers[n % 2]` is written only by the one `Place` of this side, between its turns n - 1 and n. It gives in turn n
+// SAFETY: turns are counted here by `given`, so without those that a side took alone, which touch nothing of the other's.
+// `numbers[n % 2]` is written only by the one `Place` of this side, between its turns n - 1 and n. It gives in turn n
 // only when it has taken in turn n - 1, and so has seen that the other side gave then, which it did after it had read turn
 // n - 2's. They are read only by the other side's place after it has seen, with acquire order, the count that was stored with
 // release order after the writing.
@@ -68,7 +69,7 @@ impl<E: Element> Meetings<E> {
     /// The side `side` of meeting `which`, at which at most `len` numbers are given at a time.
     ///
     /// # Panics
-    /// If somebody has it already, or the other side took the place for another number of numbers.
+    /// If somebody has it already.
     pub fn place(&self, which: usize, side: usize, len: usize) -> Place<E> {
         let mut meetings = self.meetings.lock().unwrap_or_else(PoisonError::into_inner);
         while meetings.len() <= which {

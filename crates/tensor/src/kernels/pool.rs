@@ -40,10 +40,11 @@ pub struct Pool {
 struct Current {
     pool: *const Pool,
     keep_rows: bool,
-    together: bool,
+    /// The thread does a part of a job: what that calls is not shared out further.
+    in_part: bool,
 }
 
-const ALONE: Current = Current { pool: std::ptr::null(), keep_rows: false, together: false };
+const ALONE: Current = Current { pool: std::ptr::null(), keep_rows: false, in_part: false };
 
 thread_local! {
     static CURRENT: Cell<Current> = const { Cell::new(ALONE) };
@@ -95,8 +96,7 @@ impl Pool {
             }
         }
         let before = CURRENT.get();
-        // Two halves of a computation, on two threads of it, share nothing further out.
-        if before.together {
+        if before.in_part {
             return f();
         }
         if std::ptr::eq(before.pool, self) {
@@ -106,7 +106,7 @@ impl Pool {
         }
         let free = self.team.is_some() && !self.in_use.swap(true, Ordering::Acquire);
         let _leave = Leave(before, free.then_some(self));
-        CURRENT.set(if free { Current { pool: self, keep_rows, together: false } } else { ALONE });
+        CURRENT.set(if free { Current { pool: self, keep_rows, in_part: false } } else { ALONE });
         f()
     }
 }
@@ -125,7 +125,7 @@ pub(crate) fn enter<R>(pool: Option<&Pool>, keep_rows: bool, f: impl FnOnce() ->
 impl Current {
     /// The threads besides this one, and the least work that is worth one of them.
     fn team(&self) -> Option<(&Team, usize)> {
-        if self.together || self.pool.is_null() {
+        if self.pool.is_null() {
             return None;
         }
         // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back at its end, on
@@ -142,6 +142,24 @@ impl Current {
     }
 }
 
+/// Calls `f` once for each of so many parts, a thread each. `team` is that of the pool that this thread has entered.
+fn run(team: &Team, parts: usize, f: &(dyn Fn(usize) + Sync)) {
+    /// Puts back what was before.
+    struct Leave(Current);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let in_part = |part: usize| {
+        let _leave = Leave(CURRENT.replace(Current { in_part: true, ..ALONE }));
+        f(part);
+    };
+    // SAFETY: one thread at a time is in the pool, which `in_use` sees to, and none gives its team a job while it does a part of
+    // one (not even a panic's hook does), since it is not in the pool then.
+    unsafe { team.run(parts, &in_part) }
+}
+
 /// Where the second half of so many rows begins: where [`split`] cuts them for two threads.
 pub(super) fn cut(rows: usize) -> usize {
     rows.div_ceil(ROWS) / 2 * ROWS
@@ -150,7 +168,7 @@ pub(super) fn cut(rows: usize) -> usize {
 /// Calls `f` with 0 and with 1, on two threads if `work` (floating-point operations) is enough.
 pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
     match CURRENT.get().team_for(work) {
-        Some((team, _)) => team.run(2, f),
+        Some((team, _)) => run(team, 2, f),
         None => {
             f(0);
             f(1);
@@ -168,16 +186,7 @@ pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
     assert!(!team.first_has_panicked(), "the other thread panicked");
     pool.enter(false, || {
         assert!(std::ptr::eq(CURRENT.get().pool, pool), "the pool is in use");
-        team.run(2, &|side| {
-            struct Over(Current);
-            impl Drop for Over {
-                fn drop(&mut self) {
-                    CURRENT.set(self.0);
-                }
-            }
-            let _over = Over(CURRENT.replace(Current { together: true, ..ALONE }));
-            f(side);
-        });
+        run(team, 2, f);
     });
 }
 
@@ -202,10 +211,10 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
     }
     let at = |part: usize| (units * part / parts * unit).min(n);
     if parts <= threads {
-        return team.run(parts, &|part| f(at(part)..at(part + 1)));
+        return run(team, parts, &|part| f(at(part)..at(part + 1)));
     }
     let next = AtomicUsize::new(0);
-    team.run(threads, &|_| {
+    run(team, threads, &|_| {
         loop {
             let part = next.fetch_add(1, Ordering::Relaxed);
             if part >= parts {
@@ -265,6 +274,44 @@ mod tests {
             pool.enter(false, || split(30, 10, 100 * LEAST, |range| assert!(range.start != 20, "no")));
         }));
         assert!(result.is_err());
+    }
+
+    #[test]
+    fn a_panic_of_the_owner_leaves_the_helpers_usable() {
+        let pool = Pool::new(3);
+        let all = |from: usize| {
+            let sum = AtomicUsize::new(0);
+            pool.enter(false, || {
+                split(30, 10, 100 * LEAST, |range| {
+                    assert!(range.start >= from, "no");
+                    sum.fetch_add(range.len(), Ordering::Relaxed);
+                })
+            });
+            sum.into_inner()
+        };
+        for _ in 0..20 {
+            // Only the first part panics, which is the owner's; it may do the others while it unwinds.
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| all(1))).is_err());
+            assert_eq!(all(0), 30);
+        }
+    }
+
+    #[test]
+    fn what_a_part_calls_is_not_shared_out() {
+        let pool = Pool::new(3);
+        let visits: Vec<_> = (0..30 * 30).map(|_| AtomicUsize::new(0)).collect();
+        pool.enter(false, || {
+            split(30, 1, 100 * LEAST, |rows| {
+                for row in rows {
+                    split(30, 1, 100 * LEAST, |columns| {
+                        for column in columns {
+                            visits[row * 30 + column].fetch_add(1, Ordering::Relaxed);
+                        }
+                    });
+                }
+            })
+        });
+        assert!(visits.into_iter().all(|visits| visits.into_inner() == 1));
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl<T> Clone for Shared<T> {
 
 impl<T> Copy for Shared<T> {}
 
-// SAFETY: threads reach the elements only through `piece` and `start`, whose callers keep to different ones.
+// SAFETY: threads reach the elements only through `piece`, `all` and `start`, whose callers keep to different ones.
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
@@ -57,7 +57,7 @@ impl<T> Shared<T> {
     /// All of it.
     ///
     /// # Safety
-    /// The slice is still borrowed, and no other piece is in use.
+    /// The slice is still borrowed, and nothing else reaches its elements meanwhile.
     pub unsafe fn all<'a>(self) -> &'a mut [T] {
         // SAFETY: the caller's promise.
         unsafe { self.piece(0..self.len) }
@@ -66,7 +66,7 @@ impl<T> Shared<T> {
     /// Elements `range` of the slice.
     ///
     /// # Safety
-    /// The slice is still borrowed, and no two pieces in use at a time overlap.
+    /// The slice is still borrowed, and nothing else reaches these elements meanwhile: neither another piece nor `start`.
     pub unsafe fn piece<'a>(self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "a piece outside its slice");
         // SAFETY: the range lies in the slice; the rest is the caller's promise.
@@ -108,7 +108,8 @@ impl Desk {
         if self.state.compare_exchange(posted, claimed, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return false;
         }
-        let _done = Done { desk: self, state: posted - POSTED + DONE };
+        let unwinding = thread::panicking();
+        let _done = Done { desk: self, state: posted - POSTED + DONE, unwinding };
         // SAFETY: a claimed part keeps the owner waiting, so the job is there and what it borrows is alive.
         unsafe {
             if let Some(job) = *self.job.get() {
@@ -123,11 +124,13 @@ impl Desk {
 struct Done<'a> {
     desk: &'a Desk,
     state: u64,
+    /// Whether the thread was in a panic already: an owner does the parts that are left while it unwinds.
+    unwinding: bool,
 }
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.unwinding {
             self.desk.panicked.store(true, Ordering::Relaxed);
         }
         self.desk.state.store(self.state, Ordering::Release);
@@ -145,7 +148,9 @@ pub(super) struct Team {
 
 impl Team {
     pub fn new(helpers: usize) -> Self {
-        let helper = |i| {
+        // Helpers that were made are stopped if the next cannot be.
+        let mut team = Self { helpers: Vec::with_capacity(helpers) };
+        for part in 1..=helpers {
             let desk = Arc::new(Desk {
                 state: AtomicU64::new(DONE),
                 job: UnsafeCell::new(None),
@@ -154,9 +159,10 @@ impl Team {
                 stop: AtomicBool::new(false),
             });
             let own = Arc::clone(&desk);
-            Helper { desk, thread: Some(thread::spawn(move || help(&own, i + 1))) }
-        };
-        Self { helpers: (0..helpers).map(helper).collect() }
+            let thread = thread::spawn(move || help(&own, part));
+            team.helpers.push(Helper { desk, thread: Some(thread) });
+        }
+        team
     }
 
     /// How many threads it has, the owner's among them.
@@ -175,13 +181,16 @@ impl Team {
     }
 
     /// Calls `f` once for each of so many parts, a thread each, and returns when all are done.
-    pub fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
+    ///
+    /// # Safety
+    /// The team has no job: no other thread gives it one meanwhile, nor does anything that is called from a part.
+    pub unsafe fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
         let helpers = &self.helpers[..parts - 1];
         // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function does not
         // return or unwind before all of them are done: `Waiting` sees to it.
         let job: Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
         for Helper { desk, thread } in helpers {
-            // SAFETY: the desk's last part is done, so nobody reads `job`; see `Desk`.
+            // SAFETY: the team has no job, so the desk's last part is done and nobody reads `job`; see `Desk`.
             unsafe { *desk.job.get() = Some(job) };
             let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
             desk.state.store(posted, Ordering::Release);

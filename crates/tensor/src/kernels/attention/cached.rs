@@ -9,6 +9,8 @@ use crate::kernels::team::Shared;
 use crate::kernels::transpose::transpose_isa;
 use crate::kernels::{Isa, dispatch};
 
+/// # Safety
+/// S's target features hold; `step` is a multiple of a vector, and `heads` divides the width.
 #[inline(always)]
 unsafe fn attend_newest_on<S: Simd>(
     own: &[f32],
@@ -22,8 +24,8 @@ unsafe fn attend_newest_on<S: Simd>(
     assert!(own.len() >= 3 * width && length < step, "a query, a key and a value");
     assert!(keys.len().min(values.len()) >= width * step && stats.len() >= 2 * heads, "room for a path");
     let (size, scale) = (width / heads, 1.0 / ((width / heads) as f32).sqrt());
-    // SAFETY: the caller guarantees S's target features; `own` has three times `width` numbers, keys and values have `step`
-    // places, and there is a place in `stats` for each head.
+    // SAFETY: the caller's promise; `own` has three times `width` numbers, keys and values have `step` places, all heads
+    // together are as wide as a row, and there is a place in `stats` for each.
     unsafe {
         push(own.as_ptr().add(width), width, keys.as_mut_ptr(), step, length);
         values[length * width..][..width].copy_from_slice(&own[2 * width..]);
@@ -46,6 +48,7 @@ dispatch! {
 /// If the sizes do not fit, or a length is above T.
 pub fn attend_cached(qkv: &[f32], width: usize, heads: usize, cache: Cache<'_, f32>, y: &mut [f32]) {
     let Cache { keys, values, lengths } = cache;
+    super::check_heads(width, heads);
     let rows = lengths.len();
     let most = (keys.len() / width).checked_div(rows).unwrap_or(0);
     assert!(qkv.len() == rows * 3 * width && y.len() == rows * width, "a row of results for each sequence");

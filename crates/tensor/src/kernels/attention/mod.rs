@@ -44,7 +44,7 @@ impl<E> Attention<'_, E> {
     /// Panics unless there are so many rows of results, and the sizes fit.
     fn check(&self, rows: usize) {
         let Self { qkv, width, heads, context, .. } = self;
-        assert!(*heads > 0 && *width > 0 && width.is_multiple_of(*heads), "{heads} heads of {width} numbers");
+        check_heads(*width, *heads);
         assert_eq!(qkv.len(), rows * 3 * width, "a query, a key and a value for each row");
         match context {
             Context::Sequences(length) => {
@@ -53,6 +53,11 @@ impl<E> Attention<'_, E> {
             Context::Tree(tree) => assert_eq!(tree.rows(), rows, "a place in a tree for each row"),
         }
     }
+}
+
+/// Panics unless rows of `width` numbers can be cut into so many heads.
+fn check_heads(width: usize, heads: usize) {
+    assert!(heads > 0 && width > 0 && width.is_multiple_of(heads), "{heads} heads of {width} numbers");
 }
 
 /// Writes each row's attended values; of each row and head, `stats` gets the largest score, and 1 over the sum of

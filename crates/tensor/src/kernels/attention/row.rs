@@ -126,7 +126,7 @@ pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
 #[derive(Clone, Copy)]
 pub(super) struct Turned {
     pub start: *const f32,
-    /// How much room each of its rows has.
+    /// How much room each of its rows has: a multiple of [`LANES`].
     pub step: usize,
     /// How many numbers a head has, and how many heads there are.
     pub size: usize,
@@ -158,6 +158,10 @@ pub(super) unsafe fn products<S: Simd>(q: *const f32, turned: Turned, width: usi
     }
 }
 
+/// [`products`] of `N` heads from `head` on.
+///
+/// # Safety
+/// As there.
 #[inline(always)]
 unsafe fn products_of<S: Simd, const N: usize>(
     q: *const f32,
@@ -228,6 +232,10 @@ pub(super) unsafe fn mix<S: Simd>(
     }
 }
 
+/// `N` vectors of one head of [`mix`].
+///
+/// # Safety
+/// As there.
 #[inline(always)]
 unsafe fn mix_vectors<S: Simd, const N: usize>(
     width: usize,
@@ -282,7 +290,7 @@ pub(super) unsafe fn attend_row<S: Simd>(
     stats: *mut [f32; 2],
 ) {
     let Turned { step, size, heads, .. } = keys;
-    assert!(scores.len() >= heads * step && width <= step, "a row of scores for each head");
+    assert!(scores.len() >= heads * step && room(width) <= step, "a row of scores for each head");
     // SAFETY: the caller's promise.
     unsafe {
         products::<S>(q, keys, width, scores.as_mut_ptr());

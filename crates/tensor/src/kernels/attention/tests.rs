@@ -103,3 +103,11 @@ fn a_sequence_is_a_path() {
         assert_eq!(newest, y[at * width..][..width], "token {at}");
     }
 }
+
+/// Sizes for so many heads wrap to 0 in 64 bits.
+#[test]
+#[should_panic(expected = "heads of 8 numbers")]
+fn more_heads_than_numbers_are_refused() {
+    let cache = Cache { keys: &[], values: &[], lengths: &[0] };
+    attend_cached(&[0.5; 24], 8, 1 << (usize::BITS - 1), cache, &mut [0.0; 8]);
+}

@@ -65,6 +65,8 @@ fn each_part(call: Attention<'_, f32>, tree: &Tree, products: usize, f: impl Fn(
     split(call.heads, 1, work, |heads| f(Part::new(call, tree, heads)));
 }
 
+/// # Safety
+/// S's target features hold; `y` and `stats` are still borrowed, and no other thread has the part's heads.
 #[inline(always)]
 unsafe fn attend_on<S: Simd>(
     part: &Part<'_>,
@@ -77,8 +79,8 @@ unsafe fn attend_on<S: Simd>(
     assert!(y.holds(0, rows * all) && stats.holds(0, rows * heads), "a row of results for each node");
     assert!(keys.len().min(values.len()) >= width * part.step, "room for a path");
     for (node, depth) in part.tree.visits() {
-        // SAFETY: the caller guarantees S's target features. The node is one of the tree's, so its row lies in `qkv`, and its
-        // results, which no other thread's heads have, in `y` and `stats`; its depth is below the step.
+        // SAFETY: the caller's promise. The node is one of the tree's, so its row lies in `qkv`, and its results in `y` and
+        // `stats`; its depth is below the step.
         unsafe {
             let from = part.call.qkv.as_ptr().add(part.at(node));
             push(from.add(all), width, keys.as_mut_ptr(), part.step, depth);
@@ -113,6 +115,8 @@ pub(super) fn attend(call: Attention<'_, f32>, tree: &Tree, y: &mut [f32], stats
     });
 }
 
+/// # Safety
+/// S's target features hold; `dx` is still borrowed, and no other thread has the part's heads.
 #[inline(always)]
 unsafe fn backward_on<S: Simd>(
     part: &Part<'_>,
@@ -133,8 +137,8 @@ unsafe fn backward_on<S: Simd>(
     for (node, depth) in part.tree.visits() {
         let at = node * all + part.heads.start * size;
         let (y, dy) = (&y[at..at + width], &dy[at..at + width]);
-        // SAFETY: the caller guarantees S's target features. The node and its ancestors are of the tree, so their rows lie in
-        // `qkv` and in `dx`, of which no other thread has these heads; its depth is below the step.
+        // SAFETY: the caller's promise. The node and its ancestors are of the tree, so their rows lie in `qkv` and in `dx`; its
+        // depth is below the step.
         unsafe {
             let from = part.call.qkv.as_ptr().add(part.at(node));
             push(from.add(all), width, keys.as_mut_ptr(), step, depth);
@@ -166,7 +170,8 @@ unsafe fn backward_on<S: Simd>(
 /// Adds what passes between a node and its ancestors in one head: `dq += ds k, dk += ds q, dv += p dy`.
 ///
 /// # Safety
-/// As in [`backward_on`].
+/// As in [`backward_on`]; the node is of the part's tree and has `depth` ancestors, for each of which and for itself there are
+/// weights, and `dy` has the columns of all of the part's heads.
 #[inline(always)]
 unsafe fn spread<S: Simd>(
     part: &Part<'_>,
@@ -195,7 +200,7 @@ unsafe fn spread<S: Simd>(
 /// way up.
 ///
 /// # Safety
-/// As in [`backward_on`]; the columns are of one head.
+/// As in [`spread`]; the columns are of one head.
 #[inline(always)]
 unsafe fn spread_columns<S: Simd, const W: usize>(
     part: &Part<'_>,

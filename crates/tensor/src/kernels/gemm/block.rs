@@ -38,19 +38,22 @@ pub(super) struct Block {
 }
 
 /// Vector `v` of `W`, the last of which has `last` elements.
+///
+/// # Safety
+/// S's target features hold; that vector's elements lie there, if the first one's do at `p`.
 #[inline(always)]
 pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
-    // SAFETY: the caller guarantees S's target features, and `W` vectors less what the last one lacks at `p`.
+    // SAFETY: the caller's promise.
     unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
 }
 
 /// A block of `R` rows by `W` vectors. `ACROSS`: each of A's columns lies side by side; otherwise its rows do.
 ///
 /// # Safety
-/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole), and `R`
-/// rows of `W` whole vectors at `start`, if it is not null, and at `to`, where the last has `to_tail` numbers if S has masks.
-/// What is at `start`, and at `to` where the sums are added to it, are numbers; otherwise `to` may be memory that nothing was
-/// written to.
+/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole, the last
+/// vector of the others with `tail` numbers), and `R` rows of `W` whole vectors at `start`, if it is not null, and at `to`, where
+/// the last has `to_tail` numbers if S has masks. `start` may be `to`; `next` may be any address. What is at `start`, and at `to`
+/// where the sums are added to it, are numbers; otherwise `to` may be memory that nothing was written to.
 #[inline(always)]
 // Counted loops, and steps that are not checked: of iterators and checks there is one for each number of each block.
 #[allow(clippy::needless_range_loop)]

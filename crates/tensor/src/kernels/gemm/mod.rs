@@ -139,7 +139,7 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
             let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_strides[0]..]);
             let (c, end) = match second || descent.is_some() {
                 true => (room, End::Set),
-                // SAFETY: only the first half has it.
+                // SAFETY: only the first half has it, which is computed once.
                 false => (unsafe { shared.all() }, end),
             };
             let k = rows.len();

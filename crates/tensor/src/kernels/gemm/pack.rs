@@ -75,7 +75,7 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
                 let to = to.add(column * k + l * S::WIDE * S::LANES);
                 for at in (0..S::WIDE * S::LANES).step_by(S::LANES) {
                     if at % LINE == 0 {
-                        S::prefetch(from.wrapping_add(AHEAD * stride + column + at));
+                        S::prefetch(from.wrapping_add(AHEAD.wrapping_mul(stride)).wrapping_add(column + at));
                     }
                     S::store(to.add(at), S::load(from.add(column + at)));
                 }
