@@ -89,14 +89,14 @@ pub(crate) type Find<'a> = dyn Fn(&str) -> Option<&'a NamedTensor> + 'a;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Windows of T tokens. Index tensors: the contexts (rows, T), the targets (B) and, if rows are merged, each target's
-    /// row (B). Axes: the rows.
+    /// row (B). Axes: the rows; if they are merged, the targets.
     Windows {
         /// The most rows.
         rows: usize,
         /// T
         context: usize,
-        /// B
-        examples: usize,
+        /// B: the examples, of a full batch with merged rows the different ones.
+        targets: usize,
         /// Whether examples of equal contexts share a row.
         merged: bool,
     },

@@ -10,7 +10,7 @@ use crate::data::{Examples, Split};
 /// Draws minibatches of examples.
 ///
 /// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it as often
-/// as it occurs.
+/// as it occurs. Where the batch is all examples, equal targets of equal contexts are one target that counts as often.
 pub(crate) struct Windows {
     examples: Arc<Examples>,
     /// The context of each class, one after the other; empty if that were too much.
@@ -31,8 +31,9 @@ pub(crate) struct Windows {
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
-    /// How many rows the batch has; the class of each, and how many examples it stands for.
-    rows: [Rows; 1],
+    /// How many rows and targets the batch has; the class of each row, and how many examples each row, then each target of a
+    /// full batch, stands for.
+    rows: [Rows; 2],
     most: usize,
     classes: Vec<u32>,
     counts: Vec<u32>,
@@ -44,6 +45,9 @@ const MOST_TOKENS: usize = 1 << 21;
 impl Windows {
     /// Batches of `size` of these examples; with `full` all of them, in order.
     pub fn new(examples: Arc<Examples>, size: usize, full: bool, merged: bool) -> Self {
+        if full && merged {
+            return Self::all_merged(examples);
+        }
         let is_plain = examples.are_many() && !full;
         let merged = merged && !is_plain;
         let classes = if is_plain { examples.len() } else { examples.distinct_len() };
@@ -65,11 +69,50 @@ impl Windows {
             is_plain,
             seen: if merged { vec![(0, 0); classes] } else { Vec::new() },
             clock: 0,
-            rows: [Rows::First(0)],
+            rows: [Rows::First(0), Rows::First(size)],
             most,
             // One more than there can be: the next row's place is written before it is known whether there is one.
             classes: vec![0; size + 1],
             counts: vec![0; most + 1],
+            examples,
+        }
+    }
+
+    /// All examples as one batch: each different context is a row, and each different pair of a context and a target a target.
+    fn all_merged(examples: Arc<Examples>) -> Self {
+        let classes = examples.distinct_len();
+        let (mut counts, mut counts_of_targets) = (Vec::with_capacity(classes), Vec::new());
+        let (mut targets, mut row_of) = (Vec::new(), Vec::new());
+        for class in 0..classes {
+            let of_class = examples.distinct_targets(class);
+            counts.push(of_class.iter().map(|&(_, count)| count).sum());
+            for &(target, count) in of_class {
+                targets.push(target);
+                row_of.push(class as u32);
+                counts_of_targets.push(count);
+            }
+        }
+        counts.append(&mut counts_of_targets);
+        Self {
+            contexts: Vec::new(),
+            drawn: Vec::new(),
+            class_of: row_of.clone(),
+            rows: [
+                Rows::Counted { rows: classes, from: 0 },
+                Rows::Counted { rows: targets.len(), from: classes },
+            ],
+            targets,
+            row_of,
+            batch: (0..classes).flat_map(|class| examples.distinct_context(class)).collect(),
+            full: true,
+            merged: true,
+            is_plain: false,
+            seen: Vec::new(),
+            // There is nothing left to draw.
+            clock: 1,
+            most: classes,
+            classes: Vec::new(),
+            counts,
             examples,
         }
     }
@@ -129,7 +172,7 @@ impl Windows {
 impl Feed for Windows {
     fn shape(&self) -> Shape {
         let (rows, context) = (self.most, self.examples.context_length());
-        Shape::Windows { rows, context, examples: self.targets.len(), merged: self.merged }
+        Shape::Windows { rows, context, targets: self.targets.len(), merged: self.merged }
     }
 
     fn examples(&self) -> usize {
@@ -137,7 +180,7 @@ impl Feed for Windows {
     }
 
     fn targets(&self) -> usize {
-        self.targets.len()
+        if self.full { self.examples.len() } else { self.targets.len() }
     }
 
     /// `randint(0, N, (B,))`, or all examples in order.
@@ -150,10 +193,7 @@ impl Feed for Windows {
         }
         self.look_up();
         let rows = if self.merged { self.merge() } else { self.keep_apart() };
-        self.rows = match self.merged {
-            true => [Rows::Counted { rows, from: 0 }],
-            false => [Rows::First(rows)],
-        };
+        self.rows[0] = if self.merged { Rows::Counted { rows, from: 0 } } else { Rows::First(rows) };
         let length = self.examples.context_length();
         for (context, &class) in self.batch.chunks_exact_mut(length.max(1)).zip(&self.classes[..rows]) {
             let class = class as usize;
@@ -181,7 +221,7 @@ impl Feed for Windows {
     }
 
     fn rows(&self) -> &[Rows] {
-        &self.rows
+        if self.merged { &self.rows } else { &self.rows[..1] }
     }
 
     fn counts(&self) -> &[u32] {

@@ -35,7 +35,7 @@ pub use mixture::{
 };
 pub use mlp::MlpSettings;
 pub use net::Net;
-pub(crate) use net::Recorded;
+pub(crate) use net::{Recorded, window_targets};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{count, counts, generator, open};

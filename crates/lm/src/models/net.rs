@@ -128,13 +128,11 @@ impl Net {
     /// Records the loss of a batch of this shape.
     pub(crate) fn loss<E: Precision>(&self, tape: &Tape<'_, E>, shape: Shape) -> Recorded {
         match (self, shape) {
-            (Self::Window(stack), Shape::Windows { rows, context, examples, merged }) => {
+            (Self::Window(stack), Shape::Windows { rows, context, targets, merged }) => {
                 let contexts = tape.index_rows(tape.axis(rows), &[context]);
-                let tokens = tape.indices(&[examples], &vec![0; examples]);
-                let rows = merged.then(|| tape.indices(&[examples], &vec![0; examples]));
-                let targets = Targets { tokens, rows, ignore_index: None };
+                let targets = window_targets(tape, targets, merged);
                 let loss = stack.logits(tape, contexts).cross_entropy(targets).id();
-                let inputs = [contexts, tokens].into_iter().chain(rows).collect();
+                let inputs = [contexts, targets.tokens].into_iter().chain(targets.rows).collect();
                 Recorded { inputs, loss, carried: Vec::new() }
             }
             (Self::Window(stack), Shape::Joined { windows, stages }) => {
@@ -190,6 +188,16 @@ pub(crate) struct Recorded {
     pub loss: NodeId,
     /// Of each part of a state that is carried on: the rows that it begins with, and those whose last ones it ends with.
     pub carried: Vec<[NodeId; 2]>,
+}
+
+/// The targets of windows; where rows are merged, along an axis of their own, and with the row of each.
+pub(crate) fn window_targets<E: Element>(tape: &Tape<'_, E>, count: usize, merged: bool) -> Targets {
+    if !merged {
+        return tape.indices(&[count], &vec![0; count]).into();
+    }
+    let axis = tape.axis(count);
+    let (tokens, rows) = (tape.index_rows(axis, &[]), tape.index_rows(axis, &[]));
+    Targets { tokens, rows: Some(rows), ignore_index: None }
 }
 
 /// The parts of each stage's joints, each stage's along an axis of its own.

@@ -72,10 +72,9 @@ fn merged_rows_give_the_same_loss_and_gradients() {
             assert_eq!(prepared.is_merged(), merge, "{model}");
             let loss = prepared.loss();
             prepared.step.recording.store_buffers(&mut prepared.params);
-            let rows = prepared.feed.rows().last().expect("an axis").used();
-            (loss, prepared.grads.values().to_vec(), prepared.params.buffers().to_vec(), rows)
+            assert_eq!(prepared.feed.counts().iter().any(|&count| count > 1), merge, "{model}");
+            (loss, prepared.grads.values().to_vec(), prepared.params.buffers().to_vec())
         });
-        assert!(merged.3 < apart.3, "nothing was merged in {model}");
         assert_close(&[merged.0], &[apart.0], 1e-12, 0.0);
         assert_close(&merged.1, &apart.1, 1e-9, 1e-12);
         assert_close(&merged.2, &apart.2, 1e-9, 1e-12);

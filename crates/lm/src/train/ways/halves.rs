@@ -19,7 +19,7 @@ use charloom_tensor::{Grads, ParamId, Params, Pass, Recording, Tape, can_be_cut}
 use super::{StepRecording, Way, Work};
 use crate::config::{self, Batch, TrainConfig};
 use crate::feed::{Feed, Shape};
-use crate::models::{Neural, Recorded, Stack};
+use crate::models::{Neural, Recorded, Stack, window_targets};
 use crate::train::optimizer;
 
 /// The least work of a step that is worth two threads, in floating-point operations.
@@ -150,12 +150,10 @@ struct Join {
 
 impl HalfStack {
     fn loss(&self, tape: &Tape<'_, f32>, shape: Shape) -> Recorded {
-        let Shape::Windows { rows, context, examples, merged } = shape else {
+        let Shape::Windows { rows, context, targets, merged } = shape else {
             unreachable!("windows feed a stack")
         };
         let contexts = tape.index_rows(tape.axis(rows), &[context]);
-        let tokens = tape.indices(&[examples], &vec![0; examples]);
-        let rows = merged.then(|| tape.indices(&[examples], &vec![0; examples]));
         let mut x = match &self.stack.embedding {
             // Both halves have the whole table.
             Some(embedding) => tape.param(embedding.weight).replicated().embedding(contexts),
@@ -169,8 +167,8 @@ impl HalfStack {
                 x = if whole { x.all_reduce(bias) } else { x.reduce_scatter(bias) };
             }
         }
-        let targets = charloom_tensor::ops::Targets { tokens, rows, ignore_index: None };
-        let inputs = [contexts, tokens].into_iter().chain(rows).collect();
+        let targets = window_targets(tape, targets, merged);
+        let inputs = [contexts, targets.tokens].into_iter().chain(targets.rows).collect();
         Recorded { inputs, loss: x.cross_entropy(targets).id(), carried: Vec::new() }
     }
 }
