@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 /// The module `charloom._charloom`.
 #[pymodule(gil_used = false)]
 fn _charloom(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("__version__", charloom::VERSION)?;
     module.add_class::<model::Model>()?;
     module.add_class::<fit::Training>()?;
     module.add_class::<scalar::Value>()?;

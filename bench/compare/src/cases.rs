@@ -84,7 +84,7 @@ pub fn all() -> Vec<Definition> {
         },
         step("mlp-128", "the same, B = 128", mlp(3, 10, 200, 128)),
         Definition {
-            goals: vec![goal("charloom", 10.0), goal("charloom-2", 16.0)],
+            goals: vec![goal("train", 10.0), goal("train-2", 14.0)],
             ..step("mlp-1024", "the same, B = 1024", mlp(3, 10, 200, 1024))
         },
         step("mlp-4096", "the same, B = 4096", mlp(3, 10, 200, 4096)),

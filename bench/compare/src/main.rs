@@ -98,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn serve<P: protocol::Peer>() -> Result<bool, Failure> {
-    protocol::serve::<P>(env!("CARGO_PKG_VERSION"))?;
+    protocol::serve::<P>(charloom::VERSION)?;
     Ok(true)
 }
 

@@ -121,6 +121,8 @@ impl Train {
         let steps = steps.to_string();
         let output = Command::new(&self.command)
             .args(["train", "--force", "--steps", &steps, "--eval-every", &steps])
+            // Else the longer run would judge more.
+            .args(["--eval-size", "10000"])
             .args(["--log-every", &log_every.to_string(), "--threads", &threads().to_string()])
             .arg("--config")
             .arg(&self.config)

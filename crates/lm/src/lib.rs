@@ -85,6 +85,9 @@ pub mod threads;
 pub mod train;
 pub mod words;
 
+/// The version of charloom.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub use config::Config;
 pub use error::{Error, Result};
 pub use files::Checkpoint;

@@ -79,6 +79,6 @@ pub fn page(study: &mut Study) -> Result<String> {
             .text(toml)
             .markup("</pre>\n</section>\n");
     }
-    page.markup("<footer><small>charloom ").text(env!("CARGO_PKG_VERSION")).markup("</small></footer>\n");
+    page.markup("<footer><small>charloom ").text(charloom::VERSION).markup("</small></footer>\n");
     Ok(page.end())
 }

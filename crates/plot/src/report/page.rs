@@ -138,7 +138,7 @@ impl Report {
             "<p>Save this as config.toml; the same charloom on the same data gives the same bytes.</p>\n<pre>",
         );
         page.text(&gathered.toml).markup("</pre>\n<pre>charloom train --config config.toml</pre>\n");
-        page.markup("<p>Made by charloom ").text(env!("CARGO_PKG_VERSION")).markup(".</p>\n</section>\n");
+        page.markup("<p>Made by charloom ").text(charloom::VERSION).markup(".</p>\n</section>\n");
     }
 }
 
