@@ -45,11 +45,9 @@ words! {
         Torch = "torch",
         /// Standard normal, each tensor divided by its norm along dimension 0.
         UnitColumns = "unit-columns",
-        /// As `normal`, with the projections back into a transformer's residual stream divided by sqrt(2
-        /// layers).
+        /// As `normal`; projections into a transformer's residual stream are divided by sqrt(2 layers).
         Gpt = "gpt",
-        /// Tensors of two dimensions normal with a given standard deviation, by default 0.02; biases 0, norms
-        /// 1.
+        /// Two-dimensional tensors normal with a given deviation, by default 0.02; biases 0, norms 1.
         Normal = "normal",
     }
 }
@@ -125,8 +123,7 @@ words! {
         Cosine = "cosine",
         /// A straight line down to `lr_min`.
         Linear = "linear",
-        /// Warm-up, stable, decay: constant until the last `decay` of the run, then straight down to
-        /// `lr_min`.
+        /// Warm-up, stable, decay: constant, then over the last `decay` of the run straight down to `lr_min`.
         Wsd = "wsd",
     }
 }
@@ -136,8 +133,8 @@ words! {
     Generator {
         /// One draws the split, one parameters and minibatches, and samples have their own.
         Separate = "separate",
-        /// One, seeded with `seed`, draws the split (if `shuffle` is torch), parameters and minibatches, and
-        /// goes on with samples.
+        /// One, seeded with `seed`, draws the split (if `shuffle` is torch), parameters, minibatches, then
+        /// samples.
         Shared = "shared",
     }
 }

@@ -239,8 +239,7 @@ impl Config {
     }
 }
 
-/// Adds a value under its key; each value in a table or list of tables by itself, under the keys that lead to
-/// it.
+/// Adds a value under its key; in a table or list of tables each value by itself, under its whole path.
 fn flatten(key: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
     let inner = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match value {

@@ -9,7 +9,8 @@ const PLACES: [&str; 6] =
 
 impl Config {
     /// The configuration to resume a training of `self` with when `wanted` is asked for: `self` with the
-    /// steps of `wanted`, which may be more. Settings that `wanted` leaves open are not compared.
+    /// steps of `wanted`, which may be more. Settings that `wanted` leaves open are not compared, except that
+    /// `normalize`, `val` and `test` left open mean none.
     ///
     /// # Errors
     /// [`Error::Setting`]: the first setting that differs, or fewer steps.

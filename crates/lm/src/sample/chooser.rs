@@ -14,8 +14,7 @@ const ABSENT: usize = usize::MAX;
 pub(super) struct Chooser {
     /// The [`Distributions::generation`] that the numbers in `places` belong to.
     generation: u64,
-    /// Where in `weights` those of distribution i begin: at index 2 i with the boundary, at 2 i + 1 without
-    /// it.
+    /// Where in `weights` those of distribution i begin: at 2 i with the boundary, at 2 i + 1 without it.
     places: Vec<usize>,
     weights: Vec<f32>,
     /// Scratch for the logarithms of weights.
@@ -74,8 +73,8 @@ fn push_weights(
         weights.extend((0..log_probs.len()).map(|token| f32::from(Some(token) == likeliest)));
         return;
     }
-    // At temperature 1 weights are the probabilities; else the greatest weight is 1, so that nothing
-    // overflows.
+    // At temperature 1 with every token allowed, weights are the probabilities; else the greatest weight is
+    // 1, so that nothing overflows.
     let shift = if options.temperature == 1.0 && !no_boundary { 0.0 } else { f64::from(best) };
     logs.clear();
     logs.extend(log_probs.iter().map(|&p| ((f64::from(p) - shift) / options.temperature) as f32));

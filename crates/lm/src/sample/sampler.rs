@@ -12,8 +12,8 @@ use crate::models::{Distributions, LanguageModel, Reader, State};
 /// How many words in a row [`SampleOptions::novel`] and [`SampleOptions::unique`] may reject before the
 /// sampler gives up.
 pub const ATTEMPTS: u32 = 10_000;
-/// A search for samples that match a pattern gives up after so many characters without a match, counted as by
-/// [`Sample::drawn`].
+/// A search for samples that match a pattern gives up after this many characters without a match, counted as
+/// by [`Sample::drawn`].
 pub const MISSED_CHARACTERS: u64 = 1 << 22;
 
 /// How many words are drawn side by side.
@@ -140,8 +140,7 @@ impl<'a> Sampler<'a> {
         };
         let mut drafts: Vec<Draft> = (self.next..self.next + size).map(draft).collect();
         self.next += size;
-        // The draft of each row of the state; the rows whose drafts go on, and the tokens that they read
-        // next.
+        // The draft of each row of the state; the rows whose drafts go on, and the tokens they read next.
         let mut drafts_of: Vec<usize> = (0..drafts.len()).collect();
         let (mut going_on, mut tokens) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
         let mut state = self.beginning.select(&vec![0; drafts.len()]);
