@@ -1,4 +1,4 @@
-//! The one way in which files are replaced, and the operations of which it consists.
+//! How all files are replaced, and the file operations that this takes.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// What the name of a half-written file begins with.
 pub(crate) const TEMPORARY: &str = ".charloom-";
 
-/// What a run asks of the file system, a method an operation: a test's own disk lets any of them fail, and remembers
-/// what was not synced when the power goes.
+/// The file operations of a run, a method each. A test's own disk lets any of them fail, and records them to
+/// simulate a power cut.
 pub(crate) trait Disk: Debug + Send {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         fs::create_dir(path)
@@ -57,14 +57,15 @@ pub(crate) trait Disk: Debug + Send {
     }
 }
 
-/// The operating system's.
+/// The operating system's disk.
 #[derive(Debug)]
 pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {}
 
-/// Replaces a file as a whole or not at all: a temporary beside it is written, synced and renamed, and the folder
-/// synced. When anything fails before the renaming, the temporary is removed and the file is as it was.
+/// Replaces a file as a whole or not at all: a temporary beside it is written, synced and renamed, and the
+/// folder synced. When anything fails before the renaming, the temporary is removed and the file is as it
+/// was.
 ///
 /// # Errors
 /// What the operating system says.
@@ -73,14 +74,14 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     RealDisk.sync_folder(folder_of(path))
 }
 
-/// What gives the bytes of a file, some at a time.
+/// Passes the bytes of a file to its argument, some at a time.
 pub(crate) type Bytes<'b> = dyn Fn(&mut dyn FnMut(&[u8])) + 'b;
 
 /// How many bytes are gathered before they are written.
 const AT_ONCE: usize = 1 << 20;
 
-/// As [`replace_file`], with bytes that are given some at a time, but the folder is not synced: until it is, a power cut
-/// may leave the file before. That stays under the name `keep`, if there is one.
+/// As [`replace_file`], but the bytes are given some at a time, and the folder is not synced: until it is, a
+/// power cut may bring the old file back. The old file stays under the name `keep`, if given.
 pub(crate) fn replace(
     disk: &dyn Disk,
     path: &Path,
@@ -116,7 +117,7 @@ pub(crate) fn replace(
 fn keep_as(disk: &dyn Disk, path: &Path, keep: &Path) -> io::Result<()> {
     remove(disk, keep)?;
     match disk.link(path, keep) {
-        // No file yet; or a file system without second names, on which none is kept.
+        // There is no old file, or the file system has no hard links: then nothing is kept.
         Err(error)
             if matches!(
                 error.kind(),
@@ -129,7 +130,7 @@ fn keep_as(disk: &dyn Disk, path: &Path, keep: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file; whether there was one.
+/// Removes a file; returns whether there was one.
 pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     match disk.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -137,7 +138,7 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes a folder and those above it, each of them safe from a power cut.
+/// Makes a folder and the folders above it, each synced, so that it survives a power cut.
 pub(crate) fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -152,7 +153,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
 }
 
-/// Opens a file to read, and refuses what is none: a folder, a pipe, a device, which might never end.
+/// Opens a regular file for reading; refuses folders, and pipes and devices, which might never end.
 pub(crate) fn open_regular(path: &Path) -> Result<File> {
     let meta = fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if meta.is_dir() {

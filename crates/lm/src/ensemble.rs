@@ -1,4 +1,4 @@
-//! Several trainings that differ in their seeds alone, and the mixture of their models, all alike.
+//! Several trainings that differ only in their seeds, and the mixture of their models with equal weights.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -9,10 +9,12 @@ use crate::mix::{Mix, Weights, mix};
 use crate::train::{End, Fit, Observer, Training};
 use crate::{Config, Error, Result, models};
 
-/// Told the number and the folder of a training that begins, says what it does besides its configuration and who watches.
+/// Called with the number and the folder of each training before it begins; returns its options and its
+/// observer.
 pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn Observer + 'o>)>;
 
-/// An ensemble in its folder: a run of each seed in `seed-1`, `seed-2`, ..., and in the end the run of their mixture.
+/// An ensemble in its folder: a run of each seed in `seed-1`, `seed-2`, ..., and in the end the run of their
+/// mixture.
 ///
 /// The seeds are `train.seed` and those after it. The folder's `config.toml` says how many: `train.seeds`.
 ///
@@ -42,10 +44,12 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// An ensemble to be; `make` makes its folder once all is known to be right that would keep a training from beginning.
+    /// A new ensemble. `make` makes its folder, once everything that could keep a training from beginning is
+    /// checked.
     ///
     /// # Errors
-    /// A configuration of one seed, or of a model that has none; as [`Training::new`]; files that cannot be written.
+    /// A configuration with one seed, or of a model that has none; as [`Training::new`]; files that cannot be
+    /// written.
     pub fn create(config: &Config, data: &Data, make: impl FnOnce() -> Result<RunFolder>) -> Result<Self> {
         let seeds = config.train.seeds;
         config.validate()?;
@@ -63,7 +67,8 @@ impl Ensemble {
         first.train.seeds = 1;
         drop(Training::new(&first, data, Fit::default())?);
         let ensemble = Self { config: config.clone(), out: make()? };
-        // All that was there before is removed before the first training: going on takes up what it finds.
+        // Old runs are removed before the first training, because [`Ensemble::run`] resumes those that it
+        // finds.
         for number in 1..=seeds {
             let folder = RunFolder::create(&ensemble.path_of(number), true)?;
             folder.write_config(&ensemble.config_of(number))?;
@@ -72,7 +77,7 @@ impl Ensemble {
         Ok(ensemble)
     }
 
-    /// The ensemble that a folder holds, or the beginning of; None if it holds something else.
+    /// The ensemble in a folder, finished or not; `None` if the folder holds something else.
     ///
     /// # Errors
     /// Another program writes to it; files that cannot be read.
@@ -120,7 +125,7 @@ impl Ensemble {
         config
     }
 
-    /// Trains what is left to train and mixes the models; None if it was stopped.
+    /// Trains what is left to train and mixes the models; `None` if it was stopped.
     ///
     /// # Errors
     /// As [`Training::run`] and [`mix`].
@@ -144,7 +149,8 @@ impl Ensemble {
         let moved = self.config.data.path.as_ref().map(|_| data.source.path.as_path());
         let mut mixed = mix(&runs, &Weights::Equal, moved, &mut |_| Ok(()))?;
         mixed.save(&mut self.out)?;
-        // How to make it again, not how to read it: that its checkpoints say.
+        // `config.toml` says how to train the ensemble; the mixture's own configuration is in its
+        // checkpoints.
         self.out.write_config(&self.config)?;
         self.out.sync_names()?;
         Ok(Some(mixed))

@@ -1,7 +1,7 @@
 //! What can go wrong: one line each, naming the thing, the place and the way out.
 //!
-//! In a text for people, a word in double backquotes, as in "try a lower ` ``lr`` `", is the key of a setting or the
-//! name of an argument; the command shows it as its flag.
+//! In messages for users, a word in double backquotes, as in "try a lower ` ``lr`` `", is the key of a
+//! setting or the name of an argument; the command shows it as its flag.
 
 use std::fmt::Display;
 use std::io;
@@ -59,7 +59,7 @@ pub enum Error {
     #[error(transparent)]
     UnknownCharacter(#[from] UnknownCharacter),
 
-    /// A training's loss or parameters are no numbers any more.
+    /// A training's loss or parameters are not finite any more.
     #[error("{0}")]
     Diverged(String),
 
@@ -116,8 +116,8 @@ impl Error {
     }
 }
 
-/// Words of a file may stand in a message: line ends and other control characters are escaped, and what is too long
-/// for anybody to read is cut off.
+/// A message as one line. Since it may quote a file, line ends and other control characters are escaped, and
+/// more than `LONGEST` characters are cut off.
 fn one_line(message: impl Display) -> String {
     const LONGEST: usize = 4096;
     let message = message.to_string();

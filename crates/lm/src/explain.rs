@@ -1,4 +1,4 @@
-//! What the numbers mean: a loss beside what it should be and what ignorance would give.
+//! Explains a loss: compares it with that of simple baselines and with ln V.
 
 use serde::Serialize;
 
@@ -9,15 +9,15 @@ use crate::models::{self, LanguageModel};
 use crate::train::Trainer;
 use crate::{Error, Result};
 
-/// Above the loss of ignorance by more than this, an untrained model is confident of what it cannot know.
+/// An untrained model whose loss is above ln V by more than this is confident without a reason.
 ///
 /// # Units
 /// nats
 const CONFIDENT: f64 = 0.3;
-/// Losses that differ by less are equal to the last digit shown.
+/// Losses that differ by less count as equal: they do to the last digit shown.
 const EQUAL: f64 = 5e-5;
 
-/// The loss of a configuration or a run, with what to hold it against.
+/// The loss of a configuration or a run, and what to compare it with.
 ///
 /// # Units
 /// Losses are nats per character.
@@ -25,21 +25,21 @@ const EQUAL: f64 = 5e-5;
 pub struct Loss {
     /// V, the characters to choose from.
     pub vocab_size: usize,
-    /// ln V: what a model should lose that knows nothing yet, and knows that.
+    /// ln V: the loss of a model that gives every character the same probability, as an untrained one should.
     pub expected: f64,
-    /// What the configuration's model loses on its first minibatch, untrained; none for an n-gram model.
+    /// The loss of the configuration's untrained model on its first minibatch; none for an n-gram model.
     pub untrained: Option<f64>,
-    /// The split that baselines and run are measured on: `val`, or `train` where nothing in that is judged.
+    /// The split that baselines and run are measured on: `val`, or `train` if nothing in `val` is scored.
     pub split: &'static str,
     /// Uniform, unigram and bigram models of the training split.
     pub baselines: Baselines,
-    /// A trained model on the training split.
+    /// The trained model on the training split.
     pub train: Option<Evaluation>,
     /// The same on `split`.
     pub run: Option<Evaluation>,
 }
 
-/// Measures the untrained model of a configuration, the baselines on its data and, if there is one, a trained model.
+/// Measures the untrained model of a configuration, the baselines on its data and, if given, a trained model.
 ///
 /// # Errors
 /// No examples, or what [`Trainer::new`] and [`evaluate`] refuse.
@@ -57,7 +57,7 @@ pub struct Loss {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -> Result<Loss> {
-    // A text's first character is not judged.
+    // A text's first character is not scored.
     let is_judged = data.splits.val.tokens().len() > usize::from(data.mode() == Mode::Text);
     let split = if is_judged { "val" } else { "train" };
     let measured = if split == "val" { &data.splits.val } else { &data.splits.train };
@@ -92,7 +92,7 @@ pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -
 }
 
 impl Loss {
-    /// What the numbers say, a sentence each.
+    /// What the numbers mean, in sentences.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let Baselines { unigram, bigram, .. } = self.baselines;

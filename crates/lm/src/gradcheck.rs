@@ -1,4 +1,4 @@
-//! Are the gradients right? The ones a training follows, beside differences of the loss.
+//! Checks the gradients of training against finite differences of the loss.
 
 use std::collections::BTreeSet;
 
@@ -13,26 +13,26 @@ use crate::models::{self, Neural};
 use crate::train::{self, StepRecording};
 use crate::{Error, Result};
 
-/// Gradients smaller than this are compared as if they were this large: below it, differences are rounding.
+/// The smallest divisor of a relative error: of smaller gradients, differences show only rounding.
 const SMALLEST: f64 = 1e-5;
-/// Distances at which the loss is looked at. A long one for digits; shorter ones because a kink, as relu has at 0, may
-/// lie within a long one. A wrong gradient is wrong at every distance.
-const DISTANCES: [f64; 3] = [1e-3, 1e-4, 1e-5];
-/// How far parameters are moved, at most, from where they were drawn: at a bias of 0 and a norm's gain of 1 many a wrong
+/// The steps h of the differences. A long one gives more digits; a short one is less likely to cross a kink,
+/// such as relu's at 0. A wrong gradient is wrong with each of them.
+const STEPS: [f64; 3] = [1e-3, 1e-4, 1e-5];
+/// The most that a parameter is moved from its initial value: with biases of 0 and gains of 1, many a wrong
 /// formula gives the right number.
 const NUDGE: f64 = 0.1;
-/// Examples that stand for a batch of all.
-const OF_FULL: usize = 64;
+/// The number of examples that stand for a full batch.
+const FULL_BATCH: usize = 64;
 
 /// What is checked, and how strictly.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// How many elements of each parameter, chosen at random, but for the one of the largest gradient, which is always
-    /// among them; None: all.
+    /// How many elements of each parameter are checked: that with the largest gradient, and others at random.
+    /// `None`: all.
     pub elements: Option<usize>,
     /// The largest relative error that passes.
     pub tolerance: f64,
-    /// A parameter whose gradient is to be wrong on purpose, by 0.01 in every element.
+    /// A parameter whose gradient is made wrong on purpose, by 0.01 in every element.
     pub wrong: Option<String>,
 }
 
@@ -42,7 +42,7 @@ impl Default for Options {
     }
 }
 
-/// The gradients of a model's parameters beside differences.
+/// The gradients of a model's parameters, compared with differences.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// How many parameters the model has.
@@ -62,7 +62,7 @@ pub struct Report {
     pub passed: bool,
 }
 
-/// One parameter's gradient where it is furthest from the differences.
+/// A parameter, at the element where its gradient is furthest from the differences.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// Its path, such as `layers.0.weight`.
@@ -73,21 +73,21 @@ pub struct Row {
     pub checked: usize,
     /// `|analytic - numeric| / max(|analytic|, |numeric|, 1e-5)`; infinite where either is no number.
     pub worst_error: f64,
-    /// The element that it belongs to.
+    /// The indices of the element with this error.
     pub element: Vec<usize>,
-    /// The gradient by backward there.
+    /// Its gradient by backward.
     pub analytic: f64,
-    /// The gradient by differences there.
+    /// Its gradient by differences.
     pub numeric: f64,
     /// Whether the error is within the tolerance.
     pub passed: bool,
 }
 
-/// Checks the gradients of a configuration's model in f64, on its first minibatch, in the graph that training uses.
+/// Checks the gradients of a configuration's model in f64, on its first minibatch, in the graph of training.
 ///
-/// By differences the gradient is `(8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h`, the best of three h.
-/// BatchNorm takes its statistics from the batch and dropout its masks from step 0, so the loss is a function of the
-/// parameters alone. A batch of all examples is stood for by 64.
+/// By differences the gradient is `(8 (f(x + h) - f(x - h)) - (f(x + 2h) - f(x - 2h))) / 12h`, with the best
+/// of three h. BatchNorm takes its statistics from the batch and dropout its masks from step 0, so the loss
+/// is a function of the parameters alone. In place of a full batch, 64 examples are taken.
 ///
 /// # Errors
 /// A configuration without a neural model, or training data without examples.
@@ -110,7 +110,7 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
     let batch = match config.train.batch {
         Batch::Size(size) => size,
-        Batch::Full => OF_FULL,
+        Batch::Full => FULL_BATCH,
     };
     let train = TrainConfig { batch: Batch::Size(batch), ..config.train.clone() };
     let params = model.params.cast::<f64>();
@@ -169,7 +169,7 @@ impl Checked {
         self.step.recording.item(self.step.loss)
     }
 
-    /// After [`Checked::loss`]: its gradients.
+    /// The gradients of the loss; call [`Checked::loss`] first.
     fn gradients(&mut self) -> Vec<f64> {
         let pass = Pass { rows: self.feed.rows(), counts: self.feed.counts(), ..Pass::training() };
         let mut grads = Grads::zeros(&self.params);
@@ -178,7 +178,7 @@ impl Checked {
     }
 }
 
-/// Checks one parameter, which is left as it was.
+/// Checks one parameter and restores its values.
 fn check(
     checked: &mut Checked,
     (id, entry): &(ParamId, Entry),
@@ -196,7 +196,7 @@ fn check(
             checked.params.write(*id, &moved);
             checked.loss()
         };
-        let (error, numeric) = furthest(f, original[i], analytic[i]);
+        let (error, numeric) = closest_slope(f, original[i], analytic[i]);
         moved[i] = original[i];
         if error > worst.0 {
             worst = (error, i, numeric);
@@ -231,15 +231,16 @@ fn choose(analytic: &[f64], elements: Option<usize>, choice: &mut StreamRng) -> 
     chosen
 }
 
-/// The relative error of a slope of `f` at `x`, and the slope by the differences that come closest to it.
-fn furthest(mut f: impl FnMut(f64) -> f64, x: f64, analytic: f64) -> (f64, f64) {
+/// The relative error of `analytic` as the slope of `f` at `x`, and the slope by differences, with the h for
+/// which the error is least.
+fn closest_slope(mut f: impl FnMut(f64) -> f64, x: f64, analytic: f64) -> (f64, f64) {
     let mut best = (f64::INFINITY, f64::NAN);
-    for h in DISTANCES {
+    for h in STEPS {
         let near = f(x + h) - f(x - h);
         let far = f(x + 2.0 * h) - f(x - 2.0 * h);
         let numeric = (8.0 * near - far) / (12.0 * h);
         let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(SMALLEST);
-        // Not true of NaN.
+        // False if the error is NaN.
         if error < best.0 {
             best = (error, numeric);
         }
@@ -288,7 +289,7 @@ mod tests {
             let report = run(&format!("[model]\n{model}\n[train]\nbatch = 17\n"), &options);
             assert!(report.passed, "{model}: {report:#?}");
             assert!(report.rows.iter().all(|row| row.checked == 24.min(row.shape.iter().product())));
-            // A check of gradients that are all 0 would show nothing; BatchNorm makes those of a bias before it so.
+            // Gradients of 0 would show nothing; only a bias before BatchNorm should have them.
             let zero = report.rows.iter().filter(|row| row.analytic.abs() < 1e-9 && row.numeric.abs() < 1e-9);
             assert!(zero.count() <= 2, "{model}: {report:#?}");
         }
@@ -302,7 +303,7 @@ mod tests {
             if parameters.is_none_or(|count| count > 100_000) || preset.name.starts_with("tuning") {
                 continue;
             }
-            // The text that some are for may not be here; the models are the same on names.
+            // The text that a preset is for may be missing; its model is the same on names.
             config.data = DataConfig::default();
             let data = crate::load_data(&mut config).unwrap();
             config.train.batch = Batch::Size(8);
@@ -325,19 +326,19 @@ mod tests {
     #[test]
     fn a_slope_is_judged_by_its_relative_error() {
         let cube = |x: f64| x * x * x;
-        assert!(furthest(cube, 2.0, 12.0).0 < 1e-9);
-        let (error, numeric) = furthest(cube, 2.0, 12.0 * 1.00001);
+        assert!(closest_slope(cube, 2.0, 12.0).0 < 1e-9);
+        let (error, numeric) = closest_slope(cube, 2.0, 12.0 * 1.00001);
         assert!(error > 0.9e-5 && error < 1.1e-5, "{error}");
         assert!((numeric - 12.0).abs() < 1e-6);
-        assert!(furthest(cube, 2.0, 0.0).0 > 0.9);
-        // A kink within the long distance.
-        assert!(furthest(|x: f64| x.max(0.0), 5e-4, 1.0).0 < 1e-9);
+        assert!(closest_slope(cube, 2.0, 0.0).0 > 0.9);
+        // There is a kink within the longest step.
+        assert!(closest_slope(|x: f64| x.max(0.0), 5e-4, 1.0).0 < 1e-9);
     }
 
     #[test]
     fn nan_never_passes() {
         for (f, analytic) in [(f64::NAN, 0.0), (1.0, f64::NAN), (f64::INFINITY, 0.0)] {
-            assert_eq!(furthest(|_| f, 1.0, analytic).0, f64::INFINITY);
+            assert_eq!(closest_slope(|_| f, 1.0, analytic).0, f64::INFINITY);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which learning rate: raised exponentially from step to step, it shows where the loss falls and where it breaks.
+//! Finds a learning rate: raises it exponentially from step to step, and sees where the loss falls and where
+//! it diverges.
 
 use std::sync::atomic::AtomicBool;
 
@@ -10,21 +11,21 @@ use crate::models;
 use crate::train::{Evaluate, Event, Fit, Observer, Trainer, Training};
 use crate::{Error, Result};
 
-/// The loss has broken when its running mean is this many times the lowest so far.
-const BROKEN: f64 = 4.0;
-/// What the running mean keeps at each step.
-const KEPT: f64 = 0.95;
+/// The loss has diverged when its running mean is this many times the lowest so far.
+const DIVERGED: f64 = 4.0;
+/// The decay of the running mean.
+const DECAY: f64 = 0.95;
 /// The most steps.
 const MAX_STEPS: usize = 1_000_000;
 
-/// From which rate to which, in how many steps.
+/// The first and last rate, and the number of steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LrFindOptions {
     /// The first rate.
     pub from: f64,
-    /// The last.
+    /// The last rate.
     pub to: f64,
-    /// How many, equally far from each other on a logarithmic scale.
+    /// The number of rates, equally spaced on a logarithmic scale.
     pub steps: usize,
 }
 
@@ -49,14 +50,14 @@ impl Default for LrFindOptions {
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LrFind {
-    /// The rate to begin with, half a decade under where the loss is lowest: that far from breaking, and no slower than
-    /// it has to be, as the rate falls later in a training.
+    /// The suggested first rate: that of the lowest smoothed loss, divided by sqrt(10). This is far enough
+    /// from divergence, and as fast as possible, since the rate falls later in a training.
     pub suggestion: f64,
-    /// Where the smoothed loss falls fastest, as a share of itself.
+    /// The rate at which the smoothed loss falls fastest, relative to itself.
     pub steepest: f64,
-    /// A tenth of where it is lowest.
+    /// A tenth of the rate at which the smoothed loss is lowest.
     pub minimum_tenth: f64,
-    /// The step at which the loss broke, if it did.
+    /// The step at which the loss diverged, if it did.
     pub diverged: Option<usize>,
     /// The learning rate of each step.
     pub rates: Vec<f64>,
@@ -69,11 +70,11 @@ pub struct LrFind {
     pub smoothed: Vec<f64>,
 }
 
-/// Trains a new model while the learning rate rises, until the loss breaks.
+/// Trains a new model while the learning rate rises, until the loss diverges.
 ///
 /// # Errors
-/// Rates that do not rise from above 0, fewer than 10 steps, whatever [`Trainer::new`] refuses, or a loss that breaks
-/// before anything can be seen.
+/// Rates that do not rise from above 0; fewer than 10 steps; as [`Trainer::new`]; a loss that diverges within
+/// the first steps.
 pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFind> {
     let LrFindOptions { from, to, steps } = options;
     if !(from > 0.0 && from < to && to.is_finite()) {
@@ -97,8 +98,8 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     (config.train.steps, config.train.log_every) = (steps as u64, Some(1));
     let mut seen = Seen::default();
     let has_diverged = train(&config, data, (0..steps).map(rate).collect(), &mut seen)?;
-    let Seen { rates, losses, has_broken, .. } = seen;
-    let diverged = if has_diverged { Some(losses.len()) } else { has_broken.then(|| losses.len() - 1) };
+    let Seen { rates, losses, has_risen, .. } = seen;
+    let diverged = if has_diverged { Some(losses.len()) } else { has_risen.then(|| losses.len() - 1) };
     if losses.len() < 10 {
         let message =
             format!("the loss broke within {} steps; try ``from`` {:e}", losses.len(), from / 100.0);
@@ -122,7 +123,7 @@ pub fn two_digits(rate: f64) -> f64 {
     format!("{rate:.1e}").parse().unwrap_or(rate)
 }
 
-/// Trains at these rates; whether that ended with a loss that is no number, which is what is looked for here, not a failure.
+/// Trains at these rates; returns whether the loss became infinite or NaN, which is no failure here.
 fn train(config: &Config, data: &Data, rates: Vec<f64>, observer: &mut dyn Observer) -> Result<bool> {
     let options = Fit { evaluate: Evaluate::Nothing, rates: Some(rates), ..Fit::default() };
     match Training::new(config, data, options)?.run(None, &AtomicBool::new(false), observer) {
@@ -132,15 +133,16 @@ fn train(config: &Config, data: &Data, rates: Vec<f64>, observer: &mut dyn Obser
     }
 }
 
-/// What is seen on the way.
+/// The observer: records rates and losses.
 #[derive(Default)]
 struct Seen {
     rates: Vec<f64>,
     losses: Vec<f64>,
-    /// The running mean of the losses: their sum, and that of their weights.
+    /// The running mean of the losses: their weighted sum, and the sum of the weights.
     mean: [f64; 2],
     lowest: Option<f64>,
-    has_broken: bool,
+    /// Whether the running mean is above [`DIVERGED`] times its lowest.
+    has_risen: bool,
 }
 
 impl Observer for Seen {
@@ -149,16 +151,16 @@ impl Observer for Seen {
         self.rates.push(lr);
         self.losses.push(f64::from(loss));
         let [sum, weight] = self.mean;
-        self.mean = [KEPT * sum + (1.0 - KEPT) * f64::from(loss), KEPT * weight + (1.0 - KEPT)];
+        self.mean = [DECAY * sum + (1.0 - DECAY) * f64::from(loss), DECAY * weight + (1.0 - DECAY)];
         let mean = self.mean[0] / self.mean[1];
         let lowest = self.lowest.map_or(mean, |lowest| lowest.min(mean));
         self.lowest = Some(lowest);
-        self.has_broken = mean > BROKEN * lowest;
+        self.has_risen = mean > DIVERGED * lowest;
         Ok(())
     }
 
     fn has_seen_enough(&self) -> bool {
-        self.has_broken
+        self.has_risen
     }
 }
 
@@ -173,7 +175,7 @@ fn lowest_at(numbers: &[f64]) -> usize {
     (0..numbers.len()).min_by(|&a, &b| numbers[a].total_cmp(&numbers[b])).unwrap_or(0)
 }
 
-/// Where, up to the lowest, the numbers shrink most over `2 reach` steps.
+/// Where, up to `lowest`, the numbers fall most over `2 reach` steps, as a ratio.
 fn steepest_before(numbers: &[f64], lowest: usize, reach: usize) -> usize {
     let fall = |i: usize| numbers[i.saturating_sub(reach)] / numbers[(i + reach).min(numbers.len() - 1)];
     (reach.min(lowest)..=lowest).max_by(|&a, &b| fall(a).total_cmp(&fall(b))).unwrap_or(lowest)
@@ -218,7 +220,7 @@ mod tests {
         (config, data)
     }
 
-    /// Whom a full disk keeps from writing what is seen at the twelfth step.
+    /// An observer that fails at the twelfth step, as if the disk were full.
     #[derive(Default)]
     struct Full {
         steps: usize,
@@ -248,7 +250,7 @@ mod tests {
             wrong.data = config.data.clone();
             find(&wrong, data, LrFindOptions::default()).unwrap_err()
         };
-        // The data's: of a text as long as its context nothing is an example.
+        // An error of the data: a text as long as its context has no examples.
         let mut text =
             Config::from_toml("[data]\nmode = 'text'\nsplit = [1.0, 0.0, 0.0]", "test".as_ref()).unwrap();
         let folder = tempfile::tempdir().unwrap();

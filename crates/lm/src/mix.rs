@@ -1,4 +1,4 @@
-//! Runs to one mixture: which of them fit together, how much each counts, and the file of them all.
+//! Mixes runs: checks that they fit together, weighs them, and makes one model file of all.
 
 use std::path::{Path, PathBuf};
 
@@ -17,15 +17,16 @@ use crate::{Checkpoint, Config, Error, Result, files};
 /// How much each member of a mixture counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Weights {
-    /// So that the validation split gets its largest probability.
+    /// The weights with which the validation split is likeliest.
     Fitted,
-    /// All alike.
+    /// Equal weights.
     Equal,
-    /// These.
+    /// These weights, one for each run.
     Given(Vec<f64>),
     /// Powers of a product, in place of weights of a mean, fitted as [`fit_powers`] says.
     Powers {
-        /// The rate at which the members learn from the text that they are fitted to, if they are to: see [`Adapt::new`].
+        /// The rate at which the members learn from the text while they are fitted to it, see [`Adapt::new`];
+        /// `None`: they do not learn.
         adapt: Option<f64>,
     },
 }
@@ -66,7 +67,7 @@ pub struct Mix {
     pub data: Data,
     /// The runs.
     pub members: Vec<Mixed>,
-    /// The mixture's loss on the validation split, if something in it is judged.
+    /// The mixture's loss on the validation split; `None` if nothing in it is scored.
     pub evaluation: Option<Evaluation>,
 }
 
@@ -78,7 +79,7 @@ pub struct Mixed {
     pub run: PathBuf,
     /// The kind of its model.
     pub model: String,
-    /// How much it counts; in a product the mean of its powers.
+    /// Its weight; in a product the mean of its powers.
     pub weight: f64,
     /// Its own loss on the validation split.
     #[serde(flatten)]
@@ -101,18 +102,19 @@ impl Run {
     }
 }
 
-/// Mixes runs; the data is read again, `data` says where from if it has moved. `tell` is told now and then what share is done,
-/// and its error ends it.
+/// Mixes runs. Their data is read again, from `data` if it has moved. `tell` is called now and then with the
+/// share that is done; its error ends the mixing.
 ///
 /// # Errors
-/// Fewer than two runs; one that cannot be read; runs of other characters or other splits than the first's; weights that are
-/// not one for each, from 0 to 1, their sum 1; none given and nothing to fit them to.
+/// Fewer than two runs; one that cannot be read; runs with other characters or splits than the first's;
+/// weights that are not one for each run, from 0 to 1, with a sum of 1; weights to be fitted without a
+/// validation split to fit them to.
 pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<'_>) -> Result<Mix> {
     if runs.len() < 2 {
         return Err(Error::usage("two runs or more are needed to mix"));
     }
     let mut runs = runs.iter().map(|run| Run::open(run)).collect::<Result<Vec<_>>>()?;
-    // What has moved is where the mixture finds it.
+    // The mixture's configuration gets the paths that the data has now.
     if data.is_some() {
         let found = crate::find_data(&runs[0].checkpoint.config.data, &runs[0].path, data)?;
         runs[0].checkpoint.config.data = found;
@@ -139,11 +141,12 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
     Ok(Mix { checkpoint, model, data, members, evaluation })
 }
 
-/// Mixes models that are at hand, with weights for the likelihood of `split`; returns them too. `tell` is told now and then
-/// what share is done, and its error ends it.
+/// Mixes models in memory; also returns their weights, which are fitted to `split` if they are to be fitted.
+/// `tell` is called now and then with the share that is done; its error ends the mixing.
 ///
 /// # Errors
-/// Fewer than two models; models of other characters than the first's; as [`mix`], for its weights; those of `tell`.
+/// Fewer than two models; models with other characters than the first's; as [`mix`], for the weights; an
+/// error of `tell`.
 ///
 /// ```
 /// use charloom::mix::{Weights, mix_models};
@@ -158,7 +161,7 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
 ///     Ok(Checkpoint { config, vocab, step: 1, metrics_bytes: 0, tensors, state })
 /// };
 /// let members = vec![counted(2)?, counted(3)?];
-/// // About so many characters are enough for one weight.
+/// // About 1000 characters are enough to fit one weight.
 /// let some = data.splits.val.sample(1000);
 /// let (mixed, weights) = mix_models(members, &Weights::Fitted, &some, &mut |_| Ok(()))?;
 /// assert_eq!((mixed.config.model.kind.as_str(), weights.len()), ("mixture", 2));
@@ -185,18 +188,18 @@ pub fn mix_models(
     Ok((join(&runs, &weighed.powers)?, weighed.weights))
 }
 
-/// How much runs count, and how well they predict a split.
+/// The weights of runs, and how well they predict a split.
 struct Weighed {
     /// One for each run.
     weights: Vec<f64>,
-    /// What of these the mixture's file says.
+    /// The weights or powers in the form that the mixture's file has.
     powers: Powers,
     evaluations: Vec<Option<Evaluation>>,
-    /// What the mixture scores.
+    /// The mixture's log-probability of each target.
     scores: Vec<f32>,
 }
 
-/// What makes one distribution of several.
+/// How one distribution is made of several.
 enum Powers {
     Mean(Vec<f64>),
     Product(Vec<Power>),
@@ -232,7 +235,7 @@ fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) 
         let message = ": nothing in these models learns from such data while it reads; leave it out";
         return Err(Error::setting("adapt", message));
     }
-    // Reading is about half of the work.
+    // Running the models is about half of the work.
     let share = |i: usize, of_run: f64| (i as f64 + of_run) / (2 * runs.len()) as f64;
     let vocab = runs[0].model.vocab_size();
     let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
@@ -250,7 +253,7 @@ fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) 
     });
     let evaluations = evaluations.collect::<Result<_>>()?;
     let expected = Expected { log_probs: &log_probs, tokens: &tokens, vocab };
-    // How many steps are left nobody knows.
+    // The number of steps is not known beforehand: progress approaches 1.
     let mut steps = 0.0;
     let (powers, weights) = fit_powers(&expected, &mut || {
         steps += 1.0;
@@ -264,7 +267,7 @@ fn nothing_to_fit_to() -> Error {
     Error::setting("weights", "are missing: the runs have no validation split to fit them to")
 }
 
-/// These weights of so many runs.
+/// These weights, checked to fit `runs` runs.
 fn given(weights: &[f64], runs: usize) -> Result<Vec<f64>> {
     let sum: f64 = weights.iter().sum();
     let said = if weights.len() != runs {
@@ -318,7 +321,7 @@ fn join(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
     Ok(Checkpoint { config, vocab: vocab.clone(), step: 1, metrics_bytes: 0, tensors, state: Vec::new() })
 }
 
-/// Refuses another vocabulary. A vocabulary's characters are sorted, so equal ones have equal tokens.
+/// Refuses another vocabulary. Its characters are sorted, so equal vocabularies have equal tokens.
 fn same_characters(first: &Run, other: &Run) -> Result<()> {
     let [one, two] = [&first.checkpoint.vocab, &other.checkpoint.vocab];
     if one == two {
@@ -342,11 +345,12 @@ fn same_characters(first: &Run, other: &Run) -> Result<()> {
     Err(Error::model(&other.path, format!("{message}; mix runs that were trained on the same data")))
 }
 
-/// Refuses other data or splits: the validation split of one may have been trained on by the other.
+/// Refuses other data or splits: one run may have trained on the other's validation split.
 ///
-/// Where a run is validated on a file of its own, that is all that counts: the training split is then the whole of the main file.
+/// If the validation split is a separate file, only that is compared: all of the main file is then training
+/// data.
 fn same_data(first: &Run, other: &Run) -> Result<()> {
-    // Where the files lie makes no difference, their hashes do.
+    // Paths may differ, hashes may not.
     let settings = |run: &Run| {
         let mut data = DataConfig { path: None, ..run.checkpoint.config.data.clone() };
         data.val = data.val.filter(|_| data.val_sha256.is_none());

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use crate::data::{Data, DataConfig, Dataset, Vocab};
 use crate::{Config, Error, Result, config, models, train};
 
-/// Reads and splits the data that a configuration names, and makes explicit in it what depends on files: the hashes,
-/// the mode and all that follows from it.
+/// Reads and splits the data that a configuration names, and makes explicit in it what depends on the files:
+/// the hashes, the mode and all that follows from it.
 ///
 /// # Errors
-/// A value out of range, whatever [`Data::load`] refuses, sizes too large for the data's vocabulary, or a teacher that cannot
+/// A value out of range; as [`Data::load`]; sizes too large for the data's vocabulary; a teacher that cannot
 /// be read.
 ///
 /// ```
@@ -59,7 +59,7 @@ pub fn read_config(preset: Option<&str>, file: Option<&Path>) -> Result<Config> 
     Ok(config)
 }
 
-/// Reads a run's data again. `run` is where the run is, and `moved` where the data is now, if it is elsewhere.
+/// Reads a run's data again. `run` is where the run is; `moved` is where the data is now, if it was moved.
 ///
 /// # Errors
 /// As [`find_data`] and [`Data::load`].
@@ -72,9 +72,9 @@ pub fn reload_data(
     Data::load(&find_data(config, run, moved)?, vocab)
 }
 
-/// A run's data settings with the paths that its files have now: that of the main file is `moved`, or `moved` is a folder in
-/// which the files lie under their names. A relative path that leads nowhere from here is looked for in the folders
-/// that the run lies in.
+/// A run's data settings with the paths that its files have now. `moved` is the main file, or a folder that
+/// holds the files under their names. A relative path that does not exist is looked for in the run's folder
+/// and those above it.
 ///
 /// # Errors
 /// A file that is not found, or was standard input.
@@ -116,7 +116,8 @@ fn find(path: &Path, run: &Path, folder: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
-/// Where a configuration's file says what an error about its model is about, if it does.
+/// The line of a configuration's file that an error about its model is about, as `line N: `; empty if
+/// unknown.
 fn place(path: &Path, error: &Error) -> String {
     let key = match error {
         Error::Setting { key, .. } if key != "model" => key.strip_prefix("model.").unwrap_or(key),

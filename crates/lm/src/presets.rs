@@ -1,5 +1,5 @@
-//! The built-in configurations: each reproduces the training of a notebook that charloom grew from, or of another
-//! project, or is what we found to do best.
+//! The built-in configurations: each reproduces the training of a notebook that charloom grew from or of
+//! another project, or is the best that we found.
 
 use crate::words::nearest;
 use crate::{Error, Result};
@@ -7,13 +7,13 @@ use crate::{Error, Result};
 /// A built-in configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
-    /// What `--preset` calls it.
+    /// Its name for `--preset`.
     pub name: &'static str,
     /// One line about it.
     pub about: &'static str,
     /// What it reproduces.
     pub source: &'static str,
-    /// What it says beyond the defaults, as TOML with comments.
+    /// The settings that differ from the defaults, as TOML with comments.
     pub toml: &'static str,
 }
 
@@ -28,8 +28,9 @@ macro_rules! file {
     };
 }
 
-/// A row of the tuning table that ends notebook 001. All share the training cell: unit-normal parameters, learning
-/// rate 0.1 before step 100,000 and 0.01 from there, which is a fraction of the row's own steps.
+/// A row of the tuning table that ends notebook 001. All rows share their training: unit-normal parameters,
+/// learning rate 0.1 before step 100,000 and 0.01 from there on. The drop is at a fraction of the row's own
+/// steps.
 macro_rules! tuning {
     ($name:literal, $context:literal, $hidden:literal, $embed:literal, $steps:literal, $batch:literal,
      $drops:literal, $loss:literal) => {
@@ -204,7 +205,7 @@ mod tests {
             ("tuning-11", 27, 9_389),
             ("wavenet", 27, 76_579),
             ("makemore-bigram", 27, 729),
-            // Without a row for what is before the beginning.
+            // Ours has no embedding for the position before the beginning.
             ("makemore-mlp", 27, 69_147 - 64),
             ("makemore-rnn", 27, 11_803),
             ("makemore-gru", 27, 28_443),

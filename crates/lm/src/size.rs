@@ -1,4 +1,5 @@
-//! A good model of any text without knowing a hyperparameter: four sizes, and what each means for a kind of model.
+//! A good model of any text without choosing hyperparameters: four sizes, and their settings for each kind of
+//! model.
 
 use crate::config::{Batch, Config};
 use crate::data::Data;
@@ -15,25 +16,26 @@ words! {
         Small = "small",
         /// A few minutes.
         Medium = "medium",
-        /// A cup of tea or more.
+        /// Up to an hour.
         Large = "large",
     }
 }
 
-/// What the sizes mean for a kind of model, from the smallest to the largest.
+/// The settings of each size for a kind of model, from the smallest to the largest.
 struct Row {
     kind: &'static str,
     /// The model's settings, as TOML.
     model: [&'static str; 4],
     batch: [usize; 4],
     lr: [f64; 4],
-    /// How often the training split is gone through.
+    /// How many passes over the training split are made.
     passes: [f64; 4],
-    /// What share of [`DROPOUT`] is dropped: a transformer drops values twice a block, and learns too little with all of it.
+    /// The factor for [`DROPOUT`]: a transformer drops values twice a block, and learns too little with all
+    /// of it.
     dropout: f64,
 }
 
-/// The kind for whom none is named.
+/// The kind used if none is given.
 const DEFAULT: &str = "gru";
 
 const GRU: Row = Row {
@@ -95,22 +97,24 @@ const ROWS: [Row; 6] = [
     },
 ];
 
-/// What all sizes share.
+/// The settings of training that all sizes share.
 const TRAIN: &str = "optimizer = \"adamw\"\nschedule = \"cosine\"\nwarmup = 0.02\nweight_decay = 0.05\n\
                      decay_on = \"matrices\"\nclip = 1.0";
 
-/// The share of values to drop for so many parameters a character of training text: with little text more.
+/// Pairs of a number of parameters per character of training text and the dropout below it: the less text,
+/// the more dropout.
 const DROPOUT: [(f64, f64); 4] = [(0.02, 0.0), (0.1, 0.1), (0.5, 0.2), (2.0, 0.3)];
-const MOST_DROPOUT: f64 = 0.4;
-/// Over how many of the last steps weights are averaged, as a share of all.
+/// The dropout for still more parameters.
+const MAX_DROPOUT: f64 = 0.4;
+/// The weights are averaged over about this share of the steps, the last ones.
 const AVERAGED: f64 = 0.02;
-/// The fewest characters of the text for each example, word or stream of a batch.
-const LEAST_TEXT: usize = 256;
-/// The fewest steps: of a short text more passes are made.
-const LEAST_STEPS: f64 = 500.0;
+/// The fewest characters of training text for each example, word or stream of a batch.
+const MIN_TEXT: usize = 256;
+/// The fewest steps: a short text gets more passes.
+const MIN_STEPS: f64 = 500.0;
 
-/// The settings of a size for a kind of model, or for the one that suits most, and this data: TOML that lies under a file's
-/// and the flags', as a preset does.
+/// The settings of a size for this data and a kind of model, by default the one that suits most data. They
+/// are TOML that a configuration file and flags override, as they do a preset.
 ///
 /// ```
 /// use charloom::size::{Size, recipe};
@@ -140,18 +144,18 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
         let ratio = parameters / data.splits.train.tokens().len().max(1) as f64;
         let step = DROPOUT.iter().find(|(most, _)| ratio < *most);
-        let all = step.map_or(MOST_DROPOUT, |(_, dropout)| *dropout);
+        let all = step.map_or(MAX_DROPOUT, |(_, dropout)| *dropout);
         text += &format!("dropout = {:?}\n", row.dropout * all);
     }
-    let batch = row.batch[i].min((data.splits.train.tokens().len() / LEAST_TEXT).max(4));
+    let batch = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(4));
     let lr = row.lr[i];
     plain.train.batch = Batch::Size(batch);
-    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(LEAST_STEPS) as u64;
+    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(MIN_STEPS) as u64;
     let ema = 1.0 - 1.0 / (AVERAGED * steps as f64);
     Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\nema = {ema:?}\n{TRAIN}\n"))
 }
 
-/// How many multiplications a configuration's training takes going forward.
+/// How many multiplications the forward passes of a configuration's training take.
 ///
 /// # Errors
 /// Data without anything to train on.
@@ -161,7 +165,7 @@ fn work(config: &Config, data: &Data) -> Result<f64> {
     Ok(predictions * models::multiplications(config, data.vocab.len())? as f64)
 }
 
-/// How many seconds a size takes on this data, where this configuration's training took so many.
+/// How many seconds a size takes on this data, if training this configuration took `took` seconds.
 ///
 /// # Units
 /// Seconds.

@@ -1,4 +1,4 @@
-//! How fast a model trains on this machine, beside what the machine could do.
+//! How fast a model trains on this machine, compared with the machine's peak.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use crate::data::Data;
 use crate::train::{Threads, Trainer};
 use crate::{Error, Result, models};
 
-/// How many stretches of steps are timed; the median counts.
+/// How many times a number of steps is timed; the median counts.
 const ROUNDS: usize = 9;
 
-/// What kernels run on here.
+/// The hardware that kernels run on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hardware {
     /// The instruction set that the kernels use.
@@ -27,7 +27,7 @@ pub struct Hardware {
     pub threads: usize,
 }
 
-/// What the kernels found on this machine.
+/// The hardware of this machine.
 #[must_use]
 pub fn hardware() -> Hardware {
     let name = |isa: Isa| format!("{isa:?}").to_lowercase();
@@ -46,18 +46,19 @@ pub struct Speed {
     pub kernels: String,
     /// Threads that share a step.
     pub threads: usize,
-    /// Numbers that are trained.
+    /// How many parameters are trained.
     pub parameters: u64,
-    /// Updates a second, the median of some stretches.
+    /// Updates a second, the median of several measurements.
     pub steps_per_second: f64,
     /// The same as microseconds for one update.
     pub microseconds: f64,
-    /// Billions of floating-point operations a second, counted as the model is written: each judged character's products,
-    /// forward and twice backward.
+    /// Billions of floating-point operations a second, counted for the model as it is written: each target's
+    /// products, once forward and twice backward.
     pub gflops: f64,
-    /// The most that one core does: independent fused multiply-adds in registers, measured in the same minute.
+    /// The most that one core does: independent fused multiply-adds in registers, measured right after the
+    /// training.
     pub peak_gflops: f64,
-    /// `gflops` as a share of the threads' peak; above 1 where equal work is done once.
+    /// `gflops` as a share of the threads' peak; may be above 1, because equal rows are computed once.
     pub share: f64,
 }
 

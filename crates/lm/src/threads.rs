@@ -4,10 +4,10 @@ use std::sync::OnceLock;
 
 pub use charloom_tensor::kernels::{MAX_THREADS, Pool};
 
-/// More than these seldom help a model of this size.
+/// More threads than this seldom help models of this size.
 const USEFUL: usize = 8;
 
-/// As many threads as the machine has cores for us, up to 8; looked up once.
+/// The number of cores that this process may use, at most 8; looked up once.
 #[must_use]
 pub fn available() -> usize {
     static AVAILABLE: OnceLock<usize> = OnceLock::new();

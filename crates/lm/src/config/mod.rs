@@ -54,46 +54,47 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Updates.
+    /// The number of updates.
     pub steps: u64,
-    /// B, the examples of a step; of a feed of words the words, of streams the streams.
+    /// B, the examples of a step; for a feed of words the words, for streams the streams.
     pub batch: Batch,
-    /// How batches are drawn, where the kind of model leaves a choice; none: as suits the kind and the data.
+    /// How batches are drawn, if the kind of model leaves a choice; none: as suits the kind and the data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub feed: Option<Feed>,
-    /// What turns gradients into updates.
+    /// The optimizer.
     pub optimizer: Optimizer,
     /// The learning rate.
     pub lr: f64,
-    /// How it moves.
+    /// How the learning rate changes over the run.
     pub schedule: Schedule,
-    /// For `drops`: at this fraction of the run, times this. Factors multiply up.
+    /// For `drops`: pairs of a fraction of the run and a factor; from there on the rate is multiplied by the
+    /// factor.
     pub lr_drops: Vec<(f64, f64)>,
     /// For `cosine`, `linear` and `wsd`: the learning rate that they fall to.
     pub lr_min: f64,
-    /// For `stages`: from this step on, this rate.
+    /// For `stages`: pairs of a step and the rate from that step on.
     pub lr_at: Vec<(u64, f64)>,
     /// The share of the run in which the learning rate rises from 0, under any schedule.
     pub warmup: f64,
-    /// The same as a number of steps, whatever the run's length; 0: `warmup` says it.
+    /// The warm-up as a number of steps, whatever the run's length; 0: `warmup` applies.
     pub warmup_steps: u64,
     /// For `wsd`: the share of the run in which it falls.
     pub decay: f64,
     /// Weight decay: torch's L2 term for `sgd` and `rmsprop`, decoupled for `adamw` and `muon`.
     pub weight_decay: f64,
-    /// Which parameters it is for.
+    /// Which parameters weight decay is for.
     pub decay_on: DecayOn,
     /// Momentum of `sgd`.
     pub momentum: f64,
-    /// Whether that is Nesterov's.
+    /// Whether the momentum is Nesterov's.
     pub nesterov: bool,
-    /// What `rmsprop` keeps of the mean of squares.
+    /// The decay of the mean of squared gradients in `rmsprop`.
     pub alpha: f64,
-    /// First-moment decay of `adamw`, and of `muon` where it is that.
+    /// First-moment decay of `adamw`, and of `muon` for the parameters that it updates by AdamW.
     pub beta1: f64,
     /// Second-moment decay of the same.
     pub beta2: f64,
-    /// Divisor guard of the same and of `rmsprop`.
+    /// What the same and `rmsprop` add to the divisor, so that it is never 0.
     pub eps: f64,
     /// Largest norm of the whole gradient; 0: not clipped.
     pub clip: f64,
@@ -101,25 +102,27 @@ pub struct TrainConfig {
     pub clip_value: f64,
     /// Minibatches whose mean gradient makes an update.
     pub accumulate: u64,
-    /// What an average of the weights keeps of itself in each step, which then is what is judged and saved as best; 0: none.
+    /// The decay of an exponential moving average of the weights, which is evaluated and saved as best in
+    /// place of the weights; 0: none.
     pub ema: f64,
-    /// A run whose weights it begins with.
+    /// A run whose weights the training begins with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
-    /// Parameters that stay as they were drawn, or layers of which all do: `embedding.weight`, `layers.0`.
+    /// Names of parameters that are not trained, or of whole layers: `embedding.weight`, `layers.0`.
     pub freeze: Vec<String>,
     /// How many generators the run draws from.
     pub generator: Generator,
     /// Seed of the parameters and the minibatches.
     pub seed: u64,
-    /// Trainings, each with the seed after the one before, whose models make a mixture; 1: one training, no mixture.
+    /// How many trainings with consecutive seeds, whose models make a mixture; 1: one training, no mixture.
     #[serde(skip_serializing_if = "is_one")]
     pub seeds: u64,
-    /// Steps between evaluations; none: a twentieth of the run, or as many as keep evaluations to a tenth of the work.
+    /// Steps between evaluations; none: a twentieth of the run, or as many as keep evaluations to a tenth of
+    /// the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_every: Option<u64>,
-    /// How many characters of the training split an evaluation judges; 0: all; none: all, or as many as the validation split
-    /// has where that would be more than a tenth of the work.
+    /// How many characters of the training split an evaluation scores; 0: all; none: all, or as many as the
+    /// validation split has if all would be more than a tenth of the work.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_size: Option<usize>,
     /// Steps between minibatch losses in the metrics; none: a thousandth of the run.
@@ -127,12 +130,12 @@ pub struct TrainConfig {
     pub log_every: Option<u64>,
     /// Stop after this many evaluations without a better validation loss; 0: never.
     pub patience: u64,
-    /// A model that is learned from besides the text.
+    /// A teacher: a model that is learned from besides the text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<TeacherConfig>,
 }
 
-/// A model that is learned from: the loss is partly that under its distributions.
+/// A teacher: part of the loss is the cross-entropy with its distributions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
@@ -141,9 +144,9 @@ pub struct TeacherConfig {
     /// SHA-256 of its file, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// How much of the loss that is.
+    /// The share of the loss that is the teacher's.
     pub weight: f64,
-    /// What its log-probabilities are divided by: above 1 evens them out.
+    /// The divisor of its log-probabilities: above 1 makes its distributions more even.
     #[serde(default = "one")]
     pub temperature: f64,
 }
@@ -152,7 +155,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// Whether there is nothing to say of a number that is mostly 1.
+/// Whether a number is 1, its default, which is not written.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_one(number: &u64) -> bool {
     *number == 1
@@ -200,15 +203,15 @@ impl Default for TrainConfig {
 }
 
 impl Config {
-    /// One generator for all has one seed, that of the training.
+    /// A generator that is shared has one seed, that of the training.
     pub fn settle_seeds(&mut self) {
         if self.train.generator == Generator::Shared {
             self.data.split_seed = self.train.seed;
         }
     }
 
-    /// Makes every default that depends on another setting explicit; `mode` is the corpus's. How a training is evaluated
-    /// depends on the data too: [`Trainer::config`](crate::train::Trainer::config) says it.
+    /// Makes every default that depends on another setting explicit; `mode` is the corpus's. How a training
+    /// is evaluated depends on the data too: [`Trainer::config`](crate::train::Trainer::config) has it.
     pub fn resolve(&mut self, mode: Mode) {
         let (data, train) = (&mut self.data, &mut self.train);
         data.mode = Some(mode);

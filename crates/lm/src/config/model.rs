@@ -1,4 +1,4 @@
-//! The model's settings: a kind, and that kind's own.
+//! The model's settings: its kind, and the settings of that kind.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::words::nearest;
 use crate::{Error, Result};
 
-/// Which kind of model, and that kind's own settings.
+/// The kind of model, and that kind's own settings.
 ///
-/// What is not set has the kind's default; [`ModelConfig::read`] gives all.
+/// A setting that is not given has the kind's default; [`ModelConfig::read`] gives all of them.
 ///
 /// ```
 /// use charloom::config::ModelConfig;
@@ -65,7 +65,7 @@ impl ModelConfig {
         self.settings.get(key).map(ToString::to_string)
     }
 
-    /// Forgets the settings that `keep` does not want.
+    /// Keeps only the settings whose key passes `keep`.
     pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.settings.retain(|key, _| keep(key));
     }
@@ -80,7 +80,7 @@ impl ModelConfig {
                 return Err(self.refuse(key, S::SETTINGS));
             }
         }
-        let given = as_wanted::<S>(&self.settings);
+        let given = in_default_form::<S>(&self.settings);
         let settings: S = given.clone().try_into().map_err(|error: toml::de::Error| {
             let key = given.iter().find_map(|(key, value)| {
                 let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
@@ -103,7 +103,7 @@ impl ModelConfig {
         Ok(settings)
     }
 
-    /// Makes these the settings, all of them explicit.
+    /// Replaces the settings by these, with every default explicit.
     ///
     /// # Errors
     /// Settings that TOML cannot write.
@@ -124,8 +124,9 @@ impl ModelConfig {
     }
 }
 
-/// The same settings, a number where the default is a list as a list of one, and the other way round.
-fn as_wanted<S: Settings>(given: &toml::Table) -> toml::Table {
+/// The same settings in the form of the defaults: a number becomes a list of one if the default is a list,
+/// and a list of one becomes a number if the default is one.
+fn in_default_form<S: Settings>(given: &toml::Table) -> toml::Table {
     let defaults = toml::Table::try_from(S::default()).unwrap_or_default();
     let wanted = |(key, value): (&String, &toml::Value)| {
         let value = match (defaults.get(key), value) {
@@ -143,7 +144,7 @@ pub struct Value(toml::Value);
 
 impl From<usize> for Value {
     fn from(value: usize) -> Self {
-        // What is larger is out of every setting's range, as this is.
+        // A larger number is out of every setting's range, as i64::MAX is.
         Self(toml::Value::Integer(i64::try_from(value).unwrap_or(i64::MAX)))
     }
 }
@@ -178,9 +179,9 @@ impl From<Vec<usize>> for Value {
     }
 }
 
-/// The settings of a kind of model, as a record; the macro [`settings!`](crate::settings) makes one.
+/// The settings of a kind of model, as a struct; the macro [`settings!`](crate::settings) makes one.
 pub trait Settings: Serialize + DeserializeOwned + Default {
-    /// What there is to set.
+    /// A description of each setting.
     const SETTINGS: &'static [Setting];
 
     /// Checks every value.
@@ -190,7 +191,7 @@ pub trait Settings: Serialize + DeserializeOwned + Default {
     fn check(&self) -> Result<()>;
 }
 
-/// What there is to say of a setting.
+/// The description of a setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Its key in the configuration.
@@ -199,17 +200,18 @@ pub struct Setting {
     pub about: &'static str,
     /// Its limit, in words.
     pub limit: &'static str,
-    /// Its default, as TOML writes it; none where it follows from other settings.
+    /// Its default, as TOML writes it; none if it follows from other settings.
     pub default: fn() -> Option<String>,
 }
 
-/// A value as TOML writes it; none of an option that is none.
+/// A value as TOML writes it; `None` if it is an option without a value.
 #[doc(hidden)]
 pub fn as_toml(value: &impl Serialize) -> Option<String> {
     toml::Value::try_from(value).ok().map(|value| value.to_string())
 }
 
-/// Declares a record of settings: of each its doc, key, type, default, limit in words, and what fits within it.
+/// Declares a struct of settings: for each its doc, key, type, default, limit in words, and the test for that
+/// limit.
 ///
 /// ```
 /// charloom::settings! {

@@ -11,9 +11,9 @@ words! {
         Tanh = "tanh",
         /// max(0, x).
         Relu = "relu",
-        /// x Phi(x), the exact one.
+        /// x Phi(x), exactly.
         Gelu = "gelu",
-        /// The same with tanh in place of the error function.
+        /// x Phi(x), approximated with tanh in place of the error function.
         GeluTanh = "gelu-tanh",
         /// max(0, x)^2.
         SquaredRelu = "squared-relu",
@@ -45,21 +45,21 @@ words! {
         Torch = "torch",
         /// Standard normal, each tensor divided by its norm along dimension 0.
         UnitColumns = "unit-columns",
-        /// As `normal`, with the projections back into a transformer's stream divided by sqrt(2 layers).
+        /// As `normal`; projections into a transformer's residual stream are divided by sqrt(2 layers).
         Gpt = "gpt",
-        /// Tensors of two dimensions normal with a given deviation, 0.02 unless said; biases 0, norms 1.
+        /// Two-dimensional tensors normal with a given deviation, by default 0.02; biases 0, norms 1.
         Normal = "normal",
     }
 }
 
 words! {
-    /// How a transformer knows where a token stands.
+    /// How a transformer encodes the position of a token.
     Positions {
         /// A learned vector for each position, added to the token's.
         Learned = "learned",
         /// Queries and keys turned by angles that grow with the position.
         Rotary = "rotary",
-        /// Not at all, but for what attention to earlier tokens alone tells.
+        /// Not at all: only the causal mask of attention depends on the order.
         None = "none",
     }
 }
@@ -87,13 +87,13 @@ words! {
 }
 
 words! {
-    /// What turns gradients into updates.
+    /// The rule that turns gradients into updates.
     Optimizer {
         /// Gradient descent, with momentum if asked for.
         Sgd = "sgd",
         /// Adam with decoupled weight decay.
         AdamW = "adamw",
-        /// Gradients over the root of their mean square.
+        /// Gradients divided by the root of their mean square.
         RmsProp = "rmsprop",
         /// Momentum made orthogonal for the weights of linear layers, AdamW for the rest.
         Muon = "muon",
@@ -105,25 +105,25 @@ words! {
     DecayOn {
         /// All.
         All = "all",
-        /// Those of two dimensions: no biases, no norms.
+        /// Those of two dimensions, so neither biases nor norms.
         Matrices = "matrices",
     }
 }
 
 words! {
-    /// How the learning rate moves over the run.
+    /// How the learning rate changes over the run.
     Schedule {
         /// Not at all.
         Constant = "constant",
-        /// By the factors of `lr_drops`.
+        /// Multiplied by the factors of `lr_drops`.
         Drops = "drops",
-        /// From some steps on at other rates, those of `lr_at`.
+        /// The rates of `lr_at`, each from its step on.
         Stages = "stages",
         /// Half a cosine down to `lr_min`.
         Cosine = "cosine",
         /// A straight line down to `lr_min`.
         Linear = "linear",
-        /// Warm-up, stable, decay: constant until the last `decay` of the run, then straight down to `lr_min`.
+        /// Warm-up, stable, decay: constant, then over the last `decay` of the run straight down to `lr_min`.
         Wsd = "wsd",
     }
 }
@@ -133,8 +133,8 @@ words! {
     Generator {
         /// One draws the split, one parameters and minibatches, and samples have their own.
         Separate = "separate",
-        /// One, seeded with `seed`, draws the split (where `shuffle` is torch), parameters and minibatches; samples go on
-        /// with it.
+        /// One, seeded with `seed`, draws the split (if `shuffle` is torch), parameters, minibatches, then
+        /// samples.
         Shared = "shared",
     }
 }
@@ -144,9 +144,11 @@ words! {
     Stream {
         /// Word i has a generator of its own, so that a larger n only extends the list.
         Words = "words",
-        /// One generator word after word, a category by torch's exponential rule, as `multinomial` draws it today.
+        /// One generator for word after word; tokens are drawn by torch's exponential rule, as `multinomial`
+        /// draws today.
         Torch = "torch",
-        /// The same by torch's cumulative rule: `multinomial(replacement=True)` before torch 2.0.
+        /// One generator, tokens drawn by torch's cumulative rule: `multinomial(replacement=True)` before
+        /// torch 2.0.
         TorchCdf = "torch-cdf",
     }
 }
@@ -165,7 +167,7 @@ impl Activation {
 }
 
 impl Init {
-    /// The way to draw that this names.
+    /// The initialization in `charloom_nn`.
     pub(crate) fn way(self) -> charloom_nn::Init {
         match self {
             Self::UnitNormal => charloom_nn::Init::UnitNormal,

@@ -7,11 +7,11 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotebookConfig {
-    /// How many.
+    /// How many names.
     pub samples: u64,
-    /// By which rule.
+    /// How the random numbers are drawn.
     pub stream: Stream,
-    /// The seed of a generator of their own; none: they go on with the training's.
+    /// The seed of a generator of their own; none: they are drawn from the training's generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 }

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// The largest configuration that is read, in bytes; a whole one takes about one thousand.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The examples of a step.
+/// How many examples a step has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batch {
     /// B, drawn at random.
@@ -150,8 +150,8 @@ impl Config {
     /// A configuration from TOML; what the text does not say keeps its default. `path` is for messages.
     ///
     /// # Errors
-    /// One line with the place: TOML that is none, a key that is unknown (with the nearest known one), twice
-    /// there or of the wrong type.
+    /// One line with the place: invalid TOML, or a key that is unknown (with the nearest known one), repeated
+    /// or of the wrong type.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self> {
         if text.len() as u64 > MAX_BYTES {
             return Err(too_large(path));
@@ -167,7 +167,7 @@ impl Config {
         Self::from_toml(&read_text(path)?, path)
     }
 
-    /// The defaults, under a preset's TOML, under a file's.
+    /// The defaults, overridden by a preset's TOML, then by a file's.
     ///
     /// # Errors
     /// As [`Config::read`].
@@ -179,7 +179,7 @@ impl Config {
     /// let file = home.path().join("my.toml");
     /// std::fs::write(&file, "model.hidden = [300]").unwrap();
     /// let config = Config::layered(Some(presets::get("bengio")?.toml), Some(&file))?;
-    /// // The file's, over the preset's.
+    /// // The file overrides the preset.
     /// assert_eq!(config.flat()["model.hidden"], "[300]");
     /// assert_eq!(config.flat()["model.init"], "\"unit-normal\"");
     /// std::fs::write(&file, "model.hidden = [300]\ntrain.stebs = 5").unwrap();
@@ -198,10 +198,10 @@ impl Config {
             return merged.try_into().map_err(|error| explain(&error, "", Path::new("preset")));
         };
         let text = read_text(path)?;
-        // Alone first: only then do messages know the line.
+        // Parsed alone first, since errors in the merged table have no line.
         Self::from_toml(&text, path)?;
         let table: toml::Table = text.parse().map_err(|error| explain(&error, &text, path))?;
-        // Settings of one kind of model say nothing of another.
+        // The preset's settings of another kind of model do not apply.
         let kind = |table: &toml::Table| {
             let kind = table.get("model")?.get("kind")?.as_str()?;
             Some(kind.to_owned())
@@ -239,7 +239,7 @@ impl Config {
     }
 }
 
-/// Adds what is in a value: of a table and a list of tables each value by itself.
+/// Adds a value under its key; in a table or list of tables each value by itself, under its whole path.
 fn flatten(key: &str, value: &toml::Value, settings: &mut BTreeMap<String, String>) {
     let inner = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match value {
@@ -256,7 +256,7 @@ fn flatten(key: &str, value: &toml::Value, settings: &mut BTreeMap<String, Strin
     }
 }
 
-/// The line of a setting, such as `model.hidden`, in a configuration's text; None where it is not there.
+/// The line of a setting, such as `model.hidden`, in a configuration's text; `None` if it is not there.
 pub(crate) fn line_of(text: &str, setting: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let (mut table, mut start) = (root.get_ref(), None);
@@ -300,7 +300,7 @@ fn too_large(path: &Path) -> Error {
     )
 }
 
-/// One line out of an error of the TOML reader: the place, what is wrong, and the nearest known key.
+/// The error of the TOML reader in one line: the place, what is wrong, and the nearest known key.
 fn explain(error: &toml::de::Error, text: &str, path: &Path) -> Error {
     let mut message = String::new();
     if let Some(span) = error.span().filter(|span| text.get(..span.start).is_some()) {

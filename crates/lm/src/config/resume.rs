@@ -1,18 +1,19 @@
-//! What may change when a training goes on: how many steps it has, and where its data are.
+//! What may change when a training is resumed: how many steps it has, and where its data is.
 
 use super::Config;
 use crate::{Error, Result};
 
-/// Settings that say where the data are. Whether they are the same data, their hashes tell.
+/// Settings that say where the data is, and its hashes, which are checked when it is read.
 const PLACES: [&str; 6] =
     ["data.path", "data.val", "data.test", "data.sha256", "data.val_sha256", "data.test_sha256"];
 
 impl Config {
-    /// The configuration with which a training of this one goes on when `wanted` is asked for: this, with the steps of
-    /// `wanted`, which may be more. Settings that `wanted` leaves open may be anything.
+    /// The configuration to resume a training of `self` with when `wanted` is asked for: `self` with the
+    /// steps of `wanted`, which may be more. Settings that `wanted` leaves open are not compared, except that
+    /// `normalize`, `val` and `test` left open mean none.
     ///
     /// # Errors
-    /// [`Error::Setting`], the first setting that is another, or fewer steps.
+    /// [`Error::Setting`]: the first setting that differs, or fewer steps.
     pub fn going_on(&self, wanted: &Self) -> Result<Self> {
         wanted.validate()?;
         let (mine, theirs) = (self.flat(), wanted.flat());
@@ -47,7 +48,7 @@ impl Config {
     }
 }
 
-/// A setting that is another than the run began with.
+/// The error for a setting that differs from what the run began with.
 fn settled(key: &str, wanted: Option<&String>, mine: Option<&String>) -> Error {
     let none = || "none".to_owned();
     let [wanted, mine] = [wanted, mine].map(|value| value.cloned().unwrap_or_else(none));

@@ -1,4 +1,4 @@
-//! The data card: what a person should know about the data before anything is trained on it.
+//! The data card: a summary of the data to read before training.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub struct OfSplits {
     pub test: usize,
 }
 
-/// The part of the words of a split that the training split has too: evaluating on them tests memory, not
+/// The share of a split's words that the training split has too: evaluating on them tests memory, not
 /// learning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Leaked {
@@ -31,19 +31,19 @@ pub struct Leaked {
     pub test: f64,
 }
 
-/// What the data holds.
+/// A summary of the data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DataCard {
     /// Where it came from.
     pub source: String,
     /// How it is read.
     pub mode: Mode,
-    /// Whether nobody said that it is.
+    /// Whether `mode` was detected from the text rather than given.
     #[serde(skip)]
     pub is_detected: bool,
     /// How many words or lines.
     pub lines: usize,
-    /// How many characters; of a text with its line breaks, of words without.
+    /// How many characters; line breaks count in a text, but not in a list of words.
     pub characters: usize,
     /// V, with the boundary.
     pub vocab_size: usize,
@@ -51,20 +51,20 @@ pub struct DataCard {
     pub vocab: String,
     /// Characters of the longest line.
     pub longest: usize,
-    /// How many words came before already; none of a text.
+    /// How many words repeat an earlier one; none for a text.
     pub duplicates: Option<usize>,
-    /// T, the context that the examples are counted at.
+    /// T, the context length that examples are counted for.
     pub context: usize,
     /// Examples in each split.
     pub examples: OfSplits,
-    /// Repetition between splits; none of a text.
+    /// The shares of words repeated between splits; none for a text.
     pub leaked: Option<Leaked>,
-    /// What else a person should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 impl DataCard {
-    /// Counts, with examples at this context.
+    /// Summarizes the data, with examples counted for contexts of length `context`.
     #[must_use]
     pub fn new(source: &Source, vocab: &Vocab, splits: &Splits, context: usize) -> Self {
         let whole = splits.whole();
@@ -110,11 +110,11 @@ struct Lines {
     count: usize,
     /// Characters of the longest.
     longest: usize,
-    /// How many words came before already, and the part of them in other splits; none of a text.
+    /// The number of duplicates and the leaked shares; none for a text.
     repeated: Option<(usize, Leaked)>,
 }
 
-/// The lines of a text.
+/// Counts the lines of a text, each of which ends with the token `end`.
 fn lines(whole: &Split, end: Option<u32>) -> Lines {
     let Some(end) = end else {
         return Lines { count: 1, longest: whole.tokens().len(), repeated: None };
@@ -128,7 +128,7 @@ fn lines(whole: &Split, end: Option<u32>) -> Lines {
     Lines { count, longest, repeated: None }
 }
 
-/// The words, in one pass over them: those of all splits where one corpus was cut, else those of the training split.
+/// Counts words in one pass: of all splits if one corpus was cut, else of the training split.
 fn words(splits: &Splits) -> Lines {
     /// How many words a split has, and how many of them the training split has too.
     #[derive(Default)]
@@ -152,7 +152,7 @@ fn words(splits: &Splits) -> Lines {
         longest = longest.max(word.len() - 1);
         duplicates += usize::from(first.is_some());
     });
-    // Splits of files of their own.
+    // The validation and test split are files of their own.
     if whole.tokens().len() == train_end {
         for (split, Seen(all, in_train)) in [(&splits.val, &mut val), (&splits.test, &mut test)] {
             split.each_word(|_, word| {
@@ -199,7 +199,7 @@ impl fmt::Display for DataCard {
     }
 }
 
-/// Digits in threes.
+/// The number with a comma between groups of three digits, as in 32,257.
 fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();

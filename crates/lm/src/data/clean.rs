@@ -1,4 +1,4 @@
-//! Bytes to text: encodings named, line ends and accents made one kind.
+//! Bytes to text: refuses other encodings, makes line ends and accents uniform.
 
 use std::ops::RangeInclusive;
 
@@ -20,12 +20,13 @@ const NOT_TEXT: [(&[u8], &str); 7] = [
 /// What every git-LFS pointer begins with.
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
-/// Whether a file is not itself but says where git-LFS has it.
+/// Whether a file is a git-LFS pointer instead of the file itself.
 fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(LFS_POINTER)
 }
 
-/// What a file of these first bytes is, and what to do, if it is an archive, a pointer or of another encoding.
+/// What a file is, and what to do, if its first bytes are those of an archive, a git-LFS pointer or another
+/// encoding.
 #[must_use]
 pub fn not_text(bytes: &[u8]) -> Option<&'static str> {
     // "BZh" could begin a word; the digit and the block's magic after it could not.
@@ -35,7 +36,7 @@ pub fn not_text(bytes: &[u8]) -> Option<&'static str> {
     found.map(|(_, what)| *what).or_else(|| is_lfs_pointer(bytes).then_some(pointer))
 }
 
-/// Whether a file is a web page, as a download often is that should have been another file.
+/// Whether a file is an HTML page, as downloads that went wrong often are.
 pub fn is_page(bytes: &[u8]) -> bool {
     let start = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     [&b"<!doctype html"[..], b"<html"]
@@ -43,8 +44,8 @@ pub fn is_page(bytes: &[u8]) -> bool {
         .any(|tag| start.get(..tag.len()).is_some_and(|first| first.eq_ignore_ascii_case(tag)))
 }
 
-/// UTF-8 to a string with LF line ends and no byte order mark, in the memory of the bytes where that is possible; the
-/// error is a message without the file's name.
+/// Decodes UTF-8 to a string with LF line ends and no byte order mark, in the memory of `bytes` if possible.
+/// The error is a message without the file's name.
 pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Result<String, String> {
     if let Some(what) = not_text(&bytes) {
         return Err(what.to_owned());
@@ -93,7 +94,7 @@ pub fn decode(mut bytes: Vec<u8>, lossy: bool, warnings: &mut Vec<String>) -> Re
     let has_returns = is_met(b'\r'..=b'\r');
     let text = if has_returns { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
     let odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
-    // Those from U+0080 to U+009F are two bytes, of which the first is 0xC2.
+    // Control characters from U+0080 to U+009F are two bytes, the first of them 0xC2.
     let may_be_odd = is_met(0..=0x08) || is_met(0x0b..=0x1f) || is_met(0x7f..=0x7f) || is_met(0xc2..=0xc2);
     if may_be_odd && let Some(c) = text.chars().find(odd) {
         let count = text.chars().filter(odd).count();

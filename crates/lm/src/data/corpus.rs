@@ -1,4 +1,4 @@
-//! Reading a file: bytes to clean text, of words or running.
+//! Reads a file: from bytes to clean text, a list of words or one running text.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -13,20 +13,22 @@ use super::vocab::Vocab;
 use super::{clean, memory};
 use crate::error::{Error, Result, UnknownCharacter};
 
-/// The most bytes a file may hold: token positions are 32-bit, and a typing error should not fill the memory.
+/// The largest file in bytes: token positions are 32-bit, and a mistyped path should not fill the memory.
 pub const MAX_BYTES: u64 = 1 << 30;
 
 /// The most characters a word may have in [`Mode::Lines`].
 pub const MAX_WORD: usize = 1 << 16;
 
 impl Mode {
-    /// What a text most likely is.
+    /// Guesses whether a text is a list of lines or one running text.
     ///
-    /// Looks at the first 10,000 lines that are not blank. It is a running text if more than a quarter of them read like
-    /// sentences, if they have more than 100 characters on average, or if one is longer than a word may be ([`MAX_WORD`]);
-    /// else a list of lines. Like a sentence reads a line of four or more words that has a mark of punctuation after a
-    /// word, or of which most begin with a small letter (so a list of names of several words is one); and where no spaces
-    /// are written, a line with a mark of Chinese or Japanese punctuation, or of 30 letters and more.
+    /// Looks at the first 10,000 lines that are not blank. The text is running text if more than a quarter of
+    /// them read like sentences, if they have more than 100 characters on average, or if one is longer than a
+    /// word may be ([`MAX_WORD`]); else it is a list of lines.
+    ///
+    /// A line of four or more words reads like a sentence if punctuation follows a word of three letters or
+    /// more, or if most words begin with a small letter; so names of several words do not. A line in a script
+    /// without spaces reads like one if it has Chinese or Japanese punctuation, or 30 letters or more.
     #[must_use]
     pub fn detect(text: &str) -> Self {
         let (mut count, mut sentences, mut characters) = (0usize, 0usize, 0usize);
@@ -46,7 +48,7 @@ impl Mode {
 /// Whether a line reads like a sentence: see [`Mode::detect`].
 fn is_sentence(line: &str) -> bool {
     if line.is_ascii() {
-        // One word.
+        // One word is no sentence.
         if line.bytes().all(|byte| byte.is_ascii_graphic()) {
             return false;
         }
@@ -65,7 +67,7 @@ fn is_sentence(line: &str) -> bool {
         && (line.split_whitespace().any(ends) || line.split_whitespace().filter(is_small).count() * 2 > count)
 }
 
-/// Whether it is a letter of a script that is written without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
+/// Whether `c` is a letter of a script without spaces between words: Thai, Lao, Burmese, Khmer, kana, Han.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{3040}'..='\u{30ff}'
         | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3fffd}')
@@ -78,16 +80,16 @@ pub struct Source {
     pub path: PathBuf,
     /// SHA-256 of the bytes as they were read, in hexadecimal.
     pub sha256: String,
-    /// What a person should know, one line each.
+    /// Warnings for the user, one line each.
     pub warnings: Vec<String>,
-    /// Whether nobody said that it is lines or a text.
+    /// Whether `mode` was detected from the text rather than given.
     pub is_detected: bool,
 }
 
 /// A file's text, cleaned.
 ///
-/// A byte order mark at the start is dropped; CRLF and a lone CR become LF, the only line break there is.
-/// Lines of nothing but white space are no words; otherwise a line is kept as it stands, spaces too.
+/// A byte order mark at the start is dropped; CRLF and a lone CR become LF, the only line break there is. In
+/// [`Mode::Lines`] lines of only white space are dropped; the other lines are kept with all their spaces.
 ///
 /// ```
 /// use charloom::data::{Corpus, DataConfig};
@@ -100,22 +102,23 @@ pub struct Source {
 pub struct Corpus {
     source: Source,
     mode: Mode,
-    /// The text; in [`Mode::Lines`] each word and a line break.
+    /// The text; in [`Mode::Lines`] each word is followed by a line break.
     text: String,
 }
 
 impl Corpus {
-    /// Reads a regular file, or standard input for `-`; of the configuration `mode`, `lossy`, `normalize` and
-    /// `dedupe` count.
+    /// Reads a regular file, or standard input for `-`. Uses `mode`, `lossy`, `normalize` and `dedupe` of the
+    /// configuration.
     ///
     /// # Errors
-    /// Whatever [`Corpus::from_bytes`] refuses; a file that is missing, unreadable, not a regular file, or
-    /// larger than [`MAX_BYTES`].
+    /// As [`Corpus::from_bytes`]; a file that is missing, unreadable, not a regular file, or larger than
+    /// [`MAX_BYTES`].
     pub fn read(path: impl AsRef<Path>, config: &DataConfig) -> Result<Self> {
         Self::read_same(path.as_ref(), config, None)
     }
 
-    /// As [`Corpus::read`], of bytes that have this SHA-256, whatever else is wrong with others.
+    /// As [`Corpus::read`]; if `sha256` is given, bytes with another SHA-256 are refused before they are
+    /// decoded.
     pub(super) fn read_same(path: &Path, config: &DataConfig, sha256: Option<&str>) -> Result<Self> {
         if path == Path::new("-") {
             let bytes = read_bounded(path, io::stdin().lock(), 0, MAX_BYTES)?;
@@ -144,8 +147,8 @@ impl Corpus {
     /// Cleans bytes that are already in memory; `source` names them in messages.
     ///
     /// # Errors
-    /// No text at all; another encoding or a compressed file; bytes that are not UTF-8 (unless `lossy`); a NUL;
-    /// a line of more than [`MAX_WORD`] characters in [`Mode::Lines`]; `dedupe` in [`Mode::Text`].
+    /// No text at all; another encoding or a compressed file; bytes that are not UTF-8 (unless `lossy`); a
+    /// NUL; a line of more than [`MAX_WORD`] characters in [`Mode::Lines`]; `dedupe` in [`Mode::Text`].
     pub fn from_bytes(
         source: impl AsRef<Path>,
         bytes: impl Into<Vec<u8>>,
@@ -154,7 +157,8 @@ impl Corpus {
         Self::of_bytes(source.as_ref(), bytes.into(), config, None)
     }
 
-    /// As [`Corpus::from_bytes`], of bytes that have this SHA-256, whatever else is wrong with others.
+    /// As [`Corpus::from_bytes`]; if `known` is given, bytes with another SHA-256 are refused before they are
+    /// decoded.
     pub(super) fn of_bytes(
         path: &Path,
         bytes: Vec<u8>,
@@ -205,7 +209,7 @@ impl Corpus {
         self.mode
     }
 
-    /// The text; in [`Mode::Lines`] each word and a line break, in the order of the file.
+    /// The text, in the order of the file; in [`Mode::Lines`] each word is followed by a line break.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -216,7 +220,7 @@ impl Corpus {
         self.text.split_terminator('\n')
     }
 
-    /// Takes out the lines with a character that the vocabulary does not have; returns them, and the first such character.
+    /// Removes the lines with a character outside the vocabulary; returns them and the first such character.
     pub fn take_unknown(&mut self, vocab: &Vocab) -> (Vec<String>, Option<UnknownCharacter>) {
         let (mut taken, mut first) = (Vec::new(), None);
         let mut kept = String::with_capacity(self.text.len());
@@ -233,7 +237,7 @@ impl Corpus {
         (taken, first)
     }
 
-    /// Drops the text.
+    /// The source; drops the text.
     pub(super) fn into_source(self) -> Source {
         self.source
     }
@@ -248,11 +252,11 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// All bytes of `reader`, but no more than `most`; stops at a chunk with a NUL, which no text has, so that
-/// an endless stream of zeros ends.
+/// All bytes of `reader`; more than `most` are an error. Stops after a chunk with a NUL, which no text has,
+/// so that an endless stream of zeros ends.
 fn read_bounded(path: &Path, reader: impl Read, size: u64, most: u64) -> Result<Vec<u8>> {
     let mut reader = reader.take(most + 1);
-    // A file is read into as much as it takes, and not into twice that.
+    // With room for the whole file: growing by doubling could take twice its size.
     let mut bytes = Vec::with_capacity(usize::try_from(size.min(most) + 1).unwrap_or(0));
     loop {
         let start = bytes.len();
@@ -272,19 +276,19 @@ fn read_bounded(path: &Path, reader: impl Read, size: u64, most: u64) -> Result<
 
 /// Whether a line is nothing but white space.
 fn is_blank(line: &str) -> bool {
-    !begins_and_ends(line) && line.trim().is_empty()
+    !has_visible_ends(line) && line.trim().is_empty()
 }
 
-/// Whether a line's first and last character are of ASCII and can be seen.
-fn begins_and_ends(line: &str) -> bool {
+/// Whether a line's first and last bytes are visible ASCII characters.
+fn has_visible_ends(line: &str) -> bool {
     let is_seen = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
     is_seen(line.as_bytes().first()) && is_seen(line.as_bytes().last())
 }
 
-/// The lines that are words, each with a line break; in the memory of the text if that is all of them.
+/// The words, each with a line break. Reuses the memory of `text` if no line is dropped.
 fn words(source: &Path, mut text: String, dedupe: bool, warnings: &mut Vec<String>) -> Result<String> {
     let mut seen = HashSet::new();
-    // The words so far, once a line is left out.
+    // The words so far; `None` until a line is dropped.
     let mut words: Option<String> = None;
     let (mut spaced, mut number, mut start) = (0usize, 0, 0);
     while start <= text.len() {
@@ -294,7 +298,7 @@ fn words(source: &Path, mut text: String, dedupe: bool, warnings: &mut Vec<Strin
         start += length + 1;
         number += 1;
         if is_blank(line) || (dedupe && !seen.insert(line)) {
-            // Not what stands after the last line break.
+            // The empty rest after the last line break is not a dropped line.
             if words.is_none() && begin < text.len() {
                 words = Some(text[..begin].to_owned());
             }
@@ -310,7 +314,7 @@ fn words(source: &Path, mut text: String, dedupe: bool, warnings: &mut Vec<Strin
                 return Err(Error::data(source, message));
             }
         }
-        spaced += usize::from(!begins_and_ends(line) && line.trim().len() != line.len());
+        spaced += usize::from(!has_visible_ends(line) && line.trim().len() != line.len());
         if let Some(words) = &mut words {
             words.push_str(line);
             words.push('\n');

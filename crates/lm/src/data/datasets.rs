@@ -10,16 +10,16 @@ use super::corpus::hex;
 use crate::disk::replace_file;
 use crate::error::{Error, Result};
 
-/// Names the folder that files are kept in, instead of the user's cache.
+/// The environment variable for the folder that files are kept in, instead of the user's cache.
 pub const CACHE_VARIABLE: &str = "CHARLOOM_CACHE";
 
-/// Names an address to download from, instead of each file's own: `ADDRESS/NAME`.
+/// The environment variable for the address to download from, `ADDRESS/NAME`, instead of each file's own.
 pub const URL_VARIABLE: &str = "CHARLOOM_DATA_URL";
 
-/// First names in the United States in 2018; what is trained on when nothing else is named.
+/// First names in the United States in 2018: the default training data.
 pub const NAMES: &str = include_str!("../../data/us-names-2018.txt");
 
-/// How an address on this machine begins, which needs no encryption.
+/// How addresses on this machine begin, for which http is allowed.
 const LOCAL: [&str; 3] = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
 
 /// A data set that is known by name.
@@ -97,10 +97,11 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// The user's: in `CHARLOOM_CACHE`, or where the platform keeps such folders; from `CHARLOOM_DATA_URL`.
+    /// The user's cache: in the folder `CHARLOOM_CACHE`, else where the platform keeps caches; downloads are
+    /// from `CHARLOOM_DATA_URL`, if that is set.
     ///
     /// # Errors
-    /// A user without a home.
+    /// There is neither `CHARLOOM_CACHE` nor a home folder.
     pub fn of_user() -> Result<Self> {
         let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let own = || Some(directories::ProjectDirs::from("", "", "charloom")?.cache_dir().to_path_buf());
@@ -130,11 +131,11 @@ impl Cache {
 
     /// The file, fetched (or written, if it is embedded) unless it is there already.
     ///
-    /// `fetch` is given an address and a number of bytes, and returns what the address sends: all of it, or more
-    /// bytes than that number. The address is of https, or of http on this machine.
+    /// `fetch` is called with an address and a number of bytes. It returns all that the address sends, or
+    /// stops once it has more than that number. The address is https, or http on this machine.
     ///
     /// # Errors
-    /// Whatever `fetch` refuses; another file than the known one; a folder that cannot be written.
+    /// As `fetch`; a file of another size or SHA-256 than the known one; a folder that cannot be written.
     pub fn get<F>(&self, set: &Dataset, fetch: F) -> Result<PathBuf>
     where
         F: FnOnce(&str, u64) -> std::result::Result<Vec<u8>, String>,

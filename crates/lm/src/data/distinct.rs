@@ -1,18 +1,19 @@
-//! Which words a split has.
+//! The set of a split's words.
 
 use super::split::Split;
 use super::tokens::{Row, Tokens};
 
-/// The different words of a split: a hash table of where they begin in its tokens, 4 bytes a place.
+/// The different words of a split: a hash table of their positions in its tokens, 4 bytes a slot.
 #[derive(Clone, Debug)]
 pub struct Distinct {
     split: Split,
-    /// One more than where a word begins, or 0; a power of two of them, at least a quarter free.
-    places: Vec<u32>,
+    /// Open addressing: a slot holds start + 1, or 0 if it is free. The length is a power of two, at most
+    /// three quarters full.
+    slots: Vec<u32>,
 }
 
 impl Distinct {
-    /// All of its words.
+    /// The set of all words of a split.
     pub fn new(split: &Split) -> Self {
         let mut distinct = Self::empty(split);
         split.each_word(|start, word| {
@@ -21,39 +22,40 @@ impl Distinct {
         distinct
     }
 
-    /// None of its words yet.
+    /// An empty set with room for all words of a split.
     pub fn empty(split: &Split) -> Self {
         let words = split.boundary().map_or(0, |boundary| split.tokens().count(boundary));
-        Self { split: split.clone(), places: vec![0; (words + words / 3 + 1).next_power_of_two()] }
+        Self { split: split.clone(), slots: vec![0; (words + words / 3 + 1).next_power_of_two()] }
     }
 
-    /// Adds the word, with its end, that begins here in the split; where it came first, if it is there already.
+    /// Adds the word with its boundary that begins at `start` in the split. If an equal word is there
+    /// already, returns where that begins.
     pub fn add(&mut self, start: usize, word: Tokens<'_>) -> Option<usize> {
         match self.find(word) {
             Ok(first) => Some(first),
             Err(free) => {
-                self.places[free] = start as u32 + 1;
+                self.slots[free] = start as u32 + 1;
                 None
             }
         }
     }
 
-    /// Whether a word, of tokens without its end, is there.
+    /// Whether a word, given without its boundary, is in the set.
     pub fn contains(&self, word: &[u32]) -> bool {
         let ended = word.iter().copied().chain(self.split.boundary());
         self.find(Row::of(ended, self.split.row()).tokens()).is_ok()
     }
 
-    /// Where a word, with its end, begins in the split, or the place of the table where it would be.
+    /// Where a word, given with its boundary, begins in the split; else the free slot for it.
     pub fn find(&self, word: Tokens<'_>) -> Result<usize, usize> {
-        let (mask, tokens) = (self.places.len() - 1, self.split.tokens());
+        let (mask, tokens) = (self.slots.len() - 1, self.split.tokens());
         let mut at = word.hash() as usize & mask;
         loop {
-            let after = self.places[at] as usize;
-            if after == 0 {
+            let slot = self.slots[at] as usize;
+            if slot == 0 {
                 return Err(at);
             }
-            let (start, end) = (after - 1, after - 1 + word.len());
+            let (start, end) = (slot - 1, slot - 1 + word.len());
             if end <= tokens.len() && tokens.part(start..end) == word {
                 return Ok(start);
             }

@@ -1,27 +1,27 @@
-//! Characters to a row of tokens.
+//! Encodes characters as a row of tokens.
 
 use super::tokens::Row;
 use super::vocab::Vocab;
 
-/// No token of an ASCII character, of which there are at most 128 after the boundary.
+/// Stands for an unknown character: a token of an ASCII character is at most 128.
 const UNKNOWN: u8 = u8::MAX;
 
-/// Encodes a text's lines, each once and in any order, or all of it at once.
+/// Encodes a text: all at once, or each line once, in any order.
 pub(super) struct Encoder<'v> {
     vocab: &'v Vocab,
-    /// The tokens, which begin with a boundary in [`Mode::Lines`](super::Mode::Lines), and zeros for those to come.
+    /// The tokens so far, after a boundary in [`Mode::Lines`](super::Mode::Lines); zeros for the rest.
     bytes: Vec<u8>,
-    /// How many bytes are tokens so far.
+    /// How many of `bytes` are written so far.
     done: usize,
-    /// The bytes of a token.
+    /// The bytes per token.
     width: usize,
-    /// The token of each character of a text of ASCII, where a token is a byte.
+    /// The token of each character, if the text is ASCII and a token is one byte.
     ascii: Option<[u8; 256]>,
     is_known: bool,
 }
 
 impl<'v> Encoder<'v> {
-    /// To encode all of this text.
+    /// With room for all tokens of `text`.
     pub fn new(text: &str, vocab: &'v Vocab) -> Self {
         let width = Row::width(vocab.len());
         let is_ascii = text.is_ascii();
@@ -45,7 +45,7 @@ impl<'v> Encoder<'v> {
         self.done / self.width
     }
 
-    /// Appends all characters of a text.
+    /// Appends the tokens of a text.
     pub fn text(&mut self, text: &str) {
         if let Some(table) = &self.ascii {
             let to = &mut self.bytes[self.done..][..text.len()];
@@ -65,14 +65,14 @@ impl<'v> Encoder<'v> {
         self.done += self.width;
     }
 
-    /// Appends the characters up to the first line break, and that.
+    /// Appends the tokens of the first line of `rest`, its line break included.
     pub fn line(&mut self, rest: &str) {
         let Some(table) = &self.ascii else {
             let end = rest.find('\n').map_or(rest.len(), |end| end + 1);
             return self.text(&rest[..end]);
         };
         let (to, rest) = (&mut self.bytes[self.done..], rest.as_bytes());
-        // In a plain build an iterator would take twice as long.
+        // With an index, since outside the `dist` profile an iterator takes twice as long.
         let mut at = 0;
         while at < rest.len() && at < to.len() {
             to[at] = table[usize::from(rest[at])];
@@ -84,7 +84,7 @@ impl<'v> Encoder<'v> {
         self.done += at;
     }
 
-    /// The tokens; None if the vocabulary does not have all characters.
+    /// The row of tokens; `None` if a character is not in the vocabulary.
     pub fn finish(self) -> Option<Row> {
         debug_assert_eq!(self.done, self.bytes.len());
         let is_known = self.is_known && !(self.ascii.is_some() && self.bytes.contains(&UNKNOWN));
@@ -92,7 +92,7 @@ impl<'v> Encoder<'v> {
     }
 }
 
-/// The token of a character; a line break ends a word with a boundary.
+/// The token of a character; a line break is the boundary, if the vocabulary has one.
 fn token(vocab: &Vocab, c: char) -> Option<u32> {
     vocab.boundary().filter(|_| c == '\n').or_else(|| vocab.token(c))
 }

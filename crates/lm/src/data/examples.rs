@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 
 /// The examples of a split, in the order of a notebook's loop: word after word, character after character.
 ///
-/// They are a view of the split's tokens. In [`Mode::Lines`](super::Mode::Lines) a word's contexts begin with
-/// boundaries, and its last target is the boundary: n characters give n + 1 examples. In
-/// [`Mode::Text`](super::Mode::Text) every context is full, so a split of n characters gives n - T.
+/// They are a view of the split's tokens. In [`Mode::Lines`](super::Mode::Lines) contexts are padded with
+/// boundaries in front, and a word's last target is the boundary: n characters give n + 1 examples. In
+/// [`Mode::Text`](super::Mode::Text) every context is full: n characters give n - T examples.
 ///
 /// # Shapes
-/// T, the context, may be 0: then only the targets differ.
+/// T, the context's length, may be 0: then all contexts are equal.
 ///
 /// ```
 /// use charloom::data::{Corpus, DataConfig, Examples, Mode, Split, Vocab};
@@ -35,70 +35,67 @@ use crate::error::{Error, Result};
 pub struct Examples {
     length: usize,
     split: Split,
-    /// Each made when first asked for.
-    classes: OnceLock<Classes>,
+    /// These three are computed when first needed.
+    ids: OnceLock<ContextIds>,
     targets: OnceLock<Targets>,
     largest: OnceLock<u32>,
 }
 
-/// The most examples among which equal contexts are found by whoever can do without: it takes about 30 bytes each.
-const MOST_CLASSED: usize = 1 << 20;
-/// The same of contexts of so few bits, a character of most texts: there are hardly any different ones, so that a step does a
-/// tenth of the work. It takes 4 bytes each.
-const MOST_SHORT_CLASSED: usize = 1 << 21;
+/// With more examples than this, a feed that can do without the ids of equal contexts does: they take about
+/// 30 bytes for each example.
+const MAX_WITH_IDS: usize = 1 << 20;
+/// The same for contexts of at most `SHORT_BITS` bits, a character of most texts: so few of them differ that
+/// ids save nine tenths of a step's work. The ids take 4 bytes for each example.
+const MAX_SHORT_WITH_IDS: usize = 1 << 21;
 const SHORT_BITS: usize = 8;
 
-/// Which contexts are equal.
+/// An id for each different context.
 #[derive(Debug)]
-struct Classes {
-    /// The class of each example, and in the lowest `target_bits` its target, since who asks for one wants both.
-    of: Vec<u32>,
-    /// 0 if the two do not fit into 32 bits: then it is the class alone.
+struct ContextIds {
+    /// The id of each example's context, shifted left by `target_bits`, plus the example's target: both are
+    /// used together.
+    packed: Vec<u32>,
+    /// 0 if id and target do not fit into 32 bits: then `packed` holds only the ids.
     target_bits: u32,
-    /// The first example of each class.
+    /// The first example with each id.
     first: Vec<u32>,
 }
 
-/// What follows equal contexts.
+/// The targets that follow each different context.
 #[derive(Debug)]
 struct Targets {
-    /// Where each class begins in `all`, and the end.
+    /// Where the targets of each id begin in `all`, and the end.
     offsets: Vec<u32>,
-    /// The different targets of each class's examples, and how often each occurs.
+    /// The different targets of each id in ascending order, and how often each occurs.
     all: Vec<(u32, u32)>,
 }
 
 impl Examples {
-    /// The examples of a split at context `length`.
+    /// The examples of a split, with contexts of `length` tokens.
     ///
     /// # Errors
-    /// More examples than 32 bits count.
+    /// A split of 2^32 tokens or more.
     pub fn new(split: &Split, length: usize) -> Result<Self> {
         let tokens = split.tokens().len();
         if u32::try_from(tokens).is_err() {
             return Err(Error::usage(format!("{tokens} tokens are more than 32 bits count")));
         }
         let split = split.clone();
-        Ok(Self {
-            length,
-            split,
-            classes: OnceLock::new(),
-            targets: OnceLock::new(),
-            largest: OnceLock::new(),
-        })
+        Ok(Self { length, split, ids: OnceLock::new(), targets: OnceLock::new(), largest: OnceLock::new() })
     }
 
     /// N, the number of examples.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.split.tokens().len().saturating_sub(self.first())
+        self.split.tokens().len().saturating_sub(self.first_target())
     }
 
-    /// Whether there are so many that to know which contexts are equal would take more memory than all the rest.
+    /// Whether there are so many examples that finding equal contexts would take more memory than all the
+    /// rest.
     #[must_use]
     pub fn are_many(&self) -> bool {
         let is_short = self.length.saturating_mul(self.token_bits() as usize) <= SHORT_BITS;
-        self.len() > if is_short { MOST_SHORT_CLASSED } else { MOST_CLASSED }
+        self.len() > if is_short { MAX_SHORT_WITH_IDS } else { MAX_WITH_IDS }
     }
 
     /// Whether there are none.
@@ -118,9 +115,9 @@ impl Examples {
     /// # Panics
     /// If i is not below [`Examples::len`].
     pub fn context(&self, i: usize) -> impl Iterator<Item = u32> {
-        let at = i + self.first();
+        let at = i + self.first_target();
         let before = self.split.tokens().part(at.saturating_sub(self.length)..at);
-        // What stands before the word is boundaries, the one that ended the last word the nearest.
+        // Only the tokens after the last boundary are of this word; boundaries stand for those before.
         let boundary = self.split.boundary();
         let word = match before.iter().rposition(|token| Some(token) == boundary) {
             Some(end) => before.part(end + 1..before.len()),
@@ -129,12 +126,12 @@ impl Examples {
         repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter())
     }
 
-    /// The context of example i without the boundaries before it, and the target: equal for equal n-grams.
+    /// The n-gram of example i: its context, without boundaries in front, and its target.
     ///
     /// # Panics
     /// As [`Examples::context`].
     pub(crate) fn gram(&self, i: usize) -> Tokens<'_> {
-        let (at, tokens) = (i + self.first(), self.split.tokens());
+        let (at, tokens) = (i + self.first_target(), self.split.tokens());
         let mut start = at.saturating_sub(self.length);
         if let Some(boundary) = self.split.boundary()
             && let Some(end) = tokens.part(start..at).iter().rposition(|token| token == boundary)
@@ -150,12 +147,12 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     #[must_use]
     pub fn target(&self, i: usize) -> u32 {
-        self.split.tokens().at(i + self.first())
+        self.split.tokens().at(i + self.first_target())
     }
 
-    /// The token before the target of example i, 0 where there is none.
+    /// The last token of example i's context; 0 if T is 0.
     pub(crate) fn newest(&self, i: usize) -> u32 {
-        let place = i + self.first();
+        let place = i + self.first_target();
         if self.length == 0 || place == 0 { 0 } else { self.split.tokens().at(place - 1) }
     }
 
@@ -164,20 +161,20 @@ impl Examples {
         *self.largest.get_or_init(|| self.split.tokens().largest().unwrap_or(0))
     }
 
-    /// How many bits a token takes.
+    /// How many bits the largest token takes, at least 1.
     fn token_bits(&self) -> u32 {
         (u32::BITS - self.largest().leading_zeros()).max(1)
     }
 
-    /// Which token is the first target.
-    fn first(&self) -> usize {
+    /// The position of the first target.
+    fn first_target(&self) -> usize {
         if self.split.boundary().is_some() { 0 } else { self.length }
     }
 
     /// How many different contexts there are.
     #[must_use]
     pub fn distinct_len(&self) -> usize {
-        self.classes().first.len()
+        self.ids().first.len()
     }
 
     /// The d-th different context, in the order of first appearance.
@@ -185,66 +182,66 @@ impl Examples {
     /// # Panics
     /// If d is not below [`Examples::distinct_len`].
     pub fn distinct_context(&self, d: usize) -> impl Iterator<Item = u32> {
-        self.context(self.classes().first[d] as usize)
+        self.context(self.ids().first[d] as usize)
     }
 
-    /// The different targets that follow the d-th different context, in order, and how often each does.
+    /// The different targets of the d-th different context in ascending order, and how often each occurs.
     ///
     /// # Panics
     /// If d is not below [`Examples::distinct_len`].
     #[must_use]
     pub fn distinct_targets(&self, d: usize) -> &[(u32, u32)] {
-        let Targets { offsets, all } = self.targets.get_or_init(|| self.follow());
+        let Targets { offsets, all } = self.targets.get_or_init(|| self.count_targets());
         &all[offsets[d] as usize..offsets[d + 1] as usize]
     }
 
-    /// Which of the different contexts example i has.
+    /// The id of example i's context: the d of [`Examples::distinct_context`].
     ///
     /// # Panics
     /// If i is not below [`Examples::len`].
     #[must_use]
     pub fn class(&self, i: usize) -> usize {
-        let Classes { of, target_bits, .. } = self.classes();
-        (of[i] >> target_bits) as usize
+        let ContextIds { packed, target_bits, .. } = self.ids();
+        (packed[i] >> target_bits) as usize
     }
 
-    /// The class of each example, above its target in so many bits; None if they do not fit.
+    /// For each example `id << bits | target`, and `bits`; `None` if they do not fit into 32 bits.
     pub(crate) fn with_targets(&self) -> Option<(&[u32], u32)> {
-        let Classes { of, target_bits, .. } = self.classes();
-        (*target_bits > 0).then_some((of, *target_bits))
+        let ContextIds { packed, target_bits, .. } = self.ids();
+        (*target_bits > 0).then_some((packed, *target_bits))
     }
 
-    fn classes(&self) -> &Classes {
-        self.classes.get_or_init(|| self.group())
+    fn ids(&self) -> &ContextIds {
+        self.ids.get_or_init(|| self.find_ids())
     }
 
-    /// Which targets the examples of each class have.
-    fn follow(&self) -> Targets {
-        let Classes { of, target_bits, first } = self.classes();
+    /// Counts the targets of each id.
+    fn count_targets(&self) -> Targets {
+        let ContextIds { packed, target_bits, first } = self.ids();
         let mut offsets = vec![0u32; first.len() + 1];
-        for &of in of {
-            offsets[(of >> target_bits) as usize + 1] += 1;
+        for &id_and_target in packed {
+            offsets[(id_and_target >> target_bits) as usize + 1] += 1;
         }
         for i in 1..offsets.len() {
             offsets[i] += offsets[i - 1];
         }
         let mut next = offsets.clone();
-        let mut each = vec![0; of.len()];
-        let (tokens, before) = (self.split.tokens(), self.first());
-        for (i, &of) in of.iter().enumerate() {
-            let next = &mut next[(of >> target_bits) as usize];
-            each[*next as usize] = tokens.at(before + i);
+        let mut each = vec![0; packed.len()];
+        let (tokens, first_target) = (self.split.tokens(), self.first_target());
+        for (i, &id_and_target) in packed.iter().enumerate() {
+            let next = &mut next[(id_and_target >> target_bits) as usize];
+            each[*next as usize] = tokens.at(first_target + i);
             *next += 1;
         }
         let mut all: Vec<(u32, u32)> = Vec::new();
-        for class in 0..first.len() {
-            let of_class = &mut each[offsets[class] as usize..offsets[class + 1] as usize];
-            if of_class.len() > 1 {
-                of_class.sort_unstable();
+        for id in 0..first.len() {
+            let targets = &mut each[offsets[id] as usize..offsets[id + 1] as usize];
+            if targets.len() > 1 {
+                targets.sort_unstable();
             }
             let begin = all.len();
-            offsets[class] = begin as u32;
-            for &target in of_class.iter() {
+            offsets[id] = begin as u32;
+            for &target in targets.iter() {
                 match all[begin..].last_mut() {
                     Some((last, often)) if *last == target => *often += 1,
                     _ => all.push((target, 1)),
@@ -255,77 +252,78 @@ impl Examples {
         Targets { offsets, all }
     }
 
-    /// Which contexts are equal.
+    /// Gives each different context an id.
     ///
-    /// As many tokens as fit are packed into a number, and equal numbers numbered again; a long context takes
-    /// several rounds, the newest tokens first, in which the class so far is part of the number. So nothing is compared by a
-    /// hash alone.
-    fn group(&self) -> Classes {
+    /// As many tokens as fit are packed into a 64-bit key, and each new key gets the next id. A long context
+    /// takes several rounds, the newest tokens first, with the id so far as part of the key. Keys are
+    /// compared in full, never by a hash alone.
+    fn find_ids(&self) -> ContextIds {
         let bits = self.token_bits();
         let first = vec![0; usize::from(!self.is_empty())];
-        let mut classes = Classes { of: vec![0; self.len()], target_bits: 0, first };
+        let mut ids = ContextIds { packed: vec![0; self.len()], target_bits: 0, first };
         let mut done = 0;
         while done < self.length {
-            // The only class so far takes no bits.
-            let have = usize::BITS - (classes.first.len().max(1) - 1).leading_zeros();
-            let take = (((64 - have) / bits) as usize).min(self.length - done);
-            self.regroup(&mut classes, [done, take], bits, have);
+            // 0 while there is only one id.
+            let id_bits = usize::BITS - (ids.first.len().max(1) - 1).leading_zeros();
+            let take = (((64 - id_bits) / bits) as usize).min(self.length - done);
+            self.refine(&mut ids, [done, take], bits, id_bits);
             done += take;
         }
-        if (classes.first.len() as u64) << bits <= 1 << u32::BITS {
-            classes.target_bits = bits;
-            let (tokens, first) = (self.split.tokens(), self.first());
-            for (i, of) in classes.of.iter_mut().enumerate() {
-                *of = *of << bits | tokens.at(first + i);
+        if (ids.first.len() as u64) << bits <= 1 << u32::BITS {
+            ids.target_bits = bits;
+            let (tokens, first) = (self.split.tokens(), self.first_target());
+            for (i, id) in ids.packed.iter_mut().enumerate() {
+                *id = *id << bits | tokens.at(first + i);
             }
         }
-        classes
+        ids
     }
 
-    /// Tells apart what is of one class so far, a number of `have` bits, but differs in the `take` tokens, of so many bits
-    /// each, before the newest `done`. Classes are numbered in the order of first appearance.
-    fn regroup(&self, classes: &mut Classes, [done, take]: [usize; 2], bits: u32, have: u32) {
-        let (tokens, skipped) = (self.split.tokens(), self.first());
-        let packed = take as u32 * bits;
-        let mask = u64::MAX >> (u64::BITS - packed);
-        let (boundary, begun) = match self.split.boundary() {
+    /// Refines the ids, of `id_bits` bits: examples keep a common id only if they also agree in the `take`
+    /// tokens before the newest `done`. Key: `id << (take * bits) | those tokens`; ids are renumbered by
+    /// first appearance.
+    fn refine(&self, ids: &mut ContextIds, [done, take]: [usize; 2], bits: u32, id_bits: u32) {
+        let (tokens, skipped) = (self.split.tokens(), self.first_target());
+        let key_bits = take as u32 * bits;
+        let mask = u64::MAX >> (u64::BITS - key_bits);
+        let (boundary, padding) = match self.split.boundary() {
             Some(boundary) => (boundary, (0..take).fold(0, |all, _| all << bits | u64::from(boundary))),
-            // No token is this.
+            // No token has this value.
             None => (u32::MAX, 0),
         };
-        let mut known = Keyed::new(have + packed, u32::MAX);
-        let Classes { of, first, .. } = classes;
+        let mut slots = Keyed::new(id_bits + key_bits, u32::MAX);
+        let ContextIds { packed: ids, first, .. } = ids;
         first.clear();
-        // The `take` tokens before the next target and the newest `done`.
-        let mut window = begun;
-        // The rule is a short context of a small vocabulary: the same as below, in a fifth of the time.
-        if let (Keyed::Table(table), Some(bytes), 0, 0) = (&mut known, tokens.as_bytes(), done, have) {
+        // The `take` tokens before the newest `done` of the next example's context.
+        let mut window = padding;
+        // The usual case, a short context over a small vocabulary: the same as below, in a fifth of the time.
+        if let (Keyed::Table(table), Some(bytes), 0, 0) = (&mut slots, tokens.as_bytes(), done, id_bits) {
             let shifted = |window: u64, byte: u8| match u32::from(byte) == boundary {
-                true => begun,
+                true => padding,
                 false => (window << bits | u64::from(byte)) & mask,
             };
             let skipped = skipped.min(bytes.len());
             window = bytes[..skipped].iter().fold(window, |window, &byte| shifted(window, byte));
             let bytes = &bytes[skipped..];
-            // In a plain build an iterator would take twice as long.
+            // With an index, since outside the `dist` profile an iterator takes twice as long.
             let mut i = 0;
-            while i < bytes.len() && i < of.len() {
-                of[i] = numbered(&mut table[window as usize], i, first);
+            while i < bytes.len() && i < ids.len() {
+                ids[i] = id_in(&mut table[window as usize], i, first);
                 window = shifted(window, bytes[i]);
                 i += 1;
             }
             return;
         }
-        // How many tokens of its word stand before the next target.
+        // The number of tokens between the last boundary and the next target.
         let mut before = 0;
         for at in 0..tokens.len() {
             if at >= skipped {
-                let class = &mut of[at - skipped];
-                let key = if have == 0 { window } else { u64::from(*class) << packed | window };
-                *class = numbered(known.at(key), at - skipped, first);
+                let id = &mut ids[at - skipped];
+                let key = if id_bits == 0 { window } else { u64::from(*id) << key_bits | window };
+                *id = id_in(slots.at(key), at - skipped, first);
             }
             if tokens.at(at) == boundary {
-                (before, window) = (0, begun);
+                (before, window) = (0, padding);
                 continue;
             }
             before += 1;
@@ -336,9 +334,9 @@ impl Examples {
     }
 }
 
-/// The class in a slot; if it has none, the next, of which example i is the first.
+/// The id in a slot; an empty slot gets the next id, of which example i is the first.
 #[inline(always)]
-fn numbered(slot: &mut u32, i: usize, first: &mut Vec<u32>) -> u32 {
+fn id_in(slot: &mut u32, i: usize, first: &mut Vec<u32>) -> u32 {
     if *slot == u32::MAX {
         *slot = first.len() as u32;
         first.push(i as u32);

@@ -1,49 +1,51 @@
-//! A number for each key.
+//! A map from integer keys to 32-bit values.
 
 use rustc_hash::FxHashMap;
 
-/// A number for each key of a few bits.
+/// A map from keys of a known number of bits to values.
 pub(crate) enum Keyed {
-    /// By the key: 4 MiB at most, where keys are that small; most are, and it is several times faster.
+    /// Indexed by the key, if keys have at most 20 bits, as most have: at most 4 MiB, and several times
+    /// faster than a map.
     Table(Vec<u32>),
-    /// What is not there is the second.
-    Map(FxHashMap<u64, u32>, u32),
+    /// `default` is the value of keys that are not in the map.
+    Map { map: FxHashMap<u64, u32>, default: u32 },
 }
 
 impl Keyed {
-    /// For keys of so many bits, each with the number `begin` until it has another.
-    pub fn new(bits: u32, begin: u32) -> Self {
-        if bits <= 20 { Self::Table(vec![begin; 1 << bits]) } else { Self::Map(FxHashMap::default(), begin) }
+    /// For keys of `bits` bits, each with the value `default` until it gets another.
+    pub fn new(bits: u32, default: u32) -> Self {
+        if bits <= 20 {
+            Self::Table(vec![default; 1 << bits])
+        } else {
+            Self::Map { map: FxHashMap::default(), default }
+        }
     }
 
-    /// The number of a key.
+    /// The value of a key, to be changed.
     #[inline(always)]
     pub fn at(&mut self, key: u64) -> &mut u32 {
         match self {
             Self::Table(table) => &mut table[key as usize],
-            Self::Map(map, begin) => map.entry(key).or_insert(*begin),
+            Self::Map { map, default } => map.entry(key).or_insert(*default),
         }
     }
 
-    /// The number of a key, which stays as it is.
+    /// The value of a key.
     pub fn get(&self, key: u64) -> u32 {
         match self {
             Self::Table(table) => table[key as usize],
-            Self::Map(map, begin) => map.get(&key).copied().unwrap_or(*begin),
+            Self::Map { map, default } => map.get(&key).copied().unwrap_or(*default),
         }
     }
 
-    /// Calls `see` with each key whose number is not 0, in any order, and that.
+    /// Calls `see` with each key whose value is not 0, and that value, in any order.
     pub fn each(&self, mut see: impl FnMut(u64, u32)) {
         match self {
             Self::Table(table) => {
-                (0..)
-                    .zip(table)
-                    .filter(|(_, number)| **number != 0)
-                    .for_each(|(key, &number)| see(key, number));
+                (0..).zip(table).filter(|(_, value)| **value != 0).for_each(|(key, &value)| see(key, value));
             }
-            Self::Map(map, _) => {
-                map.iter().filter(|(_, number)| **number != 0).for_each(|(&key, &number)| see(key, number));
+            Self::Map { map, .. } => {
+                map.iter().filter(|(_, value)| **value != 0).for_each(|(&key, &value)| see(key, value));
             }
         }
     }

@@ -1,18 +1,18 @@
-//! Whether what is begun fits into memory, known before it is.
+//! Checks that data fits into memory before it is read.
 
 use std::fs;
 
-/// The most bytes of memory that a training takes for each byte of a large file: its tokens, its text while they are made, and
-/// what feeds take for each word.
-const FOR_EACH: u64 = 6;
+/// The most bytes of memory that training takes for each byte of a large file: for its tokens, its text while
+/// that is encoded, and what feeds keep for each word.
+const MEMORY_PER_BYTE: u64 = 6;
 
-/// A message if the data of a file of `size` bytes would not fit.
+/// Checks that the data of a file of `size` bytes would fit; the error is a message.
 pub fn check_file(size: u64, available: Option<u64>) -> Result<(), String> {
-    check(size.saturating_mul(FOR_EACH), available)
+    check(size.saturating_mul(MEMORY_PER_BYTE), available)
         .map_err(|message| format!("takes {message}; cut it, or free some"))
 }
 
-/// A message if so many bytes would not fit.
+/// Checks that `needed` bytes fit; the error is a message.
 pub(crate) fn check(needed: u64, available: Option<u64>) -> Result<(), String> {
     match available {
         Some(available) if needed > available => {
@@ -23,7 +23,7 @@ pub(crate) fn check(needed: u64, available: Option<u64>) -> Result<(), String> {
     }
 }
 
-/// The bytes of memory that a program may still have; none where the system does not tell.
+/// The bytes of memory that this program may still take; `None` if the system does not tell.
 pub fn available() -> Option<u64> {
     let free = of_meminfo(&fs::read_to_string("/proc/meminfo").ok()?)?;
     let limit =
@@ -31,7 +31,7 @@ pub fn available() -> Option<u64> {
     Some(free.min(limit.unwrap_or(u64::MAX)))
 }
 
-/// What Linux says in kilobytes: what is free or can be freed, and what can be swapped out.
+/// The available memory plus the free swap space in `/proc/meminfo`, in bytes.
 fn of_meminfo(text: &str) -> Option<u64> {
     let kilobytes = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;

@@ -1,6 +1,6 @@
-//! Data walks a straight line: a file is read into a [`Corpus`], its characters numbered by a [`Vocab`], encoded once
-//! into tokens that all [`Splits`] share, and looked at as [`Examples`] of a context and what follows it. [`Data::load`]
-//! does these steps at once.
+//! Data goes one way: a file is read into a [`Corpus`], a [`Vocab`] numbers its characters, the text is
+//! encoded once into tokens that all [`Splits`] share, and [`Examples`] pair each context with the token
+//! after it. [`Data::load`] does all of this.
 
 mod card;
 mod clean;
@@ -52,36 +52,36 @@ pub use vocab::Vocab;
 pub struct Data {
     /// Where the text came from.
     pub source: Source,
-    /// The file to validate on, if one stands for the validation split.
+    /// The file that is the validation split, if there is one.
     pub val_source: Option<Source>,
-    /// The file to test on, if one stands for the test split.
+    /// The file that is the test split, if there is one.
     pub test_source: Option<Source>,
-    /// Its characters, and those of the files that stand for splits.
+    /// The characters of the text and of the files that replace splits.
     pub vocab: Vocab,
-    /// Its parts.
+    /// The training, validation and test split.
     pub splits: Splits,
 }
 
 impl Data {
-    /// Reads, cleans, encodes and cuts.
+    /// Reads, cleans, encodes and splits the text.
     ///
-    /// Without a path it is the embedded list of names. A path that is no file but the name of a known data set
-    /// is its file in the cache; nothing is downloaded here. With `vocab`, a model's, its mode is meant
-    /// where none is named, and no other characters are allowed.
+    /// Without a path, the text is the embedded list of names. If the path is no file but the name of a known
+    /// data set, the set's file in the cache is read; nothing is downloaded. With `vocab`, that of a model,
+    /// the default mode is the vocabulary's, and other characters are an error.
     ///
     /// # Errors
-    /// Whatever [`Corpus::read`] and [`Splits::new`] refuse; a file whose SHA-256 is not that of the
-    /// configuration, where that has one.
+    /// As [`Corpus::read`] and [`Splits::new`]; a file whose SHA-256 differs from that in the configuration,
+    /// if it has one.
     pub fn load(config: &DataConfig, vocab: Option<Vocab>) -> Result<Self> {
         let mode = config.mode.or(vocab.as_ref().map(Vocab::mode));
         let config = &DataConfig { mode, ..config.clone() };
         Self::of(Self::corpus(config)?, config, vocab)
     }
 
-    /// The main file, cleaned.
+    /// Reads and cleans the main file.
     ///
     /// # Errors
-    /// Whatever [`Corpus::read`] refuses; another SHA-256 than that of the configuration, where it has one.
+    /// As [`Corpus::read`]; a file whose SHA-256 differs from that in the configuration, if it has one.
     pub fn corpus(config: &DataConfig) -> Result<Corpus> {
         let sha256 = config.sha256.as_deref();
         match &config.path {
@@ -90,7 +90,7 @@ impl Data {
         }
     }
 
-    /// As [`Data::load`], of the main file's text.
+    /// As [`Data::load`], with the main file read already.
     ///
     /// # Errors
     /// As [`Data::load`].
@@ -121,7 +121,7 @@ impl Data {
         Ok(Self { source: corpus.into_source(), val_source, test_source, vocab, splits })
     }
 
-    /// Draws what the order of the words took from its generator, where `shuffle` is torch.
+    /// Advances `generator` as shuffling the words did, if `shuffle` is torch.
     pub(crate) fn draw_order(&self, config: &DataConfig, generator: &mut TorchGenerator) {
         let is_whole = config.val.is_none() && config.test.is_none();
         if is_whole && self.mode() == Mode::Lines && config.shuffle == Shuffle::Torch {
@@ -135,14 +135,14 @@ impl Data {
         self.vocab.mode()
     }
 
-    /// What a person should know first, with examples at this context.
+    /// A summary of the data, with examples counted for contexts of length `context`.
     #[must_use]
     pub fn card(&self, context: usize) -> DataCard {
         DataCard::new(&self.source, &self.vocab, &self.splits, context)
     }
 
-    /// Writes `train.txt`, `val.txt` and `test.txt`, as they are trained on, into a folder; an empty split has no
-    /// file. Training on `train.txt` with `--val val.txt --test test.txt` is training on the whole.
+    /// Writes the splits as `train.txt`, `val.txt` and `test.txt` into a folder; an empty split gets no file.
+    /// Training on `train.txt` with `--val val.txt --test test.txt` uses the same splits.
     ///
     /// # Errors
     /// A folder that cannot be written, or a file that is there already.
@@ -169,7 +169,7 @@ impl Data {
     }
 }
 
-/// The file that a path means.
+/// `path`, or, if there is no such file, the cached file of the data set with that name.
 fn place(path: &Path) -> Result<PathBuf> {
     let known = path.to_str().filter(|_| !path.exists()).and_then(|name| Dataset::get(name).ok());
     let Some(known) = known else { return Ok(path.to_path_buf()) };

@@ -1,4 +1,4 @@
-//! In which order words come, and where they are cut.
+//! The order of the words, and where they are cut into splits.
 
 use charloom_tensor::rng::{PythonRandom, TorchGenerator};
 
@@ -6,9 +6,9 @@ use super::settings::{DataConfig, Mode, Shuffle, check_split};
 use super::tokens::count;
 use crate::error::Result;
 
-/// Where each word begins in a text of lines, in the order that is asked for.
+/// Where each word begins in a text of lines, in the order of `config.shuffle`.
 pub fn starts(text: &str, config: &DataConfig) -> Vec<u32> {
-    // A text has at most 2^30 bytes.
+    // A text has at most 2^30 bytes, so positions fit into 32 bits.
     let mut starts: Vec<u32> = Vec::with_capacity(count(text.as_bytes(), b'\n') + 1);
     starts.push(0);
     for (at, &byte) in text.as_bytes().iter().enumerate() {
@@ -16,7 +16,7 @@ pub fn starts(text: &str, config: &DataConfig) -> Vec<u32> {
             starts.push(at as u32 + 1);
         }
     }
-    // Nothing begins at the end.
+    // No word begins at the end of the text.
     starts.pop_if(|start| *start as usize == text.len());
     match config.shuffle {
         Shuffle::None => starts,
@@ -32,7 +32,7 @@ pub fn starts(text: &str, config: &DataConfig) -> Vec<u32> {
     }
 }
 
-/// Where to cut n words or characters.
+/// Where n words or characters are cut into three splits, as a function of n.
 pub fn cut(config: &DataConfig, mode: Mode) -> Result<impl Fn(usize) -> [usize; 2]> {
     let split = config.split.unwrap_or(mode.default_split());
     check_split(split)?;
@@ -44,15 +44,15 @@ pub fn cut(config: &DataConfig, mode: Mode) -> Result<impl Fn(usize) -> [usize; 
     })
 }
 
-/// Python's `int(f * n)` of the fractions summed up.
+/// Python's `int(train * n)` and `int((train + val) * n)`.
 fn sums(n: usize, [train, val, _]: [f64; 3]) -> [usize; 2] {
-    // 0.7 + 0.1 is a little less than 0.8; the sum means the decimal number.
+    // Rounded, since 0.7 + 0.1 in floating point is a little less than 0.8.
     let both = ((train + val) * 1e12).round() / 1e12;
     [train, both].map(|fraction| (fraction * n as f64) as usize)
 }
 
-/// The lengths of `torch.utils.data.random_split`, summed up: each fraction's floor(f * n), and what is left over one
-/// each to the first parts.
+/// Where `torch.utils.data.random_split` cuts: each part gets `floor(f * n)`, and the first parts get one
+/// more each until all n are used.
 fn random_split(n: usize, fractions: [f64; 3]) -> [usize; 2] {
     let lengths = fractions.map(|fraction| (fraction * n as f64) as usize);
     let left = n.saturating_sub(lengths.iter().sum());

@@ -64,7 +64,8 @@ words! {
     Shuffle {
         /// As CPython's `random.seed(split_seed); random.shuffle(words)`.
         Python = "python",
-        /// As `torch.utils.data.random_split` with a generator seeded with `split_seed`: the order and the lengths.
+        /// The order and the lengths of `torch.utils.data.random_split`, its generator seeded with
+        /// `split_seed`.
         Torch = "torch",
         /// As in the file.
         None = "none",
@@ -113,8 +114,8 @@ impl Normalize {
 }
 
 impl Mode {
-    /// The parts of training, validation and test unless asked otherwise: lines 0.8, 0.1, 0.1; text 0.9, 0.1 and
-    /// no test split.
+    /// The default fractions of training, validation and test: lines 0.8, 0.1, 0.1; text 0.9, 0.1 and no test
+    /// split.
     #[must_use]
     pub fn default_split(self) -> [f64; 3] {
         match self {
@@ -130,7 +131,7 @@ impl DataConfig {
     /// # Errors
     /// One line with the key, its value and the limit.
     pub fn validate(&self) -> Result<()> {
-        // TOML's whole numbers end at the largest i64.
+        // A TOML integer is at most i64::MAX.
         if i64::try_from(self.split_seed).is_err() {
             return Err(Error::out_of_range(
                 "split_seed",
@@ -160,7 +161,7 @@ impl DataConfig {
     }
 }
 
-/// Checks that a configuration can hold the name of a file.
+/// Checks that a file name is UTF-8, as a configuration needs.
 pub(crate) fn check_name(key: &str, path: Option<&Path>) -> Result<()> {
     match path {
         Some(path) if path.to_str().is_none() => {
@@ -172,7 +173,7 @@ pub(crate) fn check_name(key: &str, path: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Checks that three fractions are the parts of a whole, the first of them above 0.
+/// Checks that three fractions sum to 1 and that the first is above 0.
 pub(super) fn check_split(split: [f64; 3]) -> Result<()> {
     let fractions = split.iter().all(|part| (0.0..=1.0).contains(part));
     if fractions && (split.iter().sum::<f64>() - 1.0).abs() < 1e-6 && split[0] > 0.0 {
@@ -185,7 +186,7 @@ pub(super) fn check_split(split: [f64; 3]) -> Result<()> {
 /// Three fractions between commas, such as `0.8,0.1,0.1`.
 ///
 /// # Errors
-/// Says what is not a number, or how many there are instead of three.
+/// A part that is not a number, or another number of parts than three.
 pub fn parse_split(text: &str) -> std::result::Result<[f64; 3], String> {
     let fraction = |part: &str| {
         part.trim().parse().map_err(|_| format!("{part:?} is not a fraction, as in 0.8,0.1,0.1"))

@@ -28,17 +28,17 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Split {
-    /// In [`Mode::Lines`] it begins with a boundary, so that one stands before each word.
+    /// In [`Mode::Lines`] it begins with a boundary, so that each word has one before it.
     row: Row,
     range: Range<usize>,
-    /// Its examples at the contexts that were asked for.
+    /// The examples of each context length asked for so far.
     examples: Arc<Mutex<Vec<Arc<Examples>>>>,
-    /// What ends each word; none of a running text.
+    /// The token that ends each word; none in a running text.
     boundary: Option<u32>,
 }
 
 impl PartialEq for Split {
-    /// Equal tokens of the same meaning, wherever they lie.
+    /// Whether tokens and boundary are equal, wherever the tokens lie in their rows.
     fn eq(&self, other: &Self) -> bool {
         self.boundary == other.boundary && self.tokens() == other.tokens()
     }
@@ -55,8 +55,8 @@ impl Split {
         Self::encoded(corpus, vocab, |encoder| encoder.text(corpus.text())).map(|(split, ())| split)
     }
 
-    /// As [`Split::of`], with the words beginning at these bytes of the text, one after the other; and where the first so
-    /// many of them end, twice.
+    /// Encodes the words at `starts` in that order; also returns the token positions after the first `a` and
+    /// after the first `b` words.
     fn of_words(
         corpus: &Corpus,
         starts: &[u32],
@@ -73,7 +73,7 @@ impl Split {
         Ok((split, [a, b]))
     }
 
-    /// A corpus as `encode` encodes it, and what that returns.
+    /// Encodes a corpus by `encode`; also returns what `encode` returns.
     fn encoded<R>(
         corpus: &Corpus,
         vocab: &Vocab,
@@ -92,7 +92,7 @@ impl Split {
         Ok((Self { range, row, examples: Arc::default(), boundary }, returned))
     }
 
-    /// What the tokens are.
+    /// Whether the tokens are words or one text.
     #[must_use]
     pub fn mode(&self) -> Mode {
         if self.boundary.is_some() { Mode::Lines } else { Mode::Text }
@@ -110,7 +110,7 @@ impl Split {
         self.row.tokens().part(self.range.clone())
     }
 
-    /// The same, and in [`Mode::Lines`] the boundary before the first word.
+    /// As [`Split::tokens`], with the boundary before the first word in [`Mode::Lines`].
     pub(crate) fn tokens_with_start(&self) -> Tokens<'_> {
         self.row.tokens().part(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
     }
@@ -121,7 +121,8 @@ impl Split {
         words.into_iter().flatten().map(|word| word.part(0..word.len() - 1))
     }
 
-    /// Calls `see` with each word, with the boundary that ends it, and where it begins; a running text has none.
+    /// Calls `see` with the position and the tokens of each word, the boundary that ends it included. A
+    /// running text has no words.
     pub(super) fn each_word(&self, see: impl FnMut(usize, Tokens<'_>)) {
         if let Some(boundary) = self.boundary {
             self.tokens().each_ended(boundary, see);
@@ -133,22 +134,22 @@ impl Split {
         &self.row
     }
 
-    /// Its examples at context `length`; which of their contexts are equal is found out once.
+    /// The examples with contexts of `length` tokens; made once for each length.
     ///
     /// # Errors
-    /// More examples than 32 bits count.
+    /// A split of 2^32 tokens or more.
     pub fn examples(&self, length: usize) -> Result<Arc<Examples>> {
         let mut known = self.examples.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(examples) = known.iter().find(|examples| examples.context_length() == length) {
             return Ok(Arc::clone(examples));
         }
-        // Of a split with a list of its own: else the two would keep each other alive.
+        // Of a copy of this split with a cache of its own: a shared one would be a reference cycle.
         let examples = Arc::new(Examples::new(&self.part(self.range.clone()), length)?);
         known.push(Arc::clone(&examples));
         Ok(examples)
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no tokens.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
@@ -163,7 +164,7 @@ impl Split {
         }
     }
 
-    /// About so many of its tokens: words evenly spaced over it, or the end of a text; all of it if it has no more.
+    /// About `tokens` of its tokens: evenly spaced words, or the end of a text; all of it if it has no more.
     #[must_use]
     pub fn sample(&self, tokens: usize) -> Self {
         let (all, end) = (self.range.len(), self.range.end);
@@ -185,8 +186,8 @@ impl Split {
         Self { range: 1..row.tokens().len(), row, examples: Arc::default(), boundary: self.boundary }
     }
 
-    /// Its parts of about so many tokens, one after the other: of whole words, or of a text, each with the end of the one
-    /// before it as its first context.
+    /// Cuts it into pieces of about `tokens` tokens: of whole words, or of a text. A piece of a text begins
+    /// with the last `context` tokens of the piece before it.
     pub(crate) fn pieces(&self, tokens: usize, context: usize) -> Vec<Self> {
         let mut pieces = Vec::new();
         let mut start = self.range.start;
@@ -207,13 +208,13 @@ impl Split {
         pieces
     }
 
-    /// A part of it.
+    /// The split of this range of the row.
     fn part(&self, range: Range<usize>) -> Self {
         Self { row: self.row.clone(), range, examples: Arc::default(), boundary: self.boundary }
     }
 }
 
-/// The first character, in the order of the file, that the vocabulary does not have.
+/// The error for the first character of the file that the vocabulary does not have.
 fn unknown(corpus: &Corpus, vocab: &Vocab) -> Error {
     let found = match corpus.mode() {
         Mode::Lines => corpus.words().find_map(|word| vocab.encode(word).err()),
@@ -228,23 +229,23 @@ fn unknown(corpus: &Corpus, vocab: &Vocab) -> Error {
 pub struct Splits {
     /// What a model learns from; never empty.
     pub train: Split,
-    /// What its settings are chosen by.
+    /// What settings are chosen on.
     pub val: Split,
-    /// What it is judged by at the end.
+    /// What the final loss is measured on.
     pub test: Split,
 }
 
 impl Splits {
-    /// Cuts a corpus.
+    /// Splits a corpus.
     ///
-    /// Words are put in the order of `shuffle` and cut at `int(0.8 n)` and `int(0.9 n)` (of the fractions
-    /// given), with [`Shuffle::Torch`](super::Shuffle::Torch) at the lengths of `random_split`; a text of n characters
-    /// is cut as the words are, in its order. The training split has at least one word.
-    /// Where `val` or `test` is given as a file, all of the corpus is for training, in the file's order, and a
-    /// split that neither names is empty.
+    /// n words are shuffled by `shuffle` and, for fractions 0.8, 0.1 and 0.1, cut at `int(0.8 n)` and
+    /// `int(0.9 n)`, or with [`Shuffle::Torch`](super::Shuffle::Torch) at the lengths of `random_split`. A
+    /// text keeps its order and is cut at the same fractions of its characters. The training split has at
+    /// least one word. If `val` or `test` is given, all of the corpus is for training, in the file's order,
+    /// and a split without a file is empty.
     ///
     /// # Errors
-    /// Fractions that are not parts of 1; a character that the vocabulary does not have; a file of the other
+    /// Fractions that do not sum to 1; a character that the vocabulary does not have; a file of the other
     /// mode.
     pub fn new(
         corpus: &Corpus,
@@ -277,8 +278,8 @@ impl Splits {
         Ok(Self { train: whole.part(start..a), val: whole.part(a..b), test: whole.part(b..end) })
     }
 
-    /// All tokens of the corpus that was cut, in the order of the splits; where files stand for splits, those of the
-    /// training split.
+    /// All tokens of the corpus: training, validation, test. If files replace splits, those of the training
+    /// split.
     pub(super) fn whole(&self) -> Split {
         let first = usize::from(self.train.boundary.is_some());
         self.train.part(first..self.train.row.tokens().len())

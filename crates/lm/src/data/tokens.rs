@@ -1,4 +1,4 @@
-//! Rows of tokens, in as few bytes as their vocabulary allows.
+//! Rows of tokens, stored in as few bytes as their vocabulary allows.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::slice::ChunksExact;
 use std::sync::Arc;
 
-/// Tokens one after another: a byte for each where the vocabulary has at most 256, else two or three.
+/// A sequence of tokens: one byte each if the vocabulary has at most 256, else two or three.
 ///
 /// ```
 /// use charloom::data::{Data, DataConfig};
@@ -19,14 +19,14 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Copy)]
 pub struct Tokens<'a> {
-    /// Of each token the lowest byte first.
+    /// The tokens, `width` bytes each, little-endian.
     bytes: &'a [u8],
-    /// The bytes of a token.
+    /// The bytes per token.
     width: usize,
 }
 
 impl<'a> Tokens<'a> {
-    /// How many.
+    /// The number of tokens.
     #[must_use]
     pub fn len(self) -> usize {
         self.bytes.len() / self.width
@@ -51,35 +51,35 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The first.
+    /// The first token, if there is one.
     #[must_use]
     pub fn first(self) -> Option<u32> {
         self.iter().next()
     }
 
-    /// Those of a range of places.
+    /// The tokens at a range of positions.
     ///
     /// # Panics
-    /// If it ends after the last.
+    /// If the range ends after the last token.
     #[must_use]
     #[inline]
     pub fn part(self, range: Range<usize>) -> Self {
         Self { bytes: &self.bytes[range.start * self.width..range.end * self.width], width: self.width }
     }
 
-    /// One after another.
+    /// Iterates over the tokens.
     #[inline]
     pub fn iter(self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator + Clone + use<'a> {
         self.bytes.chunks_exact(self.width).map(token)
     }
 
-    /// Each as a number of 32 bits.
+    /// The tokens as 32-bit integers.
     #[must_use]
     pub fn to_vec(self) -> Vec<u32> {
         self.iter().collect()
     }
 
-    /// The parts that end with this token; what stands after the last of them is one too.
+    /// Parts that each end with the token `end`; what follows the last `end` is a part too.
     pub fn split_inclusive(self, end: u32) -> impl Iterator<Item = Self> + use<'a> {
         let mut rest = self;
         std::iter::from_fn(move || {
@@ -89,7 +89,8 @@ impl<'a> Tokens<'a> {
         })
     }
 
-    /// Those up to the first of this token, and that; all if there is none, and None if there are none at all.
+    /// The tokens up to and including the first `end`, or all if there is none; `None` if there are no
+    /// tokens.
     pub(crate) fn until(self, end: u32) -> Option<Self> {
         let place = match (self.width, u8::try_from(end)) {
             (1, Ok(end)) => self.bytes.iter().position(|&byte| byte == end),
@@ -99,7 +100,7 @@ impl<'a> Tokens<'a> {
         (length > 0).then(|| self.part(0..length))
     }
 
-    /// How the tokens [up to the first of this one](Tokens::until) compare with another row's, found without looking for it.
+    /// Compares two sequences, each [up to its first `end`](Tokens::until), in one pass.
     pub(crate) fn compare_until(self, other: Self, end: u32) -> Ordering {
         let different = |(a, b): &(u32, u32)| a != b || *a == end;
         let first = match (self.width, other.width) {
@@ -115,7 +116,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// A number that is in the order of [`Tokens::compare_until`] wherever it differs: the first eight bytes, up to the token.
+    /// A sort key made of the first eight bytes, up to the first `end`: keys that differ are ordered as
+    /// [`Tokens::compare_until`] orders.
     pub(crate) fn first_eight(self, end: u32) -> u64 {
         let (bits, most) = (8 * self.width, 8 / self.width);
         let mut key = 0;
@@ -128,7 +130,7 @@ impl<'a> Tokens<'a> {
         key
     }
 
-    /// How many of them are this token.
+    /// How often `token` occurs.
     pub(super) fn count(self, token: u32) -> usize {
         match (self.width, u8::try_from(token)) {
             (1, Ok(token)) => count(self.bytes, token),
@@ -136,7 +138,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The largest.
+    /// The largest token.
     pub(super) fn largest(self) -> Option<u32> {
         match self.width {
             1 if !self.is_empty() => Some(self.bytes.iter().fold(0, |most, &byte| byte.max(most)).into()),
@@ -144,12 +146,12 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Calls `see` with each part that ends with this token, and where it begins, one after the other.
+    /// Calls `see` with the position and the tokens of each part that ends with `end`, in order.
     pub(super) fn each_ended(self, end: u32, mut see: impl FnMut(usize, Self)) {
         let mut start = 0;
         match (self.width, u8::try_from(end)) {
             (1, Ok(end)) => {
-                // In a plain build an iterator would take twice as long.
+                // With an index, since outside the `dist` profile an iterator takes twice as long.
                 let mut at = 0;
                 while at < self.bytes.len() {
                     at += 1;
@@ -170,38 +172,39 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The bytes, where each is a token.
+    /// The tokens as bytes, if each is one byte.
     pub(super) fn as_bytes(self) -> Option<&'a [u8]> {
         (self.width == 1).then_some(self.bytes)
     }
 
-    /// Appends their bytes.
+    /// Appends the tokens' bytes to `bytes`.
     pub(super) fn append_to(self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(self.bytes);
     }
 
-    /// A number that equal tokens of the same vocabulary have in common.
+    /// A hash: the same for equal tokens of the same vocabulary.
     pub(super) fn hash(self) -> u64 {
-        // As in FNV-1a, whose last bits, too, depend on all bytes before.
+        // FNV-1a, whose low bits depend on every byte too.
         self.bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         })
     }
 }
 
-/// How many of these bytes are this one.
+/// How often `byte` occurs in `bytes`.
 pub(super) fn count(bytes: &[u8], byte: u8) -> usize {
     const LOW: u64 = u64::from_ne_bytes([0x7f; 8]);
     let (chunks, rest) = bytes.as_chunks::<8>();
     let others: u32 = chunks.iter().fold(0, |others, chunk| {
-        // A byte's highest bit is set where it is another: one of the lower bits carries into it, or it is.
+        // A byte's highest bit is set if the byte differs: a lower bit that differs carries into it, or it
+        // differs itself.
         let differences = u64::from_ne_bytes(*chunk) ^ u64::from_ne_bytes([byte; 8]);
         others + ((((differences & LOW) + LOW) | differences) & !LOW).count_ones()
     });
     chunks.len() * 8 - others as usize + rest.iter().filter(|&&other| other == byte).count()
 }
 
-/// What these bytes say.
+/// The token in these little-endian bytes.
 #[inline(always)]
 fn token(bytes: &[u8]) -> u32 {
     match *bytes {
@@ -250,7 +253,7 @@ impl Ord for Tokens<'_> {
     }
 }
 
-/// The memory of [`Tokens`].
+/// The memory that [`Tokens`] are a view of.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     bytes: Arc<Vec<u8>>,
@@ -258,29 +261,29 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The bytes of a token of a vocabulary of so many.
+    /// The bytes per token for a vocabulary of `vocab` tokens.
     pub fn width(vocab: usize) -> usize {
         [0x100, 0x1_0000].iter().filter(|&&most| vocab > most).count() + 1
     }
 
-    /// The tokens that these bytes are, so many a token.
+    /// A row of the tokens in `bytes`, `width` bytes each.
     pub fn new(bytes: Vec<u8>, width: usize) -> Self {
         Self { bytes: Arc::new(bytes), width }
     }
 
-    /// These tokens of the same vocabulary.
+    /// A row of `tokens`, over the vocabulary of the row `like`.
     pub fn of(tokens: impl Iterator<Item = u32>, like: &Self) -> Self {
         let mut bytes = Vec::new();
         tokens.for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()[..like.width]));
         Self::new(bytes, like.width)
     }
 
-    /// The tokens that these bytes are, of the same vocabulary.
+    /// A row of the tokens in `bytes`, over the same vocabulary.
     pub fn like(&self, bytes: Vec<u8>) -> Self {
         Self::new(bytes, self.width)
     }
 
-    /// All of them.
+    /// All tokens.
     pub fn tokens(&self) -> Tokens<'_> {
         Tokens { bytes: &self.bytes, width: self.width }
     }
@@ -313,7 +316,7 @@ mod tests {
             let twos = all.iter().filter(|&&token| token == all[1]).count();
             assert_eq!((tokens.count(all[1]), tokens.count(vocab as u32)), (twos, 0));
             assert_eq!(tokens.part(0..1).hash(), tokens.part(2..3).hash());
-            // In order as numbers are, whatever their bytes.
+            // Ordered as numbers, not by their little-endian bytes.
             assert_eq!(tokens.part(0..2).cmp(&tokens.part(2..4)), all[..2].cmp(&all[2..]));
         }
     }

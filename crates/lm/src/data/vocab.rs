@@ -13,8 +13,8 @@ const BOUNDARY: u32 = 0;
 
 /// The set of characters of a corpus (Unicode scalar values), sorted; a token's id is its rank.
 ///
-/// In [`Mode::Lines`] token 0 is the boundary: what begins and ends a word and no character of one. It is
-/// printed as [`Vocab::mark`]: `.`, or another mark where words contain `.` themselves.
+/// In [`Mode::Lines`] token 0 is the boundary, which begins and ends each word and is no character. It is
+/// printed as [`Vocab::mark`]: `.`, or another mark if words contain `.`.
 ///
 /// ```
 /// use charloom::data::{Mode, Vocab};
@@ -40,14 +40,14 @@ struct Characters {
     characters: String,
 }
 
-/// What may stand for the boundary, in order of preference.
+/// The marks that the boundary may be printed as, in order of preference.
 const MARKS: [char; 8] = ['.', '|', '$', '^', '~', '#', '¶', '␄'];
 
 impl Vocab {
-    /// The vocabulary of these characters, in any order and as often as they come.
+    /// The vocabulary of these characters; their order and repetitions make no difference.
     #[must_use]
     pub fn new(mode: Mode, characters: impl IntoIterator<Item = char>) -> Self {
-        // One bit for each scalar value met: 136 KiB, and no sorting of a whole text.
+        // One bit for each possible character, 136 KiB: faster than sorting a whole text.
         let mut met = vec![0u64; 0x11_0000 / 64];
         for c in characters {
             met[c as usize / 64] |= 1 << (c as usize % 64);
@@ -74,7 +74,7 @@ impl Vocab {
                 others.push(text);
             }
         }
-        // A line break between words is none of their characters.
+        // In a list of words, a line break is no character.
         let counts = |c: &char| mode == Mode::Text || *c != '\n';
         let ascii = (0..128u8).filter(|&byte| ascii[usize::from(byte)]).map(char::from);
         let others = others.into_iter().flat_map(|text| text.chars().filter(|c| !c.is_ascii()));
@@ -113,33 +113,33 @@ impl Vocab {
         (self.mode == Mode::Lines).then_some(BOUNDARY)
     }
 
-    /// What stands for the boundary in print: the first of a few marks that no word contains.
-    /// In [`Mode::Text`], where nothing is bounded, it is the first character.
+    /// The character that the boundary is printed as: the first of a few marks that no word contains. In
+    /// [`Mode::Text`], which has no boundary, it is the first character.
     #[must_use]
     pub fn mark(&self) -> char {
         self.characters[0]
     }
 
-    /// What each token is in print, by id.
+    /// The character that each token is printed as, by id.
     #[must_use]
     pub fn characters(&self) -> &[char] {
         &self.characters
     }
 
-    /// What comes before the first character: the boundary, or in [`Mode::Text`] a line break, or the first
-    /// character where the text has no line breaks.
+    /// The token before the first character: the boundary, or in [`Mode::Text`] a line break, or the first
+    /// character if the text has no line breaks.
     #[must_use]
     pub fn start(&self) -> u32 {
         self.line_end().unwrap_or(0)
     }
 
-    /// What ends a line: the boundary, or in [`Mode::Text`] a line break, if the text has any.
+    /// The token that ends a line: the boundary, or in [`Mode::Text`] a line break, if the text has any.
     #[must_use]
     pub fn line_end(&self) -> Option<u32> {
         self.boundary().or_else(|| self.token('\n'))
     }
 
-    /// In what another vocabulary differs, in words: characters of this that it lacks, characters of it that this lacks.
+    /// Names the characters of this vocabulary that `other` lacks, and those that only `other` has.
     pub(crate) fn difference(&self, other: &Self) -> String {
         let lacking = |from: &Self, of: &Self| {
             let lacks = |c: &&char| of.token(**c).is_none();

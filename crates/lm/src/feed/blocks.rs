@@ -1,4 +1,4 @@
-//! Minibatches of pieces of a running text, each T tokens long, of which every next token is a target.
+//! Minibatches of pieces of a running text, T tokens each; the token after each is its target.
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
@@ -10,17 +10,19 @@ use crate::{Error, Result};
 pub(crate) struct Blocks {
     split: Split,
     length: usize,
-    /// As [`Shape::Streams`]; else as [`Shape::Blocks`].
+    /// Whether batches are laid out as [`Shape::Streams`]; else as [`Shape::Blocks`].
     by_place: bool,
     offsets: Vec<u32>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
-    /// With a teacher: the number of each target's distribution, which is the place of the token before it.
+    /// With a teacher: the number of each target's distribution, which is the position of the token before
+    /// it.
     taught: Vec<u32>,
 }
 
 impl Blocks {
-    /// Batches of `size` pieces of `length` tokens; `by_place`: the first tokens of all, then the second ones, and so on.
+    /// Batches of `size` pieces of `length` tokens; with `by_place` the first tokens of all, then the second,
+    /// and so on.
     ///
     /// # Errors
     /// A text that is too short, or too long for 32 bits.
@@ -128,7 +130,7 @@ mod tests {
             let mut blocks = Blocks::new(&split, 2, 3, by_place).unwrap();
             assert_eq!(blocks.teach(&split).count, 11);
             blocks.draw(&mut TorchGenerator::new(5));
-            // Of letters in order, a token's number is its place.
+            // The letters are in order, so a token's id is its position.
             assert_eq!(blocks.input(0), expected);
             assert_eq!(blocks.input(1), expected.map(|token| token + 1));
             assert_eq!(blocks.taught(), expected);

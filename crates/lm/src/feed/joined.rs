@@ -1,4 +1,4 @@
-//! Minibatches of windows whose tokens are joined two by two, stage after stage; equal joints are there once.
+//! Minibatches of windows whose tokens are joined in pairs, stage after stage; equal joints are stored once.
 
 use std::sync::Arc;
 
@@ -7,8 +7,9 @@ use charloom_tensor::{Rows, rng::TorchGenerator};
 use super::{Feed, Lessons, Shape, Windows};
 use crate::data::{Examples, Split};
 
-/// Draws minibatches of examples, as [`Windows`] does, for a model that joins neighbours: the windows' equal pairs of tokens,
-/// equal fours, and so on up to equal windows, are one row each. The loss and BatchNorm count a row as often as it occurs.
+/// Draws minibatches of examples, as [`Windows`] does, for a model that joins neighbours: equal pairs of
+/// tokens share a row, equal fours do, and so on up to equal windows. The loss and BatchNorm count a row as
+/// often as it occurs.
 pub(crate) struct Joined {
     windows: Windows,
     joints: Joints,
@@ -16,7 +17,7 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
-    /// Batches of `size` of these examples, whose context is 2 to the power of `stages`; with `full` all of them, in order.
+    /// Batches of `size` examples with contexts of 2^`stages` tokens; with `full`, all examples in order.
     pub fn new(examples: Arc<Examples>, size: usize, full: bool, stages: usize) -> Self {
         let joints = Joints::new(stages, size, examples.largest() as usize + 1);
         Self { windows: Windows::new(examples, size, full, false), joints, full }
@@ -74,33 +75,35 @@ impl Feed for Joined {
     }
 }
 
-/// The different joints of some windows: of two neighbouring tokens in the first stage, of two neighbouring joints in the
-/// next ones, up to one joint that is the whole window.
+/// The different joints of a batch's windows. A joint of the first stage is two neighbouring tokens, one of a
+/// later stage two neighbouring joints; one of the last stage is a whole window.
 pub(crate) struct Joints {
     stages: Vec<Stage>,
-    /// How many joints each stage has, and how often each occurs, stage after stage.
+    /// The number of joints of each stage.
     pub rows: Vec<Rows>,
+    /// How often each joint occurs, stage after stage.
     pub counts: Vec<u32>,
     /// The last stage's joint of each window.
     pub row_of: Vec<u32>,
-    /// The joint at each place of the stage that is being made.
+    /// The joint at each place of the current stage.
     places: Vec<u32>,
 }
 
-/// The different joints of a stage. Those that begin with the same part are a chain, since a part begins few.
+/// The different joints of a stage. Joints with the same first part form a linked list, which is short.
 struct Stage {
     /// The two parts of each joint: tokens, or joints of the stage before.
     parts: Vec<u32>,
-    /// The newest joint that begins with each part, and of each joint the one before it in its chain.
+    /// The newest joint with each first part: the head of the list.
     newest: Vec<u32>,
+    /// For each joint the one before it in its list.
     before: Vec<u32>,
 }
 
-/// The end of a chain.
+/// The end of a list.
 const NONE: u32 = u32::MAX;
 
 impl Joints {
-    /// Room for the joints of `windows` windows of 2 to the power of `stages` tokens below `tokens`.
+    /// Room for the joints of `windows` windows of 2^`stages` tokens; each token must be below `tokens`.
     pub fn new(stages: usize, windows: usize, tokens: usize) -> Self {
         let places = |stage: usize| windows << (stages - 1 - stage);
         let stage = |i: usize| Stage {
@@ -117,7 +120,7 @@ impl Joints {
         }
     }
 
-    /// Finds the joints of these windows, one window's tokens after another's.
+    /// Finds the joints of `windows`, which holds one window's tokens after another's.
     ///
     /// # Panics
     /// If there are more windows, or larger tokens, than there is room for.
@@ -140,7 +143,7 @@ impl Joints {
                     Some(count) => *count += 1,
                     None => counts.push(1),
                 }
-                // What is written over has been read.
+                // In place: both parts of this joint have been read.
                 places[place] = joint;
             }
             rows.push(Rows::Counted { rows: stage.before.len(), from });
@@ -156,7 +159,7 @@ impl Joints {
 }
 
 impl Stage {
-    /// The joint of these parts, which may be new.
+    /// The joint of these parts, added if it is new.
     fn find(&mut self, [first, second]: [u32; 2]) -> u32 {
         let newest = &mut self.newest[first as usize];
         let mut joint = *newest;

@@ -1,4 +1,4 @@
-//! What a training step is made of: batches, drawn from a split.
+//! Batches for training steps, drawn from a split.
 
 mod blocks;
 mod joined;
@@ -13,7 +13,7 @@ pub(crate) use blocks::Blocks;
 pub(crate) use joined::{Joined, Joints};
 pub(crate) use lessons::{Lesson, Lessons};
 pub(crate) use nodes::Nodes;
-pub(crate) use pieces::{PARTS, Pieces, parts, windows};
+pub(crate) use pieces::{MAX_PARTS, Pieces, WARM_UP, parts, windows};
 pub(crate) use streams::Streams;
 pub(crate) use windows::Windows;
 pub(crate) use words::{Layout, Words};
@@ -26,7 +26,7 @@ use crate::files::NamedTensor;
 /// The most numbers in the widest layer of a step.
 pub(crate) const MAX_NUMBERS: usize = 1 << 30;
 
-/// Draws batches. All memory is taken beforehand.
+/// Draws batches. All memory is allocated when the feed is made.
 pub(crate) trait Feed: Send + Sync {
     /// The sizes of the largest batch.
     fn shape(&self) -> Shape;
@@ -40,34 +40,35 @@ pub(crate) trait Feed: Send + Sync {
     /// Draws the next batch.
     fn draw(&mut self, generator: &mut TorchGenerator);
 
-    /// The integers of the batch's index tensor `k`, of the rows in use; which tensors there are, the [`Shape`] says.
+    /// Index tensor `k` of the batch, its rows in use; the [`Shape`] lists the tensors.
     fn input(&self, k: usize) -> &[u32];
 
     /// How many rows of each axis are in use.
     fn rows(&self) -> &[Rows];
 
-    /// How often rows count.
+    /// How often rows count: those of an axis begin at the `from` of its [`Rows::Counted`].
     fn counts(&self) -> &[u32];
 
     /// Whether equal rows are computed once.
     fn merges(&self) -> bool;
 
-    /// What is carried on from batch to batch: the states that the next one begins with, part after part.
+    /// The states that are carried over and that the next batch begins with, part after part; empty if there
+    /// are none.
     fn state(&self) -> &[f32] {
         &[]
     }
 
-    /// The same, to be replaced after a batch.
+    /// As [`Feed::state`], to be overwritten after a batch.
     fn state_mut(&mut self) -> &mut [f32] {
         &mut []
     }
 
-    /// What a checkpoint is to keep of it, besides the generator.
+    /// What a checkpoint stores of the feed, besides the generator.
     fn saved(&self) -> Vec<NamedTensor> {
         Vec::new()
     }
 
-    /// Takes up what [`Feed::saved`] gave, of the tensors that `find` finds.
+    /// Restores what [`Feed::saved`] gave; `find` finds the tensors by name.
     ///
     /// # Errors
     /// What is missing or does not fit.
@@ -75,7 +76,8 @@ pub(crate) trait Feed: Send + Sync {
         Ok(())
     }
 
-    /// What a teacher of this split is asked; from then on [`Feed::taught`] says which answer each target has.
+    /// What to ask a teacher about this split; from then on [`Feed::taught`] says which answer each target
+    /// has.
     fn teach(&mut self, split: &Split) -> Lessons;
 
     /// The number of the teacher's distribution for each of the batch's targets.
@@ -88,8 +90,8 @@ pub(crate) type Find<'a> = dyn Fn(&str) -> Option<&'a NamedTensor> + 'a;
 /// The sizes of a feed's largest batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Windows of T tokens. Index tensors: the contexts (rows, T), the targets (B) and, if rows are merged, each target's
-    /// row (B). Axes: the rows; if they are merged, the targets.
+    /// Windows of T tokens. Index tensors: the contexts (rows, T), the targets (B) and, if rows are merged,
+    /// each target's row (B). Axes: the rows; if they are merged, the targets.
     Windows {
         /// The most rows.
         rows: usize,
@@ -100,46 +102,48 @@ pub(crate) enum Shape {
         /// Whether examples of equal contexts share a row.
         merged: bool,
     },
-    /// Windows whose tokens are joined two by two, stage after stage. Index tensors: of each stage the two parts of its joints,
-    /// (rows, 2), tokens or rows of the stage before; then the targets (B), and each target's row of the last stage (B). Axes:
-    /// each stage's rows.
+    /// Windows whose tokens are joined in pairs, stage after stage. Index tensors: for each stage the two
+    /// parts of its joints (rows, 2), tokens in the first stage, else rows of the stage before; then the
+    /// targets (B), and each target's row of the last stage (B). Axes: each stage's rows.
     Joined {
         /// B
         windows: usize,
         /// The logarithm of T.
         stages: usize,
     },
-    /// Words as a trie, level by level: the roots, then the different first characters, and so on. Index tensors: the
-    /// roots' tokens, then of each further level its tokens and the rows of their parents; then the different (node,
-    /// target) pairs' targets and nodes. Axes: each level, all nodes, the pairs.
+    /// Words as a trie, level by level: the roots, then the different first characters, and so on. Index
+    /// tensors: the roots' tokens; for each further level its tokens, then the rows of their parents; last
+    /// the targets, then the nodes, of the different (node, target) pairs. Axes: each level, all nodes, the
+    /// pairs.
     Levels {
-        /// How many levels, that of the roots among them.
+        /// The number of levels, that of the roots included.
         levels: usize,
         /// The most nodes of a level.
         rows: usize,
         /// The most pairs.
         pairs: usize,
     },
-    /// Words as a trie, parents before children. Index tensors: the nodes' tokens, the rows of their parents (of a root its
-    /// own); then the different (node, target) pairs' targets and nodes; for who asks for them, the nodes' positions. Axes:
-    /// the nodes, the pairs.
+    /// Words as a trie, parents before children. Index tensors: the nodes' tokens; the rows of their parents
+    /// (a root is its own); the targets, then the nodes, of the different (node, target) pairs; for models
+    /// that need them, the nodes' positions. Axes: the nodes, the pairs.
     Tree {
         /// The most nodes.
         nodes: usize,
         /// The most pairs.
         pairs: usize,
     },
-    /// Streams of a running text, of each the next tokens: row t B + b is token t of stream b. Index tensors: the tokens
-    /// (T B), the targets (T B). No axes.
+    /// The next T tokens of each of B streams of a running text: row t B + b is token t of stream b. Index
+    /// tensors: the tokens (T B), the targets (T B). No axes.
     Streams {
         /// B
         streams: usize,
         /// T
         length: usize,
-        /// Whether the states of all streams are carried on; else they begin anew.
+        /// Whether each batch begins with the states after the batch before; else states begin anew.
         carried: bool,
     },
-    /// Pieces of a running text, T tokens each, one after another. Index tensors: the tokens (B T), the targets (B T). No axes.
+    /// Pieces of a running text, T tokens each, one after another. Index tensors: the tokens (B T), the
+    /// targets (B T). No axes.
     Blocks {
         /// B
         sequences: usize,

@@ -1,23 +1,25 @@
-//! Sequences as a tree of their beginnings.
+//! Sequences as a tree of their prefixes (a trie).
 
-/// A node for each different beginning, parents before children.
+/// A trie: a node for each different prefix, parents before children.
 #[derive(Default)]
 pub(crate) struct Nodes {
-    /// Each node's token, the row of its parent (a root's is its own), and its position: how many ancestors it has.
+    /// Each node's token, the row of its parent (a root is its own parent), and its position: the number of
+    /// its ancestors.
     pub tokens: Vec<u32>,
     pub parents: Vec<u32>,
     pub positions: Vec<u32>,
-    /// Of each different (node, next token) pair the next token, the node, and how often it occurs.
+    /// For each different (node, next token) pair: the next token, the node, and how often the pair occurs.
     pub targets: Vec<u32>,
     pub nodes: Vec<u32>,
     pub counts: Vec<u32>,
-    /// The node and the pair at each position of the last sequence.
+    /// The node at each position of the last sequence, and the pair of it and the next token.
     path: Vec<(u32, u32)>,
     /// The last sequence.
     last: Vec<u32>,
-    /// Where each level begins, once nodes are sorted by level, and where the last one ends.
+    /// Once nodes are sorted by level: the first row of each level, and the end of the last.
     starts: Vec<u32>,
-    /// In sorting: the next free row of each level, each node's row, and a column in its new order.
+    /// Scratch for sorting: the next free row of each level, each node's new row, and a column in the new
+    /// order.
     free: Vec<u32>,
     rows: Vec<u32>,
     sorted: Vec<u32>,
@@ -27,7 +29,7 @@ pub(crate) struct Nodes {
 const NONE: u32 = u32::MAX;
 
 impl Nodes {
-    /// Room for so many nodes in sequences of at most `longest` inputs.
+    /// Room for `nodes` nodes of sequences of at most `longest` inputs.
     pub fn with_room(nodes: usize, longest: usize) -> Self {
         let room = || Vec::with_capacity(nodes);
         Self {
@@ -51,14 +53,15 @@ impl Nodes {
         [tokens, parents, positions, targets, nodes, counts, last].into_iter().for_each(Vec::clear);
     }
 
-    /// Has the next sequence share no nodes with the last one.
+    /// Makes the next sequence share no nodes with the last one.
     pub fn keep_apart(&mut self) {
         self.last.clear();
     }
 
-    /// Adds a sequence: inputs, and the target of the last. What comes after inputs from `judged` on counts `times`.
-    /// Beginnings are found if equal ones were added just before, as they are in sorted order.
-    pub fn add(&mut self, sequence: impl Iterator<Item = u32> + Clone, judged: usize, times: u32) {
+    /// Adds a sequence: its inputs, then the target of the last input. The tokens after inputs from
+    /// `scored_from` on are targets and count `times`. Nodes are shared only with the sequence added before,
+    /// so add sequences in sorted order.
+    pub fn add(&mut self, sequence: impl Iterator<Item = u32> + Clone, scored_from: usize, times: u32) {
         let shared = self.last.iter().zip(sequence.clone()).take_while(|(a, b)| *a == b).count();
         let old_nodes = shared.min(self.last.len().saturating_sub(1));
         self.last.clear();
@@ -73,7 +76,7 @@ impl Nodes {
             } else if at + 1 >= shared {
                 self.path[at].1 = NONE;
             }
-            if at >= judged {
+            if at >= scored_from {
                 if self.path[at].1 == NONE {
                     self.path[at].1 = self.targets.len() as u32;
                     self.targets.push(pair[1]);
@@ -85,13 +88,13 @@ impl Nodes {
         }
     }
 
-    /// The pair at each judged position of the sequence that was added last.
-    pub fn pairs(&self, judged: usize) -> impl Iterator<Item = usize> {
-        self.path[judged..self.last.len() - 1].iter().map(|&(_, pair)| pair as usize)
+    /// The pair at each position of the last sequence from input `scored_from` on.
+    pub fn pairs(&self, scored_from: usize) -> impl Iterator<Item = usize> {
+        self.path[scored_from..self.last.len() - 1].iter().map(|&(_, pair)| pair as usize)
     }
 
-    /// Puts the nodes in the order of their positions: all roots, then those that follow them, and so on. Nothing is added
-    /// before they are cleared.
+    /// Sorts the nodes by position: all roots, then their children, and so on. After this, clear the nodes
+    /// before adding more.
     pub fn sort_by_level(&mut self) {
         let Self { tokens, parents, positions, nodes, starts, free, rows, sorted, .. } = self;
         starts.fill(0);
@@ -119,7 +122,7 @@ impl Nodes {
         self.starts[level] as usize..self.starts[level + 1] as usize
     }
 
-    /// Counts parents from where their level begins, once nodes are sorted by level.
+    /// Makes parents' rows relative to the first row of their level; nodes must be sorted by level.
     pub fn count_parents_by_level(&mut self) {
         for level in 1..self.starts.len() - 1 {
             let (above, rows) = (self.starts[level - 1], self.level(level));

@@ -1,78 +1,84 @@
-//! What a model that sees at most T tokens reads: sequences, in windows.
+//! Sequences cut into windows, for models that see at most T tokens.
 
 use std::ops::Range;
 
 use super::{Lesson, Lessons};
 use crate::data::{Split, Tokens};
 
-/// A window of a sequence: which of its inputs it has, and from which of them on the token after it is judged.
+/// A window of a sequence: some of its inputs, of which the later ones have their next token scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
-    /// The first input, in the sequence.
+    /// The position of the first input in the sequence.
     pub start: usize,
-    /// How many.
+    /// The number of inputs.
     pub inputs: usize,
-    /// The first judged, in the window: what comes after earlier ones was judged in the window before.
-    pub judged: usize,
+    /// The first input of the window whose next token is scored; those of earlier ones were scored in the
+    /// window before.
+    pub scored_from: usize,
 }
 
-/// The windows of a sequence of so many inputs: the first T, and on by `stride` at a time until all are in one.
+/// The windows of a sequence of `inputs` inputs: the first T of them, T being `context`, then moved on by
+/// `stride` until every input is in a window.
 ///
-/// So every token but the first T is judged by at least T - stride + 1 tokens, as far as there are so many before it.
+/// So each target after the first T is predicted from at least `T - stride + 1` tokens, the first T from all
+/// tokens before them.
 pub(crate) fn windows(inputs: usize, context: usize, stride: usize) -> impl Iterator<Item = Window> {
     let further = inputs.saturating_sub(context).div_ceil(stride);
     (0..=further).map(move |k| Window {
         start: k * stride,
         inputs: context.min(inputs - k * stride),
-        judged: if k == 0 { 0 } else { context - stride },
+        scored_from: if k == 0 { 0 } else { context - stride },
     })
 }
 
-/// A part of a text: which of its targets are judged in it, counted from the text's second token, and which is the first that
-/// is read; the token before that is what is read first of all.
+/// A part of a text: it reads from the token at `begin` on and scores the targets in `scored`. Target i is
+/// the token at i + 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
     pub begin: usize,
-    pub judged: Range<usize>,
+    pub scored: Range<usize>,
 }
 
-/// Into how many parts a text is cut at most, and how many characters each of them reads before its first judged one, so that
-/// the state knows what stands before it.
-pub(crate) const PARTS: [usize; 2] = [256, 1024];
+/// The most parts that a text is cut into.
+pub(crate) const MAX_PARTS: usize = 256;
 
-/// The parts of a text of so many targets that are read side by side.
+/// How many tokens a part reads before its first scored target, so that the state knows what comes before.
+pub(crate) const WARM_UP: usize = 1024;
+
+/// The parts of a text of `targets` targets, which are read side by side; at most `max_parts`.
 ///
-/// A part begins to read `warm_up` tokens before the first that it judges, or at the text's beginning: so every token is
-/// judged with all that stands before it, or at least so many tokens. There are no more parts than make warming up a third of
-/// all reading.
-pub(crate) fn parts(targets: usize, [most, warm_up]: [usize; 2]) -> Vec<Part> {
-    let each = targets.div_ceil((targets / (2 * warm_up)).clamp(1, most)).max(1);
+/// A part begins to read `warm_up` tokens before its first scored target, or at the text's beginning: so
+/// every target is predicted from all tokens before it, or from at least `warm_up`. Parts are long enough
+/// that warming up is at most a third of all reading.
+pub(crate) fn parts(targets: usize, [max_parts, warm_up]: [usize; 2]) -> Vec<Part> {
+    let each = targets.div_ceil((targets / (2 * warm_up)).clamp(1, max_parts)).max(1);
     let part = |start: usize| Part {
         begin: start.saturating_sub(warm_up),
-        judged: start..(start + each).min(targets),
+        scored: start..(start + each).min(targets),
     };
     (0..targets).step_by(each).map(part).collect()
 }
 
-/// The different windows of the words of a split, sorted, so that windows with a common beginning are neighbours. It is a view
-/// of the split's tokens and 8 bytes for each word, or 12 where some have several windows.
+/// The different windows of a split's words, sorted, so that windows with a common prefix are neighbours. A
+/// view of the split's tokens that takes 8 bytes for each word, or 12 if some words have several windows.
 pub(crate) struct Pieces {
     split: Split,
     boundary: u32,
     context: usize,
     stride: usize,
-    /// Where each begins in the split's tokens, the boundary before the first word among them.
+    /// Where each window begins in `split.tokens_with_start()`.
     pieces: Vec<u32>,
-    /// The windows of each word, one word after another, and where each word's begin; nothing where each word has one.
+    /// The windows of each word, word after word, as indices into `pieces`.
     of_words: Vec<u32>,
+    /// Where each word's windows begin in `of_words`, and the end; empty if each word has one window.
     starts: Vec<u32>,
 }
 
 impl Pieces {
-    /// The windows of all words of a split; None of a running text, or if there is no word.
+    /// The windows of all words of a split; `None` for a running text or a split without words.
     pub fn of_words(split: &Split, context: usize, stride: usize) -> Option<Self> {
         let boundary = split.boundary()?;
-        // There are fewer windows than tokens, so these are all that has to be counted.
+        // Positions, and numbers of windows, of which there are fewer, then fit into 32 bits too.
         u32::try_from(split.tokens_with_start().len()).ok()?;
         let [words, longest] =
             split.words().fold([0, 0], |[words, longest], word| [words + 1, longest.max(word.len() + 1)]);
@@ -97,7 +103,7 @@ impl Pieces {
         (!all.pieces.is_empty()).then_some(all)
     }
 
-    /// From the windows of all words, in their order, to the different ones.
+    /// Sorts the windows of all words and keeps one of each that are equal.
     fn merge(&mut self) {
         let mut order: Vec<u32> = (0..self.pieces.len() as u32).collect();
         order.sort_unstable_by_key(|&i| (self.piece(i as usize).0, i));
@@ -116,17 +122,17 @@ impl Pieces {
         self.pieces = order;
     }
 
-    /// How many different ones there are.
+    /// The number of different windows.
     pub fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// How many words they come from.
+    /// The number of words.
     pub fn words(&self) -> usize {
         if self.starts.is_empty() { self.of_words.len() } else { self.starts.len() - 1 }
     }
 
-    /// The windows of a word, by their places among all.
+    /// The windows of a word, as indices for [`Pieces::piece`].
     pub fn of_word(&self, word: usize) -> &[u32] {
         match self.starts.get(word..word + 2) {
             Some(range) => &self.of_words[range[0] as usize..range[1] as usize],
@@ -134,14 +140,14 @@ impl Pieces {
         }
     }
 
-    /// A window's inputs and, after them, its last target; and from which input on the next token is judged.
+    /// A window's inputs followed by its last target; and its first input whose next token is scored.
     pub fn piece(&self, i: usize) -> (Tokens<'_>, usize) {
         let Range { start, end } = self.inputs(i);
         let tokens = self.split.tokens_with_start();
-        (tokens.part(start..end + 1), self.judged_of(tokens, start))
+        (tokens.part(start..end + 1), self.scored_from(tokens, start))
     }
 
-    /// Where a window's inputs lie among all tokens.
+    /// Where a window's inputs are in `split.tokens_with_start()`.
     pub fn inputs(&self, i: usize) -> Range<usize> {
         let (start, tokens) = (self.pieces[i] as usize, self.split.tokens_with_start());
         let most = self.context.min(tokens.len() - start - 1);
@@ -149,26 +155,27 @@ impl Pieces {
         start..start + inside.map_or(most, |place| place + 1)
     }
 
-    /// From which of its inputs on a window that begins here judges: all of a word's first, which begins with the boundary.
-    fn judged_of(&self, tokens: Tokens<'_>, start: usize) -> usize {
+    /// The first input whose next token is scored in the window that begins at `start`: 0 in a word's first
+    /// window, which begins with the boundary.
+    fn scored_from(&self, tokens: Tokens<'_>, start: usize) -> usize {
         if tokens.at(start) == self.boundary { 0 } else { self.context - self.stride }
     }
 
-    /// What a teacher is asked, and of each token the number of the distribution that follows it in the window that judges
-    /// what does: a number for each different beginning of a window. Where no word is longer than a window, these are the
-    /// different beginnings of words.
+    /// What to ask a teacher, and the number of its distribution after each input, for inputs whose next
+    /// token is scored. Each different prefix of a window has a number; if each word has one window, these
+    /// are the prefixes of words.
     pub fn lessons(&self) -> (Lessons, Vec<u32>) {
         let [longest, ..] = self.most_inputs();
         let (all, mut count) = (self.split.tokens_with_start().to_vec(), 0);
         let mut numbers = vec![0; all.len()];
-        let judged_of = |from| self.judged_of(self.split.tokens_with_start(), from);
-        // The number after each input of the last window, if that was judged there.
+        let scored_from = |from| self.scored_from(self.split.tokens_with_start(), from);
+        // The number of each input of the last window; `None` if its next token was not scored there.
         let (mut path, mut before): (Vec<Option<u32>>, &[u32]) = (vec![None; longest], &[]);
         for Range { start, end } in (0..self.len()).map(|i| self.inputs(i)) {
-            let (inputs, judged) = (&all[start..end], judged_of(start));
+            let (inputs, first) = (&all[start..end], scored_from(start));
             let same = before.iter().zip(inputs).take_while(|(a, b)| a == b).count();
             path[same..inputs.len()].fill(None);
-            for (number, place) in path[judged..inputs.len()].iter_mut().zip(start + judged..) {
+            for (number, place) in path[first..inputs.len()].iter_mut().zip(start + first..) {
                 numbers[place] = *number.get_or_insert_with(|| {
                     count += 1;
                     count - 1
@@ -182,7 +189,7 @@ impl Pieces {
         for word in 0..self.words() {
             let start = of_targets.len();
             for inputs in self.of_word(word).iter().map(|&i| self.inputs(i as usize)) {
-                of_targets.extend_from_slice(&numbers[inputs.start + judged_of(inputs.start)..inputs.end]);
+                of_targets.extend_from_slice(&numbers[inputs.start + scored_from(inputs.start)..inputs.end]);
             }
             sequences.push(start..of_targets.len());
         }
@@ -196,8 +203,8 @@ impl Pieces {
         (Lessons { tokens, sequences, numbers: of_targets, count: count as usize, is_trie }, numbers)
     }
 
-    /// How many tokens of all words are judged.
-    pub fn judged(&self) -> usize {
+    /// The number of targets of all words.
+    pub fn targets(&self) -> usize {
         self.split.tokens().len()
     }
 
@@ -206,7 +213,7 @@ impl Pieces {
         (0..self.words()).map(|word| self.of_word(word).len()).max().unwrap_or(0)
     }
 
-    /// The most inputs of a window, of the windows of a word together, and of all.
+    /// The number of inputs: the most of a window, the most of a word's windows together, and of all windows.
     pub fn most_inputs(&self) -> [usize; 3] {
         let inputs = |i: usize| self.inputs(i).len();
         let of_word = |word| self.of_word(word).iter().map(|&i| inputs(i as usize)).sum();
@@ -223,14 +230,14 @@ mod tests {
     fn every_input_but_the_first_windows_is_judged_once_with_enough_before_it() {
         for (inputs, context, stride) in [(5, 8, 2), (8, 8, 2), (9, 8, 2), (30, 8, 2), (31, 8, 8), (12, 5, 1)]
         {
-            let mut judged = vec![0; inputs];
+            let mut scored = vec![0; inputs];
             for window in windows(inputs, context, stride) {
-                for at in window.judged..window.inputs {
-                    judged[window.start + at] += 1;
+                for at in window.scored_from..window.inputs {
+                    scored[window.start + at] += 1;
                     assert!(window.start == 0 || at + 1 > context - stride);
                 }
             }
-            assert_eq!(judged, vec![1; inputs], "{inputs} {context} {stride}");
+            assert_eq!(scored, vec![1; inputs], "{inputs} {context} {stride}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Minibatches of a running text's streams, side by side.
+//! Minibatches of streams of a running text, read side by side.
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
@@ -8,32 +8,35 @@ use crate::data::Split;
 use crate::files::NamedTensor;
 use crate::{Error, Result};
 
-/// A text of n tokens cut into B streams of (n - 1) div B. A batch is the next T tokens of each, to which the states after
-/// the last batch are carried. After the last whole T it begins again at 0, with states of zeros. Nothing is drawn.
+/// A text of n tokens is cut into B streams of (n - 1) div B. A batch is the next T tokens of each stream and
+/// begins with the states after the batch before. When fewer than T tokens are left, it begins again at 0,
+/// with states of zeros. Nothing is random.
 pub(crate) struct Streams {
     tokens: Split,
     streams: usize,
     length: usize,
-    /// The tokens of a stream.
+    /// The number of tokens of a stream.
     each: usize,
     /// Where the next batch begins in each stream.
     next: usize,
     state: Vec<f32>,
     inputs: Vec<u32>,
     targets: Vec<u32>,
-    /// With a teacher: the number of each target's distribution, which is the place of the token before it.
+    /// With a teacher: the number of each target's distribution, which is the position of the token before
+    /// it.
     taught: Vec<u32>,
 }
 
-/// What the place and the states are called in a checkpoint.
+/// The names of `next` and `state` in a checkpoint.
 const NEXT: &str = "feed.next";
 const STATE: &str = "feed.state";
 
 impl Streams {
-    /// Batches of so many streams, `length` tokens of each, to which `width` numbers of state are carried.
+    /// Batches of `batch` streams, `length` tokens of each; `width` numbers of state are carried over for
+    /// each stream.
     ///
     /// # Errors
-    /// A text too short for that; a batch of all.
+    /// A text that is too short; [`Batch::Full`].
     pub fn new(split: &Split, batch: Batch, length: usize, width: usize) -> Result<Self> {
         let Batch::Size(streams) = batch else {
             return Err(Error::setting("batch", "full: a feed of streams needs a number of them"));
@@ -179,12 +182,12 @@ pub(super) mod tests {
         let second = ([vec![2, 7, 3, 8], vec![3, 8, 4, 9]], vec![1.0; 6]);
         assert_eq!(batch(&mut streams), second);
         streams.state_mut().fill(2.0);
-        // A resumed one goes on here.
+        // A resumed feed goes on at the same place.
         let saved = streams.saved();
         let mut resumed = Streams::new(&split, Batch::Size(2), 2, 3).unwrap();
         resumed.restore(&|name| saved.iter().find(|tensor| tensor.name == name)).unwrap();
         assert_eq!((resumed.next, resumed.state()), (streams.next, streams.state()));
-        // Of the last token of each stream no whole batch can be made.
+        // The last token of each stream is left over and not part of any batch.
         assert_eq!(batch(&mut streams), (first, vec![0.0; 6]));
         for wrong in [NamedTensor::u64(NEXT, &[1], vec![3]), NamedTensor::f32(STATE, &[1], vec![0.0])] {
             let find = |name: &str| [&wrong].into_iter().chain(&saved).find(|tensor| tensor.name == name);

@@ -9,11 +9,11 @@ use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples.
 ///
-/// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it as often
-/// as it occurs. Where the batch is all examples, equal targets of equal contexts are one target that counts as often.
+/// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it
+/// as often as it occurs. In a full batch equal targets of equal contexts are one target, counted likewise.
 pub(crate) struct Windows {
     examples: Arc<Examples>,
-    /// The context of each class, one after the other; empty if that were too much.
+    /// The context of each class, one after the other; empty if they are more than `MOST_TOKENS` tokens.
     contexts: Vec<u32>,
     /// Which examples are in the batch; the class of each, what comes after it, and its row.
     drawn: Vec<u32>,
@@ -26,20 +26,20 @@ pub(crate) struct Windows {
     full: bool,
     /// Examples of equal contexts share a row.
     merged: bool,
-    /// There are too many examples to know which contexts are equal: each has a class of its own, its number.
+    /// There are too many examples to look for equal contexts: each has a class of its own, its index.
     is_plain: bool,
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
-    /// How many rows and targets the batch has; the class of each row, and how many examples each row, then each target of a
-    /// full batch, stands for.
+    /// How many rows and targets the batch has; the class of each row; how many examples each row stands for
+    /// and, in a full batch, after that each target.
     rows: [Rows; 2],
     most: usize,
     classes: Vec<u32>,
     counts: Vec<u32>,
 }
 
-/// The most tokens of contexts that are laid out anew: what fits in a cache.
+/// The most tokens of contexts that are copied, class by class: what fits in a cache.
 const MOST_TOKENS: usize = 1 << 21;
 
 impl Windows {
@@ -78,7 +78,8 @@ impl Windows {
         }
     }
 
-    /// All examples as one batch: each different context is a row, and each different pair of a context and a target a target.
+    /// All examples as one batch: a row for each different context, a target for each different pair of a context
+    /// and a token after it.
     fn all_merged(examples: Arc<Examples>) -> Self {
         let classes = examples.distinct_len();
         let (mut counts, mut counts_of_targets) = (Vec::with_capacity(classes), Vec::new());

@@ -1,4 +1,4 @@
-//! Minibatches of whole words, as a trie: equal beginnings are there once.
+//! Minibatches of whole words, as a trie: equal prefixes are stored once.
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
@@ -8,41 +8,44 @@ use crate::data::Split;
 
 /// Draws minibatches of words, `randint(0, words, (B,))`.
 ///
-/// A model that reads from left to right has equal states after equal beginnings, so the batch is a trie of its words; each
-/// (node, next token) pair counts as often as it occurs. A word of more tokens than the model sees is read in windows, each
-/// a sequence of its own.
+/// A model that reads from left to right has equal states after equal prefixes, so the batch is a trie of its
+/// words; each (node, next token) pair counts as often as it occurs. A word longer than the model's context
+/// is read in windows, each a sequence of its own.
 pub(crate) struct Words {
     pieces: Pieces,
     layout: Layout,
-    /// The batch is all words, the same in every step.
+    /// Every batch is all words.
     full: bool,
-    /// The batch's words; its windows, sorted.
+    /// The batch's words.
     drawn: Vec<u32>,
+    /// The windows of the batch's words, sorted.
     windows: Vec<u32>,
     batch: Nodes,
-    most: usize,
-    /// How many tokens of all words are judged.
-    judged: usize,
+    /// The most nodes of a batch, and the most pairs.
+    max_nodes: usize,
+    /// The number of targets of all words.
+    all_targets: usize,
     rows: Vec<Rows>,
-    /// With a teacher: the number of the distribution after each of the pieces' inputs, and of each pair.
+    /// With a teacher: the number of the distribution after each of the pieces' inputs.
     numbers: Vec<u32>,
+    /// With a teacher: the number of each pair's distribution.
     taught: Vec<u32>,
 }
 
-/// How a batch is handed over.
+/// How a batch is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
-    /// As [`Shape::Tree`], word by word. Equal beginnings are always one node, dropout and all: it is dropped for all words
-    /// that share it.
+    /// As [`Shape::Tree`], word by word. Equal prefixes are always one node, even with dropout: then all
+    /// words that share the node have the same values dropped.
     ByWord,
     /// As [`Shape::Tree`], level by level.
     ByLevel {
-        /// Whether equal beginnings are one node.
+        /// Whether equal prefixes are one node.
         merged: bool,
     },
     /// As [`Shape::Levels`].
     Levels {
-        /// Whether equal beginnings are one node.
+        /// Whether equal prefixes are one node.
         merged: bool,
     },
 }
@@ -54,19 +57,19 @@ impl Words {
         let [longest, of_word, different] = pieces.most_inputs();
         let all = match layout {
             Layout::ByWord | Layout::ByLevel { merged: true } | Layout::Levels { merged: true } => different,
-            // Each time it is drawn.
-            _ if full => pieces.judged(),
+            // Without merging, each word has nodes of its own.
+            _ if full => pieces.targets(),
             _ => usize::MAX,
         };
-        let most = size.saturating_mul(of_word).min(all);
+        let max_nodes = size.saturating_mul(of_word).min(all);
         Self {
             layout,
             full,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
             windows: Vec::with_capacity(size.saturating_mul(pieces.most_windows())),
-            batch: Nodes::with_room(most, longest),
-            most,
-            judged: pieces.judged(),
+            batch: Nodes::with_room(max_nodes, longest),
+            max_nodes,
+            all_targets: pieces.targets(),
             rows: Vec::with_capacity(longest + 2),
             numbers: Vec::new(),
             taught: Vec::new(),
@@ -80,9 +83,9 @@ impl Feed for Words {
         match self.layout {
             Layout::Levels { .. } => {
                 let [levels, ..] = self.pieces.most_inputs();
-                Shape::Levels { levels, rows: self.drawn.len(), pairs: self.most }
+                Shape::Levels { levels, rows: self.drawn.len(), pairs: self.max_nodes }
             }
-            _ => Shape::Tree { nodes: self.most, pairs: self.most },
+            _ => Shape::Tree { nodes: self.max_nodes, pairs: self.max_nodes },
         }
     }
 
@@ -91,7 +94,7 @@ impl Feed for Words {
     }
 
     fn targets(&self) -> usize {
-        (self.judged as u64 * self.drawn.len() as u64 / self.examples() as u64) as usize
+        (self.all_targets as u64 * self.drawn.len() as u64 / self.examples() as u64) as usize
     }
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
@@ -108,15 +111,15 @@ impl Feed for Words {
         batch.clear();
         let apart = matches!(layout, Layout::ByLevel { merged: false } | Layout::Levels { merged: false });
         for &i in &*windows {
-            let (sequence, judged) = pieces.piece(i as usize);
+            let (sequence, scored_from) = pieces.piece(i as usize);
             if apart {
                 batch.keep_apart();
             }
-            batch.add(sequence.iter(), judged, 1);
+            batch.add(sequence.iter(), scored_from, 1);
             if !numbers.is_empty() {
                 taught.resize(batch.targets.len(), 0);
-                let of_piece = &numbers[pieces.inputs(i as usize)][judged..];
-                batch.pairs(judged).zip(of_piece).for_each(|(pair, &number)| taught[pair] = number);
+                let of_piece = &numbers[pieces.inputs(i as usize)][scored_from..];
+                batch.pairs(scored_from).zip(of_piece).for_each(|(pair, &number)| taught[pair] = number);
             }
         }
         rows.clear();
@@ -136,7 +139,7 @@ impl Feed for Words {
         let Nodes { tokens, parents, positions, targets, nodes, .. } = &self.batch;
         match self.layout {
             Layout::Levels { .. } => {
-                // One for each level and one more for all but the first, then the pairs'.
+                // The tokens of each level, the parents of each but the first, and after them the pairs.
                 let of_levels = self.rows.len().saturating_sub(2) * 2 - 1;
                 match k {
                     0 => &tokens[self.batch.level(0)],
@@ -164,7 +167,7 @@ impl Feed for Words {
     fn teach(&mut self, _: &Split) -> Lessons {
         let (lessons, numbers) = self.pieces.lessons();
         self.numbers = numbers;
-        self.taught = Vec::with_capacity(self.most);
+        self.taught = Vec::with_capacity(self.max_nodes);
         lessons
     }
 
@@ -276,7 +279,7 @@ mod tests {
     fn a_longer_word_is_read_in_windows_that_slide() {
         let mut words = words("abc\n", [3, 1], Layout::ByWord);
         words.draw(&mut TorchGenerator::new(1));
-        // The boundary, a, b; then a, b, c, of which only what comes after the last is judged.
+        // The boundary, a, b; then a, b, c, of which only the token after the last is scored.
         assert_eq!([words.input(0), words.input(1)], [&[0, 1, 2, 1, 2, 3], &[0, 0, 1, 3, 3, 4]]);
         assert_eq!([words.input(2), words.input(3), words.counts()], [&[1, 2, 3, 0], &[0, 1, 2, 5], &[1; 4]]);
     }

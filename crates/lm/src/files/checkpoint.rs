@@ -17,10 +17,10 @@ use crate::{Config, Error, Result};
 
 /// The largest model file that is read, in bytes: weights and two moments of the most parameters, twice.
 const MAX_BYTES: u64 = 1 << 33;
-/// A file above this is held only once its checksum is known to be right: it costs a second reading.
+/// A file above this is loaded only after a first reading has shown that its checksum is right.
 const LARGE: u64 = if cfg!(test) { 1 << 22 } else { 1 << 26 };
 
-/// A model, and in the last checkpoint of a run what it takes to go on with the training bit for bit.
+/// A model; the last checkpoint of a run also holds what resuming the training bit for bit needs.
 ///
 /// ```
 /// use charloom::prelude::*;
@@ -41,7 +41,7 @@ const LARGE: u64 = if cfg!(test) { 1 << 22 } else { 1 << 26 };
 pub struct Checkpoint {
     /// Every setting of the run.
     pub config: Config,
-    /// What token stands for what character.
+    /// Which token stands for which character.
     pub vocab: Vocab,
     /// Updates made.
     pub step: u64,
@@ -49,7 +49,8 @@ pub struct Checkpoint {
     pub metrics_bytes: u64,
     /// The model's own tensors, under torch's names: `embedding.weight`, `layers.0.weight`.
     pub tensors: Vec<NamedTensor>,
-    /// What only the training needs: the optimizer's moments, the generator, the best so far. Empty in a best one.
+    /// What only the training needs: the optimizer's moments, the generator, the best loss so far. Empty in
+    /// `best.safetensors`.
     pub state: Vec<NamedTensor>,
 }
 
@@ -57,8 +58,8 @@ impl Checkpoint {
     /// Reads a model file.
     ///
     /// # Errors
-    /// One line: the file is not there, is none of charloom's, comes from a newer charloom, is cut off or changed
-    /// in any bit, or holds numbers that are not finite (each tensor that does is named).
+    /// One line: the file is not there, is none of charloom's, was written by a newer charloom, is cut off or
+    /// changed in any bit, or holds numbers that are not finite (each such tensor is named).
     pub fn read(path: &Path) -> Result<Self> {
         let file = crate::disk::open_regular(path)?;
         let size = file.metadata().map_err(|error| Error::io(path, error))?.len();
@@ -109,7 +110,7 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// The same, to be written some at a time.
+    /// The bytes of a model file, given some at a time.
     pub(super) fn encode(&self) -> Result<format::Encoded<'_>> {
         format::encode(self)
     }

@@ -37,8 +37,8 @@ pub const REPORT: &str = "report.html";
 ///          timing.json          Timing: how long it took
 /// ```
 ///
-/// The same training writes the same bytes into all of them but the last, which is the only one with a clock, and the
-/// page, which quotes it. [`files`](super) shows how one is written and read.
+/// The same training writes the same bytes into every file but `timing.json`, which alone has a clock, and
+/// the page, which quotes it. [`files`](super) shows how a run is written and read.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
@@ -49,11 +49,11 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a new run; with `force`, in place of one that is there.
+    /// Makes a new run; with `force`, replaces one that is there.
     ///
     /// # Errors
-    /// The folder holds something already and `force` is not given, another program writes to it, or it cannot
-    /// be written. Nothing has changed then.
+    /// The folder holds something and `force` is not given, another program writes to it, or it cannot be
+    /// written. Nothing has changed then.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         Self::create_on(Box::new(RealDisk), path, force)
     }
@@ -73,7 +73,7 @@ impl RunFolder {
             let path = path.join(name);
             removed |= disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
         }
-        // Only then the metrics: after a power cut there is no checkpoint without its metrics.
+        // The metrics last: after a power cut there is no checkpoint without its metrics.
         if removed {
             run.sync_names()?;
         }
@@ -81,10 +81,10 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// Whether something is there that a new run would mix with.
+    /// Whether the folder holds anything that a new run would mix with.
     ///
     /// # Errors
-    /// It cannot be looked at.
+    /// The folder cannot be read.
     pub fn is_taken(path: &Path) -> Result<bool> {
         match fs::read_dir(path) {
             Ok(mut entries) => Ok(entries.next().is_some()),
@@ -99,7 +99,7 @@ impl RunFolder {
         [LAST, PREVIOUS].iter().any(|name| path.join(name).is_file())
     }
 
-    /// As [`RunFolder::create`], in place of a run that ended before its first checkpoint too.
+    /// As [`RunFolder::create`], but replaces a run that ended before its first checkpoint.
     ///
     /// # Errors
     /// As [`RunFolder::create`].
@@ -127,9 +127,9 @@ impl RunFolder {
         Self::create(&path, false)
     }
 
-    /// Opens a run to go on with it from [`Checkpoint`] `last.safetensors`, or, where that is damaged, from
-    /// `previous.safetensors`, which [`RunFolder::warning`] then says. What the metrics say beyond the checkpoint is
-    /// cut off, so that the resumed run's file equals an undisturbed one's.
+    /// Opens a run to resume it from `last.safetensors` or, if that is damaged, from `previous.safetensors`;
+    /// [`RunFolder::warning`] then says so. Metrics after the checkpoint are cut off, so that the resumed
+    /// run's file equals that of an uninterrupted run.
     ///
     /// # Errors
     /// There is no such run, another program writes to it, neither checkpoint can be used, or its metrics
@@ -176,7 +176,7 @@ impl RunFolder {
 
     fn lock(disk: Box<dyn Disk>, path: &Path) -> Result<Self> {
         let file = path.join(METRICS);
-        // What a link leads to is somebody else's.
+        // A link is refused: the file that it leads to may not be ours.
         if fs::symlink_metadata(&file).is_ok_and(|meta| !meta.is_file()) {
             return Err(Error::model(file, "not a regular file; choose another ``out``"));
         }
@@ -200,7 +200,7 @@ impl RunFolder {
         self.disk.set_len(&path, &self.metrics, length).map_err(|error| Error::io(path, error))
     }
 
-    /// What a person should know about how the run was opened.
+    /// A warning for the user about how the run was opened.
     #[must_use]
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
@@ -212,18 +212,17 @@ impl RunFolder {
         &self.path
     }
 
-    /// The configuration of a run that is gone on with: the checkpoint's, with as many more steps as `config.toml` asks for,
-    /// and the paths of the data that it has.
+    /// The configuration to resume with: the checkpoint's, with the steps and data paths of `config.toml`.
     ///
     /// # Errors
-    /// The first setting in `config.toml` that is another, or a file that cannot be read.
+    /// The first setting in `config.toml` that differs from the checkpoint's, or a file that cannot be read.
     pub fn going_on(&self, run: &Config) -> Result<Config> {
         let path = self.path.join(CONFIG);
         if !path.is_file() {
             return Ok(run.clone());
         }
         let mut file = Config::read(&path)?;
-        // What a file that was cut off does not say asks for nothing.
+        // A file without `train.steps`, which may have been cut off, does not change them.
         let says = |text: String| text.parse::<toml::Table>().ok()?.get("train")?.get("steps").map(drop);
         if fs::read_to_string(&path).ok().and_then(says).is_none() {
             file.train.steps = run.train.steps;
@@ -296,7 +295,7 @@ impl RunFolder {
         written.map_err(|error| Error::io(path, error))
     }
 
-    /// What `diagnostics.jsonl` says; nothing if there is none.
+    /// The records in `diagnostics.jsonl`; empty if there is no such file.
     ///
     /// # Errors
     /// A line is none of charloom's, or it cannot be read.
@@ -305,7 +304,7 @@ impl RunFolder {
         if path.is_file() { read_lines(&path, MAX_RECORDS) } else { Ok(Vec::new()) }
     }
 
-    /// Removes what was seen from `step` on, which will be seen again.
+    /// Removes the records from `step` on, which the resumed training writes again.
     fn cut_records(&self, step: u64) -> Result<()> {
         let path = self.path.join(DIAGNOSTICS);
         if !path.is_file() {
@@ -334,7 +333,7 @@ impl RunFolder {
         self.replace(TIMING, text.as_bytes())
     }
 
-    /// Which files there are, and under which names, survives a power cut from here on.
+    /// Syncs the folder: the names of its files survive a power cut from here on.
     ///
     /// # Errors
     /// The folder cannot be synced.
@@ -342,13 +341,14 @@ impl RunFolder {
         self.disk.sync_folder(&self.path).map_err(|error| Error::io(&self.path, error))
     }
 
-    /// Replaces a file for good.
+    /// Replaces a file and syncs the folder.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.put(name, &|to| to(bytes), None)?;
         self.sync_names()
     }
 
-    /// Replaces a file, until the next [`RunFolder::sync_names`] not for good; the one before stays under the name `keep`.
+    /// Replaces a file; the old one stays as `keep`. A power cut before [`RunFolder::sync_names`] may undo
+    /// it.
     fn put(&self, name: &str, bytes: &Bytes<'_>, keep: Option<&str>) -> Result<()> {
         let path = self.path.join(name);
         let keep = keep.map(|name| self.path.join(name));
@@ -356,10 +356,11 @@ impl RunFolder {
     }
 }
 
-/// The model file that a path means: of a run folder its best (its last while there is no best), else itself.
+/// The model file at a path: `best.safetensors` of a run folder (`last.safetensors` if there is no best); a
+/// path that is no folder, itself.
 ///
 /// # Errors
-/// There is neither.
+/// A folder with neither.
 pub fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
@@ -369,7 +370,7 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
     })
 }
 
-/// The model file with the weights after the last step: of a run folder its last, else the path itself.
+/// The model file of the last step: `last.safetensors` of a run folder; a path that is no folder, itself.
 ///
 /// # Errors
 /// A folder without it.
@@ -384,7 +385,7 @@ pub fn last_file(path: &Path) -> Result<PathBuf> {
     Err(Error::model(path, "no run folder: it does not hold last.safetensors"))
 }
 
-/// Half-written files of a program that was killed. Called under the lock; what cannot be removed does no harm.
+/// Removes half-written files of a killed program, under the lock; one that cannot be removed does no harm.
 fn remove_temporaries(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {

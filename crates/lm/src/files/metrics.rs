@@ -1,4 +1,4 @@
-//! What a run notes beside its weights: losses, and how long it took.
+//! What a run records besides its weights: losses, and how long it took.
 
 use std::fmt;
 use std::io::Read;
@@ -48,10 +48,11 @@ impl Metric {
 
 /// How long a training took: what `timing.json` says.
 ///
-/// It is noted at the end of each sitting and every ten seconds, so a crash may cost as much of it.
+/// It is written every ten seconds and at the end of each session, so a crash may cost up to ten seconds of
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timing {
-    /// Time for updates, evaluations and saving, of all sittings; pauses and those who watch do not count.
+    /// Time for updates, evaluations and saving in all sessions; pauses and observers do not count.
     ///
     /// # Units
     /// Seconds.
@@ -61,7 +62,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The timing in a run folder; none where it is not known.
+    /// The timing in a run folder; `None` if it is missing or cannot be read.
     #[must_use]
     pub fn read(run: &Path) -> Option<Self> {
         let mut text = String::new();
@@ -78,7 +79,7 @@ impl Timing {
 }
 
 impl fmt::Display for Timing {
-    /// `1 h 23 min`, and how many steps a second that is.
+    /// As in `1 h 23 min, 100 steps/s`.
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self.seconds {
             s if s < 9.95 => write!(f, "{s:.1} s")?,

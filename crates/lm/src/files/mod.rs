@@ -1,4 +1,4 @@
-//! What is kept of a training: a [`RunFolder`], with a [`Checkpoint`] for the weights and lines of [`Metric`].
+//! The files of a training: a [`RunFolder`], with a [`Checkpoint`] for the weights and lines of [`Metric`].
 //!
 //! A run, written by [`fit`](crate::train::fit()) and read again:
 //!
@@ -15,7 +15,7 @@
 //! let mut config = Config { model, ..Config::default() };
 //! let data = load_data(&mut config)?;
 //! {
-//!     // As long as it is there no other program writes to the run.
+//!     // As long as `folder` lives, no other program writes to the run.
 //!     let mut folder = RunFolder::create(&run, false)?;
 //!     folder.write_config(&config)?;
 //!     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;

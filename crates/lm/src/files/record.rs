@@ -1,4 +1,4 @@
-//! What is noted of a layer's numbers.
+//! Statistics of a layer's numbers.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -11,24 +11,24 @@ const BINS: usize = 40;
 pub enum Kind {
     /// Its outputs on a batch.
     Activation,
-    /// The loss's gradient at these.
+    /// The loss's gradient with respect to these outputs.
     Gradient,
     /// A weight matrix.
     Weight,
 }
 
-/// How a layer's numbers lie; a line of `diagnostics.jsonl`.
+/// Statistics of a layer's numbers; a line of `diagnostics.jsonl`.
 ///
-/// `gradient_ratio` and `update_ratio` are of weights, `saturated` and `dead` of activation functions.
+/// Only weights have `gradient_ratio` and `update_ratio`, only activation functions `saturated` and `dead`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Updates made before.
+    /// Updates made before this was recorded.
     pub step: u64,
     /// The layer's path, `layers.1`, or the weight's, `layers.0.weight`.
     pub layer: String,
     /// Which of its numbers.
     pub kind: Kind,
-    /// What it computes, `Tanh`; of a weight its layer's path.
+    /// The layer's operation, such as `Tanh`; for a weight its layer's path.
     pub op: String,
     /// The mean.
     #[serde(deserialize_with = "nan_if_null")]
@@ -39,8 +39,8 @@ pub struct Record {
     /// Of tanh: the share of outputs beyond 0.97 on either side.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub saturated: Option<f64>,
-    /// Units that no example of the batch brings out of the function's flat part: |tanh| > 0.97, relu's zero, gelu
-    /// below -3.
+    /// Units that stay in the function's flat part for every example of the batch: |tanh| > 0.97, relu's
+    /// zero, gelu below -3.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dead: Option<usize>,
     /// How many units there are.
@@ -52,7 +52,7 @@ pub struct Record {
     /// log10(std(update) / std(weight)); with plain gradient descent the update is lr times the gradient.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub update_ratio: Option<f64>,
-    /// Where the numbers lie.
+    /// Their histogram.
     pub histogram: Histogram,
 }
 
@@ -69,13 +69,13 @@ pub struct Histogram {
     pub counts: Vec<u64>,
 }
 
-/// JSON has no word for NaN.
+/// JSON has no NaN; it is written as null.
 fn nan_if_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 impl Record {
-    /// The record of these numbers, without what only some kinds have.
+    /// The statistics of these numbers, without the fields that only some kinds have.
     pub(crate) fn new(step: u64, layer: &str, kind: Kind, op: &str, numbers: &[f32]) -> Self {
         let (mean, std, min, max) = moments(numbers);
         Self {
@@ -105,7 +105,7 @@ impl Histogram {
         let mut counts = vec![0; BINS];
         let scale = (BINS as f64 / (max - min)) as f32;
         for &x in numbers {
-            // A number of another kind than finite has no bin; all in one place have the first.
+            // NaN and infinities have no bin; if all numbers are equal, they are in the first.
             if x.is_finite() {
                 let bin = (x - min as f32) * scale;
                 counts[if bin.is_finite() { (bin as usize).min(BINS - 1) } else { 0 }] += 1;
@@ -117,10 +117,10 @@ impl Histogram {
 
 /// Mean, standard deviation, smallest and largest.
 fn moments(numbers: &[f32]) -> (f64, f64, f64, f64) {
-    // Eight sums side by side, which the processor adds up at once.
+    // Eight partial sums, which the processor adds at once.
     let (mut sums, mut squares) = ([0.0f64; 8], [0.0f64; 8]);
     let (mut min, mut max) = ([f32::INFINITY; 8], [f32::NEG_INFINITY; 8]);
-    // Around the first number, so that many equal ones have no deviation.
+    // Differences from the first number, so that equal numbers have a deviation of exactly 0.
     let base = numbers.first().copied().unwrap_or(0.0);
     let mut take = |lane: usize, x: f32| {
         let d = f64::from(x - base);

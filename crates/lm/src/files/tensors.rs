@@ -1,4 +1,4 @@
-//! Numbers with a name, as model files hold them.
+//! Named tensors, as model files hold them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,33 +25,33 @@ pub enum TensorData {
     F32(Vec<f32>),
     /// 64-bit floating point.
     F64(Vec<f64>),
-    /// Bytes.
+    /// 8-bit integers.
     U8(Vec<u8>),
-    /// 32-bit whole.
+    /// 32-bit integers.
     U32(Vec<u32>),
-    /// 64-bit whole.
+    /// 64-bit integers.
     U64(Vec<u64>),
-    /// 32-bit whole, made as they are asked for.
+    /// 32-bit integers, computed each time they are read.
     Made(Made),
 }
 
-/// Numbers that nobody keeps: made, as often as they are asked for, of what takes less memory.
+/// 32-bit integers computed each time they are read, from a smaller representation.
 #[derive(Clone)]
 pub struct Made {
     len: usize,
     each: Arc<Each>,
 }
 
-/// Gives all of them, some at a time.
+/// Passes all numbers to its argument, some at a time.
 type Each = dyn Fn(&mut dyn FnMut(&[u32])) + Send + Sync;
 
 impl Made {
-    /// So many numbers, which `each` gives, some at a time and always the same.
+    /// `len` numbers. `each` must pass them to its argument, some at a time and always the same.
     pub fn new(len: usize, each: impl Fn(&mut dyn FnMut(&[u32])) + Send + Sync + 'static) -> Self {
         Self { len, each: Arc::new(each) }
     }
 
-    /// All of them.
+    /// All numbers.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u32> {
         let mut all = Vec::with_capacity(self.len);
@@ -100,13 +100,13 @@ typed!(U32, u32, u32, as_u32);
 typed!(U64, u64, u64, as_u64);
 
 impl NamedTensor {
-    /// A tensor of 32-bit whole numbers that are made as they are asked for.
+    /// A tensor of 32-bit integers that are computed each time they are read.
     #[must_use]
     pub fn made(name: impl Into<String>, shape: &[usize], numbers: Made) -> Self {
         Self { name: name.into(), shape: shape.to_vec(), data: TensorData::Made(numbers) }
     }
 
-    /// The numbers, if they are 32-bit whole, made or not.
+    /// The numbers, if they are 32-bit integers, stored or computed.
     #[must_use]
     pub fn to_u32(&self) -> Option<Cow<'_, [u32]>> {
         match &self.data {
@@ -128,7 +128,8 @@ impl NamedTensor {
         }
     }
 
-    /// These rows, places of the first dimension; `is_one` leaves that dimension out. None: a row is not there.
+    /// The rows with these indices along the first dimension; `is_one` drops that dimension. `None` if there
+    /// is no such row.
     #[must_use]
     pub fn rows(&self, rows: &[usize], is_one: bool) -> Option<Self> {
         let (&count, rest) = self.shape.split_first()?;
@@ -158,7 +159,8 @@ impl NamedTensor {
         };
         let sizes: String = self.shape.iter().map(|size| format!("{size},")).collect();
         let mut head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}");
-        // Ten bytes come before it, a line break ends it, and all of it fills whole blocks of 64.
+        // The header is padded: it, the ten bytes before it and its final line break fill whole blocks of 64
+        // bytes.
         let filled = (10 + head.len() + 1).next_multiple_of(64) - 11;
         head = format!("{head:<filled$}\n");
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
@@ -211,7 +213,7 @@ const CHUNK: usize = 1 << 14;
 macro_rules! codes {
     ($($variant:ident $number:ty = $code:literal,)+) => {
         impl TensorData {
-            /// The name of the numbers' type, and the bytes of one.
+            /// The name of the numbers' type in safetensors, and the bytes of one number.
             pub(super) fn dtype(&self) -> (&'static str, usize) {
                 match self {
                     $(Self::$variant(_) => ($code, size_of::<$number>()),)+
@@ -219,7 +221,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Gives `to` the numbers, little-endian, some at a time.
+            /// Passes the numbers to `to`, little-endian, some at a time.
             pub(super) fn write(&self, to: &mut dyn FnMut(&[u8])) {
                 let mut bytes = Vec::new();
                 match self {
@@ -243,7 +245,7 @@ macro_rules! codes {
                 }
             }
 
-            /// The numbers of these rows, each so many.
+            /// The numbers of these rows of `size` numbers each.
             fn pick(&self, rows: &[usize], size: usize) -> Self {
                 match self {
                     $(Self::$variant(data) => {

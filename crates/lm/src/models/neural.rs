@@ -12,7 +12,7 @@ use super::window::count_distinct;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
 use crate::config::Config;
 use crate::data::Split;
-use crate::feed::PARTS;
+use crate::feed::WARM_UP;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
@@ -212,7 +212,7 @@ impl LanguageModel for Neural {
             }
             // Of a long line as much as of a text is read before a part of it.
             Net::Recurrent(_) => {
-                let (segment, [_, before]) = (adapt.segment, PARTS);
+                let (segment, before) = (adapt.segment, WARM_UP);
                 let reading = Reading { context: before + segment, stride: segment };
                 adapt::judge_trees(&self.params, &self.net, reading, split, adapt, see, tell)
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Adapt, Distributions, LanguageModel, Reader, State, Tell};
 use crate::Result;
 use crate::data::Split;
-use crate::feed::{PARTS, parts};
+use crate::feed::{MAX_PARTS, WARM_UP, parts};
 
 /// How many words are read side by side, equal beginnings once: of more, few more beginnings would be equal.
 const SIDE_BY_SIDE: usize = 512;
@@ -67,7 +67,7 @@ pub(super) fn judge_split(
     tell: Tell<'_>,
 ) -> Result<()> {
     let Some(boundary) = split.boundary() else {
-        return judge_text(reader, vocab, &split.tokens().to_vec(), PARTS, see, tell);
+        return judge_text(reader, vocab, &split.tokens().to_vec(), [MAX_PARTS, WARM_UP], see, tell);
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
@@ -205,7 +205,7 @@ fn judge_text(
         return Ok(());
     }
     let parts = parts(judged, most);
-    let longest = parts.iter().map(|part| part.judged.end - part.begin).max().unwrap_or(0);
+    let longest = parts.iter().map(|part| part.scored.end - part.begin).max().unwrap_or(0);
     let firsts: Vec<State> = parts.iter().map(|part| reader.start(1, tokens[part.begin])).collect();
     let mut state = State::stacked(&firsts);
     let (mut known, mut next) = (Distributions::default(), Vec::new());
@@ -213,7 +213,7 @@ fn judge_text(
         reader.distributions(&state, vocab, &mut known);
         for (part, &number) in parts.iter().zip(known.rows()) {
             let place = part.begin + step;
-            if part.judged.contains(&place) {
+            if part.scored.contains(&place) {
                 see(place, tokens[place + 1], known.log_probs(number));
             }
         }

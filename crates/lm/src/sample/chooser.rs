@@ -1,4 +1,4 @@
-//! The choice of a token: distributions are tempered and cut, and a category is drawn.
+//! Chooses a token: distributions get temperature, top-k and top-p, then a category is drawn.
 
 use charloom_tensor::kernels;
 
@@ -6,18 +6,18 @@ use super::SampleOptions;
 use crate::error::{Error, Result};
 use crate::models::Distributions;
 
-/// A distribution that was not asked for yet.
+/// Marks weights that are not computed yet.
 const ABSENT: usize = usize::MAX;
 
-/// The weights that tokens are drawn by, worked out once for each distribution.
+/// The weights that tokens are drawn by, computed once for each distribution.
 #[derive(Debug, Default)]
 pub(super) struct Chooser {
-    /// That of the distributions whose numbers `places` has.
+    /// The [`Distributions::generation`] that the numbers in `places` belong to.
     generation: u64,
-    /// Where each distribution's weights begin: those with the boundary, then those without it.
+    /// Where in `weights` those of distribution i begin: at 2 i with the boundary, at 2 i + 1 without it.
     places: Vec<usize>,
     weights: Vec<f32>,
-    /// Room for the logarithms of weights.
+    /// Scratch for the logarithms of weights.
     logs: Vec<f32>,
 }
 
@@ -55,8 +55,8 @@ impl Chooser {
     }
 }
 
-/// Appends what is drawn by: `exp(log p / temperature)` of the tokens that are allowed, else 0.
-/// At temperature 0 only the likeliest (the first of equals) is.
+/// Appends the weights of all tokens: `exp(log p / temperature)` of those that are allowed, else 0. At
+/// temperature 0 only the likeliest token (the first of equals) is allowed.
 fn push_weights(
     log_probs: &[f32],
     no_boundary: bool,
@@ -73,7 +73,8 @@ fn push_weights(
         weights.extend((0..log_probs.len()).map(|token| f32::from(Some(token) == likeliest)));
         return;
     }
-    // Untempered, they are the probabilities themselves; tempered, the greatest is 1, so that nothing overflows.
+    // At temperature 1 with every token allowed, weights are the probabilities; else the greatest weight is
+    // 1, so that nothing overflows.
     let shift = if options.temperature == 1.0 && !no_boundary { 0.0 } else { f64::from(best) };
     logs.clear();
     logs.extend(log_probs.iter().map(|&p| ((f64::from(p) - shift) / options.temperature) as f32));
@@ -87,7 +88,8 @@ fn push_weights(
     }
 }
 
-/// Leaves only the `top_k` largest, and of these only as many as together have the share `top_p`.
+/// Sets all weights to 0 but the `top_k` largest, and of these all but the largest that together have the
+/// share `top_p`.
 fn cut(weights: &mut [f32], options: &SampleOptions) {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
@@ -103,7 +105,7 @@ fn cut(weights: &mut [f32], options: &SampleOptions) {
     }
 }
 
-/// The first category whose cumulative weight is above `u` of the whole, u in [0, 1).
+/// The first category whose cumulative weight is above `u` times the total; u is in [0, 1).
 pub(super) fn category(weights: &[f32], u: f64) -> usize {
     let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
     let mut sum = 0.0;

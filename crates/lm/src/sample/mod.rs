@@ -18,7 +18,7 @@ pub use top::top;
 /// A word or text that was sampled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
-    /// The characters, the prefix with them.
+    /// The characters, prefix included.
     pub text: String,
     /// Their tokens, without boundaries.
     #[serde(skip)]
@@ -31,7 +31,7 @@ pub struct Sample {
     pub log_prob: f64,
     /// Whether a word was cut off at the greatest length.
     pub truncated: bool,
-    /// Whether it is known; none if there is nothing to compare with.
+    /// Whether it is new; none if there is nothing to compare with.
     pub novelty: Option<Novelty>,
 }
 

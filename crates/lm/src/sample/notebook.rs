@@ -3,12 +3,13 @@ use charloom_tensor::rng::TorchGenerator;
 use super::SampleOptions;
 use crate::{Checkpoint, Error, Result};
 
-/// How the notebook of a checkpoint's preset drew its names: the options, and the generator as it stood then, for
-/// [`Sampler::with_generator`](super::Sampler::with_generator). The checkpoint is the one after the last step.
+/// How the notebook of a checkpoint's preset drew its names: the options, and the generator in the state that
+/// it had then, for [`Sampler::with_generator`](super::Sampler::with_generator). The checkpoint must be that
+/// after the last step.
 ///
 /// # Errors
-/// The configuration has no `[notebook]`; or the names go on with the training's generator, and the checkpoint has
-/// none, as a run's best has not.
+/// The configuration has no `[notebook]`; or the names are drawn from the training's generator, and the
+/// checkpoint does not have it, as a run's best does not.
 pub fn notebook(checkpoint: &Checkpoint) -> Result<(SampleOptions, TorchGenerator)> {
     let Some(notebook) = &checkpoint.config.notebook else {
         let message =

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::data::{Distinct, Splits};
 
-/// Whether a sampled word is one that the data has.
+/// Whether a sampled word is new, or in which split it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Novelty {
@@ -27,7 +27,7 @@ impl std::fmt::Display for Novelty {
     }
 }
 
-/// The words of the splits, to tell new ones by.
+/// The words of the splits, with which sampled words are compared.
 ///
 /// ```
 /// use charloom::sample::Novelty;

@@ -29,17 +29,17 @@ pub struct SampleOptions {
     pub n: u64,
     /// The generators' seed.
     pub seed: u64,
-    /// Logits are divided by it: below 1 likelier, above 1 stranger; 0 takes the likeliest, and draws nothing.
+    /// The divisor of logits: below 1 likelier, above 1 stranger; 0 takes the likeliest and draws nothing.
     pub temperature: f64,
     /// Only the k likeliest tokens; 0: all.
     pub top_k: usize,
     /// Only the likeliest tokens that together have this probability, after `top_k`; 1: all.
     pub top_p: f64,
-    /// What each begins with.
+    /// The characters that each word or text begins with.
     pub prefix: String,
-    /// The fewest characters of a word: before, the boundary is not drawn.
+    /// The fewest characters of a word: until then the boundary is not drawn.
     pub min_length: usize,
-    /// The most characters, the prefix with them; a word that reaches it is cut off, a text ends there.
+    /// The most characters, prefix included; a word that reaches it is cut off, a text ends there.
     pub max_length: usize,
     /// Leave out words of the training split.
     pub novel: bool,
@@ -68,7 +68,8 @@ impl Default for SampleOptions {
 }
 
 impl SampleOptions {
-    /// Checks them, and returns the prefix's tokens; `has_known` says whether there are words to compare with.
+    /// Checks the options and returns the prefix's tokens; `has_known` says whether there are words to
+    /// compare with.
     pub(super) fn check(&self, vocab: &Vocab, has_known: bool) -> Result<Vec<u32>> {
         let &Self { temperature, top_p, min_length, max_length, .. } = self;
         if !(temperature >= 0.0 && temperature.is_finite()) {

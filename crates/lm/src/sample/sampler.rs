@@ -9,21 +9,22 @@ use crate::data::{Mode, Vocab};
 use crate::error::Result;
 use crate::models::{Distributions, LanguageModel, Reader, State};
 
-/// How many words in a row may be no news before [`SampleOptions::novel`] and [`SampleOptions::unique`] give up.
+/// How many words in a row [`SampleOptions::novel`] and [`SampleOptions::unique`] may reject before the
+/// sampler gives up.
 pub const ATTEMPTS: u32 = 10_000;
-/// How many characters in a row, as [`Sample::drawn`] counts them, may be of words or texts that do not match a pattern
-/// before whoever looks for those that do gives up.
+/// A search for samples that match a pattern gives up after this many characters without a match, counted as
+/// by [`Sample::drawn`].
 pub const MISSED_CHARACTERS: u64 = 1 << 22;
 
 /// How many words are drawn side by side.
 const BATCH: u64 = 1024;
-/// The most numbers in the distributions of that, 16 MiB.
+/// The most numbers in the distributions of a batch: 16 MiB.
 const NUMBERS: usize = 1 << 22;
 
 /// An iterator over samples; it draws them in batches, and keeps no more than one.
 ///
-/// In [`Mode::Lines`] a word begins after a boundary and ends at the next. In [`Mode::Text`] a text begins after a
-/// line break ([`Vocab::start`]) and has `max_length` characters.
+/// In [`Mode::Lines`] a word begins after a boundary and ends at the next. In [`Mode::Text`] a text begins
+/// after a line break ([`Vocab::start`]) and has `max_length` characters.
 ///
 /// ```
 /// use charloom::data::{Data, DataConfig};
@@ -46,16 +47,18 @@ pub struct Sampler<'a> {
     reader: Box<dyn Reader + 'a>,
     /// V
     vocab_size: usize,
-    /// What each word begins with, and the reader's state after it.
+    /// The tokens that each word begins with.
     prefix: Vec<u32>,
+    /// The reader's state after the prefix.
     beginning: State,
     distributions: Distributions,
     chooser: Chooser,
     torch: TorchGenerator,
-    /// The next word to draw, and how many are still wanted.
+    /// The number of the next word to draw.
     next: u64,
+    /// How many accepted words are still missing.
     wanted: u64,
-    /// How many words in a row were no news.
+    /// How many words in a row were rejected.
     failures: u32,
     seen: HashSet<Vec<u32>>,
     ready: VecDeque<Sample>,
@@ -70,10 +73,10 @@ struct Draft {
 }
 
 impl<'a> Sampler<'a> {
-    /// Prepares to sample; `known` is what [`Sample::novelty`] is told by.
+    /// A sampler; [`Sample::novelty`] is found by comparing with `known`.
     ///
     /// # Errors
-    /// Options out of range; a prefix with unknown characters or as long as the greatest length; `novel` without
+    /// Options out of range; a prefix with unknown characters or as long as `max_length`; `novel` without
     /// `known`; `novel` and `unique` for texts.
     pub fn new(
         model: &'a dyn LanguageModel,
@@ -104,20 +107,20 @@ impl<'a> Sampler<'a> {
         })
     }
 
-    /// The same, drawing from this generator instead of one with the options' seed; [`Stream::Words`] uses neither.
+    /// Draws from this generator instead of one with the options' seed; [`Stream::Words`] uses neither.
     #[must_use]
     pub fn with_generator(mut self, generator: TorchGenerator) -> Self {
         self.torch = generator;
         self
     }
 
-    /// Whether it ended before n because [`ATTEMPTS`] words in a row were no news.
+    /// Whether it ended before n words because [`ATTEMPTS`] words in a row were rejected.
     #[must_use]
     pub fn gave_up(&self) -> bool {
         self.failures >= ATTEMPTS
     }
 
-    /// How many words or texts were drawn so far, of which some may not have been handed out yet or were no news.
+    /// How many words or texts were drawn so far, including rejected ones and those not yet returned.
     #[must_use]
     pub fn tried(&self) -> u64 {
         self.next
@@ -137,7 +140,7 @@ impl<'a> Sampler<'a> {
         };
         let mut drafts: Vec<Draft> = (self.next..self.next + size).map(draft).collect();
         self.next += size;
-        // The draft of each row of the state; the rows that go on, and what they read next.
+        // The draft of each row of the state; the rows whose drafts go on, and the tokens they read next.
         let mut drafts_of: Vec<usize> = (0..drafts.len()).collect();
         let (mut going_on, mut tokens) = (Vec::with_capacity(drafts.len()), Vec::with_capacity(drafts.len()));
         let mut state = self.beginning.select(&vec![0; drafts.len()]);
@@ -167,7 +170,7 @@ impl<'a> Sampler<'a> {
         Ok(())
     }
 
-    /// Draws a draft's next token from a distribution.
+    /// Draws a draft's next token from the distribution of this number.
     fn draw(&mut self, draft: &mut Draft, number: usize) -> Result<u32> {
         let Self { distributions, chooser, options, .. } = self;
         let no_boundary = self.vocab.boundary().is_some() && draft.tokens.len() < options.min_length;
@@ -185,7 +188,7 @@ impl<'a> Sampler<'a> {
         Ok(token as u32)
     }
 
-    /// Keeps a word, if it is wanted.
+    /// Adds a word to `ready`, unless it is rejected.
     fn finish(&mut self, draft: Draft) {
         if self.wanted == 0 || self.gave_up() {
             return;
@@ -210,7 +213,7 @@ impl<'a> Sampler<'a> {
 }
 
 impl Draft {
-    /// Adds a token; whether the draft goes on after it.
+    /// Adds a token; returns whether the draft goes on after it.
     fn add(&mut self, token: u32, boundary: Option<u32>, max_length: usize) -> bool {
         if Some(token) == boundary {
             return false;

@@ -8,18 +8,19 @@ use crate::data::{Mode, Vocab};
 use crate::models::{LanguageModel, Reader, State};
 use crate::{Error, Result};
 
-/// How many beginnings are gone on with side by side.
+/// How many candidates are expanded side by side.
 const BATCH: usize = 256;
-/// The most beginnings that are kept: 16 bytes each.
-const MOST: usize = 1 << 23;
-/// The beginning that has no other before it.
+/// The most candidates that are kept: 16 bytes each.
+const MAX_CANDIDATES: usize = 1 << 23;
+/// Stands for the parent of the first candidate, which is the prefix.
 const ROOT: u32 = u32::MAX;
 
-/// The `n` likeliest words of at most `max_length` characters that begin with `prefix`, the likeliest first; fewer where there are
-/// not as many. `tell` is called now and then, and its error ends the search.
+/// The `n` likeliest words of at most `max_length` characters that begin with `prefix`, the likeliest first;
+/// fewer if there are fewer. `tell` is called now and then; its error ends the search.
 ///
-/// A beginning is at least as likely as every word that goes on from it. So the likeliest beginning is gone on with first, and once
-/// n words are found, only those beginnings that are likelier than the n-th.
+/// A best-first search. A candidate is the beginning of a word and at least as likely as every word that it
+/// can become. So the likeliest candidate is expanded first and, once n words are found, only those likelier
+/// than the n-th word.
 ///
 /// ```
 /// use charloom::sample::top;
@@ -34,8 +35,8 @@ const ROOT: u32 = u32::MAX;
 /// ```
 ///
 /// # Errors
-/// A model of running text; a prefix that is as long as `max_length` or has unknown characters; more beginnings than can be kept; a
-/// probability that is not a number; those of `tell`.
+/// A model of running text; a prefix that is as long as `max_length` or has unknown characters; more
+/// candidates than can be kept; a probability that is not a number; an error of `tell`.
 pub fn top(
     model: &dyn LanguageModel,
     vocab: &Vocab,
@@ -51,50 +52,51 @@ pub fn top(
     let prefix = options.check(vocab, false)?;
     let mut search = Search::new(model, vocab, &prefix, max_length - prefix.len());
     search.run(n, tell)?;
-    let mut found: Vec<Step> = search.found.into_iter().map(|Reverse(step)| step).collect();
+    let mut found: Vec<Candidate> = search.found.into_iter().map(|Reverse(candidate)| candidate).collect();
     found.sort_by(|a, b| b.cmp(a));
-    let word = |step: &Step| {
+    let word = |candidate: &Candidate| {
         let mut tokens = prefix.clone();
-        push_tokens(&search.gone_on, step.after, &mut tokens);
+        push_tokens(&search.expanded, candidate.parent, &mut tokens);
         let text = vocab.decode(&tokens);
-        Sample { text, tokens, log_prob: step.log_prob, truncated: false, novelty: None }
+        Sample { text, tokens, log_prob: candidate.log_prob, truncated: false, novelty: None }
     };
     Ok(found.iter().map(word).collect())
 }
 
-/// A token after a beginning that was gone on with.
+/// An expanded candidate and a next token: another candidate or, if the token is the boundary, a word.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Step {
-    /// The logarithm of the probability of the beginning and this token.
+struct Candidate {
+    /// The log-probability of all tokens after the prefix.
     log_prob: f64,
-    after: u32,
+    /// The index in [`Search::expanded`] of the candidate before the token; or [`ROOT`].
+    parent: u32,
     token: u32,
 }
 
-impl Eq for Step {}
+impl Eq for Candidate {}
 
-impl Ord for Step {
+impl Ord for Candidate {
     /// The likelier is greater; of equals the one found first.
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let found = |step: &Self| Reverse((step.after, step.token));
+        let found = |candidate: &Self| Reverse((candidate.parent, candidate.token));
         self.log_prob.total_cmp(&other.log_prob).then_with(|| found(self).cmp(&found(other)))
     }
 }
 
-impl PartialOrd for Step {
+impl PartialOrd for Candidate {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-/// Appends the tokens that lead to a beginning.
-fn push_tokens(gone_on: &[(u32, u32)], beginning: u32, tokens: &mut Vec<u32>) {
+/// Appends the tokens of an expanded candidate, without those of the prefix.
+fn push_tokens(expanded: &[(u32, u32)], candidate: u32, tokens: &mut Vec<u32>) {
     let first = tokens.len();
-    let mut at = beginning;
+    let mut at = candidate;
     while at != ROOT {
-        let (before, token) = gone_on[at as usize];
-        tokens.extend((before != ROOT).then_some(token));
-        at = before;
+        let (parent, token) = expanded[at as usize];
+        tokens.extend((parent != ROOT).then_some(token));
+        at = parent;
     }
     tokens[first..].reverse();
 }
@@ -108,11 +110,12 @@ struct Search<'a> {
     boundary: Option<u32>,
     /// The most characters after the prefix.
     length: usize,
-    /// Beginnings that were gone on with: the one before, and the token after that. The first is the prefix.
-    gone_on: Vec<(u32, u32)>,
-    open: BinaryHeap<Step>,
-    /// The likeliest words so far: steps to the boundary, the unlikeliest on top.
-    found: BinaryHeap<Reverse<Step>>,
+    /// The parent and the token of each expanded candidate. The first is the prefix.
+    expanded: Vec<(u32, u32)>,
+    /// The candidates to expand, the likeliest on top.
+    open: BinaryHeap<Candidate>,
+    /// The likeliest words so far, the unlikeliest on top.
+    found: BinaryHeap<Reverse<Candidate>>,
 }
 
 impl<'a> Search<'a> {
@@ -126,83 +129,86 @@ impl<'a> Search<'a> {
             vocab: vocab.len(),
             boundary: vocab.boundary(),
             length,
-            gone_on: Vec::new(),
-            open: BinaryHeap::from([Step { log_prob: 0.0, after: ROOT, token: 0 }]),
+            expanded: Vec::new(),
+            open: BinaryHeap::from([Candidate { log_prob: 0.0, parent: ROOT, token: 0 }]),
             found: BinaryHeap::new(),
         }
     }
 
     fn run(&mut self, n: usize, tell: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-        let (mut steps, mut words) = (Vec::new(), Vec::new());
+        let (mut batch, mut words) = (Vec::new(), Vec::new());
         let mut log_probs = vec![0.0; BATCH * self.vocab];
         if n == 0 {
             return Ok(());
         }
         loop {
             tell()?;
-            steps.clear();
+            batch.clear();
             words.clear();
-            let least = self.least(n);
-            while steps.len() < BATCH && self.open.peek().is_some_and(|step| step.log_prob > least) {
-                let Some(step) = self.open.pop() else { break };
-                let number = self.gone_on.len() as u32;
-                self.gone_on.push((step.after, step.token));
+            let threshold = self.threshold(n);
+            while batch.len() < BATCH
+                && self.open.peek().is_some_and(|candidate| candidate.log_prob > threshold)
+            {
+                let Some(candidate) = self.open.pop() else { break };
+                let number = self.expanded.len() as u32;
+                self.expanded.push((candidate.parent, candidate.token));
                 let mut word = Vec::new();
-                push_tokens(&self.gone_on, number, &mut word);
+                push_tokens(&self.expanded, number, &mut word);
                 words.push(word);
-                steps.push((step.log_prob, number));
+                batch.push((candidate.log_prob, number));
             }
-            if steps.is_empty() {
+            if batch.is_empty() {
                 return Ok(());
             }
-            self.ask(&words, &mut log_probs);
-            for (i, &(log_prob, number)) in steps.iter().enumerate() {
+            self.next_log_probs(&words, &mut log_probs);
+            for (i, &(log_prob, number)) in batch.iter().enumerate() {
                 let row = &log_probs[i * self.vocab..][..self.vocab];
                 let goes_on = words[i].len() < self.length;
                 for (token, &of_token) in (0..).zip(row) {
-                    let step = Step { log_prob: log_prob + f64::from(of_token), after: number, token };
-                    self.take(step, goes_on, n)?;
+                    let candidate =
+                        Candidate { log_prob: log_prob + f64::from(of_token), parent: number, token };
+                    self.add(candidate, goes_on, n)?;
                 }
             }
         }
     }
 
-    /// What a word's or beginning's probability must be above to matter.
-    fn least(&self, n: usize) -> f64 {
+    /// The log-probability that words and candidates must exceed: that of the n-th word, if n are found.
+    fn threshold(&self, n: usize) -> f64 {
         let is_full = self.found.len() >= n;
         self.found.peek().filter(|_| is_full).map_or(f64::NEG_INFINITY, |Reverse(worst)| worst.log_prob)
     }
 
-    fn take(&mut self, step: Step, goes_on: bool, n: usize) -> Result<()> {
-        if step.log_prob.is_nan() {
+    fn add(&mut self, candidate: Candidate, goes_on: bool, n: usize) -> Result<()> {
+        if candidate.log_prob.is_nan() {
             let message = "the model gives a probability that is not a number; it is broken";
             return Err(Error::Failed(message.to_owned()));
         }
-        if step.log_prob <= self.least(n) {
+        if candidate.log_prob <= self.threshold(n) {
             return Ok(());
         }
-        if Some(step.token) == self.boundary {
-            self.found.push(Reverse(step));
+        if Some(candidate.token) == self.boundary {
+            self.found.push(Reverse(candidate));
             if self.found.len() > n {
                 self.found.pop();
             }
         } else if goes_on {
-            if self.open.len().max(self.gone_on.len()) >= MOST {
+            if self.open.len().max(self.expanded.len()) >= MAX_CANDIDATES {
                 return Err(Error::setting(
                     "n",
                     format!("{n}: too many words are about as likely; ask for fewer"),
                 ));
             }
-            self.open.push(step);
+            self.open.push(candidate);
         }
         Ok(())
     }
 
-    /// The logarithm of the probability of each next token after each of these words, which need not be of one length.
+    /// The log-probability of each next token after each of these words, which may differ in length.
     ///
     /// # Shapes
     /// `out`: (words, V)
-    fn ask(&mut self, words: &[Vec<u32>], out: &mut [f32]) {
+    fn next_log_probs(&mut self, words: &[Vec<u32>], out: &mut [f32]) {
         let mut rows: Vec<usize> = (0..words.len()).collect();
         rows.sort_by_key(|&i| words[i].len());
         let mut state = self.start.select(&vec![0; words.len()]);

@@ -16,17 +16,17 @@ use crate::{Error, Result};
 
 /// The version of the format.
 const VERSION: u64 = 2;
-/// What every header of ours begins with; the digest follows.
+/// The beginning of every header of ours; the digest follows.
 const PREFIX: &str = "{\"__metadata__\":{\"sha256\":\"";
 /// Where the digest lies in the file.
 const DIGEST: std::ops::Range<usize> = 8 + PREFIX.len()..8 + PREFIX.len() + 64;
-/// The bytes that [`check_start`] wants.
+/// How many bytes [`check_start`] needs.
 pub(super) const FIRST: usize = DIGEST.end;
 /// The largest header: a vocabulary of every character there is, and a thousand tensors.
 const MAX_HEADER: u64 = 1 << 24;
 /// The most dimensions of a tensor.
 const MAX_DIMS: usize = 8;
-/// What the names of the training's own tensors begin with in the file.
+/// The prefix, in the file, of the names of the training's own tensors.
 const STATE: &str = "state.";
 
 type Said<T> = std::result::Result<T, String>;
@@ -76,7 +76,7 @@ impl Encoded<'_> {
         self.header.len() + self.checkpoint.all().map(numbers).sum::<usize>()
     }
 
-    /// Gives `to` the bytes.
+    /// Passes the bytes to `to`, some at a time.
     pub fn write(&self, to: &mut dyn FnMut(&[u8])) {
         to(&self.header);
         self.checkpoint.all().for_each(|tensor| tensor.data.write(to));
@@ -160,14 +160,14 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     let (step, metrics_bytes) = (number("step")?, number("metrics_bytes")?);
     let (mut tensors, mut state) = (Vec::new(), Vec::new());
     let mut names = metadata.offset_keys();
-    // Empty tensors may lie at the same place, and come out of a hash map.
+    // By name too: empty tensors may have equal offsets, and they come out of a hash map in no fixed order.
     names.sort_by_cached_key(|name| (metadata.info(name).map(|info| info.data_offsets), name.clone()));
     for name in names {
         let view = views.tensor(&name).map_err(|error| broken(&error))?;
         let data = TensorData::read(view.dtype(), view.data())
             .ok_or_else(|| refuse(format!("the tensor {name} is of the unknown type {:?}", view.dtype())))?;
         let shape = view.shape().to_vec();
-        // Nothing is in a tensor with a length of 0, whatever the others are.
+        // A length of 0 counts as 1, so that the other lengths of an empty tensor are limited too.
         let numbers = shape.iter().try_fold(1u64, |all, &length| all.checked_mul(length.max(1) as u64));
         if shape.len() > MAX_DIMS || numbers.is_none_or(|numbers| numbers > MAX_BYTES) {
             let (name, dims) = (&name, shape.len());
@@ -183,7 +183,8 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Checkpoint> {
     Ok(Checkpoint { config, vocab, step, metrics_bytes, tensors, state })
 }
 
-/// Format 1 knew three kinds of model and wrote the settings of all with each.
+/// Removes the settings of other kinds of model: format 1 knew three kinds and wrote the settings of all into
+/// every file.
 fn keep_own_settings(config: &mut Config) {
     let foreign: &[&str] = match config.model.kind.as_str() {
         "mlp" => &["order", "smoothing", "k"],
@@ -205,7 +206,7 @@ fn keep_own_settings(config: &mut Config) {
 }
 
 fn version(header: &[u8]) -> Said<u64> {
-    // Only the metadata is looked at: another version may say of the tensors what it likes.
+    // Only the metadata is read: another version may describe tensors in another way.
     #[derive(serde::Deserialize)]
     struct Header {
         #[serde(rename = "__metadata__")]
@@ -217,18 +218,18 @@ fn version(header: &[u8]) -> Said<u64> {
     version.ok_or_else(|| "its header does not say which format it has; take another copy".to_owned())
 }
 
-/// What a file without its checksum is told.
+/// The error for a file whose checksum is wrong.
 const CHANGED: &str = "cut off or changed since it was written (its checksum differs); take another copy";
 
-/// Compares the checksum in a file with that of its bytes, of which few are held at once.
+/// Compares the checksum in a file with that of its bytes, which are read in small pieces.
 ///
 /// # Errors
-/// What the operating system says of reading it, if it does, and else that they differ.
+/// The outer error is one of reading the file, the inner one says that the checksums differ.
 pub(super) fn check_digest(mut file: impl Read) -> io::Result<Said<()>> {
     let mut start = [0; FIRST];
     file.read_exact(&mut start)?;
     let mut said = [0; DIGEST.end - DIGEST.start];
-    // The digest itself counts as zeros.
+    // The digest itself is hashed as zeros.
     said.copy_from_slice(&start[DIGEST]);
     start[DIGEST].fill(b'0');
     let mut hash = Sha256::new();

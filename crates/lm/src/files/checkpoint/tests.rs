@@ -94,8 +94,8 @@ fn every_flipped_bit_and_every_cut_is_refused() {
     }
 }
 
-/// The refusal, which takes no more than 20 MB and, undisturbed by other programs, 50 ms: one try of many has to show it.
-/// Without optimization it takes longer.
+/// The error, which must take at most 20 MB and 50 ms (500 ms without optimization). The time is tried 50
+/// times, since other programs may disturb it; one try must be fast enough.
 fn refused_at_once(bytes: &[u8]) -> String {
     let most = if cfg!(debug_assertions) { 500 } else { 50 };
     let mut said = String::new();
@@ -133,7 +133,7 @@ fn lies_in_the_header_are_refused_at_once() {
             format!("}},\"none\":{{\"dtype\":\"U8\",\"shape\":{shape},\"data_offsets\":[0,0]}},\"embedding");
         refused_at_once(&edited(|h| h.replacen("},\"embedding", &tensor, 1)))
     };
-    // Nothing is in them, so that any length goes with it.
+    // Empty tensors, which fit any file whatever their other lengths are.
     assert!(beside("[1099511627776,0]").contains("the tensor none has a shape that no model's has"));
     assert!(beside("[0,1099511627776,1099511627776]").contains("shape"));
     assert!(beside(&format!("[{}0]", "1,".repeat(20_000))).contains("of 20001 dimensions"));
@@ -150,7 +150,7 @@ fn a_huge_file_that_is_wrong_is_not_held() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("m.safetensors");
     std::fs::write(&path, example().to_bytes().unwrap()).unwrap();
-    // Zeros that take no place on the disk.
+    // A sparse file: its zeros take no space on the disk.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(4 * LARGE).unwrap();
     let mut said = String::new();
     let taken =

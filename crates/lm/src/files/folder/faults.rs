@@ -1,5 +1,5 @@
-//! A whole training on a disk that fails: each operation in turn, once or from then on, and with the power cut after
-//! each. What is left is always a run that goes on to the same end.
+//! A whole training on a failing disk: each operation in turn fails, once or from then on, or the power is
+//! cut after it. What is left can always be resumed to the same end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,7 +10,7 @@ use super::*;
 use crate::data::Data;
 use crate::train::{self, Trainer};
 
-/// What was asked of the disk.
+/// An operation that was asked of the disk.
 #[derive(Clone, Debug)]
 enum Operation {
     CreateFolder,
@@ -24,7 +24,7 @@ enum Operation {
     SyncFolder(PathBuf),
 }
 
-/// The operating system's disk, with a list of what was asked of it and a fault in one place, or from there on.
+/// The operating system's disk, which records its operations and fails at one of them, or from there on.
 #[derive(Clone, Debug, Default)]
 struct FaultyDisk {
     done: Arc<Mutex<Vec<Operation>>>,
@@ -64,7 +64,7 @@ impl Disk for FaultyDisk {
 
     fn write(&self, path: &Path, file: &File, bytes: &[u8]) -> io::Result<()> {
         let asked = self.ask(Operation::Write(path.into(), bytes.to_vec()));
-        // A disk that gets full has taken a part.
+        // A disk that gets full has written a part.
         let taken = if asked.is_ok() { bytes.len() } else { bytes.len() / 2 };
         RealDisk.write(path, file, &bytes[..taken])?;
         asked
@@ -80,7 +80,7 @@ impl Disk for FaultyDisk {
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        // Only what succeeds counts: the first save has nothing to keep.
+        // The first save has no old file to link; that is not counted as an operation.
         if !from.exists() {
             return RealDisk.link(from, to);
         }
@@ -106,7 +106,7 @@ impl Disk for FaultyDisk {
 /// A file's bytes as written and as synced.
 type Contents = (Vec<u8>, Vec<u8>);
 
-/// What the file system has been told, and what of it lies on the platter.
+/// A simulated file system: what was written to it, and what of that would survive a power cut.
 #[derive(Clone, Default)]
 struct Platter {
     files: Vec<Contents>,
@@ -143,7 +143,7 @@ impl Platter {
             Operation::Remove(path) => {
                 self.names.remove(path);
             }
-            // The folder above holds no file.
+            // A sync of the folder above does not count: it holds no file.
             Operation::SyncFolder(path) if self.names.keys().any(|name| name.starts_with(path)) => {
                 self.synced_names.clone_from(&self.names);
                 self.unsynced.clear();
@@ -155,8 +155,8 @@ impl Platter {
         }
     }
 
-    /// Every folder that a power cut may leave: any number of the unsynced changes of names made, in order, and of
-    /// the unsynced bytes none, half, all or as many zeros.
+    /// Every state of the folder that a power cut may leave: any number of the unsynced changes of names are
+    /// done, in order, and of the unsynced bytes none, half, all, or zeros in their place.
     fn after_a_cut(&self) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
         let bytes: [fn(&Contents) -> Vec<u8>; 4] = [
             |(_, synced)| synced.clone(),
@@ -200,7 +200,7 @@ fn begin(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<()> {
     run.write_samples("emma\n")
 }
 
-/// Goes on to the end from whatever is there; the step it began with.
+/// Resumes the training to its end; returns the step that it began with.
 fn go_on(disk: Box<dyn Disk>, path: &Path, data: &Data) -> Result<u64> {
     let (mut run, checkpoint) = RunFolder::resume_on(disk, path)?;
     assert_eq!(run.warning(), None);
@@ -221,7 +221,7 @@ fn has_temporaries(path: &Path) -> bool {
     })
 }
 
-/// The run in `path` goes on to the same end, or, if nothing was saved yet, a new one takes its place.
+/// Checks that the run in `path` can be resumed to the same end or, if nothing was saved yet, started anew.
 fn recovers(path: &Path, data: &Data, whole: &[Vec<u8>], must_be_there: bool) {
     if path.join(BEST).is_file() {
         Checkpoint::read(&path.join(BEST)).unwrap();
@@ -319,7 +319,7 @@ fn a_power_cut_after_any_operation_leaves_the_previous_checkpoint_or_the_new_one
                 assert!(step(&files[&last]) >= saved, "went back behind what was saved");
             }
             ways += 1;
-            // What a cut one operation earlier would have left as well.
+            // A cut one operation earlier may have left the same.
             if !seen.insert((files.clone(), saved.is_some())) {
                 continue;
             }

@@ -30,7 +30,7 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
     for inputs in sequences.into_iter().filter(|&inputs| inputs > 0) {
         for window in windows(inputs, reading.context, reading.stride) {
             let from = start + window.start;
-            let (mut next, end) = (from + window.judged, from + window.inputs);
+            let (mut next, end) = (from + window.scored_from, from + window.inputs);
             while next < end {
                 let to = end.min((next / size + 1) * size);
                 segments[next / size].push(Piece { from, judged: next - from, to });

@@ -31,7 +31,7 @@ pub(in super::super) fn score_split(
     }
     let Some(pieces) = Pieces::of_words(split, context, stride) else { return Ok(Vec::new()) };
     let of_pieces = score_pieces(params, decoder, &pieces, tell)?;
-    let mut scores = Vec::with_capacity(pieces.judged());
+    let mut scores = Vec::with_capacity(pieces.targets());
     scores.extend(of_words(&pieces, &of_pieces));
     Ok(scores)
 }
@@ -173,7 +173,7 @@ fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tel
             .with_data(logits, |logits| kernels::log_softmax_rows(logits, decoder.vocab, &mut log_probs));
         for (rows, window) in log_probs.chunks_exact(length * decoder.vocab).zip(some) {
             let of_row = |at: usize| rows[at * decoder.vocab + tokens[window.start + at + 1] as usize];
-            scores.extend((window.judged..window.inputs).map(of_row));
+            scores.extend((window.scored_from..window.inputs).map(of_row));
         }
         tell((k * sequences + some.len()) as f64 / all.len() as f64)?;
     }
