@@ -7,10 +7,10 @@ use super::net::joints;
 use super::window::{Ask, WINDOWS, WindowReader};
 use crate::feed::Joints;
 
-/// The most numbers in the widest layer of windows that are evaluated at once.
+/// The most elements in the widest layer of the windows that are computed at once.
 const NUMBERS: usize = 1 << 20;
 
-/// Reads with a stack's layers, without dropout.
+/// A reader of a stack. Dropout is left out, since it does nothing in evaluation.
 pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize) -> WindowReader<'m> {
     let most = (NUMBERS / stack.widest.max(1)).clamp(1, WINDOWS);
     let (stack, length) = (stack.without_dropout(), stack.context);
@@ -19,7 +19,7 @@ pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: us
     WindowReader { length, vocab, ask, ask_one: None }
 }
 
-/// Asks with a row for each window, of which `most` are there at once.
+/// Computes each window in a row of its own, `most` of them at a time.
 fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Ask<'m> {
     let length = stack.context;
     let (mut recording, (contexts, logits)) = Recording::new(params, |tape| {
@@ -37,7 +37,8 @@ fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most:
     })
 }
 
-/// Asks with a row for each different joint of neighbours; None if a layer looks across rows.
+/// Computes each distinct pair of neighbours once at each stage; None if a layer mixes rows, which then
+/// cannot be merged.
 fn ask_by_joints<'m>(
     params: &'m Params<f32>,
     stack: &Stack,

@@ -23,10 +23,11 @@ settings! {
     }
 }
 
-/// A binary tree over the context: each stage joins neighbours, two by two, until one position is left.
+/// A binary tree over the context: each of log2(T) stages joins pairs of neighbours, until one position is
+/// left.
 ///
-/// A stage is a linear map (without a bias) of two positions side by side, BatchNorm over the batch and all positions, and
-/// tanh. There are log2(T).
+/// A stage is a linear map (without a bias) of two positions side by side, BatchNorm over the batch and all
+/// positions, and tanh.
 ///
 /// # Shapes
 /// (B, T, E) -> (B, T / 2, H) -> ... -> (B, H) -> (B, V)
