@@ -22,7 +22,7 @@ pub trait Kind: Send + Sync {
     /// Its settings.
     fn settings(&self) -> &'static [Setting];
 
-    /// Checks a configuration of this kind and makes its defaults explicit; returns how far back the model looks.
+    /// Checks a configuration of this kind and fills in its defaults; returns how far back the model looks.
     ///
     /// # Errors
     /// A setting that the kind does not have, or one out of range.
@@ -213,7 +213,7 @@ fn find(name: &str) -> Option<&'static dyn Kind> {
     all().find(|kind| kind.name() == name)
 }
 
-/// Checks a model's settings and makes its defaults explicit; returns how far back the model looks.
+/// Checks a model's settings and fills in its defaults; returns how far back the model looks.
 ///
 /// # Errors
 /// There is no such kind; a setting that it does not have, or one out of range.

@@ -62,7 +62,8 @@ impl MlpSettings {
 /// (B, T E) -> (B, H), ... -> (B, V)
 ///
 /// # Source
-/// Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic language model", without the direct connections.
+/// Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic language model", without the direct
+/// connections.
 pub(super) struct MlpKind;
 
 impl Kind for MlpKind {

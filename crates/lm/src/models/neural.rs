@@ -45,7 +45,8 @@ pub struct Neural {
 }
 
 impl Neural {
-    /// A model for a vocabulary of `vocab` characters, its parameters drawn in the order of their declaration.
+    /// A model for a vocabulary of `vocab` characters. Its parameters are drawn in the order of their
+    /// declaration.
     ///
     /// # Errors
     /// A configuration that is not valid, or of a model that counts, which has no parameters to draw.

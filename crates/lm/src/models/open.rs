@@ -13,8 +13,8 @@ use crate::{Checkpoint, Error, Result};
 /// The model of a checkpoint; `path` is for messages.
 ///
 /// # Errors
-/// The tensors do not fit the configuration and the vocabulary: what is missing, left over or of another shape is
-/// listed.
+/// The tensors do not fit the configuration and the vocabulary; lists those that are missing, left over or of
+/// another shape.
 ///
 /// ```
 /// use charloom::prelude::*;

@@ -132,8 +132,8 @@ impl TransformerSettings {
 /// (B, T) -> (B, T, C) -> (B, T, V)
 ///
 /// # Source
-/// Vaswani et al. 2017, "Attention is all you need"; Radford et al. 2019 (GPT-2), whose names the tensors have. Rotary
-/// positions: Su et al. 2021, "RoFormer".
+/// Vaswani et al. 2017, "Attention is all you need"; Radford et al. 2019 (GPT-2), whose names the tensors
+/// have. Rotary positions: Su et al. 2021, "RoFormer".
 pub(super) struct TransformerKind;
 
 impl Kind for TransformerKind {

@@ -33,8 +33,8 @@ settings! {
 /// (B, T, E) -> (B, T / 2, H) -> ... -> (B, H) -> (B, V)
 ///
 /// # Source
-/// Karpathy's lecture "Building a WaveNet" of 2022, after van den Oord et al. 2016: the tree of dilated causal convolutions,
-/// without gates and skips.
+/// Karpathy's lecture "Building a WaveNet" of 2022, after van den Oord et al. 2016: the tree of dilated
+/// causal convolutions, without gates and skips.
 pub(super) struct WaveNetKind;
 
 impl Kind for WaveNetKind {

@@ -40,8 +40,8 @@ pub enum Event {
     },
     /// The statistics of the layers, in a training with diagnostics.
     Looked(Vec<Record>),
-    /// Losses of the training split, or of a sample of it, and of the validation split, every `eval_every` steps, at the
-    /// beginning and at the end.
+    /// Losses of the training split, or of a sample of it, and of the validation split: every `eval_every`
+    /// steps, at the beginning and at the end.
     Evaluated {
         /// Updates made before.
         step: u64,
@@ -283,7 +283,8 @@ impl Clock {
     }
 }
 
-/// Evaluates the training split, or a sample of it, and the validation split, logs their losses, and saves the model.
+/// Evaluates the training split (or a sample of it) and the validation split, logs the losses, and saves the
+/// model.
 fn evaluate_and_save(
     trainer: &mut Trainer,
     keeper: &mut Keeper<'_>,

@@ -117,7 +117,8 @@ impl<'d> Training<'d> {
         Ok(Self { config, data, evaluate, job })
     }
 
-    /// Trains until the last step, out of patience or `stop`; with a folder, writes the run into it, as [`run`](super::run) does.
+    /// Trains until the last step, out of patience or `stop`; with a folder, writes the run into it as
+    /// [`run`](super::run) does.
     ///
     /// # Errors
     /// As [`run`](super::run).

@@ -68,8 +68,9 @@ impl Expected<'_> {
 /// Those of `check`.
 ///
 /// # Source
-/// Hinton 2002, "Training products of experts by minimizing contrastive divergence", section 1, here trained exactly; Liu and
-/// Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm 2.1.
+/// Hinton 2002, "Training products of experts by minimizing contrastive divergence", section 1, here trained
+/// exactly; Liu and Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm
+/// 2.1.
 pub fn fit_powers(
     expected: &Expected<'_>,
     check: &mut dyn FnMut() -> Result<()>,

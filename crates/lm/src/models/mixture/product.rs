@@ -5,7 +5,8 @@ use charloom_tensor::kernels;
 /// Log-probabilities below this are taken as this, so that no member alone makes a token impossible.
 const FLOOR: f32 = -30.0;
 
-/// The power of a member of a product, `a + sum_j b_j H_j`, where H_j is the entropy of member j's distribution.
+/// The power of a member of a product: `a + sum_j b_j H_j`, where H_j is the entropy of member j's
+/// distribution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Power {
     /// a, the power where all entropies are 0.

@@ -33,8 +33,8 @@ pub struct FittedWeights {
 /// If there is no member, or members differ in their number of scores.
 ///
 /// # Source
-/// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section 4.3. The likelihood
-/// is concave in the weights, so what it rises to is the largest.
+/// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section
+/// 4.3. The likelihood is concave in the weights, so the limit is its maximum.
 ///
 /// ```
 /// use charloom::models::fit_weights;
