@@ -41,7 +41,7 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let d_counts = d_counts + &d_sum_counts;
 
     // counts = e^norm_logits
-    // The slope of e^x is e^x, which are the counts.
+    // The slope of e^x is e^x, which is counts.
     let d_norm_logits = &v.counts * &d_counts;
 
     // norm_logits = logits - logit_maxes
@@ -91,7 +91,7 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let d_h_preact = d_bn_diff.clone();
 
     // bn_mean = 1/n sum_i h_preact[i]
-    // The second half.
+    // The second part of h_preact's gradient: the same for each row.
     let d_h_preact = d_h_preact + &d_bn_mean * (1.0 / n);
 
     // h_preact = embed_cat W1 + b1

@@ -85,7 +85,7 @@ pub struct PairedTest {
     pub standard_error: f64,
     /// The difference over its standard error; None if all words have the same loss in both.
     pub t: Option<f64>,
-    /// The p-value: the probability of a difference at least this large by chance.
+    /// The p-value: if the models were equal, the probability of a difference at least this large.
     pub p: Option<f64>,
     /// The number of words, or of blocks of 100 characters of a text.
     pub pairs: usize,
@@ -244,7 +244,8 @@ fn paired_test(one: &[(f64, f64)], two: &[(f64, f64)], run: PathBuf) -> PairedTe
     let differences: Vec<f64> = one.iter().zip(two).map(|(a, b)| b.0 - a.0).collect();
     let characters: f64 = one.iter().map(|word| word.1).sum();
     let difference = differences.iter().sum::<f64>() / characters;
-    let residuals = differences.iter().zip(one).map(|(d, word)| (d - difference * word.1).powi(2)).sum::<f64>();
+    let residuals =
+        differences.iter().zip(one).map(|(d, word)| (d - difference * word.1).powi(2)).sum::<f64>();
     let standard_error = if pairs > 1 { (residuals * n / (n - 1.0)).sqrt() / characters } else { f64::NAN };
     let t = Some(difference / standard_error).filter(|t| t.is_finite());
     let p = t.and_then(|t| Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs())));
@@ -258,9 +259,9 @@ mod tests {
 
     use super::*;
 
-    /// With words of one length it is the paired t test. t is the mean over its standard error, 0.8 / (0.2739
-    /// / sqrt 5). p is twice the integral of the density of t with 4 degrees of freedom from t on, computed
-    /// numerically.
+    /// With words of one length it is the paired t test: t is the mean over its standard error, t = 0.8 /
+    /// (0.2739 / sqrt 5); p is twice the integral of its density, with 4 degrees of freedom, from t on
+    /// (computed numerically).
     #[test]
     fn equal_words_give_the_t_test() {
         let two = [2.0, 2.5, 4.0, 4.5, 6.0].map(|loss| (loss, 2.0));

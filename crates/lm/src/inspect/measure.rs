@@ -42,7 +42,8 @@ pub struct Snapshot {
     pub records: Vec<Record>,
     /// For each activation layer, by unit, the share of examples in the flat part of its function.
     pub maps: Vec<(String, Vec<f32>)>,
-    /// Values of the input, of each layer's output and of the prediction; empty unless asked for.
+    /// Values of the input, of each layer's output and of the prediction ([`Probe::values`]); empty if only
+    /// measured.
     pub values: Vec<Values>,
 }
 

@@ -153,7 +153,7 @@ impl Net {
                 let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
                 let (tokens, parents) = (tape.index_rows(nodes, &[]), tape.index_rows(nodes, &[]));
                 let (_, logits) = net.read(tape, tokens, Some(parents), &[]);
-                judge_pairs(vec![tokens, parents], logits, pairs)
+                pairs_loss(vec![tokens, parents], logits, pairs)
             }
             (Self::Recurrent(net), Shape::Streams { streams, length, carried }) => {
                 let rows = streams * length;
@@ -201,7 +201,7 @@ pub(super) fn joints<E: Element>(tape: &Tape<'_, E>, windows: usize, stages: usi
 }
 
 /// Records the loss of a trie's distinct (node, target) pairs; appends its two inputs, targets and nodes.
-pub(super) fn judge_pairs<E: Precision>(
+pub(super) fn pairs_loss<E: Precision>(
     mut inputs: Vec<Indices>,
     logits: Var<'_, E>,
     pairs: Axis,

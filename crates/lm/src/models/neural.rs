@@ -16,7 +16,7 @@ use crate::feed::PARTS;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
-/// In larger splits equal contexts are not counted when the work of an evaluation is estimated.
+/// The largest split, in tokens, whose equal contexts are counted to estimate the work of an evaluation.
 const MOST_COUNTED: usize = 1 << 20;
 
 /// A neural model: its parameters and its layers.

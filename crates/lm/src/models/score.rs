@@ -305,7 +305,7 @@ mod tests {
         let scores = score_words(&mut reader, &mut Distributions::default(), 4, 0, &words);
         let expected: Vec<f32> = words.iter().flat_map(|word| alone(0, word)).collect();
         assert_eq!(scores, expected);
-        // 1, 2, 21, 213.
+        // The shared prefixes 1, 2, 21 and 213 are read once.
         assert_eq!(reader.reads, 4);
     }
 

@@ -4,7 +4,7 @@ use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
 
 use super::Stack;
 use super::net::joints;
-use super::window::{Ask, WINDOWS, WindowReader};
+use super::window::{Predict, WINDOWS, WindowReader};
 use crate::feed::Joints;
 
 /// The most elements in the widest layer of the windows that are computed at once.
@@ -14,13 +14,13 @@ const NUMBERS: usize = 1 << 20;
 pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize) -> WindowReader<'m> {
     let most = (NUMBERS / stack.widest.max(1)).clamp(1, WINDOWS);
     let (stack, length) = (stack.without_dropout(), stack.context);
-    let joined = stack.stages().and_then(|stages| ask_by_joints(params, &stack, vocab, [most, stages]));
-    let ask = joined.unwrap_or_else(|| ask_by_window(params, &stack, vocab, most));
-    WindowReader { length, vocab, ask, ask_one: None }
+    let joined = stack.stages().and_then(|stages| predict_pairs(params, &stack, vocab, [most, stages]));
+    let predict = joined.unwrap_or_else(|| predict_windows(params, &stack, vocab, most));
+    WindowReader { length, vocab, predict, predict_one: None }
 }
 
 /// Computes each window in a row of its own, `most` of them at a time.
-fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Ask<'m> {
+fn predict_windows<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Predict<'m> {
     let length = stack.context;
     let (mut recording, (contexts, logits)) = Recording::new(params, |tape| {
         let contexts = tape.index_rows(tape.axis(most), &[length]);
@@ -39,12 +39,12 @@ fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most:
 
 /// Computes each distinct pair of neighbours once at each stage; None if a layer mixes rows, which then
 /// cannot be merged.
-fn ask_by_joints<'m>(
+fn predict_pairs<'m>(
     params: &'m Params<f32>,
     stack: &Stack,
     vocab: usize,
     [most, stages]: [usize; 2],
-) -> Option<Ask<'m>> {
+) -> Option<Predict<'m>> {
     let (mut recording, (parts, logits)) = Recording::new(params, |tape| {
         let parts = joints(tape, most, stages);
         let logits = stack.logits_of_joints(tape, &parts).id();

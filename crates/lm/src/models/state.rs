@@ -134,17 +134,17 @@ impl Distributions {
         self.look_up_keys(contexts, bits, [rows, length, vocab], compute);
     }
 
-    /// Finds each row's pooled distribution. `ask` looks up a member's distributions; `pool` combines one of
+    /// Finds each row's pooled distribution. `look_up` finds a member's distributions; `pool` combines one of
     /// each member, once for each distinct combination of indices.
     pub(super) fn mixed(
         &mut self,
         [rows, count, vocab]: [usize; 3],
-        mut ask: impl FnMut(usize, &mut Self),
+        mut look_up: impl FnMut(usize, &mut Self),
         mut pool: impl FnMut(&[&[f32]], &mut [f32]),
     ) {
         let mut members = std::mem::take(&mut self.members);
         members.resize_with(count, Self::default);
-        members.iter_mut().enumerate().for_each(|(i, member)| ask(i, member));
+        members.iter_mut().enumerate().for_each(|(i, member)| look_up(i, member));
         if members.iter().map(|member| member.generation).ne(self.member_generations.iter().copied()) {
             self.clear(vocab);
             self.member_generations = members.iter().map(|member| member.generation).collect();

@@ -3,7 +3,7 @@
 
 use charloom_tensor::{Axis, Element, Indices, Tape, Var};
 
-use super::net::{Recorded, judge_pairs};
+use super::net::{Recorded, pairs_loss};
 
 /// A model with a hidden state, defined by one step.
 ///
@@ -123,5 +123,5 @@ pub(super) fn level_by_level<E: Precision>(
         logits.push(of_level);
         inputs.extend([tokens, parents]);
     }
-    judge_pairs(inputs, Var::stack_rows(&logits, all), of_pairs)
+    pairs_loss(inputs, Var::stack_rows(&logits, all), of_pairs)
 }

@@ -125,8 +125,8 @@ impl TransformerSettings {
 
 /// A decoder: L blocks of attention to all tokens before and an mlp of 4C hidden units.
 ///
-/// `x = wte[token] + wpe[position]`; `x + c_proj(attention(c_attn(ln_1(x))))`, `x + c_proj(gelu(c_fc(ln_2(x))))`;
-/// `lm_head(ln_f(x))`.
+/// `x = wte[token] + wpe[position]`; in each block `x + c_proj(attention(c_attn(ln_1(x))))`, then `x +
+/// c_proj(gelu(c_fc(ln_2(x))))`; logits `lm_head(ln_f(x))`.
 ///
 /// # Shapes
 /// (B, T) -> (B, T, C) -> (B, T, V)

@@ -6,17 +6,17 @@ use crate::Result;
 use crate::data::{Examples, Split};
 
 /// Computes the log-probabilities of the tokens after n contexts: (n, T) -> (n, V).
-pub(super) type Ask<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
+pub(super) type Predict<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
 
 /// Computes the log-probability of one token after a context, in models where that takes less than all V.
-pub(super) type AskOne<'m> = Box<dyn Fn(&[u32], u32) -> f32 + 'm>;
+pub(super) type PredictOne<'m> = Box<dyn Fn(&[u32], u32) -> f32 + 'm>;
 
 /// Reads with a windowed model.
 pub(super) struct WindowReader<'m> {
     pub length: usize,
     pub vocab: usize,
-    pub ask: Ask<'m>,
-    pub ask_one: Option<AskOne<'m>>,
+    pub predict: Predict<'m>,
+    pub predict_one: Option<PredictOne<'m>>,
 }
 
 impl Reader for WindowReader<'_> {
@@ -35,12 +35,12 @@ impl Reader for WindowReader<'_> {
 
     fn log_probs(&mut self, state: &State, out: &mut [f32]) {
         // With T = 0 there are no tokens: `out` alone tells the number of sequences.
-        (self.ask)(&state.tokens, out);
+        (self.predict)(&state.tokens, out);
     }
 
     fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
         known.look_up(&state.tokens, [state.rows, self.length, vocab], |contexts, out| {
-            (self.ask)(contexts, out);
+            (self.predict)(contexts, out);
         });
     }
 }
@@ -73,16 +73,16 @@ impl WindowReader<'_> {
             let chunk = from..(from + rows).min(distinct);
             contexts.clear();
             chunk.clone().for_each(|d| contexts.extend(examples.distinct_context(d)));
-            if self.ask_one.is_none() {
+            if self.predict_one.is_none() {
                 log_probs.resize(chunk.len() * self.vocab, 0.0);
-                (self.ask)(&contexts, &mut log_probs);
+                (self.predict)(&contexts, &mut log_probs);
             }
             for (i, d) in chunk.clone().enumerate() {
                 of_targets.clear();
-                match &self.ask_one {
-                    Some(ask) => {
+                match &self.predict_one {
+                    Some(predict) => {
                         let context = &contexts[i * self.length..][..self.length];
-                        of_targets.extend(targets(d).map(|token| ask(context, token)));
+                        of_targets.extend(targets(d).map(|token| predict(context, token)));
                     }
                     None => {
                         let row = &log_probs[i * self.vocab..][..self.vocab];

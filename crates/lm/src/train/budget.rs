@@ -1,13 +1,13 @@
-//! How often a training is evaluated, and on how much: by default in a tenth of its time.
+//! How often a training is evaluated, and on how much: by default in at most a tenth of its time.
 
 use crate::Result;
 use crate::config::TrainConfig;
 use crate::data::{Split, Splits};
 use crate::models::LanguageModel;
 
-/// Evaluations may take 1/PARTS of the training's work. Work is counted in tokens, so equal runs do the same:
-/// a step costs 3 `targets` (see PASSES), an evaluation e. So evaluations are at least ceil(PARTS e / (3
-/// targets)) steps apart.
+/// Evaluations may take 1/PARTS of the training's work. Work is counted in tokens, so that equal runs do the
+/// same: a step costs PASSES `targets`, an evaluation e. So evaluations are at least `ceil(PARTS e / (PASSES
+/// targets))` steps apart.
 const PARTS: u64 = 10;
 /// A step is one forward pass, and a backward pass that costs about two.
 const PASSES: u64 = 3;

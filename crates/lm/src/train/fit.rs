@@ -141,8 +141,8 @@ pub struct Outcome {
 /// evaluation, when stopped, and every ten seconds. Saving, stopping and resuming change no number.
 ///
 /// # Errors
-/// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
-/// written.
+/// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that
+/// cannot be written.
 pub fn run(
     trainer: &mut Trainer,
     folder: &mut RunFolder,

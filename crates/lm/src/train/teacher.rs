@@ -44,7 +44,7 @@ impl Answers {
             return Err(Error::model(file, message));
         }
         let model = models::open(&checkpoint, &file)?;
-        let table = ask(&*model, lessons, teacher.temperature)?;
+        let table = soft_targets(&*model, lessons, teacher.temperature)?;
         Ok(Self { table, weight: teacher.weight })
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
 ///
 /// # Errors
 /// More than fits into memory.
-fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
+fn soft_targets(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
     let (vocab, count) = (model.vocab_size(), lessons.count);
     check_memory(count, vocab, memory::available())?;
     let mut table: Arc<[f32]> = std::iter::repeat_n(0.0, count * vocab).collect();

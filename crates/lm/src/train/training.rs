@@ -27,7 +27,7 @@ pub struct Fit {
 /// What a training evaluates at step 0, every `eval_every` steps and at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Evaluate {
-    /// The whole training split and the whole validation split.
+    /// The training split, or `eval_size` characters of it, and the whole validation split.
     #[default]
     Both,
     /// The whole validation split.
@@ -181,7 +181,8 @@ impl Job {
     }
 }
 
-/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
+/// Makes a configuration's model from data, counted in one pass or trained by gradients, and writes it as a
+/// run.
 ///
 /// # Errors
 /// As [`Training::new`] and [`run`](super::run).
@@ -199,7 +200,7 @@ impl Job {
 /// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
 /// let data = load_data(&mut config)?;
 /// let mut folder = RunFolder::create(&run, false)?;
-/// // Whoever sets it to true, from a thread or a signal, stops the training.
+/// // Setting it to true, from a thread or a signal handler, stops the training.
 /// let stop = AtomicBool::new(false);
 /// let outcome = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched)?;
 /// assert_eq!(Checkpoint::read(&model_file(&run)?)?.step, outcome.best.unwrap().1);

@@ -173,7 +173,7 @@ fn words_and_windows_are_judged_as_without_learning_at_a_rate_of_0_and_better_at
     }
 }
 
-/// The gradient of the sum of a sequence's losses, read alone from its beginning.
+/// The gradient of the sum of a sequence's losses, read by itself from its beginning.
 fn alone(model: &Neural, sequence: &[u32]) -> Vec<f32> {
     let length = sequence.len() - 1;
     let shape = match &model.net {

@@ -4,7 +4,7 @@ use charloom_tensor::{Element, Indices, Tape};
 
 use super::{CausalRows, Decoder};
 use crate::models::Precision;
-use crate::models::net::{Recorded, judge_pairs};
+use crate::models::net::{Recorded, pairs_loss};
 
 /// Records the loss of a tree of `nodes` nodes and `pairs` (node, target) pairs.
 pub(in super::super) fn of_tree<E: Precision>(
@@ -15,7 +15,7 @@ pub(in super::super) fn of_tree<E: Precision>(
     let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
     let [tokens, parents, positions] = [(); 3].map(|()| tape.index_rows(nodes, &[]));
     let logits = decoder.logits(tape, [tokens, positions], &mut CausalRows::Tree(parents));
-    let mut recorded = judge_pairs(vec![tokens, parents], logits, pairs);
+    let mut recorded = pairs_loss(vec![tokens, parents], logits, pairs);
     recorded.inputs.push(positions);
     recorded
 }

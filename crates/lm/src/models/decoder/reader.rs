@@ -2,7 +2,7 @@
 
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
 
-use super::before::{KvCache, BlockCache};
+use super::before::{BlockCache, KvCache};
 use super::{CausalRows, Decoder, Reading};
 use crate::models::{Reader, State};
 
@@ -14,8 +14,8 @@ const NUMBERS: usize = 1 << 24;
 /// Reads with a decoder.
 ///
 /// A state has the tokens of the window and, for each sequence, the log-probabilities of the next token and
-/// the blocks' caches: keys and values with `room` for some more tokens, or a sum. When a window is full, the
-/// tokens that the next one shares with it are read again (see [`Reading`]).
+/// the blocks' caches: keys and values, with capacity for [`DecoderReader::room`] tokens, or a sum. When a
+/// window is full, the tokens that it shares with the next are read again (see [`Reading`]).
 pub(in super::super) struct DecoderReader<'m> {
     params: &'m Params<f32>,
     reading: Reading,
@@ -59,7 +59,7 @@ impl<'m> DecoderReader<'m> {
         self.blocks.iter().map(of_block).sum()
     }
 
-    /// The tokens for which a cache of `length` tokens has room: a power of two from 8 on, at most T.
+    /// The capacity, in tokens, of a cache of `length` tokens: a power of two of at least 8, at most T.
     fn room(&self, length: usize) -> usize {
         length.next_power_of_two().max(8).min(self.reading.context)
     }

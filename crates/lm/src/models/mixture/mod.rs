@@ -106,15 +106,15 @@ impl Mixture {
         &self.members
     }
 
-    /// Calls `ask` for each member in turn; `tell` is called with the share of all members' work done.
-    fn ask<T>(
+    /// Calls `f` for each member in turn; `tell` is called with the share of all members' work done.
+    fn map_members<T>(
         &self,
         tell: Tell<'_>,
-        mut ask: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
+        mut f: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let count = self.members.len() as f64;
         let members = self.members.iter().enumerate();
-        members.map(|(i, member)| ask(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
+        members.map(|(i, member)| f(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
     }
 }
 
@@ -198,7 +198,7 @@ impl LanguageModel for Mixture {
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         match &self.rule {
             Rule::Mean(log_weights) => {
-                let scores = self.ask(tell, |member, tell| member.score_split(split, tell))?;
+                let scores = self.map_members(tell, |member, tell| member.score_split(split, tell))?;
                 Ok(mean_of(log_weights, &scores))
             }
             Rule::Product(_) => score::score_split(&mut *self.reader(), self.vocab_size(), split, tell),
@@ -206,7 +206,7 @@ impl LanguageModel for Mixture {
     }
 
     fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
-        let all = self.ask(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
+        let all = self.map_members(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
         let (vocab, mut scratch) = (self.vocab_size(), Scratch::default());
         let mut out = vec![0.0; vocab];
         for (place, &token) in all[0].1.iter().enumerate() {
@@ -229,10 +229,11 @@ impl LanguageModel for Mixture {
             return Ok(None);
         }
         // A mean needs only the scores of each member, not whole distributions.
-        let scores = self.ask(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
-            Some(scores) => Ok(scores),
-            None => member.score_split(split, tell),
-        })?;
+        let scores =
+            self.map_members(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
+                Some(scores) => Ok(scores),
+                None => member.score_split(split, tell),
+            })?;
         Ok(Some(mean_of(log_weights, &scores)))
     }
 }

@@ -43,7 +43,7 @@ impl Counts {
 /// Checks that there is a count above 0 for each n-gram of `order` tokens, all below `vocab_size`.
 ///
 /// # Errors
-/// There is not.
+/// One of these does not hold.
 pub(super) fn check(order: usize, vocab_size: usize, grams: &[u32], counts: &[u32]) -> Result<()> {
     let fits = counts.len().checked_mul(order) == Some(grams.len())
         && u32::try_from(counts.len()).is_ok()
@@ -110,8 +110,8 @@ pub(super) fn estimate(examples: &Examples) -> u64 {
     estimate_by(examples, LOOKED_AT)
 }
 
-/// Heaps' law, d(n) = d(m) (n / m)^b, from the d(m) distinct n-grams of the first m = `looked_at` examples; b
-/// = log2(d(m) / d(m / 2)).
+/// Heaps' law from the first m = `looked_at` examples: with d(n) distinct n-grams in n examples and `b =
+/// log2(d(m) / d(m / 2))`, it is `d(n) = d(m) (n / m)^b`.
 fn estimate_by(examples: &Examples, looked_at: usize) -> u64 {
     let different = |n: usize| Table::of(examples, 0..n).len as f64;
     let n = examples.len();

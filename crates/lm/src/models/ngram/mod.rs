@@ -37,7 +37,8 @@ const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
 ///   has nothing before it and keeps its count. D(1), D(2) and D(3 or more) are estimated for each length.
 ///
 /// # Source
-/// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations 26-29.
+/// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations
+/// 26-29.
 ///
 /// ```
 /// use charloom::data::{DataConfig, Mode};
@@ -137,7 +138,7 @@ impl NGram {
     /// generated while they are written, not held in memory.
     ///
     /// # Shapes
-    /// (M, order) and (M,), M the number of different n-grams.
+    /// (M, order) and (M,), M the number of distinct n-grams.
     #[must_use]
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let (order, m) = (self.order(), self.levels[self.order() - 1].grams());
@@ -247,9 +248,15 @@ impl NGram {
 
     fn window_reader(&self) -> WindowReader<'_> {
         let mut row = vec![0.0; self.vocab_size];
-        let ask = Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
-        let ask_one = Box::new(|context: &[u32], token| self.log_prob(context, token));
-        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask, ask_one: Some(ask_one) }
+        let predict =
+            Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
+        let predict_one = Box::new(|context: &[u32], token| self.log_prob(context, token));
+        WindowReader {
+            length: self.order() - 1,
+            vocab: self.vocab_size,
+            predict,
+            predict_one: Some(predict_one),
+        }
     }
 }
 
@@ -290,8 +297,8 @@ fn unfit(order: usize, vocab_size: usize) -> Error {
     Error::Failed(format!("the n-gram counts do not fit order {order} and {vocab_size} tokens"))
 }
 
-/// D(0) = 0, D(1), D(2) and D(3 or more), estimated from N_i, the number of n-grams with n = i: with Y = N_1
-/// / (N_1 + 2 N_2), D(i) = i - (i + 1) Y N_{i+1} / N_i.
+/// D(0) = 0, D(1), D(2) and D(3 or more), estimated from N_i, the number of n-grams with n = i: `D(i) = i -
+/// (i + 1) Y N_{i+1} / N_i`, where `Y = N_1 / (N_1 + 2 N_2)`.
 ///
 /// Short contexts have too few rare n-grams to estimate from; then they are 0, 1/2, 1 and 3/2.
 fn discounts(level: &Level) -> [f64; 4] {

@@ -116,15 +116,15 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
     let home = tempfile::tempdir().unwrap();
     let (config, data) =
         class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4", 3);
-    let pupil = Trainer::new(&config, &data).unwrap().into_model();
+    let student = Trainer::new(&config, &data).unwrap().into_model();
     let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
     let text = data.vocab.decode(&tokens);
     let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
     let split = crate::data::Split::of(&long, &data.vocab).unwrap();
     let lessons = Lessons::of_text(&split);
     assert_eq!((lessons.sequences.len(), lessons.count), (2, 4999));
-    let table = ask(&pupil, &lessons, 1.0).unwrap();
-    let scores = pupil.score_split(&split, &mut |_| Ok(())).unwrap();
+    let table = soft_targets(&student, &lessons, 1.0).unwrap();
+    let scores = student.score_split(&split, &mut |_| Ok(())).unwrap();
     for (at, score) in scores.iter().enumerate() {
         let p = table[at * data.vocab.len() + split.tokens().at(at + 1) as usize];
         assert!((p.ln() - score).abs() < 1e-5, "{at}: {} and {score}", p.ln());

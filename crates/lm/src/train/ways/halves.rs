@@ -21,7 +21,7 @@ use crate::feed::{Feed, Shape};
 use crate::models::{Neural, Recorded, Stack};
 use crate::train::optimizer;
 
-/// In smaller steps two threads are not worth it, in floating-point operations.
+/// The least work of a step, in floating-point operations, for which two threads are faster than one.
 const MIN_WORK: usize = 1_500_000;
 
 pub(super) struct Halves {
@@ -83,7 +83,7 @@ impl Halves {
     }
 }
 
-/// Whether an update is made with every batch, and element by element, without clipping and averages.
+/// Whether every batch makes an update, and one without clipping, averages and Muon's matrix products.
 fn is_plain(train: &TrainConfig) -> bool {
     let plain = [train.clip, train.clip_value, train.ema] == [0.0; 3] && train.accumulate == 1;
     plain && train.optimizer != config::Optimizer::Muon
