@@ -1,8 +1,8 @@
 //! The backward pass, line by line from the end of the forward pass in `net.rs` to its start.
 //!
-//! Three rules do all of it. A line `y = f(x)` gives x the gradient of y times the slope of f. What the forward line
-//! repeats (a row, a column), the backward line sums, and the other way round. A term that several lines use gets the
-//! sum of what comes back from them.
+//! Three rules do all of it. A line `y = f(x)` gives x the gradient of y times the slope of f. What the
+//! forward line broadcasts (a row, a column), the backward line sums, and the other way round. A term that
+//! several lines use gets the sum of their gradients.
 
 use charloom_tensor::Element;
 
@@ -19,17 +19,17 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let one = E::one();
 
     // loss = -1/n sum_i log_probs[i, target_i]
-    // Each row's right character counts -1/n, the others nothing.
+    // Only the target of each row counts, by -1/n.
     let d_log_probs = Matrix::one_hot(targets, v.logits.columns()) * (-1.0 / n);
 
     // log_probs = ln probs
-    // The slope of ln x is 1/x: the less a right character was expected, the harder it pulls.
+    // The slope of ln x is 1/x: the less likely a target, the larger its gradient.
     let d_probs = &d_log_probs / &v.probs;
 
     // probs = counts * sum_counts_inv
-    // One inverse a row is repeated for all its characters, so they are summed.
+    // The inverse of a row is broadcast to all its characters, so their gradients are summed.
     let d_sum_counts_inv = (&v.counts * &d_probs).sum_columns();
-    // counts are used again two lines up: this is the first half of their gradient.
+    // counts are also used in sum_counts: this is the first part of their gradient.
     let d_counts = &v.sum_counts_inv * &d_probs;
 
     // sum_counts_inv = sum_counts^-1
@@ -37,11 +37,11 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let d_sum_counts = v.sum_counts.map(|x| -(x * x).recip()) * &d_sum_counts_inv;
 
     // sum_counts = sum_j counts[i, j]
-    // The sum passes its gradient on to each: the second half, repeated along the row.
+    // The second part: the sum's gradient goes to each of its terms, all along the row.
     let d_counts = d_counts + &d_sum_counts;
 
     // counts = e^norm_logits
-    // The slope of e^x is e^x, which is there already.
+    // The slope of e^x is e^x, which is counts.
     let d_norm_logits = &v.counts * &d_counts;
 
     // norm_logits = logits - logit_maxes
@@ -49,12 +49,12 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let d_logits = d_norm_logits.clone();
 
     // logit_maxes = max_j logits[i, j]
-    // Only the largest moves the maximum. (Equal ones share evenly, as on the tape.)
+    // Only the largest logit changes the maximum. (Equal ones share its gradient evenly, as on the tape.)
     let is_max = (&v.logits - &v.logit_maxes).map(|x| if x == E::zero() { one } else { E::zero() });
     let d_logits = d_logits + &is_max / is_max.sum_columns() * &d_logit_maxes;
 
     // logits = h W2 + b2
-    // logits[i, j] = sum_k h[i, k] W2[k, j] + b2[j]: each product hands its gradient to one factor times the other.
+    // logits[i, j] = sum_k h[i, k] W2[k, j] + b2[j]: each factor gets the gradient times the other factor.
     let d_h = d_logits.matmul(&v.w2.t());
     let d_w2 = v.h.t().matmul(&d_logits);
     let d_b2 = d_logits.sum_rows();
@@ -70,7 +70,7 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
 
     // bn_raw = bn_diff * bn_var_inv
     let d_bn_var_inv = (&v.bn_diff * &d_bn_raw).sum_rows();
-    // bn_diff is used again in its square: this is the first half.
+    // bn_diff is also used in bn_diff_sqr: this is the first part.
     let d_bn_diff = &v.bn_var_inv * &d_bn_raw;
 
     // bn_var_inv = (bn_var + eps)^-1/2
@@ -78,33 +78,33 @@ pub fn by_hand<E: Element>(v: &Terms<Matrix<E>>, contexts: &[u32], targets: &[u3
     let d_bn_var = v.bn_var.map(|x| E::of(-0.5) * (x + E::of(EPS)).powf(E::of(-1.5))) * &d_bn_var_inv;
 
     // bn_var = 1/(n - 1) sum_i bn_diff_sqr[i]
-    // Each row gets its share, which is the same for all.
+    // Each row gets the same share.
     let d_bn_diff_sqr = Matrix::zeros(v.bn_diff.rows(), 1) + &d_bn_var * (1.0 / (n - 1.0));
 
     // bn_diff_sqr = bn_diff^2
-    // The second half.
+    // The second part of bn_diff's gradient: the slope of x^2 is 2 x.
     let d_bn_diff = d_bn_diff + &v.bn_diff * 2.0 * &d_bn_diff_sqr;
 
     // bn_diff = h_preact - bn_mean
-    // h_preact is used again in its mean: this is the first half.
+    // h_preact is also used in bn_mean: this is the first part.
     let d_bn_mean = d_bn_diff.sum_rows() * -1.0;
     let d_h_preact = d_bn_diff.clone();
 
     // bn_mean = 1/n sum_i h_preact[i]
-    // The second half.
+    // The second part of h_preact's gradient: the same for each row.
     let d_h_preact = d_h_preact + &d_bn_mean * (1.0 / n);
 
     // h_preact = embed_cat W1 + b1
     let d_embed_cat = d_h_preact.matmul(&v.w1.t());
     let d_w1 = v.embed_cat.t().matmul(&d_h_preact);
-    // The mean takes b1 out again, so its gradient is 0 but for rounding.
+    // Subtracting bn_mean removes b1, so its gradient is 0 but for rounding.
     let d_b1 = d_h_preact.sum_rows();
 
     // embed_cat = embed, its last two dimensions as one
     let d_embed = d_embed_cat.reshape(v.c.columns());
 
     // embed = C[contexts]
-    // A character's row of C is used as often as it occurs, and gets the sum.
+    // A character's row of C is used wherever the character occurs, and gets the sum of these gradients.
     let mut d_c = Matrix::zeros(v.c.rows(), v.c.columns());
     for (&character, d) in contexts.iter().zip(d_embed.data().chunks_exact(v.c.columns())) {
         let row = &mut d_c.data_mut()[character as usize * d.len()..][..d.len()];

@@ -9,9 +9,9 @@ use super::Matrix;
 /// The rule of `torch.allclose`, whose own tolerances are 1e-8 and 1e-5
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Tolerance {
-    /// The part that is always allowed.
+    /// The absolute part.
     pub atol: f64,
-    /// The part in proportion to b.
+    /// The part relative to b.
     pub rtol: f64,
 }
 
@@ -22,7 +22,7 @@ impl Tolerance {
         Self { atol: tolerance, rtol: tolerance }
     }
 
-    /// Whether `a` is approximately `b`; NaN is nothing's approximation.
+    /// Whether `a` is approximately `b`; never if one is NaN.
     pub fn allows(&self, a: f64, b: f64) -> bool {
         let difference = (a - b).abs();
         difference.is_finite() && difference <= self.atol + self.rtol * b.abs()
@@ -32,17 +32,17 @@ impl Tolerance {
 /// A gradient by hand beside the tape's.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Whose gradient.
+    /// The term.
     pub name: &'static str,
     /// Its sizes.
     pub shape: Vec<usize>,
     /// Whether all elements are the same numbers.
     pub exact: bool,
-    /// Whether they are by [`Tolerance`].
+    /// Whether all are approximately equal, by [`Tolerance`].
     pub approximate: bool,
-    /// The largest difference of two elements; NaN if one is.
+    /// The largest difference between the two; NaN if one is NaN.
     pub max_difference: f64,
-    /// The tape's largest element, by its size: what a difference is to be seen beside.
+    /// The largest absolute value of the tape's, to compare the difference with.
     pub largest: f64,
 }
 
@@ -56,7 +56,7 @@ pub fn compare<E: Element>(
 ) -> Row {
     let same_size = (hand.rows(), hand.columns()) == (tape.rows(), tape.columns());
     let pairs = || hand.data().iter().zip(tape.data()).map(|(a, b)| (a.f64(), b.f64()));
-    // f64::max would forget a NaN.
+    // f64::max would drop a NaN.
     let larger = |a: f64, b: f64| if a.is_nan() || a > b { a } else { b };
     Row {
         name,

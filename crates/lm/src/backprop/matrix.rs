@@ -2,9 +2,9 @@ use std::ops::{Add, Div, Mul, Sub};
 
 use charloom_tensor::Element;
 
-/// A matrix that can do what the hand-written backward needs, in plain loops: nothing here differentiates itself.
+/// A matrix with the operations that the hand-written backward needs, in plain loops and without autograd.
 ///
-/// Operators work element by element; a matrix of one row or one column is repeated to fit, as on the tape.
+/// Operators work element by element; a matrix of one row or one column is broadcast, as on the tape.
 ///
 /// ```
 /// use charloom::backprop::Matrix;
@@ -37,19 +37,19 @@ impl<E: Element> Matrix<E> {
         Self::new(columns, vec![E::zero(); rows * columns])
     }
 
-    /// A 1 in each row, at the column that `places` says; zeros elsewhere.
+    /// A 1 in each row, at the column in `places`; zeros elsewhere.
     pub fn one_hot(places: &[u32], columns: usize) -> Self {
         let mut y = Self::zeros(places.len(), columns);
         places.iter().enumerate().for_each(|(i, &place)| y.data[i * columns + place as usize] = E::one());
         y
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.data.len() / self.columns
     }
 
-    /// How many columns there are.
+    /// The number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -59,7 +59,7 @@ impl<E: Element> Matrix<E> {
         &self.data
     }
 
-    /// The elements, to be changed.
+    /// The elements, mutable.
     pub fn data_mut(&mut self) -> &mut [E] {
         &mut self.data
     }
@@ -113,7 +113,7 @@ impl<E: Element> Matrix<E> {
         y
     }
 
-    /// `f` of each pair of elements, one row or column repeated to fit.
+    /// `f` of each pair of elements; one row or column is broadcast.
     fn zip(&self, other: &Self, f: impl Fn(E, E) -> E) -> Self {
         let rows = self.rows().max(other.rows());
         let columns = self.columns.max(other.columns);
@@ -133,7 +133,7 @@ impl<E: Element> Matrix<E> {
     }
 }
 
-/// An operator for matrices and references to them, and for a number on the right.
+/// An operator on matrices and references to them, or with a number on the right.
 macro_rules! operator {
     ($trait:ident, $method:ident) => {
         operator! { $trait, $method, Matrix<E>, Matrix<E> }

@@ -1,8 +1,8 @@
 //! The backward pass written out by hand, beside the tape's: notebook 004 as a lesson.
 //!
-//! Read in this order: [`Net`] is the forward pass, line by line; [`by_hand()`] goes back through the same lines;
-//! [`shortcuts`] does in one step each what takes many there; [`compare()`] holds the results against the tape's.
-//! The derivations are in `docs/backprop/`.
+//! Read in this order: [`Net`] is the forward pass, line by line; [`by_hand()`] goes back through the same
+//! lines; [`shortcuts`] has some of its blocks in one formula each; [`compare()`] compares the results with
+//! the tape's. The derivations are in `docs/backprop/`.
 
 mod by_hand;
 mod compare;

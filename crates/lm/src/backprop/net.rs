@@ -1,4 +1,4 @@
-//! The forward pass of notebook 004: one line of it, one line here, one node of a recording.
+//! The forward pass of notebook 004: each of its lines is a line here and a node of the recording.
 
 use charloom_tensor::rng::TorchGenerator;
 use charloom_tensor::{Element, Grads, Indices, NodeId, ParamId, Params, Pass, Recording, Tape, Var};
@@ -11,10 +11,10 @@ use crate::{Error, Result};
 /// What is added to a variance, so that its inverse root is finite.
 pub const EPS: f64 = 1e-5;
 
-/// The most numbers in one term: the lesson keeps some sixty of them.
+/// The most elements of one term: some sixty tensors of such sizes are in memory.
 const MAX_NUMBERS: usize = 1 << 22;
 
-/// How large the net is.
+/// The sizes of the net.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// V, the characters.
@@ -81,7 +81,7 @@ impl Sizes {
     }
 }
 
-/// The parameters' numbers, row-major.
+/// The parameters' values, row-major.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is the parameter of its name in Terms, which has the shapes")]
 pub struct Parameters {
@@ -97,8 +97,8 @@ pub struct Parameters {
 impl Parameters {
     /// Draws them in the notebook's order and by its factors.
     ///
-    /// The biases are drawn too, and BatchNorm's gain is 1.1: at 0 and 1 many a wrong formula looks right.
-    /// `gain` is tanh's 5/3, and `output_scale / sqrt(H)` the notebook's 0.1.
+    /// The biases are drawn too, and BatchNorm's gain is 1.1: with 0 and 1 many wrong formulas give right
+    /// results. `gain` is tanh's 5/3, and `output_scale / sqrt(H)` is the notebook's 0.1.
     pub fn draw(sizes: &Sizes, gain: f64, output_scale: f64, generator: &mut TorchGenerator) -> Self {
         let inputs = sizes.context * sizes.embed;
         let mut randn = |n: usize, times: f64, over: f64| {
@@ -129,7 +129,7 @@ pub struct Net<E: Element> {
     targets: Indices,
 }
 
-/// Where a term is.
+/// The parameter or the node of a term.
 #[derive(Clone, Copy)]
 enum Place {
     Parameter(ParamId),
@@ -215,7 +215,7 @@ impl<E: Element> Net<E> {
         })
     }
 
-    /// One step of gradient descent, `p -= lr dp`, by gradients from wherever.
+    /// One step of gradient descent, `p -= lr dp`, by the given gradients.
     pub fn step(&mut self, gradients: &Terms<Matrix<E>>, lr: f64) {
         let lr = E::of(lr);
         let ids: Vec<ParamId> = self.params.ids().collect();
@@ -226,7 +226,7 @@ impl<E: Element> Net<E> {
         }
     }
 
-    /// The parameters' present numbers, one after the other.
+    /// The parameters' present values, one parameter after the other.
     pub fn parameters(&self) -> Vec<E> {
         self.params.ids().flat_map(|id| self.params.read(id)).collect()
     }

@@ -17,12 +17,12 @@ const SHORTCUTS: [&str; 2] = ["cross_entropy", "batch_norm"];
 /// What a report does besides comparing.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// A gradient to get wrong on purpose, by 0.01 in every element: a term's name or a shortcut's. It shows what
-    /// the comparison says then.
+    /// A gradient to falsify by adding 0.01 to every element, by the name of its term or shortcut: it shows
+    /// that the comparison finds errors.
     pub wrong: Option<String>,
-    /// Whether to leave out what notebook 004's unfinished line lacks: what `logits` gets through `logit_maxes`.
+    /// Whether to omit the gradient that reaches `logits` through `logit_maxes`, as notebook 004 does.
     pub unfinished: bool,
-    /// Whether to train as well, for the configuration's steps.
+    /// Whether to train too, for the configuration's steps.
     pub train: bool,
 }
 
@@ -31,7 +31,7 @@ pub struct Options {
 pub struct Report {
     /// `f32` or `f64`.
     pub precision: &'static str,
-    /// How many numbers the net has.
+    /// The number of parameters.
     pub parameters: usize,
     /// B, the examples of the minibatch.
     pub batch: usize,

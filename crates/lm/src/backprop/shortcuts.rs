@@ -1,4 +1,5 @@
-//! What takes the lesson ten lines and seven, in one step each: work it out on paper, and most terms cancel.
+//! The gradients of cross-entropy and batch norm in one formula each, instead of ten and seven lines: on
+//! paper most terms cancel.
 
 use charloom_tensor::Element;
 
@@ -6,7 +7,8 @@ use super::Matrix;
 
 /// The gradient of cross-entropy by the logits: `(softmax(logits) - one_hot(target)) / n`.
 ///
-/// Every character is pushed down by the probability it got, the right one pulled up by 1.
+/// A step of descent lowers each logit in proportion to its probability, and raises the target's in
+/// proportion to 1.
 ///
 /// # Shapes
 /// logits (B, V), targets (B) -> (B, V)

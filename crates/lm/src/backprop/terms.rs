@@ -1,7 +1,7 @@
 /// Declares the struct, and the names that are shown for its fields.
 macro_rules! terms {
     ($($(#[$doc:meta])* $field:ident = $name:literal,)+) => {
-        /// One thing for each term of the net: its place, its value, its gradient.
+        /// A value of type X for each term of the net: its node, its matrix or its gradient.
         ///
         /// # Shapes
         /// B examples, T characters of context, E features, H hidden units, V characters.
@@ -16,7 +16,7 @@ macro_rules! terms {
         }
 
         impl<X> Terms<X> {
-            /// Another thing for each.
+            /// `f` of each.
             pub fn map<Y>(&self, mut f: impl FnMut(&X) -> Y) -> Terms<Y> {
                 Terms { $($field: f(&self.$field),)+ }
             }

@@ -94,7 +94,7 @@ fn every_term_is_torchs_in_f32() {
     check_against_torch::<f32>(2e-6);
 }
 
-/// The lesson's net on the embedded names.
+/// The lesson's configuration, on the embedded names.
 fn lesson() -> (Config, Data) {
     let preset = crate::presets::get("manual-backprop").unwrap();
     let mut config = Config::layered(Some(preset.toml), None).unwrap();
@@ -111,9 +111,9 @@ fn the_lesson_is_equal_in_both_precisions() {
     let double = report::<f64>(&config, &data, &Options::default()).unwrap();
     assert!(double.equal, "{double:#?}");
     assert_eq!(double.tolerance, Tolerance { atol: 1e-12, rtol: 1e-12 });
-    // What the notebook's cells lose in torch 2.15 on this data with this seed.
+    // The loss of the notebook's cells in torch 2.15 on this data with this seed.
     assert_close(&[single.loss, double.loss], &[3.6144936084747314; 2], 1e-6, 0.0);
-    // Where a gradient is not 0 by the net's nature, the difference is also small beside it.
+    // Except in gradients that are 0 in theory, the difference is also small relative to the gradient.
     for row in double.rows.iter().filter(|row| !["b1", "logit_maxes"].contains(&row.name)) {
         assert!(row.max_difference <= 1e-12 * row.largest, "{row:?}");
     }
@@ -201,7 +201,7 @@ fn parameters_are_the_notebooks() {
     let sizes = Sizes { vocab: 27, context: 3, embed: 10, hidden: 200, batch: 32 };
     let mut generator = TorchGenerator::new(42);
     let parameters = Parameters::draw(&sizes, 5.0 / 3.0, 200f64.sqrt() * 0.1, &mut generator);
-    // torch.manual_seed(42), then the notebook's cell: the first number of each.
+    // torch.manual_seed(42), then the notebook's cell: the first value of each parameter.
     let first = [&parameters.c, &parameters.w1, &parameters.b1, &parameters.w2, &parameters.b2].map(|p| p[0]);
     assert_close(
         &first,

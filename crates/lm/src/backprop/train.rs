@@ -8,7 +8,8 @@ use crate::data::Examples;
 use crate::train::learning_rate;
 use crate::{Error, Result};
 
-/// Where two trainings of the same steps end, one with the gradients by hand, one with the tape's.
+/// The results of two trainings with the same minibatches: one with the gradients by hand, one with the
+/// tape's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Training {
     /// Updates.
@@ -20,17 +21,17 @@ pub struct Training {
     pub loss: f64,
     /// The same with the tape's gradients.
     pub tape_loss: f64,
-    /// The largest difference of two parameters in the end; NaN if one is.
+    /// The largest difference between the same parameter of both in the end; NaN if one is NaN.
     pub max_difference: f64,
     /// Whether all parameters are approximately equal, see `tolerance`.
     pub approximate: bool,
-    /// That of one gradient times a thousand: rounding adds up over the steps.
+    /// 1000 times the tolerance of one gradient: rounding errors add up over the steps.
     pub tolerance: Tolerance,
 }
 
 /// Trains twice from the same parameters on the same minibatches: with [`by_hand()`], and with the tape.
 ///
-/// `wrong` may change the gradients by hand.
+/// `wrong` may alter the gradients by hand.
 ///
 /// # Errors
 /// A configuration whose training is not plain gradient descent.

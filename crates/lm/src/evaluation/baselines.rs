@@ -1,11 +1,11 @@
-//! Losses to compare a model's with.
+//! The losses of trivial models, to compare a model's with.
 
 use serde::Serialize;
 
 use crate::data::{Keyed, Split};
 use crate::error::Result;
 
-/// Losses that ask for no understanding, to compare with.
+/// The losses of trivial models.
 ///
 /// # Units
 /// Nats per character.
@@ -13,32 +13,32 @@ use crate::error::Result;
 pub struct Baselines {
     /// Every character equally likely: ln V.
     pub uniform: f64,
-    /// Each as often as in the training split.
+    /// Each character as frequent as in the training split.
     pub unigram: f64,
-    /// Each as often as after the one before it.
+    /// Each character as frequent as after the one before it.
     pub bigram: f64,
 }
 
-/// The losses on `split` of add-one models of `train`; None if nothing in either is judged.
+/// The losses on `split` of add-one models of `train`; None if nothing in either is scored.
 ///
 /// # Errors
 /// More tokens than 32 bits count.
 pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Option<Baselines>> {
-    // What is too large for the evaluations is refused here too.
+    // An error if the split is too large for evaluations.
     train.examples(1)?;
     let uniform = (vocab_size as f64).ln();
     let counts = Counts::of(train, vocab_size);
     Ok(counts.losses(split).map(|[unigram, bigram]| Baselines { uniform, unigram, bigram }))
 }
 
-/// How often each token, and each pair of one and the next, occurs in a split.
+/// The counts of each token, and of each pair of adjacent tokens, in a split.
 struct Counts {
     vocab: usize,
-    /// Of a token, in the key of a pair.
+    /// The bits of a token in a pair's key, `before << bits | token`.
     bits: u32,
     pairs: Keyed,
     tokens: Vec<u32>,
-    /// How many pairs begin with each token.
+    /// The number of pairs that begin with each token.
     begun: Vec<u32>,
 }
 
@@ -63,7 +63,8 @@ impl Counts {
         Self { vocab, bits, pairs, tokens, begun }
     }
 
-    /// The losses of the add-one models of unigrams and bigrams; None if nothing is counted or nothing judged.
+    /// The losses of the add-one models of unigrams and bigrams; None if nothing is counted or nothing is
+    /// scored.
     fn losses(&self, split: &Split) -> Option<[f64; 2]> {
         let vocab = self.vocab as f64;
         let all: u32 = self.tokens.iter().sum();
@@ -84,7 +85,8 @@ impl Counts {
     }
 }
 
-/// The first token that has one before it, and that: of words the boundary; a text's first character is not judged.
+/// The index of the first scored token, and the token before it. Of words that is the boundary; a text's
+/// first character is not scored.
 fn begin(split: &Split) -> (usize, u32) {
     match split.boundary() {
         Some(boundary) => (0, boundary),

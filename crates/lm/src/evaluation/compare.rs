@@ -1,5 +1,5 @@
-//! Runs beside each other: what differs in their settings, how well they predict, and whether the difference is more
-//! than chance.
+//! Compares runs: the settings that differ, the losses, and whether their differences are statistically
+//! significant.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::files::{self, Metric, Timing};
 use crate::models;
 use crate::{Checkpoint, Error, Result};
 
-/// Characters of a running text that count as one observation: neighbours are not independent.
+/// Characters of a running text in one observation of the test: neighbouring characters are not independent.
 const BLOCK: usize = 100;
 
 /// Some runs, compared on a split.
@@ -21,15 +21,15 @@ const BLOCK: usize = 100;
 pub struct Comparison {
     /// `val` or `test`.
     pub split: String,
-    /// The settings in which not all are alike.
+    /// The settings that are not the same in all runs.
     pub settings: Vec<Setting>,
     /// The runs, in the order in which they were named.
     pub runs: Vec<Compared>,
-    /// Each further run against the first.
+    /// Each other run against the first.
     pub tests: Vec<PairedTest>,
 }
 
-/// A setting and its value in each run; none where the run does not have it.
+/// A setting and its value in each run; None where the run does not have it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {
     /// Its key in the configuration, `train.lr`.
@@ -47,58 +47,58 @@ pub struct Compared {
     /// The best model's loss on the split.
     #[serde(flatten)]
     pub evaluation: Evaluation,
-    /// Its loss on the training split, if the run has noted it.
+    /// Its loss on the training split, if the run's metrics have it.
     ///
     /// # Units
     /// Nats per character.
     pub train_loss: Option<f64>,
-    /// How many numbers it has learned; none of an n-gram model.
+    /// The number of its trained parameters; None for an n-gram model.
     pub parameters: Option<u64>,
     /// Updates until the best model.
     ///
     /// # Units
     /// Steps.
     pub best_step: u64,
-    /// Updates that the run is configured for; none of an n-gram model, which counts once.
+    /// Updates that the run is configured for; None for an n-gram model, which counts once.
     pub steps: Option<u64>,
-    /// How long the training took, if the run has noted it.
+    /// The training time, if the run has recorded it.
     pub timing: Option<Timing>,
 }
 
 /// A paired test of two models' losses on the same words.
 ///
 /// # Source
-/// The difference is a ratio, of the sum of the words' differences to the sum of their characters; its standard
-/// error is that of a ratio of means over words (Cochran, Sampling Techniques, 1977, section 6.3), t has n - 1
-/// degrees of freedom.
+/// The difference is a ratio: the sum of the words' differences over the sum of their characters. Its
+/// standard error is that of a ratio of means over words (Cochran, Sampling Techniques, 1977, section 6.3); t
+/// has n - 1 degrees of freedom.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairedTest {
     /// The run that is compared with the first.
     #[serde(serialize_with = "lossy")]
     pub run: PathBuf,
-    /// Its loss less the first's: below 0 it is better.
+    /// Its loss less the first's: negative if it is better.
     ///
     /// # Units
     /// Nats per character.
     pub difference: f64,
     /// The standard error of that.
     pub standard_error: f64,
-    /// The difference in standard errors; none where all words have the same loss in both.
+    /// The difference over its standard error; None if all words have the same loss in both.
     pub t: Option<f64>,
-    /// How likely a difference as large is by chance, if there is none.
+    /// The p-value: if the models were equal, the probability of a difference at least this large.
     pub p: Option<f64>,
-    /// Words, or blocks of 100 characters of a text.
+    /// The number of words, or of blocks of 100 characters of a text.
     pub pairs: usize,
-    /// How many of these the run finds likelier than the first does.
+    /// The number of these that the run finds likelier than the first does.
     pub better: usize,
 }
 
-/// A path, of which JSON holds what is UTF-8.
+/// Serializes a path as text; what is not UTF-8 is replaced.
 pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S::Ok, S::Error> {
     to.serialize_str(&path.to_string_lossy())
 }
 
-/// Compares runs on `val` or `test`; the data is read again, `data` says where from if it has moved.
+/// Compares runs on `val` or `test`. The data is read again, from `data` if it has moved.
 ///
 /// # Errors
 /// Fewer than two runs; one that cannot be read; splits that are not the same.
@@ -123,7 +123,7 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S:
 /// }
 /// let comparison = compare(&runs, "val", None)?;
 /// assert_eq!(comparison.settings[0].key, "model.order");
-/// // The second is better, and by more than chance.
+/// // The second is better, and significantly so.
 /// assert!(comparison.tests[0].difference < 0.0 && comparison.tests[0].p < Some(0.01));
 /// # Ok::<(), Error>(())
 /// ```
@@ -164,9 +164,9 @@ struct Opened {
     compared: Compared,
     settings: BTreeMap<String, String>,
     mode: Mode,
-    /// The split, to tell whether it is the same.
+    /// The text of the split, to check that all runs have the same.
     text: String,
-    /// -ln p of each character in turn, and which of them end a word.
+    /// -ln p of each scored character in order, and whether it ends a word.
     losses: Vec<f64>,
     ends: Vec<bool>,
 }
@@ -192,7 +192,7 @@ impl Opened {
         if scores.is_empty() {
             return Err(Error::usage(format!("the {split} split of {} is empty", path.display())));
         }
-        // A text's first character is not judged.
+        // A text's first character is not scored.
         let first = usize::from(of.boundary().is_none());
         let losses: Vec<f64> = scores.iter().map(|&log_prob| -f64::from(log_prob)).collect();
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
@@ -219,7 +219,7 @@ impl Opened {
         })
     }
 
-    /// Loss and characters of each word, or of each block of a text.
+    /// The loss and the number of characters of each word, or of each block of a text.
     fn units(&self) -> Vec<(f64, f64)> {
         let sum = |losses: &[f64]| (losses.iter().sum(), losses.len() as f64);
         if self.mode == Mode::Text {
@@ -237,15 +237,16 @@ impl Opened {
     }
 }
 
-/// Of (loss, characters) of the same words in two models.
+/// The test, from (loss, characters) of the same words in two models.
 fn paired_test(one: &[(f64, f64)], two: &[(f64, f64)], run: PathBuf) -> PairedTest {
     let pairs = one.len();
     let n = pairs as f64;
     let differences: Vec<f64> = one.iter().zip(two).map(|(a, b)| b.0 - a.0).collect();
     let characters: f64 = one.iter().map(|word| word.1).sum();
     let difference = differences.iter().sum::<f64>() / characters;
-    let left = differences.iter().zip(one).map(|(d, word)| (d - difference * word.1).powi(2)).sum::<f64>();
-    let standard_error = if pairs > 1 { (left * n / (n - 1.0)).sqrt() / characters } else { f64::NAN };
+    let residuals =
+        differences.iter().zip(one).map(|(d, word)| (d - difference * word.1).powi(2)).sum::<f64>();
+    let standard_error = if pairs > 1 { (residuals * n / (n - 1.0)).sqrt() / characters } else { f64::NAN };
     let t = Some(difference / standard_error).filter(|t| t.is_finite());
     let p = t.and_then(|t| Some(2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(-t.abs())));
     let better = differences.iter().filter(|&&d| d < 0.0).count();
@@ -258,8 +259,9 @@ mod tests {
 
     use super::*;
 
-    /// With words of one length it is the paired t test. t is the mean over its standard error, 0.8 / (0.2739 / sqrt 5);
-    /// p is twice the integral of t's density with 4 degrees of freedom from there on, taken numerically.
+    /// With words of one length it is the paired t test: t is the mean over its standard error, t = 0.8 /
+    /// (0.2739 / sqrt 5); p is twice the integral of its density, with 4 degrees of freedom, from t on
+    /// (computed numerically).
     #[test]
     fn equal_words_give_the_t_test() {
         let two = [2.0, 2.5, 4.0, 4.5, 6.0].map(|loss| (loss, 2.0));

@@ -1,4 +1,4 @@
-//! How well a model predicts a split, and what ignorance would give.
+//! How well a model predicts a split, compared with trivial models and with other runs.
 
 mod baselines;
 mod compare;
@@ -25,9 +25,9 @@ pub struct Evaluation {
     pub loss: f64,
     /// The loss over ln 2.
     pub bits_per_char: f64,
-    /// e to the loss: how many equally likely characters would be as hard to guess.
+    /// exp(loss): guessing among this many equally likely characters has the same loss.
     pub perplexity: f64,
-    /// N, the number of judged characters.
+    /// N, the number of scored characters.
     pub examples: usize,
 }
 
@@ -38,7 +38,7 @@ impl Evaluation {
         Self { loss, bits_per_char: loss / std::f64::consts::LN_2, perplexity: loss.exp(), examples }
     }
 
-    /// The evaluation of all examples of several.
+    /// The evaluation of the examples of all parts.
     #[must_use]
     pub fn of_all(parts: &[Self]) -> Self {
         let examples = parts.iter().map(|part| part.examples).sum();
@@ -47,8 +47,8 @@ impl Evaluation {
     }
 }
 
-/// The loss of a model on every judged token of a split: of each word's characters and the boundary that ends it, of every
-/// character of a text but its first. None if there is no such token.
+/// The loss of a model on all scored tokens of a split: each word's characters and the boundary that ends it,
+/// or every character of a text but its first. None if there is no such token.
 ///
 /// # Errors
 /// A probability that is not a number.
@@ -72,7 +72,7 @@ pub fn evaluate(model: &dyn LanguageModel, split: &Split) -> Result<Option<Evalu
     evaluate_telling(model, split, &mut |_| Ok(()))
 }
 
-/// The same; `tell` is told now and then what share is done, and its error ends it.
+/// As [`evaluate`]. `tell` is called with the share done, and its error ends the evaluation.
 ///
 /// # Errors
 /// As [`evaluate`], and those of `tell`.
@@ -85,10 +85,10 @@ pub fn evaluate_telling(
     of_total(total, judged)
 }
 
-/// The same of a model that learns from what it has read, after it was judged on it.
+/// As [`evaluate_telling`], by dynamic evaluation: the model learns from each segment after scoring it.
 ///
 /// # Errors
-/// As [`evaluate_telling`]; a model that does not learn from such data.
+/// As [`evaluate_telling`]; a model that cannot adapt to such data.
 ///
 /// ```
 /// use charloom::data::{Corpus, Mode};
@@ -119,7 +119,7 @@ pub fn evaluate_adapting(
     evaluation_of(&scores)
 }
 
-/// The loss that a model's scores of a split amount to. None if there are none.
+/// The evaluation of a model's scores of a split; None if there are none.
 ///
 /// # Errors
 /// A probability that is not a number.
@@ -127,7 +127,7 @@ pub fn evaluation_of(scores: &[f32]) -> Result<Option<Evaluation>> {
     of_total(scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
 }
 
-/// The evaluation of what was judged and of these texts besides, whatever their characters are: see [`score_with_floor`].
+/// Adds these texts to an evaluation, whatever their characters are: see [`score_with_floor`].
 #[must_use]
 pub fn with_floor(
     model: &dyn LanguageModel,

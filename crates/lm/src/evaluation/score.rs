@@ -1,4 +1,4 @@
-//! How likely a model finds a given word.
+//! The probability of given words or texts under a model.
 
 use serde::Serialize;
 
@@ -8,13 +8,13 @@ use crate::models::{Distributions, LanguageModel, score_words};
 use crate::words;
 
 words! {
-    /// What becomes of a line with a character that the model has never seen.
+    /// What is done with a line that has a character unknown to the model.
     Unknown {
-        /// It is judged impossible, and the job fails in the end.
+        /// It has no score, and the command fails in the end.
         Refuse = "refuse",
         /// It is left out.
         Skip = "skip",
-        /// It is judged with a floor under the character: [`score_with_floor`].
+        /// It is scored with a least probability for the character: [`score_with_floor`].
         Floor = "floor",
     }
 }
@@ -41,22 +41,22 @@ pub struct Score {
     /// # Units
     /// Nats.
     pub log_prob: f64,
-    /// What it costs to write it down with the model: -log2 p.
+    /// Its code length under the model: -log2 p.
     pub bits: f64,
-    /// -log p a character, which compares words of different lengths; 0 of an empty text.
+    /// -log p per character, which is comparable between words of different lengths; 0 for an empty text.
     ///
     /// # Units
     /// Nats per character.
     pub loss: f64,
-    /// Each character, the boundary last.
+    /// Each character; the boundary is last.
     pub characters: Vec<CharacterScore>,
 }
 
-/// Scores each text by itself: before its first character stand T boundaries, or line breaks where the model is
-/// one of running text ([`Vocab::start`]).
+/// Scores each text by itself. It is read after [`Vocab::start`]: the boundary of words, or a line break for
+/// a model of running text.
 ///
-/// A text with a character that the vocabulary does not have is [`UnknownCharacter`]: the model gives it no
-/// probability at all.
+/// A text with a character that is not in the vocabulary has no probability: its result is
+/// [`UnknownCharacter`].
 ///
 /// ```
 /// use charloom::evaluation::score_with_floor;
@@ -107,8 +107,8 @@ pub fn score(
     texts.map(|(text, tokens)| tokens.as_ref().map(|t| scored(text.as_ref(), t)).map_err(|&e| e)).collect()
 }
 
-/// Scores a text whatever its characters are: one that the vocabulary does not have is as likely as any of Unicode's
-/// 1,112,064, and what follows it is read as from a beginning.
+/// Scores a text of any characters. One that is not in the vocabulary has probability 1/1,112,064, the number
+/// of Unicode's scalar values; the text after it is read as from a beginning.
 #[must_use]
 pub fn score_with_floor(model: &dyn LanguageModel, vocab: &Vocab, text: &str) -> Score {
     const SCALAR_VALUES: f64 = (0x11_0000 - 0x800) as f64;
@@ -159,5 +159,5 @@ fn known_score(vocab: &Vocab, token: u32, log_prob: f32) -> CharacterScore {
     CharacterScore { character: vocab.characters()[token as usize], log_prob: f64::from(log_prob) }
 }
 
-/// How many texts are read side by side.
+/// The number of texts that are read side by side.
 const SIDE_BY_SIDE: usize = 1024;

@@ -1,4 +1,4 @@
-//! Words on what is wrong, and what to try.
+//! Findings: what is wrong in a network, and what to try.
 
 use serde::Serialize;
 
@@ -6,15 +6,16 @@ use super::{Inspection, Kind, Record, Snapshot};
 use crate::config::{Activation, Init, Norm};
 use crate::models::MlpSettings;
 
-/// A first loss this much above ln V, as a share of it, is too high.
+/// A first loss is too high if it exceeds ln V by this share of it.
 const TOO_HIGH: f64 = 0.15;
-/// More saturated outputs than this, before and after training, are too many.
+/// The largest acceptable share of saturated outputs, before and after training.
 const SATURATED: [f64; 2] = [0.3, 0.6];
-/// More dead units than this share are told.
+/// The largest share of dead units that is not reported.
 const DEAD: f64 = 0.1;
-/// A signal that grows or shrinks this much between the first and the last hidden layer.
+/// The largest acceptable growth or shrinkage, as a factor, of the outputs' deviation from the first to the
+/// last hidden layer.
 const FADES: f64 = 4.0;
-/// Updates should be about a thousandth of the weights: log10 within these.
+/// The acceptable range of log10(update / weight), which is usually about -3.
 const UPDATES: [f64; 2] = [-4.5, -1.5];
 
 /// Something that is wrong.
@@ -22,7 +23,7 @@ const UPDATES: [f64; 2] = [-4.5, -1.5];
 pub struct Finding {
     /// What kind: `first-loss`, `loss`, `saturated`, `dead`, `signal`, `gradient`, `updates`.
     pub kind: &'static str,
-    /// The layers it is about; empty: the whole.
+    /// The layers that it is about; empty if it is about the whole network.
     pub layers: Vec<String>,
     /// One line: what, where, why, and what to try.
     pub message: String,
@@ -49,7 +50,7 @@ fn first_loss(of: &Inspection, model: &MlpSettings) -> Option<Finding> {
         return None;
     }
     let deviation = of.start.outputs().last().map_or(f64::NAN, |logits| logits.std);
-    // Logits of a deviation under a third cost next to nothing.
+    // Logits of a deviation below 1/3 hardly raise the loss above ln V.
     let lower = 10f64.powf((0.32 * model.output_scale / deviation).log10().floor());
     let init = if model.init == Init::KaimingNormal { "" } else { " or ``init`` kaiming-normal" };
     let message = format!(
@@ -136,7 +137,7 @@ fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
     let hidden: Vec<&Record> = of.outputs().filter(|r| r.units.is_some()).collect();
     let [first, .., last] = hidden[..] else { return None };
     let change = last.std / first.std;
-    // Where nothing moves at all, all is dead, and said to be.
+    // NaN: no output varies at all. Then `dead` reports it.
     if change.is_nan() || (1.0 / FADES..=FADES).contains(&change) {
         return None;
     }
@@ -160,7 +161,7 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
         of.records.iter().filter(|r| r.kind == Kind::Gradient && r.op == "Linear").collect();
     let [first, .., last, _] = hidden[..] else { return None };
     let change = first.std / last.std;
-    // A gradient may well differ tenfold; hundredfold is another matter.
+    // A tenfold difference is common, a hundredfold one is not.
     if change.is_nan() || (0.01..=100.0).contains(&change) {
         return None;
     }
@@ -173,7 +174,8 @@ fn gradient(of: &Snapshot) -> Option<Finding> {
     Some(Finding { kind: "gradient", layers: names(&[first, last]), message })
 }
 
-/// The median of the weights' update ratios over the first half of the run, before the learning rate is lowered.
+/// Whether the median of the weights' update ratios is unusual, over the first half of the run, before the
+/// learning rate is lowered.
 fn updates(records: &[Record]) -> Option<Finding> {
     let last = records.iter().map(|r| r.step).max()?;
     let mut ratios: Vec<f64> =

@@ -1,4 +1,4 @@
-//! Layers looked at on a batch, beside the training and without a trace in it.
+//! Statistics of the layers on a batch, without any effect on the training.
 
 use charloom_tensor::{Grads, NodeId, Params, Pass, Recording, kernels};
 use serde::Serialize;
@@ -7,14 +7,15 @@ use super::{Kind, Record};
 use crate::data::Examples;
 use crate::models::{Stack, Traced};
 
-/// A tanh beyond this passes less than 6 % of a gradient on.
+/// Where |tanh| is above this, its slope 1 - tanh^2 is below 6 %.
 const SATURATED: f32 = 0.97;
 /// Below this gelu is flat: its slope is under 0.012.
 const GELU_FLAT: f32 = -3.0;
 
-/// A batch's way through a network, every layer for itself.
+/// The forward and backward pass of one batch, layer by layer.
 ///
-/// Norms take the batch's statistics, as in training, and the running ones stay as they are; dropout is left out.
+/// BatchNorm takes the batch's statistics, as in training, and its running ones stay as they are; dropout is
+/// left out.
 pub struct Probe {
     recording: Recording<f32>,
     pub(super) grads: Grads<f32>,
@@ -37,15 +38,16 @@ pub struct Snapshot {
     /// # Units
     /// Nats per character.
     pub loss: f64,
-    /// What each layer gives, the gradients there, and the weights.
+    /// Statistics of each layer's output, of the gradient there, and of the weights.
     pub records: Vec<Record>,
-    /// Of each activation function the share of examples that lie in its flat part, by unit.
+    /// For each activation layer, by unit, the share of examples in the flat part of its function.
     pub maps: Vec<(String, Vec<f32>)>,
-    /// The input, what each layer gives and the prediction, as numbers; none where nobody asked.
+    /// Values of the input, of each layer's output and of the prediction ([`Probe::values`]); empty if only
+    /// measured.
     pub values: Vec<Values>,
 }
 
-/// What a layer gives, as numbers.
+/// Some values of a layer's output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Values {
     /// The layer's path, or `input` or `prediction`.
@@ -54,12 +56,12 @@ pub struct Values {
     pub op: String,
     /// The mean of |x| over the batch.
     pub mean_abs: f64,
-    /// The first five numbers of the batch's first example.
+    /// The first five values of the batch's first example.
     pub first: Vec<f32>,
 }
 
 impl Values {
-    /// Of (B, H) numbers.
+    /// The values of an output (B, H).
     fn new(layer: &str, op: &str, numbers: &[f32], rows: usize) -> Self {
         let mean_abs = numbers.iter().map(|x| f64::from(x.abs())).sum::<f64>() / numbers.len() as f64;
         let first = numbers[..numbers.len() / rows].iter().copied().take(5).collect();
@@ -68,7 +70,7 @@ impl Values {
 }
 
 impl Probe {
-    /// The way of at most `rows` examples, taken evenly from all, through these layers.
+    /// Records these layers on at most `rows` examples, taken evenly from all.
     ///
     /// # Panics
     /// If the parameters are those of another network.
@@ -87,7 +89,7 @@ impl Probe {
         Self { recording, grads: Grads::zeros(params), input, layers, loss, rows }
     }
 
-    /// Looks at the layers with these parameters, which `step` updates have made.
+    /// Measures the layers with these parameters, the result of `step` updates.
     ///
     /// # Panics
     /// If they are the parameters of another network.
@@ -130,7 +132,7 @@ impl Probe {
         }
     }
 
-    /// The numbers of the last [`Probe::measure`].
+    /// The values in the last [`Probe::measure`].
     pub fn values(&self) -> Vec<Values> {
         let (recording, rows) = (&self.recording, self.rows);
         let of = |name: &str, op: &str, node| {
@@ -158,12 +160,12 @@ impl Snapshot {
     }
 }
 
-/// `a / b` where that is a number.
+/// `a / b` if that is finite.
 pub(crate) fn ratio(a: f64, b: f64) -> Option<f64> {
     Some(a / b).filter(|ratio| ratio.is_finite())
 }
 
-/// Where this activation function is so flat that hardly any gradient passes.
+/// Tells where this activation function is so flat that hardly any gradient passes.
 fn flat_part(op: &str) -> Option<fn(f32) -> bool> {
     match op {
         "Tanh" => Some(|y| y.abs() > SATURATED),

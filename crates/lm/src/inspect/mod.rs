@@ -1,4 +1,4 @@
-//! What goes on inside a network: every layer's values and gradients on a batch, and words on what is wrong.
+//! The inside of a network: every layer's values and gradients on a batch, and findings of what is wrong.
 
 mod findings;
 mod measure;
@@ -33,7 +33,7 @@ pub use measure::{Probe, Snapshot, Values};
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
-    /// ln V, the loss of ignorance.
+    /// ln V, the loss of a uniform distribution.
     ///
     /// # Units
     /// Nats per character.
@@ -42,9 +42,9 @@ pub struct Inspection {
     pub findings: Vec<Finding>,
     /// The network before training.
     pub start: Snapshot,
-    /// After it.
+    /// The network after training.
     pub end: Option<Snapshot>,
-    /// What training with diagnostics noted on the way.
+    /// The records of a training with diagnostics.
     #[serde(skip)]
     pub updates: Vec<Record>,
 }
@@ -58,8 +58,8 @@ impl Inspection {
         Self::of(&drawn(config, data)?, None, config, data, rows, Vec::new())
     }
 
-    /// The network of a checkpoint, beside what it was before training, drawn again; `path` is for messages,
-    /// `updates` what a `diagnostics.jsonl` says.
+    /// The network of a checkpoint, and as it was before training, drawn again; `path` is for messages,
+    /// `updates` are the records of its `diagnostics.jsonl`.
     ///
     /// # Errors
     /// A model without layers over a window, other data than it was trained on, or no examples.
@@ -82,7 +82,7 @@ impl Inspection {
         Self::of(&start, Some((&end, checkpoint.step)), &checkpoint.config, data, rows, updates)
     }
 
-    /// Looks into networks as they are, the second after so many updates.
+    /// Inspects networks as they are: `start`, and `end` with the number of its updates.
     ///
     /// # Errors
     /// A model without layers over a window, or no examples.
@@ -99,7 +99,7 @@ impl Inspection {
         if examples.is_empty() || rows == 0 {
             return Err(Error::data(&data.source.path, "no examples to look at; give more text"));
         }
-        // A probe's memory is bounded as a training step's is.
+        // Bounds a probe's memory: 2^26 elements in the widest layer, as in a training step.
         let rows = rows.min((1 << 26) / stack.widest.max(1)).max(2);
         let look = |model: &Neural, step| -> Result<Snapshot> {
             let mut probe = Probe::new(&model.params, model.stack()?, &examples, rows);

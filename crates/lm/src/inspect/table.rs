@@ -1,10 +1,10 @@
-//! An inspection's figures as text, a row for each layer at each time.
+//! An inspection's statistics as text, a row for each layer at each time.
 
 use super::{Inspection, Kind, Record, Values};
 
 impl Inspection {
-    /// The head, then for each layer or weight a row at the start and, of a trained network, one at the end; the last
-    /// column is a histogram in at most so many blocks.
+    /// A header, then for each layer or weight a row at the start and, if the network is trained, one at the
+    /// end. The last column is a histogram of at most `blocks` characters.
     #[must_use]
     pub fn table(&self, kind: Kind, blocks: usize) -> Vec<Vec<String>> {
         let own: &[&str] = match kind {
@@ -25,8 +25,8 @@ impl Inspection {
         rows
     }
 
-    /// The head, then for the input, each layer and the prediction the mean of |x| and the first numbers of one
-    /// example, at the start and, of a trained network, at the end.
+    /// A header, then for the input, each layer and the prediction the mean of |x| and the first values of
+    /// one example, at the start and, if the network is trained, at the end.
     #[must_use]
     pub fn values_table(&self) -> Vec<Vec<String>> {
         let mut rows =
@@ -62,21 +62,21 @@ impl Inspection {
     }
 }
 
-/// The first or the last update ratio of this weight that a training with diagnostics noted.
+/// The first or the last update ratio of this weight in the records of a training with diagnostics.
 fn update(updates: &[Record], layer: &str, first: bool) -> String {
     let mut ratios = updates.iter().filter(|r| r.layer == layer).filter_map(|r| r.update_ratio);
     let ratio = if first { ratios.next() } else { ratios.next_back() };
     ratio.map_or(String::from("-"), |ratio| format!("{ratio:.2}"))
 }
 
-/// Three digits, without an exponent where that is short.
+/// Three decimals, or in scientific notation if the number is very small or large.
 fn number(x: f64) -> String {
     if x == 0.0 || (0.001..1000.0).contains(&x.abs()) { format!("{x:.3}") } else { format!("{x:.1e}") }
 }
 
-/// A histogram in one line; what is there at all can be seen.
+/// A histogram in one line, in which every count above 0 is visible.
 fn bars(counts: &[u64], blocks: usize) -> String {
-    // A file may hold any counts.
+    // A file may hold any counts, so their sums may need more than 64 bits.
     let sum = |part: &[u64]| part.iter().map(|&n| u128::from(n)).sum();
     let merged: Vec<u128> = counts.chunks(counts.len().div_ceil(blocks.max(1)).max(1)).map(sum).collect();
     let most = merged.iter().copied().max().unwrap_or(0).max(1);

@@ -106,7 +106,7 @@ fn a_probes_gradients_are_the_losss() {
     let mut probe = Probe::new(&model.params, model.stack().unwrap(), &examples, 64);
     let before = probe.measure(&model.params, 0);
     let weight = model.params.find("layers.3.weight").unwrap();
-    // A step along the gradient changes the loss by its squared norm.
+    // To first order a step of -`step` g changes the loss by -`step` |g|^2.
     let gradient = probe.grads.read(&model.params, weight);
     let step = 1e-2;
     let moved = model.params.read(weight).into_iter().zip(&gradient).map(|(w, g)| w - step * g);

@@ -1,4 +1,4 @@
-//! Dynamic evaluation: what a model has read, and was judged on, it learns from before it reads on.
+//! Dynamic evaluation: a model scores a segment, learns from it, then goes on to the next.
 
 mod streams;
 #[cfg(test)]
@@ -17,47 +17,48 @@ pub(super) use trees::judge_trees;
 pub(super) use windows::judge_windows;
 
 words! {
-    /// The rule that a model that adapts makes its steps by: see [`Adapt`].
+    /// The update rule of dynamic evaluation: see [`Adapt`].
     AdaptRule {
-        /// Along the gradient.
+        /// Plain gradient descent.
         Plain = "plain",
-        /// By the size that each gradient has on the training split.
+        /// Each gradient is divided by its root mean square on the training split.
         Rms = "rms",
     }
 }
 
-/// How a model learns from what it reads: after every `segment` characters, each judged before, it makes a step along the
-/// gradient g of their mean loss, and back towards the weights that it was trained to:
+/// How a model adapts: after every `segment` scored characters it makes a step along the gradient g of their
+/// mean loss, and a step back towards the weights p0 that it was trained to:
 ///
 /// - the plain rule: `p -= lr g - decay (p0 - p)`
-/// - with `rms`: `p -= lr g / (r + 1e-3) - min(1, decay r / mean(r)) (p0 - p)`, r the root of g's mean square over the training
-///   split's first segments.
+/// - with `rms`: `p -= lr g / (r + 1e-3) - min(1, decay r / mean(r)) (p0 - p)`, r the root mean square of g
+///   over the training split's first 1000 segments.
 ///
 /// # Source
-/// Krause, Kahembwe, Murray and Renals 2018, "Dynamic evaluation of neural sequence models", sections 4 and 5; without dropout.
+/// Krause, Kahembwe, Murray and Renals 2018, "Dynamic evaluation of neural sequence models", sections 4 and
+/// 5; without dropout.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Adapt<'s> {
     /// The learning rate.
     pub lr: f64,
-    /// The characters of a step.
+    /// The characters of a segment.
     pub segment: usize,
-    /// How fast what was learned is forgotten, a share of it a step.
+    /// The share of p0 - p that a step adds back: how fast what was learned is forgotten.
     pub decay: f64,
     /// The training split, for the rule with `rms`.
     pub rms: Option<&'s Split>,
 }
 
-/// The characters of a step where none are named.
+/// The default `segment`.
 const SEGMENT: usize = 50;
-/// The most.
+/// The largest `segment`.
 const MAX_SEGMENT: usize = 4096;
-/// How many segments of the training split the mean squares are taken over.
+/// The segments of the training split over which mean squares are taken.
 const MEASURED: usize = 1000;
-/// What is added to a root mean square before it divides.
+/// Added to the root mean square that a gradient is divided by.
 const EPS: f32 = 1e-3;
 
 impl<'s> Adapt<'s> {
-    /// The plain rule with this learning rate and the usual segments.
+    /// The plain rule with this learning rate, segments of 50 and no decay.
     ///
     /// # Errors
     /// As [`Adapt::check`].
@@ -66,8 +67,8 @@ impl<'s> Adapt<'s> {
         adapt.check().map(|()| adapt)
     }
 
-    /// With this learning rate, and what else is asked for: the usual segments, the plain rule and no decay where nothing is. `train`
-    /// gives the training split to the rule that measures it.
+    /// The learning rate and the other values given; by default segments of 50, the plain rule and no decay.
+    /// `train` is called for the training split if the rule measures it.
     ///
     /// # Errors
     /// As [`Adapt::check`], and those of `train`.
@@ -86,7 +87,7 @@ impl<'s> Adapt<'s> {
     /// Checks the values.
     ///
     /// # Errors
-    /// The first that is out of range.
+    /// The first value that is out of range.
     pub fn check(&self) -> Result<()> {
         if !(0.0..=1e3).contains(&self.lr) {
             return Err(Error::out_of_range("adapt", self.lr, "from 0 to 1000"));
@@ -102,7 +103,8 @@ impl<'s> Adapt<'s> {
     }
 }
 
-/// Judges a segment: its recording, loss and pass, and which of the loss's examples each of its characters is.
+/// Called for each segment with its recording, loss and pass, and the index in the loss of each of its
+/// characters.
 type Judge<'j> =
     &'j mut dyn FnMut(&mut Recording<f32>, NodeId, &Pass<'_>, &mut dyn Iterator<Item = usize>) -> Result<()>;
 
@@ -113,15 +115,16 @@ struct Learner<'a> {
     grads: Grads<f32>,
     /// The parameters as they were trained.
     trained: &'a Params<f32>,
-    /// The sum of squared gradients of the segments that they are measured on, and how many those are.
+    /// The sum of squared gradients over segments of the training split, and the number of these segments.
     squares: Vec<f32>,
     measured: usize,
-    /// Of each parameter, once they are: the root of its mean square, and the share of what it learned that it forgets.
+    /// For each parameter r and the share of p0 - p that a step adds back; empty for the plain rule.
     roots: Vec<[f32; 2]>,
 }
 
 impl<'a> Learner<'a> {
-    /// `read` has the learner judge every segment of a split, or so many; `see` is told of each character.
+    /// `read(split, most, judge)` calls `judge` for each segment of a split, at most `most`; `see` is called
+    /// for each scored character.
     ///
     /// # Errors
     /// Those of `read` and `tell`.

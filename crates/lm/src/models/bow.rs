@@ -24,7 +24,7 @@ settings! {
     }
 }
 
-/// The mean of all tokens so far, each with its position, and an mlp on it.
+/// A causal bag of words: the mean of all tokens so far, each with its position, then an mlp.
 ///
 /// `x = wte[token] + wpe[position]`; `x + mean of x up to here`; `x + c_proj(tanh(c_fc(x)))`; `lm_head(x)`.
 ///
@@ -32,7 +32,7 @@ settings! {
 /// (B, T) -> (B, T, C) -> (B, T, V)
 ///
 /// # Source
-/// makemore's `BoW`, a causal bag of words.
+/// makemore's `BoW`
 pub(super) struct BowKind;
 
 impl Kind for BowKind {

@@ -16,19 +16,20 @@ use crate::{Error, Result};
 
 /// A kind of model: what `[model] kind` and `--model` name.
 pub trait Kind: Send + Sync {
-    /// The word for it.
+    /// Its name in a configuration and on the command line.
     fn name(&self) -> &'static str;
 
-    /// What there is to set.
+    /// Its settings.
     fn settings(&self) -> &'static [Setting];
 
-    /// Checks a configuration of this kind and makes its defaults explicit; returns how far back the model looks.
+    /// Checks a configuration of this kind and fills in its defaults; returns how far back the model looks.
     ///
     /// # Errors
     /// A setting that the kind does not have, or one out of range.
     fn fill(&self, model: &mut ModelConfig) -> Result<Reach>;
 
-    /// Makes explicit in a filled configuration what depends on the data, such as a context for its longest word.
+    /// Fills in the settings whose defaults depend on the data, such as a context for its longest word;
+    /// called after [`Kind::fill`].
     ///
     /// # Errors
     /// As [`Kind::fill`].
@@ -46,7 +47,7 @@ pub enum Learning<'k> {
     ByGradients(&'k dyn NeuralKind),
     /// In one pass.
     ByCounting(&'k dyn CountingKind),
-    /// Not itself: it is made of models that have learned.
+    /// Not itself: it combines models that are trained or counted already.
     OfMembers,
 }
 
@@ -58,7 +59,8 @@ pub trait NeuralKind {
     /// As [`Kind::fill`].
     fn init(&self, model: &ModelConfig) -> Result<Init>;
 
-    /// Declares its layers in `scope`, which draws or only plans them. `seed` is what dropout's masks follow from.
+    /// Declares its layers in `scope`, which draws the parameters or only plans their shapes. `seed` is the
+    /// seed of dropout's masks.
     ///
     /// # Errors
     /// As [`Kind::fill`].
@@ -67,7 +69,8 @@ pub trait NeuralKind {
 
 /// A kind of model that counts.
 pub trait CountingKind {
-    /// Counts the training split; returns the model and what [`CountingKind::open`] takes back.
+    /// Counts the training split; returns the model and the tensors from which [`CountingKind::open`]
+    /// rebuilds it.
     ///
     /// # Errors
     /// There is nothing to count.
@@ -85,7 +88,7 @@ pub trait CountingKind {
     ) -> Result<Box<dyn LanguageModel>>;
 }
 
-/// Every kind.
+/// The kinds added by [`register`].
 static KINDS: RwLock<Vec<&'static dyn Kind>> = RwLock::new(Vec::new());
 
 /// The kinds that charloom has.
@@ -107,7 +110,7 @@ const OWN: &[&dyn Kind] = &[
 /// # Errors
 /// There is one of this name.
 ///
-/// A model that finds all characters alike:
+/// A model to which all characters are equally likely:
 ///
 /// ```
 /// use charloom::config::Setting;
@@ -175,7 +178,7 @@ const OWN: &[&dyn Kind] = &[
 /// # Ok::<(), Error>(())
 /// ```
 ///
-/// A model with layers says [`Learning::ByGradients`]; `examples/15_own_model.rs` is one.
+/// A kind of model with layers returns [`Learning::ByGradients`]; `examples/15_own_model.rs` has one.
 pub fn register(kind: &'static dyn Kind) -> Result<()> {
     if find(kind.name()).is_some() {
         return Err(Error::usage(format!("there is a model of kind {:?} already", kind.name())));
@@ -210,7 +213,7 @@ fn find(name: &str) -> Option<&'static dyn Kind> {
     all().find(|kind| kind.name() == name)
 }
 
-/// Checks a model's settings and makes its defaults explicit; returns how far back the model looks.
+/// Checks a model's settings and fills in its defaults; returns how far back the model looks.
 ///
 /// # Errors
 /// There is no such kind; a setting that it does not have, or one out of range.
@@ -218,7 +221,7 @@ pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
     kind(model)?.fill(model)
 }
 
-/// Makes explicit in a configuration what depends on the data: the model's settings, and what feeds it.
+/// Fills in what depends on the data: settings of the model, and the feed.
 ///
 /// # Errors
 /// As [`fill`]; a feed that is not for the model or the data.
@@ -235,7 +238,7 @@ pub fn check(model: &ModelConfig) -> Result<Reach> {
     fill(&mut model.clone())
 }
 
-/// T, the characters that a configuration's model looks at; of one that looks at everything, 0.
+/// T, the number of characters that a configuration's model looks at; 0 if it looks at all of them.
 ///
 /// # Errors
 /// As [`fill`].

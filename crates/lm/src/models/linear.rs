@@ -20,8 +20,8 @@ settings! {
 
 /// One weight matrix over one-hot characters: `logits = one_hot(context) W^T (+ b)`.
 ///
-/// Its weight has a row for each character and a column for each character at each position. With a context of one, and
-/// trained to the end, its softmax is the table of bigram frequencies.
+/// Its weight has a row for each character and a column for each character at each position. With a context
+/// of one, trained to convergence, its softmax is the table of bigram frequencies.
 ///
 /// # Shapes
 /// (B, T V) -> (B, V)

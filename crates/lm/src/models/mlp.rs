@@ -34,7 +34,7 @@ settings! {
 }
 
 impl MlpSettings {
-    /// The settings of an mlp; None of a model of another kind.
+    /// The settings of an mlp; None if the model is of another kind.
     ///
     /// # Errors
     /// As [`ModelConfig::read`].
@@ -42,7 +42,7 @@ impl MlpSettings {
         if model.kind == MlpKind.name() { model.read().map(Some) } else { Ok(None) }
     }
 
-    /// The gain given, or what suits the activation.
+    /// `gain` if it is given, else 5/3 for tanh and sqrt(2) for other activations.
     #[must_use]
     pub fn gain(&self) -> f64 {
         self.gain.unwrap_or(match self.activation {
@@ -52,17 +52,18 @@ impl MlpSettings {
     }
 }
 
-/// The neural probabilistic language model: the context's characters as points in a space that is learned too, then hidden
-/// layers, then logits.
+/// The neural probabilistic language model: learned embeddings of the context's characters, hidden layers,
+/// logits.
 ///
-/// Each hidden layer is a linear map (without a bias before a norm, unless asked for), a norm, an activation and dropout.
-/// With an embedding of width 0 the input is one-hot, T V wide.
+/// A hidden layer is a linear map (without a bias before a norm, unless asked for), a norm, an activation and
+/// dropout. With `embed` 0 the input is one-hot, T V wide.
 ///
 /// # Shapes
 /// (B, T E) -> (B, H), ... -> (B, V)
 ///
 /// # Source
-/// Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic language model", without the direct connections.
+/// Bengio, Ducharme, Vincent and Jauvin 2003, "A neural probabilistic language model", without the direct
+/// connections.
 pub(super) struct MlpKind;
 
 impl Kind for MlpKind {
@@ -117,7 +118,8 @@ impl NeuralKind for MlpKind {
             (inputs, widest) = (width, widest.max(width));
         }
         let mut scope = scope.at(&name(&layers)).with_scale(model.output_scale);
-        // Without hidden layers this one reads the embeddings: it becomes sums of table rows only if its weight lies by columns.
+        // Without hidden layers this layer reads the embeddings. Only a weight stored by columns, as by
+        // Linear::new, lets the two be fused into sums of table rows.
         let last = if model.hidden.is_empty() { Linear::new } else { Linear::to_logits };
         layers.push(last(&mut scope, inputs, vocab, true).into());
         let layers = Sequential::new(layers);

@@ -1,4 +1,4 @@
-//! Models: whatever reads a text and says how likely each next token is.
+//! Models: they read a text and predict the distribution of each next token.
 
 mod adapt;
 mod bow;
@@ -56,9 +56,9 @@ use crate::data::Split;
 /// How far back a model looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach {
-    /// At exactly the last T tokens; what is before a text's beginning is filled up.
+    /// At exactly the last T tokens; before the text's beginning the first token is repeated.
     Window(usize),
-    /// At the last T tokens, or as many as there are.
+    /// At the last T tokens, or fewer at the beginning.
     AtMost(usize),
     /// At everything it has read.
     Unbounded,
@@ -66,9 +66,9 @@ pub enum Reach {
 
 /// A model of the next token given those before it.
 ///
-/// It is shared by threads as it is: what it takes to read, a [`Reader`] has.
+/// A model is read-only and can be shared by threads; the working memory of reading is in its [`Reader`]s.
 ///
-/// What it expects after `emm`:
+/// The likeliest character after `emm`:
 ///
 /// ```
 /// use charloom::prelude::*;
@@ -90,18 +90,18 @@ pub enum Reach {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait LanguageModel: Send + Sync {
-    /// V, how many tokens there are.
+    /// V, the number of tokens.
     fn vocab_size(&self) -> usize;
 
     /// How far back it looks.
     fn reach(&self) -> Reach;
 
-    /// Something that reads with this model, with working memory of its own.
+    /// A reader of this model, with working memory of its own.
     fn reader(&self) -> Box<dyn Reader + '_>;
 
-    /// The logarithm of the probability of every judged token of a split given those before it, in order: of each word's
-    /// characters and the boundary that ends it; of every character of a text but its first. `tell` is told now and then
-    /// what share is done, and its error ends it.
+    /// The log-probability of every scored token of a split given those before it, in order. Scored are each
+    /// word's characters and the boundary that ends it, or every character of a text but its first. `tell` is
+    /// called with the share done.
     ///
     /// # Units
     /// Nats.
@@ -112,7 +112,7 @@ pub trait LanguageModel: Send + Sync {
         score::score_split(&mut *self.reader(), self.vocab_size(), split, tell)
     }
 
-    /// About how many tokens it computes with to judge a split.
+    /// About how many tokens are computed to score a split.
     ///
     /// # Errors
     /// More tokens than 32 bits count.
@@ -120,8 +120,9 @@ pub trait LanguageModel: Send + Sync {
         Ok(split.tokens().len())
     }
 
-    /// Reads a split of whose tokens the model learns, after it was judged on them and before it reads on; afterwards it is as it
-    /// was. `see` is told of each judged token, in order. A model that cannot does nothing.
+    /// Scores a split by dynamic evaluation: the model learns from each segment after it is scored, and is
+    /// unchanged in the end. Calls `see` for each scored token, in order. Does nothing if the model cannot
+    /// adapt.
     ///
     /// # Errors
     /// As [`LanguageModel::score_split`].
@@ -129,13 +130,13 @@ pub trait LanguageModel: Send + Sync {
         Ok(())
     }
 
-    /// Whether it can learn from such a split while it reads: it has weights, and learns from such data in order.
+    /// Whether this split can be scored by [`LanguageModel::judge_adapting`].
     fn can_adapt(&self, _: &Split) -> bool {
         false
     }
 
-    /// As [`LanguageModel::score_split`], of a model that learns while it reads: see [`LanguageModel::judge_adapting`]. None of
-    /// one that cannot.
+    /// As [`LanguageModel::score_split`], by dynamic evaluation: see [`LanguageModel::judge_adapting`]. None
+    /// if the model cannot adapt.
     ///
     /// # Units
     /// Nats.
@@ -146,7 +147,7 @@ pub trait LanguageModel: Send + Sync {
         score::score_adapting(self, split, adapt, tell)
     }
 
-    /// The sum of what [`LanguageModel::score_split`] gives, with its sign changed, and how many tokens are judged.
+    /// The sum of -log p over the scored tokens of a split, and their number.
     ///
     /// # Units
     /// Nats.
@@ -158,20 +159,21 @@ pub trait LanguageModel: Send + Sync {
     }
 }
 
-/// Whom a long computation tells what share is done, from 0 to 1.
+/// Called now and then with the share done, from 0 to 1; its error aborts the computation.
 pub type Tell<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
 /// Reads several sequences side by side.
 ///
-/// The same bits come out of a sequence whatever the other sequences are.
+/// A sequence's results are the same bits whatever sequences are read beside it.
 pub trait Reader {
-    /// The states of `n` sequences of which only `first` is read: the boundary of words, or a text's first token.
+    /// The states of `n` sequences that have read only `first`: the boundary of words, or a text's first
+    /// token.
     fn start(&mut self, n: usize, first: u32) -> State;
 
     /// Reads one more token in each sequence.
     fn read(&mut self, state: &mut State, tokens: &[u32]);
 
-    /// The logarithm of the probability of each next token in each sequence.
+    /// The log-probabilities of the next token in each sequence.
     ///
     /// # Shapes
     /// `out`: (n, V)
@@ -180,7 +182,8 @@ pub trait Reader {
     /// Nats.
     fn log_probs(&mut self, state: &State, out: &mut [f32]);
 
-    /// Which distribution of the next token each sequence has. Equal ones need not be computed twice.
+    /// Finds each sequence's distribution of the next token in `known`. Equal ones can share an index, so
+    /// that they are computed once.
     fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
         known.fill(state.rows, vocab, |out| self.log_probs(state, out));
     }

@@ -1,4 +1,4 @@
-//! The layers of a neural model, how they are fed, and how they are recorded.
+//! The layers of a neural model, the feeds that it is trained by, and its recorded loss.
 
 use charloom_tensor::ops::Targets;
 use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
@@ -11,20 +11,20 @@ use crate::data::{Mode, Split};
 use crate::feed::{Blocks, Feed, Joined, Layout, Pieces, Shape, Streams, Windows, Words};
 use crate::{Error, Result};
 
-/// The layers of a neural model, as records: a variant for each way to read.
+/// The layers of a neural model, by the way in which they read.
 pub enum Net {
     /// Looks at a window.
     Window(Stack),
     /// Has a hidden state, and reads whole sequences at once.
     Recurrent(RecurrentNet),
-    /// Has a hidden state, and says one step.
+    /// Has a hidden state and is defined by one step ([`Recurrent::step`]).
     Stepped(Box<dyn Cell>),
-    /// Looks back at the tokens before, each for itself.
+    /// Each token attends to those before it, or takes their mean.
     Attention(Box<Decoder>),
 }
 
 impl Net {
-    /// A model with a hidden state that says one step.
+    /// A model with a hidden state that is defined by one step.
     pub fn recurrent(cell: impl Recurrent + 'static) -> Self {
         Self::Stepped(Box::new(cell))
     }
@@ -48,7 +48,7 @@ impl Net {
         }
     }
 
-    /// The feeds that it can be trained by on data of this mode, the usual one first; none: it has one that is not chosen.
+    /// The feeds to choose from for data of this mode, the default first; empty if there is only one.
     pub(super) fn feeds(&self, mode: Mode) -> &'static [config::Feed] {
         match (self, mode) {
             (Self::Window(_), _) => &[],
@@ -58,7 +58,7 @@ impl Net {
         }
     }
 
-    /// What feeds its training: batches of a split; with `merged`, equal rows are computed once where that is exact.
+    /// The feed of its training batches. With `merged`, equal rows of a batch are computed once.
     ///
     /// # Errors
     /// No examples, or too many; data of a mode that it cannot be trained on.
@@ -114,7 +114,7 @@ impl Net {
         }
     }
 
-    /// The numbers in the widest layer of a row; of a decoder, which is deep, in all of them.
+    /// The size of the widest layer for one row; for a decoder the sum over all layers, since it has many.
     #[must_use]
     pub(crate) fn widest(&self) -> usize {
         match self {
@@ -151,7 +151,7 @@ impl Net {
                 let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
                 let (tokens, parents) = (tape.index_rows(nodes, &[]), tape.index_rows(nodes, &[]));
                 let (_, logits) = net.read(tape, tokens, Some(parents), &[]);
-                judge_pairs(vec![tokens, parents], logits, pairs)
+                pairs_loss(vec![tokens, parents], logits, pairs)
             }
             (Self::Recurrent(net), Shape::Streams { streams, length, carried }) => {
                 let rows = streams * length;
@@ -186,7 +186,8 @@ pub(crate) struct Recorded {
     pub inputs: Vec<Indices>,
     /// The loss.
     pub loss: NodeId,
-    /// Of each part of a state that is carried on: the rows that it begins with, and those whose last ones it ends with.
+    /// For each part of a state that is carried from batch to batch: the input node of the initial state, and
+    /// the node of all states, whose last rows are carried on.
     pub carried: Vec<[NodeId; 2]>,
 }
 
@@ -200,14 +201,15 @@ pub(crate) fn window_targets<E: Element>(tape: &Tape<'_, E>, count: usize, merge
     Targets { tokens, rows: Some(rows), ignore_index: None }
 }
 
-/// The parts of each stage's joints, each stage's along an axis of its own.
+/// The index tensors of [`Stack::logits_of_joints`]: for each stage the two indices of its pairs, on an axis
+/// of its own.
 pub(super) fn joints<E: Element>(tape: &Tape<'_, E>, windows: usize, stages: usize) -> Vec<Indices> {
     let most = |stage: usize| windows << (stages - 1 - stage);
     (0..stages).map(|stage| tape.index_rows(tape.axis(most(stage)), &[2])).collect()
 }
 
-/// Records the loss of a trie's different (node, target) pairs, whose targets and nodes are two more inputs.
-pub(super) fn judge_pairs<E: Precision>(
+/// Records the loss of a trie's distinct (node, target) pairs; appends its two inputs, targets and nodes.
+pub(super) fn pairs_loss<E: Precision>(
     mut inputs: Vec<Indices>,
     logits: Var<'_, E>,
     pairs: Axis,

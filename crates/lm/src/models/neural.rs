@@ -1,4 +1,4 @@
-//! A neural model: parameters, and layers that know which are theirs.
+//! A neural model: its parameters, and layers that refer to them by id.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::feed::WARM_UP;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
-/// The most tokens among which equal contexts are counted only to know how many there are.
+/// The largest split, in tokens, whose equal contexts are counted to estimate the work of an evaluation.
 const MOST_COUNTED: usize = 1 << 20;
 
 /// A neural model: its parameters and its layers.
@@ -37,7 +37,7 @@ const MOST_COUNTED: usize = 1 << 20;
 /// # Ok::<(), charloom::Error>(())
 /// ```
 pub struct Neural {
-    /// The parameters, and what is kept beside them.
+    /// The parameters, and buffers such as running statistics.
     pub params: Params<f32>,
     /// The layers.
     pub net: Net,
@@ -45,7 +45,8 @@ pub struct Neural {
 }
 
 impl Neural {
-    /// A model for a vocabulary of `vocab` characters, its parameters drawn in the order of their declaration.
+    /// A model for a vocabulary of `vocab` characters. Its parameters are drawn in the order of their
+    /// declaration.
     ///
     /// # Errors
     /// A configuration that is not valid, or of a model that counts, which has no parameters to draw.
@@ -86,8 +87,8 @@ impl Neural {
         Ok(model)
     }
 
-    /// Checks that the weights of a checkpoint fit its configuration and vocabulary, before anything is allocated: a small
-    /// file may claim much.
+    /// Checks that the weights of a checkpoint fit its configuration and vocabulary, before anything is
+    /// allocated: a small file may claim huge sizes.
     ///
     /// # Errors
     /// As [`Neural::from_checkpoint`].
@@ -100,7 +101,7 @@ impl Neural {
         Ok(())
     }
 
-    /// Takes up the weights of a checkpoint.
+    /// Loads the weights of a checkpoint.
     ///
     /// # Errors
     /// As [`Neural::from_checkpoint`].
@@ -123,8 +124,7 @@ impl Neural {
         ids.map(|(id, e)| NamedTensor::f32(e.name.as_str(), e.shape.dims(), self.params.read(id))).collect()
     }
 
-    /// The logits of the token that follows these, read after `first`; what is not there of a window is filled up as
-    /// when reading.
+    /// The logits of the token after `tokens`. A window longer than these is filled on the left with `first`.
     ///
     /// # Errors
     /// A model that has no layers over a window.
@@ -139,7 +139,7 @@ impl Neural {
     }
 }
 
-/// What makes the layers of a configuration's model.
+/// The kind of a configuration's model, if it is a neural network.
 fn layers(config: &Config) -> Result<&'static dyn NeuralKind> {
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => Ok(kind),
@@ -197,7 +197,7 @@ impl LanguageModel for Neural {
 
     fn evaluation_work(&self, split: &Split) -> Result<usize> {
         match (&self.net, split.tokens().len()) {
-            // Equal contexts are computed once; finding them in more than that is work itself.
+            // Equal contexts are computed once. In more tokens than that, even counting them takes long.
             (Net::Window(stack), 1..=MOST_COUNTED) => count_distinct(split, stack.context),
             (Net::Attention(decoder), _) => Ok(decoder::work(decoder, split)),
             (_, tokens) => Ok(tokens),
@@ -210,7 +210,7 @@ impl LanguageModel for Neural {
             Net::Recurrent(_) if split.boundary().is_none() => {
                 adapt::judge_streams(&self.params, &self.net, split, adapt, see, tell)
             }
-            // Of a long line as much as of a text is read before a part of it.
+            // A line longer than a window is read in windows: `before` tokens of context, then a segment.
             Net::Recurrent(_) => {
                 let (segment, before) = (adapt.segment, WARM_UP);
                 let reading = Reading { context: before + segment, stride: segment };

@@ -1,4 +1,4 @@
-//! Models out of model files, and models that are counted.
+//! Opens models from checkpoints, and makes those that are counted rather than trained.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ use crate::{Checkpoint, Error, Result};
 /// The model of a checkpoint; `path` is for messages.
 ///
 /// # Errors
-/// The tensors do not fit the configuration and the vocabulary: what is missing, left over or of another shape is
-/// listed.
+/// The tensors do not fit the configuration and the vocabulary; lists those that are missing, left over or of
+/// another shape.
 ///
 /// ```
 /// use charloom::prelude::*;
@@ -22,7 +22,7 @@ use crate::{Checkpoint, Error, Result};
 /// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
 /// let data = load_data(&mut config)?;
 /// let mut trainer = Trainer::new(&config, &data)?;
-/// // Mostly it is read: `Checkpoint::read(&model_file(run)?)`.
+/// // Usually it is read from a file: `Checkpoint::read(&model_file(run)?)`.
 /// let checkpoint = trainer.checkpoint()?;
 /// let model = models::open(&checkpoint, "my.safetensors".as_ref())?;
 /// assert_eq!(evaluate(&*model, &data.splits.val)?, evaluate(trainer.model(), &data.splits.val)?);
@@ -44,8 +44,8 @@ pub fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Box<dyn LanguageMode
     }
 }
 
-/// The generator that draws a configuration's parameters and then minibatches, where it begins: after the split, if
-/// that was drawn by the same one.
+/// The random generator of a configuration's parameters and then of its minibatches. If it is shared with the
+/// split, it has drawn the order of the words already.
 #[must_use]
 pub fn generator(config: &Config, data: &Data) -> TorchGenerator {
     let mut generator = TorchGenerator::new(config.train.seed);
@@ -55,7 +55,8 @@ pub fn generator(config: &Config, data: &Data) -> TorchGenerator {
     generator
 }
 
-/// Whether a configuration's model is made at once, by counting or of other models; else it learns in steps.
+/// Whether a configuration's model is made in one pass, by counting or as a mixture; otherwise it is trained
+/// in gradient steps.
 ///
 /// # Errors
 /// There is no model of that kind.
@@ -63,7 +64,8 @@ pub fn counts(config: &Config) -> Result<bool> {
     Ok(!matches!(kind(&config.model)?.learning(), Learning::ByGradients(_)))
 }
 
-/// The model of a configuration that counts, made in one pass over the training split, and its tensors.
+/// Makes the model of a configuration that counts, in one pass over the training split; returns it and its
+/// tensors.
 ///
 /// # Errors
 /// A configuration of a model that does not count; nothing to count.
@@ -76,7 +78,7 @@ pub fn counts(config: &Config) -> Result<bool> {
 /// let data = load_data(&mut config)?;
 /// let (model, tensors) = models::count(&config, &data)?;
 /// assert_eq!(model.reach(), models::Reach::Window(2));
-/// // Which trigrams there are, and how often each is.
+/// // The distinct trigrams, and the count of each.
 /// assert_eq!(tensors[0].shape, [tensors[1].shape[0], 3]);
 /// # Ok::<(), Error>(())
 /// ```

@@ -1,4 +1,4 @@
-//! How large a model would be, before anything of it is made.
+//! The size of a model, before anything of it is allocated.
 
 use charloom_nn::{Plan, Scope};
 
@@ -10,11 +10,11 @@ use crate::{Error, Result};
 
 /// The most parameters.
 const MAX_PARAMETERS: u64 = 1 << 28;
-/// The most numbers in one step's widest layer.
+/// The most elements in the widest layer of a training step.
 const MAX_ACTIVATIONS: u64 = 1 << 30;
 
-/// The tensors that a configuration's model would have with a vocabulary of `vocab`, and its layers; None of a model that
-/// counts, or is made of others.
+/// The names and shapes of the tensors of a configuration's model with a vocabulary of `vocab`, and its
+/// layers; None for a model that counts and for a mixture.
 ///
 /// # Errors
 /// There is no model of that kind.
@@ -29,7 +29,8 @@ pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>>
     }
 }
 
-/// How many numbers a configuration's model, or its members, train with a vocabulary of `vocab`; None of a model that counts.
+/// The number of trained parameters of a configuration's model with a vocabulary of `vocab`, or of a
+/// mixture's members in all; None if only counts are learned.
 ///
 /// # Errors
 /// There is no model of that kind.
@@ -40,7 +41,8 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
     }
 }
 
-/// How many minibatches of a configuration's training go through the training split once; 1 of a model that counts.
+/// The training steps of an epoch, one pass over the training split; 1 for full batches and for a model that
+/// counts.
 ///
 /// # Errors
 /// There is no model of that kind, or nothing to train on.
@@ -56,7 +58,8 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
     Ok(feed.examples() as f64 / drawn as f64)
 }
 
-/// The multiplications of one example going forward: the sizes of the layers' weights; 0 of a model that counts.
+/// The multiplications of one example's forward pass: the sizes of all weight matrices but embeddings; 0 for
+/// a model that counts.
 ///
 /// # Errors
 /// As [`parameters`].
@@ -66,14 +69,14 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
         let mut of_members = members.iter().map(|member| multiplications(member, vocab));
         return of_members.try_fold(0, |sum: u64, own| Ok(sum.saturating_add(own?)));
     };
-    // A table that rows are looked up in multiplies nothing.
+    // An embedding is a lookup, without multiplications.
     let is_table = |name: &str| ["embedding.", "wte.", "wpe."].iter().any(|table| name.starts_with(table));
     let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !is_table(name);
     let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
     Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
 }
 
-/// Makes explicit how a configuration's model is fed in training on data of this mode.
+/// Fills in the feed of a configuration's training on data of this mode.
 ///
 /// # Errors
 /// A feed that it cannot have, or a context that its feed has no use for.
@@ -149,7 +152,7 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
     Ok(())
 }
 
-/// How many numbers a tensor of these sizes has; [`u64::MAX`] if they are more.
+/// The number of elements of a tensor of these dimensions, at most [`u64::MAX`].
 fn size(dims: &[usize]) -> u64 {
     dims.iter().fold(1, |n, &dim| n.saturating_mul(dim as u64))
 }

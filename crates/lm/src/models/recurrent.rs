@@ -1,4 +1,4 @@
-//! rnn, gru and lstm: layers whose state each token changes.
+//! rnn, gru and lstm: layers with a hidden state that each token updates.
 
 use charloom_nn::{Dropout, Embedding, Init, Linear, Recurrent, Scope};
 use charloom_tensor::kernels::Cell;
@@ -8,7 +8,7 @@ use super::{Kind, Learning, Net, NeuralKind, Reach};
 use crate::config::{self, ModelConfig, Setting, Settings};
 use crate::{Result, settings};
 
-/// T of running text, unless it is given.
+/// The default T for running text.
 pub(super) const CONTEXT: usize = 128;
 
 settings! {
@@ -33,9 +33,9 @@ settings! {
     }
 }
 
-/// A recurrent net: an embedding or one-hot input, layers of cells one on another, and logits from the last one's state.
+/// A recurrent net: an embedding or one-hot input, layers of cells, and logits from the last layer's state.
 ///
-/// The formulas of the cells are at [`Var::recurrence`]. It looks back as far as its state remembers.
+/// The formulas of the cells are at [`Var::recurrence`].
 ///
 /// # Shapes
 /// tokens (N) -> (N, E) -> states (N, H), ... -> (N, V)
@@ -84,7 +84,8 @@ impl NeuralKind for RecurrentKind {
         let mut layer = |i| {
             let of_layer = Recurrent::new(&mut of_layers, self.0, inputs, hidden, i);
             inputs = hidden;
-            // Masks 0 are the embedding's, then come those of each layer's weights and outputs.
+            // Dropout's mask 0 is the embedding's; layer i has 1 + 2 i for its recurrent weights, 2 + 2 i for
+            // its outputs.
             Recurrent { dropout: recurrent_dropout, masks: [seed, 1 + 2 * i as u64], ..of_layer }
         };
         let layers = (0..layers).map(&mut layer).collect();
@@ -112,20 +113,20 @@ pub struct RecurrentNet {
 }
 
 impl RecurrentNet {
-    /// How many numbers of the state each layer has.
+    /// The width of each layer's state.
     #[must_use]
     pub fn state_widths(&self) -> Vec<usize> {
         self.layers.iter().map(Recurrent::state_width).collect()
     }
 
-    /// The numbers in the widest layer of a row.
+    /// The size of the widest layer for one row.
     pub(super) fn widest(&self) -> usize {
         self.widest
     }
 
-    /// Records the reading of sequences: the states of each layer, and the logits of the token after each.
+    /// Records the reading of sequences: each layer's states, and the logits of the token after each.
     ///
-    /// `parents` and `first`, of which each layer has one or none has, are as in [`Var::recurrence`].
+    /// `parents` and `first` (one for each layer, or none at all) are as in [`Var::recurrence`].
     ///
     /// # Shapes
     /// tokens (N), parents (N), first (beginnings, state width) -> (N, state width) each, (N, V)

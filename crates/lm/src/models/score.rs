@@ -1,4 +1,4 @@
-//! Whole splits scored by any model that reads.
+//! Scores whole splits with any [`Reader`].
 
 use std::ops::Range;
 
@@ -7,10 +7,11 @@ use crate::Result;
 use crate::data::Split;
 use crate::feed::{MAX_PARTS, WARM_UP, parts};
 
-/// How many words are read side by side, equal beginnings once: of more, few more beginnings would be equal.
+/// Words that are read side by side, shared prefixes once. In larger groups few more prefixes would be
+/// shared.
 const SIDE_BY_SIDE: usize = 512;
 
-/// What is told of a judged token: its place among them, the token, and the logarithms of all tokens' probabilities there.
+/// Called for each scored token with its position, its id and the log-probabilities (V).
 pub type See<'a> = &'a mut dyn FnMut(usize, u32, &[f32]);
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
@@ -47,7 +48,7 @@ pub(super) fn score_adapting(
     Ok(Some(scores))
 }
 
-/// How many tokens of a split are judged.
+/// The number of scored tokens of a split: all but the first of a text.
 pub(super) fn judged(split: &Split) -> usize {
     match split.boundary() {
         Some(_) => split.tokens().len(),
@@ -55,7 +56,7 @@ pub(super) fn judged(split: &Split) -> usize {
     }
 }
 
-/// Reads a split and says of each judged token what was expected there, words in any order.
+/// Reads a split and calls `see` for each scored token; words come in any order.
 ///
 /// # Errors
 /// Only those of `tell`.
@@ -87,7 +88,7 @@ pub(super) fn judge_split(
     Ok(())
 }
 
-/// Where each word begins, in the order of the words; equal ones in the order of their places.
+/// The start of each word, sorted by the words' tokens, then by start.
 fn starts_in_order(split: &Split, vocab: usize, boundary: u32) -> Vec<u32> {
     let tokens = split.tokens();
     let rest = |start: u32| tokens.part(start as usize..tokens.len());
@@ -97,7 +98,8 @@ fn starts_in_order(split: &Split, vocab: usize, boundary: u32) -> Vec<u32> {
             start + word.len() as u32 + 1
         });
     };
-    // By their first tokens, and then each such part by keys, which for all words at once would take as much memory as these.
+    // Counting sort by first token, then each bucket by an 8-byte prefix: keys for all words at once would
+    // take four times the memory of `starts`.
     let mut ends = vec![0; vocab + 1];
     begins(&mut |first, _| ends[first] += 1);
     let mut total = 0;
@@ -122,7 +124,8 @@ fn starts_in_order(split: &Split, vocab: usize, boundary: u32) -> Vec<u32> {
     starts
 }
 
-/// The logarithm of the probability of every token of some sequences that follow `first`, one sequence after another.
+/// The log-probability of every token of some sequences, which are read after `first`, one sequence after
+/// another.
 pub(crate) fn score_words(
     reader: &mut dyn Reader,
     known: &mut Distributions,
@@ -142,8 +145,8 @@ pub(crate) fn score_words(
     scores
 }
 
-/// Reads sequences that follow `first`, equal beginnings once, and says of each token what was expected there: which sequence
-/// it is of, its place in that, the token, and the logarithms of all tokens' probabilities.
+/// Reads sequences after `first`, shared prefixes once. Calls `see` for each token with [sequence, position],
+/// its id and the log-probabilities (V).
 fn judge_words(
     reader: &mut dyn Reader,
     known: &mut Distributions,
@@ -154,7 +157,8 @@ fn judge_words(
 ) {
     let mut order: Vec<usize> = (0..words.len()).filter(|&word| !words[word].is_empty()).collect();
     order.sort_by_key(|&word| words[word]);
-    // Each node stands for the words, in order, that begin alike and go on after that.
+    // A node is a range of the sorted words: those with the same prefix, which is read, and at least one more
+    // token.
     let mut nodes: Vec<Range<usize>> =
         std::iter::once(0..order.len()).filter(|all| !all.is_empty()).collect();
     let mut state = reader.start(nodes.len(), first);
@@ -189,9 +193,9 @@ fn judge_words(
     }
 }
 
-/// Reads a text and says of every token but its first what was expected there.
+/// Reads a text and calls `see` for every token but its first.
 ///
-/// The text is cut into [`parts`] that are read side by side.
+/// The text is cut into [`parts`], which are read side by side.
 fn judge_text(
     reader: &mut dyn Reader,
     vocab: usize,
@@ -217,7 +221,7 @@ fn judge_text(
                 see(place, tokens[place + 1], known.log_probs(number));
             }
         }
-        // A part that is done reads on with the others.
+        // A part that is done reads on beside the others; its results are not used.
         next.clear();
         next.extend(parts.iter().map(|part| tokens[(part.begin + step + 1).min(judged)]));
         reader.read(&mut state, &next);
@@ -257,7 +261,7 @@ mod tests {
         assert!(starts.into_iter().eq(words.into_iter().map(|(_, start)| start)));
     }
 
-    /// A reader whose probabilities depend on all that it has read, and which counts what it reads.
+    /// A reader whose log-probabilities depend on all that it has read, and which counts the tokens it reads.
     struct Hashing {
         reads: usize,
     }
@@ -283,7 +287,7 @@ mod tests {
         }
     }
 
-    /// One after another, without any sharing.
+    /// The scores of one sequence, read by itself.
     fn alone(first: u32, tokens: &[u32]) -> Vec<f32> {
         let mut x = mix(0.0, first);
         let score = |&token: &u32| {
@@ -301,7 +305,7 @@ mod tests {
         let scores = score_words(&mut reader, &mut Distributions::default(), 4, 0, &words);
         let expected: Vec<f32> = words.iter().flat_map(|word| alone(0, word)).collect();
         assert_eq!(scores, expected);
-        // 1, 2, 21, 213.
+        // The shared prefixes 1, 2, 21 and 213 are read once.
         assert_eq!(reader.reads, 4);
     }
 
@@ -321,7 +325,7 @@ mod tests {
         };
         let whole = alone(tokens[0], &tokens[1..]);
         assert_eq!(score(1, 10), whole);
-        // Nine parts of 23 tokens, of which all but the first read 10 before those that they judge.
+        // Nine parts of 23 tokens, of which all but the first read 10 before those that they score.
         let parts = score(64, 10);
         assert_eq!(parts.len(), 199);
         for (start, begin) in [(23, 13), (46, 36), (184, 174)] {

@@ -1,9 +1,9 @@
-//! Layers one on another over a window of tokens.
+//! Layers in sequence over a window of tokens.
 
 use charloom_nn::{Embedding, FlattenConsecutive, Layer, Sequential};
 use charloom_tensor::{Element, Indices, NodeId, Tape, Var};
 
-/// An embedding, or one-hot vectors, of the last T tokens, and the layers above.
+/// The last T tokens, embedded or one-hot, and the layers that are applied to them in sequence.
 #[derive(Clone, Debug)]
 pub struct Stack {
     /// T
@@ -12,9 +12,9 @@ pub struct Stack {
     pub vocab: usize,
     /// None: the input is one-hot.
     pub embedding: Option<Embedding>,
-    /// What is above.
+    /// The layers after the embedding.
     pub layers: Sequential,
-    /// The numbers in the widest layer of one row.
+    /// The size of the widest layer's output or input for one example.
     pub widest: usize,
 }
 
@@ -38,7 +38,8 @@ impl Stack {
         self.layers.forward(self.input(tape, contexts))
     }
 
-    /// How many stages join neighbours two by two until one position is left, if that is how the layers read the window.
+    /// log2(T), if the layers are a tree: stages of `FlattenConsecutive(2)` that halve the positions until
+    /// one is left. Otherwise None.
     #[must_use]
     pub fn stages(&self) -> Option<usize> {
         let layers = &self.layers.layers;
@@ -50,8 +51,9 @@ impl Stack {
         (all && layers.first().as_ref().is_some_and(joining)).then_some(stages)
     }
 
-    /// As [`Stack::logits`], of windows of which equal joints of neighbours are computed once: `parts` has for each
-    /// [stage](Stack::stages) the two parts of its rows, tokens in the first, then rows of the stage before.
+    /// As [`Stack::logits`], but equal pairs of neighbours are computed once. `parts` has for each
+    /// [stage](Stack::stages) the two indices of each pair: tokens in the first stage, rows of the stage
+    /// before in the others.
     ///
     /// # Shapes
     /// parts (n, 2) for each stage -> (n of the last one, V)
@@ -74,7 +76,8 @@ impl Stack {
         x
     }
 
-    /// The layers' input, (B, T E) or one-hot (B, T V), and every layer's output, to be looked at; without dropout.
+    /// Records the layers' input, (B, T E) or one-hot (B, T V), and every layer's output, for inspection;
+    /// without dropout.
     pub fn trace<E: Element>(&self, tape: &Tape<'_, E>, contexts: Indices) -> (NodeId, Vec<Traced>) {
         let mut x = self.input(tape, contexts);
         let input = x.id();

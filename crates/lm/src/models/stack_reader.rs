@@ -4,23 +4,23 @@ use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
 
 use super::Stack;
 use super::net::joints;
-use super::window::{Ask, WINDOWS, WindowReader};
+use super::window::{Predict, WINDOWS, WindowReader};
 use crate::feed::Joints;
 
-/// The most numbers in the widest layer of windows that are evaluated at once.
+/// The most elements in the widest layer of the windows that are computed at once.
 const NUMBERS: usize = 1 << 20;
 
-/// Reads with a stack's layers, without dropout.
+/// A reader of a stack. Dropout is left out, since it does nothing in evaluation.
 pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize) -> WindowReader<'m> {
     let most = (NUMBERS / stack.widest.max(1)).clamp(1, WINDOWS);
     let (stack, length) = (stack.without_dropout(), stack.context);
-    let joined = stack.stages().and_then(|stages| ask_by_joints(params, &stack, vocab, [most, stages]));
-    let ask = joined.unwrap_or_else(|| ask_by_window(params, &stack, vocab, most));
-    WindowReader { length, vocab, ask, ask_one: None }
+    let joined = stack.stages().and_then(|stages| predict_pairs(params, &stack, vocab, [most, stages]));
+    let predict = joined.unwrap_or_else(|| predict_windows(params, &stack, vocab, most));
+    WindowReader { length, vocab, predict, predict_one: None }
 }
 
-/// Asks with a row for each window, of which `most` are there at once.
-fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Ask<'m> {
+/// Computes each window in a row of its own, `most` of them at a time.
+fn predict_windows<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most: usize) -> Predict<'m> {
     let length = stack.context;
     let (mut recording, (contexts, logits)) = Recording::new(params, |tape| {
         let contexts = tape.index_rows(tape.axis(most), &[length]);
@@ -37,13 +37,14 @@ fn ask_by_window<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize, most:
     })
 }
 
-/// Asks with a row for each different joint of neighbours; None if a layer looks across rows.
-fn ask_by_joints<'m>(
+/// Computes each distinct pair of neighbours once at each stage; None if a layer mixes rows, which then
+/// cannot be merged.
+fn predict_pairs<'m>(
     params: &'m Params<f32>,
     stack: &Stack,
     vocab: usize,
     [most, stages]: [usize; 2],
-) -> Option<Ask<'m>> {
+) -> Option<Predict<'m>> {
     let (mut recording, (parts, logits)) = Recording::new(params, |tape| {
         let parts = joints(tape, most, stages);
         let logits = stack.logits_of_joints(tape, &parts).id();

@@ -1,27 +1,27 @@
-//! What a reader knows of the sequences it reads.
+//! The states of sequences that are read, and their distributions of the next token.
 
 use rustc_hash::FxHashMap;
 
-/// The states of sequences that are read side by side: a record, a row for each sequence in every part.
+/// The states of sequences that are read side by side; each part has a row for each sequence.
 ///
-/// It can be cloned, and rows of it selected: a reader goes on from it as if the tokens had been read anew.
+/// A reader continues from a clone, or from selected rows, as if their tokens had been read anew.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
-    /// How many sequences.
+    /// The number of sequences.
     pub rows: usize,
-    /// Tokens that a model remembers, row by row.
+    /// The tokens that a model keeps, row by row.
     pub tokens: Vec<u32>,
-    /// Numbers that a model remembers, row by row.
+    /// The hidden state or cache that a model keeps, row by row.
     pub numbers: Vec<f32>,
     /// The states of the members of a mixture.
     pub members: Vec<State>,
 }
 
 impl State {
-    /// The states of these sequences, in this order, as often as they are named.
+    /// The states of these sequences, in this order; a sequence may be named several times.
     ///
     /// # Panics
-    /// If one is not there.
+    /// If there is no such sequence.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
         Self {
@@ -56,10 +56,10 @@ fn select<T: Copy>(all: &[T], of: usize, rows: &[usize]) -> Vec<T> {
     selected
 }
 
-/// The most numbers that distributions are remembered in.
-const KEPT: usize = 1 << 22;
+/// The most log-probabilities that are cached: 16 MiB.
+const MAX_CACHED: usize = 1 << 22;
 
-/// Distributions of the next token, and which of them each sequence has.
+/// A cache of distributions of the next token, and the index of each sequence's distribution in it.
 ///
 /// ```
 /// use charloom::models::Distributions;
@@ -73,101 +73,104 @@ pub struct Distributions {
     vocab: usize,
     rows: Vec<usize>,
     log_probs: Vec<f32>,
-    numbers: Numbers,
+    indices: ContextIndex,
     generation: u64,
     missing: Vec<u32>,
-    /// Of a mixture: its members' own, and their generations when these were made of them.
+    /// For a mixture: its members' caches, and their generations when the mixture's distributions were
+    /// computed.
     members: Vec<Distributions>,
-    made_of: Vec<u64>,
+    member_generations: Vec<u64>,
 }
 
 impl Distributions {
-    /// The number of each sequence's distribution.
+    /// The index of each sequence's distribution.
     #[must_use]
     pub fn rows(&self) -> &[usize] {
         &self.rows
     }
 
-    /// A distribution, by its number.
+    /// The log-probabilities (V) of a distribution, by its index.
     ///
     /// # Units
     /// Nats.
     ///
     /// # Panics
-    /// If there is none of this number.
+    /// If there is no distribution of this index.
     #[must_use]
-    pub fn log_probs(&self, number: usize) -> &[f32] {
-        &self.log_probs[number * self.vocab..][..self.vocab]
+    pub fn log_probs(&self, index: usize) -> &[f32] {
+        &self.log_probs[index * self.vocab..][..self.vocab]
     }
 
-    /// How many there are, from number 0 on.
+    /// The number of distributions; indices are below it.
     #[must_use]
     pub fn count(&self) -> usize {
         self.log_probs.len() / self.vocab.max(1)
     }
 
-    /// Another number than before if the numbers mean other distributions than before.
+    /// Changes whenever indices are reassigned: a result cached by index is valid only while this stays the
+    /// same.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// New ones, a row for each sequence, which `log_probs` writes.
+    /// Replaces all distributions by one for each sequence, which `log_probs` writes.
     pub fn fill(&mut self, rows: usize, vocab: usize, log_probs: impl FnOnce(&mut [f32])) {
-        self.forget(vocab);
+        self.clear(vocab);
         self.log_probs.resize(rows * vocab, 0.0);
         log_probs(&mut self.log_probs);
         self.rows.extend(0..rows);
     }
 
-    /// Those of these contexts, of `length` tokens each; `ask` writes the ones that are not known yet, all at once.
+    /// Finds the distributions of these contexts, of `length` tokens each; `compute` writes those that are
+    /// not cached, all at once.
     pub(super) fn look_up(
         &mut self,
         contexts: &[u32],
         [rows, length, vocab]: [usize; 3],
-        ask: impl FnOnce(&[u32], &mut [f32]),
+        compute: impl FnOnce(&[u32], &mut [f32]),
     ) {
         let bits = (usize::BITS - vocab.saturating_sub(1).leading_zeros()).max(1) as usize;
-        self.look_up_keys(contexts, bits, [rows, length, vocab], ask);
+        self.look_up_keys(contexts, bits, [rows, length, vocab], compute);
     }
 
-    /// Those that are made of one of each of `count` members: `ask` has a member say which its rows have, `mix` makes one of
-    /// theirs. What was made of the same ones before is not made again.
+    /// Finds each row's pooled distribution. `look_up` finds a member's distributions; `pool` combines one of
+    /// each member, once for each distinct combination of indices.
     pub(super) fn mixed(
         &mut self,
         [rows, count, vocab]: [usize; 3],
-        mut ask: impl FnMut(usize, &mut Self),
-        mut mix: impl FnMut(&[&[f32]], &mut [f32]),
+        mut look_up: impl FnMut(usize, &mut Self),
+        mut pool: impl FnMut(&[&[f32]], &mut [f32]),
     ) {
         let mut members = std::mem::take(&mut self.members);
         members.resize_with(count, Self::default);
-        members.iter_mut().enumerate().for_each(|(i, member)| ask(i, member));
-        if members.iter().map(|member| member.generation).ne(self.made_of.iter().copied()) {
-            self.forget(vocab);
-            self.made_of = members.iter().map(|member| member.generation).collect();
+        members.iter_mut().enumerate().for_each(|(i, member)| look_up(i, member));
+        if members.iter().map(|member| member.generation).ne(self.member_generations.iter().copied()) {
+            self.clear(vocab);
+            self.member_generations = members.iter().map(|member| member.generation).collect();
         }
         let of_row = |row: usize| members.iter().map(move |member| member.rows[row] as u32);
         let keys: Vec<u32> = (0..rows).flat_map(of_row).collect();
         self.look_up_keys(&keys, u32::BITS as usize, [rows, count, vocab], |missing, out| {
             for (key, out) in missing.chunks_exact(count).zip(out.chunks_exact_mut(vocab)) {
                 let of_key =
-                    key.iter().zip(&members).map(|(&number, member)| member.log_probs(number as usize));
-                mix(&of_key.collect::<Vec<_>>(), out);
+                    key.iter().zip(&members).map(|(&index, member)| member.log_probs(index as usize));
+                pool(&of_key.collect::<Vec<_>>(), out);
             }
         });
         self.members = members;
     }
 
-    /// Those of these keys, of `length` numbers of so many bits each.
+    /// Finds the distributions of these keys, of `length` numbers of `bits` bits each.
     fn look_up_keys(
         &mut self,
         contexts: &[u32],
         bits: usize,
         [rows, length, vocab]: [usize; 3],
-        ask: impl FnOnce(&[u32], &mut [f32]),
+        compute: impl FnOnce(&[u32], &mut [f32]),
     ) {
-        if vocab != self.vocab || self.log_probs.len() + rows * vocab > KEPT {
-            self.forget(vocab);
+        if vocab != self.vocab || self.log_probs.len() + rows * vocab > MAX_CACHED {
+            self.clear(vocab);
         }
         self.rows.clear();
         self.missing.clear();
@@ -175,44 +178,45 @@ impl Distributions {
         let mut count = old;
         for row in 0..rows {
             let context = &contexts[row * length..][..length];
-            let (number, is_new) = self.numbers.number(context, bits, count);
+            let (index, is_new) = self.indices.index_or_insert(context, bits, count);
             if is_new {
                 self.missing.extend_from_slice(context);
                 count += 1;
             }
-            self.rows.push(number);
+            self.rows.push(index);
         }
         let new = count - old;
         if new > 0 {
             self.log_probs.resize((old + new) * vocab, 0.0);
-            ask(&self.missing, &mut self.log_probs[old * vocab..]);
+            compute(&self.missing, &mut self.log_probs[old * vocab..]);
         }
     }
 
-    fn forget(&mut self, vocab: usize) {
+    fn clear(&mut self, vocab: usize) {
         self.generation += 1;
         self.vocab = vocab;
         self.rows.clear();
         self.log_probs.clear();
-        self.numbers = Numbers::default();
+        self.indices = ContextIndex::default();
     }
 }
 
-/// The number of each context, which is packed into as few bits as it can be.
+/// The index of each context. Contexts are packed into integers where they fit.
 #[derive(Clone, Debug, Default)]
-struct Numbers {
-    /// By the packed context, where those are few: its number and 1, or 0.
+struct ContextIndex {
+    /// Index + 1 by packed context of at most TABLE_BITS bits; 0 if it is new.
     table: Vec<u32>,
     packed: FxHashMap<u64, usize>,
     long: FxHashMap<Box<[u32]>, usize>,
 }
 
-/// The most bits of a packed context that the table is made for: 4 MiB.
+/// The most bits of a context in the table, which then takes 4 MiB.
 const TABLE_BITS: usize = 20;
 
-impl Numbers {
-    /// The number of a context, whose tokens have so many bits, and whether it is a new one, which is then `next`.
-    fn number(&mut self, context: &[u32], bits: usize, next: usize) -> (usize, bool) {
+impl ContextIndex {
+    /// The index of a context, whose tokens have `bits` bits each, and whether it is new: then it gets index
+    /// `next`.
+    fn index_or_insert(&mut self, context: &[u32], bits: usize, next: usize) -> (usize, bool) {
         let width = bits * context.len();
         let known = if width <= 64 {
             let key = context.iter().fold(0, |key, &token| key << bits | u64::from(token));
@@ -227,7 +231,7 @@ impl Numbers {
                     self.table.resize(1 << width, 0);
                 }
                 let slot = &mut self.table[key as usize];
-                let known = slot.checked_sub(1).map(|number| number as usize);
+                let known = slot.checked_sub(1).map(|index| index as usize);
                 if known.is_none() {
                     *slot = next as u32 + 1;
                 }

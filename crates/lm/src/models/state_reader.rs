@@ -8,12 +8,12 @@ use super::{Reader, State};
 /// The most sequences that are read at once.
 const ROWS: usize = 256;
 
-/// Reads with a model that has a hidden state. Each sequence's numbers are its state, part after part, and the logarithms
-/// of the next token's probabilities.
+/// Reads with a model that has a hidden state. A sequence's `numbers` are its state, part by part (one for
+/// each layer), then the log-probabilities of the next token (V).
 pub(super) struct StateReader<'m> {
     params: &'m Params<f32>,
     vocab: usize,
-    /// Of each part of the state: how many numbers it has, and where they are before and after a step.
+    /// For each part of the state: its width, and its nodes before and after a step.
     parts: Vec<(usize, NodeId, NodeId)>,
     width: usize,
     step: Recording<f32>,
@@ -23,7 +23,8 @@ pub(super) struct StateReader<'m> {
 }
 
 impl<'m> StateReader<'m> {
-    /// `step` records the reading of a token in each row: given the parts of the states before, those after and the logits.
+    /// `step` records one step: a token for each row and the parts of the state before give the parts after
+    /// and the logits.
     pub fn new(
         params: &'m Params<f32>,
         vocab: usize,
@@ -58,7 +59,7 @@ impl<'m> StateReader<'m> {
 
 impl Reader for StateReader<'_> {
     fn start(&mut self, n: usize, first: u32) -> State {
-        // All begin alike, so one is read and repeated.
+        // All sequences start alike: one is read and copied n times.
         let mut one = State { rows: 1, numbers: vec![0.0; self.width + self.vocab], ..State::default() };
         self.read(&mut one, &[first]);
         one.select(&vec![0; n])

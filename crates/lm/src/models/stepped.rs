@@ -1,18 +1,20 @@
-//! Models with a hidden state that say one step: each token changes it, and the logits of the next follow from it.
+//! Models with a hidden state that are defined by one step: a token and the state give the new state and the
+//! logits.
 
 use charloom_tensor::{Axis, Element, Indices, Tape, Var};
 
-use super::net::{Recorded, judge_pairs};
+use super::net::{Recorded, pairs_loss};
 
-/// A model with a hidden state, as its layers.
+/// A model with a hidden state, defined by one step.
 ///
-/// Its state is a row of numbers, zeros before anything is read. In training equal beginnings of words are read once, level
-/// by level.
+/// The state is a vector of H numbers, zeros at first. Training reads shared prefixes of words once, level by
+/// level of their trie.
 pub trait Recurrent: Send + Sync {
-    /// H, how many numbers the state has.
+    /// H, the width of the state.
     fn state_width(&self) -> usize;
 
-    /// Records the reading of one token in each sequence: the new state, and the logits of the token after it.
+    /// Records one step: reads a token in each sequence; returns the new state, and the logits of the next
+    /// token.
     ///
     /// # Shapes
     /// tokens (B), state (B, H) -> (B, H) and (B, V)
@@ -24,7 +26,8 @@ pub trait Recurrent: Send + Sync {
     ) -> [Var<'t, E>; 2];
 }
 
-/// The same in the two precisions that models are computed in.
+/// The object-safe form of [`Recurrent`]: its generic `step`, once for f32 and once for f64, so that `Net`
+/// can hold any.
 pub trait Cell: Send + Sync {
     /// As [`Recurrent::state_width`].
     fn width(&self) -> usize;
@@ -101,7 +104,8 @@ impl Precision for f64 {
     }
 }
 
-/// Records a trie's loss: each level's states from their parents', then all logits at once.
+/// Records a trie's loss: level by level the states from the parents' states, then the loss of all logits at
+/// once.
 pub(super) fn level_by_level<E: Precision>(
     cell: &dyn Cell,
     tape: &Tape<'_, E>,
@@ -119,5 +123,5 @@ pub(super) fn level_by_level<E: Precision>(
         logits.push(of_level);
         inputs.extend([tokens, parents]);
     }
-    judge_pairs(inputs, Var::stack_rows(&logits, all), of_pairs)
+    pairs_loss(inputs, Var::stack_rows(&logits, all), of_pairs)
 }

@@ -47,8 +47,8 @@ settings! {
     }
 }
 
-/// The most keys and values of a window, in numbers.
-const MAX_KEPT: usize = 1 << 27;
+/// The most elements of a window's keys and values: 2 L T C.
+const MAX_CACHED: usize = 1 << 27;
 
 impl TransformerSettings {
     fn reading(&self) -> Result<Reading> {
@@ -66,9 +66,9 @@ impl TransformerSettings {
             return Err(Error::setting("positions", message));
         }
         let reading = Reading::new(self.context, self.stride)?;
-        let kept = reading.context.saturating_mul(2 * self.layers).saturating_mul(embed);
-        if kept > MAX_KEPT {
-            let most = MAX_KEPT / (2 * self.layers * embed);
+        let cached = reading.context.saturating_mul(2 * self.layers).saturating_mul(embed);
+        if cached > MAX_CACHED {
+            let most = MAX_CACHED / (2 * self.layers * embed);
             let limit = format!("at most {most} with ``layers`` {} and ``embed`` {embed}", self.layers);
             return Err(Error::out_of_range("context", reading.context, limit));
         }
@@ -86,9 +86,9 @@ impl TransformerSettings {
     fn block(&self, i: usize, length: usize, seed: u64, scope: &mut Scope<'_>) -> Block {
         let (width, bias) = (self.embed, self.bias);
         let hidden = width.saturating_mul(4);
-        // Each dropout has masks of its own; number 0 is the embeddings'.
+        // Each dropout has a mask number of its own: 0 is the embeddings', 3 i + 1 to 3 i + 3 are block i's.
         let dropout = |p: f64, k: u64| (p > 0.0).then_some(Dropout { p, seed, layer: 3 * i as u64 + k });
-        // So that what L blocks add to a token is as large as it is.
+        // As in GPT-2: each of the 2 L projections that are added up has 1 / (2 L) of the usual variance.
         let scale = match self.init {
             config::Init::Gpt => 1.0 / (2.0 * self.layers as f64).sqrt(),
             _ => 1.0,
@@ -97,7 +97,7 @@ impl TransformerSettings {
             Linear::new(&mut scope.at(path).with_scale(scale), inputs, width, bias)
         };
         let rotary = (self.positions == Positions::Rotary).then_some(Rotary {
-            // Queries and keys lie side by side.
+            // Queries and keys are the first two thirds of a row, and both are rotated.
             heads: 2 * self.heads,
             size: width / self.heads,
             length,
@@ -123,17 +123,17 @@ impl TransformerSettings {
     }
 }
 
-/// A decoder: attention to all tokens before, then an mlp of 4C hidden units, L times.
+/// A decoder: L blocks of attention to all tokens before and an mlp of 4C hidden units.
 ///
-/// `x = wte[token] + wpe[position]`; `x + c_proj(attention(c_attn(ln_1(x))))`, `x + c_proj(gelu(c_fc(ln_2(x))))`;
-/// `lm_head(ln_f(x))`.
+/// `x = wte[token] + wpe[position]`; in each block `x + c_proj(attention(c_attn(ln_1(x))))`, then `x +
+/// c_proj(gelu(c_fc(ln_2(x))))`; logits `lm_head(ln_f(x))`.
 ///
 /// # Shapes
 /// (B, T) -> (B, T, C) -> (B, T, V)
 ///
 /// # Source
-/// Vaswani et al. 2017, "Attention is all you need"; Radford et al. 2019 (GPT-2), whose names the tensors have. Rotary
-/// positions: Su et al. 2021, "RoFormer".
+/// Vaswani et al. 2017, "Attention is all you need"; Radford et al. 2019 (GPT-2), whose names the tensors
+/// have. Rotary positions: Su et al. 2021, "RoFormer".
 pub(super) struct TransformerKind;
 
 impl Kind for TransformerKind {

@@ -23,17 +23,18 @@ settings! {
     }
 }
 
-/// A binary tree over the context: each stage joins neighbours, two by two, until one position is left.
+/// A binary tree over the context: each of log2(T) stages joins pairs of neighbours, until one position is
+/// left.
 ///
-/// A stage is a linear map (without a bias) of two positions side by side, BatchNorm over the batch and all positions, and
-/// tanh. There are log2(T).
+/// A stage is a linear map (without a bias) of two positions side by side, BatchNorm over the batch and all
+/// positions, and tanh.
 ///
 /// # Shapes
 /// (B, T, E) -> (B, T / 2, H) -> ... -> (B, H) -> (B, V)
 ///
 /// # Source
-/// Karpathy's lecture "Building a WaveNet" of 2022, after van den Oord et al. 2016: the tree of dilated causal convolutions,
-/// without gates and skips.
+/// Karpathy's lecture "Building a WaveNet" of 2022, after van den Oord et al. 2016: the tree of dilated
+/// causal convolutions, without gates and skips.
 pub(super) struct WaveNetKind;
 
 impl Kind for WaveNetKind {

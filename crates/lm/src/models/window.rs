@@ -1,22 +1,22 @@
-//! Models that look at the last T tokens: each different context is asked for once.
+//! Models that look at the last T tokens: each distinct context is computed once.
 
 use super::score::total_loss;
 use super::{Distributions, Reader, State, Tell};
 use crate::Result;
 use crate::data::{Examples, Split};
 
-/// What a windowed model is asked: the contexts, (n, T), and where the logarithms of probabilities go, (n, V).
-pub(super) type Ask<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
+/// Computes the log-probabilities of the tokens after n contexts: (n, T) -> (n, V).
+pub(super) type Predict<'m> = Box<dyn FnMut(&[u32], &mut [f32]) + 'm>;
 
-/// What a model may be asked that finds one token's probability for less than all of them: after a context, of a token.
-pub(super) type AskOne<'m> = Box<dyn Fn(&[u32], u32) -> f32 + 'm>;
+/// Computes the log-probability of one token after a context, in models where that takes less than all V.
+pub(super) type PredictOne<'m> = Box<dyn Fn(&[u32], u32) -> f32 + 'm>;
 
 /// Reads with a windowed model.
 pub(super) struct WindowReader<'m> {
     pub length: usize,
     pub vocab: usize,
-    pub ask: Ask<'m>,
-    pub ask_one: Option<AskOne<'m>>,
+    pub predict: Predict<'m>,
+    pub predict_one: Option<PredictOne<'m>>,
 }
 
 impl Reader for WindowReader<'_> {
@@ -34,31 +34,31 @@ impl Reader for WindowReader<'_> {
     }
 
     fn log_probs(&mut self, state: &State, out: &mut [f32]) {
-        // Without a context all sequences ask the same.
-        (self.ask)(&state.tokens, out);
+        // With T = 0 there are no tokens: `out` alone tells the number of sequences.
+        (self.predict)(&state.tokens, out);
     }
 
     fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
         known.look_up(&state.tokens, [state.rows, self.length, vocab], |contexts, out| {
-            (self.ask)(contexts, out);
+            (self.predict)(contexts, out);
         });
     }
 }
 
-/// The most examples that are judged at once: which of their contexts are equal takes some 16 bytes each.
+/// The most examples that are scored at once: finding their equal contexts takes about 16 bytes an example.
 const PIECE: usize = 1 << 19;
 
-/// The most windows that a model is asked for at once: enough to keep a matrix product busy.
+/// The most windows that are computed at once: enough to keep a matrix product busy.
 pub(super) const WINDOWS: usize = 512;
 
-/// How many it is asked for at once, in a few MiB.
+/// The number of contexts that are computed at once: their log-probabilities take at most 4 MiB.
 fn rows_at_once(vocab: usize) -> usize {
     ((1 << 20) / vocab.max(1)).clamp(1, WINDOWS)
 }
 
 impl WindowReader<'_> {
-    /// Calls `found` with each different context of the examples, in order, and the logarithms of the probabilities of its
-    /// different targets.
+    /// Calls `found` with the index of each distinct context, in order, and the log-probabilities of its
+    /// distinct targets.
     fn each_distinct(
         &mut self,
         examples: &Examples,
@@ -73,16 +73,16 @@ impl WindowReader<'_> {
             let chunk = from..(from + rows).min(distinct);
             contexts.clear();
             chunk.clone().for_each(|d| contexts.extend(examples.distinct_context(d)));
-            if self.ask_one.is_none() {
+            if self.predict_one.is_none() {
                 log_probs.resize(chunk.len() * self.vocab, 0.0);
-                (self.ask)(&contexts, &mut log_probs);
+                (self.predict)(&contexts, &mut log_probs);
             }
             for (i, d) in chunk.clone().enumerate() {
                 of_targets.clear();
-                match &self.ask_one {
-                    Some(ask) => {
+                match &self.predict_one {
+                    Some(predict) => {
                         let context = &contexts[i * self.length..][..self.length];
-                        of_targets.extend(targets(d).map(|token| ask(context, token)));
+                        of_targets.extend(targets(d).map(|token| predict(context, token)));
                     }
                     None => {
                         let row = &log_probs[i * self.vocab..][..self.vocab];
@@ -96,7 +96,8 @@ impl WindowReader<'_> {
         Ok(())
     }
 
-    /// Of a text the characters after the first whose context is not full: its first character is repeated before it.
+    /// The scores of a text's first characters, whose context is not full: it is filled on the left with the
+    /// first character. Empty for words.
     fn head(&mut self, split: &Split) -> Vec<f32> {
         let tokens = split.tokens();
         let Some(first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
@@ -117,10 +118,11 @@ impl WindowReader<'_> {
     pub fn score_split(&mut self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         let mut scores = self.head(split);
         let length = self.length;
-        // A context of no token stands before a text's first character too, which is not judged.
+        // With T = 0 a text's first character is an example too, but it is not scored.
         let mut skipped = split.examples(length)?.len() + scores.len() - judged(split);
         each_piece(split, length, tell, |examples, tell| {
-            // The different targets of each context, one context after another, and where each begins.
+            // The log-probabilities of each context's distinct targets, and where those of each context
+            // start.
             let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
             self.each_distinct(examples, tell, |_, log_probs| {
                 starts.push(of_targets.len());
@@ -157,7 +159,7 @@ impl WindowReader<'_> {
     }
 }
 
-/// How many contexts a model is asked for to judge a split.
+/// The number of distinct contexts that are computed to score a split.
 pub(super) fn count_distinct(split: &Split, context: usize) -> Result<usize> {
     let mut count = 0;
     each_piece(split, context, &mut |_| Ok(()), |examples, _| {
@@ -167,8 +169,8 @@ pub(super) fn count_distinct(split: &Split, context: usize) -> Result<usize> {
     Ok(count)
 }
 
-/// Calls `judge` with the examples of a split, or, where they are many, with those of one piece after another, of which each
-/// is forgotten before the next.
+/// Calls `judge` with the examples of a split; if they are more than PIECE, with those of one piece after
+/// another, so that only one piece is in memory.
 fn each_piece(
     split: &Split,
     context: usize,
@@ -181,14 +183,14 @@ fn each_piece(
     }
     let pieces = split.pieces(PIECE, context);
     for (i, piece) in pieces.iter().enumerate() {
-        // A piece that keeps no list of examples, for nobody asks for them again.
+        // Not `piece.examples`, which would keep them in memory for later calls.
         let examples = Examples::new(piece, context)?;
         judge(&examples, &mut |share| tell((i as f64 + share) / pieces.len() as f64))?;
     }
     Ok(())
 }
 
-/// How many tokens of a split are judged.
+/// The number of scored tokens of a split: all but the first of a text.
 fn judged(split: &Split) -> usize {
     let tokens = split.tokens().len();
     if split.boundary().is_some() { tokens } else { tokens.saturating_sub(1) }

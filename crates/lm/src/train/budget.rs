@@ -1,21 +1,23 @@
-//! How often a training is evaluated, and on how much: unless asked for more, a tenth of its time.
+//! How often a training is evaluated, and on how much: by default in at most a tenth of its time.
 
 use crate::Result;
 use crate::config::TrainConfig;
 use crate::data::{Split, Splits};
 use crate::models::LanguageModel;
 
-/// Of how many parts of the work evaluations may be one. The work is counted, not timed: equal runs do the same.
+/// Evaluations may take 1/PARTS of the training's work. Work is counted in tokens, so that equal runs do the
+/// same: a step costs PASSES `targets`, an evaluation e. So evaluations are at least `ceil(PARTS e / (PASSES
+/// targets))` steps apart.
 const PARTS: u64 = 10;
-/// A step passes forward once, and its backward pass costs about as much as two of that.
+/// A step is one forward pass, and a backward pass that costs about two.
 const PASSES: u64 = 3;
 
-/// The most characters of a sample that nobody asked for: more says no more.
-const MOST: usize = 1 << 18;
+/// The most characters of a default sample: a larger one would not tell more.
+const MAX_SAMPLE: usize = 1 << 18;
 
-/// Makes `eval_every` and `eval_size` explicit, and returns what is judged of the training split. An evaluation that is
-/// too much work for a twentieth of the run judges of the training split as much as the validation split has, and if that
-/// is still too much, it is made more rarely. A step has so many targets.
+/// Fills in `eval_every` and `eval_size`; returns the part of the training split that evaluations score: all
+/// of it or, if that exceeds the budget, a sample as large as the validation split. Evaluations come 20 times
+/// in a run, or more rarely to keep within the budget. `targets` are those of a step.
 pub(super) fn resolve(
     train: &mut TrainConfig,
     model: &dyn LanguageModel,
@@ -29,7 +31,7 @@ pub(super) fn resolve(
     let every = train.eval_every.unwrap_or(twentieth);
     let (val, whole) = (work(&splits.val)?, work(&splits.train)?);
     let size = train.eval_size.unwrap_or_else(|| {
-        if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MOST) }
+        if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MAX_SAMPLE) }
     });
     train.eval_size = Some(size);
     let judged = if size == 0 { splits.train.clone() } else { splits.train.sample(size) };
@@ -58,7 +60,7 @@ mod tests {
         (train, work)
     }
 
-    /// A text in which no context comes twice, nearly.
+    /// A text in which hardly any context occurs twice.
     fn text(characters: usize) -> String {
         let mut x = 1u32;
         let next = |_| {
@@ -76,7 +78,7 @@ mod tests {
             let (train, work) = resolved(&toml, &text);
             let every = train.eval_every.unwrap();
             assert!(every >= steps / 20);
-            // But for the first and the last, which are always made.
+            // Without the first and the last, which are always made.
             let evaluations = steps / every - 1;
             let judged = work.iter().sum::<usize>() as u64;
             assert!(evaluations * judged * 10 <= steps * 32 * 3, "{steps}: {evaluations} of {judged}");

@@ -7,8 +7,9 @@ use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::LanguageModel;
 use crate::{Checkpoint, Result};
 
-/// Writes a model of [`models::count`](crate::models::count) as a run: both checkpoints, and the losses of the training and the validation split in the
-/// metrics, as step 1; returns that of the last of the two in which something is judged.
+/// Writes a model of [`models::count`](crate::models::count) as a run: both checkpoints, and in the metrics,
+/// as step 1, the losses of the training and validation splits. Returns the validation loss, or the training
+/// loss if nothing is scored in the validation split.
 ///
 /// # Errors
 /// The run cannot be written.

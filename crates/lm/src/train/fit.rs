@@ -1,4 +1,4 @@
-//! A training in its run folder: what is measured, saved and told, and when it ends.
+//! The training loop: what is measured, saved and reported, and when it ends.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,14 +10,14 @@ use crate::files::{Metric, RunFolder, Timing};
 use crate::inspect::Record;
 use crate::{Error, Result};
 
-/// How much work a crash may cost.
+/// Time between saves: the work that a crash may cost.
 const SAVE_AFTER: Duration = Duration::from_secs(10);
-/// How often, in steps, the clock is looked at.
-const LOOK_EVERY: u64 = 64;
-/// How often whoever watches is told.
+/// Steps between two looks at the clock.
+const CLOCK_EVERY: u64 = 64;
+/// Time between two [`Event::Tick`]s.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a training tells while it goes on.
+/// What a training reports while it goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A minibatch's loss before its update, every `log_every` steps.
@@ -29,7 +29,7 @@ pub enum Event {
         /// The learning rate of this step.
         lr: f64,
     },
-    /// The same at any step, about ten times a second: for whoever shows it or listens to keys.
+    /// The same about ten times a second, at any step: for displays, and for reading keys.
     Tick {
         /// Updates made before.
         step: u64,
@@ -38,16 +38,16 @@ pub enum Event {
         /// The learning rate of this step.
         lr: f64,
     },
-    /// What was seen of the layers, in a training with diagnostics.
+    /// The statistics of the layers, in a training with diagnostics.
     Looked(Vec<Record>),
-    /// Losses of the training split, or of a sample of it, and of the validation split, every `eval_every` steps, at the
-    /// beginning and at the end.
+    /// Losses of the training split, or of a sample of it, and of the validation split: every `eval_every`
+    /// steps, at the beginning and at the end.
     Evaluated {
         /// Updates made before.
         step: u64,
         /// The training split, if it is evaluated.
         train: Option<Evaluation>,
-        /// The validation split, if something in it is judged.
+        /// The validation split, if something in it is scored.
         val: Option<Evaluation>,
         /// Whether it is the best so far.
         best: bool,
@@ -61,19 +61,20 @@ pub enum End {
     Finished,
     /// It was asked to stop; it can be resumed.
     Stopped,
-    /// As many evaluations as `patience` says went by without a better one.
+    /// The last `patience` evaluations were no better than the best.
     OutOfPatience,
 }
 
-/// What is told of a training while it goes on. A closure that takes the trainer and an event is one.
+/// Receives the events of a training. A closure that takes the trainer and an event is one.
 pub trait Observer {
-    /// Something happened. It may look at the model or lower its learning rate; its error ends the training.
+    /// Called for each event. It may read the model or lower the learning rate; its error ends the training.
     ///
     /// # Errors
     /// Whatever is to end the training.
     fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()>;
 
-    /// A share of a whole split, `train` or `val`, is evaluated; told about ten times a second.
+    /// Called about ten times a second during an evaluation, with the share done of the split `train` or
+    /// `val`.
     ///
     /// # Errors
     /// As [`Observer::event`].
@@ -81,7 +82,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// Whether it has seen enough: the training ends then, as if it were stopped.
+    /// Whether the training is to end now, as if it were stopped.
     fn has_seen_enough(&self) -> bool {
         false
     }
@@ -93,7 +94,7 @@ impl<F: FnMut(&mut Trainer, &Event) -> Result<()>> Observer for F {
     }
 }
 
-/// Nobody watches.
+/// An observer that does nothing.
 pub struct Unwatched;
 
 impl Observer for Unwatched {
@@ -102,7 +103,7 @@ impl Observer for Unwatched {
     }
 }
 
-/// An observer whose own time is taken.
+/// Measures the time that an observer takes, which does not count as training.
 struct Timed<'a> {
     observer: &'a mut dyn Observer,
     taken: &'a Cell<Duration>,
@@ -134,14 +135,14 @@ pub struct Outcome {
 
 /// Trains until the last step, out of patience or `stop`, and writes the run.
 ///
-/// At step 0, every `eval_every` steps and at the end the validation split is evaluated, and the training split or `eval_size`
-/// characters of it; `best.safetensors` is the model of the
-/// lowest loss on the validation split (on the training split where there is no other). `last.safetensors` is saved
-/// at each evaluation, when stopped, and besides every ten seconds: that, and stopping and resuming, change no number.
+/// At step 0, every `eval_every` steps and at the end the validation split is evaluated, and the training
+/// split or `eval_size` characters of it. `best.safetensors` is the model of the lowest loss on the
+/// validation split (or the training split, if there is no other). `last.safetensors` is saved at each
+/// evaluation, when stopped, and every ten seconds. Saving, stopping and resuming change no number.
 ///
 /// # Errors
-/// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that cannot be
-/// written.
+/// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that
+/// cannot be written.
 pub fn run(
     trainer: &mut Trainer,
     folder: &mut RunFolder,
@@ -151,7 +152,7 @@ pub fn run(
     run_in(trainer, Some(folder), Evaluate::Both, stop, observer)
 }
 
-/// The one loop: as [`run`]; without a folder nothing is written.
+/// As [`run`]; without a folder nothing is written.
 pub(super) fn run_in(
     trainer: &mut Trainer,
     folder: Option<&mut RunFolder>,
@@ -197,7 +198,7 @@ pub(super) fn run_in(
             evaluate_and_save(trainer, &mut keeper, evaluate, observe)?;
             keeper.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
-        } else if trainer.step.is_multiple_of(LOOK_EVERY) && saved.elapsed() > SAVE_AFTER {
+        } else if trainer.step.is_multiple_of(CLOCK_EVERY) && saved.elapsed() > SAVE_AFTER {
             keeper.save(trainer)?;
             keeper.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
@@ -233,7 +234,8 @@ impl Keeper<'_> {
         folder.save_last(&mut trainer.checkpoint().map_err(|error| self.kept(error))?)
     }
 
-    /// Writes how long it took, less the time of whoever watches, if the last time was so long ago.
+    /// Writes the training time, less the observer's (`watched`), unless it was written less than `after`
+    /// ago.
     fn note(&self, trainer: &Trainer, watched: Duration, after: Duration) -> Result<()> {
         match (&self.clock, &self.folder) {
             (Some(clock), Some(folder)) => clock.note(trainer, folder, watched, after),
@@ -241,16 +243,16 @@ impl Keeper<'_> {
         }
     }
 
-    /// The error, and that nothing saved is lost.
+    /// Adds to an error where the last saved state is.
     fn kept(&self, error: Error) -> Error {
         let Some(folder) = &self.folder else { return error };
         Error::Failed(format!("{error}; what was saved before is in {}", folder.path().display()))
     }
 }
 
-/// How long this sitting of a training has lasted.
+/// Measures the time of this session of a training.
 struct Clock {
-    /// What earlier sittings took.
+    /// The time and steps of earlier sessions.
     before: Timing,
     begun: Instant,
     first_step: u64,
@@ -281,7 +283,8 @@ impl Clock {
     }
 }
 
-/// Evaluates the training split, or a sample of it, and the validation split, logs their losses, and saves the model.
+/// Evaluates the training split (or a sample of it) and the validation split, logs the losses, and saves the
+/// model.
 fn evaluate_and_save(
     trainer: &mut Trainer,
     keeper: &mut Keeper<'_>,
@@ -292,7 +295,7 @@ fn evaluate_and_save(
         return Ok(());
     }
     let step = trainer.step;
-    // The weights first: broken ones are told as such, not as a broken evaluation.
+    // The weights first, so that the error of weights that are not finite names them, not the evaluation.
     let weights = trainer.weights().map_err(|error| keeper.kept(error))?;
     let nothing = |split| Error::Failed(format!("nothing in the {split} split is judged; give more text"));
     let (train, val) = match evaluate {
@@ -325,14 +328,14 @@ fn evaluate_and_save(
     observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
-/// The loss of a whole split, None if nothing in it is judged; `observe` is told meanwhile.
+/// The loss of a whole split, None if nothing in it is scored; reports progress to `observe`.
 fn judge(
     trainer: &mut Trainer,
     split: &'static str,
     keeper: &Keeper<'_>,
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
-    trainer.judged();
+    trainer.evaluated_model();
     let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
     let mut tell = |share: f64| {
@@ -351,12 +354,12 @@ fn judge(
     })
 }
 
-/// The shortest decimal that is this number in single precision.
+/// The f64 of the shortest decimal that reads back as this f32.
 fn short(x: f32) -> f64 {
     x.to_string().parse().unwrap_or(f64::from(x))
 }
 
-/// Without the last digits' rounding error: 0.1 times 0.1 is 0.01.
+/// Rounds to 13 digits: 0.1 times 0.1 becomes 0.01.
 fn tidy(x: f64) -> f64 {
     format!("{x:.12e}").parse().unwrap_or(x)
 }

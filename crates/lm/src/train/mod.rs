@@ -36,14 +36,14 @@ use ways::{Ways, Work};
 
 /// The threads that a training uses.
 pub enum Threads {
-    /// One or, if that is measured to be faster, so many.
+    /// One or this number, whichever is measured to be faster.
     Measured(usize),
-    /// Those of a pool.
+    /// The threads of this pool.
     Pool(Pool),
 }
 
 impl Default for Threads {
-    /// Measured, up to as many as the machine has cores for us.
+    /// Measured, with the number of cores that this process may use.
     fn default() -> Self {
         Self::Measured(crate::threads::available())
     }
@@ -69,14 +69,14 @@ impl Default for Threads {
 pub struct Trainer {
     config: Config,
     vocab: Vocab,
-    /// The characters that the run it began from did not know.
+    /// The characters that the run `init_from` does not have.
     new_characters: Vec<char>,
     train: Split,
-    /// What evaluations judge of it.
+    /// The part of `train` that evaluations score.
     sample: Split,
     val: Split,
     model: Neural,
-    /// The same with the average of the weights, if one is kept; it is brought up to date when it is asked for.
+    /// The model with the moving average of the weights, if `ema` is set; updated by `evaluated_model`.
     averaged: Option<Neural>,
     generator: TorchGenerator,
     feed: Box<dyn Feed>,
@@ -84,7 +84,7 @@ pub struct Trainer {
     learning_rate: LearningRate,
     /// The learning rate of each step, in place of its schedule.
     rates: Option<Vec<f64>>,
-    /// What the learning rate is multiplied with besides its schedule.
+    /// A factor of the learning rate besides its schedule; see [`Trainer::scale_lr`].
     lr_factor: f64,
     optimizer: Optimizer<f32>,
     step: u64,
@@ -96,13 +96,14 @@ impl Trainer {
     /// A training from the beginning.
     ///
     /// # Errors
-    /// A configuration that is not valid, or too large for this data; no examples to train on; a run to begin from that does
-    /// not fit.
+    /// A configuration that is not valid, or too large for this data; no examples to train on; a run
+    /// `init_from` that does not fit.
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
         Self::begin(config, data, warm::start)
     }
 
-    /// The same, where `warm` may give the drawn model other weights; it returns the characters that are new to these.
+    /// As [`Trainer::new`]. `warm` may overwrite the drawn weights; it returns the characters that it has no
+    /// weights for.
     fn begin(
         config: &Config,
         data: &Data,
@@ -151,7 +152,7 @@ impl Trainer {
         })
     }
 
-    /// The same training on these threads: any number of them makes the same bits.
+    /// The same training on these threads. Any number of threads gives the same bits.
     #[must_use]
     pub fn with_threads(mut self, threads: Threads) -> Self {
         self.ways = self.ways.with_threads(threads);
@@ -191,14 +192,15 @@ impl Trainer {
         Ok((sum / batches as f64) as f32)
     }
 
-    /// Brings the newest numbers to where all look for them.
-    fn make_whole(&mut self) {
+    /// Writes the newest parameters and optimizer state back to `self.model` and `self.optimizer`, if the
+    /// two-thread step holds them.
+    fn sync_model(&mut self) {
         self.ways.leave(&mut self.model, &mut self.optimizer, self.step);
     }
 
-    /// The model as it is to be judged: with the average of the weights, if one is kept.
-    fn judged(&mut self) -> &Neural {
-        self.make_whole();
+    /// The model that is evaluated and saved: with the average of the weights, if one is kept.
+    fn evaluated_model(&mut self) -> &Neural {
+        self.sync_model();
         let (Some(averaged), Some(average)) = (&mut self.averaged, self.optimizer.average()) else {
             return &self.model;
         };
@@ -214,7 +216,7 @@ impl Trainer {
         rate.unwrap_or_else(|| self.learning_rate.at(self.step, self.config.train.steps)) * self.lr_factor
     }
 
-    /// Multiplies the learning rate of all steps to come; what it is by then is saved with the state.
+    /// Multiplies the learning rate of all steps to come. The factor is saved with the state.
     pub fn scale_lr(&mut self, by: f64) {
         self.lr_factor *= by;
     }
@@ -225,7 +227,7 @@ impl Trainer {
         self.feed.examples()
     }
 
-    /// How many characters a step judges, or judges on average.
+    /// The number of targets of a step, or its average.
     #[must_use]
     pub fn targets(&self) -> usize {
         self.feed.targets()
@@ -243,7 +245,8 @@ impl Trainer {
         &self.config
     }
 
-    /// The characters that the run it began from did not know: their rows are as drawn. None if it did not begin from one.
+    /// The characters that the run `init_from` does not have: their rows stay as drawn. Empty without such a
+    /// run.
     #[must_use]
     pub fn new_characters(&self) -> &[char] {
         &self.new_characters
@@ -255,15 +258,15 @@ impl Trainer {
         &self.vocab
     }
 
-    /// The model as it is now, its weights averaged if they are to be.
+    /// The model as it is now, with averaged weights if `ema` is set.
     pub fn model(&mut self) -> &Neural {
-        self.judged()
+        self.evaluated_model()
     }
 
-    /// The same, for good.
+    /// As [`Trainer::model`]; the training ends.
     #[must_use]
     pub fn into_model(mut self) -> Neural {
-        self.judged();
+        self.evaluated_model();
         self.averaged.unwrap_or(self.model)
     }
 
@@ -273,7 +276,7 @@ impl Trainer {
     }
 }
 
-/// What feeds a training, and its recorded loss; equal rows are computed once where that is exact.
+/// The feed of a training, and its recorded loss. Equal rows are merged if the numbers stay the same.
 ///
 /// # Errors
 /// No examples; a batch that is too large.
@@ -335,12 +338,12 @@ fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
     if train.ema > 0.0 { optimizer.averaging(params, train.ema) } else { optimizer }
 }
 
-/// Whether a name is a parameter's, or that of its layer.
+/// Whether a name is the parameter's, or that of a module it is in.
 fn is_of(entry: &Entry, name: &str) -> bool {
     entry.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Each name to be frozen has parameters, and some are left to train.
+/// Checks that each name to be frozen has parameters, and that some are left to train.
 fn check_frozen(params: &Params<f32>, freeze: &[String]) -> Result<()> {
     let known = || params.trained().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
     if let Some(name) = freeze.iter().find(|name| !params.trained().any(|entry| is_of(entry, name))) {

@@ -1,4 +1,4 @@
-//! A training as a checkpoint, and back.
+//! Saves a training as a checkpoint, and resumes it.
 
 use std::path::Path;
 
@@ -11,10 +11,11 @@ use crate::files::NamedTensor;
 use crate::models::Neural;
 use crate::{Checkpoint, Error, Result};
 
-/// What the state calls the weights that training goes on from, where the checkpoint's own are their average.
+/// Prefix of the weights that training continues from, in the state of a checkpoint whose own are their
+/// average.
 const RAW: &str = "raw.";
 
-/// The best evaluation so far, and how long ago it was.
+/// The best evaluation so far, and the number of evaluations since.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Progress {
     /// Loss and step.
@@ -24,7 +25,7 @@ pub(super) struct Progress {
 }
 
 impl Trainer {
-    /// The model and everything that the training needs to go on bit for bit.
+    /// The model, and all that the training needs to continue bit for bit.
     ///
     /// # Errors
     /// Parameters that are not finite.
@@ -47,12 +48,13 @@ impl Trainer {
         Ok(checkpoint)
     }
 
-    /// The model alone: the average of the weights, if one is kept, and beside it those that training goes on from.
+    /// The model alone. If an average of the weights is kept, that is the model, and the state has the
+    /// weights that training continues from.
     ///
     /// # Errors
     /// As [`Trainer::checkpoint`].
     pub fn weights(&mut self) -> Result<Checkpoint> {
-        let tensors = self.judged().tensors();
+        let tensors = self.evaluated_model().tensors();
         let params = &self.model.params;
         let raw = |entry: &Entry| {
             NamedTensor::f32(format!("{RAW}{}", entry.name), entry.shape.dims(), entry.read(params.values()))
@@ -69,7 +71,7 @@ impl Trainer {
         Ok(Checkpoint { config, vocab, step: self.step, metrics_bytes: 0, tensors, state })
     }
 
-    /// Goes on with the training of a checkpoint that [`Trainer::checkpoint`] made; `path` is for messages.
+    /// Continues the training of a checkpoint that [`Trainer::checkpoint`] made; `path` is for messages.
     ///
     /// # Errors
     /// Other data than before; weights or a state that do not fit.

@@ -1,4 +1,4 @@
-//! A teacher: a finished model whose distributions are learned from, besides the text.
+//! Knowledge distillation: a trained teacher's distributions are targets besides the text.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::feed::Lessons;
 use crate::models::{self, Distributions, LanguageModel, State};
 use crate::{Checkpoint, Error, Result, disk, files};
 
-/// How many sequences are read side by side.
+/// Sequences that are read side by side.
 const SIDE_BY_SIDE: usize = 512;
 
-/// What a teacher has answered, and how much it counts.
+/// A teacher's distributions, and their weight in the loss.
 #[derive(Clone)]
 pub(super) struct Answers {
-    /// The probabilities of each distribution that the feed has a number for.
+    /// The probabilities of each distribution, by its number in the feed.
     ///
     /// # Shapes
     /// (D, V)
@@ -28,10 +28,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Reads a teacher and asks it once for every distribution.
+    /// Reads a teacher and computes all distributions, once.
     ///
     /// # Errors
-    /// It cannot be read, is another than the configuration says, or knows other characters; more answers than can be held.
+    /// The teacher cannot be read, is not the file that the configuration names, or has other characters; the
+    /// distributions do not fit into memory.
     pub fn new(teacher: &TeacherConfig, vocab: &Vocab, lessons: &Lessons) -> Result<Self> {
         let file = name_teacher(&mut teacher.clone())?;
         let checkpoint = Checkpoint::read(&file)?;
@@ -43,15 +44,15 @@ impl Answers {
             return Err(Error::model(file, message));
         }
         let model = models::open(&checkpoint, &file)?;
-        let table = ask(&*model, lessons, teacher.temperature)?;
+        let table = soft_targets(&*model, lessons, teacher.temperature)?;
         Ok(Self { table, weight: teacher.weight })
     }
 }
 
-/// The file of a teacher, whose hash is made explicit.
+/// The file of a teacher; fills in its SHA-256, if the configuration has none.
 ///
 /// # Errors
-/// It cannot be read, or is another than before.
+/// It cannot be read, or its SHA-256 is not the configuration's.
 pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
     if !teacher.path.exists() {
         let message =
@@ -73,21 +74,22 @@ pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The distributions of the lessons' numbers, `softmax(log p / temperature)`: of a trie each is asked for once; else it is the mean of what the model says
-/// wherever the number occurs, which costs the pupil as much as all of them do.
+/// The distribution of each lesson number, `softmax(log p / temperature)`. In a trie it is computed once.
+/// Otherwise it is the mean over all places of the number: cross-entropy is linear in q, so the loss under
+/// the mean equals the mean of the losses.
 ///
 /// # Errors
-/// More than can be held.
-fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
+/// More than fits into memory.
+fn soft_targets(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
     let (vocab, count) = (model.vocab_size(), lessons.count);
     check_memory(count, vocab, memory::available())?;
     let mut table: Arc<[f32]> = std::iter::repeat_n(0.0, count * vocab).collect();
-    let (means, mut asked) = (Arc::make_mut(&mut table), vec![0u32; count]);
+    let (means, mut occurrences) = (Arc::make_mut(&mut table), vec![0u32; count]);
     let (mut reader, mut known) = (model.reader(), Distributions::default());
-    let (mut probs, mut evened) = (vec![0.0; vocab], vec![0.0; vocab]);
+    let (mut probs, mut tempered) = (vec![0.0; vocab], vec![0.0; vocab]);
     for sequences in lessons.sequences.chunks(SIDE_BY_SIDE) {
-        // The row of each sequence in the state: those that are equal so far share one, of other sequences than a trie's only
-        // what is read first.
+        // `row_of[k]` is the state's row of sequence k. At first sequences with the same first token share a
+        // row; then, in a trie, those with the same prefix do.
         let (mut row_of, mut firsts): (Vec<usize>, Vec<u32>) = (Vec::new(), Vec::new());
         for lesson in sequences {
             if firsts.last() != Some(&lesson.first) {
@@ -126,7 +128,7 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result
             reader.distributions(&state, vocab, &mut known);
             for &k in &reading {
                 let number = lessons.numbers[sequences[k].range.start + at] as usize;
-                if number >= count || (lessons.is_trie && asked[number] > 0) {
+                if number >= count || (lessons.is_trie && occurrences[number] > 0) {
                     continue;
                 }
                 let log_probs = known.log_probs(known.rows()[row_of[k]]);
@@ -134,14 +136,14 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result
                     kernels::exp(log_probs, &mut probs);
                 } else {
                     let divided = log_probs.iter().map(|p| (f64::from(*p) / temperature) as f32);
-                    evened.iter_mut().zip(divided).for_each(|(to, p)| *to = p);
-                    kernels::log_softmax_rows(&evened, vocab, &mut probs);
-                    evened.copy_from_slice(&probs);
-                    kernels::exp(&evened, &mut probs);
+                    tempered.iter_mut().zip(divided).for_each(|(to, p)| *to = p);
+                    kernels::log_softmax_rows(&tempered, vocab, &mut probs);
+                    tempered.copy_from_slice(&probs);
+                    kernels::exp(&tempered, &mut probs);
                 }
-                asked[number] += 1;
-                // The mean of the answers so far: m + (p - m) / n.
-                let n = asked[number] as f32;
+                occurrences[number] += 1;
+                // The running mean: m + (p - m) / n.
+                let n = occurrences[number] as f32;
                 let of_number = &mut means[number * vocab..][..vocab];
                 of_number.iter_mut().zip(&probs).for_each(|(mean, p)| *mean += (p - *mean) / n);
             }
@@ -150,8 +152,8 @@ fn ask(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result
     Ok(table)
 }
 
-/// An error if `count` distributions of `vocab` characters would not fit into memory: each probability takes 4 bytes, and
-/// so does how often a distribution was asked for.
+/// An error if `count` distributions of `vocab` characters do not fit into memory: 4 bytes for each
+/// probability, and 4 for the number of places of each distribution.
 fn check_memory(count: usize, vocab: usize, available: Option<u64>) -> Result<()> {
     let needed = (count as u64).saturating_mul(4 * (vocab as u64 + 1));
     memory::check(needed, available).map_err(|message| {

@@ -85,7 +85,7 @@ fn merged_rows_give_the_same_loss_and_gradients() {
 fn whole_models_have_right_gradients() {
     for model in MODELS {
         let mut config = config(model);
-        // A sum over few examples, whose rounding does not drown the differences.
+        // With few examples the loss has little rounding error beside the differences.
         config.train.batch = Batch::Size(24);
         let mut prepared = Prepared::<f64>::new(&config, true);
         let (point, gradient) = (prepared.params.values().to_vec(), prepared.grads.values().to_vec());
@@ -209,7 +209,7 @@ fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     std::fs::write(file.path(), "ab\n".repeat(10_000)).unwrap();
     config.data.path = Some(file.path().to_path_buf());
     let data = Data::load(&config.data, None).unwrap();
-    // Three different contexts are no burden, but with dropout each of 24,000 examples has its own row.
+    // Merged, there are three distinct contexts; with dropout each of 24,000 examples has its own row.
     assert!(Trainer::new(&config, &data).is_ok());
     config.model.set("dropout", 0.1);
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();

@@ -1,4 +1,4 @@
-//! The one way in: a training of any kind of model, from its settings to its run.
+//! The entry point: trains any kind of model, from its settings to its run.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -11,12 +11,12 @@ use crate::files::{NamedTensor, RunFolder};
 use crate::models::{self, LanguageModel};
 use crate::{Checkpoint, Config, Error, Result};
 
-/// What a training is to do besides its configuration.
+/// Options of a training besides its configuration.
 #[derive(Default)]
 pub struct Fit {
-    /// The threads it uses.
+    /// The threads that it uses.
     pub threads: Threads,
-    /// Whether the layers are looked at now and then.
+    /// Whether the layers are measured now and then.
     pub diagnose: bool,
     /// What is evaluated.
     pub evaluate: Evaluate,
@@ -27,7 +27,7 @@ pub struct Fit {
 /// What a training evaluates at step 0, every `eval_every` steps and at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Evaluate {
-    /// The whole training split and the whole validation split.
+    /// The training split, or `eval_size` characters of it, and the whole validation split.
     #[default]
     Both,
     /// The whole validation split.
@@ -36,7 +36,7 @@ pub enum Evaluate {
     Nothing,
 }
 
-/// A training that is ready to begin, or to go on: what can be wrong with its settings has been found.
+/// A training that is ready to begin, or to continue: its settings are checked.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -70,7 +70,7 @@ pub struct Training<'d> {
 }
 
 enum Job {
-    /// Counted already, which takes no time: what is left is to evaluate and save it.
+    /// Counted when the training was made; it is only evaluated and saved.
     Counted(Box<dyn LanguageModel>, Vec<NamedTensor>),
     InSteps(Box<Trainer>),
 }
@@ -104,7 +104,7 @@ impl<'d> Training<'d> {
     /// The training that a checkpoint of its run was saved from; `path` is for messages.
     ///
     /// # Errors
-    /// As [`Trainer::resume`]; a model that was made at once.
+    /// As [`Trainer::resume`]; a model that counts.
     pub fn resume(checkpoint: &Checkpoint, data: &'d Data, path: &Path, options: Fit) -> Result<Self> {
         let config = checkpoint.config.clone();
         if models::counts(&config)? {
@@ -117,7 +117,8 @@ impl<'d> Training<'d> {
         Ok(Self { config, data, evaluate, job })
     }
 
-    /// Trains until the last step, out of patience or `stop`; with a folder, writes the run into it, as [`run`](super::run) does.
+    /// Trains until the last step, out of patience or `stop`; with a folder, writes the run into it as
+    /// [`run`](super::run) does.
     ///
     /// # Errors
     /// As [`run`](super::run).
@@ -142,7 +143,7 @@ impl<'d> Training<'d> {
         }
     }
 
-    /// Updates made, and updates to make in all; none of a model that counts.
+    /// Updates made, and updates to make in all; None for a model that counts.
     #[must_use]
     pub fn steps(&self) -> Option<[u64; 2]> {
         match &self.job {
@@ -151,7 +152,7 @@ impl<'d> Training<'d> {
         }
     }
 
-    /// The trainer, of a model that does not count.
+    /// The trainer; None for a model that counts.
     #[must_use]
     pub fn trainer(&self) -> Option<&Trainer> {
         match &self.job {
@@ -180,7 +181,8 @@ impl Job {
     }
 }
 
-/// Makes a configuration's model from data and writes it as a run: counted in one pass, or trained by gradients.
+/// Makes a configuration's model from data, counted in one pass or trained by gradients, and writes it as a
+/// run.
 ///
 /// # Errors
 /// As [`Training::new`] and [`run`](super::run).
@@ -198,7 +200,7 @@ impl Job {
 /// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
 /// let data = load_data(&mut config)?;
 /// let mut folder = RunFolder::create(&run, false)?;
-/// // Whoever sets it to true, from a thread or a signal, stops the training.
+/// // Setting it to true, from a thread or a signal handler, stops the training.
 /// let stop = AtomicBool::new(false);
 /// let outcome = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched)?;
 /// assert_eq!(Checkpoint::read(&model_file(&run)?)?.step, outcome.best.unwrap().1);

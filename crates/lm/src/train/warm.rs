@@ -1,4 +1,4 @@
-//! A training that begins with the weights of another run.
+//! A training that starts from the weights of another run.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::files::{NamedTensor, model_file};
 use crate::models::{self, Neural};
 use crate::{Checkpoint, Error, Result};
 
-/// Gives a model that is just drawn the weights of the run that its configuration names; returns the characters that the run
-/// did not know, whose rows stay as drawn.
+/// Overwrites a drawn model with the weights of the run `init_from`, if one is named. Returns the characters
+/// that the run does not have, whose rows stay as drawn.
 ///
 /// # Errors
 /// A run that cannot be read or that counts; weights that do not fit, all of them named.
@@ -43,7 +43,7 @@ pub(super) fn start(model: &mut Neural, config: &Config, vocab: &Vocab) -> Resul
     Ok(new.map(|(&character, _)| character).collect())
 }
 
-/// The token of the other vocabulary that means the same.
+/// The other vocabulary's token of the same character, or its boundary.
 fn counterpart(token: u32, of: &Vocab, other: &Vocab) -> Option<u32> {
     match of.boundary() == Some(token) {
         true => other.boundary(),
@@ -51,8 +51,8 @@ fn counterpart(token: u32, of: &Vocab, other: &Vocab) -> Option<u32> {
     }
 }
 
-/// A tensor's sizes, and by how much each of them grows with a vocabulary of one more: the rows of an embedding by 1, the
-/// columns of a layer on T one-hot vectors by T.
+/// A tensor's dimensions, and by how much each grows with the vocabulary, per token: 1 for the rows of an
+/// embedding, T for the columns of a layer on T one-hot vectors.
 struct Tensor {
     name: String,
     dims: Vec<usize>,
@@ -75,12 +75,13 @@ fn tensors(config: &Config, vocab: usize) -> Result<Vec<Tensor>> {
 }
 
 impl Tensor {
-    /// The sizes without what the vocabulary makes of them.
+    /// The dimensions without the part that depends on the vocabulary.
     fn fixed(&self, vocab: usize) -> Vec<usize> {
         self.dims.iter().zip(&self.grows).map(|(dim, grows)| dim - grows * vocab).collect()
     }
 
-    /// Where element `i` lies in the tensor of the other model; None if it is of a character that the other does not know.
+    /// The index of element `i` in the other model's tensor; None if it belongs to a character that the other
+    /// does not have.
     fn place(&self, mut i: usize, known: &[Option<u32>], other: usize) -> Option<usize> {
         let (mut place, mut step) = (0, 1);
         for (&dim, &grows) in self.dims.iter().zip(&self.grows).rev() {
@@ -97,7 +98,7 @@ impl Tensor {
     }
 }
 
-/// Checks that both models are alike but for their vocabularies.
+/// Checks that the two models differ in their vocabularies only.
 fn check(here: &[Tensor], there: &[Tensor], [vocab, other]: [usize; 2], file: &Path) -> Result<()> {
     let find = |all: &[Tensor], name: &str| all.iter().position(|tensor| tensor.name == name);
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! Recurrent nets that learn from a running text while they read on.
+//! Dynamic evaluation of recurrent nets on running text.
 
 use charloom_tensor::{NodeId, Params, Pass, Recording};
 
@@ -9,11 +9,11 @@ use crate::feed::Shape;
 use crate::models::net::{Net, Recorded};
 use crate::models::{See, Tell};
 
-/// The recording of a segment of so many characters.
+/// A segment's length, its recording, and the inputs and loss in it.
 type Segment = (usize, Recording<f32>, Recorded);
 
-/// Judges a running text by a net that carries its state on, and learns from each segment by itself; what it has
-/// become by the end is discarded.
+/// Scores a running text by a net that adapts. The state is carried from segment to segment, but gradients
+/// stay within one. The adapted weights are dropped in the end.
 ///
 /// # Errors
 /// Only those of `tell`.

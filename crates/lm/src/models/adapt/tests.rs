@@ -46,7 +46,8 @@ fn a_rate_of_0_changes_nothing_and_a_good_one_helps_and_the_model_stays_as_it_is
 
 #[test]
 fn a_step_is_the_gradient_of_the_segments_mean_loss() {
-    // Scores of the second segment after one step are those of a model that made the step by itself.
+    // The second segment is scored as by a model that made the first segment's step outside of dynamic
+    // evaluation.
     let (data, model, _) = text(Mode::Lines);
     let tokens = data.splits.train.tokens().to_vec();
     let adapted = scores(&model, &data.splits.train, Adapt { segment: 12, ..Adapt::new(0.3).unwrap() });
@@ -78,7 +79,7 @@ fn what_was_learned_is_forgotten_and_steps_are_as_long_as_gradients_are_usual() 
     let (train, val) = (&data.splits.train, &data.splits.val);
     let fixed = model.score_split(val, &mut |_| Ok(())).unwrap();
     let total = |scores: &[f32]| scores.iter().map(|&score| f64::from(score)).sum::<f64>();
-    // What is forgotten at once is never used.
+    // decay 1 returns to the trained weights after each step, so the scores are those without adapting.
     let plain = Adapt { segment: 20, ..Adapt::new(0.1).unwrap() };
     let forgetful = scores(&model, val, Adapt { lr: 0.0, decay: 1.0, ..plain });
     assert!(forgetful.iter().zip(&fixed).all(|(a, b)| (a - b).abs() < 2e-6));
@@ -102,7 +103,7 @@ fn in_a_mixture_those_adapt_that_can() {
     let mixture = Mixture::new(vec![(0.4, Box::new(model)), (0.6, ngram)]);
     let all = scores(&mixture, split, adapt);
     assert_eq!(all, mean_scores(&[0.4, 0.6], &of_members));
-    // What a product is made of: the adapted model's distributions, of which the scores are part.
+    // A product needs whole distributions; the scores are the entries of their targets.
     let (log_probs, tokens) =
         expectations(&*mixture.members()[0], split, Some(&adapt), &mut |_| Ok(())).unwrap();
     let vocab = data.vocab.len();
@@ -132,7 +133,7 @@ fn a_recurrent_net_adapts_to_a_text_with_its_state_carried_on() {
     assert!(total(&adapted) > total(&fixed) + 20.0, "{} and {}", total(&adapted), total(&fixed));
 }
 
-/// What reads its words, or its windows, anew in each segment.
+/// Models whose segments read their context anew.
 const REREADING: [(&str, Mode); 7] = [
     ("kind = 'gru'\nhidden = 24", Mode::Lines),
     ("kind = 'lstm'\nhidden = 16\nlayers = 2\nrecurrent_dropout = 0.2", Mode::Lines),
@@ -172,7 +173,7 @@ fn words_and_windows_are_judged_as_without_learning_at_a_rate_of_0_and_better_at
     }
 }
 
-/// The gradient of the sum of a sequence's losses, read alone from its beginning.
+/// The gradient of the sum of a sequence's losses, read by itself from its beginning.
 fn alone(model: &Neural, sequence: &[u32]) -> Vec<f32> {
     let length = sequence.len() - 1;
     let shape = match &model.net {

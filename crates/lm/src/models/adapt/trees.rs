@@ -1,4 +1,4 @@
-//! Models that learn from what they read, and read it anew each time: words, and texts in windows.
+//! Dynamic evaluation of words, and of texts in windows: a segment's context is read anew.
 
 use charloom_tensor::{Params, Pass, Recording, Rows};
 
@@ -9,8 +9,8 @@ use crate::models::net::{Net, Recorded};
 use crate::models::{Reading, See, Tell};
 use crate::{Error, Result};
 
-/// A piece of a window: where its inputs begin and end among all tokens, and after which of them, counted from its beginning,
-/// the first judged token is.
+/// A piece of a window, as indices of all tokens: its inputs are `from..to`, of which the first `judged` are
+/// context only; the targets of the others are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub from: usize,
@@ -18,7 +18,8 @@ pub(super) struct Piece {
     pub to: usize,
 }
 
-/// What each segment of a split reads: every token is judged once, in order, with as much before it as in an evaluation.
+/// A split's tokens, and the pieces of each segment: every token is scored once, in order, with the same
+/// context as in an evaluation.
 pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32>, Vec<Vec<Piece>>) {
     let tokens = split.tokens_with_start().to_vec();
     let judged = tokens.len().saturating_sub(1);
@@ -42,11 +43,11 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
     (tokens, segments)
 }
 
-/// Judges words, or a text in windows, by a net that learns from each segment by itself: what stands before a
-/// segment in its words or windows is read anew in it. What the net has become by the end is discarded.
+/// Scores words, or a text in windows, by a net that adapts. A segment's step is along its own gradient
+/// alone; the context of its tokens is read anew in it. The adapted weights are dropped in the end.
 ///
 /// # Errors
-/// Segments too large to be held; those of `tell`.
+/// Segments too large for memory; those of `tell`.
 pub(in super::super) fn judge_trees(
     params: &Params<f32>,
     net: &Net,

@@ -1,4 +1,4 @@
-//! Layers over a window that learn from what they read.
+//! Dynamic evaluation of layers over a window.
 
 use charloom_tensor::{Params, Pass, Recording, Rows};
 
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::data::Split;
 use crate::models::{See, Stack, Tell};
 
-/// Judges a split by layers over a window; what they have become by the end is discarded.
+/// Scores a split by layers over a window that adapt; the adapted weights are dropped in the end.
 ///
 /// # Errors
 /// Only those of `tell`.

@@ -2,11 +2,11 @@
 
 use charloom_tensor::{Element, Indices, Tape};
 
-use super::{Before, Decoder};
+use super::{CausalRows, Decoder};
 use crate::models::Precision;
-use crate::models::net::{Recorded, judge_pairs};
+use crate::models::net::{Recorded, pairs_loss};
 
-/// Records the loss of a tree of so many nodes and pairs.
+/// Records the loss of a tree of `nodes` nodes and `pairs` (node, target) pairs.
 pub(in super::super) fn of_tree<E: Precision>(
     decoder: &Decoder,
     tape: &Tape<'_, E>,
@@ -14,13 +14,13 @@ pub(in super::super) fn of_tree<E: Precision>(
 ) -> Recorded {
     let (nodes, pairs) = (tape.axis(nodes), tape.axis(pairs));
     let [tokens, parents, positions] = [(); 3].map(|()| tape.index_rows(nodes, &[]));
-    let logits = decoder.logits(tape, [tokens, positions], &mut Before::Tree(parents));
-    let mut recorded = judge_pairs(vec![tokens, parents], logits, pairs);
+    let logits = decoder.logits(tape, [tokens, positions], &mut CausalRows::Tree(parents));
+    let mut recorded = pairs_loss(vec![tokens, parents], logits, pairs);
     recorded.inputs.push(positions);
     recorded
 }
 
-/// Records the loss of B pieces of T tokens.
+/// Records the loss of `sequences` pieces of `length` tokens of a text.
 pub(in super::super) fn of_blocks<E: Precision>(
     decoder: &Decoder,
     tape: &Tape<'_, E>,
@@ -29,7 +29,7 @@ pub(in super::super) fn of_blocks<E: Precision>(
     let [tokens, targets] =
         [(); 2].map(|()| tape.indices(&[sequences * length], &vec![0; sequences * length]));
     let positions = positions(tape, [sequences, length]);
-    let logits = decoder.logits(tape, [tokens, positions], &mut Before::Sequences(length));
+    let logits = decoder.logits(tape, [tokens, positions], &mut CausalRows::Sequences(length));
     Recorded { inputs: vec![tokens, targets], loss: logits.cross_entropy(targets).id(), carried: Vec::new() }
 }
 

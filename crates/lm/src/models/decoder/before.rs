@@ -1,35 +1,35 @@
-//! How a row of a batch finds those before it.
+//! How a row of a batch finds the rows before it.
 
 use charloom_tensor::ops::Heads;
 use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
 
-/// What the rows of a batch are.
-pub(super) enum Before<'t, E: Element> {
-    /// Sequences of so many tokens, row b T + t.
+/// What the rows of a batch are, which determines the rows before each.
+pub(super) enum CausalRows<'t, E: Element> {
+    /// Sequences of T tokens; row b T + t is token t of sequence b.
     Sequences(usize),
-    /// Nodes of a tree, the row of whose parents these are.
+    /// Nodes of a tree; the indices are the rows of their parents.
     Tree(Indices),
-    /// The next token of each of some sequences, of whose earlier tokens is kept what each block needs.
-    Kept(Kept<'t, E>),
+    /// The next token of each sequence, whose earlier tokens are in a cache.
+    Cached(KvCache<'t, E>),
 }
 
-/// What is kept of earlier tokens.
-pub(super) struct Kept<'t, E: Element> {
+/// What blocks need of earlier tokens: keys and values, or sums.
+pub(super) struct KvCache<'t, E: Element> {
     tape: &'t Tape<'t, E>,
     axis: Axis,
     /// T
     context: usize,
-    /// How many earlier tokens each row has.
+    /// The number of earlier tokens of each row.
     lengths: Indices,
-    /// 1 over the number of tokens, this one included: (1).
+    /// (1): 1 / the number of tokens, this one included.
     pub share: Var<'t, E>,
-    /// Of each block what is fed, and what is to be kept of this token.
-    pub blocks: Vec<OfBlock>,
+    /// The cache of each block, in order.
+    pub blocks: Vec<BlockCache>,
 }
 
-/// What a block keeps of earlier tokens, and what it has to add to it.
-pub(super) enum OfBlock {
-    /// Keys and values, (rows, T, C) each; this token's query, key and value, (rows, 3C).
+/// The nodes of a block's cache of earlier tokens, and of what this token adds to it.
+pub(super) enum BlockCache {
+    /// Of attention: keys and values of earlier tokens; query, key and value of this token.
     Attention {
         /// (rows, T, C)
         keys: NodeId,
@@ -38,7 +38,7 @@ pub(super) enum OfBlock {
         /// (rows, 3C)
         new: NodeId,
     },
-    /// The sum of all earlier tokens, (rows, C); this token's, (rows, C).
+    /// Of a mean: the sum of all earlier rows, and this row.
     Mean {
         /// (rows, C)
         sum: NodeId,
@@ -47,28 +47,28 @@ pub(super) enum OfBlock {
     },
 }
 
-impl<'t, E: Element> Kept<'t, E> {
+impl<'t, E: Element> KvCache<'t, E> {
     pub fn new(tape: &'t Tape<'t, E>, axis: Axis, context: usize, lengths: Indices) -> Self {
         let share = tape.input(&[1], &[E::one()]);
         Self { tape, axis, context, lengths, share, blocks: Vec::new() }
     }
 }
 
-impl<'t, E: Element> Before<'t, E> {
-    /// Attention to each row itself and those before it.
+impl<'t, E: Element> CausalRows<'t, E> {
+    /// Attention of each row to itself and those before it; x has queries, keys and values side by side.
     ///
     /// # Shapes
     /// (N, 3C) -> (N, C)
-    pub fn attention(&mut self, asked: Var<'t, E>, heads: Heads) -> Var<'t, E> {
+    pub fn attention(&mut self, qkv: Var<'t, E>, heads: Heads) -> Var<'t, E> {
         match self {
-            Self::Sequences(length) => asked.causal_attention(heads, *length),
-            Self::Tree(parents) => asked.tree_attention(heads, *parents),
-            Self::Kept(kept) => {
-                let width = asked.shape().last() / 3;
-                let [keys, values] = [(); 2].map(|()| kept.tape.rows(kept.axis, &[kept.context, width]));
-                let new = asked.contiguous().id();
-                kept.blocks.push(OfBlock::Attention { keys: keys.id(), values: values.id(), new });
-                asked.cached_attention(heads.count, keys, values, kept.lengths)
+            Self::Sequences(length) => qkv.causal_attention(heads, *length),
+            Self::Tree(parents) => qkv.tree_attention(heads, *parents),
+            Self::Cached(cache) => {
+                let width = qkv.shape().last() / 3;
+                let [keys, values] = [(); 2].map(|()| cache.tape.rows(cache.axis, &[cache.context, width]));
+                let new = qkv.contiguous().id();
+                cache.blocks.push(BlockCache::Attention { keys: keys.id(), values: values.id(), new });
+                qkv.cached_attention(heads.count, keys, values, cache.lengths)
             }
         }
     }
@@ -81,10 +81,10 @@ impl<'t, E: Element> Before<'t, E> {
         match self {
             Self::Sequences(length) => x.causal_mean(*length),
             Self::Tree(parents) => x.tree_mean(*parents),
-            Self::Kept(kept) => {
-                let sum = kept.tape.rows(kept.axis, &[x.shape().last()]);
-                kept.blocks.push(OfBlock::Mean { sum: sum.id(), new: x.contiguous().id() });
-                (sum + x) * kept.share
+            Self::Cached(cache) => {
+                let sum = cache.tape.rows(cache.axis, &[x.shape().last()]);
+                cache.blocks.push(BlockCache::Mean { sum: sum.id(), new: x.contiguous().id() });
+                (sum + x) * cache.share
             }
         }
     }

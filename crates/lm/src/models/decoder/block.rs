@@ -1,27 +1,27 @@
-//! A block: what is found in the tokens before, then a layer of its own.
+//! A block: a token mixer (attention or a mean), then an mlp.
 
 use charloom_nn::{Dropout, Layer, Linear};
 use charloom_tensor::ops::{Heads, Rotary};
 use charloom_tensor::rng::DropoutMask;
 use charloom_tensor::{Element, Indices, Var};
 
-use super::Before;
+use super::CausalRows;
 
 /// `x + look(x)`, then `x + mlp(x)`.
 #[derive(Clone, Debug)]
 pub struct Block {
-    /// What it finds in the tokens before.
+    /// The token mixer.
     pub look: Look,
-    /// What it makes of each token alone.
+    /// Applied to each token by itself.
     pub mlp: Mlp,
 }
 
-/// How a token looks back.
+/// How a token takes in itself and those before it.
 #[derive(Clone, Debug)]
 pub enum Look {
-    /// Attention to each of those before, and itself.
+    /// By attention.
     Attention(Box<Attention>),
-    /// The mean of what the tokens up to this one are.
+    /// By the mean of all these rows.
     Mean,
 }
 
@@ -34,13 +34,13 @@ pub struct Attention {
     pub c_attn: Linear,
     /// How many heads share C.
     pub heads: usize,
-    /// How queries and keys are turned by their positions.
+    /// Rotates queries and keys by their positions.
     pub rotary: Option<Rotary>,
-    /// Of the attention's weights.
+    /// Applied to the attention's weights.
     pub weight_dropout: Option<Dropout>,
     /// C -> C
     pub c_proj: Linear,
-    /// Of what is added.
+    /// Applied to the result, before it is added to x.
     pub dropout: Option<Dropout>,
 }
 
@@ -51,11 +51,11 @@ pub struct Mlp {
     pub norm: Option<Layer>,
     /// C -> H
     pub c_fc: Linear,
-    /// Between the two.
+    /// Applied to the hidden units.
     pub activation: Layer,
     /// H -> C
     pub c_proj: Linear,
-    /// Of what is added.
+    /// Applied to the result, before it is added to x.
     pub dropout: Option<Dropout>,
     /// H
     pub hidden: usize,
@@ -67,13 +67,13 @@ impl Block {
         &self,
         x: Var<'t, E>,
         positions: Indices,
-        before: &mut Before<'t, E>,
+        rows: &mut CausalRows<'t, E>,
     ) -> Var<'t, E> {
-        let found = match &self.look {
-            Look::Attention(attention) => attention.forward(x, positions, before),
-            Look::Mean => before.mean(x),
+        let mixed = match &self.look {
+            Look::Attention(attention) => attention.forward(x, positions, rows),
+            Look::Mean => rows.mean(x),
         };
-        let x = x + found;
+        let x = x + mixed;
         x + self.mlp.forward(x)
     }
 }
@@ -83,15 +83,15 @@ impl Attention {
         &self,
         x: Var<'t, E>,
         positions: Indices,
-        before: &mut Before<'t, E>,
+        rows: &mut CausalRows<'t, E>,
     ) -> Var<'t, E> {
-        let mut asked = self.c_attn.forward(self.norm.forward(x));
+        let mut qkv = self.c_attn.forward(self.norm.forward(x));
         if let Some(rotary) = self.rotary {
-            asked = asked.rotary(rotary, positions);
+            qkv = qkv.rotary(rotary, positions);
         }
         let dropout = self.weight_dropout.map(|d| DropoutMask::new(d.p, d.seed, d.layer));
-        let found = before.attention(asked, Heads { count: self.heads, dropout });
-        dropped(self.c_proj.forward(found), self.dropout.as_ref())
+        let mixed = rows.attention(qkv, Heads { count: self.heads, dropout });
+        dropped(self.c_proj.forward(mixed), self.dropout.as_ref())
     }
 }
 

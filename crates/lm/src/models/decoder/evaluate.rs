@@ -1,17 +1,17 @@
-//! Whole splits: words as trees, a running text in windows.
+//! Scores whole splits: words as trees, a running text in windows.
 
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
 
 use super::batch::positions;
-use super::{Before, Decoder, Reading};
+use super::{CausalRows, Decoder, Reading};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{Nodes, Pieces, windows};
 use crate::models::{Tell, score};
 
-/// The most rows that are evaluated at once, if a window does not have more.
+/// The most rows that are computed at once, unless one window has more.
 const ROWS: usize = 1024;
-/// The most numbers in the widest layer of that.
+/// The most elements of these rows in the widest layer.
 const NUMBERS: usize = 1 << 20;
 
 fn rows_at_once(decoder: &Decoder) -> usize {
@@ -36,7 +36,7 @@ pub(in super::super) fn score_split(
     Ok(scores)
 }
 
-/// The scores of words, one after another, of those of their windows, [`score_pieces`].
+/// The scores of words in order, from those of their windows ([`score_pieces`]).
 fn of_words(pieces: &Pieces, (scores, starts): &(Vec<f32>, Vec<u32>)) -> impl Iterator<Item = f32> {
     let windows = (0..pieces.words()).flat_map(|word| pieces.of_word(word));
     let of_window = |&i: &u32| &scores[starts[i as usize] as usize..starts[i as usize + 1] as usize];
@@ -68,7 +68,7 @@ pub(in super::super) fn work(decoder: &Decoder, split: &Split) -> usize {
     }
 }
 
-/// The scores of the judged tokens of each window, one window after another, and where each window's begin.
+/// The scores of each window's scored tokens, one window after another, and where each window's start.
 fn score_pieces(
     params: &Params<f32>,
     decoder: &Decoder,
@@ -102,7 +102,7 @@ fn score_pieces(
     Ok((scores, starts))
 }
 
-/// A recording for trees.
+/// Computes trees with one recording.
 struct Forest<'m> {
     params: &'m Params<f32>,
     vocab: usize,
@@ -120,14 +120,14 @@ impl<'m> Forest<'m> {
             let axis = tape.axis(most);
             let inputs = [(); 3].map(|()| tape.index_rows(axis, &[]));
             let [tokens, parents, positions] = inputs;
-            let logits = decoder.logits(tape, [tokens, positions], &mut Before::Tree(parents));
+            let logits = decoder.logits(tape, [tokens, positions], &mut CausalRows::Tree(parents));
             (inputs, logits.contiguous().id())
         });
         let vocab = decoder.vocab;
         Self { params, vocab, recording, inputs, logits, log_probs: Vec::new(), of_pairs: Vec::new() }
     }
 
-    /// Of each pair.
+    /// The log-probability of each (node, target) pair.
     fn log_probs(&mut self, nodes: &Nodes) -> &[f32] {
         let rows = nodes.tokens.len();
         for (input, data) in self.inputs.into_iter().zip([&nodes.tokens, &nodes.parents, &nodes.positions]) {
@@ -145,7 +145,7 @@ impl<'m> Forest<'m> {
     }
 }
 
-/// Of every token of a text but its first.
+/// The scores of every token of a text but its first.
 fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tell<'_>) -> Result<Vec<f32>> {
     let Some(inputs) = tokens.len().checked_sub(1).filter(|&inputs| inputs > 0) else {
         return Ok(Vec::new());
@@ -157,12 +157,12 @@ fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tel
     let (mut recording, (of_tokens, logits)) = Recording::new(params, |tape| {
         let of_tokens = tape.indices(&[sequences * length], &vec![0; sequences * length]);
         let inputs = [of_tokens, positions(tape, [sequences, length])];
-        (of_tokens, decoder.logits(tape, inputs, &mut Before::Sequences(length)).contiguous().id())
+        (of_tokens, decoder.logits(tape, inputs, &mut CausalRows::Sequences(length)).contiguous().id())
     });
     let mut log_probs = vec![0.0; sequences * length * decoder.vocab];
     let mut scores = Vec::with_capacity(inputs);
     for (k, some) in all.chunks(sequences).enumerate() {
-        // What is not filled, behind the text's end and in the last batch, is not looked at.
+        // Rows that are not filled (after the text's end, and in the last batch) are computed but not used.
         recording.set_indices(of_tokens, |to| {
             for (to, window) in to.chunks_exact_mut(length).zip(some) {
                 to[..window.inputs].copy_from_slice(&tokens[window.start..][..window.inputs]);

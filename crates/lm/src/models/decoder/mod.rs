@@ -1,8 +1,8 @@
-//! Models whose every token looks back at those before it: embeddings, blocks, logits.
+//! Decoders: embeddings, then blocks in which each token takes in those before it, then logits.
 //!
-//! Everything but the look back is done position by position, for all rows of a batch in one matrix. What the rows are,
-//! and how a row finds those before it, [`Before`] says: so one forward is recorded for trees of words, for pieces of
-//! running text, and for reading token by token.
+//! All else is computed position by position, for all rows of a batch in one matrix. [`CausalRows`] says what
+//! the rows are and how each finds those before it. So one forward pass serves trees of words, pieces of
+//! running text, and reading token by token.
 
 mod batch;
 mod before;
@@ -16,7 +16,7 @@ use charloom_nn::{Dropout, Embedding, Layer, Linear};
 use charloom_tensor::{Element, Indices, Tape, Var};
 
 pub(super) use batch::{of_blocks, of_tree};
-use before::Before;
+use before::CausalRows;
 pub use block::{Attention, Block, Look, Mlp};
 pub(super) use evaluate::{score_split, total_loss, work};
 pub(super) use reader::DecoderReader;
@@ -33,7 +33,7 @@ use crate::{Error, Result};
 /// N tokens -> (N, C), ..., (N, C) -> (N, V)
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// How it is read where there are more tokens than it sees.
+    /// The windows in which longer sequences are read.
     pub reading: Reading,
     /// C
     pub width: usize,
@@ -41,13 +41,13 @@ pub struct Decoder {
     pub vocab: usize,
     /// (V, C)
     pub tokens: Embedding,
-    /// (T, C); None: a token's place in the window changes nothing here.
+    /// (T, C); None if positions have no embedding.
     pub positions: Option<Embedding>,
-    /// On the sum of both.
+    /// Applied to the sum of both embeddings.
     pub dropout: Option<Dropout>,
     /// Before the first block.
     pub first_norm: Option<Layer>,
-    /// One after another.
+    /// Applied in sequence.
     pub blocks: Vec<Block>,
     /// Before the logits.
     pub last_norm: Option<Layer>,
@@ -55,10 +55,10 @@ pub struct Decoder {
     pub head: Linear,
 }
 
-/// How much of a text is seen, in windows.
+/// How sequences longer than the context are read, in windows.
 ///
-/// The first window is a sequence's first T tokens. The next begins `stride` tokens later, and what was in the one before
-/// too is read anew there, at the positions that it has in it.
+/// The first window is a sequence's first T tokens. Each next one begins `stride` tokens later; the tokens
+/// that both have are read again, at their new positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
     /// T
@@ -67,11 +67,11 @@ pub struct Reading {
     pub stride: usize,
 }
 
-/// T of running text, and of whatever is not known yet.
+/// The default T, if the data does not set another.
 const CONTEXT: usize = 64;
 
 impl Reading {
-    /// The settings given, or what suits a text.
+    /// The settings given; by default a context of 64, and a quarter of the context as stride.
     ///
     /// # Errors
     /// A stride above the context.
@@ -85,8 +85,8 @@ impl Reading {
         Ok(Self { context, stride })
     }
 
-    /// Writes what depends on the data into a configuration where it says nothing: of words, a context for the longest
-    /// of the training split with its boundary, and windows that slide by one token; of a text, 64 and a quarter.
+    /// Fills in the defaults that depend on the data: for words, a context for the longest training word with
+    /// its boundary, and windows that slide by one token; for a text, those of [`Reading::new`].
     pub(super) fn suit(
         model: &mut ModelConfig,
         [context, stride]: [Option<usize>; 2],
@@ -114,7 +114,7 @@ impl Decoder {
         &self,
         tape: &'t Tape<'t, E>,
         [tokens, positions]: [Indices; 2],
-        before: &mut Before<'t, E>,
+        rows: &mut CausalRows<'t, E>,
     ) -> Var<'t, E> {
         let mut x = self.tokens.forward(tape, tokens);
         if let Some(table) = &self.positions {
@@ -127,7 +127,7 @@ impl Decoder {
             x = norm.forward(x);
         }
         for block in &self.blocks {
-            x = block.forward(x, positions, before);
+            x = block.forward(x, positions, rows);
         }
         if let Some(norm) = &self.last_norm {
             x = norm.forward(x);
@@ -135,13 +135,13 @@ impl Decoder {
         self.head.forward(x)
     }
 
-    /// The numbers in the widest layer of a row.
+    /// The size of the widest layer for one row.
     fn widest(&self) -> usize {
         let hidden = self.blocks.iter().map(|block| block.mlp.hidden).max().unwrap_or(0);
         hidden.max(self.width.saturating_mul(3)).max(self.vocab)
     }
 
-    /// About how many numbers all layers have of a row, which a training step keeps for its way back.
+    /// About how many elements all layers have for one row. A training step keeps them for its backward pass.
     pub(super) fn numbers(&self) -> usize {
         let of_block =
             |block: &Block| self.width.saturating_mul(9).saturating_add(block.mlp.hidden.saturating_mul(2));

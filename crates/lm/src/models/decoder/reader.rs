@@ -1,21 +1,21 @@
-//! Reading token by token, with the keys and values of earlier tokens kept.
+//! Reading token by token, with a cache of keys and values.
 
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
 
-use super::before::{Kept, OfBlock};
-use super::{Before, Decoder, Reading};
+use super::before::{BlockCache, KvCache};
+use super::{CausalRows, Decoder, Reading};
 use crate::models::{Reader, State};
 
 /// The most sequences that are read at once.
 const ROWS: usize = 256;
-/// The most numbers that are kept of them.
+/// The most elements in the caches of these sequences.
 const NUMBERS: usize = 1 << 24;
 
 /// Reads with a decoder.
 ///
-/// A state has the window's tokens, and of each sequence the logarithms of the next token's probabilities and what the
-/// blocks keep: keys and values with room for as many tokens as `room` says, or a sum. When a window is full, the next
-/// begins with what is in both, read anew (see [`Reading`]).
+/// A state has the tokens of the window and, for each sequence, the log-probabilities of the next token and
+/// the blocks' caches: keys and values, with capacity for [`DecoderReader::room`] tokens, or a sum. When a
+/// window is full, the tokens that it shares with the next are read again (see [`Reading`]).
 pub(in super::super) struct DecoderReader<'m> {
     params: &'m Params<f32>,
     reading: Reading,
@@ -24,54 +24,54 @@ pub(in super::super) struct DecoderReader<'m> {
     width: usize,
     rows: usize,
     step: Recording<f32>,
-    /// The tokens, their positions, and how many are before them.
+    /// Each row's token, its position, and the number of tokens in the row's cache.
     inputs: [Indices; 3],
     share: NodeId,
-    blocks: Vec<OfBlock>,
+    blocks: Vec<BlockCache>,
     logits: NodeId,
 }
 
 impl<'m> DecoderReader<'m> {
     pub fn new(params: &'m Params<f32>, decoder: &Decoder) -> Self {
         let (reading, width) = (decoder.reading, decoder.width);
-        let kept = decoder.blocks.len().saturating_mul(2 * width).saturating_mul(reading.context);
-        let rows = (NUMBERS / kept.max(1)).clamp(1, ROWS);
+        let cache_size = decoder.blocks.len().saturating_mul(2 * width).saturating_mul(reading.context);
+        let rows = (NUMBERS / cache_size.max(1)).clamp(1, ROWS);
         let (step, (inputs, share, blocks, logits)) = Recording::new(params, |tape| {
             let axis = tape.axis(rows);
             let inputs = [(); 3].map(|()| tape.index_rows(axis, &[]));
             let [tokens, positions, lengths] = inputs;
-            let kept = Kept::new(tape, axis, reading.context, lengths);
-            let share = kept.share.id();
-            let mut before = Before::Kept(kept);
-            let logits = decoder.logits(tape, [tokens, positions], &mut before).contiguous().id();
-            let Before::Kept(kept) = before else { unreachable!("it was that before") };
-            (inputs, share, kept.blocks, logits)
+            let cache = KvCache::new(tape, axis, reading.context, lengths);
+            let share = cache.share.id();
+            let mut causal_rows = CausalRows::Cached(cache);
+            let logits = decoder.logits(tape, [tokens, positions], &mut causal_rows).contiguous().id();
+            let CausalRows::Cached(cache) = causal_rows else { unreachable!("it is made of a cache") };
+            (inputs, share, cache.blocks, logits)
         });
         Self { params, reading, vocab: decoder.vocab, width, rows, step, inputs, share, blocks, logits }
     }
 
-    /// How many numbers are kept of a sequence with room for so many tokens, besides its log-probabilities.
-    fn kept(&self, room: usize) -> usize {
-        let of_block = |block: &OfBlock| match block {
-            OfBlock::Attention { .. } => 2 * room * self.width,
-            OfBlock::Mean { .. } => self.width,
+    /// The size of a sequence's cache with room for `room` tokens.
+    fn cache_size(&self, room: usize) -> usize {
+        let of_block = |block: &BlockCache| match block {
+            BlockCache::Attention { .. } => 2 * room * self.width,
+            BlockCache::Mean { .. } => self.width,
         };
         self.blocks.iter().map(of_block).sum()
     }
 
-    /// For how many tokens there is room when `length` are kept, this one included.
+    /// The capacity, in tokens, of a cache of `length` tokens: a power of two of at least 8, at most T.
     fn room(&self, length: usize) -> usize {
         length.next_power_of_two().max(8).min(self.reading.context)
     }
 
-    /// Gives each row of the state room for one more token than `length`.
+    /// Makes room in each row's cache for one more token than `length`.
     fn grow(&self, state: &mut State, length: usize) {
         let (old, new) = (self.room(length), self.room(length + 1));
         if length > 0 && old == new {
             return;
         }
-        let old_row = self.vocab + if length == 0 { 0 } else { self.kept(old) };
-        let new_row = self.vocab + self.kept(new);
+        let old_row = self.vocab + if length == 0 { 0 } else { self.cache_size(old) };
+        let new_row = self.vocab + self.cache_size(new);
         let mut numbers = vec![0.0; state.rows * new_row];
         for (to, from) in numbers.chunks_exact_mut(new_row).zip(state.numbers.chunks_exact(old_row)) {
             let (mut to, mut from) = (&mut to[self.vocab..], &from[self.vocab..]);
@@ -80,8 +80,8 @@ impl<'m> DecoderReader<'m> {
             }
             for block in &self.blocks {
                 let (parts, [old, new]) = match block {
-                    OfBlock::Attention { .. } => (2, [old, new].map(|room| room * self.width)),
-                    OfBlock::Mean { .. } => (1, [self.width; 2]),
+                    BlockCache::Attention { .. } => (2, [old, new].map(|room| room * self.width)),
+                    BlockCache::Mean { .. } => (1, [self.width; 2]),
                 };
                 for _ in 0..parts {
                     to[..old].copy_from_slice(&from[..old]);
@@ -92,11 +92,11 @@ impl<'m> DecoderReader<'m> {
         state.numbers = numbers;
     }
 
-    /// Reads one more token in each sequence, of which `length` are in the window.
+    /// Reads one more token in each sequence, whose windows have `length` tokens so far.
     fn step(&mut self, state: &mut State, tokens: impl Fn(usize) -> u32, length: usize) {
         self.grow(state, length);
         let (width, room) = (self.width, self.room(length + 1));
-        let row = self.vocab + self.kept(room);
+        let row = self.vocab + self.cache_size(room);
         let old = length * width;
         self.step.set(self.share, |share| share[0] = 1.0 / (length + 1) as f32);
         for (chunk, numbers) in state.numbers.chunks_mut(self.rows * row).enumerate() {
@@ -116,13 +116,13 @@ impl<'m> DecoderReader<'m> {
             let mut at = self.vocab;
             for block in &self.blocks {
                 match *block {
-                    OfBlock::Attention { keys, values, .. } => {
+                    BlockCache::Attention { keys, values, .. } => {
                         for node in [keys, values] {
                             feed(node, self.reading.context * width, old, at);
                             at += room * width;
                         }
                     }
-                    OfBlock::Mean { sum, .. } => {
+                    BlockCache::Mean { sum, .. } => {
                         feed(sum, width, width, at);
                         at += width;
                     }
@@ -133,7 +133,7 @@ impl<'m> DecoderReader<'m> {
         }
     }
 
-    /// Takes what there is to keep of the step's token, and the log-probabilities of the next.
+    /// Writes the log-probabilities of the next token into the state, and adds this token to the caches.
     fn keep(&self, numbers: &mut [f32], [row, room, old]: [usize; 3]) {
         let (vocab, width) = (self.vocab, self.width);
         let mut log_probs = vec![0.0; numbers.len() / row * vocab];
@@ -144,7 +144,7 @@ impl<'m> DecoderReader<'m> {
         let mut at = vocab;
         for block in &self.blocks {
             match *block {
-                OfBlock::Attention { new, .. } => self.step.with_data(new, |new| {
+                BlockCache::Attention { new, .. } => self.step.with_data(new, |new| {
                     for (numbers, new) in numbers.chunks_exact_mut(row).zip(new.chunks_exact(3 * width)) {
                         for part in 0..2 {
                             numbers[at + part * room * width + old..][..width]
@@ -153,7 +153,7 @@ impl<'m> DecoderReader<'m> {
                     }
                     at += 2 * room * width;
                 }),
-                OfBlock::Mean { new, .. } => self.step.with_data(new, |new| {
+                BlockCache::Mean { new, .. } => self.step.with_data(new, |new| {
                     for (numbers, new) in numbers.chunks_exact_mut(row).zip(new.chunks_exact(width)) {
                         numbers[at..at + width].iter_mut().zip(new).for_each(|(sum, &x)| *sum += x);
                     }
@@ -163,7 +163,7 @@ impl<'m> DecoderReader<'m> {
         }
     }
 
-    /// Begins the next window: what it has of the full one is read anew.
+    /// Begins the next window: reads the tokens again that it shares with the full one.
     fn slide(&mut self, state: &mut State) {
         let Reading { context, stride } = self.reading;
         let old = std::mem::take(&mut state.tokens);
@@ -177,7 +177,7 @@ impl<'m> DecoderReader<'m> {
 
 impl Reader for DecoderReader<'_> {
     fn start(&mut self, n: usize, first: u32) -> State {
-        // All begin alike, so one is read and repeated.
+        // All sequences start alike: one is read and copied n times.
         let mut one = State { rows: 1, numbers: vec![0.0; self.vocab], ..State::default() };
         self.read(&mut one, &[first]);
         one.select(&vec![0; n])

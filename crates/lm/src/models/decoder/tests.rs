@@ -1,6 +1,6 @@
 use charloom_tensor::{Grads, Params, Pass, Recording, Tape, rng::TorchGenerator};
 
-use super::{Before, Decoder};
+use super::{CausalRows, Decoder};
 use crate::config::{Batch, Config};
 use crate::data::{Corpus, DataConfig, Mode, Split, Tokens, Vocab};
 use crate::models::{LanguageModel, Net, Neural, score};
@@ -17,7 +17,8 @@ const MODELS: [&str; 4] = [
     "kind = 'bow'\nembed = 6\nhidden = 5\ncontext = 5\nstride = 2",
 ];
 
-/// A model with parameters drawn, moved from where their gradients are special, and a split of words or of a text.
+/// A model whose parameters are moved off their special initial values such as 0, and a split of words or of
+/// a text.
 fn ready(model: &str, text: &str, mode: Mode) -> (Neural, Split) {
     let config = DataConfig { mode: Some(mode), ..DataConfig::default() };
     let corpus = Corpus::from_bytes("here", text.as_bytes(), &config).unwrap();
@@ -36,13 +37,13 @@ fn decoder(model: &Neural) -> &Decoder {
     }
 }
 
-/// The loss of one target after a window that is read alone, and its gradients.
+/// The loss of one target after a window that is read by itself, and its gradients.
 fn alone(decoder: &Decoder, params: &Params<f64>, window: &[u32], target: u32) -> (f64, Vec<f64>) {
     let n = window.len();
     let (mut recording, loss) = Recording::new(params, |tape: &Tape<'_, f64>| {
         let positions: Vec<u32> = (0..n as u32).collect();
         let inputs = [tape.indices(&[n], window), tape.indices(&[n], &positions)];
-        let logits = decoder.logits(tape, inputs, &mut Before::Sequences(n));
+        let logits = decoder.logits(tape, inputs, &mut CausalRows::Sequences(n));
         logits.slice(0, n - 1, n).cross_entropy(tape.indices(&[1], &[target])).id()
     });
     let mut grads = Grads::zeros(params);
@@ -51,7 +52,7 @@ fn alone(decoder: &Decoder, params: &Params<f64>, window: &[u32], target: u32) -
     (recording.item(loss), grads.values().to_vec())
 }
 
-/// The window before each judged token of a sequence, by the rule that windows move on by a stride.
+/// Where the window of the target after these tokens begins: windows move on by `stride`.
 fn window(decoder: &Decoder, before: &[u32]) -> usize {
     let (context, stride) = (decoder.reading.context, decoder.reading.stride);
     before.len().saturating_sub(context).div_ceil(stride) * stride
@@ -127,7 +128,7 @@ fn probabilities_sum_to_one_wherever_a_reader_stands() {
             for row in log_probs.chunks(model.vocab_size()) {
                 assert!((row.iter().map(|&p| f64::from(p).exp()).sum::<f64>() - 1.0).abs() < 1e-5);
             }
-            // A row does not depend on who is read beside it.
+            // A row does not depend on the rows beside it.
             let mut alone = vec![0.0; model.vocab_size()];
             reader.log_probs(&state.select(&[1]), &mut alone);
             assert_eq!(alone, log_probs[model.vocab_size()..]);

@@ -5,20 +5,20 @@ use crate::config::{ModelConfig, Setting, TrainConfig};
 use crate::models::{Kind, Learning, Reach};
 use crate::{Config, Error, Result, settings, words};
 
-/// What `[model] kind` says of it.
+/// Its name in `[model] kind`.
 const NAME: &str = "mixture";
-/// The most members, those of members among them.
+/// The most members, nested ones included.
 const MAX_MEMBERS: usize = 64;
-/// How deep mixtures may lie in mixtures.
+/// How deep mixtures may be nested.
 const MAX_DEPTH: usize = 4;
-/// How far from 1 the sum of weights may be, which rounding brings about.
+/// The rounding error allowed in the sum of weights.
 const TOLERANCE: f64 = 1e-6;
 
-/// How large a power, or its change with an entropy, may be.
+/// The largest absolute value of a power's coefficients.
 const MAX_POWER: f64 = 1e3;
 
 words! {
-    /// What a mixture makes of its members' probabilities.
+    /// How a mixture combines its members' probabilities.
     Pool {
         /// Their mean, by weights from 0 to 1 whose sum is 1.
         Mean = "mean",
@@ -37,18 +37,18 @@ settings! {
     }
 }
 
-/// A model in a mixture: its weight and what its own run's configuration says of it.
+/// A member of a mixture: its weight, and the model and training settings of its own run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
-    /// How much its probabilities count; in a product the power where all members are sure.
+    /// Its weight in a mean; in a product, its power where all entropies are 0.
     pub weight: f64,
     /// In a product, how its power grows with each member's entropy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_entropy: Vec<f64>,
     /// The model.
     pub model: ModelConfig,
-    /// How it was trained; none of a model that was not.
+    /// How it was trained; None for a model that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<TrainConfig>,
 }
@@ -82,7 +82,7 @@ impl Kind for MixtureKind {
     }
 }
 
-/// As [`Kind::fill`], of a mixture in which mixtures may lie `depth` deep and `left` models may be.
+/// As [`Kind::fill`], of a mixture that may have `depth` levels of mixtures and `left` more members.
 fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach> {
     let mut settings: MixtureSettings = model.read()?;
     let refuse = |message: String| Err(Error::setting("model.members", message));
@@ -143,7 +143,7 @@ fn wrong_weight(pool: Pool, member: &Member, count: usize) -> Option<String> {
     }
 }
 
-/// An error about a member's setting, which is of the file and no flag.
+/// Names the member in an error about its setting, which is in the file and has no flag.
 fn of_member(i: usize, error: Error) -> Error {
     match error {
         Error::Setting { key, message } => {
@@ -154,7 +154,7 @@ fn of_member(i: usize, error: Error) -> Error {
     }
 }
 
-/// The whole configuration of each member; nothing if it is no mixture.
+/// The whole configuration of each member; empty if the model is no mixture.
 ///
 /// # Errors
 /// As [`Kind::fill`].
@@ -170,7 +170,7 @@ pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<Config>> 
     Ok(settings.members.into_iter().map(of_member).collect())
 }
 
-/// How many numbers the members have learned; None if all count.
+/// The members' trained parameters in all; None if all members count.
 ///
 /// # Errors
 /// As [`parameters`](crate::models::parameters).

@@ -1,4 +1,4 @@
-//! Mixtures: models of models.
+//! Mixtures: means or products of several models' distributions.
 
 mod kind;
 mod powers;
@@ -20,8 +20,8 @@ use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 use product::Scratch;
 
-/// A mixture of models: the mean of their probabilities `p(x) = sum_i w_i p_i(x)`, the weights w at least 0 and their sum 1; or
-/// their product `p(x) ~ prod_i p_i(x)^{w_i}`, the powers w as [`Power`] says.
+/// A mixture of models: the mean of their probabilities `p(x) = sum_i w_i p_i(x)` with weights w of sum 1, or
+/// their product `p(x) ~ prod_i p_i(x)^{w_i}` with powers w as [`Power`] says.
 ///
 /// ```
 /// use charloom::models::{LanguageModel, Mixture, NGram};
@@ -47,14 +47,14 @@ pub struct Mixture {
 
 /// How the members' distributions become one.
 enum Rule {
-    /// Their weighed mean, by the logarithms of the weights.
+    /// Their weighted mean; these are the logarithms of the weights.
     Mean(Vec<f64>),
     /// Their product.
     Product(Vec<Power>),
 }
 
 impl Rule {
-    /// The logarithms of the mixture's probabilities, from a row of each member.
+    /// The mixture's log-probabilities, from a row of each member.
     fn pool(&self, of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
         match self {
             Self::Mean(log_weights) => {
@@ -67,13 +67,13 @@ impl Rule {
     }
 }
 
-/// The logarithm of a weighed mean of probabilities, from their logarithms.
+/// The logarithm of a weighted mean of probabilities, from their logarithms.
 fn mean(log_weights: &[f64], of_members: impl Iterator<Item = f32> + Clone) -> f32 {
     log_sum_exp(of_members.zip(log_weights).map(|(p, w)| f64::from(p) + w)) as f32
 }
 
 impl Mixture {
-    /// The weighed mean of models of one vocabulary.
+    /// The weighted mean of models of one vocabulary.
     ///
     /// # Panics
     /// There is no model, or the vocabularies are of different sizes.
@@ -106,22 +106,22 @@ impl Mixture {
         &self.members
     }
 
-    /// Asks every member for something that takes time.
-    fn ask<T>(
+    /// Calls `f` for each member in turn; `tell` is called with the share of all members' work done.
+    fn map_members<T>(
         &self,
         tell: Tell<'_>,
-        mut ask: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
+        mut f: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let count = self.members.len() as f64;
         let members = self.members.iter().enumerate();
-        members.map(|(i, member)| ask(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
+        members.map(|(i, member)| f(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
     }
 }
 
-/// The scores of a weighed mean, from its members'.
+/// The scores of a weighted mean, from its members'.
 ///
 /// # Panics
-/// If not each member has as many.
+/// If members differ in their number of scores.
 #[must_use]
 pub fn mean_scores(weights: &[f64], of_members: &[Vec<f32>]) -> Vec<f32> {
     let log_weights: Vec<f64> = weights.iter().map(|&weight| libm::log(weight)).collect();
@@ -133,13 +133,14 @@ fn mean_of(log_weights: &[f64], of_members: &[Vec<f32>]) -> Vec<f32> {
     all.map(|at| mean(log_weights, of_members.iter().map(move |scores| scores[at]))).collect()
 }
 
-/// What a model expects of each judged token of a split, which it `adapt`s to if it can, and of which token that is.
+/// The log-probabilities of each scored token of a split and the token itself; with `adapt`, by dynamic
+/// evaluation if the model can adapt.
 ///
 /// # Shapes
 /// (N, V), (N)
 ///
 /// # Errors
-/// More than can be held; those of `tell`.
+/// More than fits into memory; those of `tell`.
 pub fn expectations(
     model: &dyn LanguageModel,
     split: &Split,
@@ -164,11 +165,11 @@ pub fn expectations(
     Ok((log_probs, tokens))
 }
 
-/// `log(sum_i exp(x_i))`, shifted by the largest, so that no sum is 0 that is not.
+/// `log(sum_i exp(x_i))`, shifted by the largest x, so that exp does not underflow.
 fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
     let most = terms.clone().fold(f64::NEG_INFINITY, f64::max);
     if most == f64::NEG_INFINITY {
-        // Of nothing but minus infinity, or NaN.
+        // All terms are minus infinity or NaN, and so is their sum.
         return terms.sum();
     }
     most + libm::log(terms.map(|x| libm::exp(x - most)).sum())
@@ -197,7 +198,7 @@ impl LanguageModel for Mixture {
     fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
         match &self.rule {
             Rule::Mean(log_weights) => {
-                let scores = self.ask(tell, |member, tell| member.score_split(split, tell))?;
+                let scores = self.map_members(tell, |member, tell| member.score_split(split, tell))?;
                 Ok(mean_of(log_weights, &scores))
             }
             Rule::Product(_) => score::score_split(&mut *self.reader(), self.vocab_size(), split, tell),
@@ -205,7 +206,7 @@ impl LanguageModel for Mixture {
     }
 
     fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
-        let all = self.ask(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
+        let all = self.map_members(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
         let (vocab, mut scratch) = (self.vocab_size(), Scratch::default());
         let mut out = vec![0.0; vocab];
         for (place, &token) in all[0].1.iter().enumerate() {
@@ -227,16 +228,17 @@ impl LanguageModel for Mixture {
         if !self.can_adapt(split) {
             return Ok(None);
         }
-        // A mean needs no more of a member than its scores.
-        let scores = self.ask(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
-            Some(scores) => Ok(scores),
-            None => member.score_split(split, tell),
-        })?;
+        // A mean needs only the scores of each member, not whole distributions.
+        let scores =
+            self.map_members(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
+                Some(scores) => Ok(scores),
+                None => member.score_split(split, tell),
+            })?;
         Ok(Some(mean_of(log_weights, &scores)))
     }
 }
 
-/// How far a mixture of two looks.
+/// The reach of a mixture of two models.
 fn farther(one: Reach, other: Reach) -> Reach {
     match (one, other) {
         (Reach::Unbounded, _) | (_, Reach::Unbounded) => Reach::Unbounded,
@@ -245,12 +247,12 @@ fn farther(one: Reach, other: Reach) -> Reach {
     }
 }
 
-/// Reads with every member; each keeps the memo that it has alone.
+/// Reads with every member; each has its own cache of distributions, as it does by itself.
 struct MixtureReader<'m> {
     mixture: &'m Mixture,
     members: Vec<Box<dyn Reader + 'm>>,
     vocab: usize,
-    /// Each member's distributions, one member after another.
+    /// The log-probabilities of all sequences, one member after another.
     of_members: Vec<f32>,
     scratch: Scratch,
 }
@@ -291,7 +293,7 @@ impl Reader for MixtureReader<'_> {
     }
 }
 
-/// What a member's tensors are called in the file of the mixture.
+/// The prefix of a member's tensors in the mixture's file.
 pub(crate) fn place(member: usize) -> String {
     format!("members.{member}.")
 }

@@ -7,8 +7,8 @@ use charloom_tensor::kernels;
 use super::product::{Power, Scratch, entropy, floored, multiply, multiply_by};
 use crate::Result;
 
-/// How strongly powers are held to the plain geometric mean, as a share of the text: what [`fit_powers`] adds to the sum of all
-/// characters' losses for each power that is 1 away from it. Tried on names and a text: 2 to 100 differ by less than .001.
+/// The strength of the penalty: a power that is d away from the geometric mean's adds `PENALTY d^2` to the
+/// sum of all characters' losses. Tried on names and a text: 2 to 100 differ by less than .001.
 const PENALTY: f64 = 10.0;
 /// The most steps.
 const STEPS: usize = 200;
@@ -17,15 +17,16 @@ const STEPS: usize = 200;
 /// # Units
 /// Nats per character.
 const GAIN: f64 = 1e-7;
-/// How many of the last steps tell the curvature.
+/// The number of last steps from which L-BFGS estimates the curvature.
 const REMEMBERED: usize = 10;
-/// The share of what the gradient promises that a step must gain, and how often it is halved until it does.
+/// A step must gain at least this share of what the gradient promises (Armijo); until it does it is halved,
+/// at most HALVINGS times.
 const PROMISED: f64 = 1e-4;
 const HALVINGS: usize = 30;
 
-/// What the members of a product expect of each character of a text.
+/// The members' predictions for each character of a text.
 pub struct Expected<'e> {
-    /// Of each member, the logarithms of all characters' probabilities at each place.
+    /// Each member's log-probabilities of all characters at each place.
     ///
     /// # Shapes
     /// (members, N, V)
@@ -40,12 +41,12 @@ pub struct Expected<'e> {
 }
 
 impl Expected<'_> {
-    /// Each member's logarithms at a place.
+    /// Each member's log-probabilities at a place.
     fn rows(&self, place: usize) -> impl Iterator<Item = &[f32]> {
         self.log_probs.iter().map(move |own| &own[place * self.vocab..][..self.vocab])
     }
 
-    /// The logarithm of each character's probability under a product.
+    /// Each character's log-probability under a product.
     #[must_use]
     pub fn scores(&self, powers: &[Power]) -> Vec<f32> {
         let (mut scratch, mut out) = (Scratch::default(), vec![0.0; self.vocab]);
@@ -57,18 +58,19 @@ impl Expected<'_> {
     }
 }
 
-/// The powers that give a text its largest probability, but for a penalty on those far from the geometric mean, by L-BFGS from
-/// that; and the mean of each member's powers in it. `check` is asked at each step whether to go on.
+/// Fits powers to a text by L-BFGS, starting at the geometric mean; returns them, and each member's mean
+/// power over the text. `check` is called before each evaluation of the loss, and its error ends the fit.
 ///
-/// `loss = -1/N sum_n log p(x_n) + 10/N sum_i ((a_i - 1/m)^2 + sum_j b_ij^2)`, m members; a and b are as [`Power`] says, but for
-/// entropies less their means. It is convex.
+/// `loss = -1/N sum_n log p(x_n) + 10/N sum_i ((a_i - 1/m)^2 + sum_j b_ij^2)` for m members; a and b are as
+/// in [`Power`], but for entropies less their means over the text. It is convex.
 ///
 /// # Errors
 /// Those of `check`.
 ///
 /// # Source
-/// Hinton 2002, "Training products of experts by minimizing contrastive divergence", section 1, here trained exactly; Liu and
-/// Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm 2.1.
+/// Hinton 2002, "Training products of experts by minimizing contrastive divergence", section 1, here trained
+/// exactly; Liu and Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm
+/// 2.1.
 pub fn fit_powers(
     expected: &Expected<'_>,
     check: &mut dyn FnMut() -> Result<()>,
@@ -94,7 +96,7 @@ pub fn fit_powers(
     Ok((of_members.clone().map(power).collect(), of_members.map(|own| own[0]).collect()))
 }
 
-/// At each place 1 and each member's entropy.
+/// For each place a 1 and each member's entropy.
 fn features(expected: &Expected<'_>) -> Vec<f64> {
     let mut probs = Vec::new();
     let mut features = Vec::with_capacity(expected.tokens.len() * (1 + expected.log_probs.len()));
@@ -105,7 +107,7 @@ fn features(expected: &Expected<'_>) -> Vec<f64> {
     features
 }
 
-/// The loss of [`fit_powers`] and its slopes.
+/// The loss of [`fit_powers`] and its gradient.
 fn loss(expected: &Expected<'_>, features: &[f64], all: &[f64], slopes: &mut [f64]) -> f64 {
     let Expected { log_probs, tokens, vocab } = expected;
     let (members, width) = (log_probs.len(), 1 + log_probs.len());
@@ -137,16 +139,16 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Moves x to where f, which says its slopes, is least.
+/// Minimizes f from x on by L-BFGS; f writes its gradient to its second argument.
 fn minimize(x: &mut Vec<f64>, mut f: impl FnMut(&[f64], &mut [f64]) -> Result<f64>) -> Result<()> {
     let mut slopes = vec![0.0; x.len()];
     let mut value = f(x, &mut slopes)?;
-    // Of each remembered step: the step, how the slopes changed, and 1 over the product of both.
+    // Of each remembered step: s, the change of x; y, the change of the gradient; and 1 / (s . y).
     let mut steps: VecDeque<(Vec<f64>, Vec<f64>, f64)> = VecDeque::new();
     for _ in 0..STEPS {
         let direction = direction(&slopes, &steps);
         let promised = dot(&direction, &slopes);
-        // Without any curvature known, no farther than 1.
+        // As long as no curvature is known, a step is at most 1 long.
         let mut length = if steps.is_empty() { 1.0 / dot(&slopes, &slopes).sqrt().max(1.0) } else { 1.0 };
         let mut found = None;
         for _ in 0..HALVINGS {
@@ -159,7 +161,7 @@ fn minimize(x: &mut Vec<f64>, mut f: impl FnMut(&[f64], &mut [f64]) -> Result<f6
             }
             length /= 2.0;
         }
-        // None is better but for rounding, or what is not a number is met.
+        // No step gains more than rounding errors, or the loss is NaN.
         let Some((next, of_next, there)) = found else { break };
         let step: Vec<f64> = next.iter().zip(&*x).map(|(a, b)| a - b).collect();
         let change: Vec<f64> = of_next.iter().zip(&slopes).map(|(a, b)| a - b).collect();
@@ -177,7 +179,8 @@ fn minimize(x: &mut Vec<f64>, mut f: impl FnMut(&[f64], &mut [f64]) -> Result<f6
     Ok(())
 }
 
-/// Minus the slopes over the curvature that the last steps, the latest first, have shown.
+/// Minus the inverse Hessian, as estimated from the last steps (latest first), times the gradient: the
+/// two-loop recursion of L-BFGS.
 fn direction(slopes: &[f64], steps: &VecDeque<(Vec<f64>, Vec<f64>, f64)>) -> Vec<f64> {
     let mut direction: Vec<f64> = slopes.iter().map(|slope| -slope).collect();
     let mut shares = Vec::with_capacity(steps.len());

@@ -1,14 +1,15 @@
-//! A product of models: the distributions of its members, each to a power that depends on how sure all of them are.
+//! A product of models: each distribution is raised to a power that depends on all members' entropies.
 
 use charloom_tensor::kernels;
 
-/// A logarithm of a probability below this counts as this: what a member thinks impossible another may not.
+/// Log-probabilities below this are taken as this, so that no member alone makes a token impossible.
 const FLOOR: f32 = -30.0;
 
-/// The power of a member of a product, `a + sum_j b_j H_j`, where H_j is the entropy of member j's distribution.
+/// The power of a member of a product: `a + sum_j b_j H_j`, where H_j is the entropy of member j's
+/// distribution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Power {
-    /// a, the power where all are sure.
+    /// a, the power where all entropies are 0.
     pub base: f64,
     /// b, how the power grows with each member's entropy.
     ///
@@ -17,7 +18,7 @@ pub struct Power {
     pub by_entropy: Vec<f64>,
 }
 
-/// What is worked with while distributions are multiplied.
+/// Buffers that are reused for each product.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     probs: Vec<f32>,
@@ -26,12 +27,12 @@ pub(super) struct Scratch {
     logits: Vec<f32>,
 }
 
-/// The logarithm of a probability, not below the floor. What is not a number stays so.
+/// A log-probability, at least FLOOR; NaN stays NaN.
 pub(super) fn floored(log_prob: f32) -> f64 {
     f64::from(if log_prob < FLOOR { FLOOR } else { log_prob })
 }
 
-/// `H = -sum_x p(x) log p(x)` of a distribution's logarithms.
+/// `H = -sum_x p(x) log p(x)`, from a distribution's log-probabilities.
 ///
 /// # Units
 /// Nats.
@@ -41,7 +42,7 @@ pub(super) fn entropy(log_probs: &[f32], probs: &mut Vec<f32>) -> f64 {
     -log_probs.iter().zip(&*probs).map(|(&log_prob, &p)| f64::from(p) * floored(log_prob)).sum::<f64>()
 }
 
-/// The distribution of [`multiply_by`], the weights w as [`Power`] says.
+/// [`multiply_by`] with the weights that these powers have at the members' entropies.
 pub(super) fn multiply(all: &[Power], of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
     let Scratch { probs, entropies, .. } = scratch;
     entropies.clear();

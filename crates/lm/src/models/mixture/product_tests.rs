@@ -78,7 +78,7 @@ fn fitted_powers_are_better_than_the_best_weights_and_nothing_near_is_better() {
     let weights = fit_weights(&scores).weights;
     let mean: f64 = mean_scores(&weights, &scores).iter().map(|&s| f64::from(s)).sum();
     assert!(best > mean, "{best} and {mean}");
-    // What the fit minimizes: the entropies less their means, so that `means` are the powers that the penalty sees.
+    // -N times the loss of the fit, whose penalty is on each power's mean over the text and on its b.
     let penalized = |powers: &[Power], means: &[f64]| {
         let of_power = |(power, mean): (&Power, &f64)| {
             (mean - 1.0 / 3.0).powi(2) + power.by_entropy.iter().map(|b| b * b).sum::<f64>()
@@ -93,7 +93,7 @@ fn fitted_powers_are_better_than_the_best_weights_and_nothing_near_is_better() {
             assert!(penalized(&other, &others) < best, "power {i} moved by {moved}");
         }
     }
-    // A model that was fitted reads as the fit did.
+    // The mixture of the fitted powers gives the same scores.
     let product = Mixture::product(powers.iter().cloned().zip(members).collect());
     assert_eq!(product.score_split(split, &mut |_| Ok(())).unwrap(), expected.scores(&powers));
     let stopped = fit_powers(&expected, &mut || Err(Error::usage("stop")));

@@ -164,7 +164,7 @@ fn what_a_configuration_may_claim_is_limited() {
     let deep = |depth: usize| (0..depth).fold(leaf(), |model, _| mixture_of(vec![(1.0, model)]));
     assert!(crate::models::check(&deep(4)).is_ok());
     assert!(refusal(&deep(5)).contains("4 deep"));
-    // Written by hand, deeper than any stack.
+    // A file written by hand may be nested deeper than any stack allows.
     for text in ["model.members.".repeat(100_000) + "x = 1", format!("model.a = {}", "[".repeat(100_000))] {
         assert!(Config::from_toml(&text, "deep.toml".as_ref()).is_err());
     }

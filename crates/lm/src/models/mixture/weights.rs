@@ -13,28 +13,28 @@ const GAIN: f64 = 1e-9;
 pub struct FittedWeights {
     /// One for each member; their sum is 1.
     pub weights: Vec<f64>,
-    /// The mean logarithm of the probability before each round, which never falls.
+    /// The mean log-probability of a character before each round, which never falls.
     ///
     /// # Units
     /// Nats per character.
     pub log_likelihoods: Vec<f64>,
 }
 
-/// The weights that give a text its largest probability, by expectation maximization from equal ones: each weight becomes
-/// the mean of `w_i p_i / sum_j w_j p_j`, its member's share in each character's probability.
+/// The weights that maximize a text's probability, by expectation maximization from equal ones: w_i becomes
+/// the mean over characters of `w_i p_i / sum_j w_j p_j`, member i's share in the probability.
 ///
-/// `scores` has the logarithm of each character's probability, member by member: what
+/// `scores` has each member's log-probability of each character: what
 /// [`score_split`](crate::models::LanguageModel::score_split) gives.
 ///
 /// # Shapes
 /// (members, N)
 ///
 /// # Panics
-/// If there is no member, or they have not scored as many characters.
+/// If there is no member, or members differ in their number of scores.
 ///
 /// # Source
-/// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section 4.3. The likelihood
-/// is concave in the weights, so what it rises to is the largest.
+/// Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm", section
+/// 4.3. The likelihood is concave in the weights, so the limit is its maximum.
 ///
 /// ```
 /// use charloom::models::fit_weights;
@@ -49,7 +49,7 @@ pub struct FittedWeights {
 pub fn fit_weights(scores: &[Vec<f32>]) -> FittedWeights {
     let (members, length) = (scores.len(), scores[0].len());
     assert!(scores.iter().all(|own| own.len() == length), "each member scores the same characters");
-    // Each character's probabilities, over the largest of them.
+    // `p_i / max_j p_j` of each character: relative to the largest, exp does not underflow.
     let mut ratios = Vec::with_capacity(members * length);
     let mut shift = 0.0;
     for at in 0..length {
@@ -71,7 +71,7 @@ pub fn fit_weights(scores: &[Vec<f32>]) -> FittedWeights {
         let now = total / length as f64;
         let gain = log_likelihoods.last().map_or(f64::INFINITY, |before| now - before);
         log_likelihoods.push(now);
-        // What is not a number gains nothing either.
+        // NaN ends the rounds too.
         if gain.is_nan() || gain < GAIN {
             break;
         }

@@ -10,7 +10,7 @@ use crate::train::{self, StepRecording};
 
 const WORDS: &str = "anna\nbob\nann\nhannibal\nboba\nanna\nob\nna\nan\nbob\n";
 
-/// Of every kind that is fed by words or windows one, and several of those that are trained with dropout or norms.
+/// Models of each kind that is fed by words or windows, some of them with dropout or norms.
 const MODELS: [&str; 11] = [
     "kind = 'mlp'\nhidden = [7, 6]\nembed = 3\ncontext = 3\nnorm = 'layer'\ninit = 'torch'",
     "kind = 'mlp'\nhidden = [7]\nembed = 0\ncontext = 2\nnorm = 'batch'\ninit = 'torch'",
@@ -70,7 +70,7 @@ fn split() -> (Split, usize) {
     (Split::of(&corpus, &vocab).unwrap(), vocab.len())
 }
 
-/// Layers and parameters, moved from where their gradients are special.
+/// Layers, and parameters moved off their special initial values such as 0.
 fn ready(model: &str, vocab: usize) -> (Net, Params<f64>) {
     let (net, mut params) = if model == "own" {
         let mut params = Params::<f32>::new();
@@ -87,7 +87,7 @@ fn ready(model: &str, vocab: usize) -> (Net, Params<f64>) {
     (net, params)
 }
 
-/// The loss of a feed's next batch and its gradients; None if its rows cannot be merged exactly. Nothing is dropped.
+/// The loss of a feed's next batch and its gradients, without dropout; None if merging its rows is not exact.
 fn of_batch(net: &Net, params: &Params<f64>, feed: &mut dyn Feed) -> Option<(f64, Vec<f64>)> {
     let mut step = StepRecording::new(params, net, feed.shape());
     if feed.merges() && !step.recording.is_mergeable() {
@@ -95,7 +95,7 @@ fn of_batch(net: &Net, params: &Params<f64>, feed: &mut dyn Feed) -> Option<(f64
     }
     feed.draw(&mut TorchGenerator::new(11));
     step.fill(feed);
-    // A batch's own statistics are those of training.
+    // BatchNorm takes the batch's own statistics only in training.
     let training = !matches!(net, Net::Recurrent(_));
     let pass = Pass { training, rows: feed.rows(), counts: feed.counts(), ..Pass::default() };
     let mut grads = Grads::zeros(params);
@@ -104,7 +104,7 @@ fn of_batch(net: &Net, params: &Params<f64>, feed: &mut dyn Feed) -> Option<(f64
     Some((step.recording.item(step.loss), grads.values().to_vec()))
 }
 
-/// The same of all words, each read alone from its beginning.
+/// The loss of all words and its gradients, each word read by itself.
 fn one_by_one(net: &Net, params: &Params<f64>, split: &Split) -> (f64, Vec<f64>) {
     let (mut loss, mut sum, mut n) = (0.0, vec![0.0; params.values().len()], 0.0);
     for word in split.words() {

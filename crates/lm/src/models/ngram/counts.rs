@@ -12,12 +12,12 @@ use crate::data::{Examples, Tokens};
 /// What an n-gram model has learned: how often each n-gram occurs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// The different n-grams, each its context and then its target.
+    /// The distinct n-grams, each its context and then its target.
     ///
     /// # Shapes
     /// (M, order)
     pub grams: Vec<u32>,
-    /// How often each occurs.
+    /// The count of each.
     ///
     /// # Shapes
     /// (M,)
@@ -25,7 +25,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Puts the n-grams in order: by their contexts, of which the newest token counts first, and then by their targets.
+    /// Sorts the n-grams: by their contexts, newest token first, and then by their targets.
     pub(super) fn sort(&mut self, order: usize) {
         if are_sorted(order, &self.grams) {
             return;
@@ -40,10 +40,10 @@ impl Counts {
     }
 }
 
-/// Whether these are n-grams of a vocabulary of so many, and how often each occurs.
+/// Checks that there is a count above 0 for each n-gram of `order` tokens, all below `vocab_size`.
 ///
 /// # Errors
-/// They are not.
+/// One of these does not hold.
 pub(super) fn check(order: usize, vocab_size: usize, grams: &[u32], counts: &[u32]) -> Result<()> {
     let fits = counts.len().checked_mul(order) == Some(grams.len())
         && u32::try_from(counts.len()).is_ok()
@@ -52,32 +52,32 @@ pub(super) fn check(order: usize, vocab_size: usize, grams: &[u32], counts: &[u3
     if fits { Ok(()) } else { Err(super::unfit(order, vocab_size)) }
 }
 
-/// Whether n-grams are in the order of [`Counts::sort`].
+/// Whether n-grams are sorted as by [`Counts::sort`].
 pub(super) fn are_sorted(order: usize, grams: &[u32]) -> bool {
     let compare = |a: &[u32], b: &[u32]| compare(a.iter().copied(), b.iter().copied());
     grams.chunks_exact(order).is_sorted_by(|a, b| compare(a, b).is_le())
 }
 
-/// The order of n-grams, with or without the boundaries before their words: those are token 0.
+/// The order of [`Counts::sort`]. N-grams may lack the boundaries before their words, which are token 0.
 fn compare(a: impl DoubleEndedIterator<Item = u32>, b: impl DoubleEndedIterator<Item = u32>) -> Ordering {
     let (mut a, mut b) = (a.rev(), b.rev());
     let targets = a.next().cmp(&b.next());
     a.cmp(b).then(targets)
 }
 
-/// The most examples that are counted at once: what is counted takes some 30 bytes for each different n-gram on the way.
+/// The most examples that are counted at once: meanwhile a distinct n-gram takes about 30 bytes.
 const PART: usize = 1 << 18;
 
-/// Calls `found` with each different n-gram of the examples, in order, and how often it occurs.
+/// Calls `found` with each distinct n-gram of the examples, in order, and its count.
 pub(super) fn each(examples: &Examples, found: impl FnMut(&[u32], u32)) {
     each_of_parts(examples, PART, found);
 }
 
-/// The same: more than `most` examples are counted in parts, by the newest token of their contexts, which is what n-grams
-/// are in order of first.
+/// As [`each`], but at most about `most` examples at a time. They are divided by the newest token of their
+/// contexts, by which n-grams are sorted first, so that all come in order.
 fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32], u32)) {
     let bits = (u32::BITS - examples.largest().leading_zeros()).max(1);
-    // As many tokens as fit, in the order in which they count, are one number to sort by.
+    // The sort key: the first tokens in the sort order, as many as fit into 64 bits.
     let key = |gram: Tokens<'_>| {
         let context = gram.part(0..gram.len() - 1);
         let padding = std::iter::repeat_n(0, examples.context_length() - context.len());
@@ -101,16 +101,17 @@ fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32],
     }
 }
 
-/// How many examples are looked at to estimate how many n-grams all have.
+/// Of more examples than this, the number of distinct n-grams is extrapolated.
 const LOOKED_AT: usize = 1 << 18;
 
-/// About how many different n-grams the examples have; the fewer examples, the better it is known.
+/// An estimate of the number of distinct n-grams: of few examples their number, which is an upper bound; of
+/// more an extrapolation.
 pub(super) fn estimate(examples: &Examples) -> u64 {
     estimate_by(examples, LOOKED_AT)
 }
 
-/// The same by the first `looked_at`: from half of them to all they grow by a factor of 2^b, and from there on as the
-/// examples to the power of b, as words do by Heaps' law.
+/// Heaps' law from the first m = `looked_at` examples: with d(n) distinct n-grams in n examples and `b =
+/// log2(d(m) / d(m / 2))`, it is `d(n) = d(m) (n / m)^b`.
 fn estimate_by(examples: &Examples, looked_at: usize) -> u64 {
     let different = |n: usize| Table::of(examples, 0..n).len as f64;
     let n = examples.len();
@@ -122,7 +123,8 @@ fn estimate_by(examples: &Examples, looked_at: usize) -> u64 {
     (all * (n as f64 / looked_at as f64).powf(b)).min(n as f64) as u64
 }
 
-/// Ranges of tokens, of which each is the newest of about `most` examples' contexts.
+/// Ranges of tokens. Those of a range are the newest of at most `most` examples' contexts, unless it is a
+/// single frequent token.
 fn parts(examples: &Examples, most: usize) -> Vec<Range<u32>> {
     let mut often = vec![0usize; examples.largest() as usize + 1];
     (0..examples.len()).for_each(|i| often[examples.newest(i) as usize] += 1);
@@ -138,11 +140,12 @@ fn parts(examples: &Examples, most: usize) -> Vec<Range<u32>> {
     parts
 }
 
-/// A hash table of the different n-grams of examples: of each the first example that has it, and how many have it. A place
-/// takes 8 bytes, and nothing is needed for each example.
+/// A hash table of distinct n-grams: the first example that has each, and the number of them. A slot takes 8
+/// bytes; nothing is stored for each example.
 struct Table<'e> {
     examples: &'e Examples,
-    /// One more than the example, or 0; a power of two of places, at least a quarter of them free.
+    /// (1 + example, count), or (0, 0) if free. The number of slots is a power of two, and at least a quarter
+    /// of them are free.
     places: Vec<(u32, u32)>,
     len: usize,
 }
@@ -165,7 +168,7 @@ impl<'e> Table<'e> {
         table
     }
 
-    /// Where the n-gram of an example is, or would be.
+    /// The slot of an example's n-gram, or the free one where it belongs.
     fn place(&self, i: usize) -> usize {
         let mask = self.places.len() - 1;
         let mut hasher = FxHasher::default();
@@ -190,7 +193,7 @@ impl<'e> Table<'e> {
         }
     }
 
-    /// The first example of each n-gram, and how many have it.
+    /// The first example of each n-gram, and its count.
     fn into_found(self) -> Vec<(u32, u32)> {
         let mut found = self.places;
         found.retain_mut(|(after, _)| {

@@ -40,8 +40,8 @@ impl Kind for NGramKind {
     }
 }
 
-/// An error if so many different n-grams would not fit into memory. What is kept of each takes up to 24 bytes, and its tokens and
-/// its count, as numbers and as the bytes of the file, twice 4 each.
+/// An error if `grams` distinct n-grams do not fit into memory. Each takes up to 24 bytes in the levels, and
+/// 8 (order + 1) for its tokens and count: 4 bytes each as numbers, 4 as bytes of the file.
 fn check_memory(grams: u64, order: usize, available: Option<u64>) -> Result<()> {
     let needed = grams.saturating_mul(24 + 8 * (order as u64 + 1));
     memory::check(needed, available).map_err(|message| {

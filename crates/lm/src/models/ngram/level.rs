@@ -1,43 +1,43 @@
-//! The contexts of one length, and what follows each.
+//! The contexts of one length, and the counts of the tokens after each.
 
 use std::ops::Range;
 
 use super::narrow::Narrow;
 
-/// The contexts of one length, in the order of their tokens, of which the newest counts first: so those that go on from one
-/// shorter context, by one older token, lie beside each other.
+/// The contexts of one length, sorted by their tokens, newest first. So contexts that extend the same shorter
+/// one by an older token are adjacent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Level {
-    /// Where those that go on from each shorter context begin, and the end; nothing of the shortest.
+    /// `starts[s]..starts[s + 1]` are the contexts that extend the shorter context s; empty for length 0.
     pub starts: Vec<u32>,
-    /// Their oldest token.
+    /// The oldest token of each context.
     pub oldest: Narrow,
-    /// Where each one's targets begin, and the end.
+    /// `offsets[c]..offsets[c + 1]` are the places of context c's targets.
     offsets: Vec<u32>,
-    /// Targets, and the n of each.
+    /// The targets, and n of each: its count, or in a shorter Kneser-Ney level its continuation count.
     targets: Narrow,
     counts: Narrow,
-    /// D(0), D(1), D(2) and D(3 or more), what is taken off n.
+    /// D(0), D(1), D(2) and D(3 or more), which are subtracted from n.
     discount: [f64; 4],
-    /// The sum of each context's n, and what is added to it, of which n is a share.
+    /// The sum of each context's n. The denominator is `sums[c] + added`: k V for add-k, 0 for Kneser-Ney.
     sums: Narrow,
-    more: f64,
-    /// What is left for the shorter context.
-    rest: Vec<f64>,
+    added: f64,
+    /// The weight of the shorter context's distribution: 1 - the sum of the context's shares.
+    backoff: Vec<f64>,
 }
 
 impl Level {
-    /// How many contexts there are.
+    /// The number of contexts.
     pub fn len(&self) -> usize {
         self.oldest.len()
     }
 
-    /// How many different n-grams there are, a context and a target each.
+    /// The number of distinct n-grams, a context and a target each.
     pub fn grams(&self) -> usize {
         self.targets.len()
     }
 
-    /// The number of the context that goes on from the shorter one of this number by this token.
+    /// The index of the context that extends the shorter context of this index by this older token.
     pub fn find(&self, shorter: usize, token: u32) -> Option<usize> {
         let among = self.starts[shorter] as usize..self.starts[shorter + 1] as usize;
         self.oldest.find(among, token.into())
@@ -48,24 +48,24 @@ impl Level {
         self.offsets[context] as usize..self.offsets[context + 1] as usize
     }
 
-    /// The n at a place.
-    fn n(&self, place: usize) -> u32 {
+    /// n of the target at a place.
+    fn n_at(&self, place: usize) -> u32 {
         self.counts.at(place) as u32
     }
 
-    /// The targets of a context, in order, and the n of each.
+    /// The targets of a context, in order, and n of each.
     pub fn targets(&self, context: usize) -> impl Iterator<Item = (u32, u32)> {
-        self.places(context).map(|place| (self.targets.at(place) as u32, self.n(place)))
+        self.places(context).map(|place| (self.targets.at(place) as u32, self.n_at(place)))
     }
 
     /// Every n.
     pub fn counts(&self) -> impl Iterator<Item = u32> {
-        (0..self.counts.len()).map(|place| self.n(place))
+        (0..self.counts.len()).map(|place| self.n_at(place))
     }
 
-    /// Counts what the longer contexts do: each target's different contexts, but its n where the shorter context begins
-    /// with the boundary, before which nothing stands.
-    pub fn count(&mut self, longer: &Self, boundary: Option<u32>) {
+    /// Sets n to the continuation counts: the number of distinct tokens before each n-gram, from the next
+    /// longer level. Where the context begins with the boundary, before which nothing stands, n is the count.
+    pub fn count_continuations(&mut self, longer: &Self, boundary: Option<u32>) {
         self.offsets.clear();
         self.offsets.push(0);
         let mut here = Vec::new();
@@ -78,7 +78,8 @@ impl Level {
             }
             here.sort_unstable_by_key(|&(target, _)| target);
             for same in here.chunk_by(|a, b| a.0 == b.0) {
-                // The numbers of a file may be any; those of a text are fewer than its tokens.
+                // The counts in a file may be any, so the sum saturates; those of a text are fewer than its
+                // tokens.
                 let n = same.iter().fold(0u32, |sum, one| sum.saturating_add(one.1));
                 self.targets.push(same[0].0.into());
                 self.counts.push(n.into());
@@ -89,67 +90,69 @@ impl Level {
         self.counts.shrink();
     }
 
-    /// Settles the shares: (n - D(n)) / (sum + more).
-    pub fn settle(&mut self, discount: [f64; 4], more: f64) {
-        (self.discount, self.more) = (discount, more);
+    /// Sets the shares, (n - D(n)) / (sum + added), and the backoff weights.
+    pub fn smooth(&mut self, discount: [f64; 4], added: f64) {
+        (self.discount, self.added) = (discount, added);
         for context in 0..self.len() {
             self.sums.push(self.targets(context).map(|(_, n)| u64::from(n)).sum());
         }
         self.sums.shrink();
-        let rest = |context| {
-            let total = self.total(context);
-            let shares = self.targets(context).map(|(_, n)| self.share(total, n));
+        let backoff = |context| {
+            let denominator = self.denominator(context);
+            let shares = self.targets(context).map(|(_, n)| self.share(denominator, n));
             shares.fold(1.0, |rest, share| rest - share).max(0.0)
         };
-        self.rest = (0..self.len()).map(rest).collect();
+        self.backoff = (0..self.len()).map(backoff).collect();
     }
 
-    /// What n is a share of.
-    fn total(&self, context: usize) -> f64 {
-        self.sums.at(context) as f64 + self.more
+    /// The denominator of the shares.
+    fn denominator(&self, context: usize) -> f64 {
+        self.sums.at(context) as f64 + self.added
     }
 
-    fn share(&self, total: f64, n: u32) -> f64 {
-        (f64::from(n) - self.discount[n.min(3) as usize]) / total
+    fn share(&self, denominator: f64, n: u32) -> f64 {
+        (f64::from(n) - self.discount[n.min(3) as usize]) / denominator
     }
 
-    /// Takes a token's probability after the shorter context to that after this one.
-    pub fn mix_one(&self, context: usize, token: u32, p: f64) -> f64 {
-        let p = p * self.rest[context];
+    /// A token's probability after this context, from `p`, that after the shorter one: share + backoff p.
+    pub fn interpolate_one(&self, context: usize, token: u32, p: f64) -> f64 {
+        let p = p * self.backoff[context];
         let found = self.targets.find(self.places(context), token.into());
-        found.map_or(p, |place| p + self.share(self.total(context), self.n(place)))
+        found.map_or(p, |place| p + self.share(self.denominator(context), self.n_at(place)))
     }
 
-    /// Takes the row from the shorter context's probabilities to this context's.
-    pub fn mix(&self, context: usize, row: &mut [f64]) {
-        let (rest, total) = (self.rest[context], self.total(context));
-        row.iter_mut().for_each(|p| *p *= rest);
+    /// The same of all tokens: turns the row of probabilities after the shorter context into those after this
+    /// one.
+    pub fn interpolate(&self, context: usize, row: &mut [f64]) {
+        let (backoff, denominator) = (self.backoff[context], self.denominator(context));
+        row.iter_mut().for_each(|p| *p *= backoff);
         for (token, n) in self.targets(context) {
-            row[token as usize] += self.share(total, n);
+            row[token as usize] += self.share(denominator, n);
         }
     }
 }
 
-/// Levels in the making: they are given n-grams in order. Only the longest gets its targets.
-pub(super) struct Growing {
+/// Builds levels from sorted n-grams. Only the longest level gets its targets.
+pub(super) struct LevelBuilder {
     levels: Vec<Level>,
-    /// The context of the last n-gram, if there was one.
+    /// The context of the last n-gram added.
     last: Option<Vec<u32>>,
 }
 
-impl Growing {
+impl LevelBuilder {
     pub fn new(order: usize) -> Self {
         Self { levels: vec![Level::default(); order], last: None }
     }
 
-    /// The levels of these n-grams, which are in order, and of how often each occurs.
+    /// The levels of these n-grams, which are sorted, and of their counts.
     pub fn of(order: usize, grams: &[u32], counts: &[u32]) -> Self {
         let mut levels = Self::new(order);
         grams.chunks_exact(order).zip(counts).for_each(|(gram, &n)| levels.add(gram, n));
         levels
     }
 
-    /// Adds an n-gram, its context and then its target, that occurs n times. It may be the last one again, as a file may have it.
+    /// Adds an n-gram, its context and then its target, with count n. In a file it may repeat the last one;
+    /// then n is added to that one's count.
     pub fn add(&mut self, gram: &[u32], n: u32) {
         let Self { levels, last } = self;
         let order = levels.len();
@@ -168,7 +171,7 @@ impl Growing {
         longest.offsets.resize(longest.oldest.len(), longest.targets.len() as u32);
         let before = longest.targets.len().checked_sub(1).filter(|_| same == Some(order - 1));
         match before.filter(|&before| longest.targets.at(before) == u64::from(target)) {
-            Some(before) => longest.counts.replace_last(longest.n(before).saturating_add(n).into()),
+            Some(before) => longest.counts.replace_last(longest.n_at(before).saturating_add(n).into()),
             None => {
                 longest.targets.push(target.into());
                 longest.counts.push(n.into());
@@ -186,7 +189,7 @@ impl Growing {
             level.starts.push(level.oldest.len() as u32);
         }
         for level in &mut levels {
-            // Of all but the longest no targets are there yet.
+            // Levels but the longest have no targets yet: all their offsets are 0.
             level.offsets.resize(level.oldest.len() + 1, level.targets.len() as u32);
             [&mut level.oldest, &mut level.targets, &mut level.counts].into_iter().for_each(Narrow::shrink);
             [&mut level.starts, &mut level.offsets].into_iter().for_each(Vec::shrink_to_fit);

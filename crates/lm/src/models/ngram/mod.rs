@@ -8,7 +8,7 @@ mod narrow;
 pub use counts::Counts;
 pub(super) use kind::NGramKind;
 pub use kind::NGramSettings;
-use level::{Growing, Level};
+use level::{Level, LevelBuilder};
 
 use std::sync::Arc;
 
@@ -22,22 +22,23 @@ use crate::files::{Made, NamedTensor};
 /// The largest order.
 const MAX_ORDER: usize = 12;
 
-/// What its tensors are called in a checkpoint.
+/// The names of its tensors in a checkpoint.
 const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
 
 /// An n-gram model: a character's probability given the `order - 1` before it.
 ///
 /// Every smoothing here is an interpolation, from no context (uniform, 1/V) to the longest that was seen:
-/// `p(w | c) = share(c, w) + rest(c) p(w | c without its oldest token)`.
+/// `p(w | c) = share(c, w) + backoff(c) p(w | c without its oldest token)`.
 ///
 /// - Add-k looks at the longest context only: `p(w | c) = (n(c, w) + k) / (n(c) + k V)`.
-/// - Modified Kneser-Ney: `share = (n - D(n)) / n(c)`, `rest` the discounts' sum over `n(c)`. For the longest
-///   context n is the count; for a shorter one the number of different tokens before it, so that a token
-///   counts for the variety of its contexts. A context that begins at a boundary has nothing before it and keeps
-///   its count. D(1), D(2) and D(3 or more) are estimated for each length.
+/// - Modified Kneser-Ney: `share = (n - D(n)) / n(c)`, `backoff` the sum of the discounts D over `n(c)`. For
+///   the longest context n is the count; for a shorter one it is the number of distinct tokens seen before
+///   the n-gram, so that a token counts for the variety of its contexts. A context that begins at a boundary
+///   has nothing before it and keeps its count. D(1), D(2) and D(3 or more) are estimated for each length.
 ///
 /// # Source
-/// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations 26-29.
+/// Chen and Goodman 1999, "An empirical study of smoothing techniques for language modeling", equations
+/// 26-29.
 ///
 /// ```
 /// use charloom::data::{DataConfig, Mode};
@@ -57,12 +58,13 @@ const NAMES: [&str; 2] = ["ngram.grams", "ngram.counts"];
 #[derive(Clone, Debug)]
 pub struct NGram {
     vocab_size: usize,
-    /// One for each context length, from 0.
+    /// One level for each context length, from 0.
     levels: Arc<[Level]>,
 }
 
 impl NGram {
-    /// Counts examples and smooths. The order is their context and one; `k` is for [`Smoothing::AddK`] only.
+    /// Counts examples and smooths the counts. The order is the examples' context length + 1; `k` is used by
+    /// [`Smoothing::AddK`] only.
     ///
     /// # Errors
     /// No examples; an order above 12; a k that is not positive.
@@ -78,7 +80,7 @@ impl NGram {
         if examples.largest() as usize >= vocab_size {
             return Err(unfit(order, vocab_size));
         }
-        let mut levels = Growing::new(order);
+        let mut levels = LevelBuilder::new(order);
         counts::each(examples, |gram, n| levels.add(gram, n));
         Self::smoothed(levels, vocab_size, boundary, smoothing, k)
     }
@@ -99,12 +101,12 @@ impl NGram {
         counts::check(order, vocab_size, &counts.grams, &counts.counts)?;
         counts.sort(order);
         let Counts { grams, counts } = counts;
-        Self::smoothed(Growing::of(order, &grams, &counts), vocab_size, boundary, smoothing, k)
+        Self::smoothed(LevelBuilder::of(order, &grams, &counts), vocab_size, boundary, smoothing, k)
     }
 
     /// The model of these n-grams.
     fn smoothed(
-        levels: Growing,
+        levels: LevelBuilder,
         vocab_size: usize,
         boundary: Option<u32>,
         smoothing: Smoothing,
@@ -122,20 +124,21 @@ impl NGram {
             let (shorter, longer) = levels.split_at_mut(length + 1);
             let level = &mut shorter[length];
             if let (Some(longer), true) = (longer.first(), smoothing == Smoothing::KneserNey) {
-                level.count(longer, boundary.filter(|_| length > 0));
+                level.count_continuations(longer, boundary.filter(|_| length > 0));
             }
             match smoothing {
-                Smoothing::AddK => level.settle([0.0; 4], add_k),
-                Smoothing::KneserNey => level.settle(discounts(level), 0.0),
+                Smoothing::AddK => level.smooth([0.0; 4], add_k),
+                Smoothing::KneserNey => level.smooth(discounts(level), 0.0),
             }
         }
         Ok(Self { vocab_size, levels: levels.into() })
     }
 
-    /// What [`NGram::from_tensors`] takes back: `ngram.grams` and `ngram.counts`, made as they are written.
+    /// `ngram.grams` and `ngram.counts`, from which [`NGram::from_tensors`] rebuilds the model. They are
+    /// generated while they are written, not held in memory.
     ///
     /// # Shapes
-    /// (M, order) and (M,), M the number of different n-grams.
+    /// (M, order) and (M,), M the number of distinct n-grams.
     #[must_use]
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let (order, m) = (self.order(), self.levels[self.order() - 1].grams());
@@ -161,9 +164,9 @@ impl NGram {
         let (size, boundary, smoothing, k) = (vocab.len(), vocab.boundary(), settings.smoothing, settings.k);
         check(order, smoothing, k)?;
         counts::check(order, size, &grams, &counts)?;
-        // As they are written: nothing is copied.
+        // Sorted, as charloom writes them: nothing is copied.
         if counts::are_sorted(order, &grams) {
-            return Self::smoothed(Growing::of(order, &grams, &counts), size, boundary, smoothing, k);
+            return Self::smoothed(LevelBuilder::of(order, &grams, &counts), size, boundary, smoothing, k);
         }
         let counts = Counts { grams: grams.into_owned(), counts: counts.into_owned() };
         Self::from_counts(order, size, boundary, counts, smoothing, k)
@@ -175,7 +178,7 @@ impl NGram {
         self.levels.len()
     }
 
-    /// What it has learned; [`NGram::from_counts`] takes it back.
+    /// The n-grams and their counts, from which [`NGram::from_counts`] rebuilds the model.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let m = self.levels[self.order() - 1].grams();
@@ -188,11 +191,11 @@ impl NGram {
         counts
     }
 
-    /// Calls `found` with each n-gram that it has learned, in order, and how often it occurs.
+    /// Calls `found` with each n-gram, in order, and its count.
     fn each(&self, mut found: impl FnMut(&[u32], u32)) {
         let top = self.order() - 1;
         let longest = &self.levels[top];
-        // The number of each length's context, of which the longest is the one at hand.
+        // `path[length]` is the index of this length's suffix of the context at hand.
         let mut path = vec![0; self.order()];
         let mut gram = vec![0; self.order()];
         for context in 0..longest.len() {
@@ -212,18 +215,18 @@ impl NGram {
 }
 
 impl NGram {
-    /// The logarithm of the probability of each token after each context; `row` has room for one distribution.
+    /// The log-probability of each token after each context; `row` is scratch space for one distribution.
     fn log_probs(&self, contexts: &[u32], row: &mut [f64], out: &mut [f32]) {
         let length = self.order() - 1;
         for (i, out) in out.chunks_exact_mut(self.vocab_size).enumerate() {
             row.fill(1.0 / self.vocab_size as f64);
             let mut number = 0;
-            self.levels[0].mix(number, row);
+            self.levels[0].interpolate(number, row);
             for (level, &token) in self.levels[1..].iter().zip(contexts[i * length..][..length].iter().rev())
             {
                 let Some(longer) = level.find(number, token) else { break };
                 number = longer;
-                level.mix(number, row);
+                level.interpolate(number, row);
             }
             for (out, p) in out.iter_mut().zip(&*row) {
                 *out = libm::log(*p) as f32;
@@ -231,23 +234,29 @@ impl NGram {
         }
     }
 
-    /// The same of one token after one context.
+    /// The log-probability of one token after one context.
     fn log_prob(&self, context: &[u32], token: u32) -> f32 {
-        let mut p = self.levels[0].mix_one(0, token, 1.0 / self.vocab_size as f64);
+        let mut p = self.levels[0].interpolate_one(0, token, 1.0 / self.vocab_size as f64);
         let mut number = 0;
         for (level, &oldest) in self.levels[1..].iter().zip(context.iter().rev()) {
             let Some(longer) = level.find(number, oldest) else { break };
             number = longer;
-            p = level.mix_one(number, token, p);
+            p = level.interpolate_one(number, token, p);
         }
         libm::log(p) as f32
     }
 
     fn window_reader(&self) -> WindowReader<'_> {
         let mut row = vec![0.0; self.vocab_size];
-        let ask = Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
-        let ask_one = Box::new(|context: &[u32], token| self.log_prob(context, token));
-        WindowReader { length: self.order() - 1, vocab: self.vocab_size, ask, ask_one: Some(ask_one) }
+        let predict =
+            Box::new(move |contexts: &[u32], out: &mut [f32]| self.log_probs(contexts, &mut row, out));
+        let predict_one = Box::new(|context: &[u32], token| self.log_prob(context, token));
+        WindowReader {
+            length: self.order() - 1,
+            vocab: self.vocab_size,
+            predict,
+            predict_one: Some(predict_one),
+        }
     }
 }
 
@@ -273,7 +282,7 @@ impl LanguageModel for NGram {
     }
 }
 
-/// What an n-gram model may be asked to be.
+/// Checks the settings of an n-gram model.
 fn check(order: usize, smoothing: Smoothing, k: f64) -> Result<()> {
     if !(1..=MAX_ORDER).contains(&order) {
         return Err(Error::setting("order", format!("{order}: must be from 1 to {MAX_ORDER}")));
@@ -288,9 +297,10 @@ fn unfit(order: usize, vocab_size: usize) -> Error {
     Error::Failed(format!("the n-gram counts do not fit order {order} and {vocab_size} tokens"))
 }
 
-/// D(0), which nothing has, D(1), D(2) and D(3 or more) from how many entries have an n of 1, 2, 3 and 4.
+/// D(0) = 0, D(1), D(2) and D(3 or more), estimated from N_i, the number of n-grams with n = i: `D(i) = i -
+/// (i + 1) Y N_{i+1} / N_i`, where `Y = N_1 / (N_1 + 2 N_2)`.
 ///
-/// Short contexts of few characters have too few rare entries to estimate from; then it is 1/2, 1, 3/2.
+/// Short contexts have too few rare n-grams to estimate from; then they are 0, 1/2, 1 and 3/2.
 fn discounts(level: &Level) -> [f64; 4] {
     let mut having = [0.0f64; 5];
     for n in level.counts().filter(|&n| n <= 4) {

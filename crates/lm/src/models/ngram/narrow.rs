@@ -5,19 +5,19 @@ use std::ops::Range;
 /// Whole numbers one after another, each in as many bytes as the largest needs: 1, 2, 4 or 8.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Narrow {
-    /// Of each number the lowest byte first.
+    /// Little-endian.
     bytes: Vec<u8>,
-    /// The bytes of a number are 2 to the power of this.
+    /// The base-2 logarithm of the bytes of a number.
     log_width: u32,
 }
 
 impl Narrow {
-    /// How many.
+    /// The number of numbers.
     pub fn len(&self) -> usize {
         self.bytes.len() >> self.log_width
     }
 
-    /// Number i.
+    /// The number at index i.
     #[inline]
     pub fn at(&self, i: usize) -> u64 {
         match self.log_width {
@@ -42,7 +42,7 @@ impl Narrow {
         self.push(number);
     }
 
-    /// Where in this range, in which numbers rise, one is.
+    /// Binary search in a range, in which numbers are sorted.
     pub fn find(&self, mut range: Range<usize>, number: u64) -> Option<usize> {
         while !range.is_empty() {
             let middle = range.start + range.len() / 2;
@@ -55,12 +55,12 @@ impl Narrow {
         None
     }
 
-    /// Gives back what is more than needed.
+    /// Frees unused memory.
     pub fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
     }
 
-    /// Sees to it that a number has room.
+    /// Widens all numbers if this one needs more bytes.
     fn make_wide(&mut self, number: u64) {
         let needed = (u64::BITS - number.leading_zeros()).div_ceil(8).max(1).next_power_of_two().ilog2();
         if needed > self.log_width {

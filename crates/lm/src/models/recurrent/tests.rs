@@ -62,7 +62,7 @@ fn a_trie_words_apart_and_padded_words_give_the_same_loss_and_gradients() {
             let pass = Pass { rows: feed.rows(), counts: feed.counts(), ..Pass::training() };
             (run(&mut step.recording, &params, step.loss, &pass), feed.rows()[0].used())
         });
-        // The same words, each padded to the longest; what is padded is not judged.
+        // The same words, each padded to the longest; padding is not scored.
         let all: Vec<Vec<u32>> = split.words().map(Tokens::to_vec).collect();
         let mut drawn = vec![0; 24];
         TorchGenerator::new(8).randint_into(all.len() as u32, &mut drawn);

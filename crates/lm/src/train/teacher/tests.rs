@@ -7,7 +7,7 @@ use crate::feed::{Feed, Shape};
 use crate::train::{Fit, Trainer, Unwatched, fit};
 use crate::{Config, files::RunFolder, load_data};
 
-/// A configuration on words or on them as a text, its data, and a teacher that looks at `order - 1` characters.
+/// A configuration on words, or on them as one text, its data, and an n-gram teacher of this order.
 fn class(home: &Path, settings: &str, order: usize) -> (Config, Data) {
     let mut config = Config::from_toml(settings, "run.toml".as_ref()).unwrap();
     config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
@@ -24,7 +24,7 @@ fn class(home: &Path, settings: &str, order: usize) -> (Config, Data) {
     (config, data)
 }
 
-/// The logarithms of the next token's probabilities, of a model after some tokens.
+/// A model's log-probabilities of the next token, after `first` and `before`.
 fn log_probs(model: &dyn LanguageModel, first: u32, before: &[u32]) -> Vec<f64> {
     let mut reader = model.reader();
     let mut state = reader.start(1, first);
@@ -34,7 +34,7 @@ fn log_probs(model: &dyn LanguageModel, first: u32, before: &[u32]) -> Vec<f64> 
     out.into_iter().map(f64::from).collect()
 }
 
-/// The pieces of a text's batch: where in the text each begins, and how long all are.
+/// Where in the text each piece of a batch begins, and the length of all.
 fn pieces(feed: &dyn Feed, text: &[u32]) -> (Vec<usize>, usize) {
     let (pieces, length, by_place) = match feed.shape() {
         Shape::Blocks { sequences, length } => (sequences, length, false),
@@ -62,7 +62,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
         ("text", "hidden = [8]\ncontext = 2", "batch = 'full'", 5, 1.0),
         ("lines", "kind = 'gru'\nhidden = 8", "batch = 'full'", 4, 1.5),
         ("lines", transformer, "batch = 'full'", 4, 1.0),
-        // Windows that slide.
+        // A context below the words' length, so that windows slide.
         ("lines", &format!("{transformer}\ncontext = 3"), "batch = 'full'", 5, 0.5),
         ("lines", "kind = 'bow'\nembed = 8\nhidden = 8", "batch = 'full'", 3, 1.0),
         ("text", &format!("{transformer}\ncontext = 20"), "batch = 3", 4, 1.0),
@@ -79,7 +79,8 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
         let untrained = Trainer::new(&config, &data).unwrap().into_model();
         let loss = f64::from(trainer.step().unwrap());
         let (mut total, mut judged) = (0.0, 0);
-        // What each has read before the target: the pupil may have begun later.
+        // `read` is what the student and the teacher have read before the target; the student may have begun
+        // later.
         let mut add = |read: [&[u32]; 2], target: u32| {
             let [own, taught] = [(&untrained as &dyn LanguageModel, read[0]), (&*teacher, read[1])]
                 .map(|(model, read)| log_probs(model, read[0], &read[1..]));
@@ -115,15 +116,15 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
     let home = tempfile::tempdir().unwrap();
     let (config, data) =
         class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4", 3);
-    let pupil = Trainer::new(&config, &data).unwrap().into_model();
+    let student = Trainer::new(&config, &data).unwrap().into_model();
     let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
     let text = data.vocab.decode(&tokens);
     let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
     let split = crate::data::Split::of(&long, &data.vocab).unwrap();
     let lessons = Lessons::of_text(&split);
     assert_eq!((lessons.sequences.len(), lessons.count), (2, 4999));
-    let table = ask(&pupil, &lessons, 1.0).unwrap();
-    let scores = pupil.score_split(&split, &mut |_| Ok(())).unwrap();
+    let table = soft_targets(&student, &lessons, 1.0).unwrap();
+    let scores = student.score_split(&split, &mut |_| Ok(())).unwrap();
     for (at, score) in scores.iter().enumerate() {
         let p = table[at * data.vocab.len() + split.tokens().at(at + 1) as usize];
         assert!((p.ln() - score).abs() < 1e-5, "{at}: {} and {score}", p.ln());

@@ -1,24 +1,25 @@
-//! Which of several ways is fastest, by trying them in turn, at first and now and then again.
+//! Chooses the fastest of several ways by timing each, at first and again every few seconds.
 
 use std::time::Duration;
 
-/// How long each way is tried at a time, at least; a system's time slice is shorter.
+/// The shortest trial of a way: longer than a time slice of the operating system.
 const TRIAL: Duration = Duration::from_millis(8);
-/// The fewest steps of a trial, of which the first is not counted: another way had the numbers before it.
+/// The fewest steps of a trial. The first is not timed, since it may have to take over parameters from
+/// another way.
 const LEAST_STEPS: u32 = 3;
-/// How often each is tried.
+/// Trials of each way.
 const ROUNDS: usize = 2;
-/// How long the fastest is then used: trying costs about a hundredth of that.
+/// How long the fastest is then used; the trials take about a hundredth of that.
 const KEPT: Duration = Duration::from_secs(5);
 
-/// Chooses one of several ways.
+/// Measures several ways, and chooses the fastest.
 pub(super) struct Choice {
-    /// The least mean time of a step in the present trials, by way.
+    /// For each way the least mean time of a step in its trials.
     times: Vec<Duration>,
-    /// How many trials are over; all of them: the fastest is in use.
+    /// Trials done; when all are, the fastest way is used.
     trials: usize,
     fastest: usize,
-    /// The present trial's, or the present use's, steps and time.
+    /// The steps and time of the present trial, or of the present use of the fastest way.
     steps: u32,
     time: Duration,
 }
@@ -32,7 +33,7 @@ impl Choice {
         self.times.len() > 1 && self.trials < ROUNDS * self.times.len()
     }
 
-    /// The way that the next step is to take.
+    /// The way of the next step.
     pub fn now(&self) -> usize {
         if self.is_trying() { self.trials % self.times.len() } else { self.fastest }
     }
@@ -61,7 +62,7 @@ impl Choice {
 mod tests {
     use super::*;
 
-    /// How many of `steps` steps take each way, where a step takes `microseconds`.
+    /// How many of `steps` steps each way is chosen for, if its steps take `microseconds`.
     fn taken(choice: &mut Choice, steps: usize, microseconds: [u64; 2]) -> [usize; 2] {
         let mut taken = [0; 2];
         for _ in 0..steps {

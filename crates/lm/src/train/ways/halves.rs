@@ -1,9 +1,8 @@
-//! The step on two threads, each of which has half of every hidden layer's units.
+//! The step on two threads, each of which has half of every hidden layer's units (tensor parallelism).
 //!
-//! Weights, moments and activations of a half stay in their core's cache. What passes between the cores is the halves of
-//! sums over units: logits, the inputs of deeper layers and their gradients, the embedding's gradient. Everything else
-//! both do for themselves. The numbers are the same bits as of the whole step, which cuts sums over units at the same
-//! place.
+//! Weights, moments and activations of a half stay in their core's cache. Only partial sums over units pass
+//! between the cores: logits, inputs of deeper layers and their gradients, the embedding's gradient. The bits
+//! are those of the whole step, which splits sums over units at the same place.
 //!
 //! # Source
 //! Shoeybi et al. 2019, "Megatron-LM"
@@ -22,14 +21,15 @@ use crate::feed::{Feed, Shape};
 use crate::models::{Neural, Recorded, Stack, window_targets};
 use crate::train::optimizer;
 
-/// The least work of a step that is worth two threads, in floating-point operations.
-const LEAST: usize = 1_500_000;
+/// The least work of a step, in floating-point operations, for which two threads are faster than one.
+const MIN_WORK: usize = 1_500_000;
 
 pub(super) struct Halves {
     meetings: Arc<Meetings<f32>>,
     both: [Half; 2],
-    /// Whether the newest numbers are here.
-    inside: bool,
+    /// Whether the newest parameters and optimizer state are in the halves rather than in the trainer's
+    /// model.
+    holds_newest: bool,
 }
 
 struct Half {
@@ -41,25 +41,25 @@ struct Half {
 }
 
 impl Halves {
-    /// The most threads that are not better used by giving each some of the batch's rows; 0 if a training of this model
-    /// cannot be halved, or is not worth it.
+    /// With up to this many threads the halves are faster than sharing out the batch's rows; 0 if this
+    /// training cannot be halved, or is too small for that.
     pub fn most_threads(model: &Neural, train: &TrainConfig) -> usize {
         let (Some(stack), Batch::Size(size)) = (model.net.stack(), train.batch) else { return 0 };
         let work = model.params.parameter_count().saturating_mul(6).saturating_mul(size);
-        match can_be_halved(stack, &model.params) && is_local(train) && work >= LEAST {
+        match can_be_halved(stack, &model.params) && is_plain(train) && work >= MIN_WORK {
             true if size < MANY_ROWS => MAX_THREADS,
             true => 2,
             false => 0,
         }
     }
 
-    /// Whether the newest numbers are here.
+    /// Whether the halves hold the newest parameters and optimizer state.
     #[cfg(test)]
-    pub fn is_inside(&self) -> bool {
-        self.inside
+    pub fn holds_newest(&self) -> bool {
+        self.holds_newest
     }
 
-    /// Two halves, still empty.
+    /// Two halves, their parameters still zero.
     ///
     /// # Panics
     /// If [`Halves::most_threads`] is 0.
@@ -79,30 +79,30 @@ impl Halves {
             }
         };
         let both = [half(0), half(1)];
-        Self { meetings, both, inside: false }
+        Self { meetings, both, holds_newest: false }
     }
 }
 
-/// Whether an update looks at nothing but a number's own gradients, and comes with every batch.
-fn is_local(train: &TrainConfig) -> bool {
+/// Whether every batch makes an update, and one without clipping, averages and Muon's matrix products.
+fn is_plain(train: &TrainConfig) -> bool {
     let plain = [train.clip, train.clip_value, train.ema] == [0.0; 3] && train.accumulate == 1;
     plain && train.optimizer != config::Optimizer::Muon
 }
 
-/// Whether nothing between the hidden layers looks across units, and there are enough of them.
+/// Whether the layers between linear ones work unit by unit, and hidden layers have enough units.
 fn can_be_halved(stack: &Stack, params: &Params<f32>) -> bool {
     let Some((Layer::Linear(_), hidden)) = stack.layers.layers.split_last() else { return false };
-    let apart = |layer: &Layer| match layer {
+    let by_unit = |layer: &Layer| match layer {
         Layer::Linear(linear) => can_be_cut(params.entry(linear.weight).shape.dims()[0]),
         Layer::BatchNorm1d(_) | Layer::Tanh(_) | Layer::Relu(_) | Layer::Gelu(_) => true,
         _ => false,
     };
-    !hidden.is_empty() && hidden.iter().all(apart)
+    !hidden.is_empty() && hidden.iter().all(by_unit)
 }
 
 impl Way for Halves {
     fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
-        if !self.inside {
+        if !self.holds_newest {
             self.enter(work.model, work.optimizer, work.step);
         }
         let (feed, lr, step) = (&*work.feed, work.lr, work.step);
@@ -111,7 +111,7 @@ impl Way for Halves {
     }
 
     fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
-        if std::mem::take(&mut self.inside) {
+        if std::mem::take(&mut self.holds_newest) {
             self.give(model, optimizer, steps);
         }
     }
@@ -125,7 +125,7 @@ impl Half {
         let pass = Pass { training: true, step, rows, counts, ..Pass::default() };
         recorded.recording.forward(params, &pass);
         self.loss = recorded.recording.item(recorded.loss);
-        // Both halves have the same loss, and so the same answer.
+        // Both halves have the same loss, so both or none make an update.
         if self.loss.is_finite() {
             recorded.recording.store_buffers(params);
             optimizer.descend(&mut recorded.recording, params, grads, recorded.loss, lr, &pass);
@@ -136,15 +136,15 @@ impl Half {
 /// A stack's layers with half of the units.
 struct HalfStack {
     stack: Stack,
-    /// In the place of each layer above the first with a weight, what joins the halves of its sums.
+    /// For each layer: how the halves' partial sums are joined, if it is linear and not the first.
     joins: Vec<Option<Join>>,
 }
 
-/// How the two halves of a layer's sums are joined.
+/// How the two halves' partial sums of a layer are joined.
 #[derive(Clone, Copy)]
 struct Join {
     bias: Option<ParamId>,
-    /// Whether both get all columns, not each its half.
+    /// Whether both halves get all columns (all-reduce), not each its own (reduce-scatter).
     whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The ways to compute a step. All give the same bits, so which one is used is a matter of time alone.
+//! The ways to compute a step. All give the same bits; they differ in time only.
 
 mod alone;
 mod choice;
@@ -28,26 +28,28 @@ pub(super) struct Work<'a> {
     pub lr: f64,
     /// Updates made before.
     pub step: u64,
-    /// The number of this batch, and of how many the mean gradient makes an update: the last one's.
+    /// The number of this batch, and the number of batches of an update, which is made with the last, by the
+    /// mean gradient.
     pub batch: [u64; 2],
 }
 
 /// A way to compute a step.
 trait Way {
-    /// Makes one update with the batch that was drawn, or adds up its gradient, unless its loss is not finite; returns the
-    /// loss before it.
+    /// Makes one update with the batch that was drawn, or adds its gradient to those of the update's other
+    /// batches; returns the loss before it. If that is not finite, nothing changes.
     fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32;
 
-    /// Brings the newest numbers, if this way has them, back to the model and the optimizer after `steps` updates.
+    /// Writes the newest parameters and optimizer state back to `model` and `optimizer`, if this way holds
+    /// them; `steps` updates are made.
     fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64);
 }
 
-/// All ways that a training can take, and which it takes.
+/// The ways of a training, and the choice between them.
 pub(super) struct Ways {
     alone: Alone,
-    /// None: the model cannot be halved, or it is not worth it.
+    /// None if the training cannot be halved, or is too small for that.
     halves: Option<Halves>,
-    /// With more threads than one, but not more than these, each of two has half of the units.
+    /// With 2 up to this number of threads the halves are used, on two of them; otherwise the whole step.
     halved_up_to: usize,
     pools: Vec<Pool>,
     choice: Choice,
@@ -80,23 +82,23 @@ impl Ways {
         self
     }
 
-    /// The pool of the most threads.
+    /// The pool with the most threads.
     pub fn pool(&self) -> &Pool {
         self.pools.last().expect("there is one")
     }
 
-    /// The sizes of the largest batch, as recorded.
+    /// The rows of the largest batch, as recorded.
     pub fn rows(&self) -> usize {
         self.alone.rows()
     }
 
-    /// Whether the newest numbers are in the halves.
+    /// Whether the halves hold the newest parameters and optimizer state.
     #[cfg(test)]
     pub fn is_halved(&self) -> bool {
-        self.halves.as_ref().is_some_and(Halves::is_inside)
+        self.halves.as_ref().is_some_and(Halves::holds_newest)
     }
 
-    /// One update with the batch that was drawn, unless its loss is not finite.
+    /// One update with the batch that was drawn; see [`Way::step`].
     pub fn step(&mut self, work: &mut Work<'_>) -> f32 {
         let measured = self.pools.len() > 1;
         let begun = measured.then(Instant::now);
@@ -117,7 +119,8 @@ impl Ways {
         loss
     }
 
-    /// Brings the newest numbers back to the model and the optimizer after `steps` updates.
+    /// Writes the newest parameters and optimizer state back to `model` and `optimizer`, after `steps`
+    /// updates.
     pub fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
         self.alone.leave(model, optimizer, steps);
         if let Some(halves) = &mut self.halves {

@@ -1,4 +1,4 @@
-//! Which part of each tensor a half has, and how parts become the whole.
+//! Which part of each tensor a half has, and how parts are joined to the whole.
 
 use std::collections::HashMap;
 
@@ -9,8 +9,8 @@ use charloom_tensor::{Entry, ParamId, Params};
 use super::{HalfStack, Halves, Join, linear};
 use crate::models::{Neural, Stack};
 
-/// One half of such layers, all zero, under the same names: of the first weight and of everything between two layers the
-/// units' half, of the other weights that of their inputs.
+/// One half of these layers, zeros under the same names. The first weight and everything between linear
+/// layers is split by units, the other weights by inputs.
 pub(super) fn half(stack: &Stack, whole: &Params<f32>, side: usize) -> (Params<f32>, HalfStack) {
     debug_assert!(side < 2);
     let mut params = Params::new();
@@ -49,7 +49,7 @@ pub(super) fn half(stack: &Stack, whole: &Params<f32>, side: usize) -> (Params<f
                 let running = RunningStats { mean, var, ..norm.running };
                 (BatchNorm1d { weight, bias, running }.into(), None)
             }
-            apart => (apart, None),
+            by_unit => (by_unit, None),
         };
         layers.push(layer);
         joins.push(join);
@@ -59,7 +59,7 @@ pub(super) fn half(stack: &Stack, whole: &Params<f32>, side: usize) -> (Params<f
 }
 
 impl Halves {
-    /// Takes over a training after `steps` updates.
+    /// Copies parameters and optimizer state from the model into the halves, after `steps` updates.
     pub(super) fn enter(&mut self, model: &Neural, optimizer: &Optimizer<f32>, steps: u64) {
         let state = optimizer.state(&model.params);
         for (side, half) in self.both.iter_mut().enumerate() {
@@ -80,10 +80,10 @@ impl Halves {
             let find = |name: &str| state.get(name).map(Vec::as_slice);
             half.optimizer.load(&half.params, steps, find).expect("a half of every tensor of the whole");
         }
-        self.inside = true;
+        self.holds_newest = true;
     }
 
-    /// Gives it back after `steps` updates.
+    /// Copies them back from the halves, after `steps` updates.
     pub(super) fn give(&self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
         let [first, second] = &self.both;
         let pairs = pairs(&model.params, &first.params);
@@ -106,7 +106,7 @@ impl Halves {
     }
 }
 
-/// The whole's and a half's tensor of each name.
+/// For each name the ids of the whole's and a half's tensor.
 fn pairs(whole: &Params<f32>, half: &Params<f32>) -> HashMap<String, [ParamId; 2]> {
     let pair = |(id, entry): (ParamId, &Entry)| {
         (entry.name.clone(), [id, half.find(&entry.name).expect("a half has all names of the whole")])
@@ -114,13 +114,13 @@ fn pairs(whole: &Params<f32>, half: &Params<f32>) -> HashMap<String, [ParamId; 2
     whole.ids().zip(whole.entries()).map(pair).collect()
 }
 
-/// The parameter that a tensor of an optimizer's state belongs to.
+/// The name of the parameter that an optimizer's tensor belongs to.
 fn parameter<'a>(name: &'a str, pairs: &HashMap<String, [ParamId; 2]>) -> &'a str {
     let ends = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
     ends.into_iter().find(|end| pairs.contains_key(*end)).expect("a state is named after its parameter")
 }
 
-/// How many numbers of a tensor are one half's before the other's come; None if both have all of it.
+/// The length of the runs that belong to the two halves in turn; None if both have the whole tensor.
 fn stretch(whole: &Entry, half: &Entry) -> Option<usize> {
     let (whole, half) = (whole.shape.dims(), half.shape.dims());
     let cut = whole.iter().zip(half).position(|(whole, half)| whole != half)?;
