@@ -1,4 +1,4 @@
-//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project, but for calls of C libraries in a benchmark.
+//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project, but for a benchmark's calls of other crates.
 //!
 //! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
 //! best that the machine has is chosen at run time, and all give the same bits (but for which NaN).
@@ -231,7 +231,7 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512($($arg: $ty),*) {
-                // SAFETY: this function's target feature is what `Avx512` needs.
+                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic function here asks for.
                 unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]

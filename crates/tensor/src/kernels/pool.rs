@@ -277,6 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_waits_for_the_other_parts() {
+        for _ in 0..5 {
+            let pool = Pool::new(3);
+            // Helpers that sleep leave their parts to the owner.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            let done = AtomicBool::new(false);
+            let part = |range: Range<usize>| match range.start {
+                10 => panic!("no"),
+                20 => {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                    done.store(true, Ordering::Relaxed);
+                }
+                _ => {}
+            };
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                pool.enter(false, || split(30, 10, 100 * LEAST, part));
+            }));
+            assert!(result.is_err() && done.into_inner());
+        }
+    }
+
+    #[test]
     fn a_panic_of_the_owner_leaves_the_helpers_usable() {
         let pool = Pool::new(3);
         let all = |from: usize| {

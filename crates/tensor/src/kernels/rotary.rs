@@ -39,6 +39,8 @@ dispatch! {
 /// Each row turned by its position's angles, or turned back; or that is added to `y`.
 pub fn rotate(rotary: Rotary<'_, f32>, positions: &[u32], x: &[f32], y: &mut [f32], back: bool, add: bool) {
     let width = rotary.width;
+    let numbers = positions.len().checked_mul(width);
+    assert!(numbers.is_some_and(|numbers| numbers <= y.len()), "a row for each position");
     let y = Shared::new(y);
     split(positions.len(), ROWS, 6 * x.len(), |part| {
         let numbers = part.start * width..part.end * width;

@@ -12,7 +12,7 @@ const SIDE: usize = 8;
 unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
     let width = sum.len();
     assert!(stride >= width, "rows overlap");
-    // The last row's part may be the end of `d`.
+    // The last row's part may be the end of `d`: (rows - 1) stride + width <= d.len().
     let rows = (d.len() + stride - width) / stride;
     let mut i = 0;
     // Several vectors side by side: one's additions wait for each other, and a row's cache lines are read once.

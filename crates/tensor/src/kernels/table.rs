@@ -125,7 +125,8 @@ pub fn gather_rows(
     });
 }
 
-/// What [`scatter_rows`] adds where, for the columns of one thread.
+/// What [`scatter_rows`] adds where, for the columns of one thread: the table is still borrowed, and nothing else reaches these
+/// columns of it meanwhile.
 struct Scatter<'a> {
     activation: Option<Activation>,
     v: &'a [f32],
@@ -200,7 +201,7 @@ unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
 
 #[inline(always)]
 unsafe fn scatter_rows_on<S: Simd>(call: Scatter<'_>) {
-    // SAFETY: the caller guarantees S's target features.
+    // SAFETY: the caller guarantees S's target features; nothing else reaches the columns, as `Scatter` says.
     unsafe {
         match call.activation {
             Some(Activation::Tanh) => scatter::<S, Tanh>(&call, call.v),
@@ -221,7 +222,7 @@ dispatch! {
 /// The gradient of [`gather_rows`]: each row of `d`, taken back through the activation, is added to every row of the
 /// table that its slots name.
 ///
-/// `v` is what the activation's slope is found from: the sums for gelu, else the activation's values.
+/// `v` is what the activation's slope is found from: the sums where [`Activation::slope_is_of_x`], else the activation's values.
 pub fn scatter_rows(
     activation: Option<Activation>,
     v: &[f32],
@@ -242,6 +243,7 @@ pub fn scatter_rows(
                 let numbers = rows.start * width..rows.end * width;
                 let (v, d) = (&v[numbers.clone()], &d[numbers]);
                 let slots = &slots[rows.start * per_row..rows.end * per_row];
+                // The first half has the table, the second its own room.
                 let (mut of_half, columns) = (table, 0..width);
                 if second {
                     room.fill(0.0);

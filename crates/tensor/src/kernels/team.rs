@@ -2,6 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::{self, JoinHandle};
@@ -212,7 +213,8 @@ impl Team {
 }
 
 /// Waits for the helpers at its end, and does what none of them has begun: a helper that the system has stopped before
-/// it claimed its part holds up nobody.
+/// it claimed its part holds up nobody. A panic of such a part has to wait for the other parts, as they use what the job borrows;
+/// [`Done`] has noted it for the end of [`Team::run`].
 struct Waiting<'a>(&'a [Helper]);
 
 impl Drop for Waiting<'_> {
@@ -221,9 +223,10 @@ impl Drop for Waiting<'_> {
             let mut looks = 0;
             loop {
                 let state = helper.desk.state.load(Ordering::Acquire);
+                let work = || helper.desk.work(state, i + 1);
                 match state % STATES {
                     DONE => break,
-                    POSTED if helper.desk.work(state, i + 1) => break,
+                    POSTED if catch_unwind(AssertUnwindSafe(work)).unwrap_or(true) => break,
                     _ => wait(&mut looks),
                 }
             }

@@ -76,7 +76,7 @@ pub(super) trait Arithmetic: Copy {
 ///
 /// # Safety
 /// Every function may be called only where the instruction set's target features hold; those with pointers need
-/// what a read or write of that many elements needs.
+/// what a read or write of that many elements needs. `n` is at most `LANES`.
 pub(super) trait Simd: Arithmetic {
     /// Elements in a vector.
     const LANES: usize;
@@ -91,7 +91,7 @@ pub(super) trait Simd: Arithmetic {
     /// Says that what is at `p` is needed soon; `p` may be anything.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
-    /// The first `n` elements, then zeros. `n` is at most `LANES`.
+    /// The first `n` elements, then zeros.
     unsafe fn load_head(p: *const f32, n: usize) -> Self::V;
     /// The first `n` elements, then those of `rest`.
     unsafe fn load_or(p: *const f32, n: usize, rest: Self::V) -> Self::V;
