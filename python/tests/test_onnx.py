@@ -8,6 +8,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 WINDOWS = [
     cl.MLP(hidden=(16, 12), norm="batch"), cl.MLP(hidden=(16,), norm="layer", activation="gelu", dropout=0.1),
+    cl.MLP(hidden=(12, 8), norm="rms", activation="squared-relu"), cl.MLP(hidden=(16,), activation="gelu-tanh", dropout=0.1),
     cl.MLP(embed=0, hidden=(8,), activation="relu"), cl.MLP(hidden=()), cl.Linear(context=2), cl.Linear(bias=True),
     cl.WaveNet(context=4, embed=8, hidden=16),
 ]

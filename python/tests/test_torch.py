@@ -10,7 +10,8 @@ torch = pytest.importorskip("torch")
     cl.MLP(embed=0, hidden=(8,), dropout=0.1, steps=30), cl.Linear(context=2, steps=30),
     cl.WaveNet(context=4, embed=8, hidden=16, steps=30), cl.WaveNet(context=16, embed=1, hidden=1, steps=30),
     cl.MLP(context=1, hidden=(), steps=30), cl.MLP(hidden=(8,), norm="batch", bias=False, activation="relu", steps=30),
-    cl.Linear(context=1, bias=False, steps=30),
+    cl.Linear(context=1, bias=False, steps=30), cl.MLP(hidden=(12, 8), norm="rms", activation="squared-relu", steps=30),
+    cl.MLP(hidden=(16,), activation="gelu-tanh", steps=30),
 ])
 def test_the_module_of_a_window_model_gives_the_same_probabilities(model, names):
     model.fit(names)

@@ -81,7 +81,8 @@ pub struct Speed {
 /// ```
 pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> Result<Speed> {
     if models::counts(config)? {
-        return Err(Error::setting("model", "ngram is counted in one pass; there are no steps to time"));
+        let message = format!("{} is counted in one pass; there are no steps to time", config.model.kind);
+        return Err(Error::setting("model", message));
     }
     let mut trainer = Trainer::new(config, data)?.with_threads(Threads::Pool(Pool::new(threads)));
     let targets = trainer.targets() as u64;

@@ -93,22 +93,46 @@ def _batch_norm(g: _Graph, x: str, name: str) -> str:
     return g.op("BatchNormalization", x, *parts, epsilon=1e-5)
 
 
+#: Of each activation ONNX's operator and its attributes; squared-relu is squared besides.
+_ACTIVATIONS: dict[str, tuple[str, dict[str, str]]] = {
+    "tanh": ("Tanh", {}), "relu": ("Relu", {}), "gelu": ("Gelu", {}), "gelu-tanh": ("Gelu", {"approximate": "tanh"}),
+    "squared-relu": ("Relu", {}),
+}
+
+
+def _activation(g: _Graph, x: str, name: str) -> str:
+    kind, attributes = _ACTIVATIONS[name]
+    x = g.op(kind, x, **attributes)
+    return g.op("Mul", x, x) if name == "squared-relu" else x
+
+
+def _norm(g: _Graph, x: str, name: str, norm: str, width: int) -> str:
+    """LayerNorm or RMSNorm of rows of `width` numbers; without a weight in the model it is 1."""
+    import numpy as np
+
+    weight = g.constant(f"{name}.weight", g.weights.get(f"{name}.weight", np.ones(width, dtype=np.float32)))
+    if norm == "layer":
+        bias = [g.weight(f"{name}.bias")] if f"{name}.bias" in g.weights else []
+        return g.op("LayerNormalization", x, weight, *bias, axis=-1, epsilon=1e-5)
+    square = g.op("ReduceMean", g.op("Mul", x, x), g.ints(-1), keepdims=1)
+    return g.op("Mul", g.op("Div", x, g.op("Sqrt", g.op("Add", square, g.scalar(1e-5)))), weight)
+
+
 def _window(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
     """The mlp and the linear model."""
     embed, hidden = s.get("embed", 0), s.get("hidden", [])
     x = _characters(g, vocab, "embedding.weight" if embed else None)
     x = g.op("Reshape", x, g.ints(-1, s["context"] * (embed or vocab)))
     place = 0
-    for _ in hidden:
+    for width in hidden:
         x = g.linear(x, f"layers.{place}")
         place += 1
         if s["norm"] == "batch":
             x = _batch_norm(g, x, f"layers.{place}")
-        elif s["norm"] == "layer":
-            parts = g.weight(f"layers.{place}.weight"), g.weight(f"layers.{place}.bias")
-            x = g.op("LayerNormalization", x, *parts, axis=-1, epsilon=1e-5)
+        elif s["norm"] != "none":
+            x = _norm(g, x, f"layers.{place}", s["norm"], width)
         place += s["norm"] != "none"
-        x = g.op(_ACTIVATIONS[s["activation"]][0], x)
+        x = _activation(g, x, s["activation"])
         place += 1 + bool(s["dropout"])
     return g.linear(x, f"layers.{place}")
 
@@ -146,18 +170,6 @@ def _recurrent(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
         # (T, 1, B, H)
         x = g.op("Squeeze", g.op(kind, x, *parts, hidden_size=s["hidden"], **more), g.ints(1))
     return g.linear(g.op("Transpose", x, perm=[1, 0, 2]), "output")
-
-
-def _norm(g: _Graph, x: str, name: str, s: dict[str, Any]) -> str:
-    import numpy as np
-
-    ones = np.ones(s["embed"], dtype=np.float32)
-    weight = g.constant(f"{name}.weight", g.weights.get(f"{name}.weight", ones))
-    if s["norm"] == "layer":
-        bias = [g.weight(f"{name}.bias")] if f"{name}.bias" in g.weights else []
-        return g.op("LayerNormalization", x, weight, *bias, axis=-1, epsilon=1e-5)
-    square = g.op("ReduceMean", g.op("Mul", x, x), g.ints(-1), keepdims=1)
-    return g.op("Mul", g.op("Div", x, g.op("Sqrt", g.op("Add", square, g.scalar(1e-5)))), weight)
 
 
 def _turned(g: _Graph, x: str, positions: str, size: int, context: int) -> str:
@@ -201,10 +213,11 @@ def _decoder(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
     positions = g.op("Range", g.scalar(0), length, g.scalar(1))
 
     def mlp(x: str, name: str) -> str:
-        x = g.linear(x, f"{name}.c_fc")
-        kind, more = _ACTIVATIONS[s["activation"]]
-        x = g.op(kind, x, **more)
-        return g.linear(g.op("Mul", x, x) if s["activation"] == "squared-relu" else x, f"{name}.c_proj")
+        x = _activation(g, g.linear(x, f"{name}.c_fc"), s["activation"])
+        return g.linear(x, f"{name}.c_proj")
+
+    def norm(x: str, name: str) -> str:
+        return _norm(g, x, name, s["norm"], s["embed"])
 
     x = _characters(g, vocab, "wte.weight")
     if is_bow or s["positions"] == "learned":
@@ -215,20 +228,16 @@ def _decoder(g: _Graph, vocab: int, s: dict[str, Any]) -> str:
         x = g.op("Add", x, g.op("Div", g.op("CumSum", x, g.scalar(1)), n))
         return g.linear(g.op("Add", x, mlp(x, "mlp")), "lm_head")
     if s["embed_norm"]:
-        x = _norm(g, x, "ln_e", s)
+        x = norm(x, "ln_e")
     for layer in range(s["layers"]):
         name = f"h.{layer}"
-        x = g.op("Add", x, _attention(g, _norm(g, x, f"{name}.ln_1", s), f"{name}.attn", positions, s))
-        x = g.op("Add", x, mlp(_norm(g, x, f"{name}.ln_2", s), f"{name}.mlp"))
+        x = g.op("Add", x, _attention(g, norm(x, f"{name}.ln_1"), f"{name}.attn", positions, s))
+        x = g.op("Add", x, mlp(norm(x, f"{name}.ln_2"), f"{name}.mlp"))
     if not s["embed_norm"]:
-        x = _norm(g, x, "ln_f", s)
+        x = norm(x, "ln_f")
     return g.linear(x, "wte" if s["tie"] else "lm_head")
 
 
-_ACTIVATIONS: dict[str, tuple[str, dict[str, str]]] = {
-    "tanh": ("Tanh", {}), "relu": ("Relu", {}), "gelu": ("Gelu", {}), "gelu-tanh": ("Gelu", {"approximate": "tanh"}),
-    "squared-relu": ("Relu", {}),
-}
 #: How the graph of each kind is made, of its settings.
 _WINDOWS = {"mlp": _window, "linear": _window, "wavenet": _wavenet}
 _MAKERS = _WINDOWS | dict.fromkeys(_GATES, _recurrent) | {"transformer": _decoder, "bow": _decoder}

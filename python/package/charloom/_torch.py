@@ -11,11 +11,19 @@ if TYPE_CHECKING:
 
 
 def _activation(nn: Any, name: str) -> Any:
-    return {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}[name]()
+    class SquaredReLU(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return nn.functional.relu(x).square()
+
+    return {
+        "tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU, "gelu-tanh": lambda: nn.GELU(approximate="tanh"),
+        "squared-relu": SquaredReLU,
+    }[name]()
 
 
 def _norm(nn: Any, name: str, width: int) -> list[Any]:
-    return {"none": [], "batch": [nn.BatchNorm1d(width)], "layer": [nn.LayerNorm(width)]}[name]
+    norms = {"none": [], "batch": [nn.BatchNorm1d(width)], "layer": [nn.LayerNorm(width)], "rms": [nn.RMSNorm(width, eps=1e-5)]}
+    return norms[name]
 
 
 def _window(nn: Any, torch: Any, vocab: int, embed: int, layers: list[Any]) -> Any:
@@ -111,11 +119,7 @@ def _decoder(nn: Any, torch: Any, vocab: int, s: dict[str, Any]) -> Any:
     """(B, T) numbers of characters, T at most the context -> (B, T, V) logits of what comes after each."""
     functional = nn.functional
     width, is_bow = s["embed"], s["kind"] == "bow"
-    activations = {
-        "tanh": torch.tanh, "relu": torch.relu, "gelu": functional.gelu,
-        "gelu-tanh": lambda x: functional.gelu(x, approximate="tanh"), "squared-relu": lambda x: torch.relu(x).square(),
-    }
-    act = activations[s["activation"]]
+    act = _activation(nn, s["activation"])
 
     def norm() -> Any:
         if s["norm"] == "rms":

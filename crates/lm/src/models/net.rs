@@ -72,7 +72,7 @@ impl Net {
             None if split.boundary().is_some() => {
                 Err(Error::Failed("no words to train on; give more text".to_owned()))
             }
-            None => Err(Error::usage("this model is trained on words, a line each")),
+            None => Err(Error::setting("mode", "this kind of model is trained on words; it is to be lines")),
         };
         let blocks = |length, by_place| match full {
             true => Err(Error::setting("batch", "full is for words; of a text pieces are drawn")),

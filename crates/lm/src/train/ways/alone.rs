@@ -13,14 +13,14 @@ use crate::models::{Net, Neural, Precision, Recorded};
 use crate::train::Answers;
 use crate::{Error, Result};
 
-/// The recorded loss of a batch, and what is set anew in each step.
+/// The recorded loss of a batch, and the inputs that each step sets.
 pub(crate) struct StepRecording<E: Precision> {
     pub recording: Recording<E>,
     pub loss: NodeId,
     inputs: Vec<Indices>,
-    /// The parts of a state that is carried on; see [`Recorded`].
+    /// The parts of a state that is carried from batch to batch; see [`Recorded`].
     carried: Vec<[NodeId; 2]>,
-    /// Which of the teacher's distributions each target has.
+    /// The index of the teacher's distribution of each target.
     taught: Option<Indices>,
 }
 
@@ -37,7 +37,7 @@ impl<E: Precision> StepRecording<E> {
         Self { recording, loss, inputs, carried, taught: None }
     }
 
-    /// Writes the batch that was drawn where the recording reads it.
+    /// Copies the batch that the feed has drawn into the recording's inputs.
     pub fn fill(&mut self, feed: &dyn Feed) {
         for (k, &indices) in self.inputs.iter().enumerate() {
             let input = feed.input(k);
@@ -72,7 +72,7 @@ impl<E: Precision> StepRecording<E> {
     }
 }
 
-/// A step of this shape, or of one without merged rows where merging them would change the numbers.
+/// The recorded step of this feed's batches; None where merging their equal rows would change the numbers.
 ///
 /// # Errors
 /// A batch that is too large.
