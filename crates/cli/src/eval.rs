@@ -21,9 +21,9 @@ use crate::setup::{RunData, read_model, reload_data};
 pub struct Args {
     /// A run folder or a .safetensors file
     run: PathBuf,
-    /// train, val, test or all
-    #[arg(long, value_name = "SPLIT", default_value = "val", value_parser = ["train", "val", "test", "all"])]
-    split: String,
+    /// train, val, test or all [default: val; other data than the run's as a whole]
+    #[arg(long, value_name = "SPLIT", value_parser = ["train", "val", "test", "all"])]
+    split: Option<String>,
     #[command(flatten)]
     data: RunData,
     /// Replace bytes of other data that are not UTF-8, as is done for a model whose data was read so
@@ -79,7 +79,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
     let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
-    let wanted = if is_foreign { "train" } else { args.split.as_str() };
+    let wanted = if is_foreign { "train" } else { args.split.as_deref().unwrap_or("val") };
     let adapt = args.adapt(&data, is_foreign)?;
     let mut rows = rows(&*model, &data, wanted, adapt.as_ref())?;
     if is_foreign {
@@ -135,7 +135,13 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
         let found = charloom::find_data(config, &args.run, moved)?;
         return Data::of(corpus, &found, vocab).map(own);
     }
-    note(format_args!("{} is not what the model was trained on; all of it is evaluated", path.display()));
+    let foreign = format!("{} is not what the model was trained on", path.display());
+    if args.split.as_ref().is_some_and(|split| split != "all") {
+        return Err(Error::usage(format!(
+            "--split has no effect: {foreign}, and is evaluated as a whole; leave it out"
+        )));
+    }
+    note(format_args!("{foreign}; all of it is evaluated"));
     let unknown = corpus.take_unknown(&checkpoint.vocab);
     if let (true, Some(character)) = (corpus.text().is_empty(), unknown.1) {
         return Err(Error::data(

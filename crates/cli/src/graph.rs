@@ -44,7 +44,7 @@ pub struct Args {
     )]
     input: Option<Vec<f64>>,
     /// Seed of the neuron's or network's parameters, as in Python's random.seed
-    #[arg(long, value_name = "N", default_value_t = 1337)]
+    #[arg(long, value_name = "N", default_value_t = 1337, conflicts_with = "formula")]
     seed: i64,
     /// Write a picture: FILE.svg, or FILE.dot for Graphviz
     #[arg(short, long, value_name = "FILE")]

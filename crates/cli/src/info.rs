@@ -27,6 +27,11 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if args.hardware {
+        if args.settings.has_any() {
+            return Err(Error::usage(
+                "--hardware is about this machine; leave out the settings, or --hardware",
+            ));
+        }
         return of_machine(out);
     }
     let path = match args.what.get()? {

@@ -57,7 +57,7 @@ fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
     let Some((what, moved)) = args.what.only_run() else {
         return Err(Error::usage("name a run or a .safetensors file; or add --untrained"));
     };
-    if !is_model(what) && (args.settings.has_base() || args.settings.has_flags()) {
+    if !is_model(what) && args.settings.has_any() {
         return Err(Error::usage("add --untrained to look at settings before training; a run has its own"));
     }
     let (file, checkpoint) = read_model(what)?;

@@ -192,6 +192,11 @@ impl Settings {
         self.has_flags_but(&DataFlags::default())
     }
 
+    /// Whether any setting is given, in whatever way.
+    pub fn has_any(&self) -> bool {
+        self.has_base() || self.has_flags()
+    }
+
     fn has_flags_but(&self, data_flags: &DataFlags) -> bool {
         self.data_flags != *data_flags
             || self.model_flags != ModelFlags::default()
@@ -205,7 +210,7 @@ impl Settings {
 
     /// A run has settings of its own: refuses others beside it.
     pub fn refuse_beside_run(&self) -> Result<()> {
-        if self.has_base() || self.has_flags() {
+        if self.has_any() {
             return Err(Error::usage("a run has its own settings; leave out the other ones, or the run"));
         }
         Ok(())
