@@ -1,10 +1,11 @@
 use charloom_tensor::{Element, Var};
 
-/// Each element set to 0 with probability p, the others divided by 1 - p; in evaluation nothing happens.
+/// Sets each element to 0 with probability p and divides the others by 1 - p; in evaluation it changes
+/// nothing.
 ///
 /// # Source
-/// Srivastava et al. 2014; `torch.nn.Dropout`. The masks are our own: they follow from seed, layer and step, not from a
-/// generator, so that a step that is done again has the same.
+/// Srivastava et al. 2014; `torch.nn.Dropout`. The masks are not torch's: they are a function of seed, layer
+/// and step, not of a generator's state, so that a repeated step has the same mask.
 ///
 /// ```
 /// use charloom_nn::Dropout;
@@ -19,11 +20,11 @@ use charloom_tensor::{Element, Var};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout {
-    /// The probability.
+    /// The probability of a 0.
     pub p: f64,
     /// The seed of the masks.
     pub seed: u64,
-    /// Which of a model's dropouts it is: each has masks of its own.
+    /// The index of this dropout in the model: each has its own masks.
     pub layer: u64,
 }
 

@@ -29,12 +29,12 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// A table of `count` rows of `width` numbers drawn by the scope, whose tensor is `weight`.
+    /// A table of `count` rows of `width` numbers drawn by the scope, with tensor `weight`.
     pub fn new(scope: &mut Scope<'_>, count: usize, width: usize) -> Self {
         Self { weight: scope.tensor("weight", &[count, width], |init| init.embedding(count, width)) }
     }
 
-    /// Records the choice of rows.
+    /// Records the lookup.
     pub fn forward<'t, E: Element>(&self, tape: &'t Tape<'t, E>, indices: Indices) -> Var<'t, E> {
         tape.param(self.weight).embedding(indices)
     }

@@ -1,6 +1,6 @@
 use charloom_tensor::{Element, Var};
 
-/// All dimensions but the first as one.
+/// Merges all dimensions but the first.
 ///
 /// # Shapes
 /// (B, T, C) -> (B, T C)
@@ -17,17 +17,17 @@ impl Flatten {
     }
 }
 
-/// Neighbouring positions side by side, so that the next layer sees `n` of them at once; a single position left over
-/// is no dimension any more.
+/// Puts `n` neighbouring positions side by side, for the next layer to combine; if only one position remains,
+/// its dimension is removed.
 ///
 /// # Shapes
 /// (B, T, C) -> (B, T/n, C n), or (B, C n) where T = n
 ///
 /// # Source
-/// van den Oord et al. 2016 ("WaveNet"), whose tree of dilated convolutions a stack of these is.
+/// van den Oord et al. 2016 ("WaveNet"): a stack of these is its tree of dilated convolutions.
 #[derive(Clone, Copy, Debug)]
 pub struct FlattenConsecutive {
-    /// How many positions become one.
+    /// How many positions are merged into one.
     pub n: usize,
 }
 

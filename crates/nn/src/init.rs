@@ -1,27 +1,28 @@
-//! How parameters are drawn, each number in torch's order.
+//! Random initialization of parameters, in torch's order of draws.
 
 use charloom_tensor::rng::TorchGenerator;
 
-/// A way to draw parameters.
+/// An initialization.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Init {
-    /// Everything standard normal, biases too.
+    /// All tensors standard normal, biases too.
     UnitNormal,
     /// Weights standard normal times gain / sqrt(fan-in); biases zero and not drawn; embeddings standard normal.
     KaimingNormal,
-    /// The defaults of `nn.Embedding` and `nn.Linear`: standard normal, and uniform within 1 / sqrt(fan-in).
+    /// As `nn.Embedding` and `nn.Linear`: embeddings standard normal, others uniform within 1 / sqrt(fan-in).
     Torch,
-    /// Standard normal, each tensor as drawn, (in, out), divided by its norm along dimension 0.
+    /// Standard normal, then each column of the drawn (in, out) matrix divided by its norm.
     UnitColumns,
-    /// Tensors of two dimensions normal with this deviation, as `torch.randn` of their own shape; all others as they begin
-    /// without being drawn.
+    /// Weights and embeddings normal with this standard deviation, drawn as `torch.randn` of their shape;
+    /// biases are zero and not drawn.
     Normal(f64),
 }
 
 /// Draws the parameters of layers, one after the other, from one generator.
 ///
-/// Numbers are drawn in single precision and in torch's order, so that a seed gives what the same program in PyTorch
-/// gets from it: a layer's weight as `torch.randn((in, out))` ([`Init::Torch`]: uniform, (out, in)), then its bias.
+/// Numbers are drawn in single precision and in torch's order, so that a seed gives the same parameters as in
+/// PyTorch: a layer's weight as `torch.randn((in, out))` ([`Init::Torch`]: uniform, (out, in)), then its
+/// bias.
 ///
 /// ```
 /// use charloom_nn::{Init, Initializer};
@@ -38,12 +39,12 @@ pub struct Initializer<'g> {
 }
 
 impl<'g> Initializer<'g> {
-    /// One that draws in this way from this generator.
+    /// An initializer that draws from this generator.
     pub fn new(init: Init, generator: &'g mut TorchGenerator) -> Self {
         Self { init, generator }
     }
 
-    /// The same, borrowed for a while.
+    /// A shorter borrow of this initializer.
     pub(crate) fn again(&mut self) -> Initializer<'_> {
         Initializer { init: self.init, generator: self.generator }
     }
@@ -60,8 +61,8 @@ impl<'g> Initializer<'g> {
         drawn
     }
 
-    /// The weight of a linear layer, row-major. `gain` is what [`Init::KaimingNormal`] multiplies it with besides
-    /// 1 / sqrt(fan-in), `scale` what it is multiplied with in the end, whatever the way.
+    /// The weight of a linear layer, row-major. [`Init::KaimingNormal`] multiplies it by gain / sqrt(fan-in);
+    /// every initialization multiplies it by `scale`.
     ///
     /// # Shapes
     /// (out, in)
@@ -91,12 +92,13 @@ impl<'g> Initializer<'g> {
         match self.init {
             Init::Torch => self.uniform((1.0 / (inputs as f64).sqrt()) as f32, outputs),
             Init::KaimingNormal | Init::Normal(_) => vec![0.0; outputs],
-            // A vector's only dimension is its dimension 0.
+            // A bias is drawn as one column.
             Init::UnitNormal | Init::UnitColumns => self.normal(outputs, 1),
         }
     }
 
-    /// A weight of a recurrent layer of `hidden` units, row-major: torch's are uniform within 1 / sqrt(hidden).
+    /// A weight of a recurrent layer of `hidden` units, row-major; [`Init::Torch`]: uniform within 1 /
+    /// sqrt(hidden).
     ///
     /// # Shapes
     /// (out, in)
@@ -115,7 +117,7 @@ impl<'g> Initializer<'g> {
         self.bias(hidden, outputs)
     }
 
-    /// `torch.randn((rows, columns))`, its columns brought to norm 1 if that is the way.
+    /// `torch.randn((rows, columns))`; for [`Init::UnitColumns`] each column is divided by its norm.
     fn normal(&mut self, rows: usize, columns: usize) -> Vec<f32> {
         let mut drawn = vec![0.0; rows * columns];
         self.generator.randn_f32(&mut drawn);
@@ -132,7 +134,7 @@ impl<'g> Initializer<'g> {
         drawn
     }
 
-    /// `len` numbers uniform in +-`bound`.
+    /// `len` numbers, uniform in (-`bound`, `bound`).
     pub fn uniform(&mut self, bound: f32, len: usize) -> Vec<f32> {
         let mut drawn = vec![0.0; len];
         self.generator.uniform(-bound, bound, &mut drawn);

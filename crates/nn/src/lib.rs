@@ -1,7 +1,7 @@
 //! Layers, initializations, optimizers and learning-rate schedules, on the tensors of [`charloom_tensor`].
 //!
-//! A layer is a record of its tensors' handles, made by a [`Scope`]; `forward` records its operations. A net of one hidden
-//! layer, trained until it knows that after `a` comes `b` and after `b` comes `a`:
+//! A layer holds the handles of its tensors, made by a [`Scope`]; `forward` records its operations. A net of
+//! one hidden layer, trained until it knows that `b` follows `a` and `a` follows `b`:
 //!
 //! ```
 //! use charloom_nn::{Init, Initializer, Linear, Optimizer, Scope, Sequential, Sgd, Tanh};

@@ -1,7 +1,7 @@
 use crate::Scope;
 use charloom_tensor::{Element, ParamId, Var};
 
-/// How many numbers the widest vectors hold.
+/// The number of f32 lanes in the widest vectors.
 const WIDEST: usize = 16;
 
 /// `y = x W^T + b`.
@@ -23,7 +23,7 @@ const WIDEST: usize = 16;
 /// let tape = Tape::with(&params);
 /// let y = layer.forward(tape.input(&[4, 3], &[0.0; 12]));
 /// assert_eq!(y.shape().dims(), [4, 2]);
-/// // Of zeros the bias is left.
+/// // With zeros as input, the output is the bias.
 /// assert_eq!(y.data()[..2], params.read(layer.bias.unwrap()));
 /// assert_eq!(params.entry(layer.weight).name, "output.weight");
 /// ```
@@ -36,14 +36,15 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// A layer drawn by the scope, whose tensors are `weight` and `bias`.
+    /// A layer drawn by the scope, with tensors `weight` and `bias`.
     pub fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
         let weight = scope.weight("weight", inputs, outputs);
         Self::with(weight, scope, inputs, outputs, bias)
     }
 
-    /// The same for a net's last layer, above hidden units. If the number of classes is no multiple of 16, its weight lies by
-    /// rows in memory: the gradient's rows are then `inputs` long, not `classes`, and leave fewer lanes of vectors empty.
+    /// As [`Linear::new`] for a net's last layer, on hidden units. If `classes` is no multiple of 16, the
+    /// weight lies row by row in memory: the gradient's rows are then of length `inputs`, not `classes`, and
+    /// fill vectors better.
     pub fn to_logits(scope: &mut Scope<'_>, inputs: usize, classes: usize, bias: bool) -> Self {
         let weight = match classes.is_multiple_of(WIDEST) {
             true => scope.weight("weight", inputs, classes),

@@ -2,12 +2,12 @@ use crate::Scope;
 use charloom_tensor::ops::RunningStats;
 use charloom_tensor::{Element, ParamId, Var};
 
-/// torch's default for what is added to a variance.
+/// What is added to a variance; torch's default.
 const EPS: f64 = 1e-5;
 
-/// Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+/// Normalizes each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
 ///
-/// In evaluation the running statistics stand for the batch's.
+/// In evaluation the running statistics replace the batch's.
 ///
 /// # Shapes
 /// (B, C) or (B, T, C) -> as given; weight, bias, running_mean, running_var (C). With three dimensions the
@@ -30,11 +30,11 @@ const EPS: f64 = 1e-5;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm1d {
-    /// (C), 1 at first.
+    /// (C), initially 1.
     pub weight: ParamId,
-    /// (C), 0 at first.
+    /// (C), initially 0.
     pub bias: ParamId,
-    /// (C) each, 0 and 1 at first.
+    /// (C) each, initially 0 and 1.
     pub running: RunningStats,
 }
 
@@ -59,7 +59,7 @@ impl BatchNorm1d {
     }
 }
 
-/// Each row brought to mean 0 and variance 1, then scaled and shifted.
+/// Normalizes each row to mean 0 and variance 1, then scales and shifts it.
 ///
 /// # Shapes
 /// (..., C) -> as given; weight, bias (C)
@@ -83,9 +83,9 @@ impl BatchNorm1d {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// (C), 1 at first; None: rows are not scaled.
+    /// (C), initially 1; None: rows are not scaled.
     pub weight: Option<ParamId>,
-    /// (C), 0 at first; None: rows are not shifted.
+    /// (C), initially 0; None: rows are not shifted.
     pub bias: Option<ParamId>,
 }
 
@@ -95,7 +95,7 @@ impl LayerNorm {
         Self::with(scope, channels, true, true)
     }
 
-    /// The same without a weight or a bias.
+    /// As [`LayerNorm::new`], but `weight` and `bias` are optional.
     pub fn with(scope: &mut Scope<'_>, channels: usize, weight: bool, bias: bool) -> Self {
         Self {
             weight: weight.then(|| scope.constant("weight", &[channels], 1.0)),
@@ -114,9 +114,9 @@ impl LayerNorm {
     }
 }
 
-/// Each row brought to a mean square of 1, then scaled if there is a weight.
+/// Normalizes each row to a mean square of 1, then scales it if there is a weight.
 ///
-/// torch's default for what is added to the mean square is the precision's own epsilon; here it is 1e-5, as for the others.
+/// 1e-5 is added to the mean square, as in the other norms; torch's default is the precision's epsilon.
 ///
 /// # Shapes
 /// (..., C) -> as given; weight (C)
@@ -125,7 +125,7 @@ impl LayerNorm {
 /// Zhang and Sennrich 2019; `torch.nn.RMSNorm`
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
-    /// (C), 1 at first; or none.
+    /// (C), initially 1; None: rows are not scaled.
     pub weight: Option<ParamId>,
 }
 
@@ -135,7 +135,7 @@ impl RmsNorm {
         Self { weight: Some(scope.constant("weight", &[channels], 1.0)) }
     }
 
-    /// A layer that only norms.
+    /// A layer without a weight.
     pub fn plain() -> Self {
         Self { weight: None }
     }

@@ -2,13 +2,14 @@ use crate::Scope;
 use charloom_tensor::kernels::Cell;
 use charloom_tensor::{Element, Indices, ParamId, Var};
 
-/// A layer of an rnn, gru or lstm: each row's state follows from its input and from the state before it.
+/// A layer of an rnn, gru or lstm: each row's state depends on its input and on the state before it.
 ///
-/// The tensors are called as in torch: `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, drawn in this order.
+/// The tensors are named as in torch, `weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, and drawn
+/// in this order.
 ///
 /// # Shapes
-/// x (N, in) -> states (N, S H); weight_ih (G H, in), weight_hh (G H, H), bias_ih and bias_hh (G H). G is the number of
-/// gates, S that of numbers each unit remembers; rows of states are h, an lstm's h and then c.
+/// x (N, in) -> states (N, S H); weight_ih (G H, in), weight_hh (G H, H), bias_ih and bias_hh (G H). G is the
+/// number of gates, S the number of states per unit: h, and c for an lstm, whose rows hold h and then c.
 ///
 /// # Source
 /// `torch.nn.RNN`, `torch.nn.GRU`, `torch.nn.LSTM`
@@ -30,7 +31,7 @@ use charloom_tensor::{Element, Indices, ParamId, Var};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Recurrent {
-    /// Which cell.
+    /// The kind of cell.
     pub cell: Cell,
     /// H
     pub hidden: usize,
@@ -42,9 +43,9 @@ pub struct Recurrent {
     pub bias_ih: ParamId,
     /// (G H)
     pub bias_hh: ParamId,
-    /// The probability that an element of `weight_hh` is 0 in a training step, which all rows share.
+    /// The dropout of `weight_hh`: one mask per training step, shared by all rows.
     pub dropout: f64,
-    /// The seed of these masks, and which of a model's they are.
+    /// The seed of these masks, and their index in the model.
     pub masks: [u64; 2],
 }
 
@@ -65,7 +66,7 @@ impl Recurrent {
         Self { cell, hidden, weight_ih, weight_hh, bias_ih, bias_hh, dropout: 0.0, masks: [0; 2] }
     }
 
-    /// S H, how many numbers a row of states has.
+    /// S H: the length of a row of states.
     #[must_use]
     pub fn state_width(&self) -> usize {
         self.cell.states() * self.hidden
@@ -87,7 +88,7 @@ impl Recurrent {
         gates.recurrence(self.cell, [weight, tape.param(self.bias_hh)], parents, first)
     }
 
-    /// The h of rows of states.
+    /// The h of the states.
     pub fn output<'t, E: Element>(&self, states: Var<'t, E>) -> Var<'t, E> {
         if self.cell.states() == 1 { states } else { states.first_columns(self.hidden) }
     }

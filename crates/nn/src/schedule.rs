@@ -1,19 +1,20 @@
-/// How the learning rate moves over a run, as a factor of the one given.
+/// How the learning rate changes over a run, as a factor of the base rate.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Schedule {
-    /// Not at all.
+    /// The base rate throughout.
     Constant,
-    /// At this fraction of the run, times this; factors multiply up.
+    /// (fraction of the run, factor): from that fraction on the rate is multiplied by the factor; factors
+    /// accumulate.
     Drops(Vec<(f64, f64)>),
-    /// From this step on, this rate, whatever the base; the last one that has begun counts.
+    /// (step, rate): from that step on the rate is the given one, not a factor of the base.
     Stages(Vec<(u64, f64)>),
     /// Half a cosine down to the floor.
     Cosine,
-    /// A straight line down to the floor.
+    /// Linear decay to the floor.
     Linear,
-    /// Constant until the last `decay` of the run, then a straight line down to the floor.
+    /// Constant until the last `decay` of the run, then linear decay to the floor.
     Wsd {
-        /// The share of the run in which it falls.
+        /// The share of the run in which the rate decays.
         decay: f64,
     },
 }
@@ -28,13 +29,13 @@ pub enum Schedule {
 /// ```
 #[derive(Clone, PartialEq, Debug)]
 pub struct LearningRate {
-    /// The rate that the schedule multiplies.
+    /// The base rate, which the schedule multiplies.
     pub base: f64,
-    /// The share of it that cosine, linear and wsd fall to, in place of 0.
+    /// The share of the base that cosine, linear and wsd decay to.
     pub floor: f64,
-    /// The share of the run in which it rises to that from 0, in equal steps.
+    /// The share of the run in which the rate rises from 0 to the base, in equal steps.
     pub warmup: f64,
-    /// What it does then.
+    /// The change after the warm-up.
     pub schedule: Schedule,
 }
 
@@ -47,12 +48,12 @@ impl LearningRate {
         let (at, steps) = (step as f64, steps as f64);
         let warmup = self.warmup * steps;
         let rising = if at + 1.0 < warmup { (at + 1.0) / warmup } else { 1.0 };
-        // The share done of what comes after the warm-up.
+        // The fraction of the run after the warm-up that is done.
         let done = ((at - warmup) / (steps - warmup).max(1.0)).clamp(0.0, 1.0);
         let above = |falling: f64| self.floor + (1.0 - self.floor) * falling;
         let factor = match &self.schedule {
             Schedule::Constant => 1.0,
-            // 0.7 of 10 steps is a hair more than 7 in floating point.
+            // The tolerance is needed since in floating point 0.7 of 10 steps is slightly more than 7.
             Schedule::Drops(drops) => drops
                 .iter()
                 .filter(|(fraction, _)| at >= fraction * steps * (1.0 - 1e-12))

@@ -1,22 +1,23 @@
-//! Where layers come from: a scope gives them names, shapes and numbers.
+//! Scopes: where layers declare their tensors, with names, shapes and initial values.
 
 use charloom_tensor::{ParamId, Params};
 
 use crate::Initializer;
 
-/// The place at which layers declare their tensors: it makes their names, and draws them or only plans them.
+/// Where layers declare their tensors: forms their full names, and draws their values or only plans them.
 ///
-/// Tensors are drawn in single precision, as torch does; [`Params::cast`] gives them to a computation in f64.
+/// Tensors are drawn in single precision, as in torch; [`Params::cast`] converts them for a computation in
+/// f64.
 ///
 /// ```
 /// use charloom_nn::{Init, Initializer, Linear, Plan, Scope};
 /// use charloom_tensor::{Params, rng::TorchGenerator};
 ///
-/// // How large is it?
+/// // The size of a layer too large to draw.
 /// let mut plan = Plan::default();
 /// Linear::new(&mut Scope::plan(&mut plan).at("layers.0"), 1_000_000_000, 1_000_000_000, true);
 /// assert_eq!(plan.parameters(), 1_000_000_001_000_000_000);
-/// // Drawn, in the order of declaration.
+/// // Drawn in the order of declaration.
 /// let mut params = Params::<f32>::new();
 /// let mut generator = TorchGenerator::new(42);
 /// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
@@ -35,15 +36,15 @@ enum Store<'s> {
     Plan(&'s mut Plan),
 }
 
-/// Names and sizes of tensors that are not made.
+/// Names and shapes of tensors that are planned but not drawn.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Name, sizes, and whether it is trained.
+    /// Name, shape, and whether it is trained.
     tensors: Vec<(String, Vec<usize>, bool)>,
 }
 
 impl Plan {
-    /// How many numbers are trained; [`u64::MAX`] if they are more than that.
+    /// How many numbers are trained, at most [`u64::MAX`].
     #[must_use]
     pub fn parameters(&self) -> u64 {
         self.tensors.iter().filter(|(.., trained)| *trained).fold(0, |sum, (_, dims, _)| {
@@ -52,24 +53,24 @@ impl Plan {
         })
     }
 
-    /// Name and sizes of each tensor, in the order of declaration.
+    /// Name and shape of each tensor, in the order of declaration.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, dims, _)| (name.as_str(), dims.as_slice()))
     }
 }
 
 impl<'s> Scope<'s> {
-    /// Tensors are drawn and added to `params`.
+    /// A scope whose tensors are drawn and added to `params`.
     pub fn draw(params: &'s mut Params<f32>, init: Initializer<'s>) -> Self {
         Self { store: Store::Draw { params, init }, path: String::new(), gain: 1.0, scale: 1.0 }
     }
 
-    /// Tensors are only listed in `plan`.
+    /// A scope whose tensors are only listed in `plan`.
     pub fn plan(plan: &'s mut Plan) -> Self {
         Self { store: Store::Plan(plan), path: String::new(), gain: 1.0, scale: 1.0 }
     }
 
-    /// The scope of a part, whose names begin with its own.
+    /// The scope of a part: its name is appended to this scope's path.
     pub fn at(&mut self, part: &str) -> Scope<'_> {
         let (path, gain, scale) = (self.name(part), self.gain, self.scale);
         let store = match &mut self.store {
@@ -91,15 +92,15 @@ impl<'s> Scope<'s> {
         Self { scale, ..self }
     }
 
-    /// `layers.0` and `weight` make `layers.0.weight`.
+    /// The full name: `weight` in the scope `layers.0` is `layers.0.weight`.
     fn name(&self, tensor: &str) -> String {
         if self.path.is_empty() { tensor.to_owned() } else { format!("{}.{tensor}", self.path) }
     }
 
-    /// A tensor to be trained, from what `draw` draws for it in row-major order.
+    /// A tensor to be trained, with the values that `draw` returns in row-major order.
     ///
     /// # Panics
-    /// If that is not as many numbers as the tensor has.
+    /// If `draw` returns another number of values.
     pub fn tensor(
         &mut self,
         name: &str,
@@ -109,16 +110,16 @@ impl<'s> Scope<'s> {
         self.drawn(name, dims, |params, name, init| params.add(name, dims, &draw(init)))
     }
 
-    /// A weight of a linear layer, drawn as the initialization says.
+    /// A weight of a linear layer, drawn by the initialization.
     ///
     /// # Shapes
-    /// (out, in), by columns in memory
+    /// (out, in), column by column in memory
     pub fn weight(&mut self, name: &str, inputs: usize, outputs: usize) -> ParamId {
         let (gain, scale) = (self.gain, self.scale);
         self.matrix(name, [outputs, inputs], |init| init.weight(inputs, outputs, gain, scale))
     }
 
-    /// The same, by rows in memory.
+    /// As [`Scope::weight`], but row by row in memory.
     ///
     /// # Shapes
     /// (out, in)
@@ -129,7 +130,8 @@ impl<'s> Scope<'s> {
         })
     }
 
-    /// A matrix to be trained that lies by columns in memory, as most products of linear layers want it.
+    /// A matrix to be trained that lies column by column in memory, the fastest layout for most linear
+    /// layers.
     ///
     /// # Panics
     /// As [`Scope::tensor`].
@@ -142,7 +144,7 @@ impl<'s> Scope<'s> {
         self.drawn(name, &dims, |params, name, init| params.add_by_columns(name, dims, &draw(init)))
     }
 
-    /// A tensor to be trained that `add` draws and adds under its whole name, unless it is only planned.
+    /// A tensor to be trained that `add` draws and adds under its full name, unless it is only planned.
     fn drawn(
         &mut self,
         name: &str,
@@ -156,12 +158,12 @@ impl<'s> Scope<'s> {
         }
     }
 
-    /// A tensor to be trained, the same number everywhere; nothing is drawn.
+    /// A tensor to be trained with all elements equal to `value`; nothing is drawn.
     pub fn constant(&mut self, name: &str, dims: &[usize], value: f32) -> ParamId {
         self.tensor(name, dims, |_| vec![value; dims.iter().product()])
     }
 
-    /// A tensor that is kept but not trained, the same number everywhere at first.
+    /// A tensor that is not trained, with all elements initially equal to `value`.
     pub fn buffer(&mut self, name: &str, dims: &[usize], value: f32) -> ParamId {
         let name = self.name(name);
         match &mut self.store {

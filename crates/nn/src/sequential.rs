@@ -6,7 +6,7 @@ use charloom_tensor::{Element, Var};
 
 macro_rules! layers {
     ($($name:ident,)+) => {
-        /// Any layer from tensor to tensor.
+        /// Any layer that maps a tensor to a tensor.
         #[derive(Clone, Copy, Debug)]
         #[expect(missing_docs, reason = "each is the layer of its name")]
         pub enum Layer {
@@ -21,7 +21,7 @@ macro_rules! layers {
                 }
             }
 
-            /// Its type, as torch names it.
+            /// Its type's name in torch.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => stringify!($name),)+
@@ -43,15 +43,15 @@ layers! {
 }
 
 impl Layer {
-    /// Whether it is to be given each position for itself, (B, T, C), and not all of them side by side.
+    /// Whether it takes positions in a dimension of their own, (B, T, C), rather than flattened.
     pub fn takes_positions(&self) -> bool {
         matches!(self, Self::FlattenConsecutive(_))
     }
 }
 
-/// Layers one after the other.
+/// Layers applied one after the other.
 ///
-/// As in torch, the state of layer i is named `layers.i.`, counting those without any.
+/// As in torch, the tensors of layer i are named `layers.i.`, where layers without tensors count too.
 ///
 /// # Source
 /// `torch.nn.Sequential`
@@ -63,7 +63,7 @@ impl Layer {
 /// let mut params = Params::<f32>::new();
 /// let mut generator = TorchGenerator::new(42);
 /// let mut scope = Scope::draw(&mut params, Initializer::new(Init::Torch, &mut generator));
-/// // Two and two of eight positions, then two and two of the four that are left.
+/// // Eight positions are merged to four, and these to two.
 /// let net = Sequential::new(vec![
 ///     FlattenConsecutive { n: 2 }.into(),
 ///     Linear::new(&mut scope.at("layers.1"), 6, 5, false).into(),
@@ -83,12 +83,12 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// These layers.
+    /// A sequence of these layers.
     pub fn new(layers: Vec<Layer>) -> Self {
         Self { layers }
     }
 
-    /// Records them all.
+    /// Records all layers in order.
     pub fn forward<'t, E: Element>(&self, x: Var<'t, E>) -> Var<'t, E> {
         self.layers.iter().fold(x, |x, layer| layer.forward(x))
     }

@@ -1,4 +1,4 @@
-//! The graph: every number of a computation, in the order in which they came to be.
+//! The graph: every number of a computation, in the order of creation.
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::Value;
 use crate::ops::Op;
 
-/// All nodes of a computation. [`Value`] is the handle with which one computes.
+/// All nodes of a computation. A [`Value`] is the handle of one node.
 ///
 /// A node can only use nodes made before it, so the order of creation is a topological order, and the backward
 /// pass is one loop from the end to the start.
@@ -30,18 +30,18 @@ pub(crate) struct Nodes {
     pub values: Vec<f64>,
     pub grads: Vec<f64>,
     pub ops: Vec<Op>,
-    /// The epoch in which each node was made; tells a handle's node from one that took its place.
+    /// The epoch in which each node was made: tells a handle's node from a later node with the same id.
     births: Vec<u32>,
-    /// Operands of the ops that have more than two.
+    /// Operands of ops with more than two.
     pub operands: Vec<u32>,
     pub labels: BTreeMap<u32, String>,
-    /// Whether the backward pass under way has got to a node.
+    /// Whether the present backward pass has reached a node.
     reached: Vec<bool>,
-    /// How often the graph has been cut back.
+    /// How often the graph has been truncated.
     epoch: u32,
 }
 
-/// A place in a graph to which [`Graph::truncate`] goes back.
+/// A position in a graph to which [`Graph::truncate`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     nodes: usize,
@@ -54,27 +54,27 @@ impl Graph {
         Self::default()
     }
 
-    /// A new leaf: an input or a parameter, whose gradient is wanted.
+    /// A new leaf: an input or a parameter, which has a gradient.
     pub fn value(&self, data: f64) -> Value<'_> {
         self.push(data, Op::Leaf)
     }
 
-    /// A new constant: a number that has no gradient.
+    /// A new constant, which has no gradient.
     pub fn constant(&self, data: f64) -> Value<'_> {
         self.push(data, Op::Constant)
     }
 
-    /// A constant for each number, as the inputs of a [`crate::Mlp`].
+    /// A constant for each number, such as the inputs of a [`crate::Mlp`].
     pub fn constants(&self, data: &[f64]) -> Vec<Value<'_>> {
         data.iter().map(|&x| self.constant(x)).collect()
     }
 
-    /// 0 + v0 + v1 + ..., added from the left as Python's `sum` does.
+    /// 0 + v0 + v1 + ..., added from the left like Python's `sum`.
     pub fn sum<'g>(&'g self, values: impl IntoIterator<Item = Value<'g>>) -> Value<'g> {
         values.into_iter().fold(self.constant(0.0), |sum, v| sum + v)
     }
 
-    /// b + w0 x0 + w1 x1 + ... as one node, added from the left: the same bits as the ops one by one.
+    /// b + w0 x0 + w1 x1 + ... as one node, added from the left: the same bits as with single ops.
     ///
     /// # Panics
     /// If `w` and `x` differ in length.
@@ -112,10 +112,10 @@ impl Graph {
         Mark { nodes: nodes.values.len(), operands: nodes.operands.len() }
     }
 
-    /// Forgets all nodes made after `mark`, and keeps their memory for the next ones.
+    /// Removes all nodes made after `mark`, and keeps their memory for later ones.
     ///
-    /// A training loop makes its parameters, takes a mark, and goes back to it at the end of each step. A handle
-    /// of a forgotten node panics when it is used.
+    /// A training loop makes its parameters, takes a mark, and returns to it in each step. Using a handle of
+    /// a removed node panics.
     ///
     /// ```
     /// # use charloom_scalar::Graph;
@@ -166,14 +166,14 @@ impl Graph {
         change(&mut self.nodes.borrow_mut())
     }
 
-    /// The id of a value of this graph.
+    /// The id of a value; panics if it is of another graph or was removed.
     pub(crate) fn id_of(&self, value: Value<'_>) -> u32 {
         self.nodes.borrow().checked(self, value)
     }
 }
 
 impl Nodes {
-    /// The id of `value`, if it is a living node of `graph`.
+    /// The id of `value`, if its node is in `graph` and was not removed; panics otherwise.
     fn checked(&self, graph: &Graph, value: Value<'_>) -> u32 {
         assert!(std::ptr::eq(graph, value.graph()), "a value of another graph; values of one graph only mix");
         let (id, epoch) = value.handle();
@@ -184,9 +184,9 @@ impl Nodes {
         id
     }
 
-    /// d root / d node into every node that root depends on.
+    /// Computes d root / d node for every node that root depends on.
     ///
-    /// Leaves add to what they have. All other gradients are those of this pass alone.
+    /// Leaves add to the gradient they have; all other gradients are of this pass alone.
     pub fn backward(&mut self, root: u32) {
         let Nodes { values, grads, ops, operands, reached, .. } = self;
         for (grad, op) in grads.iter_mut().zip(ops.iter()) {
@@ -200,7 +200,7 @@ impl Nodes {
         grads[root as usize] += 1.0;
         reached[root as usize] = true;
         for i in (0..end).rev() {
-            // What root does not depend on must not be touched: 0 times an infinite derivative is not 0.
+            // Skip nodes that root does not depend on: 0 times an infinite derivative would be NaN.
             if !reached[i] {
                 continue;
             }
@@ -242,7 +242,7 @@ impl Nodes {
     }
 }
 
-/// Ids are 32 bits: a graph with more nodes would not fit into most memories.
+/// Checks that an id fits into 32 bits; a larger graph would not fit into most memories.
 fn small(n: usize) -> u32 {
     u32::try_from(n).expect("a graph holds at most 2^32 nodes; cut it back with Graph::truncate")
 }

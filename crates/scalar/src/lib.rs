@@ -1,12 +1,13 @@
 //! Reverse-mode automatic differentiation on single numbers.
 //!
-//! A [`Graph`] holds the numbers of a computation in the order in which they were made; a [`Value`] is a handle to
-//! one of them, with the operators of an `f64`. [`Value::backward`] walks the graph from the end and leaves in
-//! every number the derivative with respect to it. [`Neuron`], [`Layer`] and [`Mlp`] are built of nothing else.
+//! A [`Graph`] holds the numbers of a computation in the order of creation; a [`Value`] is a handle to one of
+//! them, with the operators of an `f64`. [`Value::backward`] goes through the graph from the end and computes
+//! the derivative with respect to every number. [`Neuron`], [`Layer`] and [`Mlp`] are built from values
+//! alone.
 //!
-//! [`Expression`] makes a graph of a line of text, and [`picture`] draws any graph.
+//! [`Expression`] parses a line of text into a graph, and [`picture`] draws any graph.
 //!
-//! A net that learns the exclusive or:
+//! A net that learns XOR:
 //!
 //! ```
 //! use charloom_scalar::{Graph, Mlp, Random, Style};
@@ -17,7 +18,7 @@
 //! let mark = graph.mark();
 //! let mut losses = Vec::new();
 //! for _ in 0..200 {
-//!     // What the last step computed is forgotten, the parameters stay.
+//!     // Drops the nodes of the last step, but not the parameters.
 //!     graph.truncate(mark);
 //!     let errors = data.iter().map(|(x, y)| net.forward(&graph.constants(x))[0] - *y);
 //!     let loss = graph.sum(errors.map(|error| error.pow(2.0)));
@@ -30,7 +31,7 @@
 //! assert!(losses[199] < losses[0] / 10.0);
 //! ```
 //!
-//! The programs `01_neuron`, `02_mlp` and `03_two_moons` in `examples/` go on from here.
+//! The programs `01_neuron`, `02_mlp` and `03_two_moons` in `examples/` continue from here.
 #![forbid(unsafe_code)]
 
 mod expression;

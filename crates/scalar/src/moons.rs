@@ -4,10 +4,10 @@ use std::f64::consts::PI;
 
 use crate::Random;
 
-/// `n` points of two moons with labels 1 (upper) and -1 (lower), taking turns.
+/// `n` points of two moons, alternately of the upper one (label 1) and the lower one (label -1).
 ///
-/// Upper: (cos t, sin t); lower: (1 - cos t, 1/2 - sin t); t goes from 0 to pi along each. Each coordinate gets
-/// normal noise of deviation `noise`, x before y.
+/// Upper: (cos t, sin t); lower: (1 - cos t, 1/2 - sin t), with t from 0 to pi. Each coordinate gets normal
+/// noise of standard deviation `noise`, x before y.
 ///
 /// # Source
 /// The curves are those of scikit-learn's `make_moons`.

@@ -1,8 +1,8 @@
-//! Neurons, layers of them, and layers of layers.
+//! Neurons, layers of neurons, and networks of layers.
 
 use crate::{Graph, Random, Value};
 
-/// What a neuron does to its sum.
+/// The function that a neuron applies to its sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// tanh(z)
@@ -13,23 +13,23 @@ pub enum Activation {
     Linear,
 }
 
-/// How a bias starts.
+/// How a bias is initialized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bias {
-    /// Drawn as the weights are, after them.
+    /// Drawn like the weights, after them.
     Uniform,
-    /// 0, with nothing drawn.
+    /// 0; nothing is drawn.
     Zero,
 }
 
-/// The choices that are the same for a whole [`Mlp`].
+/// The settings of a whole [`Mlp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// The activation of all layers but the last.
     pub hidden: Activation,
     /// The activation of the last layer.
     pub output: Activation,
-    /// How biases start.
+    /// How biases are initialized.
     pub bias: Bias,
 }
 
@@ -54,15 +54,15 @@ impl Style {
 /// let y = neuron.forward(&graph.constants(&[4.0, 1.0]));
 /// assert_eq!(y.data(), 1f64.tanh());
 /// y.backward();
-/// // What each weight saw, times tanh's slope.
+/// // Each weight's gradient is its input times tanh's slope, which is the bias's gradient.
 /// assert_eq!(neuron.weight[0].grad(), 4.0 * neuron.bias.grad());
 /// ```
 pub struct Neuron<'g> {
-    /// One weight an input.
+    /// One weight per input.
     pub weight: Vec<Value<'g>>,
-    /// What is added to their sum.
+    /// Added to the weighted sum.
     pub bias: Value<'g>,
-    /// What is done to it.
+    /// Applied to the sum.
     pub activation: Activation,
 }
 
@@ -92,7 +92,8 @@ impl<'g> Neuron<'g> {
         self.activate(self.bias.graph().affine(&self.weight, x, self.bias))
     }
 
-    /// [`Neuron::forward`] in single multiplications and additions, for pictures; the same bits.
+    /// As [`Neuron::forward`], but with one node per multiplication and addition, for pictures; the same
+    /// bits.
     ///
     /// # Panics
     /// If there are not as many inputs as weights.
@@ -123,9 +124,9 @@ impl<'g> Neuron<'g> {
     }
 }
 
-/// Neurons that see the same inputs.
+/// Neurons with the same inputs.
 pub struct Layer<'g> {
-    /// One an output.
+    /// One neuron per output.
     pub neurons: Vec<Neuron<'g>>,
 }
 
@@ -148,13 +149,13 @@ impl<'g> Layer<'g> {
         self.neurons.iter().map(|neuron| neuron.forward(x)).collect()
     }
 
-    /// Those of each neuron in turn.
+    /// The parameters of each neuron in turn.
     pub fn parameters(&self) -> impl Iterator<Item = Value<'g>> {
         self.neurons.iter().flat_map(Neuron::parameters)
     }
 }
 
-/// A multi-layer perceptron: each layer sees what the one before put out.
+/// A multi-layer perceptron: each layer's inputs are the outputs of the layer before.
 ///
 /// ```
 /// use charloom_scalar::{Graph, Mlp, Random, Style};
@@ -165,13 +166,13 @@ impl<'g> Layer<'g> {
 /// assert_eq!(mlp.parameters().count(), 41);
 /// ```
 pub struct Mlp<'g> {
-    /// From the inputs to the outputs.
+    /// The layers, from the inputs to the outputs.
     pub layers: Vec<Layer<'g>>,
 }
 
 impl<'g> Mlp<'g> {
-    /// A network of `inputs` inputs and layers of `sizes` neurons; parameters are drawn layer by layer, neuron by
-    /// neuron.
+    /// A network with `inputs` inputs and layers of `sizes` neurons; parameters are drawn layer by layer,
+    /// neuron by neuron.
     pub fn new(graph: &'g Graph, random: &mut Random, inputs: usize, sizes: &[usize], style: Style) -> Self {
         let mut before = inputs;
         let mut layers = Vec::with_capacity(sizes.len());
@@ -186,12 +187,12 @@ impl<'g> Mlp<'g> {
     /// The outputs of the last layer.
     ///
     /// # Panics
-    /// If there are not as many inputs as the network was made for.
+    /// If `x` has another length than the network's inputs.
     pub fn forward(&self, x: &[Value<'g>]) -> Vec<Value<'g>> {
         self.layers.iter().fold(x.to_vec(), |x, layer| layer.forward(&x))
     }
 
-    /// Those of each layer in turn.
+    /// The parameters of each layer in turn.
     pub fn parameters(&self) -> impl Iterator<Item = Value<'g>> {
         self.layers.iter().flat_map(Layer::parameters)
     }

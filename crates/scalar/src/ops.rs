@@ -1,7 +1,8 @@
-//! The ops: one table entry each, its value beside its gradient.
+//! The ops: a table with the value and the gradient of each.
 //!
-//! `forward` gives the value `y`; `backward` takes the gradient `g` that arrived at `y` and gives what flows on
-//! to each input. Where a derivative is a matter of choice (relu at 0, a power at 0) the choice is PyTorch's.
+//! `forward` computes the value `y`; `backward` takes the gradient `g` with respect to `y` and returns the
+//! gradient with respect to each input. Where a derivative is a convention (relu at 0, a power at 0), it is
+//! PyTorch's.
 
 /// y = f(x).
 pub(crate) struct Unary {
@@ -17,16 +18,17 @@ pub(crate) struct Binary {
     pub backward: fn(g: f64, a: f64, b: f64, y: f64) -> (f64, f64),
 }
 
-/// What made a node; operands are ids of earlier nodes.
+/// The op that made a node; operands are ids of earlier nodes.
 #[derive(Clone, Copy)]
 pub(crate) enum Op {
-    /// Made by nobody, and its gradient adds up from one backward to the next.
+    /// Made by no op; its gradient accumulates over backward passes.
     Leaf,
-    /// Made by nobody, and has no gradient.
+    /// Made by no op; has no gradient.
     Constant,
     Unary(&'static Unary, u32),
     Binary(&'static Binary, u32, u32),
-    /// bias + sum of w[i] * x[i]; the operands lie in the graph's list from `start`: bias, w0, x0, w1, x1, ...
+    /// bias + sum of w[i] * x[i]; its operands start at `start` in the graph's list: bias, w0, x0, w1, x1,
+    /// ...
     Affine {
         start: u32,
         len: u32,
@@ -34,7 +36,7 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    /// How the op is written in pictures and tables; empty for what no op made.
+    /// The op's symbol in pictures and tables; empty for leaves and constants.
     pub fn name(&self) -> &'static str {
         match self {
             Op::Leaf | Op::Constant => "",
@@ -80,7 +82,7 @@ pub(crate) static TANH: Unary =
 pub(crate) static SIGMOID: Unary =
     Unary { name: "sigmoid", forward: |x| 1.0 / (1.0 + (-x).exp()), backward: |g, _, y| g * ((1.0 - y) * y) };
 
-// Written with <= so that a NaN passes through, both ways.
+// Written with <= so that NaN passes through both forward and backward.
 pub(crate) static RELU: Unary = Unary {
     name: "relu",
     forward: |x| if x <= 0.0 { 0.0 } else { x },

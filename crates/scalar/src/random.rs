@@ -1,4 +1,4 @@
-//! CPython's random numbers, so that a notebook's seed draws the notebook's weights.
+//! CPython's random numbers, so that the seed of a notebook gives the notebook's weights.
 
 use std::f64::consts::TAU;
 
@@ -13,12 +13,12 @@ use rand_mt::Mt;
 /// ```
 pub struct Random {
     mt: Mt,
-    /// `gauss` makes its numbers in pairs; the second waits here.
+    /// `gauss` makes numbers in pairs; this is the second of a pair, if unused.
     next_gauss: Option<f64>,
 }
 
 impl Random {
-    /// The state after `random.seed(seed)`; as there, the sign does not count.
+    /// The state after `random.seed(seed)`, which ignores the sign of the seed.
     pub fn seed(seed: i64) -> Self {
         let n = seed.unsigned_abs();
         let (low, high) = (n as u32, (n >> 32) as u32);
@@ -37,7 +37,7 @@ impl Random {
         a + (b - a) * self.random()
     }
 
-    /// Normal with mean `mu` and deviation `sigma`: `random.gauss(mu, sigma)`.
+    /// Normal with mean `mu` and standard deviation `sigma`: `random.gauss(mu, sigma)`.
     pub fn gauss(&mut self, mu: f64, sigma: f64) -> f64 {
         let z = self.next_gauss.take().unwrap_or_else(|| {
             let angle = self.random() * TAU;

@@ -1,4 +1,4 @@
-//! The handle: a number in a graph, with the operators.
+//! A handle to a number in a graph, with operators.
 
 use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use crate::Graph;
 use crate::ops::{self, Binary, Op, Unary};
 
-/// A number in a [`Graph`]: copied freely, computed with as with an `f64`, on either side of which it may stand.
+/// A number in a [`Graph`]: a `Copy` handle with the operators of an `f64`, which also take plain numbers.
 ///
 /// ```
 /// use charloom_scalar::Graph;
@@ -33,7 +33,7 @@ impl<'g> Value<'g> {
         (self.id, self.epoch)
     }
 
-    /// The graph it lies in.
+    /// The graph it belongs to.
     pub fn graph(&self) -> &'g Graph {
         self.graph
     }
@@ -44,16 +44,17 @@ impl<'g> Value<'g> {
         self.graph.nodes().values[id as usize]
     }
 
-    /// d root / d self of the last [`Value::backward`]; of a leaf, the sum over all of them since it was zeroed.
+    /// d root / d self from the last [`Value::backward`]; for a leaf, the sum over all of them since it was
+    /// zeroed.
     pub fn grad(self) -> f64 {
         let id = self.graph.id_of(self);
         self.graph.nodes().grads[id as usize]
     }
 
-    /// Gives a leaf another number; nodes computed from it keep theirs.
+    /// Changes a leaf's number; nodes already computed from it are not updated.
     ///
     /// # Panics
-    /// If an op made this value.
+    /// If the value was computed by an op.
     pub fn set_data(self, data: f64) {
         let id = self.graph.id_of(self) as usize;
         self.graph.with(|nodes| {
@@ -69,7 +70,7 @@ impl<'g> Value<'g> {
         self.graph.with(|nodes| nodes.grads[id as usize] = 0.0);
     }
 
-    /// Names it for pictures and tables, and gives it back.
+    /// Sets its label in pictures and tables, and returns it.
     pub fn label(self, label: impl Into<String>) -> Self {
         let id = self.graph.id_of(self);
         self.graph.with(|nodes| nodes.labels.insert(id, label.into()));
@@ -81,10 +82,10 @@ impl<'g> Value<'g> {
         self.graph.nodes().labels.contains_key(&id)
     }
 
-    /// Computes d self / d v for every v it was computed from.
+    /// Computes d self / d v for every v that self was computed from.
     ///
-    /// One loop over the nodes from here to the first, whatever the depth. Leaves add to the gradient they have,
-    /// as PyTorch's do.
+    /// One loop over the nodes from this one to the first, without recursion. Leaves add to the gradient they
+    /// have, as in PyTorch.
     ///
     /// # Source
     /// `torch.Tensor.backward`
@@ -93,7 +94,7 @@ impl<'g> Value<'g> {
         self.graph.with(|nodes| nodes.backward(id));
     }
 
-    /// self^exponent; the exponent is a number or a value.
+    /// self^exponent, where the exponent is a number or a value.
     pub fn pow(self, exponent: impl Operand<'g>) -> Self {
         self.binary(&ops::POW, exponent.within(self.graph))
     }
@@ -105,7 +106,7 @@ impl<'g> Value<'g> {
     ///
     /// let graph = Graph::new();
     /// let x = graph.value(0.5);
-    /// // tanh, and what it is made of.
+    /// // tanh from its definition.
     /// let double = (2.0 * x).exp();
     /// let y = (double - 1.0) / (double + 1.0);
     /// assert!((y.data() - x.tanh().data()).abs() < 1e-12);
@@ -165,9 +166,9 @@ impl fmt::Debug for Value<'_> {
     }
 }
 
-/// What may stand beside a [`Value`]: another one, or a number, which becomes a constant.
+/// An operand beside a [`Value`]: another value, or a number, which becomes a constant.
 pub trait Operand<'g> {
-    /// This as a value of `graph`.
+    /// The operand as a value of `graph`.
     fn within(self, graph: &'g Graph) -> Value<'g>;
 }
 

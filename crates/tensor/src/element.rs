@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, DivAssign, MulAssign, SubAssign};
 
-/// The kernels that a number has: the plain loops for all, the SIMD ones where they replace them.
+/// The kernels of a number type: plain loops (`reference`) or SIMD (`simd`).
 macro_rules! kernels {
     (reference) => {
         kernels! { kernels::reference }
@@ -18,22 +18,24 @@ macro_rules! kernels {
             $($from)::+::gemm(call);
         }
 
-        /// `count` products of one shape; the operands of number i, A, B and C, begin i times the steps further on.
+        /// `count` products of equal shape; in product i the operands A, B and C begin at i times their
+        /// `steps`.
         fn gemm_batched(count: usize, steps: [usize; 3], call: Gemm<'_, Self>) {
             $($from)::+::gemm_batched(count, steps, call);
         }
 
-        /// As [`Element::gemm`] for a `k` that goes over the rows of a batch, whose order of sums may be another.
+        /// As [`Element::gemm`] for a `k` over the rows of a batch; the sum may be computed in another order.
         fn gemm_over_rows(call: Gemm<'_, Self>) {
             $($from)::+::gemm_over_rows(call);
         }
 
-        /// Packs B, of `n` columns, for [`Element::gemm_packed`], in room for as many columns rounded up to sixteens.
+        /// Packs B, of `n` columns, for [`Element::gemm_packed`]; `to` has room for `n` rounded up to a
+        /// multiple of 16.
         fn pack(b: &[Self], n: usize, to: &mut [Self]) {
             $($from)::+::pack(b, n, to);
         }
 
-        /// As [`Element::gemm`] with B packed beforehand, for several products with one B.
+        /// As [`Element::gemm`] with B packed beforehand, for several products with the same B.
         fn gemm_packed(call: Gemm<'_, Self>, packed: &[Self]) {
             $($from)::+::gemm_packed(call, packed);
         }
@@ -48,9 +50,9 @@ macro_rules! kernels {
             $($from)::+::activate(activation, x, y);
         }
 
-        /// The gradient of [`Element::activate`]: `dx = dy f'(x)`, or added to `dx`.
+        /// The gradient of [`Element::activate`]: `dx = dy f'(x)`, or with `add` `dx += dy f'(x)`.
         ///
-        /// Where [`Activation::slope_is_of_x`] says no, `x` may be empty.
+        /// `x` may be empty if [`Activation::slope_is_of_x`] is false.
         fn activate_backward(kind: Activation, x: &[Self], y: &[Self], dy: &[Self], dx: &mut [Self], add: bool) {
             $($from)::+::activate_backward(kind, x, y, dy, dx, add);
         }
@@ -60,42 +62,41 @@ macro_rules! kernels {
             $($from)::+::exp(x, y);
         }
 
-        /// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's maximum, and the
-        /// logarithm of the sum of exponentials shifted by it: together the log-sum-exp.
+        /// The softmax of each row of `logits` (rows of `width`). `lse` gets each row's maximum m and
+        /// `ln sum exp(x - m)`: their sum is the log-sum-exp.
         fn softmax_rows(logits: &[Self], width: usize, probs: &mut [Self], lse: &mut [[Self; 2]]) {
             $($from)::+::softmax_rows(logits, width, probs, lse);
         }
 
-        /// Each row of `logits` (rows of `width`) becomes the logarithm of its softmax.
+        /// The logarithm of the softmax of each row of `logits` (rows of `width`).
         fn log_softmax_rows(logits: &[Self], width: usize, y: &mut [Self]) {
             $($from)::+::log_softmax_rows(logits, width, y);
         }
 
-        /// Attention; of each row and head, `stats` gets the largest score, and 1 over the sum of exponentials of what is
-        /// above it.
+        /// Attention. Per row and head, `stats` gets the largest score m and `1 / sum exp(score - m)`.
         fn attend(call: Attention<'_, Self>, y: &mut [Self], stats: &mut [[Self; 2]]) {
             $($from)::+::attend(call, y, stats);
         }
 
-        /// Writes the gradient of [`Element::attend`] to `dx`, or adds it, given its results and the gradient that arrives
-        /// there.
+        /// Computes the gradient of [`Element::attend`] from its results `y`, `stats` and their gradient
+        /// `dy`: writes it to `dx`, or adds it.
         fn attend_backward(
             call: Attention<'_, Self>, y: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self], add: bool,
         ) {
             $($from)::+::attend_backward(call, y, stats, dy, dx, add);
         }
 
-        /// Attention of the newest row of each sequence, (B, 3C).
+        /// Attention of the newest row of each sequence; `qkv` is (B, 3C).
         fn attend_cached(qkv: &[Self], width: usize, heads: usize, cache: Cache<'_, Self>, y: &mut [Self]) {
             $($from)::+::attend_cached(qkv, width, heads, cache, y);
         }
 
-        /// Each row's norm; `stats` gets its mean and 1 over its deviation.
+        /// Normalizes each row; `stats` gets its mean and 1 over its standard deviation.
         fn norm_rows(norm: Norm<'_, Self>, x: &[Self], y: &mut [Self], stats: &mut [[Self; 2]]) {
             $($from)::+::norm_rows(norm, x, y, stats);
         }
 
-        /// The gradient of [`Element::norm_rows`], or added to `dx`.
+        /// The gradient of [`Element::norm_rows`], written to `dx`, or added.
         fn norm_rows_backward(
             norm: Norm<'_, Self>, x: &[Self], stats: &[[Self; 2]], dy: &[Self], dx: &mut [Self], add: bool,
         ) {
@@ -107,26 +108,28 @@ macro_rules! kernels {
             $($from)::+::norm_rows_weight(x, stats, dy, dweight);
         }
 
-        /// Each row turned by its position's angles, or turned back; or that is added to `y`.
+        /// Rotates each row by the angles of its position, or by their negatives if `back`; writes to `y`, or
+        /// adds.
         fn rotate(rotary: Rotary<'_, Self>, positions: &[u32], x: &[Self], y: &mut [Self], back: bool, add: bool) {
             $($from)::+::rotate(rotary, positions, x, y, back, add);
         }
 
-        /// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+        /// `y = factor x`, row by row, or with `add` `y += factor x`.
         fn scale_rows(factors: &[Self], x: &[Self], y: &mut [Self], add: bool) {
             $($from)::+::scale_rows(factors, x, y, add);
         }
 
-        /// Each row of `y` is a bias plus the `per_row` rows of the table that its slots name, with an activation
-        /// on top (other than those whose slope is of x).
+        /// Each row of `y` is the bias plus the `per_row` table rows that its slots name, under an activation
+        /// (not one whose slope depends on x).
         fn gather_rows(
             table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [Self],
         ) {
             $($from)::+::gather_rows(table, bias, slots, per_row, activation, y);
         }
 
-        /// Adds each row of `d`, taken back through the activation, to every row of the table that its slots name.
-        /// `v` holds the sums where the slope is of x, else the activation's values.
+        /// Adds each row of `d`, multiplied by the activation's slope, to every table row that its slots
+        /// name. `v` holds the sums before the activation if its slope depends on x, else the activation's
+        /// values.
         fn scatter_rows(
             activation: Option<Activation>,
             v: &[Self], d: &[Self], width: usize, slots: &[u32], per_row: usize, table: &mut [Self],
@@ -134,8 +137,8 @@ macro_rules! kernels {
             $($from)::+::scatter_rows(activation, v, d, width, slots, per_row, table);
         }
 
-        /// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each
-        /// (once where it is empty).
+        /// Per channel: the mean, and the sum of squared distances from it, where row i counts `counts[i]`
+        /// times (once if `counts` is empty).
         fn channel_moments(x: &[Self], counts: &[Self], mean: &mut [Self], squares: &mut [Self]) {
             $($from)::+::channel_moments(x, counts, mean, squares);
         }
@@ -152,15 +155,16 @@ macro_rules! kernels {
             $($from)::+::channel_sums(x, d, mean, inv_std, sum, sum_hat);
         }
 
-        /// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once
-        /// where it is empty).
+        /// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; row i counts `counts[i]` times
+        /// (once if `counts` is empty).
         fn channel_backward(
             x: &[Self], d: &[Self], counts: &[Self], abc: [&[Self]; 3], dx: &mut [Self], add: bool,
         ) {
             $($from)::+::channel_backward(x, d, counts, abc, dx, add);
         }
 
-        /// `y = x + z + bias`, row by row: rows of `x` are `step` apart, the others as long as `bias`.
+        /// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as
+        /// `bias`.
         fn add_rows(x: &[Self], step: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
             $($from)::+::add_rows(x, step, z, bias, y);
         }
@@ -175,7 +179,7 @@ macro_rules! kernels {
             $($from)::+::momentum_step(rates, g, v, p);
         }
 
-        /// A step of AdamW; see [`kernels::reference::adamw_step`] for what the rates are.
+        /// A step of AdamW; see [`kernels::reference::adamw_step`] for the rates.
         fn adamw_step(rates: [Self; 7], g: &[Self], m: &mut [Self], v: &mut [Self], p: &mut [Self]) {
             $($from)::+::adamw_step(rates, g, m, v, p);
         }
@@ -185,7 +189,7 @@ macro_rules! kernels {
             $($from)::+::cell_forward(call);
         }
 
-        /// The way back through one; see [`CellBackward`].
+        /// The backward pass of a step of a recurrent cell; see [`CellBackward`].
         fn cell_backward(call: CellBackward<'_, Self>) {
             $($from)::+::cell_backward(call);
         }
@@ -197,10 +201,9 @@ macro_rules! kernels {
     };
 }
 
-/// A number that tensors are made of: `f32` to train, `f64` to check gradients.
+/// A number type of tensors: `f32` for training, `f64` for checking gradients.
 ///
-/// The kernels hang here: `f32` runs on the machine's SIMD units, `f64` on the plain loops of
-/// [`kernels::reference`].
+/// The kernels are its methods: `f32` has the SIMD kernels, `f64` the plain loops of [`kernels::reference`].
 pub trait Element:
     Float
     + bytemuck::Pod
@@ -263,6 +266,6 @@ impl Element for f64 {
         libm::erf(self)
     }
 
-    // As the trait has them; those would be compiled again in each crate that uses them.
+    // The same as the trait's default methods, which would be compiled again in each crate that uses them.
     kernels! { reference }
 }

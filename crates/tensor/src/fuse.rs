@@ -7,11 +7,11 @@ use crate::recording::Home;
 use crate::{Element, Indices, NodeId, Recording};
 
 impl<E: Element> Recording<E> {
-    /// Replaces patterns of operations by single ones that do the same with less work.
+    /// Replaces patterns of operations by single operations with the same result and less work.
     ///
-    /// From then on, a pass computes the values of `outputs` and what they need; other values and gradients may stay as
-    /// they are. The patterns: a linear layer on an embedding or on one-hot vectors, flattened, with or without an
-    /// activation, becomes sums of table rows.
+    /// From then on, a pass computes the values of `outputs` and of what they need; other values and
+    /// gradients may be stale. The only pattern: a linear layer on a flattened embedding or on flattened
+    /// one-hot vectors, with or without an activation, becomes sums of table rows.
     ///
     /// # Panics
     /// If an output is of another recording.
@@ -25,12 +25,12 @@ impl<E: Element> Recording<E> {
         self.plan = None;
     }
 
-    /// The operation of a node, if it is of this kind.
+    /// The operation of a node, if it has this type.
     fn op_mut<O: 'static>(&mut self, id: usize) -> Option<&mut O> {
         self.ops[id].as_mut()?.as_any()?.downcast_mut()
     }
 
-    /// The node that a chain of views with no other users looks at.
+    /// Follows a chain of views to the node below them, if each of these nodes is used only once.
     fn through_views(&self, mut id: usize, uses: &[usize]) -> Option<usize> {
         while self.ops[id].is_none() && uses[id] == 1 && self.inputs[id].len() == 1 {
             id = self.inputs[id][0];
@@ -38,7 +38,8 @@ impl<E: Element> Recording<E> {
         (uses[id] == 1).then_some(id)
     }
 
-    /// If a linear layer on looked-up vectors ends in this node, alone or under an activation, replaces it.
+    /// If this node ends a linear layer on looked-up vectors, with or without an activation, replaces the
+    /// layer.
     fn fuse_table_linear(&mut self, id: usize, uses: &[usize]) -> Option<()> {
         let activation = self.op_mut::<Activate>(id).map(|a| a.0);
         let linear = if activation.is_some() { self.inputs[id][0] } else { id };
@@ -63,8 +64,8 @@ impl<E: Element> Recording<E> {
             Source::OneHot => (self.nodes[looked_up].shape.last(), self.nodes[looked_up].shape.last()),
         };
         let of = self.fed.indices[indices.index].shape;
-        // Each row of the layer has its own tokens side by side: all of an example's, or, where the vectors were seen as more
-        // rows than examples, some.
+        // Each row of the layer must hold consecutive tokens of one example: all of them or, where the
+        // vectors were reshaped to more rows than examples, some.
         let (shape, rows) = (self.nodes[linear].shape, self.nodes[linear].shape.len() / outputs);
         let by_example = shape.rank() > 1 && shape.dims()[0] == *of.dims().first()?;
         if !by_example || rows == 0 || inputs * rows != of.len() * width {
@@ -80,7 +81,7 @@ impl<E: Element> Recording<E> {
             self.inputs[dead].clear();
             self.nodes[dead].needs_grad &= dead == id;
         }
-        // Where the rows are another layer's, no thread computes a half of them.
+        // If the table is computed by another layer, its rows are not split into two halves.
         let is_param = ids.first().is_some_and(|&table| self.nodes[table].home == Home::Param);
         let (axis, cut) = (self.fed.indices[indices.index].axis, self.cut(outputs).filter(|_| is_param));
         let op = TableLinear::new(source, indices, size, TableLinearOptions { bias, activation, axis, cut });
@@ -102,7 +103,7 @@ mod tests {
     use crate::ops::Targets;
     use crate::{Element, Grads, Params, Pass, Recording};
 
-    /// Loss and all gradients of a two-layer net on seven examples, of which some are alike.
+    /// Loss and all gradients of a two-layer net on seven examples, some of them equal.
     fn results<E: Element>(
         embed: usize,
         activation: Option<Activation>,
@@ -155,7 +156,7 @@ mod tests {
     }
 
     fn check<E: Element>(tolerance: f64) {
-        // Of embeddings so wide that the gradient's smaller matrices are transposed, too.
+        // The widest embedding tests the path that transposes the gradient's smaller matrices.
         for embed in [0, 4, 12] {
             for activation in [None, Some(Activation::Tanh), Some(Activation::Relu), Some(Activation::Gelu)] {
                 for bias in [false, true] {

@@ -1,7 +1,7 @@
 //! Tensors with reverse-mode automatic differentiation, SIMD kernels, and torch's random numbers.
 //!
-//! A [`Tape`] records operations on [`Var`]s, Copy handles of its nodes, and computes them as they are recorded. Parameters
-//! live apart, in [`Params`]:
+//! A [`Tape`] records operations on [`Var`]s, `Copy` handles of its nodes, and computes them as they are
+//! recorded. Parameters live outside the tape, in [`Params`]:
 //!
 //! ```
 //! use charloom_tensor::{Params, Tape};
@@ -20,7 +20,7 @@
 //! A training step is recorded once, as a [`Recording`], and run many times without allocating.
 #![deny(unsafe_code)]
 
-// What the tests in `tests/` use to check gradients, the tests beside each operation use too.
+// The gradient checks of `tests/` are used by the tests beside each operation too.
 #[cfg(test)]
 extern crate self as charloom_tensor;
 #[cfg(test)]

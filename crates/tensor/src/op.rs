@@ -3,10 +3,10 @@ use crate::recording::{Fed, Home, Node};
 use crate::{Element, Indices};
 use std::ops::Range;
 
-/// An operation: how its value follows from its inputs, and how their gradients follow from its own.
+/// An operation: computes its output from its inputs, and the inputs' gradients from the output's.
 ///
-/// One file in `ops/` for each; forward and backward stand together. What backward needs beyond inputs and output, the
-/// operation keeps in itself, in memory taken when it is recorded.
+/// Each operation has one file in `ops/`, with forward and backward together. Whatever else backward needs,
+/// the operation stores in itself, in memory allocated when it is recorded.
 ///
 /// ```
 /// use charloom_tensor::{Element, Env, InputGrads, Inputs, Op, Tape};
@@ -36,14 +36,14 @@ use std::ops::Range;
 /// assert_eq!(x.grad(), [2.0, 2.0]);
 /// ```
 pub trait Op<E: Element>: Send {
-    /// The name that errors and pictures show.
+    /// The name in error messages and pictures.
     fn name(&self) -> &'static str;
 
-    /// Writes the output's every element.
+    /// Computes the output; must write every element of `out`.
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>);
 
-    /// Given the output and its gradient, passes the gradient on to each input that wants one, except to the
-    /// [`weight`](Op::weight).
+    /// Given the output and its gradient, computes the gradient of each input that needs one, except that of
+    /// the [`weight`](Op::weight).
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -53,61 +53,63 @@ pub trait Op<E: Element>: Send {
         env: &Env<'_, E>,
     );
 
-    /// Which input is a weight whose gradient [`weight_grad`](Op::weight_grad) makes. No other gradient depends on it, and
-    /// it is a matrix product: in a step of gradient descent the product ends in the weight itself.
+    /// The input whose gradient [`weight_grad`](Op::weight_grad) computes instead of `backward`, if any. It
+    /// must be a matrix product on which no other gradient depends: in a step of gradient descent the product
+    /// is added directly to the weight.
     fn weight(&self) -> Option<usize> {
         None
     }
 
-    /// Makes the gradient of the weight as a product that goes to `c` and ends as `end` says. It comes some time after
-    /// `backward`; the weight itself cannot be read any more.
+    /// Computes the weight's gradient as a product written to `c` as `end` says. It is called some time after
+    /// `backward`; the weight itself must not be read any more.
     fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _end: End<'_, E>) {}
 
-    /// Whether `backward` sends numbers to another thread that only [`receive`](Op::receive) waits for, so that other work
-    /// can be done between them.
+    /// Whether `backward` sends numbers to another thread and [`receive`](Op::receive) waits for the answer,
+    /// so that other work can be done in between.
     fn receives(&self) -> bool {
         false
     }
 
-    /// Ends what `backward` began.
+    /// Waits for the other thread's numbers and finishes what `backward` began.
     fn receive(&mut self, _grad: &[E], _grads: &mut InputGrads<'_, E>) {}
 
-    /// Writes what a forward pass in training found out for the buffers, such as new running statistics.
+    /// Writes what a forward pass in training computed for the buffers, such as new running statistics.
     fn store_buffers(&self, _buffers: &mut [E]) {}
 
-    /// How the operation treats rows; see [`RowRule`].
+    /// How the operation treats the rows of a batch; see [`RowRule`].
     fn row_rule(&self) -> RowRule {
         RowRule::Mixes
     }
 
-    /// Whether its kernels share a batch's rows out alike among threads; see
-    /// [`Pool::enter`](crate::kernels::Pool::enter).
+    /// Whether its kernels divide the rows of a batch among the threads in the same way as other operations,
+    /// so that each thread keeps its rows; see [`Pool::enter`](crate::kernels::Pool::enter).
     fn keeps_rows(&self) -> bool {
         false
     }
 
-    /// The operation as itself, for the fusions that look for it.
+    /// The operation as `Any`, for the fusions that search for its type.
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {
         None
     }
 }
 
-/// How an operation treats the first dimension of its inputs, along which rows may be in use or not, and may stand for
-/// several equal ones.
+/// How an operation treats the first dimension of its inputs. Only some of the rows along it may be in use,
+/// and a row may stand for several equal ones.
 ///
-/// When several examples of a batch have the same context, their rows are equal and can be computed once. That is
-/// exact as long as every operation either treats rows alike and apart, or knows how often each row counts.
+/// When several examples of a batch have the same context, their rows are equal and can be computed once.
+/// That is exact as long as every operation either treats each row alike and independently, or knows how
+/// often each row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowRule {
-    /// It looks across rows without knowing how often each counts: equal rows must not be merged.
+    /// It combines rows without knowing how often each counts: equal rows must not be merged.
     Mixes,
-    /// Each row of the output follows from the same row of the inputs, or the operation weighs rows by count.
+    /// Row i of the output depends only on row i of the inputs, or rows are weighted by their counts.
     Keeps,
-    /// Each row of the output follows from the same row of the inputs and from its place: equal rows must not be merged.
+    /// Row i of the output depends on row i of the inputs and on i itself: equal rows must not be merged.
     KeepsApart,
-    /// The output has a row for each row of an index tensor, along the axis of that.
+    /// The output has a row for each row of an index tensor, along the index tensor's axis.
     Chooses(Option<usize>),
-    /// Rows end here, each counted as often as it occurs.
+    /// The output has no rows any more; each input row was weighted by its count.
     Ends,
 }
 
@@ -122,8 +124,8 @@ pub struct Inputs<'a, E> {
 }
 
 impl<'a, E: Element> Inputs<'a, E> {
-    /// The memory of input `k`: its elements in order if it is contiguous, else everything from its first element
-    /// to its last, to be read with the strides it was recorded with.
+    /// The memory of input `k`: its elements in order if it is contiguous, else everything from its first
+    /// element to its last, to be read with the strides that it was recorded with.
     #[inline]
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
@@ -140,12 +142,12 @@ impl<'a, E: Element> Inputs<'a, E> {
     }
 }
 
-/// All parameters, except a piece of them that may be lent to the operation that changes it.
+/// All parameters, except one range that may be borrowed by the operation that updates it.
 #[derive(Clone, Copy)]
 pub(crate) struct ParamValues<'a, E> {
     before: &'a [E],
     after: &'a [E],
-    /// Where `after` begins.
+    /// The index at which `after` begins.
     end: usize,
 }
 
@@ -154,7 +156,7 @@ impl<'a, E> ParamValues<'a, E> {
         Self { before: all, after: &[], end: all.len() }
     }
 
-    /// The piece, and all others.
+    /// The range `piece`, mutable, and all other parameters.
     pub fn lend(all: &'a mut [E], piece: Range<usize>) -> (&'a mut [E], Self) {
         let (before, rest) = all.split_at_mut(piece.start);
         let (lent, after) = rest.split_at_mut(piece.len());
@@ -162,7 +164,7 @@ impl<'a, E> ParamValues<'a, E> {
     }
 
     /// # Panics
-    /// If it is the piece that is lent.
+    /// If `range` is in the borrowed piece.
     #[inline]
     fn get(&self, range: Range<usize>) -> &'a [E] {
         match range.end <= self.before.len() {
@@ -172,7 +174,8 @@ impl<'a, E> ParamValues<'a, E> {
     }
 }
 
-/// The inputs' gradients. Ask for them in the order of the inputs; the weight's is the last.
+/// The inputs' gradients. Get them in the order of the inputs; the weight's comes last, in
+/// [`weight_grad`](Op::weight_grad).
 pub struct InputGrads<'a, E> {
     pub(crate) nodes: &'a [Node],
     pub(crate) ids: &'a [usize],
@@ -189,7 +192,7 @@ impl<E: Element> InputGrads<'_, E> {
         self.nodes[self.ids[k]].needs_grad
     }
 
-    /// Where input `k`'s gradient goes; None if it needs none.
+    /// The gradient of input `k`; None if it needs none.
     #[inline]
     pub fn get(&mut self, k: usize) -> Option<Grad<'_, E>> {
         let node = &self.nodes[self.ids[k]];
@@ -205,16 +208,16 @@ impl<E: Element> InputGrads<'_, E> {
     }
 }
 
-/// One input's gradient: the first operation to reach it writes, later ones add.
+/// One input's gradient: the first operation that reaches it writes, later ones add.
 pub struct Grad<'a, E> {
-    /// Its memory, laid out as the input's.
+    /// Its memory, with the layout of the input.
     pub data: &'a mut [E],
-    /// Whether there is something in it already.
+    /// Whether it holds a gradient already, to be added to.
     pub add: bool,
 }
 
 impl<E: Element> Grad<'_, E> {
-    /// Gives element `i` of the gradient the value `f(i)`, or adds it.
+    /// Sets element `i` of the gradient to `f(i)`, or adds that.
     #[inline(always)]
     pub fn each(self, f: impl Fn(usize) -> E) {
         if self.add {
@@ -226,13 +229,13 @@ impl<E: Element> Grad<'_, E> {
 }
 
 impl<'a, E: Element> Grad<'a, E> {
-    /// Shares it out over the threads by whole rows: `part(at, g)` gets the part that begins at element `at`.
+    /// Divides it among the threads by whole rows: `part(at, g)` gets the part that begins at element `at`.
     pub(crate) fn share_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
         let add = self.add;
         share_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
     }
 
-    /// The memory, with zeros in it if nothing was there: for an operation that adds in no fixed order.
+    /// The memory, set to zeros if it held no gradient: for an operation that adds to elements in any order.
     pub fn zeroed(self) -> &'a mut [E] {
         if !self.add {
             self.data.fill(E::zero());
@@ -241,11 +244,11 @@ impl<'a, E: Element> Grad<'a, E> {
     }
 }
 
-/// What an operation can see besides its inputs.
+/// What an operation can read besides its inputs.
 pub struct Env<'a, E> {
     /// Whether batch norm and dropout behave as in training.
     pub training: bool,
-    /// Which step of a training this is; random masks follow from it.
+    /// The step of the training; random masks depend on it.
     pub step: u64,
     /// Which of several recordings that share a step's work this is.
     pub replica: u64,
@@ -255,7 +258,7 @@ pub struct Env<'a, E> {
 }
 
 impl<'a, E> Env<'a, E> {
-    /// The integers of an index tensor, of the rows in use.
+    /// The integers of an index tensor, only of the rows in use.
     #[inline]
     pub fn indices(&self, which: Indices) -> &'a [u32] {
         self.fed.indices(which.index)
@@ -268,10 +271,10 @@ impl<'a, E> Env<'a, E> {
     }
 }
 
-/// From this number of units on, sums over a layer's units are made in two halves.
+/// From this number of units on, sums over a layer's units are computed in two halves.
 const MANY_UNITS: usize = 64;
 
-/// Whether a layer of this number of units can be shared by two threads, each of which has a half of them.
+/// Whether two threads can share a layer of this number of units, each with half of them.
 pub fn can_be_cut(units: usize) -> bool {
     units >= MANY_UNITS && units.is_multiple_of(2)
 }

@@ -1,17 +1,17 @@
-//! Named tensors that outlive a computation: parameters, their gradients, and what is kept beside them.
+//! Named tensors that outlive a computation: parameters, their gradients, and buffers.
 
 use crate::shape::for_each;
 use crate::slab::Slab;
 use crate::{Element, Layout, Shape};
 
-/// What a named tensor is.
+/// The role of a named tensor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Trained by gradients.
     Parameter,
-    /// The same, and the weight of a linear or recurrent layer, (out, in).
+    /// As `Parameter`, and the weight of a linear or recurrent layer, (out, in).
     Weight,
-    /// Kept beside them, such as running statistics.
+    /// Not trained, such as running statistics.
     Buffer,
 }
 
@@ -20,21 +20,22 @@ pub enum Kind {
 pub struct Entry {
     /// Its path, such as `layers.0.weight`.
     pub name: String,
-    /// What it is.
+    /// Its role.
     pub kind: Kind,
-    /// Its sizes.
+    /// Its shape.
     pub shape: Shape,
     /// Where it lies in the slab of its kind.
     pub layout: Layout,
 }
 
 impl Entry {
-    /// The elements, in row-major order, of this tensor in a slab laid out as its own: gradients, moments.
+    /// Reads this tensor's elements, in row-major order, from a slab with the layout of its own: gradients,
+    /// moments.
     pub fn read<E: Element>(&self, slab: &[E]) -> Vec<E> {
         gather(slab, &self.shape, &self.layout)
     }
 
-    /// Puts elements in row-major order to this tensor's places in such a slab.
+    /// Writes elements in row-major order to this tensor's range of such a slab.
     ///
     /// # Panics
     /// If their number is not the tensor's.
@@ -58,10 +59,10 @@ impl Entry {
     }
 }
 
-/// The handle of a named tensor: which it is, and a fingerprint of all tensors up to it.
+/// The handle of a named tensor: its index, and a fingerprint of all tensors up to it.
 ///
-/// It is good for the [`Params`] it came from, for copies of them, and for others that were made alike; elsewhere it is
-/// refused.
+/// It is valid for the [`Params`] it came from, for copies of them, and for others with the same tensors;
+/// elsewhere it is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct ParamId {
     pub(crate) index: usize,
@@ -69,7 +70,7 @@ pub struct ParamId {
 }
 
 impl ParamId {
-    /// The handle of a tensor that is only planned; no parameters know it.
+    /// A placeholder for a tensor that does not exist yet; refused by all parameters.
     pub fn planned() -> Self {
         Self { index: usize::MAX, fingerprint: 0 }
     }
@@ -77,7 +78,7 @@ impl ParamId {
 
 /// Named tensors: the parameters in one slab, the buffers in another.
 ///
-/// They know nothing of the computations they are used in, so threads, recordings and models can share them.
+/// They do not depend on the computations that use them, so threads, recordings and models can share them.
 ///
 /// ```
 /// use charloom_tensor::Params;
@@ -92,12 +93,12 @@ pub struct Params<E> {
     values: Slab<E>,
     buffers: Slab<E>,
     entries: Vec<Entry>,
-    /// After each entry, the fingerprint of all names, kinds and shapes so far.
+    /// Per entry: the fingerprint of all names, kinds and shapes up to it.
     fingerprints: Vec<u64>,
 }
 
 impl<E: Element> Params<E> {
-    /// None yet.
+    /// Parameters without any tensor yet.
     pub fn new() -> Self {
         Self { values: Slab::new(), buffers: Slab::new(), entries: Vec::new(), fingerprints: Vec::new() }
     }
@@ -118,10 +119,10 @@ impl<E: Element> Params<E> {
         self.add_contiguous(Kind::Weight, name, &shape, data)
     }
 
-    /// Adds the weight of a linear layer, (out, in), which lies in memory column by column; the elements are given in
-    /// row-major order all the same.
+    /// Adds the weight of a linear layer, (out, in), which lies in memory column by column; `data` is in
+    /// row-major order nevertheless.
     ///
-    /// Most products of a linear layer want it so.
+    /// Most products of a linear layer are fastest in this layout.
     ///
     /// # Panics
     /// As [`Params::add`].
@@ -133,7 +134,7 @@ impl<E: Element> Params<E> {
         self.push(Entry { name: name.to_owned(), kind: Kind::Weight, shape, layout }, data)
     }
 
-    /// Adds a tensor of the same name and kind as `other`, which lies in memory as that does.
+    /// Adds a tensor with the name, kind and memory order of `other`.
     ///
     /// # Panics
     /// As [`Params::add`].
@@ -174,7 +175,7 @@ impl<E: Element> Params<E> {
         ParamId { index: self.entries.len() - 1, fingerprint }
     }
 
-    /// The fingerprint of all entries: equal where names, shapes, layouts and what is trained are.
+    /// The fingerprint of all entries: equal if names, shapes, layouts and what is trained are equal.
     pub(crate) fn fingerprint(&self) -> u64 {
         self.fingerprints.last().copied().unwrap_or(0)
     }
@@ -205,7 +206,7 @@ impl<E: Element> Params<E> {
         self.fingerprints.iter().enumerate().map(|(index, &fingerprint)| ParamId { index, fingerprint })
     }
 
-    /// The same tensors in another precision; handles are good for both.
+    /// The same tensors in another precision; handles are valid for both.
     pub fn cast<F: Element>(&self) -> Params<F> {
         let mut cast = Params::new();
         for (id, entry) in self.ids().zip(&self.entries) {
@@ -258,7 +259,7 @@ impl<E: Element> Params<E> {
         self.values.all()
     }
 
-    /// The same, to be changed.
+    /// All parameters, mutable.
     pub fn values_mut(&mut self) -> &mut [E] {
         self.values.all_mut()
     }
@@ -268,13 +269,13 @@ impl<E: Element> Params<E> {
         self.buffers.all()
     }
 
-    /// The same, to be changed.
+    /// All buffers, mutable.
     pub fn buffers_mut(&mut self) -> &mut [E] {
         self.buffers.all_mut()
     }
 }
 
-/// The gradients of parameters, laid out as they are.
+/// The gradients of parameters, in the same layout.
 ///
 /// ```
 /// use charloom_tensor::{Grads, Params};
@@ -315,7 +316,7 @@ impl<E: Element> Grads<E> {
         self.slab.all()
     }
 
-    /// The same, to be changed.
+    /// All gradients, mutable.
     pub fn values_mut(&mut self) -> &mut [E] {
         self.slab.all_mut()
     }
@@ -325,14 +326,14 @@ impl<E: Element> Grads<E> {
     }
 }
 
-/// The elements of a tensor in row-major order.
+/// Reads the elements of a tensor in row-major order.
 pub(crate) fn gather<E: Element>(memory: &[E], shape: &Shape, layout: &Layout) -> Vec<E> {
     let mut out = Vec::with_capacity(shape.len());
     for_each(shape, [layout.strides], |[at]| out.push(memory[layout.offset + at]));
     out
 }
 
-/// Puts elements in row-major order to their places.
+/// Writes elements given in row-major order to a tensor's memory.
 fn scatter<E: Element>(data: &[E], shape: &Shape, layout: &Layout, memory: &mut [E]) {
     assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
     let mut data = data.iter();

@@ -1,4 +1,4 @@
-//! What is said anew with each pass through a recording.
+//! The settings of one pass through a recording.
 
 use crate::kernels::Pool;
 
@@ -14,20 +14,21 @@ use crate::kernels::Pool;
 pub struct Pass<'a> {
     /// Whether batch norm and dropout behave as in training.
     pub training: bool,
-    /// Which step of a training this is; dropout's masks follow from it.
+    /// The step of the training; dropout's masks depend on it.
     pub step: u64,
-    /// Which of several recordings that share a step's work this is; dropout's masks follow from it.
+    /// Which of several recordings that share a step's work this is; dropout's masks depend on it.
     pub replica: u64,
-    /// For each [`Axis`](crate::Axis), in the order of their making, how much of it is in use; of axes that are not named
-    /// here all rows are in use, once each.
+    /// For each [`Axis`](crate::Axis), in the order of their creation, the rows in use. Axes beyond the end
+    /// of `rows` use all their rows, once each.
     pub rows: &'a [Rows],
-    /// How often rows count, for [`Rows::Counted`].
+    /// How often each row counts, for [`Rows::Counted`].
     pub counts: &'a [u32],
-    /// The threads that share the kernels' work; None: those of the pool that the caller has entered, or its own alone.
+    /// The threads that share the kernels' work. None: the pool that the caller has entered, or else only the
+    /// caller's thread.
     pub pool: Option<&'a Pool>,
 }
 
-/// How much of an axis is in use.
+/// How many rows of an axis are in use, and how often each counts.
 ///
 /// ```
 /// use charloom_tensor::{Params, Pass, Recording, Rows};
@@ -38,19 +39,19 @@ pub struct Pass<'a> {
 ///     [x.id(), (x * x).id()]
 /// });
 /// recording.set(x, |x| x.copy_from_slice(&[1.0, 2.0, 3.0, 4.0]));
-/// // Of four rows two are computed.
+/// // Two of the four rows are computed.
 /// recording.forward(&params, &Pass { rows: &[Rows::First(2)], ..Pass::evaluation() });
 /// assert_eq!(recording.with_data(y, <[f32]>::to_vec), [1.0, 4.0]);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rows {
-    /// The first rows, so many, each counting once.
+    /// The given number of first rows, each counting once.
     First(usize),
-    /// The first rows, so many; [`Pass::counts`] says from place `from` on how many equal examples each stands for.
+    /// The first `rows` rows. Row i stands for `counts[from + i]` equal examples; see [`Pass::counts`].
     Counted {
-        /// How many rows.
+        /// How many rows are in use.
         rows: usize,
-        /// Where their counts begin.
+        /// Where their counts begin in [`Pass::counts`].
         from: usize,
     },
 }

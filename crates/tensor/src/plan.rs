@@ -6,31 +6,32 @@ use crate::recording::{Home, env};
 use crate::{Element, Grads, NodeId, Params, Pass, Recording};
 use std::ops::Range;
 
-/// The backward pass from one node: worked out once, then followed in every step.
+/// The backward pass from one node: worked out once, then run in every step.
 pub(crate) struct Plan {
     from: usize,
     tasks: Vec<Task>,
-    /// Of each node's inputs, whether their gradients are added to what is there already.
+    /// Per node and input: whether the gradient is added to what is there already.
     add: Vec<Box<[bool]>>,
     zero: Vec<usize>,
-    /// The parameters that are not in the recording; their gradient is 0.
+    /// The parameters that the recording does not use; their gradient is 0.
     absent: Vec<Range<usize>>,
-    /// The parameters that a step of descent finds a gradient of; the others are stepped where their gradients arise.
+    /// The parameters that gradient descent updates at the end of the pass; the others are updated as soon as
+    /// their gradient is computed.
     unstepped: Vec<usize>,
 }
 
-/// What is done with an operation.
+/// One task of a backward pass: a method to call on the operation of a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Task {
     /// `Op::backward`
-    Pass(usize),
-    /// `Op::weight_grad`; whether nothing else has a gradient for that weight, and it is a parameter.
-    Weight(usize, bool),
+    Backward(usize),
+    /// `Op::weight_grad`; the flag is true if the weight is a parameter and gets no other gradient.
+    WeightGrad(usize, bool),
     /// `Op::receive`
     Receive(usize),
 }
 
-/// The parameters of a backward pass: read only, or changed by a step of descent at this rate.
+/// The parameters of a backward pass: read only, or updated by gradient descent with this learning rate.
 enum Access<'a, E> {
     Read(&'a Params<E>),
     Descend(&'a mut Params<E>, E),
@@ -46,19 +47,21 @@ impl<E: Element> Access<'_, E> {
 }
 
 impl<E: Element> Recording<E> {
-    /// Computes the gradient of the scalar `loss` with respect to everything it depends on, after a forward pass.
+    /// Computes the gradient of the scalar `loss` with respect to everything that it depends on, after a
+    /// forward pass.
     ///
     /// Gradients of an earlier backward pass are overwritten.
     ///
     /// # Panics
-    /// If `loss` is not a single number that an operation computed; if parameters or gradients are of another layout.
+    /// If `loss` is not a single number that an operation computed; if parameters or gradients have another
+    /// layout.
     pub fn backward(&mut self, params: &Params<E>, grads: &mut Grads<E>, loss: NodeId, pass: &Pass<'_>) {
         self.check_scalar(loss);
         self.follow_plan(&mut Access::Read(params), grads, loss, &[E::one()], pass);
     }
 
-    /// The same, and a step of gradient descent: every parameter p becomes `p - rate g`. The gradients of weights are not
-    /// kept.
+    /// As [`Recording::backward`], with a step of gradient descent: every parameter p becomes `p - rate g`.
+    /// The gradients of weights are not kept.
     ///
     /// # Panics
     /// As [`Recording::backward`].
@@ -74,8 +77,8 @@ impl<E: Element> Recording<E> {
         self.follow_plan(&mut Access::Descend(params, rate), grads, loss, &[E::one()], pass);
     }
 
-    /// The backward pass from any node that an operation computed, given the gradient that arrives there, in row-major
-    /// order.
+    /// As [`Recording::backward`], but from any node that an operation computed, given the gradient with
+    /// respect to it in row-major order.
     ///
     /// # Panics
     /// As [`Recording::backward`].
@@ -147,7 +150,7 @@ impl<E: Element> Recording<E> {
         grads: &mut Grads<E>,
         pass: &Pass<'_>,
     ) {
-        let (Task::Pass(id) | Task::Weight(id, _) | Task::Receive(id)) = task;
+        let (Task::Backward(id) | Task::WeightGrad(id, _) | Task::Receive(id)) = task;
         let Some(op) = self.ops[id].as_mut() else { return };
         let (nodes, ids, used) = (&self.nodes[..], &self.inputs[id][..], &self.fed.used[..]);
         let node = &nodes[id];
@@ -156,18 +159,19 @@ impl<E: Element> Recording<E> {
         let add = &plan.add[id][..];
         let mut grads = InputGrads { nodes, ids, params: grads.values_mut(), values: below, add, used };
         match task {
-            // Nothing was computed, as in `Recording::run`: whoever is the first to write a gradient leaves zeros.
-            Task::Pass(_) if grad.is_empty() && !op.receives() => {
+            // No row is in use, so forward did nothing (see `Recording::run`); inputs' gradients start as
+            // zeros.
+            Task::Backward(_) if grad.is_empty() && !op.receives() => {
                 for k in (0..ids.len()).filter(|&k| op.weight() != Some(k)) {
                     grads.get(k).map(Grad::zeroed);
                 }
             }
-            Task::Pass(_) => {
+            Task::Backward(_) => {
                 let params = access.params();
                 let x = Inputs { nodes, ids, params: ParamValues::all(params.values()), values, used };
                 op.backward(x, &values[node.span(used)], grad, &mut grads, &env(&self.fed, params, pass));
             }
-            Task::Weight(_, sole) => {
+            Task::WeightGrad(_, sole) => {
                 let k = op.weight().expect("it has one");
                 match access {
                     Access::Descend(params, rate) if sole => {
@@ -189,14 +193,15 @@ impl<E: Element> Recording<E> {
         }
     }
 
-    /// Which operations the gradient passes through, and whether each writes to an input's gradient or adds.
+    /// Finds the operations that the gradient passes through, and whether each writes an input's gradient or
+    /// adds to it.
     fn plan_from(&self, loss: usize, params: &Params<E>) -> Plan {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
         let mut add: Vec<Box<[bool]>> =
             self.inputs[..=loss].iter().map(|inputs| vec![false; inputs.len()].into()).collect();
         let (mut order, mut zero) = (Vec::new(), Vec::new());
-        // The operation whose weight a parameter is, if nothing else has a gradient for it.
+        // Per parameter: the operation whose weight it is, if no other operation has a gradient for it.
         let mut sole: Vec<Option<usize>> = vec![None; self.nodes.len()];
         reached[loss] = true;
         touched[self.nodes[loss].root] = true;
@@ -211,7 +216,7 @@ impl<E: Element> Recording<E> {
             }
             let weight = self.ops[id].as_ref().and_then(|op| op.weight());
             let inputs = &self.inputs[id];
-            // In the order in which the gradients are made: the weight's comes last.
+            // In the order in which the gradients are computed: the weight's comes last.
             let others = (0..inputs.len()).filter(|&k| Some(k) != weight);
             for k in others.chain(weight) {
                 let input = inputs[k];
@@ -250,19 +255,19 @@ impl<E: Element> Recording<E> {
         Plan { from: loss, tasks: self.tasks(&order, &sole), add, zero, absent, unstepped }
     }
 
-    /// All that is done with these operations. No other gradient depends on a weight's, so it is made while the other half's
-    /// numbers are on their way, if any are still to come.
+    /// The tasks of these operations. No other gradient depends on a weight's, so it is computed while
+    /// numbers of the other half's thread are awaited, if any are still to come.
     fn tasks(&self, order: &[usize], sole: &[Option<usize>]) -> Vec<Task> {
         let (mut tasks, mut weights) = (Vec::new(), Vec::new());
         let op = |id: usize| self.ops[id].as_ref().expect("only operations are in order");
         let mut receiving = order.iter().filter(|&&id| op(id).receives()).count();
         for &id in order {
-            tasks.push(Task::Pass(id));
+            tasks.push(Task::Backward(id));
             if let Some(k) = op(id).weight() {
                 let sole = sole[self.inputs[id][k]] == Some(id);
-                // What others have gradients for as well keeps its turn.
+                // A weight that other operations have gradients for keeps its place in the order.
                 let list = if sole && receiving > 0 { &mut weights } else { &mut tasks };
-                list.push(Task::Weight(id, sole));
+                list.push(Task::WeightGrad(id, sole));
             }
             if op(id).receives() {
                 tasks.append(&mut weights);
@@ -276,14 +281,14 @@ impl<E: Element> Recording<E> {
 
 #[cfg(test)]
 mod tests {
-    use super::Task::{Pass as Through, Receive, Weight};
+    use super::Task::{Backward, Receive, WeightGrad};
     use crate::kernels::Meetings;
     use crate::kernels::tests::numbers;
     use crate::ops::Targets;
     use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording};
     use std::sync::Arc;
 
-    /// A net in which one weight is used twice, one is seen through a view, and one not at all.
+    /// A net in which one weight is used twice, one is used through a view, and one is not used.
     fn net<E: Element>(rows: usize) -> (Params<E>, Vec<ParamId>, Recording<E>, NodeId) {
         let mut params = Params::new();
         let ids = vec![
@@ -313,7 +318,7 @@ mod tests {
         let (mut descended, _, mut other, other_loss) = net::<E>(rows);
         let before = params.clone();
         let mut grads = Grads::zeros(&params);
-        // What another recording has left there.
+        // Left over from another recording.
         grads.values_mut().fill(E::one());
         recording.backward(&params, &mut grads, loss, &Pass::training());
         E::add_scaled(E::of(-0.3), grads.values(), params.values_mut());
@@ -344,15 +349,18 @@ mod tests {
             let [.., last] = nodes;
             recording.backward(&params, &mut Grads::zeros(&params), last, &Pass::training());
             let [below, h, y, loss] = nodes.map(|id| id.index);
-            let (of_y, of_h) = (Weight(y, true), Weight(h, true));
+            let (of_y, of_h) = (WeightGrad(y, true), WeightGrad(h, true));
             let tasks = recording.plan.unwrap().tasks;
             match halved {
                 false => {
-                    assert_eq!(tasks, [Through(loss), Through(y), of_y, Through(h), of_h, Through(below)]);
+                    assert_eq!(
+                        tasks,
+                        [Backward(loss), Backward(y), of_y, Backward(h), of_h, Backward(below)]
+                    );
                 }
                 true => {
                     let waiting = [of_y, of_h, Receive(below)];
-                    let first = [Through(loss), Through(y), Through(h), Through(below)];
+                    let first = [Backward(loss), Backward(y), Backward(h), Backward(below)];
                     assert_eq!(tasks, [&first[..], &waiting[..]].concat());
                 }
             }

@@ -1,4 +1,5 @@
-//! Numbers as `print(tensor)` shows them in torch: four digits, all of one width, the middle of much left out.
+//! Numbers as `print(tensor)` shows them in torch: four digits, equal widths, the middle of long tensors left
+//! out.
 //!
 //! # Source
 //! `torch/_tensor_str.py` with its default options
@@ -7,15 +8,15 @@ use std::fmt::Write;
 
 use crate::{Element, Var};
 
-/// Digits after the point.
+/// Digits after the decimal point.
 const PRECISION: usize = 4;
-/// More numbers than this are cut in the middle.
+/// Tensors with more numbers than this are shortened.
 const THRESHOLD: usize = 1000;
-/// How many are shown at each end then.
+/// How many numbers are shown at each end of a shortened dimension.
 const EDGE: usize = 3;
 /// Characters of a line.
 const LINE: usize = 80;
-/// Before the first bracket stands `tensor(`.
+/// The width of `tensor(`, which stands before the first bracket.
 const INDENT: usize = 7;
 
 /// A tensor of floating-point numbers, row-major, as torch prints it.
@@ -58,11 +59,11 @@ struct Printer<'a> {
     dims: &'a [usize],
     values: Vec<f64>,
     is_whole: bool,
-    /// What is said of the type, where it is not the usual one.
+    /// The `dtype` to print, if it is not the default.
     dtype: Option<&'static str>,
 }
 
-/// How each number is written.
+/// The format of a tensor's numbers.
 #[derive(Clone, Copy)]
 enum Form {
     Whole,
@@ -108,7 +109,7 @@ impl Printer<'_> {
         self.values.len() > THRESHOLD
     }
 
-    /// Whether a number has a say in the width: of floating-point ones 0 and what is not finite have none.
+    /// Whether a number counts for the width; among floating-point numbers 0, infinities and NaN do not.
     fn counts(&self, x: f64) -> bool {
         self.is_whole || (x != 0.0 && x.is_finite())
     }
@@ -128,7 +129,7 @@ impl Printer<'_> {
         }
     }
 
-    /// Which places of a dimension are shown; None stands for those left out.
+    /// Which indices of a dimension are shown; None stands for the ones left out.
     fn places(&self, dim: usize) -> Vec<Option<usize>> {
         let n = self.dims[dim];
         if !self.is_cut() || n <= 2 * EDGE {
@@ -137,7 +138,7 @@ impl Printer<'_> {
         (0..EDGE).map(Some).chain([None]).chain((n - EDGE..n).map(Some)).collect()
     }
 
-    /// The numbers that are shown of the part that begins at `at`, from this dimension on.
+    /// The numbers shown of the part that begins at element `at`, from dimension `dim` on.
     fn shown(&self, dim: usize, at: usize) -> Vec<f64> {
         if dim == self.dims.len() {
             return vec![self.values[at]];
@@ -176,7 +177,7 @@ impl Printer<'_> {
     }
 }
 
-/// A number as Python's format writes it.
+/// A number in the format that Python would write.
 fn written(x: f64, form: Form) -> String {
     if x.is_nan() {
         return "nan".to_owned();

@@ -7,7 +7,7 @@ use crate::slab::Slab;
 use crate::{Element, Layout, Params, Pass, Rows, Shape};
 use std::ops::Range;
 
-/// A node of a recording: a handle to store.
+/// A node of a recording: a handle that can be stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct NodeId {
     pub(crate) recording: u64,
@@ -21,7 +21,8 @@ pub struct Indices {
     pub(crate) index: usize,
 }
 
-/// A number of rows that varies from pass to pass: of a batch's examples, of the nodes of a trie, of one of its levels.
+/// A number of rows that varies from pass to pass, such as of a batch's examples, or of a trie's nodes on one
+/// level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Axis {
     pub(crate) recording: u64,
@@ -34,21 +35,21 @@ pub(crate) enum Home {
     Local,
 }
 
-/// What is known of a node besides its operation.
+/// A node's properties, apart from its operation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     pub shape: Shape,
     pub layout: Layout,
     pub home: Home,
-    /// The node whose memory this one looks at: itself, unless it is a view.
+    /// The node that owns the memory: this one, unless it is a view.
     pub root: usize,
     pub needs_grad: bool,
-    /// The axis of its first dimension, if the number of its rows varies.
+    /// The axis of its first dimension, if its number of rows varies.
     pub axis: Option<usize>,
 }
 
 impl Node {
-    /// How many elements from its first to its last are in use.
+    /// How many elements are in use, from the first to the last.
     #[inline]
     pub fn stored(&self, used: &[usize]) -> usize {
         match self.axis {
@@ -57,17 +58,17 @@ impl Node {
         }
     }
 
-    /// Where in its memory these are.
+    /// The range of these elements in the node's memory.
     #[inline]
     pub fn span(&self, used: &[usize]) -> Range<usize> {
         self.layout.offset..self.layout.offset + self.stored(used)
     }
 }
 
-/// What is given to a recording from outside, besides the elements of its leaves.
+/// What a recording is given from outside, besides the elements of its leaves.
 pub(crate) struct Fed<E> {
     pub indices: Vec<IndexTensor>,
-    /// Of each axis: the most rows, those in use, and how often each counts (empty: once).
+    /// Per axis: the maximum number of rows, the number in use, and each row's count (empty: 1 each).
     pub most: Vec<usize>,
     pub used: Vec<usize>,
     pub counts: Vec<Vec<E>>,
@@ -90,11 +91,11 @@ impl<E> Fed<E> {
     }
 }
 
-/// A recorded computation.
+/// A recorded computation, to be run many times.
 ///
-/// Nodes lie in the order of their creation, so an operation's inputs come before it: forward is one loop from the start,
-/// backward one from the end. A recording has all the memory that its passes need, and no parameters: those are given to
-/// each pass, so that several recordings can share them.
+/// Nodes are in the order of their creation, so an operation's inputs come before it: forward is one loop
+/// from the start, backward one from the end. A recording owns all memory that its passes need except the
+/// parameters, which are given to each pass, so that several recordings can share them.
 ///
 /// ```
 /// use charloom_tensor::{Grads, Params, Pass, Recording};
@@ -123,11 +124,11 @@ pub struct Recording<E: Element> {
     pub(crate) grads: Slab<E>,
     pub(crate) fed: Fed<E>,
     pub(crate) plan: Option<Plan>,
-    /// Whether it has only half of every layer's units, and another recording the others.
+    /// Whether it has only half of every layer's units, and another recording the other half.
     pub(crate) halved: bool,
 }
 
-/// From so many rows on a thread's part of them is worth the way to it and back.
+/// From this number of rows on it pays to give each thread its own part of the rows for a whole pass.
 const KEPT_FROM: usize = 128;
 
 impl<E: Element> Recording<E> {
@@ -156,14 +157,14 @@ impl<E: Element> Recording<E> {
         NodeId { recording: self.id, index: self.nodes.len() - 1 }
     }
 
-    /// Where a node is.
+    /// The index of a node.
     #[inline]
     pub(crate) fn at(&self, id: NodeId) -> usize {
         assert!(id.recording == self.id, "this node is of another recording");
         id.index
     }
 
-    /// Where an index tensor is.
+    /// The index of an index tensor.
     #[inline]
     pub(crate) fn index_tensor(&self, which: Indices) -> usize {
         assert!(which.recording == self.id, "these indices are of another recording");
@@ -192,15 +193,15 @@ impl<E: Element> Recording<E> {
         f(&mut self.values.all_mut()[node.layout.offset..][..node.shape.len()]);
     }
 
-    /// Lets `f` see a node's elements after a pass, of its rows in use, row-major.
+    /// Lets `f` read a node's elements after a pass, row-major; only the rows in use.
     ///
     /// # Panics
-    /// If it is a parameter or a view whose elements do not lie so, or of another recording.
+    /// If it is a parameter, a view that is not contiguous, or of another recording.
     pub fn with_data<R>(&self, id: NodeId, f: impl FnOnce(&[E]) -> R) -> R {
         f(&self.values.all()[self.plain_span(id)])
     }
 
-    /// Lets `f` see its gradient after a backward pass.
+    /// Lets `f` read a node's gradient after a backward pass.
     ///
     /// # Panics
     /// As [`Recording::with_data`].
@@ -218,7 +219,7 @@ impl<E: Element> Recording<E> {
     /// A node's only element after a pass.
     ///
     /// # Panics
-    /// If it has more, or as [`Recording::with_data`].
+    /// If it has more than one, or as [`Recording::with_data`].
     #[inline]
     pub fn item(&self, id: NodeId) -> E {
         let node = &self.nodes[self.at(id)];
@@ -235,7 +236,7 @@ impl<E: Element> Recording<E> {
         self.nodes[self.at(id)].shape
     }
 
-    /// Takes over what a pass says of the rows in use.
+    /// Sets the rows in use, and their counts, to those of a pass.
     pub(crate) fn use_rows(&mut self, rows: &[Rows], often: &[u32]) {
         let Fed { most, used, counts, .. } = &mut self.fed;
         assert!(rows.len() <= used.len(), "the recording has {} axes, not {}", used.len(), rows.len());
@@ -249,11 +250,11 @@ impl<E: Element> Recording<E> {
         }
     }
 
-    /// Computes every value from the leaves' present ones.
+    /// Computes the value of every node from the present values of the leaves.
     ///
     /// # Panics
-    /// If these are not the parameters that it was recorded with, or ones like them; if more rows are in use than the
-    /// recording has.
+    /// If the parameters differ in name, shape or layout from those it was recorded with; if more rows are in
+    /// use than the recording has.
     pub fn forward(&mut self, params: &Params<E>, pass: &Pass<'_>) {
         assert!(params.fingerprint() == self.fingerprint, "recorded with other parameters");
         self.use_rows(pass.rows, pass.counts);
@@ -265,9 +266,10 @@ impl<E: Element> Recording<E> {
         });
     }
 
-    /// Whether every operation works on the rows of one batch that is not small, and leaves a thread the same ones.
+    /// Whether the batch is large enough, and every operation divides its rows in the same way among the
+    /// threads.
     pub(crate) fn keeps_rows(&self) -> bool {
-        // Those of the logits: of the last matrix.
+        // The number of rows of the logits, the last matrix.
         let last = self.nodes.iter().rev().find(|node| node.home == Home::Local && node.shape.rank() > 1);
         let rows = last.map_or(0, |node| node.stored(&self.fed.used) / node.shape.last().max(1));
         rows >= KEPT_FROM && self.ops.iter().flatten().all(|op| op.keeps_rows())
@@ -278,7 +280,7 @@ impl<E: Element> Recording<E> {
         let node = &self.nodes[id];
         let (values, rest) = self.values.all_mut().split_at_mut(node.layout.offset);
         let used = &self.fed.used[..];
-        // An axis of which no row is in use, such as a level that no word of a batch reaches.
+        // No row of the axis is in use, as on a trie level that no word of the batch reaches.
         let stored = node.stored(used);
         if stored == 0 {
             return;
@@ -288,7 +290,7 @@ impl<E: Element> Recording<E> {
         op.forward(x, &mut rest[..stored], &env(&self.fed, params, pass));
     }
 
-    /// Writes what a forward pass in training found out for the buffers, such as new running statistics.
+    /// Writes what a forward pass in training computed for the buffers, such as new running statistics.
     ///
     /// # Panics
     /// As [`Recording::forward`].
@@ -310,7 +312,7 @@ impl<E: Element> Recording<E> {
     }
 }
 
-/// What operations see besides their inputs.
+/// What operations can read besides their inputs.
 pub(crate) fn env<'a, E: Element>(fed: &'a Fed<E>, params: &'a Params<E>, pass: &Pass<'_>) -> Env<'a, E> {
     let &Pass { training, step, replica, .. } = pass;
     Env { training, step, replica, buffers: params.buffers(), fed }

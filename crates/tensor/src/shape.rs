@@ -60,12 +60,13 @@ impl Shape {
         self.dims().last().copied().unwrap_or(1)
     }
 
-    /// How many numbers a row has: all of the last dimension, but one where that is the first, of which only some may be in use.
+    /// The length of a row: the last dimension; 1 if that is also the first, along which only some elements
+    /// may be in use.
     pub(crate) fn row(&self) -> usize {
         if self.rank() > 1 { self.last() } else { 1 }
     }
 
-    /// The same sizes, but with only as many rows in the first dimension as `len` elements fill.
+    /// The same shape, but with only the rows of the first dimension that `len` elements fill.
     pub(crate) fn with_len(&self, len: usize) -> Shape {
         let mut shape = *self;
         if len != self.len() {
@@ -98,12 +99,12 @@ impl std::fmt::Debug for Shape {
     }
 }
 
-/// Where the elements of a tensor lie in its memory: a start, and a step for each dimension.
+/// Where the elements of a tensor lie in its memory: an offset, and a stride for each dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// The first element's place.
+    /// The index of the first element.
     pub offset: usize,
-    /// How far apart neighbours along each dimension are.
+    /// The distance in memory between neighbours along each dimension.
     pub strides: [usize; MAX_DIMS],
 }
 
@@ -125,7 +126,7 @@ impl Layout {
         (0..shape.rank()).all(|i| shape.dims()[i] == 1 || self.strides[i] == plain.strides[i])
     }
 
-    /// How many places lie between the first element and the last, both counted.
+    /// The number of memory cells from the first element to the last, inclusive.
     pub fn extent(&self, shape: &Shape) -> usize {
         if shape.is_empty() {
             return 0;
@@ -133,7 +134,7 @@ impl Layout {
         1 + shape.dims().iter().zip(&self.strides).map(|(d, s)| (d - 1) * s).sum::<usize>()
     }
 
-    /// The strides with which a tensor of `shape` is read as if it had shape `as_if` (0 where it is repeated).
+    /// The strides for reading a tensor of `shape` as if it had shape `as_if` (0 where it is repeated).
     pub fn broadcast_strides(&self, shape: &Shape, as_if: &Shape) -> [usize; MAX_DIMS] {
         let mut strides = [0; MAX_DIMS];
         let missing = as_if.rank() - shape.rank();
@@ -144,7 +145,7 @@ impl Layout {
     }
 }
 
-/// Calls `f(place in a, place in b, ...)` for every element of `shape` in row-major order.
+/// Calls `f([index in a, index in b, ...])` for every element of `shape` in row-major order.
 #[inline(always)]
 pub(crate) fn for_each<const N: usize>(
     shape: &Shape,
@@ -154,7 +155,7 @@ pub(crate) fn for_each<const N: usize>(
     if shape.is_empty() {
         return;
     }
-    // The last dimension in a loop of its own, the others like the wheels of a counter.
+    // The last dimension has a loop of its own; the others count up like an odometer.
     let last = shape.rank().max(1) - 1;
     let (n, steps) = (shape.last(), strides.map(|s| s[last]));
     let mut index = [0usize; MAX_DIMS];

@@ -2,21 +2,21 @@ use crate::Element;
 
 /// Growing memory for numbers; every piece handed out starts on a cache line.
 ///
-/// Memory is asked for without an alignment, and begins at the first cache line in it: what was freed fits again when
-/// as much is asked for, which it does not where an allocator looks for more to align in; and zeros cost nothing before
-/// they are used.
+/// Memory is allocated without an alignment, and used from the first cache line in it: so freed memory can be
+/// reused for an allocation of the same size, which over-aligned allocations may prevent, and zeroed pages
+/// cost nothing before they are used.
 pub(crate) struct Slab<E> {
-    /// What was asked for.
+    /// The whole allocation.
     memory: Vec<u128>,
-    /// How much of `memory` comes before the first cache line.
+    /// How many elements of `memory` come before the first cache line.
     skipped: usize,
-    /// How many cache lines are there, and how many were asked for.
+    /// How many cache lines exist, and how many are planned.
     made: usize,
     planned: usize,
     numbers: std::marker::PhantomData<E>,
 }
 
-/// How much of it is a cache line.
+/// Elements of `memory` in a cache line.
 const LINE: usize = 64 / size_of::<u128>();
 
 impl<E> Slab<E> {
@@ -24,12 +24,12 @@ impl<E> Slab<E> {
         Self { memory: Vec::new(), skipped: 0, made: 0, planned: 0, numbers: std::marker::PhantomData }
     }
 
-    /// Makes the room that was planned, and no more.
+    /// Makes the memory that was planned, and no more.
     pub fn make(&mut self) {
         self.make_of(self.planned);
     }
 
-    /// Makes the room that was planned; if new memory is needed for it, so many cache lines.
+    /// Makes the memory that was planned; a new allocation has the given number of cache lines.
     fn make_of(&mut self, lines: usize) {
         if self.skipped + self.planned * LINE > self.memory.len() {
             let old = std::mem::replace(&mut self.memory, vec![0; lines * LINE + LINE - 1]);
@@ -40,7 +40,7 @@ impl<E> Slab<E> {
         self.made = self.planned;
     }
 
-    /// As long as `other`, with zeros where it is longer.
+    /// Takes the length of `other`; new elements are zero.
     pub fn match_len(&mut self, other: &Self) {
         self.planned = other.planned;
         self.make();
@@ -50,15 +50,16 @@ impl<E> Slab<E> {
 impl<E: Element> Slab<E> {
     const PER_LINE: usize = 64 / size_of::<E>();
 
-    /// Makes room for `len` more numbers, all zero, and returns where they start.
+    /// Adds memory for `len` more numbers, all zero, and returns where they start.
     pub fn grow(&mut self, len: usize) -> usize {
         let start = self.plan(len);
-        // Twice as much at a time, so that many small pieces cost few copies; what is not used yet is not touched.
+        // Doubles, so that many small pieces cost few copies; memory beyond the plan is not touched.
         self.make_of(self.planned.max(2 * self.made));
         start
     }
 
-    /// As [`Slab::grow`], but the room is made later, by [`Slab::make`]: once for all that was planned, without copies.
+    /// As [`Slab::grow`], but the memory is made later, by [`Slab::make`]: once for all planned pieces,
+    /// without copies.
     pub fn plan(&mut self, len: usize) -> usize {
         let start = self.planned;
         self.planned += len.div_ceil(Self::PER_LINE);

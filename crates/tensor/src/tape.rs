@@ -1,4 +1,4 @@
-//! Recording: operations compute as they are recorded, or are recorded only.
+//! Recording: operations are computed as they are recorded, or only recorded.
 
 use crate::kernels::{Meetings, Place};
 use crate::op::{Op, RowRule, can_be_cut};
@@ -8,10 +8,10 @@ use crate::{Axis, Element, Grads, Indices, Layout, NodeId, ParamId, Params, Pass
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-/// A recording that is being made.
+/// A recording in the making.
 ///
-/// [`Tape::new`] and [`Tape::with`] compute each operation as it is recorded, so that its value can be looked at;
-/// [`Recording::new`] only records, for a computation that is run many times.
+/// [`Tape::new`] and [`Tape::with`] compute each operation as it is recorded, so that its value can be read
+/// at once; [`Recording::new`] only records, for a computation that is run many times.
 ///
 /// ```
 /// use charloom_tensor::{Params, Tape};
@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub struct Tape<'p, E: Element> {
     params: Option<&'p Params<E>>,
     none: Params<E>,
-    /// The node of each parameter that was asked for.
+    /// Per parameter: its node, once the parameter was used.
     param_nodes: RefCell<Vec<Option<NodeId>>>,
     pub(crate) recording: RefCell<Recording<E>>,
     /// The gradients of the last backward pass.
@@ -38,7 +38,7 @@ pub struct Tape<'p, E: Element> {
     half: Option<Half<E>>,
 }
 
-/// Which half of every layer's units a tape has, and where it meets the other half's.
+/// Which half of every layer's units a tape has, and where it exchanges numbers with the other half.
 struct Half<E> {
     side: usize,
     meetings: Arc<Meetings<E>>,
@@ -52,15 +52,16 @@ impl<E: Element> Default for Tape<'_, E> {
 }
 
 impl<E: Element> Recording<E> {
-    /// Records what `f` says, without computing it; returns the recording and what `f` returns, such as the nodes to read.
+    /// Records what `f` does, without computing it; returns the recording and what `f` returns, such as the
+    /// nodes to read.
     pub fn new<R>(params: &Params<E>, f: impl FnOnce(&Tape<'_, E>) -> R) -> (Self, R) {
         let tape = Tape::make(Some(params), false, None);
         let result = f(&tape);
         (tape.finish(), result)
     }
 
-    /// The same for a computation with half of every layer's units, of side 0 or 1, that meets the other half's. Both have
-    /// to record the same operations.
+    /// As [`Recording::new`], for a computation with half of every layer's units, side 0 or 1, which
+    /// exchanges numbers with the other half at `meetings`. Both halves must record the same operations.
     pub fn half<R>(
         params: &Params<E>,
         side: usize,
@@ -75,12 +76,12 @@ impl<E: Element> Recording<E> {
 }
 
 impl<'p, E: Element> Tape<'p, E> {
-    /// An empty tape without parameters, which computes what is recorded.
+    /// An empty tape without parameters, which computes operations as they are recorded.
     pub fn new() -> Self {
         Self::make(None, true, None)
     }
 
-    /// An empty tape with these parameters, which computes what is recorded.
+    /// An empty tape with these parameters, which computes operations as they are recorded.
     pub fn with(params: &'p Params<E>) -> Self {
         Self::make(Some(params), true, None)
     }
@@ -120,12 +121,12 @@ impl<'p, E: Element> Tape<'p, E> {
         self.training.set(training);
     }
 
-    /// Says which step of a training this is; dropout's masks follow from it.
+    /// Sets the step of the training; dropout's masks depend on it.
     pub fn set_step(&self, step: u64) {
         self.step.set(step);
     }
 
-    /// A parameter.
+    /// A parameter as a tensor on the tape.
     ///
     /// # Panics
     /// If the handle is of other parameters, or of a buffer.
@@ -144,10 +145,10 @@ impl<'p, E: Element> Tape<'p, E> {
         self.var(node)
     }
 
-    /// Where a buffer lies among all buffers.
+    /// The range of a buffer in the slab of all buffers.
     ///
     /// # Panics
-    /// If the handle is of other parameters, or of one that is trained.
+    /// If the handle is of other parameters, or of a trained tensor.
     pub(crate) fn buffer(&self, id: ParamId) -> std::ops::Range<usize> {
         let entry = self.params().entry(id);
         assert!(entry.kind == crate::Kind::Buffer, "{} is no buffer", entry.name);
@@ -175,7 +176,7 @@ impl<'p, E: Element> Tape<'p, E> {
         self.var(id)
     }
 
-    /// Room for so many values, at once if they are computed at once.
+    /// Reserves memory for `len` values: now if the tape computes, else when the recording is finished.
     fn room(&self, values: &mut Slab<E>, len: usize) -> usize {
         if self.computes { values.grow(len) } else { values.plan(len) }
     }
@@ -197,10 +198,10 @@ impl<'p, E: Element> Tape<'p, E> {
         Axis { recording: recording.id, index: recording.fed.most.len() - 1 }
     }
 
-    /// A tensor of zeros with a row for each row of an axis, to be [set](Recording::set) from outside.
+    /// A tensor of zeros with a row for each row of an axis, to be [set](Recording::set) later.
     ///
     /// # Shapes
-    /// `row` the sizes of a row
+    /// `row` is the shape of one row.
     pub fn rows(&self, axis: Axis, row: &[usize]) -> Var<'_, E> {
         let shape = Shape::new(&[&[self.most(axis)], row].concat());
         self.var(self.new_leaf(shape, false, Some(axis.index)))
@@ -218,10 +219,10 @@ impl<'p, E: Element> Tape<'p, E> {
         self.push_indices(IndexTensor { shape, axis: None, data: data.to_vec() })
     }
 
-    /// Integers, all 0 at first, with a row for each row of an axis.
+    /// Integers, initially 0, with a row for each row of an axis.
     ///
     /// # Shapes
-    /// `row` the sizes of a row: `[]` for one integer, `[T]` for a context
+    /// `row` is the shape of one row: `[]` for one integer, `[T]` for a context.
     pub fn index_rows(&self, axis: Axis, row: &[usize]) -> Indices {
         let shape = Shape::new(&[&[self.most(axis)], row].concat());
         self.push_indices(IndexTensor { shape, axis: Some(axis.index), data: vec![0; shape.len()] })
@@ -284,7 +285,7 @@ impl<'p, E: Element> Tape<'p, E> {
         self.var(id)
     }
 
-    /// Records a view: the memory of `of`, seen with another shape and other steps.
+    /// Records a view: the memory of `of` with another shape and other strides.
     pub(crate) fn view(&self, of: NodeId, shape: Shape, layout: Layout) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let of = recording.at(of);
@@ -299,21 +300,21 @@ impl<'p, E: Element> Tape<'p, E> {
         self.var(id)
     }
 
-    /// Where sums over a layer's units are cut in two, whose sums are added: where two halves of a computation cut them,
-    /// so that both ways give the same bits.
+    /// Where sums over this number of units are split into two sums. A computation in two halves splits
+    /// there, and a whole one must do the same to get the same bits.
     pub(crate) fn cut(&self, units: usize) -> Option<usize> {
         self.recording.borrow().cut(units)
     }
 
-    /// Which half of a computation this is.
+    /// Which half of a computation this is: 0 or 1.
     ///
     /// # Panics
-    /// If it is a whole one.
+    /// If the tape is not one half.
     pub(crate) fn side(&self) -> usize {
         self.half.as_ref().expect("a tape of `Recording::half`").side
     }
 
-    /// Where an operation of this tape meets the same one of the other half's, to give it at most `len` numbers at a time.
+    /// The next place to exchange numbers with the same operation of the other half, at most `len` at a time.
     ///
     /// # Panics
     /// As [`Tape::side`].
@@ -323,8 +324,8 @@ impl<'p, E: Element> Tape<'p, E> {
         half.meetings.place(half.met.get() - 1, half.side, len)
     }
 
-    /// Computes the gradient of the scalar `loss` with respect to everything it depends on. Gradients of an earlier
-    /// backward pass are overwritten.
+    /// Computes the gradient of the scalar `loss` with respect to everything that it depends on. Gradients of
+    /// an earlier backward pass are overwritten.
     ///
     /// # Panics
     /// If `loss` is not a single number.
@@ -334,14 +335,14 @@ impl<'p, E: Element> Tape<'p, E> {
         self.backward_from(loss, &[E::one()]);
     }
 
-    /// The same from any node, given the gradient that arrives there, in row-major order.
+    /// As [`Tape::backward`], but from any node, given the gradient with respect to it in row-major order.
     pub fn backward_from(&self, node: NodeId, gradient: &[E]) {
         let mut grads = self.grads.borrow_mut();
         let grads = grads.get_or_insert_with(|| Grads::zeros(self.params()));
         self.recording.borrow_mut().backward_from(self.params(), grads, node, gradient, &self.pass());
     }
 
-    /// The elements and the place of a node, wherever it lives.
+    /// A node's elements in row-major order, whether it is a parameter or not.
     pub(crate) fn read(&self, id: NodeId) -> Vec<E> {
         let mut recording = self.recording.borrow_mut();
         recording.values.make();
@@ -353,7 +354,7 @@ impl<'p, E: Element> Tape<'p, E> {
         crate::params::gather(memory, &node.shape, &node.layout)
     }
 
-    /// A node's gradient, wherever it lives.
+    /// A node's gradient in row-major order, whether it is a parameter or not.
     pub(crate) fn read_grad(&self, id: NodeId) -> Vec<E> {
         let (recording, grads) = (self.recording.borrow(), self.grads.borrow());
         let grads = grads.as_ref().expect("a backward pass comes before its gradients are read");

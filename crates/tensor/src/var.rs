@@ -1,6 +1,6 @@
 use crate::{Element, Layout, NodeId, Shape, Tape};
 
-/// A tensor on a tape: a Copy handle, a node and a reference.
+/// A tensor on a tape: a `Copy` handle of a node.
 ///
 /// Operators and methods record operations; see [`crate::ops`].
 ///
@@ -36,7 +36,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.tape
     }
 
-    /// Its node, to store.
+    /// Its node: a handle that can be stored.
     pub fn id(self) -> NodeId {
         self.id
     }
@@ -46,17 +46,17 @@ impl<'t, E: Element> Var<'t, E> {
         self.tape.recording.borrow().nodes[self.id.index].shape
     }
 
-    /// The size of its first dimension; 1 of a scalar.
+    /// The size of its first dimension; 1 for a scalar.
     pub(crate) fn rows(self) -> usize {
         self.shape().dims().first().copied().unwrap_or(1)
     }
 
-    /// Where its elements lie.
+    /// Its offset and strides in memory.
     pub fn layout(self) -> Layout {
         self.tape.recording.borrow().nodes[self.id.index].layout
     }
 
-    /// The axis of its first dimension, if the number of its rows varies.
+    /// The axis of its first dimension, if its number of rows varies.
     pub(crate) fn axis(self) -> Option<usize> {
         self.tape.recording.borrow().nodes[self.id.index].axis
     }
@@ -89,7 +89,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.data()[0]
     }
 
-    /// Computes the gradient of this single number; see [`Tape::backward`].
+    /// Computes the gradient of this scalar; see [`Tape::backward`].
     pub fn backward(self) {
         self.tape.backward(self.id);
     }

@@ -17,28 +17,28 @@ use charloom_tensor::Element;
 /// let w = params.add("w", &[1], &[1.0]);
 /// let mut grads = Grads::zeros(&params);
 /// let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.0);
-/// // The first step is as long as the learning rate, whatever the gradient.
+/// // The first step has the length of the learning rate, whatever the gradient.
 /// grads.values_mut().fill(1000.0);
 /// adamw.step(&mut params, &mut grads, 0.1);
 /// assert!((params.read(w)[0] - 0.9).abs() < 1e-9);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
-    /// What the means of g and of g^2 keep in each step.
+    /// The decay factors of the means of g and of g^2.
     pub betas: [f64; 2],
-    /// What is added to the root.
+    /// Added to the square root.
     pub eps: f64,
 }
 
 impl Default for AdamW {
-    /// torch's.
+    /// torch's defaults.
     fn default() -> Self {
         Self { betas: [0.9, 0.999], eps: 1e-8 }
     }
 }
 
 impl AdamW {
-    /// Step t, the first being 1, of the parameters by the gradients.
+    /// Step t, counted from 1.
     pub(super) fn step<E: Element>(self, t: u64, lr: f64, decay: f64, slabs: Slabs<'_, E>) {
         let [beta1, beta2] = self.betas;
         let t = t as f64;

@@ -1,8 +1,8 @@
 use charloom_tensor::{Element, Grads};
 
-/// Scales all gradients down so that their norm, taken as one vector, is at most `max_norm`; returns the norm before.
+/// Scales all gradients down so that their joint norm is at most `max_norm`; returns the norm before.
 ///
-/// They are multiplied by `max_norm / (norm + 1e-6)` where that is less than 1.
+/// They are multiplied by `max_norm / (norm + 1e-6)` if that is less than 1.
 ///
 /// # Source
 /// Pascanu, Mikolov and Bengio 2013; `torch.nn.utils.clip_grad_norm_`
@@ -31,13 +31,13 @@ pub fn clip_grad_norm<E: Element>(grads: &mut Grads<E>, max_norm: f64) -> f64 {
     norm
 }
 
-/// Brings each element of the gradients that lies beyond +-`max` to it.
+/// Clamps each element of the gradients to +-`max`.
 ///
 /// # Source
 /// `torch.nn.utils.clip_grad_value_`
 pub fn clip_grad_value<E: Element>(grads: &mut Grads<E>, max: f64) {
     let max = E::of(max);
-    // What is no number stays so, and is found.
+    // NaN passes through unchanged, so that it can be detected later.
     let clipped = |g: E| {
         if g > max {
             max
@@ -50,9 +50,9 @@ pub fn clip_grad_value<E: Element>(grads: &mut Grads<E>, max: f64) {
     grads.values_mut().iter_mut().for_each(|g| *g = clipped(*g));
 }
 
-/// The sum of the numbers' squares.
+/// The sum of squares.
 pub(super) fn squares<E: Element>(numbers: &[E]) -> f64 {
-    // Eight sums side by side, which the processor adds up at once.
+    // Eight independent sums, which the compiler can vectorize.
     let mut sums = [0.0f64; 8];
     let mut add = |some: &[E]| sums.iter_mut().zip(some).for_each(|(sum, &x)| *sum += x.f64() * x.f64());
     let (eights, rest) = numbers.as_chunks::<8>();

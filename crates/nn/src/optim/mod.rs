@@ -1,4 +1,4 @@
-//! Optimizers: one pass over all parameters, which lie in one slab, and their gradients, which lie in another.
+//! Optimizers: one pass over the slab of all parameters and the slab of their gradients.
 
 mod adamw;
 mod clip;
@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recording};
 
-/// What turns gradients into updates, and what it remembers between steps.
+/// An optimizer: turns gradients into updates, and holds its state between steps.
 ///
 /// ```
 /// use charloom_nn::{AdamW, Group, Optimizer};
@@ -41,14 +41,14 @@ use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recordi
 #[derive(Clone, Debug)]
 pub struct Optimizer<E> {
     rule: Rule,
-    /// Which parts of the parameters are stepped how.
+    /// Which ranges of the parameters are updated how.
     stretches: Vec<Stretch>,
     steps: u64,
-    /// Momentum, Adam's first moment or RMSprop's only one; empty where there is none.
+    /// The momentum, Adam's first moment, or RMSprop's mean of squares; empty if the rule has none.
     first: Vec<E>,
     /// Adam's second moment.
     second: Vec<E>,
-    /// The decaying average of the parameters, and what it keeps in each step.
+    /// The exponential moving average of the parameters, with its decay.
     average: Option<(f64, Vec<E>)>,
     scratch: muon::Scratch<E>,
 }
@@ -61,25 +61,25 @@ enum Rule {
     Muon(Muon),
 }
 
-/// How a group of parameters is stepped.
+/// How a group of parameters is updated.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Group {
     /// The weight decay: torch's L2 term for [`Sgd`] and [`RmsProp`], decoupled for [`AdamW`] and [`Muon`].
     pub weight_decay: f64,
-    /// What the learning rate is multiplied with; 0: the group is frozen.
+    /// A factor of the learning rate; 0 freezes the group.
     pub lr: f64,
 }
 
-/// Parameters beside each other that are stepped alike.
+/// A range of parameters that are updated alike.
 #[derive(Clone, Debug)]
 struct Stretch {
     range: Range<usize>,
     group: Group,
-    /// Of a matrix that is stepped as one: its rows and columns in memory.
+    /// For a matrix that Muon updates as a whole: its rows and columns in memory.
     sides: Option<[usize; 2]>,
 }
 
-/// A stretch of parameters, their gradients, and what is remembered of them.
+/// A range of parameters, with their gradients and state.
 struct Slabs<'a, E> {
     params: &'a mut [E],
     grads: &'a mut [E],
@@ -87,7 +87,7 @@ struct Slabs<'a, E> {
     second: &'a mut [E],
 }
 
-/// The rows and columns in memory of a linear layer's weight; None of anything else.
+/// The rows and columns in memory of a linear layer's weight; None for any other tensor.
 fn sides(entry: &Entry) -> Option<[usize; 2]> {
     match *entry.shape.dims() {
         [outputs, inputs] if entry.is_by_columns() => Some([inputs, outputs]),
@@ -97,19 +97,19 @@ fn sides(entry: &Entry) -> Option<[usize; 2]> {
 }
 
 impl<E: Element> Optimizer<E> {
-    /// Gradient descent on all parameters alike.
+    /// Gradient descent, with one group of all parameters.
     pub fn sgd(params: &Params<E>, sgd: Sgd, weight_decay: f64) -> Self {
         let first = if sgd.momentum == 0.0 { 0 } else { params.values().len() };
         Self::new(params, Rule::Sgd(sgd), weight_decay, [first, 0])
     }
 
-    /// Adam with decoupled weight decay on all parameters alike.
+    /// Adam with decoupled weight decay, with one group of all parameters.
     pub fn adamw(params: &Params<E>, adamw: AdamW, weight_decay: f64) -> Self {
         let len = params.values().len();
         Self::new(params, Rule::AdamW(adamw), weight_decay, [len, len])
     }
 
-    /// RMSprop on all parameters alike.
+    /// RMSprop, with one group of all parameters.
     pub fn rmsprop(params: &Params<E>, rmsprop: RmsProp, weight_decay: f64) -> Self {
         Self::new(params, Rule::RmsProp(rmsprop), weight_decay, [params.values().len(), 0])
     }
@@ -130,7 +130,7 @@ impl<E: Element> Optimizer<E> {
         Self { rule, stretches, steps: 0, first, second, average: None, scratch }
     }
 
-    /// The same, each parameter in the group that `group` says, given its entry and the group of all.
+    /// Puts each parameter in the group that `group` returns, given its entry and the default group.
     #[must_use]
     pub fn grouped(mut self, params: &Params<E>, group: impl Fn(&Entry, Group) -> Group) -> Self {
         let Some(&Stretch { group: of_all, .. }) = self.stretches.first() else { return self };
@@ -149,8 +149,8 @@ impl<E: Element> Optimizer<E> {
         self
     }
 
-    /// The same, and it keeps an average of the parameters: after the first step they themselves, after each later one
-    /// `average = decay average + (1 - decay) p`.
+    /// Also keeps a moving average of the parameters: after the first step the parameters themselves, after
+    /// each later one `average = decay average + (1 - decay) p`.
     ///
     /// # Source
     /// Polyak and Juditsky 1992; `torch.optim.swa_utils.AveragedModel` with `get_ema_multi_avg_fn(decay)`
@@ -159,19 +159,19 @@ impl<E: Element> Optimizer<E> {
         Self { average: Some((decay, params.values().to_vec())), ..self }
     }
 
-    /// The average of the parameters, laid out as they are; before the first step what they were at first.
+    /// The average of the parameters, in their layout; before the first step their initial values.
     pub fn average(&self) -> Option<&[E]> {
         self.average.as_ref().map(|(_, average)| average.as_slice())
     }
 
-    /// Makes these parameters the average, if one is kept.
+    /// Sets the average to these parameters, if an average is kept.
     pub fn set_average(&mut self, params: &Params<E>) {
         if let Some((_, average)) = &mut self.average {
             average.copy_from_slice(params.values());
         }
     }
 
-    /// Updates the parameters by their gradients, which it may change.
+    /// Updates the parameters by their gradients, which it may overwrite.
     pub fn step(&mut self, params: &mut Params<E>, grads: &mut Grads<E>, lr: f64) {
         self.steps += 1;
         let (values, grads) = (params.values_mut(), grads.values_mut());
@@ -197,8 +197,8 @@ impl<E: Element> Optimizer<E> {
         self.move_average(params);
     }
 
-    /// Computes the gradient of `loss` and updates the parameters by it, in one go where that is possible: then the
-    /// gradients are not kept.
+    /// Computes the gradient of `loss` and updates the parameters. Plain gradient descent does both in one
+    /// pass and does not keep the gradients.
     pub fn descend(
         &mut self,
         recording: &mut Recording<E>,
@@ -224,7 +224,7 @@ impl<E: Element> Optimizer<E> {
         average.iter_mut().zip(params.values()).for_each(|(a, &p)| *a += new * (p - *a));
     }
 
-    /// Sets the gradients of frozen parameters to 0, so that no norm counts them.
+    /// Sets the gradients of frozen parameters to 0, so that a norm of all gradients does not count them.
     pub fn leave_out_frozen(&self, grads: &mut Grads<E>) {
         for Stretch { range, .. } in self.stretches.iter().filter(|s| s.group.lr == 0.0) {
             grads.values_mut()[range.clone()].fill(E::zero());

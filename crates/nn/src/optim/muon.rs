@@ -2,12 +2,13 @@ use super::{AdamW, Slabs};
 use charloom_tensor::Element;
 use charloom_tensor::kernels::{End, Gemm};
 
-/// Momentum whose matrices are brought near orthogonal ones: every direction of a weight moves alike.
+/// Momentum with orthogonalized updates: all directions of a weight matrix move equally far.
 ///
-/// For the weight of a linear layer, with momentum `b = momentum b + (1 - momentum) g` and Nesterov's look ahead
-/// `u = momentum b + (1 - momentum) g`: `w = w (1 - lr weight_decay) - lr 0.2 sqrt(max(out, in)) orthogonal(u)`. The factor gives
-/// the update the size of AdamW's, so both have one learning rate. All other parameters, tables of embeddings among them, are
-/// stepped by AdamW.
+/// For the weight of a linear layer, with momentum `b = momentum b + (1 - momentum) g` and Nesterov's
+/// `u = momentum b + (1 - momentum) g`:
+/// `w = w (1 - lr weight_decay) - lr 0.2 sqrt(max(out, in)) orthogonal(u)`.
+/// The factor gives updates the size of AdamW's, so that both have the same learning rate. AdamW updates all
+/// other parameters, embeddings too.
 ///
 /// # Source
 /// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al. 2025, "Muon is
@@ -21,7 +22,7 @@ use charloom_tensor::kernels::{End, Gemm};
 /// let w = params.add_by_rows("w", [2, 2], &[0.0; 4]);
 /// let mut grads = Grads::zeros(&params);
 /// let mut muon = Optimizer::muon(&params, Muon { momentum: 0.95, adamw: AdamW::default() }, 0.0);
-/// // One direction's gradient is a hundred times the other's, and both move about alike.
+/// // One direction's gradient is a hundred times the other's, yet both move about equally far.
 /// grads.values_mut()[..4].copy_from_slice(&[100.0, 0.0, 0.0, 1.0]);
 /// muon.step(&mut params, &mut grads, 0.1);
 /// let moved = params.read(w);
@@ -29,25 +30,25 @@ use charloom_tensor::kernels::{End, Gemm};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Muon {
-    /// What is kept of the momentum in each step.
+    /// The decay factor of the momentum.
     pub momentum: f64,
-    /// The step of all other parameters.
+    /// The rule for all other parameters.
     pub adamw: AdamW,
 }
 
-/// The quintic `a x + b x^3 + c x^5`, whose fifth iterate is near 1 on (0, 1], steepest at 0.
+/// The quintic `a x + b x^3 + c x^5`: its fifth iterate is near 1 on (0, 1], and it is steepest at 0.
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
-/// How often it is iterated.
+/// The number of iterations.
 const ITERATIONS: usize = 5;
-/// The least norm that an update is divided by.
+/// The smallest norm that an update is divided by.
 const LEAST_NORM: f64 = 1e-7;
 
 /// Working memory of a matrix's step.
 #[derive(Clone, Debug)]
 pub(super) struct Scratch<E> {
-    /// X (r, c) with r <= c, its transpose, and what it becomes.
+    /// X (r, c) with r <= c, its transpose, and the next X.
     x: Vec<E>,
-    turned: Vec<E>,
+    transposed: Vec<E>,
     next: Vec<E>,
     /// X X^T and its square, (r, r).
     gram: Vec<E>,
@@ -55,13 +56,13 @@ pub(super) struct Scratch<E> {
 }
 
 impl<E: Element> Scratch<E> {
-    /// Enough for each of these (rows, columns).
+    /// Enough for matrices of each of these (rows, columns).
     pub fn new(sides: impl Iterator<Item = [usize; 2]>) -> Self {
         let (mut len, mut square) = (0, 0);
         sides.for_each(|[a, b]| (len, square) = (len.max(a * b), square.max(a.min(b).pow(2))));
-        let [x, turned, next] = [(); 3].map(|()| vec![E::zero(); len]);
+        let [x, transposed, next] = [(); 3].map(|()| vec![E::zero(); len]);
         let [gram, squared] = [(); 2].map(|()| vec![E::zero(); square]);
-        Self { x, turned, next, gram, square: squared }
+        Self { x, transposed, next, gram, square: squared }
     }
 }
 
@@ -89,8 +90,8 @@ impl Muon {
     }
 }
 
-/// Brings all singular values of a (rows, columns) matrix near 1, by the Newton-Schulz iteration
-/// `X = a X + (b X X^T + c (X X^T)^2) X`, from X over its norm.
+/// Brings all singular values of a (rows, columns) matrix near 1 by the Newton-Schulz iteration
+/// `X = a X + (b X X^T + c (X X^T)^2) X`, which starts with X divided by its norm.
 fn orthogonalize<E: Element>(matrix: &mut [E], [rows, columns]: [usize; 2], scratch: &mut Scratch<E>) {
     let (r, c) = (rows.min(columns), rows.max(columns));
     let norm = super::clip::squares(matrix).sqrt().max(LEAST_NORM);
@@ -100,12 +101,12 @@ fn orthogonalize<E: Element>(matrix: &mut [E], [rows, columns]: [usize; 2], scra
         true => x.copy_from_slice(matrix),
         false => E::transpose(matrix, rows, columns, x),
     }
-    let (turned, next) = (&mut scratch.turned[..r * c], &mut scratch.next[..r * c]);
+    let (transposed, next) = (&mut scratch.transposed[..r * c], &mut scratch.next[..r * c]);
     let (gram, square) = (&mut scratch.gram[..r * r], &mut scratch.square[..r * r]);
     let [of_x, of_gram, of_square] = COEFFICIENTS.map(E::of);
     for _ in 0..ITERATIONS {
-        E::transpose(x, r, c, turned);
-        product([r, r, c], x, turned, gram);
+        E::transpose(x, r, c, transposed);
+        product([r, r, c], x, transposed, gram);
         product([r, r, r], gram, gram, square);
         gram.iter_mut().zip(&*square).for_each(|(g, &s)| *g = of_gram * *g + of_square * s);
         product([r, c, r], gram, x, next);
@@ -136,7 +137,7 @@ mod tests {
             for i in 0..r {
                 for j in 0..r {
                     let dot: f64 = (0..c).map(|k| at(i, k) * at(j, k)).sum();
-                    // The iteration ends between 0.7 and 1.2.
+                    // The iteration brings singular values between 0.7 and 1.2.
                     let wanted = if i == j { 0.4..1.5 } else { -0.5..0.5 };
                     assert!(wanted.contains(&dot), "{rows} x {columns}: {dot} at {i}, {j}");
                 }

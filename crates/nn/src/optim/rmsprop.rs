@@ -1,8 +1,8 @@
 use super::Slabs;
 use charloom_tensor::Element;
 
-/// Each gradient divided by the root of the decaying mean of its squares: `v = alpha v + (1 - alpha) g^2`,
-/// `p -= lr g / (sqrt(v) + eps)`, with g before that `g + weight_decay p`.
+/// Divides each gradient by the root of the moving mean of its squares: `v = alpha v + (1 - alpha) g^2`,
+/// `p -= lr g / (sqrt(v) + eps)`, where g includes the weight decay, `g + weight_decay p`.
 ///
 /// # Source
 /// Tieleman and Hinton 2012, lecture 6.5; `torch.optim.RMSprop` (not centred, without momentum)
@@ -17,19 +17,19 @@ use charloom_tensor::Element;
 /// let mut rmsprop = Optimizer::rmsprop(&params, RmsProp { alpha: 0.75, eps: 0.0 }, 0.0);
 /// grads.values_mut().fill(1000.0);
 /// rmsprop.step(&mut params, &mut grads, 0.1);
-/// // The mean of squares is a quarter of the first square.
+/// // The mean of squares is a quarter of the first square, so the step is twice the learning rate.
 /// assert!((params.read(w)[0] - 0.8).abs() < 1e-9);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RmsProp {
-    /// What the mean of squares keeps in each step.
+    /// The decay factor of the mean of squares.
     pub alpha: f64,
-    /// What is added to the root.
+    /// Added to the square root.
     pub eps: f64,
 }
 
 impl RmsProp {
-    /// One step of the parameters p by the gradients g.
+    /// One step of a range of parameters.
     pub(super) fn step<E: Element>(self, lr: f64, decay: f64, slabs: Slabs<'_, E>) {
         let Slabs { params, grads, first: squares, .. } = slabs;
         let (lr, decay, eps) = (E::of(lr), E::of(decay), E::of(self.eps));

@@ -1,7 +1,7 @@
 use super::Slabs;
 use charloom_tensor::Element;
 
-/// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`; Nesterov's looks a step ahead,
+/// Gradient descent: `p -= lr v` with `v = momentum v + g + weight_decay p`; with Nesterov momentum
 /// `p -= lr (g + weight_decay p + momentum v)`.
 ///
 /// # Source
@@ -23,14 +23,14 @@ use charloom_tensor::Element;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sgd {
-    /// What is kept of the velocity in each step; 0: there is none.
+    /// The decay factor of the velocity v; 0: no velocity is kept.
     pub momentum: f64,
     /// Whether the momentum is Nesterov's.
     pub nesterov: bool,
 }
 
 impl Sgd {
-    /// One step of the parameters p by the gradients g.
+    /// One step of a range of parameters.
     pub(super) fn step<E: Element>(self, lr: f64, decay: f64, slabs: Slabs<'_, E>) {
         let Slabs { params, grads, first: velocity, .. } = slabs;
         let (lr, momentum, weight_decay) = (E::of(lr), E::of(self.momentum), E::of(decay));

@@ -1,4 +1,4 @@
-//! What an optimizer remembers, as named tensors and back.
+//! An optimizer's state as named tensors, to be saved and loaded.
 
 use super::{Optimizer, Rule};
 use charloom_tensor::{Element, Entry, Params};
@@ -6,20 +6,20 @@ use charloom_tensor::{Element, Entry, Params};
 /// A tensor of an optimizer's state.
 #[derive(Clone, PartialEq, Debug)]
 pub struct StateTensor<E> {
-    /// Such as `momentum.layers.0.weight`.
+    /// Its name, such as `momentum.layers.0.weight`.
     pub name: String,
-    /// The parameter's sizes.
+    /// The shape of its parameter.
     pub shape: Vec<usize>,
-    /// In row-major order.
+    /// Its elements in row-major order.
     pub data: Vec<E>,
 }
 
-/// A state lacks a tensor, or has it in another size.
+/// A tensor is missing in a state, or has another size.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MissingState {
     /// The tensor's name.
     pub name: String,
-    /// The size it should have.
+    /// The shape it should have.
     pub shape: Vec<usize>,
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Display for MissingState {
 impl std::error::Error for MissingState {}
 
 impl<E: Element> Optimizer<E> {
-    /// What it remembers between steps, by parameter; without the average of the parameters.
+    /// The state between steps, by parameter; without the average of the parameters.
     pub fn state(&self, params: &Params<E>) -> Vec<StateTensor<E>> {
         let mut state = Vec::new();
         for (k, slab) in [&self.first, &self.second].into_iter().enumerate() {
@@ -46,7 +46,7 @@ impl<E: Element> Optimizer<E> {
         state
     }
 
-    /// Takes up a state after `steps` steps; `find` gives the data of the tensor of this name.
+    /// Loads the state after `steps` steps; `find` returns the data of a tensor by name.
     ///
     /// # Errors
     /// A tensor is missing or has another size.
@@ -69,7 +69,7 @@ impl<E: Element> Optimizer<E> {
         Ok(())
     }
 
-    /// What a parameter's parts of the slabs are called in the state.
+    /// The names of a parameter's tensors in the state.
     fn kinds(&self, entry: &Entry) -> &'static [&'static str] {
         match self.rule {
             Rule::Sgd(_) if self.first.is_empty() => &[],

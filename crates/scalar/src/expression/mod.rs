@@ -1,4 +1,4 @@
-//! A line of text as a graph: `e = a*b; tanh(e + c)`.
+//! Expressions: text that becomes a graph, such as `e = a*b; tanh(e + c)`.
 
 mod parse;
 
@@ -10,7 +10,7 @@ use crate::{Graph, Value};
 /// A parsed formula: numbers, names, `+ - * / ^ **`, parentheses, and the functions tanh, exp, ln (or log), relu,
 /// sigmoid, sqrt and pow(x, n).
 ///
-/// `name = formula;` before the last formula names a part of it.
+/// Before the last formula there may be assignments, `name = formula;`.
 ///
 /// ```
 /// use charloom_scalar::{Expression, Graph};
@@ -22,16 +22,16 @@ use crate::{Graph, Value};
 #[derive(Clone, Debug)]
 pub struct Expression {
     source: String,
-    /// The steps of a stack machine, each with its place in the source: as flat as the graph itself.
+    /// The instructions of a stack machine, each with its span in the source: evaluated without recursion.
     steps: Vec<(Step, Range<usize>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Number(f64),
-    /// The name that stands at this place.
+    /// Pushes the value of the name at this span.
     Name,
-    /// Names the value on top of the stack.
+    /// Gives the value on top of the stack the name at this span.
     Assign,
     /// Drops the value on top of the stack.
     Drop,
@@ -63,11 +63,11 @@ enum Operator {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message} (column {})", self.column() + 1)]
 pub struct ExpressionError {
-    /// What is wrong, and the way out.
+    /// What is wrong, and how to correct it.
     pub message: String,
     /// The expression.
     pub source_text: String,
-    /// The bytes of it that are wrong.
+    /// The byte range that is wrong.
     pub span: Range<usize>,
 }
 
@@ -76,12 +76,12 @@ impl ExpressionError {
         Self { message: message.into(), source_text: source.to_string(), span }
     }
 
-    /// How many characters stand before the place.
+    /// The number of characters before the error.
     fn column(&self) -> usize {
         self.source_text[..self.span.start].chars().count()
     }
 
-    /// Two lines: the expression, of which long ones only around the place, and marks under what is wrong.
+    /// Two lines: the expression, shortened to what is around the error if long, and `^` below the error.
     pub fn pointer(&self) -> String {
         const AROUND: usize = 30;
         let column = self.column();
@@ -98,15 +98,15 @@ impl ExpressionError {
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// If it is not one; the error knows the place.
+    /// If it is malformed; the error has the position.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         Ok(Self { source: source.to_string(), steps: parse::parse(source)? })
     }
 
-    /// Computes it in `graph`. Names become labelled leaves with the numbers that `names` gives them.
+    /// Computes it in `graph`. Each name becomes a labelled leaf with its number in `names`.
     ///
     /// # Errors
     /// If a name has no number, has two, or is in `names` but not in the expression.

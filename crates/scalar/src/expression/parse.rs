@@ -1,11 +1,11 @@
-//! From text to steps: an operator-precedence parser, whose depth is bounded.
+//! Parses text into steps: an operator-precedence parser of bounded depth.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{ExpressionError, Function, Operator, Step};
 
-/// How deep parentheses, signs and powers may nest; what a person writes stays far below.
+/// The maximum nesting of parentheses, signs and powers; formulas written by hand stay far below.
 const DEEPEST: usize = 200;
 
 const FUNCTIONS: [(&str, Function); 7] = [
@@ -18,7 +18,7 @@ const FUNCTIONS: [(&str, Function); 7] = [
     ("sqrt", Function::Sqrt),
 ];
 
-/// Precedences, loosest first. A sign binds looser than a power, as in Python: -x^2 is -(x^2).
+/// Precedences, lowest first. A sign has a lower one than a power, as in Python: -x^2 is -(x^2).
 const SUM: u8 = 1;
 const PRODUCT: u8 = 2;
 const SIGN: u8 = 3;
@@ -36,11 +36,11 @@ enum Token {
 
 struct Parser<'s> {
     source: &'s str,
-    /// The next token and its place.
+    /// The next token and its span.
     token: Token,
     span: Range<usize>,
     depth: usize,
-    /// The names that have come up.
+    /// The names used or assigned so far.
     names: BTreeSet<&'s str>,
     steps: Steps,
 }
@@ -93,7 +93,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Operands joined by operators that bind at least as tightly as `tightness`.
+    /// Operands joined by operators of at least the given precedence.
     fn formula(&mut self, tightness: u8) -> Result<(), ExpressionError> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -116,7 +116,8 @@ impl Parser<'_> {
             }
             let span = self.span.clone();
             self.advance()?;
-            // Powers group from the right, and their exponent may have a sign; the others group from the left.
+            // Powers are right-associative, and their exponent may have a sign; the others are
+            // left-associative.
             self.formula(if binds == POWER { SIGN } else { binds + 1 })?;
             self.emit(Step::Binary(operator), span);
         }
@@ -124,7 +125,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// A number, a name, a call, a formula in parentheses, or one of these with a sign.
+    /// A number, a name, a call, a formula in parentheses, or a sign and an operand.
     fn operand(&mut self) -> Result<(), ExpressionError> {
         let span = self.span.clone();
         match self.token {

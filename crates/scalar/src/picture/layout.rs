@@ -1,29 +1,30 @@
-//! Where the nodes of a picture lie: columns from left to right, every edge from one column to the next.
+//! Positions of the nodes of a picture, in columns from left to right; every edge joins neighbouring columns.
 //!
-//! The steps are Sugiyama's: a column for each node, points on the way of edges that pass columns, an order in
-//! each column with few crossings, and heights that keep edges level. Layout crates give no ways for the edges.
+//! The steps are Sugiyama's: assign each node a column, insert waypoints in the columns that edges pass,
+//! order each column for few crossings, choose heights that keep edges level. Layout crates do not route
+//! edges.
 
 use super::Node;
 
-/// A place where something lies or passes.
+/// A node or a waypoint of an edge.
 pub(super) struct Point {
-    /// Its column, from the left.
+    /// Its column, counted from the left.
     pub rank: usize,
     /// Its height, downwards.
     pub y: f64,
-    /// The node that lies here; none where an edge passes.
+    /// The node; none for a waypoint.
     pub node: Option<usize>,
 }
 
 pub(super) struct Layout {
-    /// The nodes in their order, then the points that edges pass.
+    /// The nodes in their order, then the waypoints.
     pub points: Vec<Point>,
-    /// From point to point, each one column on.
+    /// Edges between points of neighbouring columns, left to right.
     pub edges: Vec<(usize, usize)>,
     pub ranks: usize,
 }
 
-/// Lays out nodes given in the order of creation; a node takes `height`, an edge that passes a third of it.
+/// Lays out nodes given in the order of creation; a node takes `height`, a waypoint a third of it.
 pub(super) fn layout(nodes: &[Node], height: f64) -> Layout {
     let at = |id: u32| nodes.binary_search_by_key(&id, |n| n.id).expect("an input is a node of the picture");
     let inputs: Vec<Vec<usize>> = nodes.iter().map(|n| n.inputs.iter().map(|&id| at(id)).collect()).collect();
@@ -38,10 +39,11 @@ pub(super) fn layout(nodes: &[Node], height: f64) -> Layout {
     layout
 }
 
-/// How often heights are evened out, from the left and from the right in turn; the last time from the left.
+/// The number of sweeps over the heights, from the left and from the right in turn; the last from the left.
 const SWEEPS: usize = 61;
 
-/// Each op lies right of its inputs, and what no op made lies just left of its first use.
+/// The column of each node: an op is right of its inputs; a leaf or constant is one column before its first
+/// use.
 fn ranks(inputs: &[Vec<usize>]) -> Vec<usize> {
     let mut rank = vec![0; inputs.len()];
     let mut first_use = vec![usize::MAX; inputs.len()];
@@ -58,11 +60,11 @@ fn ranks(inputs: &[Vec<usize>]) -> Vec<usize> {
 }
 
 impl Layout {
-    /// Edges column by column; all edges from one node share their way as far as they can.
+    /// Inserts the waypoints; all edges from one node share waypoints as far as possible.
     fn route(&mut self, inputs: &[Vec<usize>], rank: &[usize]) {
         let mut ways: Vec<Vec<usize>> = (0..inputs.len()).map(|i| vec![i]).collect();
         for (to, from) in inputs.iter().enumerate() {
-            // A node that uses another twice still has one line from it.
+            // A node that uses another twice has only one edge from it.
             for (_, &source) in from.iter().enumerate().filter(|&(k, source)| !from[..k].contains(source)) {
                 while rank[source] + ways[source].len() < rank[to] {
                     let rank = rank[source] + ways[source].len();
@@ -76,7 +78,8 @@ impl Layout {
         }
     }
 
-    /// The points of each column in a first order: as a walk from the result back through the inputs meets them.
+    /// The points of each column in their initial order: that of a depth-first walk from the result to the
+    /// inputs.
     fn columns(&self, inputs: &[Vec<usize>]) -> Vec<Vec<usize>> {
         let mut met = vec![usize::MAX; inputs.len()];
         let mut stack: Vec<usize> = (inputs.len().saturating_sub(1)..inputs.len()).collect();
@@ -103,7 +106,8 @@ impl Layout {
         columns
     }
 
-    /// Orders each column by the mean place of its neighbours, to and fro, and keeps the best.
+    /// Sorts each column by the mean position of its neighbours, in alternate directions; keeps the best
+    /// order.
     fn untangle(&self, columns: &mut Vec<Vec<usize>>) {
         let mut sides = [vec![Vec::new(); self.points.len()], vec![Vec::new(); self.points.len()]];
         for &(a, b) in &self.edges {
@@ -132,7 +136,7 @@ impl Layout {
         }
     }
 
-    /// The place of each point in its column.
+    /// The position of each point in its column.
     fn places(&self, columns: &[Vec<usize>]) -> Vec<usize> {
         let mut place = vec![0; self.points.len()];
         for column in columns {
@@ -141,7 +145,7 @@ impl Layout {
         place
     }
 
-    /// How many pairs of edges cross: pairs whose order on the left is not that on the right.
+    /// How many pairs of edges cross: their order on the left differs from that on the right.
     fn crossings(&self, columns: &[Vec<usize>]) -> usize {
         let place = self.places(columns);
         let mut edges: Vec<(usize, usize, usize)> =
@@ -160,7 +164,7 @@ impl Layout {
         crossings
     }
 
-    /// Heights: each point wants the mean of its neighbours', and gets the nearest that its column has room for.
+    /// Sets heights: each point as near to the mean height of its neighbours as its column has room for.
     fn place(&mut self, columns: &[Vec<usize>], height: f64) {
         let half = |p: &Point| if p.node.is_some() { height / 2.0 } else { height / 6.0 };
         for column in columns {
@@ -177,7 +181,7 @@ impl Layout {
             near[a].push(b);
             near[b].push(a);
         }
-        // The last sweep, from the left, levels each op with its inputs.
+        // The last sweep, from the left, aligns each op with its inputs.
         for sweep in 0..SWEEPS {
             let neighbours = if sweep + 1 == SWEEPS { &before } else { &near };
             for k in 0..columns.len() {
@@ -206,7 +210,8 @@ impl Layout {
     }
 }
 
-/// The ascending numbers nearest (in squares) to `wanted`: neighbours out of order share their mean.
+/// The ascending numbers nearest to `wanted` in least squares: values out of order are replaced by their
+/// mean.
 fn ascending(wanted: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for y in wanted {
@@ -238,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_tree_has_no_crossings_and_nothing_overlaps() {
-        // Leaves made in an order that tangles their edges.
+        // Leaves created in an order in which their edges cross.
         let nodes = [
             node(0, &[]),
             node(1, &[]),

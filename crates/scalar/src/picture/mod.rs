@@ -1,4 +1,4 @@
-//! A graph to look at: the list of its nodes, a table, DOT, SVG.
+//! Pictures of a graph: the list of its nodes, a table, DOT, SVG.
 //!
 //! ```
 //! use charloom_scalar::{Graph, picture};
@@ -28,7 +28,7 @@ use crate::{Graph, Value};
 /// One node of a graph, as pictures and tables show it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Its place in the graph, by which `inputs` refers to it.
+    /// Its id in the graph, by which `inputs` refers to it.
     pub id: u32,
     /// Its name, if it was given one.
     pub label: Option<String>,
@@ -43,7 +43,7 @@ pub struct Node {
 }
 
 impl Graph {
-    /// What `root` was computed from and `root` itself, in the order of creation.
+    /// `root` and all nodes it was computed from, in the order of creation.
     pub fn nodes_of(&self, root: Value<'_>) -> Vec<Node> {
         let root = self.id_of(root);
         let nodes = self.nodes();
@@ -71,7 +71,7 @@ impl Graph {
     }
 }
 
-/// Four decimals, or an exponent where they would hide the number.
+/// Four decimals, or an exponent if the number is too small or too large for that.
 fn number(x: f64) -> String {
     if x == 0.0 || (1e-3..1e6).contains(&x.abs()) { format!("{x:.4}") } else { format!("{x:.3e}") }
 }

@@ -1,11 +1,11 @@
-//! The graph as SVG, drawn here: no Graphviz needed.
+//! The graph as SVG, without Graphviz.
 
 use std::fmt::Write;
 
 use super::layout::layout;
 use super::{Node, number};
 
-/// The most nodes a picture may have; more would be unreadable.
+/// The maximum number of nodes in a picture; more would be unreadable.
 pub const MOST_NODES: usize = 500;
 
 /// The graph is larger than [`MOST_NODES`].
@@ -13,7 +13,7 @@ pub const MOST_NODES: usize = 500;
 #[error("a picture of {0} nodes would be unreadable; draw at most {MOST_NODES}, or write DOT")]
 pub struct TooManyNodes(pub usize);
 
-/// Sizes in pixels; a monospaced character of 12 is 7.3 wide.
+/// Sizes in pixels; a monospaced character of size 12 is 7.3 wide.
 const CHARACTER: f64 = 7.3;
 const BOX: f64 = 24.0;
 const ROW: f64 = 34.0;
@@ -22,20 +22,20 @@ const GAP: f64 = 54.0;
 const MARGIN: f64 = 16.0;
 const LONGEST_LABEL: usize = 20;
 
-/// A picture of nodes given in the order of creation, as [`crate::Graph::nodes_of`] gives them.
+/// A picture of nodes in the order of creation, as from [`crate::Graph::nodes_of`].
 ///
-/// Each node is a box of its label, value and gradient, with the op that made it in a circle at its left; leaves
-/// are blue, constants grey, the result green. The exact numbers are in the boxes' tooltips.
+/// Each node is a box with its label, value and gradient, and a circle with its op on the left; leaves are
+/// blue, constants grey, the result green. Tooltips show twelve digits.
 ///
 /// # Errors
-/// If there are more than [`MOST_NODES`].
+/// If there are more than [`MOST_NODES`] nodes.
 pub fn svg(nodes: &[Node]) -> Result<String, TooManyNodes> {
     if nodes.len() > MOST_NODES {
         return Err(TooManyNodes(nodes.len()));
     }
     let layout = layout(nodes, ROW);
     let cells: Vec<Vec<String>> = nodes.iter().map(cells).collect();
-    // A column is as wide as its widest box and its op need; a box as wide as its text.
+    // A column is as wide as its widest op plus its widest box; a box is as wide as its text.
     let width = |i: usize| cells[i].iter().map(|c| c.chars().count() as f64 * CHARACTER + 12.0).sum::<f64>();
     let op = |i: usize| OP.max(nodes[i].op.chars().count() as f64 * CHARACTER / 2.0 + 5.0);
     let mut columns = vec![(0.0_f64, 0.0_f64); layout.ranks];
@@ -62,7 +62,7 @@ pub fn svg(nodes: &[Node]) -> Result<String, TooManyNodes> {
 <rect width="100%" height="100%" fill="#ffffff"/>
 <g fill="none" stroke="#8a94a3" stroke-width="1.2">"##
     );
-    // Where edges come in and go out: at the op's circle and the box's right side, or straight through.
+    // Where edges end at a point: the left of its op and the right of its box; a waypoint has a width too.
     let left = |k: usize| {
         let p = &layout.points[k];
         let (ops, _) = columns[p.rank];
@@ -77,7 +77,7 @@ pub fn svg(nodes: &[Node]) -> Result<String, TooManyNodes> {
         starts[p.rank] + ops + p.node.map_or(boxes, width)
     };
     let y = |k: usize| layout.points[k].y + MARGIN;
-    // Between columns edges bend; past the boxes of a column they run level, so that they go behind none.
+    // Edges bend between columns, and run level past the boxes of a column, so that no box hides them.
     let ends = |k: usize| {
         let (ops, boxes) = columns[layout.points[k].rank];
         (starts[layout.points[k].rank], starts[layout.points[k].rank] + ops + boxes)
@@ -103,7 +103,7 @@ pub fn svg(nodes: &[Node]) -> Result<String, TooManyNodes> {
     Ok(out)
 }
 
-/// The texts of a node's box.
+/// The texts in a node's box.
 fn cells(node: &Node) -> Vec<String> {
     let label = node.label.as_ref().map(|label| {
         let short: String = label.chars().take(LONGEST_LABEL).collect();
@@ -163,7 +163,7 @@ fn draw(out: &mut String, node: &Node, cells: &[String], root: bool, x0: f64, y:
     out.push_str("</g>\n");
 }
 
-/// Twelve digits: the last ones of a tanh or a logarithm are the machine's, and a picture is the same on all.
+/// Rounds to twelve digits: the last digits of tanh and ln depend on the machine, but the picture should not.
 fn portable(x: f64) -> f64 {
     format!("{x:.11e}").parse().unwrap_or(x)
 }

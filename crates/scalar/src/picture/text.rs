@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use super::{Node, number};
 
-/// One line a node: its name, how it was made, value and gradient. Nodes without a label are called v and their id.
+/// One line per node: its name, how it was made, value and gradient. A node without a label is named v and
+/// its id.
 pub fn table(nodes: &[Node]) -> String {
     let name = |id: u32| {
         let node = nodes.binary_search_by_key(&id, |n| n.id).ok().map(|i| &nodes[i]);
@@ -45,7 +46,7 @@ pub fn table(nodes: &[Node]) -> String {
     out
 }
 
-/// The graph in Graphviz' language, drawn as the micrograd notebook draws it.
+/// The graph in Graphviz's language, drawn as in the micrograd notebook.
 pub fn dot(nodes: &[Node]) -> String {
     let mut out = String::from("digraph {\n  rankdir=LR\n  node [fontname=\"monospace\", fontsize=11]\n");
     for n in nodes {
@@ -65,7 +66,7 @@ pub fn dot(nodes: &[Node]) -> String {
     out
 }
 
-/// Text inside a record's label.
+/// Escapes text inside a record's label.
 fn escape(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {

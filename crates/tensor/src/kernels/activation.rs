@@ -1,19 +1,19 @@
-//! Activations and their slopes, as formulas of vectors.
+//! Activations and their slopes as formulas on vectors.
 
 use super::math;
 use super::simd::Arithmetic;
 
 /// A function of one vector.
 ///
-/// A type and not a closure: a closure is compiled without the target features of the kernel that calls it, and then
-/// every instruction in it is a call.
+/// A type instead of a closure: a closure is compiled without the target features of the kernel that calls
+/// it, so that every instruction in it becomes a call.
 pub(super) trait Unary {
     /// # Safety
     /// S's target features hold.
     unsafe fn at<S: Arithmetic>(x: S::V) -> S::V;
 }
 
-/// A function of two vectors: of a value, and of the gradient that arrives there.
+/// A function of two vectors: a value v, and the gradient d with respect to the function's output.
 pub(super) trait Slope {
     /// # Safety
     /// S's target features hold.
@@ -120,8 +120,8 @@ impl Slope for GeluSlope {
     unsafe fn at<S: Arithmetic>(x: S::V, cdf: S::V) -> S::V {
         // SAFETY: see above.
         unsafe {
-            // Further out x phi(x) is nothing beside rounding, and its exponential below the normal numbers, which take the
-            // processor a hundred cycles.
+            // Beyond 10 x phi(x) is smaller than the rounding error, and its exponential subnormal, which
+            // takes the processor a hundred cycles.
             let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
             S::fma(near, math::normal_density::<S>(near), cdf)
         }
@@ -169,7 +169,7 @@ impl Slope for GeluTanh {
         // SAFETY: see above.
         unsafe {
             let s = math::sigmoid::<S>(math::gelu_angle::<S>(x));
-            // Further out s (1 - s) is nothing beside it, and x^3 may be too much.
+            // Beyond 10 s (1 - s) is negligible, and x^3 might overflow.
             let near = S::min(S::splat(10.0), S::max(S::splat(-10.0), x));
             let steep = S::mul(near, math::gelu_angle_slope::<S>(near));
             S::mul(d, S::fma(steep, S::mul(s, S::sub(S::splat(1.0), s)), s))

@@ -1,13 +1,13 @@
-//! Every kernel gives the same bits in every instruction set, and those that other processors gave.
+//! Every kernel gives the same bits in every instruction set, equal to recorded bits of other processors.
 
 use super::tests::numbers;
 use super::*;
 
-/// Lengths of rows: below, at and above every vector's and every block's.
+/// Lengths of rows: below, at and above those of every vector and block.
 const SIZES: [usize; 24] =
     [1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 27, 31, 32, 33, 40, 41, 64, 65, 100, 129, 200];
 
-/// The same as [`numbers`], with what is not a usual number here and there.
+/// As [`numbers`], but with some infinities, NaN and the like.
 fn unusual(n: usize, seed: usize) -> Vec<f32> {
     const AT: usize = 7;
     let all =
@@ -17,12 +17,12 @@ fn unusual(n: usize, seed: usize) -> Vec<f32> {
     x
 }
 
-/// From -12 to 12, more closely around 0.
+/// Numbers from -12 to 12, denser around 0.
 fn spread(n: usize, seed: usize) -> Vec<f32> {
     numbers::<f32>(n, seed).into_iter().map(|x| x * x * x * 12.0).collect()
 }
 
-/// Calls `f` with usual numbers, and with others.
+/// Calls `f` with ordinary numbers, and with unusual ones.
 fn both(f: impl Fn(fn(usize, usize) -> Vec<f32>) -> Vec<f32>) -> Vec<f32> {
     [f(spread), f(unusual)].concat()
 }
@@ -87,7 +87,7 @@ fn rows(n: usize) -> Vec<f32> {
     })
 }
 
-/// Of few rows, and of so many that they are summed in two halves.
+/// With few rows, and with enough that they are summed in two halves.
 fn channels(n: usize) -> Vec<f32> {
     let of_rows = |rows: usize, of: fn(usize, usize) -> Vec<f32>| {
         let (x, d, often) = (of(rows * n, 1), of(rows * n, 2), numbers::<f32>(rows, 3));
@@ -193,7 +193,7 @@ fn attentions(n: usize) -> Vec<f32> {
         };
     let mut all = both(|of| one(of, Context::Sequences(3), 6, [2, n]));
     all.append(&mut both(|of| one(of, Context::Tree(&tree), 9, [2, n])));
-    // Rows that are longer than a block, and as long as few vectors.
+    // Rows longer than a block, and rows of few vectors.
     all.append(&mut one(spread, Context::Sequences(n), n, [1, 5]));
     all
 }
@@ -219,7 +219,7 @@ fn transposes(n: usize) -> Vec<f32> {
     all
 }
 
-/// One product with every end, and of A transposed too.
+/// One product with every `End`, and also with A transposed.
 fn ends(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f32> {
     let (a, b, bias, before) = (of(m * k, 1), of(k * n, 2), of(n, 3), of(m * n, 4));
     let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
@@ -246,7 +246,7 @@ fn products(n: usize) -> Vec<f32> {
         ends(7, n, n, spread),
         ends(13, 2, n, unusual),
         over_rows(5, MANY_ROWS + 3),
-        // Large enough to be packed, and for k to be cut.
+        // Large enough that operands are packed and k is split.
         ends(50, n, 400, spread),
     ]
     .concat()
@@ -271,7 +271,7 @@ const KERNELS: [(&str, Kernel, u64); 12] = [
     ("products", products, 0x097e_be68_613b_8bcf),
 ];
 
-/// Bits to compare: processors differ in which NaN they give.
+/// The bits to compare; every NaN is the same, since processors differ in which one they give.
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }).collect()
 }

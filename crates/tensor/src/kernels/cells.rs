@@ -1,4 +1,4 @@
-//! The cells of recurrent nets: what their gates make of a state, and the way back, in one pass over the rows.
+//! The cells of recurrent nets: gates and states forward and backward, in one pass over the rows.
 
 mod formulas;
 
@@ -8,10 +8,10 @@ use super::team::Shared;
 use super::{Isa, dispatch};
 use formulas::{Backward, Formulas, Forward, Gru, Lstm, Rnn};
 
-/// About how many operations a gate of a unit costs.
+/// Estimated operations per gate and unit.
 const WORK: usize = 80;
 
-/// The kind of a recurrent cell: its gates, and what it remembers.
+/// The kind of a recurrent cell: its gates and states.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cell {
     /// `h' = tanh(x + u)`
@@ -32,51 +32,52 @@ impl Cell {
         }
     }
 
-    /// How many numbers of the state a unit has: h, and an lstm's c.
+    /// The number of states per unit: h, and c for an lstm.
     pub fn states(self) -> usize {
         if self == Self::Lstm { 2 } else { 1 }
     }
 }
 
-/// The rows of a step forward, of H units with G gates and S numbers of state each.
+/// One step forward for some rows of H units, with G gates and S states each.
 pub struct CellForward<'a, E> {
-    /// Which cell.
+    /// The kind of cell.
     pub cell: Cell,
     /// H
     pub hidden: usize,
     /// (rows, G H), the input's part of the gates.
     pub x: &'a [E],
-    /// (rows, G H), the state's part; becomes the gates' values.
+    /// (rows, G H), the state's part of the gates; overwritten with the gates' values.
     pub gates: &'a mut [E],
-    /// (rows, S H), the states before.
+    /// (rows, S H), the states before the step.
     pub before: &'a [E],
-    /// (rows, S H), gets the states after.
+    /// (rows, S H), gets the states after the step.
     pub after: &'a mut [E],
-    /// (rows, H), gets what backward needs besides: a gru's `u_n`, an lstm's `tanh(c')`.
+    /// (rows, H), gets what else backward needs: a gru's `u_n`, an lstm's `tanh(c')`.
     pub kept: &'a mut [E],
 }
 
-/// The rows of a step back; as in [`CellForward`] but for what is said here.
+/// The backward pass of one step for some rows; fields are as in [`CellForward`] unless described here.
 pub struct CellBackward<'a, E> {
-    /// Which cell.
+    /// The kind of cell.
     pub cell: Cell,
     /// H
     pub hidden: usize,
-    /// The gates' values; become the gradient of the state's part.
+    /// The gates' values; overwritten with the gradient of the state's part of the gates.
     pub gates: &'a mut [E],
-    /// The states before.
+    /// The states before the step.
     pub before: &'a [E],
-    /// The states after.
+    /// The states after the step.
     pub after: &'a [E],
-    /// What forward kept.
+    /// What forward wrote to `kept`.
     pub kept: &'a [E],
-    /// (rows, S H), the gradient of the states after.
+    /// (rows, S H), the gradient of the states after the step.
     pub d_after: &'a [E],
-    /// (rows, G H), the gradient of the input's part.
+    /// (rows, G H), gets the gradient of the input's part of the gates.
     pub d_x: &'a mut [E],
-    /// Whether `d_x` is added to.
+    /// Whether `d_x` is added to instead of overwritten.
     pub add: bool,
-    /// (rows, S H), gets the gradient of the states before, without what passes through the state's part of the gates.
+    /// (rows, S H), gets the gradient of the states before, except what flows through the state's part of the
+    /// gates.
     pub d_before: &'a mut [E],
 }
 
@@ -84,7 +85,7 @@ impl<E> CellForward<'_, E> {
     /// How many rows there are.
     ///
     /// # Panics
-    /// If the slices are of different numbers of rows.
+    /// If the slices have different numbers of rows.
     pub(super) fn rows(&self) -> usize {
         let rows = self.kept.len() / self.hidden;
         let fit = |len: usize, numbers: usize| assert!(len == rows * numbers * self.hidden, "a cell's rows");
@@ -199,10 +200,10 @@ dispatch! {
     fn backward_isa(call: CellBackward<'_, f32>) = backward_on
 }
 
-/// A step of a cell; see [`CellForward`].
+/// One step of a cell; see [`CellForward`].
 ///
 /// # Panics
-/// If the slices are of different numbers of rows.
+/// If the slices have different numbers of rows.
 pub fn cell_forward(call: CellForward<'_, f32>) {
     let rows = call.rows();
     let CellForward { cell, hidden: h, x, gates, before, after, kept } = call;
@@ -217,7 +218,7 @@ pub fn cell_forward(call: CellForward<'_, f32>) {
     });
 }
 
-/// The way back through a step; see [`CellBackward`].
+/// The backward pass of one step; see [`CellBackward`].
 ///
 /// # Panics
 /// As [`cell_forward`].

@@ -1,8 +1,8 @@
 //! The passes of a batch norm: sums and affine maps, channel by channel.
 //!
-//! Sums go down the columns, a few vectors of channels at a time, which stay in registers; a thread has some of the
-//! channels, or of many rows half. Maps are plain loops over rows, which the compiler turns into vectors for each
-//! instruction set.
+//! Sums run down the columns, in registers, for a few vectors of channels at a time; a thread has some of the
+//! channels or, if there are many rows, half of the rows. Affine maps are plain loops over rows, which the
+//! compiler vectorizes for each instruction set.
 
 use super::gemm::load;
 use super::halves::{in_halves, worthwhile};
@@ -12,28 +12,29 @@ use super::team::Shared;
 use super::{Isa, dispatch, reference};
 use std::ops::Range;
 
-/// Vectors of channels side by side.
+/// How many vectors of channels are summed side by side.
 const WIDE: usize = 4;
 
-/// The sums of some channels: what they are of, and where they go.
+/// The inputs of sums over some channels.
 struct Channels<'a> {
-    /// Row by row, `channels` to a row.
+    /// The rows, each of `channels` numbers.
     x: &'a [f32],
-    /// What goes with each row: how often it counts (may be empty), or its gradient.
+    /// What belongs to each row: its count (may be empty), or its gradient.
     with: &'a [f32],
     channels: usize,
-    /// The channels that are asked for; the other slices have only these.
+    /// The channels to sum; the results have only these.
     range: Range<usize>,
 }
 
 impl Channels<'_> {
-    /// Panics unless the range is of whole rows' channels, and `len` long.
+    /// Panics unless the range lies in the rows' channels and has length `len`.
     fn check(&self, len: usize) {
         assert!(self.range.end <= self.channels && self.range.len() == len, "channels outside the rows");
     }
 }
 
-/// Calls `$sums::<S, vectors>($arguments, first channel, how many the last vector has)` for all channels of a range.
+/// Calls `$sums::<S, vectors>($arguments, first channel, length of the last vector)` for all channels of a
+/// range.
 macro_rules! blocks {
     ($range:expr, $sums:ident($($argument:expr),*)) => {{
         let mut at = 0;
@@ -50,7 +51,7 @@ macro_rules! blocks {
     }};
 }
 
-/// Writes `N` vectors, the last of which has `last` elements.
+/// Stores `N` vectors, the last of which has `last` elements.
 #[inline(always)]
 unsafe fn store<S: Simd, const N: usize>(p: *mut f32, all: [S::V; N], last: usize) {
     for (v, x) in all.into_iter().enumerate() {
@@ -60,7 +61,7 @@ unsafe fn store<S: Simd, const N: usize>(p: *mut f32, all: [S::V; N], last: usiz
     }
 }
 
-/// The moments of `N` vectors of channels from place `at` of the range on, the last of which has `last`.
+/// The moments of `N` vectors of channels, from index `at` of the range on; the last vector has `last`.
 #[inline(always)]
 unsafe fn moments_of<S: Simd, const N: usize>(
     call: &Channels<'_>,
@@ -112,8 +113,8 @@ dispatch! {
     fn channel_moments_isa(call: Channels<'_>, mean: &mut [f32], squares: &mut [f32]) = channel_moments_on
 }
 
-/// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each (once
-/// where it is empty).
+/// Per channel: the mean, and the sum of squared distances from it, where row i counts `counts[i]` times
+/// (once if `counts` is empty).
 pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mut [f32]) {
     let (channels, work) = (mean.len(), 8 * x.len());
     let rows = x.len() / channels;
@@ -153,7 +154,7 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
     });
 }
 
-/// Joins the moments of a second half to those of the first: the halves have so many examples.
+/// Combines the moments of two halves with `n0` and `n1` examples; the result is in `mean` and `squares`.
 fn join_moments([n0, n1]: [f32; 2], second: &[f32], mean: &mut [f32], squares: &mut [f32]) {
     let share = n1 / (n0 + n1);
     let (other_mean, other_squares) = second.split_at(mean.len());
@@ -186,7 +187,7 @@ pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
     });
 }
 
-/// The sums of `N` vectors of channels from place `at` of the range on, the last of which has `last`.
+/// The sums of `N` vectors of channels, from index `at` of the range on; the last vector has `last`.
 #[inline(always)]
 unsafe fn sums_of<S: Simd, const N: usize>(
     call: &Channels<'_>,
@@ -294,11 +295,11 @@ dispatch! {
     ) = channel_backward_on
 }
 
-/// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once where it
-/// is empty).
+/// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; row i counts `counts[i]` times (once
+/// if `counts` is empty).
 pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], dx: &mut [f32], add: bool) {
     let c = abc[0].len();
-    // A part is of whole counts.
+    // A part must have all rows of each count.
     let unit = if counts.is_empty() { 1 } else { x.len() / c / counts.len() };
     let (rows, work) = (x.len() / c, 8 * x.len());
     let dx = Shared::new(dx);

@@ -1,30 +1,30 @@
-//! Sums over a batch's rows, made in two halves.
+//! Sums over a batch's rows, computed in two halves.
 //!
-//! Where threads share rows out, each core has its part of the batch in its cache. A sum over all rows that one core
-//! makes pulls the other part over; so two cores sum a half each, and then one adds the second sum to the first. The rows
-//! are cut at the same place for any number of threads, and so the result is the same bits.
+//! When threads divide rows among them, each core has its rows in its cache. One core summing all rows would
+//! have to fetch the others' rows; so two cores sum half of them each, and then one adds the two sums. The
+//! rows are split at the same place for any number of threads, so the result has the same bits.
 
 use super::pool;
 use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// From so many rows on, threads keep rows and sums over them are made in two halves: what passes between the cores is
-/// little beside them then.
+/// From this number of rows on, threads keep their rows and sums over rows are computed in two halves: the
+/// exchange between the cores is then cheap in comparison.
 pub const MANY_ROWS: usize = 256;
 
 thread_local! {
     static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Whether a sum of `len` numbers, over so many rows of `width` numbers, is made in two halves: there is little to add
-/// beside what is summed.
+/// Whether a sum of `len` numbers over `rows` rows of `width` numbers is computed in two halves: only if
+/// adding the halves is cheap compared to the summing.
 pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
-/// Calls `part` for the first half of so many rows and for the second (then its first argument is true), each with room for
-/// so many results, in which anything may be; then `join` with what is in the first room and in the second.
+/// Calls `part` for the first half of the rows (with false) and for the second (with true), each with room of
+/// `first` or `second` numbers with arbitrary contents; then `join` with both.
 pub(super) fn in_halves(
     rows: usize,
     work: usize,
@@ -34,7 +34,7 @@ pub(super) fn in_halves(
 ) {
     let cut = pool::cut(rows);
     ROOM.with_borrow_mut(|all| {
-        // Once: the memory is kept from call to call.
+        // Grows once: the memory is kept from call to call.
         if all.len() < first + second {
             all.resize(first + second, 0.0);
         }
@@ -57,7 +57,7 @@ mod tests {
         Activation, End, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference, scatter_rows,
     };
 
-    /// What `sum` gives with one thread, after a look that two and five give the same bits.
+    /// The result of `sum` with one thread; two and five threads must give the same bits.
     fn any_threads(len: usize, sum: impl Fn(&mut [f32])) -> Vec<f32> {
         let results = [1, 2, 5].map(|threads| {
             let mut total = numbers(len, 9);

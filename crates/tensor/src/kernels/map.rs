@@ -1,4 +1,4 @@
-//! Functions of every element of a slice.
+//! Functions applied to every element of a slice.
 
 use super::activation::{
     Exp, Gelu, GeluSlope, GeluTanh, NormalCdf, Product, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary,
@@ -8,10 +8,10 @@ use super::simd::{Arithmetic, Several, Simd};
 use super::team::Shared;
 use super::{Activation, Isa, dispatch};
 
-/// About how many operations an element of an exp or tanh costs.
+/// Estimated operations per element of an exp or tanh.
 const WORK: usize = 40;
 
-/// Four vectors at a time, while four are left.
+/// Four vectors at a time, as long as four are left.
 type Four<S> = Several<S, 4>;
 
 /// `y[i] = F(x[i])`, with the last few elements in one masked vector.
@@ -36,7 +36,7 @@ unsafe fn map<S: Simd, F: Unary>(x: &[f32], y: &mut [f32]) {
     }
 }
 
-/// `dx[i] = F(v[i], dy[i])`, or added to what is there.
+/// `dx[i] = F(v[i], dy[i])`, or added to `dx[i]`.
 #[inline(always)]
 unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
     let n = v.len().min(dy.len()).min(dx.len());
@@ -62,7 +62,7 @@ unsafe fn zip<S: Simd, F: Slope>(v: &[f32], dy: &[f32], dx: &mut [f32], add: boo
     }
 }
 
-/// [`zip`] of `N` whole vectors.
+/// [`zip`] for `N` whole vectors.
 #[inline(always)]
 unsafe fn zip_vectors<S: Simd, F: Slope, const N: usize>(
     v: *const f32,
@@ -80,10 +80,10 @@ unsafe fn zip_vectors<S: Simd, F: Slope, const N: usize>(
     }
 }
 
-/// Elements of a piece: what is found of them on the way stays in the first-level cache.
+/// Elements in a piece: few enough that intermediate results stay in the L1 cache.
 const PIECE: usize = 256;
 
-/// [`zip`] of [`Gelu`], in steps: one loop would need more constants than there are registers.
+/// [`zip`] for [`Gelu`], in steps: one loop would need more constants than there are registers.
 #[inline(always)]
 unsafe fn gelu_backward<S: Simd>(x: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
     let [mut cdf, mut slope] = [[0.0; PIECE]; 2];
@@ -170,12 +170,12 @@ dispatch! {
     ) = activate_backward_on
 }
 
-/// The gradient of [`activate`]: `dx = dy f'(x)`, or added to `dx`. It looks at `x` or at `y = f(x)`; see
+/// The gradient of [`activate`]: `dx = dy f'(x)`, or added to `dx`. It reads either `x` or `y = f(x)`; see
 /// [`Activation::slope_is_of_x`].
 pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
     let n = dx.len();
     let dx = Shared::new(dx);
-    // Slopes of x are made anew, and of y are a product or two.
+    // A slope in terms of x recomputes the function; one in terms of y is a product or two.
     let work = if kind.slope_is_of_x() { 2 * WORK } else { WORK / 2 };
     split(n, 16, work * n, |part| {
         // SAFETY: the parts of a split do not overlap.
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use crate::kernels::reference;
 
-    /// From -12 to 12, more closely around 0, in a length that no vector divides.
+    /// From -12 to 12, denser around 0, in a length that is no multiple of a vector's.
     fn points() -> Vec<f32> {
         let n = if cfg!(miri) { 100 } else { 1000 };
         (-n..=n).map(|i| (i as f32 / n as f32).powi(3) * 12.0).collect()
@@ -213,9 +213,9 @@ mod tests {
                 activate_isa(isa, kind, &x, &mut y);
                 reference::activate(kind, &wide, &mut expected);
                 let tolerance = match kind {
-                    // It multiplies erf's last bit by x.
+                    // Gelu multiplies the error in erf's last bit by x.
                     Activation::Gelu => 1e-4,
-                    // The last bit of 2 u is as much of e^(2 u) as 2 u is large.
+                    // An error in the last bit of 2 u changes e^(2 u) by 2 u times as much, relatively.
                     Activation::GeluTanh => 1e-5,
                     _ => 1e-6,
                 };
@@ -224,7 +224,7 @@ mod tests {
                 let dy: Vec<f32> = (0..x.len()).map(|i| (i as f32).sin()).collect();
                 let mut dx = vec![1.0; x.len()];
                 activate_backward_isa(isa, kind, &x, &y, &dy, &mut dx, true);
-                // Without the 1 that it was added to: a difference near 0 has none of its digits.
+                // Without the 1 that it was added to; the subtraction cancels digits of a result near 0.
                 dx.iter_mut().for_each(|dx| *dx -= 1.0);
                 let expected: Vec<f64> = (0..x.len())
                     .map(|i| f64::from(dy[i]) * reference::slope(kind, wide[i], expected[i]))

@@ -1,9 +1,9 @@
-//! exp, ln, tanh and erf on vectors, in operations that give the same bits in every instruction set.
+//! exp, ln, tanh and erf on vectors, by operations that give the same bits in every instruction set.
 //!
 //! # Source
 //! Cephes' `expf` and `logf` polynomials; the rational approximations of tanh (odd degree 13 over even degree 6) and erf (odd
 //! degree 13 over even degree 8) that Eigen and XLA use.
-// Coefficients as published: rounding them to f32 by hand would only hide a mistake in typing.
+// Coefficients as published: rounding them to f32 by hand would only hide typing errors.
 #![expect(clippy::excessive_precision)]
 
 use super::simd::Arithmetic;
@@ -26,13 +26,14 @@ unsafe fn polynomial<S: Arithmetic>(x: S::V, coefficients: &[f32]) -> S::V {
 pub(super) unsafe fn exp<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        // Beyond these the result is 0 or infinite anyway; x is the second argument so that NaN stays NaN.
+        // Beyond these bounds the result is 0 or infinite anyway; x is the second argument so that NaN stays
+        // NaN.
         let [p, n] = exp_parts::<S>(S::min(S::splat(100.0), S::max(S::splat(-110.0), x)));
         S::scale(p, n)
     }
 }
 
-/// The same, to the same bits, for |x| up to 87 or NaN: 2^n is a normal number then.
+/// As [`exp`], with the same bits, for |x| up to 87 or NaN: 2^n is then a normal number.
 #[inline(always)]
 unsafe fn exp_of_small<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
@@ -42,13 +43,13 @@ unsafe fn exp_of_small<S: Arithmetic>(x: S::V) -> S::V {
     }
 }
 
-/// e^r and n of e^x = 2^n e^r, with whole n and |r| <= ln 2 / 2.
+/// n and e^r of e^x = 2^n e^r, with integer n and |r| <= ln 2 / 2; returns e^r first.
 #[inline(always)]
 unsafe fn exp_parts<S: Arithmetic>(x: S::V) -> [S::V; 2] {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
-        // ln 2 in two parts: n times the first is exact.
+        // ln 2 is split in two parts: n times the first is exact.
         let r = S::fma(n, S::splat(-0.693_359_4), x);
         let r = S::fma(n, S::splat(2.121_944_4e-4), r);
         let p = [0.5, 1.666_666_6e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4];
@@ -77,11 +78,11 @@ pub(super) unsafe fn ln<S: Arithmetic>(x: S::V) -> S::V {
             7.037_683_6e-2,
         ];
         let p = S::mul(S::mul(polynomial::<S>(f, &p), f), f2);
-        // ln 2 in two parts, the smaller one first.
+        // ln 2 is split in two parts, the smaller one added first.
         let p = S::fma(e, S::splat(-2.121_944_4e-4), p);
         let p = S::add(S::fma(S::splat(-0.5), f2, p), f);
         let ln = S::fma(e, S::splat(0.693_359_4), p);
-        // Of NaN only the difference is NaN.
+        // x - x is 0, but NaN if x is NaN.
         S::add(ln, S::sub(x, x))
     }
 }
@@ -90,7 +91,7 @@ pub(super) unsafe fn ln<S: Arithmetic>(x: S::V) -> S::V {
 pub(super) unsafe fn tanh<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        // From here on tanh rounds to 1.
+        // Beyond this bound tanh rounds to 1.
         let x = S::min(S::splat(7.905_311), S::max(S::splat(-7.905_311), x));
         let x2 = S::mul(x, x);
         let over = [
@@ -111,7 +112,7 @@ pub(super) unsafe fn tanh<S: Arithmetic>(x: S::V) -> S::V {
 pub(super) unsafe fn erf<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        // From here on erf rounds to 1.
+        // Beyond this bound erf rounds to 1.
         let x = S::min(S::splat(4.0), S::max(S::splat(-4.0), x));
         let x2 = S::mul(x, x);
         let over = [
@@ -153,13 +154,13 @@ pub(super) unsafe fn gelu_angle_slope<S: Arithmetic>(x: S::V) -> S::V {
     unsafe { S::fma(S::mul(x, x), S::splat(0.214_064_45), S::splat(1.595_769_1)) }
 }
 
-/// Phi(x), the share of a standard normal distribution below x.
+/// Phi(x), the standard normal distribution function.
 #[inline(always)]
 pub(super) unsafe fn normal_cdf<S: Arithmetic>(x: S::V) -> S::V {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
         let e = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
-        // Far below zero erf is a little off -1, which gelu would multiply by a large x.
+        // Far below zero erf is not exactly -1, and gelu would multiply the error by a large x.
         S::where_positive(S::add(x, S::splat(5.656_854)), S::fma(e, S::splat(0.5), S::splat(0.5)))
     }
 }

@@ -1,8 +1,10 @@
-//! The inner loops, for `f32` on SIMD units: the only unsafe code of the project, but for a benchmark's calls of other crates.
+//! The inner loops, for `f32` with SIMD: the project's only unsafe code, except a benchmark's calls of other
+//! crates.
 //!
-//! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and plain code; the
-//! best that the machine has is chosen at run time, and all give the same bits (but for which NaN).
-//! [`mod@reference`] holds the safe scalar twins: what the kernels are tested against, and what `f64` runs on.
+//! Each kernel is written once over the `Simd` trait and compiled for AVX-512, AVX2, NEON and portable code.
+//! The best that the machine supports is chosen at run time; all give the same bits (except in NaN).
+//! [`mod@reference`] has the same kernels as safe scalar loops: the tests compare with them, and `f64` uses
+//! them.
 #![allow(unsafe_code)]
 
 mod activation;
@@ -47,7 +49,7 @@ pub use softmax::{log_softmax_rows, softmax_rows};
 pub use table::{gather_rows, scatter_rows};
 pub use transpose::transpose;
 
-/// A matrix product A B, (m, k) times (k, n), and what C becomes by it.
+/// A matrix product A B, (m, k) times (k, n), and how C is updated with it.
 pub struct Gemm<'a, E> {
     /// Rows of A and C.
     pub m: usize,
@@ -55,39 +57,39 @@ pub struct Gemm<'a, E> {
     pub n: usize,
     /// Columns of A, rows of B.
     pub k: usize,
-    /// A, with any steps.
+    /// A, with any strides.
     pub a: &'a [E],
-    /// How far apart A's rows and columns are.
+    /// The row and column strides of A.
     pub a_strides: [usize; 2],
-    /// B, whose rows or columns lie side by side.
+    /// B, with contiguous rows or contiguous columns.
     pub b: &'a [E],
-    /// How far apart B's rows and columns are: one of them is 1.
+    /// The row and column strides of B: one of them is 1.
     pub b_strides: [usize; 2],
-    /// C, row by row.
+    /// C, with contiguous rows.
     pub c: &'a mut [E],
-    /// How far apart C's rows are.
+    /// The row stride of C.
     pub c_stride: usize,
-    /// What becomes of the product.
+    /// How C is updated with the product.
     pub end: End<'a, E>,
 }
 
-/// What C becomes.
+/// How C is updated with a product.
 #[derive(Clone, Copy)]
 pub enum End<'a, E> {
-    /// The product A B.
+    /// C = A B
     Set,
-    /// The product and a bias for every row, which is the first thing summed.
+    /// C = bias + A B, with the bias added to every row as the first term of each sum.
     Bias(&'a [E]),
-    /// What it was and the product.
+    /// C = C + A B
     Add,
-    /// The same and then a bias for every row.
+    /// C = C + A B + bias, with the bias added to every row last.
     AddBias(&'a [E]),
-    /// What it was and so many times the product: a step of gradient descent.
+    /// C = C + scale A B: a step of gradient descent.
     AddScaled(E),
 }
 
 impl<E> Gemm<'_, E> {
-    /// Panics unless every element that the product touches lies inside its slice.
+    /// Panics unless every element that the product reads or writes lies inside its slice.
     fn check(&self) {
         let &Self { m, n, k, a_strides: [ar, ac], b_strides: [br, bc], c_stride, .. } = self;
         assert!(c_stride >= n, "rows of {n} overlap");
@@ -124,11 +126,11 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// All of them.
+    /// All activations.
     pub const ALL: [Self; 6] =
         [Self::Tanh, Self::Relu, Self::Gelu, Self::Sigmoid, Self::GeluTanh, Self::SquaredRelu];
 
-    /// Whether the slope follows from x; of the others it follows from f(x).
+    /// Whether the slope is computed from x; that of the others is computed from f(x).
     pub fn slope_is_of_x(self) -> bool {
         matches!(self, Self::Gelu | Self::GeluTanh | Self::SquaredRelu)
     }
@@ -141,19 +143,20 @@ pub enum Isa {
     Avx512,
     /// 256-bit vectors with fused multiply-add (x86-64).
     Avx2,
-    /// 128-bit vectors (64-bit ARM, all of them).
+    /// Portable code, compiled for the minimum instruction set of the target.
     Neon,
     /// Plain code, compiled for the least that the target has.
     Portable,
 }
 
-/// The environment variable that asks for less than the machine has, and the words that it may be.
+/// The environment variable that selects a lesser instruction set, and its possible values.
 const VARIABLE: &str = "CHARLOOM_ISA";
 const AVX2: &str = "avx2";
 const PORTABLE: &str = "portable";
 
 impl Isa {
-    /// The best that this machine has. `CHARLOOM_ISA=avx2` or `portable` asks for less.
+    /// The best that this machine supports, or the lesser one that `CHARLOOM_ISA` (`avx2` or `portable`)
+    /// selects.
     pub fn detect() -> Self {
         #[cfg(test)]
         if let Some(isa) = tests::asked_for() {
@@ -170,17 +173,17 @@ impl Isa {
         })
     }
 
-    /// What `CHARLOOM_ISA` asks for.
+    /// The value of `CHARLOOM_ISA`.
     fn asked() -> Option<String> {
         std::env::var_os(VARIABLE)
             .map(|word| word.to_string_lossy().into_owned())
             .filter(|word| !word.is_empty())
     }
 
-    /// Whether `CHARLOOM_ISA` asks for something that there is; [`Isa::detect`] passes over what it does not know.
+    /// Checks that `CHARLOOM_ISA` has a known value; [`Isa::detect`] ignores others.
     ///
     /// # Errors
-    /// The word, and which there are.
+    /// A message with the value and the known ones.
     pub fn check_asked() -> Result<(), String> {
         match Self::asked() {
             Some(word) if ![PORTABLE, AVX2].contains(&word.as_str()) => {
@@ -209,7 +212,7 @@ impl Isa {
         Self::Portable
     }
 
-    /// Everything that this machine can run, best first.
+    /// All instruction sets that this machine supports, best first.
     pub fn available() -> Vec<Self> {
         #[cfg(target_arch = "aarch64")]
         let all = [Self::Neon, Self::Portable];
@@ -221,8 +224,8 @@ impl Isa {
 
 /// Defines `fn $name($args)` that runs `$generic::<S>($args)` compiled for the instruction set `isa`.
 ///
-/// The generic function is inlined into one function for each instruction set, whose `target_feature` attribute
-/// then holds for all of it.
+/// The generic function is inlined into one function per instruction set, so that the `target_feature`
+/// attribute applies to all of it.
 macro_rules! dispatch {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $generic:ident) => {
         $(#[$doc])*

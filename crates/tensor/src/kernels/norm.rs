@@ -5,16 +5,16 @@ use super::simd::{Lanes, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch};
 
-/// About how many operations a number costs, there or back: rows are read two or three times.
+/// Estimated operations per number, forward or backward: rows are read two or three times.
 const WORK: usize = 35;
 
-/// What is done with rows x of some width:
-/// `y = weight (x - m) / sqrt(mean (x - m)^2 + eps) + bias`, with m the row's mean, or 0.
+/// The norm of rows x: `y = weight (x - m) / sqrt(mean (x - m)^2 + eps) + bias`, with m the row's mean, or 0
+/// if not `centred`.
 #[derive(Clone, Copy)]
 pub struct Norm<'a, E> {
-    /// How long a row is.
+    /// The length of a row.
     pub width: usize,
-    /// What is added to the mean square.
+    /// Added to the mean square.
     pub eps: E,
     /// Whether the mean is subtracted.
     pub centred: bool,
@@ -35,12 +35,12 @@ impl<E> Norm<'_, E> {
     }
 }
 
-/// Where some numbers of a row begin, if there are any.
+/// A pointer to the weight or bias; null if there is none.
 fn start(part: Option<&[f32]>) -> *const f32 {
     part.map_or(std::ptr::null(), <[f32]>::as_ptr)
 }
 
-/// Calls `$each` for each vector of a row of `$width`, with its place and how many elements it has.
+/// Runs `$each` for each vector of a row of `$width`, with its first index and number of elements.
 macro_rules! each_place {
     ($width:expr, |$at:ident, $n:ident| $each:expr) => {
         let mut $at = 0;
@@ -56,14 +56,14 @@ macro_rules! each_place {
     };
 }
 
-/// Reads `n` elements, in one piece where they are a whole vector.
+/// Loads `n` elements, as a whole vector if `n` is one.
 #[inline(always)]
 unsafe fn load<S: Simd>(p: *const f32, n: usize) -> S::V {
     // SAFETY: the caller guarantees S's target features and `n` elements at `p`.
     unsafe { if n == S::LANES { S::load(p) } else { S::load_head(p, n) } }
 }
 
-/// Writes `n` elements.
+/// Stores `n` elements.
 #[inline(always)]
 unsafe fn store<S: Simd>(p: *mut f32, n: usize, v: S::V) {
     // SAFETY: the caller guarantees S's target features and `n` elements at `p`.
@@ -124,7 +124,7 @@ dispatch! {
     fn norm_rows_isa(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], stats: &mut [[f32; 2]]) = norm_rows_on
 }
 
-/// Each row's norm; `stats` gets its mean (0 where it is not subtracted) and 1 over its deviation.
+/// Normalizes each row; `stats` gets its mean (0 if not centred) and 1 over its standard deviation.
 pub fn norm_rows(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], stats: &mut [[f32; 2]]) {
     let width = norm.width;
     let (y, stats) = (Shared::new(y), Shared::new(stats));
@@ -155,7 +155,8 @@ unsafe fn norm_rows_backward_on<S: Simd>(
         // SAFETY: as in `norm_rows_on`.
         unsafe {
             let (shift, scale) = (S::splat(mean), S::splat(inv_std));
-            // What arrives at the normed row; not a closure, which would be compiled without the target features.
+            // The gradient with respect to the normalized row; no closure, which would be compiled without
+            // the target features.
             macro_rules! arrives {
                 ($at:expr, $n:expr) => {{
                     let d = load::<S>(dy.add($at), $n);
@@ -176,7 +177,7 @@ unsafe fn norm_rows_backward_on<S: Simd>(
                     products.add_products(i, d, normed!(i * S::LANES, S::LANES));
                 },
                 |i, n| {
-                    // Beyond the row's end d is 0, and the normed row a finite number.
+                    // Beyond the row's end d is 0, and the normalized row is finite.
                     let d = arrives!(i * S::LANES, n);
                     sum.add(i, d);
                     products.add_products(i, d, S::head(normed!(i * S::LANES, n), n));
@@ -200,7 +201,7 @@ dispatch! {
     ) = norm_rows_backward_on
 }
 
-/// The gradient of [`norm_rows`], or added to `dx`.
+/// The gradient of [`norm_rows`], written to `dx`, or added.
 pub fn norm_rows_backward(
     norm: Norm<'_, f32>,
     x: &[f32],
@@ -219,7 +220,7 @@ pub fn norm_rows_backward(
     });
 }
 
-/// Vectors of columns that are summed at a time.
+/// How many vectors of columns are summed at a time.
 const BLOCK: usize = 4;
 
 #[inline(always)]

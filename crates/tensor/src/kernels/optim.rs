@@ -1,4 +1,4 @@
-//! Steps of optimizers that keep state: plain loops, which the compiler turns into vectors for each instruction set.
+//! Steps of optimizers with state: plain loops, which the compiler vectorizes for each instruction set.
 
 use super::pool::split;
 use super::simd::Simd;
@@ -34,7 +34,7 @@ dispatch! {
     fn adamw_isa(rates: [f32; 7], g: &[f32], m: &mut [f32], v: &mut [f32], p: &mut [f32]) = adamw_on
 }
 
-/// A step of AdamW; see [`mod@reference`] for what the rates are.
+/// A step of AdamW; see [`mod@reference`] for the rates.
 pub fn adamw_step(rates: [f32; 7], g: &[f32], m: &mut [f32], v: &mut [f32], p: &mut [f32]) {
     let n = p.len();
     let (m, v, p) = (Shared::new(m), Shared::new(v), Shared::new(p));

@@ -1,4 +1,4 @@
-//! Two threads that each compute a half of the same thing, and hand each other numbers on the way.
+//! Exchange of numbers between two threads that each compute half of the same computation.
 
 use super::pool::{self, Pool};
 use super::team::{Shared, wait};
@@ -8,7 +8,7 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The places where two threads meet, each of which computes a half of the same thing.
+/// All places where two threads exchange numbers, each of them computing half of the same computation.
 pub struct Meetings<E> {
     state: Arc<State>,
     meetings: Mutex<Vec<Arc<Meeting<E>>>>,
@@ -16,22 +16,22 @@ pub struct Meetings<E> {
 
 #[derive(Default)]
 struct State {
-    /// Both are at work; else nobody would answer who waits.
+    /// Whether both threads are at work; if not, waiting for the other would never end.
     live: AtomicBool,
-    /// One of them panicked.
+    /// Whether one of them panicked.
     broken: AtomicBool,
 }
 
-/// Where each gives the other numbers, over and over.
+/// One place where the two sides exchange numbers, again and again.
 struct Meeting<E> {
     sides: [Side<E>; 2],
 }
 
-/// What one of the two gives. Alone on its cache lines, so that a look at it takes one line from the other core.
+/// What one side gives. It has cache lines of its own, so that a poll moves only one line between the cores.
 #[repr(align(128))]
 struct Side<E> {
-    /// How often numbers were given. Those of the n-th time are in `numbers[n % 2]`, so that the next can be written while
-    /// the other one still reads them.
+    /// How many times numbers were given. Those of turn n are in `numbers[n % 2]`, so that the next can be
+    /// written while the other side still reads them.
     given: AtomicU64,
     numbers: [UnsafeCell<Slab<E>>; 2],
     taken: AtomicBool,
@@ -47,7 +47,7 @@ unsafe impl<E: Send + Sync> Sync for Meeting<E> {}
 /// One side of a meeting.
 pub struct Place<E> {
     side: usize,
-    /// What it gave and has not taken for.
+    /// The turn in which it gave numbers but has not yet taken the partner's.
     open: Option<Turn>,
     state: Arc<State>,
     meeting: Arc<Meeting<E>>,
@@ -55,7 +55,7 @@ pub struct Place<E> {
 
 struct Turn {
     number: u64,
-    /// Nobody else is at work.
+    /// Whether only one thread is at work.
     alone: bool,
 }
 
@@ -66,10 +66,10 @@ impl<E: Element> Default for Meetings<E> {
 }
 
 impl<E: Element> Meetings<E> {
-    /// The side `side` of meeting `which`, at which at most `len` numbers are given at a time.
+    /// Side `side` of meeting `which`, where at most `len` numbers are given at a time.
     ///
     /// # Panics
-    /// If somebody has it already.
+    /// If that side was already taken.
     pub fn place(&self, which: usize, side: usize, len: usize) -> Place<E> {
         let mut meetings = self.meetings.lock().unwrap_or_else(PoisonError::into_inner);
         while meetings.len() <= which {
@@ -90,8 +90,8 @@ impl<E: Element> Meetings<E> {
         Place { side, open: None, state: Arc::clone(&self.state), meeting }
     }
 
-    /// Calls `f` with 0 and the first, and with 1 and the second, on two threads of the pool at once; returns when both are
-    /// done.
+    /// Calls `f` with 0 and the first element of `both`, and with 1 and the second, on two threads of the
+    /// pool at once; returns when both are done.
     ///
     /// # Panics
     /// If either panics, if the pool has one thread, or if it is in use.
@@ -100,7 +100,7 @@ impl<E: Element> Meetings<E> {
         self.state.live.store(true, Ordering::Relaxed);
         let _over = Over(&self.state);
         pool::together(pool, &|side| {
-            // Only when the other has panicked before this one began.
+            // True only if the other side panicked before this one began.
             if self.state.broken.load(Ordering::Relaxed) {
                 return;
             }
@@ -111,7 +111,7 @@ impl<E: Element> Meetings<E> {
     }
 }
 
-/// Tells the places that nobody is at work any more.
+/// On drop, marks both threads as no longer at work.
 struct Over<'a>(&'a State);
 
 impl Drop for Over<'_> {
@@ -120,7 +120,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Tells the partner when this thread panics, who would wait for it for ever.
+/// On drop in a panic, marks the state as broken, so that the partner does not wait forever.
 struct Watch<'a>(&'a State);
 
 impl Drop for Watch<'_> {
@@ -132,18 +132,18 @@ impl Drop for Watch<'_> {
 }
 
 impl<E: Element> Place<E> {
-    /// Which of the two this is.
+    /// Which side this is: 0 or 1.
     pub fn side(&self) -> usize {
         self.side
     }
 
-    /// Lets `write` write the numbers that the partner gets, so many.
+    /// Gives `len` numbers, written by `write`, to the partner.
     ///
     /// # Panics
-    /// If there are more than the place was made for, if what was given last was not answered by a [`take`](Place::take), or if the
-    /// partner panicked.
+    /// If there are more than the place was made for, if the last [`give`](Place::give) was not followed by a
+    /// [`take`](Place::take), or if the partner panicked.
     pub fn give(&mut self, len: usize, write: impl FnOnce(&mut [E])) {
-        // Nor ever again: the partner may have been left reading.
+        // After a panic nothing is ever given again: the partner may still be reading.
         assert!(!self.is_broken(), "the other thread panicked");
         assert!(self.open.is_none(), "who gives takes before it gives again");
         let own = &self.meeting.sides[self.side];
@@ -159,7 +159,8 @@ impl<E: Element> Place<E> {
         self.open = Some(Turn { number: turn, alone });
     }
 
-    /// Lets `read` see as many of the partner's. Outside [`Meetings::work`], where nobody would answer, one sees one's own.
+    /// Lets `read` read the partner's `len` numbers. Outside [`Meetings::work`] there is no partner, and it
+    /// reads its own.
     ///
     /// # Panics
     /// As [`Place::give`]; if nothing was given before.
@@ -169,11 +170,11 @@ impl<E: Element> Place<E> {
             &self.meeting.sides[self.side]
         } else {
             let other = &self.meeting.sides[1 - self.side];
-            let mut looks = 0;
+            let mut polls = 0;
             while other.given.load(Ordering::Acquire) <= number {
                 assert!(!self.is_broken(), "the other thread panicked");
                 assert!(self.state.live.load(Ordering::Relaxed), "the other thread is gone");
-                wait(&mut looks);
+                wait(&mut polls);
             }
             other
         };
@@ -181,7 +182,8 @@ impl<E: Element> Place<E> {
         // turn; see `Meeting`. One's own are not being written.
         let numbers = unsafe { &*from.numbers[(number % 2) as usize].get() };
         read(&numbers.all()[..len]);
-        // Only now: a partner that is gone may leave one waiting, and what it reads must not be written again.
+        // Only after reading: if the wait panics, nothing may be given again, since the partner may be
+        // reading these numbers.
         self.open = None;
     }
 

@@ -1,16 +1,18 @@
-//! What a core can do at most.
+//! The peak performance of a core.
 
 use super::simd::Simd;
 use super::{Isa, dispatch};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// Fused multiply-adds of each chain in one measurement: a tenth of a millisecond.
+/// Fused multiply-adds per chain in one measurement, which takes a tenth of a millisecond.
 const LONG: usize = 20_000;
-/// Measurements, of which the best counts: a core that slept takes some milliseconds to reach its highest clock.
+/// The number of measurements, of which the best counts: an idle core takes some milliseconds to reach its
+/// highest clock.
 const MANY: usize = 100;
 
-/// `CHAINS` chains, each of [`LONG`] fused multiply-adds; its result is only there to be needed.
+/// `CHAINS` independent chains of [`LONG`] fused multiply-adds; `result` keeps them from being optimized
+/// away.
 #[inline(always)]
 unsafe fn chains<S: Simd, const CHAINS: usize>(result: &mut f32) {
     // SAFETY: the caller guarantees S's target features; the array holds any vector.
@@ -50,8 +52,8 @@ dispatch! {
     fn chains_isa(operations: &mut usize, result: &mut f32) = chains_on
 }
 
-/// The most that one core reaches: independent fused multiply-adds in the vectors that the kernels use, all operands in
-/// registers, the best of many short measurements (about 10 ms in all).
+/// The peak performance of one core: independent fused multiply-adds in the kernels' vectors, with all
+/// operands in registers; the best of many short measurements (about 10 ms in all).
 ///
 /// # Units
 /// Billions of floating-point operations a second (GFLOP/s); a multiply-add counts as two.

@@ -1,27 +1,28 @@
-//! Pools of threads, and how a kernel's work is shared out among one.
+//! Thread pools, and how a kernel's work is divided among the threads of one.
 //!
-//! A kernel splits its rows or columns so that every element is computed by one thread in the order in which one
-//! thread alone would: results are the same bits for any number of threads.
+//! A kernel splits its rows or columns so that one thread computes each element, summing in the order that a
+//! single thread would: results have the same bits for any number of threads.
 
 use super::team::{Shared, Team};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// The least work that a thread is given, in floating-point operations. A part that another core did brings its results
-/// along from that core's cache, which takes longer than less work than this.
+/// The least work of a thread, in floating-point operations. Results of another thread are fetched from its
+/// core's cache, which takes longer than less work than this.
 const LEAST: usize = 4_000_000;
-/// The same where every kernel gives a thread the same rows, whose numbers stay in its core's cache.
+/// The least work if all kernels give a thread the same rows, whose numbers then stay in its core's cache.
 const LEAST_OF_ROWS: usize = 200_000;
-/// Rows are shared out at multiples of this.
+/// Rows are divided at multiples of this.
 pub(super) const ROWS: usize = 8;
-/// The most threads a team can have.
+/// The maximum number of threads in a pool.
 pub const MAX_THREADS: usize = 256;
 
 /// Threads that share the work of kernels.
 ///
-/// A pool is given to a computation by who starts it; kernels outside of [`Pool::enter`] run on the caller's thread alone.
-/// A pool that another thread is using does not keep this one waiting: it then works alone, to the same bits.
+/// A pool is entered by whoever starts a computation; outside of [`Pool::enter`] kernels use only the
+/// caller's thread. If another thread is using the pool, kernels do not wait for it but use only the caller's
+/// thread; the bits are the same.
 ///
 /// ```
 /// use charloom_tensor::kernels::Pool;
@@ -35,12 +36,12 @@ pub struct Pool {
     in_use: AtomicBool,
 }
 
-/// What the kernels that a thread calls are shared out among.
+/// The pool that the present thread's kernels use, if any.
 #[derive(Clone, Copy)]
 struct Current {
     pool: *const Pool,
     keep_rows: bool,
-    /// The thread does a part of a job: what that calls is not shared out further.
+    /// This thread computes one part of a divided kernel: kernels called from it are not divided further.
     in_part: bool,
 }
 
@@ -51,7 +52,7 @@ thread_local! {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the caller's among them.
+    /// A pool of `threads` threads, including the caller's.
     ///
     /// # Panics
     /// If `threads` is 0 or above [`MAX_THREADS`].
@@ -59,8 +60,8 @@ impl Pool {
         Self::with_least_work(threads, LEAST)
     }
 
-    /// The same, whose threads are given at least so much work, in floating-point operations: for tests that want small
-    /// kernels shared out, and for finding out what is worth it.
+    /// As [`Pool::new`], but each thread is given at least `least_work` floating-point operations: for tests
+    /// that divide small kernels, and for finding the best value.
     ///
     /// # Panics
     /// As [`Pool::new`].
@@ -75,17 +76,17 @@ impl Pool {
         self.team.as_ref().map_or(1, |team| team.threads())
     }
 
-    /// How often work was shared out among them: for tests of who computes with a pool.
+    /// How many times work was divided among the threads: for tests.
     pub fn jobs(&self) -> u64 {
         self.team.as_ref().map_or(0, Team::jobs)
     }
 
-    /// Calls `f`; the kernels that it calls share their work among these threads.
+    /// Calls `f`; the kernels called in it divide their work among this pool's threads.
     ///
-    /// With `keep_rows` they are steps of one computation that all share the rows of a large batch out alike, so that a core
-    /// finds its rows in its own cache; then less work is worth a thread.
+    /// `keep_rows` says that all these kernels divide the rows of one large batch in the same way, so that
+    /// each core finds its rows in its own cache; then smaller parts are worth a thread.
     pub fn enter<R>(&self, keep_rows: bool, f: impl FnOnce() -> R) -> R {
-        /// Puts back what was before, and frees the pool.
+        /// On drop, restores the previous pool and releases this one.
         struct Leave<'a>(Current, Option<&'a Pool>);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -111,7 +112,7 @@ impl Pool {
     }
 }
 
-/// Calls `f` with a pool, or with the one that this thread is in.
+/// Calls `f` in the given pool, or else in the pool that this thread has entered.
 pub(crate) fn enter<R>(pool: Option<&Pool>, keep_rows: bool, f: impl FnOnce() -> R) -> R {
     let current = CURRENT.get();
     match pool {
@@ -123,7 +124,7 @@ pub(crate) fn enter<R>(pool: Option<&Pool>, keep_rows: bool, f: impl FnOnce() ->
 }
 
 impl Current {
-    /// The threads besides this one, and the least work that is worth one of them.
+    /// The team of the pool, if any, and the least work that is worth a thread.
     fn team(&self) -> Option<(&Team, usize)> {
         if self.pool.is_null() {
             return None;
@@ -136,15 +137,16 @@ impl Current {
         pool.team.as_ref().map(|team| (team, least))
     }
 
-    /// The same, if so much work (floating-point operations) is worth two threads.
+    /// As `team`, but only if `work` (floating-point operations) is worth two threads.
     fn team_for(&self, work: usize) -> Option<(&Team, usize)> {
         self.team().filter(|&(_, least)| work / 2 >= least)
     }
 }
 
-/// Calls `f` once for each of so many parts, a thread each. `team` is that of the pool that this thread has entered.
+/// Calls `f` with each part in `0..parts`, one thread per part. `team` belongs to the pool that this thread
+/// has entered.
 fn run(team: &Team, parts: usize, f: &(dyn Fn(usize) + Sync)) {
-    /// Puts back what was before.
+    /// On drop, restores the previous state.
     struct Leave(Current);
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -160,7 +162,7 @@ fn run(team: &Team, parts: usize, f: &(dyn Fn(usize) + Sync)) {
     unsafe { team.run(parts, &in_part) }
 }
 
-/// Where the second half of so many rows begins: where [`split`] cuts them for two threads.
+/// The row at which the second half of `rows` begins: where [`split`] divides them for two threads.
 pub(super) fn cut(rows: usize) -> usize {
     rows.div_ceil(ROWS) / 2 * ROWS
 }
@@ -176,8 +178,8 @@ pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
     }
 }
 
-/// Calls `f` with 0 and with 1 on two threads of the pool, which may wait for each other; the kernels that they call are not
-/// shared out.
+/// Calls `f` with 0 and with 1 on two threads of the pool, which may wait for each other; the kernels called
+/// there are not divided.
 ///
 /// # Panics
 /// If the pool has one thread, lost one in a panic, or is in use.
@@ -190,20 +192,20 @@ pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
     });
 }
 
-/// Whether this is too little work (floating-point operations) for [`split`] to share out.
+/// Whether `work` (floating-point operations) is too little for [`split`] to divide.
 pub(super) fn is_left_alone(work: usize) -> bool {
     CURRENT.get().team_for(work).is_none()
 }
 
-/// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is enough.
-/// Ranges start at multiples of `unit`.
+/// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is
+/// enough. Ranges start at multiples of `unit`.
 pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
     let current = CURRENT.get();
     let Some((team, least)) = current.team_for(work) else { return f(0..n) };
     let units = n.div_ceil(unit);
     let threads = team.threads();
-    // Of much work there are several parts to a thread, since one core may be slower than another; unless a core
-    // is to keep what it has.
+    // A lot of work is divided into several parts per thread, since one core may be slower than another; but
+    // not if each core is to keep its rows.
     let several = if current.keep_rows { 0 } else { (4 * threads).min(work / least / 4) };
     let parts = threads.min(work / least).max(several).min(units);
     if parts < 2 {
@@ -225,8 +227,8 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
     });
 }
 
-/// Calls `f` with the rows of `y`, each `width` numbers, shared out as kernels share rows: with where a part begins in `y`, and
-/// the part.
+/// Divides the rows of `y`, each of `width` numbers, among the threads: calls `f` with the index at which a
+/// part begins in `y`, and the part.
 pub(crate) fn share_rows<E: Send>(
     y: &mut [E],
     width: usize,
@@ -312,7 +314,7 @@ mod tests {
             sum.into_inner()
         };
         for _ in 0..20 {
-            // Only the first part panics, which is the owner's; it may do the others while it unwinds.
+            // Only the first part, the owner's, panics; it may run the others while it unwinds.
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| all(1))).is_err());
             assert_eq!(all(0), 30);
         }

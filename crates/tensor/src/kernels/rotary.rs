@@ -1,20 +1,20 @@
-//! Rotary positions: pairs of numbers turned by angles that grow with the position.
+//! Rotary positions: pairs of numbers rotated by angles that grow with the position.
 
 use super::pool::{ROWS, split};
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
-/// How rows are turned.
+/// The sizes and angles of a rotation of rows.
 #[derive(Clone, Copy)]
 pub struct Rotary<'a, E> {
-    /// How long a row is.
+    /// The length of a row.
     pub width: usize,
-    /// How many heads at its beginning are turned.
+    /// How many heads at the beginning of a row are rotated.
     pub heads: usize,
-    /// How long a head is.
+    /// The length of a head.
     pub size: usize,
-    /// Of each position the cosines of a head's pairs, and their sines.
+    /// Per position: the cosines, then the sines, of the angles of a head's pairs.
     pub angles: &'a [E],
 }
 
@@ -36,7 +36,7 @@ dispatch! {
     ) = rotate_on
 }
 
-/// Each row turned by its position's angles, or turned back; or that is added to `y`.
+/// Rotates each row by the angles of its position, or by their negatives if `back`; writes to `y`, or adds.
 pub fn rotate(rotary: Rotary<'_, f32>, positions: &[u32], x: &[f32], y: &mut [f32], back: bool, add: bool) {
     let width = rotary.width;
     let numbers = positions.len().checked_mul(width);

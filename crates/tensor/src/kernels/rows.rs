@@ -1,21 +1,22 @@
-//! Sums of whole rows: what a bias and an optimizer come down to.
+//! Operations on whole rows: sums of rows, scaled rows, `y += scale x`.
 
 use super::pool::split;
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
-/// Vectors that are summed side by side.
+/// How many vectors are summed side by side.
 const SIDE: usize = 8;
 
 #[inline(always)]
 unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
     let width = sum.len();
     assert!(stride >= width, "rows overlap");
-    // The last row's part may be the end of `d`: (rows - 1) stride + width <= d.len().
+    // The last row may be shorter than the stride: (rows - 1) stride + width <= d.len().
     let rows = (d.len() + stride - width) / stride;
     let mut i = 0;
-    // Several vectors side by side: one's additions wait for each other, and a row's cache lines are read once.
+    // Several vectors side by side: the additions of one wait for each other, and each cache line is read
+    // once.
     while i + SIDE * S::LANES <= width {
         // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access stays in its row.
         unsafe {
@@ -56,7 +57,8 @@ dispatch! {
 pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
     let width = sum.len();
     let sum = Shared::new(sum);
-    // Columns lie across the rows that threads may have: only of very many is a part worth fetching.
+    // A thread's columns lie in rows that other threads may have cached: only a very large sum is worth
+    // dividing.
     split(width, 16, d.len(), |columns| {
         let first = columns.start;
         // SAFETY: the parts of a split do not overlap.
@@ -86,7 +88,7 @@ dispatch! {
     fn scale_rows_isa(factors: &[f32], x: &[f32], y: &mut [f32], add: bool) = scale_rows_on
 }
 
-/// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+/// `y = factor x`, row by row, or with `add` `y += factor x`.
 pub fn scale_rows(factors: &[f32], x: &[f32], y: &mut [f32], add: bool) {
     scale_rows_isa(Isa::detect(), factors, x, y, add);
 }
@@ -99,7 +101,7 @@ unsafe fn add_scaled_on<S: Simd>(scale: f32, x: &[f32], y: &mut [f32]) {
     // SAFETY: the caller guarantees S's target features; every access stops at n.
     unsafe {
         let s = S::splat(scale);
-        // Rounded twice, as torch's `p += -lr * g` is.
+        // Rounded twice, as in torch's `p += -lr * g`.
         while i + S::LANES <= n {
             S::store(y.add(i), S::add(S::load(y.add(i)), S::mul(s, S::load(x.add(i)))));
             i += S::LANES;
@@ -135,7 +137,7 @@ dispatch! {
     fn add_rows_isa(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
 }
 
-/// `y = x + z + bias`, row by row: rows of `x` are `step` apart, the others as long as `bias`.
+/// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as `bias`.
 pub fn add_rows(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
     add_rows_isa(Isa::detect(), x, step, z, bias, y);
 }

@@ -5,12 +5,12 @@ use super::simd::{Arithmetic, LANES, Lanes, Several, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch, math};
 
-/// How far below a row's maximum is what fills its last vector: its exponential is lost beside that of the maximum, and
-/// yet a normal number, since others take the processor a hundred cycles.
+/// How far below the row's maximum the padding of its last vector is: its exponential is negligible beside
+/// the maximum's, but still a normal number, since subnormal ones take the processor a hundred cycles.
 const BEYOND: f32 = 80.0;
 
-/// The softmax of a row of `W` vectors, the last of which has `last` elements; its maximum, and the sum of
-/// exponentials above it.
+/// The softmax of a row of `W` vectors, the last of which has `last` elements; returns its maximum m and
+/// `sum exp(x - m)`.
 #[inline(always)]
 unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: usize) -> [f32; 2] {
     // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p.
@@ -43,7 +43,7 @@ unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: u
     }
 }
 
-/// The same for a row of any length, which is read again for each of the three steps.
+/// As [`short_row`], for a row of any length, which is read again for each of the three steps.
 #[inline(always)]
 unsafe fn long_row<S: Simd>(x: *const f32, p: *mut f32, width: usize) -> [f32; 2] {
     // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p, where every access ends.
@@ -90,7 +90,7 @@ unsafe fn scale_row<S: Simd>(factor: S::V, p: *mut f32, width: usize) {
     }
 }
 
-/// Takes the logarithm of every total.
+/// Replaces every sum by its logarithm.
 #[inline(always)]
 unsafe fn logarithms<S: Simd>(lse: &mut [[f32; 2]]) {
     let mut totals = [1.0; LANES];
@@ -107,7 +107,7 @@ unsafe fn softmax_rows_on<S: Simd>(logits: &[f32], width: usize, probs: &mut [f3
     let vectors = width.div_ceil(S::LANES);
     let last = width - (vectors - 1) * S::LANES;
     let rows = logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse.iter_mut());
-    // Loops and not closures, which would be compiled without the target features.
+    // Loops instead of closures, which would be compiled without the target features.
     macro_rules! each {
         ($row:ident $(of $size:literal)?, $length:expr) => {
             for ((x, p), lse) in rows {
@@ -132,8 +132,8 @@ dispatch! {
     fn softmax_rows_isa(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) = softmax_rows_on
 }
 
-/// Each row of `logits` (rows of `width`) becomes its softmax; `lse` gets each row's maximum, and the logarithm of the
-/// sum of exponentials shifted by it: together the log-sum-exp.
+/// The softmax of each row of `logits` (rows of `width`). `lse` gets each row's maximum m and
+/// `ln sum exp(x - m)`: their sum is the log-sum-exp.
 pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
     let rows = logits.len() / width;
     let (probs, lse) = (Shared::new(probs), Shared::new(lse));
@@ -145,14 +145,15 @@ pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [
     });
 }
 
-/// Rows whose log-sum-exp is found before any of them is written: as many as the widest vector has lanes.
+/// How many rows' log-sum-exps are computed before these rows are written: as many as the widest vector has
+/// lanes.
 const GROUP: usize = LANES;
 
 #[inline(always)]
 unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f32]) {
     let mut lse = [[0.0; 2]; GROUP];
     for (x, y) in logits.chunks(GROUP * width).zip(y.chunks_mut(GROUP * width)) {
-        // The last group may be smaller; a word that is sampled alone is a group of one.
+        // The last group may be smaller; a word sampled alone is a group of one.
         let lse = &mut lse[..x.len() / width];
         // SAFETY: the caller guarantees S's target features.
         unsafe { softmax_rows_on::<S>(x, width, y, lse) };
@@ -176,7 +177,7 @@ dispatch! {
     fn log_softmax_rows_isa(logits: &[f32], width: usize, y: &mut [f32]) = log_softmax_rows_on
 }
 
-/// Each row of `logits` (rows of `width`) becomes the logarithm of its softmax.
+/// The logarithm of the softmax of each row of `logits` (rows of `width`).
 pub fn log_softmax_rows(logits: &[f32], width: usize, y: &mut [f32]) {
     let rows = logits.len() / width;
     let y = Shared::new(y);

@@ -1,4 +1,4 @@
-//! Sums of a table's rows: what a first layer over a small vocabulary comes down to.
+//! Sums of table rows: a first layer over a small vocabulary.
 
 use super::activation::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
 use super::halves::{in_halves, worthwhile};
@@ -9,10 +9,11 @@ use super::team::Shared;
 use super::{Activation, Isa, dispatch};
 use std::ops::Range;
 
-/// Vectors of columns that are worked on at a time: so few that their part of a table stays in first-level cache.
+/// Vectors of columns processed at a time: few enough that their part of the table stays in the L1 cache.
 const BLOCK: usize = 4;
 
-/// `y[r] = F(bias + sum_t table[slots[r, t]])`, for `N` vectors of columns from `at` on, the last of which has `last`.
+/// `y[r] = F(bias + sum_t table[slots[r, t]])` for `N` vectors of columns, from `at` on; the last vector has
+/// `last`.
 #[inline(always)]
 unsafe fn gather_block<S: Simd, F: Unary, const N: usize>(
     table: &[f32],
@@ -103,9 +104,9 @@ dispatch! {
     ) = gather_rows_on
 }
 
-/// Each row of `y` is a bias plus the table's rows that its slots name, `per_row` of them, with an activation on top.
+/// Each row of `y` is the bias plus the `per_row` table rows that its slots name, under an activation.
 ///
-/// Activations whose slope is of x are left out: their backward needs the sum itself.
+/// Not for activations whose slope is computed from x: their backward needs the sum itself.
 pub fn gather_rows(
     table: &[f32],
     bias: &[f32],
@@ -125,8 +126,8 @@ pub fn gather_rows(
     });
 }
 
-/// What [`scatter_rows`] adds where, for the columns of one thread: the table is still borrowed, and nothing else reaches these
-/// columns of it meanwhile.
+/// The arguments of [`scatter_rows`], for the columns of one thread: the table is still borrowed, and nothing
+/// else accesses these columns of it meanwhile.
 struct Scatter<'a> {
     activation: Option<Activation>,
     v: &'a [f32],
@@ -138,7 +139,7 @@ struct Scatter<'a> {
     columns: Range<usize>,
 }
 
-/// `N` vectors of columns from `at` on, the last of which has `last` columns.
+/// `N` vectors of columns, from `at` on; the last vector has `last` columns.
 #[inline(always)]
 unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
     call: &Scatter<'_>,
@@ -154,7 +155,8 @@ unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
         // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each slot's row
         // lies in the table, and that no other thread has these columns.
         unsafe {
-            // Whole vectors are not masked: a masked store cannot be forwarded to the load of the next row.
+            // Whole vectors are stored without a mask: a masked store cannot be forwarded to the load in the
+            // next row.
             if last == S::LANES {
                 let x = F::at::<Several<S, N>>(Several::<S, N>::load(v), Several::<S, N>::load(d));
                 for &s in slots {
@@ -219,10 +221,11 @@ dispatch! {
     fn scatter_rows_isa(call: Scatter<'_>) = scatter_rows_on
 }
 
-/// The gradient of [`gather_rows`]: each row of `d`, taken back through the activation, is added to every row of the
-/// table that its slots name.
+/// The gradient of [`gather_rows`]: each row of `d`, multiplied by the activation's slope, is added to every
+/// table row that its slots name.
 ///
-/// `v` is what the activation's slope is found from: the sums where [`Activation::slope_is_of_x`], else the activation's values.
+/// `v` is what the activation's slope is computed from: the sums where [`Activation::slope_is_of_x`], else the
+/// activation's values.
 pub fn scatter_rows(
     activation: Option<Activation>,
     v: &[f32],
@@ -256,7 +259,7 @@ pub fn scatter_rows(
             |_, second| add_scaled_isa(Isa::detect(), 1.0, second, unsafe { table.all() }),
         );
     }
-    // Rows of different examples meet in the table, so threads share columns out, not rows.
+    // Rows of different examples add to the same table rows, so threads divide the columns, not the rows.
     split(width, 16, work, |columns| {
         scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
     });

@@ -1,4 +1,4 @@
-//! A team: an owner and its helpers, who do parts of one job at a time.
+//! A team: an owner thread and its helper threads, which run the parts of one job at a time.
 
 use std::cell::UnsafeCell;
 use std::ops::Range;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::thread::{self, JoinHandle};
 
-/// How often a waiting thread looks without a pause: some microseconds, the time between two kernels.
-const CLOSE_LOOKS: u32 = if cfg!(miri) { 10 } else { 2_000 };
-/// How often it looks before it goes to sleep, or lets others run. Miri's threads take turns, so there it is seldom.
-const LOOKS: u32 = if cfg!(miri) { 20 } else { 20_000 };
+/// How often a waiting thread polls without a pause: some microseconds, about the time between two kernels.
+const BUSY_POLLS: u32 = if cfg!(miri) { 10 } else { 2_000 };
+/// How often a helper polls before it sleeps. Small under Miri, where threads take turns.
+const POLLS: u32 = if cfg!(miri) { 20 } else { 20_000 };
 
-/// After the close ones, one look in so many lets others run.
-const LOOKS_A_YIELD: u32 = if cfg!(miri) { 1 } else { 512 };
+/// After the first polls, one in this many yields to other threads.
+const POLLS_PER_YIELD: u32 = if cfg!(miri) { 1 } else { 512 };
 
-/// A mutable slice of which threads take different pieces.
+/// A mutable slice of which threads take disjoint pieces.
 pub(super) struct Shared<T> {
     start: *mut T,
     len: usize,
@@ -37,25 +37,25 @@ impl<T> Shared<T> {
         Self { start: all.as_mut_ptr(), len: all.len() }
     }
 
-    /// How many elements the slice has.
+    /// The length of the slice.
     #[inline(always)]
     pub fn len(self) -> usize {
         self.len
     }
 
-    /// Whether `len` elements from `start` on lie in the slice.
+    /// Whether the `len` elements from `start` on are in the slice.
     #[inline(always)]
     pub fn holds(self, start: usize, len: usize) -> bool {
         start.checked_add(len).is_some_and(|end| end <= self.len)
     }
 
-    /// The first element's place, for a thread that has a part of each of many rows.
+    /// A pointer to the first element, for threads that each access some columns of all rows.
     #[inline(always)]
     pub fn start(self) -> *mut T {
         self.start
     }
 
-    /// All of it.
+    /// The whole slice.
     ///
     /// # Safety
     /// The slice is still borrowed, and nothing else reaches its elements meanwhile.
@@ -64,7 +64,7 @@ impl<T> Shared<T> {
         unsafe { self.piece(0..self.len) }
     }
 
-    /// Elements `range` of the slice.
+    /// The elements `range` of the slice.
     ///
     /// # Safety
     /// The slice is still borrowed, and nothing else reaches these elements meanwhile: neither another piece nor `start`.
@@ -75,17 +75,17 @@ impl<T> Shared<T> {
     }
 }
 
-/// A job's function, with the lifetime of its borrows forgotten.
+/// A job's function, with the lifetime of its borrows erased.
 type Job = *const (dyn Fn(usize) + Sync);
 
-/// How far a desk's job is; the rest of the number counts the jobs.
+/// The states of a desk's job; the state modulo `STATES` is one of these, and the quotient counts the jobs.
 const POSTED: u64 = 1;
 const CLAIMED: u64 = 2;
 const DONE: u64 = 3;
 const STATES: u64 = 4;
 
-/// Where a helper finds its part of a job. Alone on its cache lines, so that posting a part and telling that it is done
-/// take one line to the other core and back, and nothing else.
+/// Where a helper finds its part of a job. It has cache lines of its own, so that posting a part and
+/// reporting it done move one line to the other core and back, and no other.
 #[repr(align(128))]
 struct Desk {
     state: AtomicU64,
@@ -103,7 +103,7 @@ unsafe impl Sync for Desk {}
 unsafe impl Send for Desk {}
 
 impl Desk {
-    /// Does the posted part, unless somebody else has claimed it.
+    /// Runs the posted part, unless another thread has claimed it.
     fn work(&self, posted: u64, part: usize) -> bool {
         let claimed = posted - POSTED + CLAIMED;
         if self.state.compare_exchange(posted, claimed, Ordering::Acquire, Ordering::Relaxed).is_err() {
@@ -121,11 +121,11 @@ impl Desk {
     }
 }
 
-/// Tells that a part is done, also when it panicked.
+/// On drop, marks a part as done, even if it panicked.
 struct Done<'a> {
     desk: &'a Desk,
     state: u64,
-    /// Whether the thread was in a panic already: an owner does the parts that are left while it unwinds.
+    /// Whether the thread was already unwinding: an owner that panicked runs the remaining parts meanwhile.
     unwinding: bool,
 }
 
@@ -149,7 +149,7 @@ pub(super) struct Team {
 
 impl Team {
     pub fn new(helpers: usize) -> Self {
-        // Helpers that were made are stopped if the next cannot be.
+        // If a thread cannot be spawned, dropping the team stops the earlier ones.
         let mut team = Self { helpers: Vec::with_capacity(helpers) };
         for part in 1..=helpers {
             let desk = Arc::new(Desk {
@@ -166,12 +166,12 @@ impl Team {
         team
     }
 
-    /// How many threads it has, the owner's among them.
+    /// The number of threads, including the owner's.
     pub fn threads(&self) -> usize {
         self.helpers.len() + 1
     }
 
-    /// How many jobs the first helper was given.
+    /// The number of jobs given to the first helper.
     pub fn jobs(&self) -> u64 {
         self.helpers[0].desk.state.load(Ordering::Relaxed) / STATES
     }
@@ -181,7 +181,7 @@ impl Team {
         self.helpers[0].desk.panicked.load(Ordering::Relaxed)
     }
 
-    /// Calls `f` once for each of so many parts, a thread each, and returns when all are done.
+    /// Calls `f` with each part in `0..parts`, one thread per part, and returns when all are done.
     ///
     /// # Safety
     /// The team has no job: no other thread gives it one meanwhile, nor does anything that is called from a part.
@@ -195,8 +195,9 @@ impl Team {
             unsafe { *desk.job.get() = Some(job) };
             let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
             desk.state.store(posted, Ordering::Release);
-            // With the fence in `help`, one of the two sees what the other wrote: who works `together` with a helper that
-            // slept on would wait for ever.
+            // Together with the fence in `help`: either this thread sees `sleeping`, or the helper sees the
+            // posted part. Otherwise the helper might sleep on, and in `together` the other thread would wait
+            // for it forever.
             fence(Ordering::SeqCst);
             if desk.sleeping.load(Ordering::Relaxed)
                 && let Some(thread) = thread
@@ -212,22 +213,22 @@ impl Team {
     }
 }
 
-/// Waits for the helpers at its end, and does what none of them has begun: a helper that the system has stopped before
-/// it claimed its part holds up nobody. A panic of such a part has to wait for the other parts, as they use what the job borrows;
-/// [`Done`] has noted it for the end of [`Team::run`].
+/// On drop, waits for the helpers and runs the parts that none of them has claimed: a helper that the system
+/// has suspended before that delays nobody. A panic in such a part waits for the other parts, which use what
+/// the job borrows; [`Done`] has noted it for the end of [`Team::run`].
 struct Waiting<'a>(&'a [Helper]);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         for (i, helper) in self.0.iter().enumerate() {
-            let mut looks = 0;
+            let mut polls = 0;
             loop {
                 let state = helper.desk.state.load(Ordering::Acquire);
                 let work = || helper.desk.work(state, i + 1);
                 match state % STATES {
                     DONE => break,
                     POSTED if catch_unwind(AssertUnwindSafe(work)).unwrap_or(true) => break,
-                    _ => wait(&mut looks),
+                    _ => wait(&mut polls),
                 }
             }
         }
@@ -240,43 +241,44 @@ impl Drop for Team {
             helper.desk.stop.store(true, Ordering::Relaxed);
             if let Some(thread) = helper.thread.take() {
                 thread.thread().unpark();
-                // A helper's panic was told when it happened.
+                // A panic was already reported when it happened.
                 let _ = thread.join();
             }
         }
     }
 }
 
-/// A helper's life.
+/// A helper's loop.
 fn help(desk: &Desk, part: usize) {
-    let mut looks = 0;
+    let mut polls = 0;
     while !desk.stop.load(Ordering::Relaxed) {
         let state = desk.state.load(Ordering::Relaxed);
         if state % STATES == POSTED {
-            looks = 0;
+            polls = 0;
             desk.work(state, part);
-        } else if looks < LOOKS {
-            wait(&mut looks);
+        } else if polls < POLLS {
+            wait(&mut polls);
         } else {
             desk.sleeping.store(true, Ordering::Relaxed);
-            // What was posted before the owner could see the flag is seen here.
+            // Pairs with the fence in `run`: a part posted before the owner could see `sleeping` is seen
+            // here.
             fence(Ordering::SeqCst);
             if desk.state.load(Ordering::Relaxed) == state {
                 thread::park();
             }
             desk.sleeping.store(false, Ordering::Relaxed);
-            looks = 0;
+            polls = 0;
         }
     }
 }
 
-/// A moment's wait; after some, the processor goes to whoever needs it now and then.
-pub(super) fn wait(looks: &mut u32) {
-    *looks += 1;
-    if *looks < CLOSE_LOOKS {
+/// Waits a moment; in a long wait it sometimes yields the processor to other threads.
+pub(super) fn wait(polls: &mut u32) {
+    *polls += 1;
+    if *polls < BUSY_POLLS {
         return;
     }
-    if (*looks).is_multiple_of(LOOKS_A_YIELD) {
+    if (*polls).is_multiple_of(POLLS_PER_YIELD) {
         thread::yield_now();
     } else {
         std::hint::spin_loop();

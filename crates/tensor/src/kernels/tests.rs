@@ -1,4 +1,5 @@
-//! Every kernel that threads share: the same bits by one thread and by several, under Miri and the sanitizers too.
+//! Every kernel that is divided among threads: one thread and several give the same bits, under Miri and
+//! sanitizers too.
 
 use super::*;
 use crate::Element;
@@ -7,12 +8,12 @@ thread_local! {
     static ISA: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
 }
 
-/// What [`Isa::detect`] answers on this thread.
+/// The instruction set that [`Isa::detect`] returns on this thread, if set.
 pub(super) fn asked_for() -> Option<Isa> {
     ISA.get()
 }
 
-/// What `f` gives where the kernels that it calls use the instruction set `isa`.
+/// The result of `f`, whose kernels use the instruction set `isa`.
 pub(super) fn with_isa<T>(isa: Isa, f: impl FnOnce() -> T) -> T {
     ISA.set(Some(isa));
     let result = f();
@@ -20,19 +21,19 @@ pub(super) fn with_isa<T>(isa: Isa, f: impl FnOnce() -> T) -> T {
     result
 }
 
-/// As many numbers between -1 and 1, others for each seed.
+/// `n` numbers between -1 and 1, different for each seed.
 pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
     (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
 }
 
-/// A kernel's numbers beside those of its plain loop, to 1e-5.
+/// Asserts that a kernel's results are within 1e-5 of the plain loop's.
 pub(super) fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
     for (i, (f, p)) in fast.iter().zip(plain).enumerate() {
         assert!((f - p).abs() <= 1e-5, "{isa:?} at {i}: {f} instead of {p}");
     }
 }
 
-/// A step of each cell and the way back.
+/// A step forward and backward of each cell.
 fn cells() -> Vec<f32> {
     const ROWS: usize = 20;
     let mut all = Vec::new();
@@ -52,7 +53,7 @@ fn cells() -> Vec<f32> {
     all
 }
 
-/// The results of all of them, one after another.
+/// The results of all kernels, one after another.
 fn all() -> Vec<f32> {
     const ROWS: usize = 20;
     const WIDTH: usize = 50;

@@ -18,8 +18,9 @@ pub(super) unsafe fn transpose_part<S: Simd>(
     to_step: usize,
 ) {
     let side = S::LANES.max(8);
-    // A cache line holds a multiple of any tile's side. Tiles whose rows are of one cache line of the transpose come one
-    // after another: matrices whose rows are powers of two apart would lose the line before its other half is written.
+    // A cache line is a multiple of any tile's side. Tiles that write the same cache lines of the transpose
+    // come one after another: if rows are a power of two apart, a line could be evicted before its other half
+    // is written.
     for band in (0..rows).step_by(LINE) {
         for c in (0..cols).step_by(side) {
             let width = (cols - c).min(side);
@@ -94,7 +95,7 @@ mod tests {
         }
     }
 
-    /// Matrices that end with their last number, and what lies between the rows of one that is written stays.
+    /// Each matrix ends with its last number, and the gaps between written rows stay unchanged.
     #[test]
     fn rows_may_lie_apart() {
         for isa in Isa::available() {
@@ -112,7 +113,7 @@ mod tests {
         }
     }
 
-    /// 2^32 x 2^32 numbers are 0 in 64 bits.
+    /// 2^32 x 2^32 wraps to 0 in 64 bits.
     #[test]
     #[should_panic(expected = "too short to transpose")]
     fn a_size_that_overflows_is_refused() {

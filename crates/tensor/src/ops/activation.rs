@@ -1,4 +1,4 @@
-//! tanh, relu, gelu, sigmoid and their kin, element by element.
+//! tanh, relu, gelu, sigmoid and other activations, element by element.
 
 use crate::kernels::Activation;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
@@ -49,7 +49,7 @@ impl<E: Element> Op<E> for Activate {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Any of them, element by element.
+    /// The given activation, element by element.
     ///
     /// # Shapes
     /// any -> as x
@@ -74,7 +74,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// assert_eq!(x.tanh().data()[1], 0.0);
     /// assert_eq!(x.sigmoid().data()[1], 0.5);
     /// assert_eq!((x.relu().data(), x.squared_relu().data()), (vec![0.0, 0.0, 2.0], vec![0.0, 0.0, 4.0]));
-    /// // Nearly relu.
+    /// // Close to relu.
     /// assert!((x.gelu().data()[2] - 1.9545).abs() < 1e-4 && (x.gelu_tanh().data()[2] - 1.9546).abs() < 1e-4);
     /// ```
     pub fn tanh(self) -> Var<'t, E> {
@@ -116,8 +116,8 @@ impl<'t, E: Element> Var<'t, E> {
         self.activate(Activation::Sigmoid)
     }
 
-    /// `x (1 + tanh u) / 2` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`: about [gelu](Var::gelu). Its slope is
-    /// `(1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2`.
+    /// `x (1 + tanh u) / 2` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`: an approximation of
+    /// [gelu](Var::gelu). Its slope is `(1 + tanh u) / 2 + x (1 - tanh^2 u) u' / 2`.
     ///
     /// # Shapes
     /// any -> as x

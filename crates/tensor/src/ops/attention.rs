@@ -6,12 +6,12 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Indices, Shape, Var};
 
-/// How many heads an attention has, and which of its weights are dropped in training.
+/// The number of heads of an attention, and the dropout of its weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
-    /// How many there are.
+    /// The number of heads.
     pub count: usize,
-    /// The masks of the weights p.
+    /// The masks of the weights p in training.
     pub dropout: Option<DropoutMask>,
 }
 
@@ -23,10 +23,10 @@ impl From<usize> for Heads {
 
 struct Attention<E> {
     heads: Heads,
-    /// C.
+    /// C
     width: usize,
     before: Before,
-    /// Of each row and head the largest score, and 1 over the sum of exponentials of what is above it.
+    /// Per row and head: the largest score m, and `1 / sum exp(score - m)`.
     stats: Vec<[E; 2]>,
 }
 
@@ -52,14 +52,14 @@ impl<E: Element> Op<E> for Attention<E> {
         }
     }
 
-    // Whole sequences, and nodes with all that lies before them, may stand for several equal ones: a row's output follows
-    // from rows that are equal too, and the gradients that arrive are already the sums over those that it stands for. Only
-    // a mask that differs from row to row forbids it.
+    // A whole sequence, or a node with all its ancestors, may stand for several equal ones: the rows that its
+    // output depends on are then equal too, and arriving gradients are already sums over the equal ones. Only
+    // dropout forbids it, since its mask differs from row to row.
     fn row_rule(&self) -> RowRule {
         if self.heads.dropout.is_some() { RowRule::KeepsApart } else { RowRule::Keeps }
     }
 
-    // Trees are shared out by heads: the rest of a net by rows, as it is, is worth that.
+    // Trees are divided by heads instead; the gain from dividing the rest of the net by rows outweighs that.
     fn keeps_rows(&self) -> bool {
         true
     }
@@ -72,7 +72,7 @@ impl<E: Element> Op<E> for Attention<E> {
         self.stats = stats;
     }
 
-    // With the scores s and their softmax p, and dy arriving at y:
+    // With the scores s, their softmax p, and the gradient dy:
     //   dv_j = sum_i p_ij dy_i        ds_ij = p_ij (dy_i v_j - dy_i y_i)
     //   dq_i = sum_j ds_ij k_j / sqrt(D)        dk_j = sum_i ds_ij q_i / sqrt(D)
     fn backward(
@@ -90,14 +90,14 @@ impl<E: Element> Op<E> for Attention<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each row's query asks the keys of the rows before it in its sequence, and its own, and gets a mean of their values.
+    /// Causal attention: each row attends to itself and the rows before it in its sequence.
     ///
-    /// `y_i = sum_j p_ij v_j` over `j <= i`, with `p_ij = softmax_j(q_i k_j / sqrt(C / heads))`, in each head for itself.
-    /// Only whole sequences are in use.
+    /// `y_i = sum_j p_ij v_j` over `j <= i`, with `p_ij = softmax_j(q_i k_j / sqrt(C / heads))`, separately
+    /// in each head. The rows in use must be whole sequences.
     ///
     /// # Shapes
-    /// (B T, 3C) -> (B T, C), row b T + t; query, key and value side by side, each of so many heads side by side; T is
-    /// `length`
+    /// (B T, 3C) -> (B T, C), with row b T + t and T = `length`. A row holds query, key and value side by
+    /// side, each with its heads side by side.
     ///
     /// # Panics
     /// If the sizes do not fit.
@@ -109,12 +109,12 @@ impl<'t, E: Element> Var<'t, E> {
     /// use charloom_tensor::Tape;
     ///
     /// let tape = Tape::<f64>::new();
-    /// // Two rows of one sequence: query, key and value of one number each. All keys are alike.
+    /// // Two rows of one sequence, each a query, key and value of one number. The keys are equal.
     /// let qkv = tape.input(&[2, 3], &[1.0, 0.0, 5.0, 1.0, 0.0, 7.0]);
     /// assert_eq!(qkv.causal_attention(1, 2).data(), [5.0, 6.0]);
-    /// // Each row is a sequence.
+    /// // Now each row is a sequence of its own.
     /// assert_eq!(qkv.causal_attention(1, 1).data(), [5.0, 7.0]);
-    /// // A tree in which the second row begins anew: it is its own parent.
+    /// // A tree in which the second row is a root too: it is its own parent.
     /// assert_eq!(qkv.tree_attention(1, tape.indices(&[2], &[0, 1])).data(), [5.0, 7.0]);
     /// ```
     pub fn causal_attention(self, heads: impl Into<Heads>, length: usize) -> Var<'t, E> {
@@ -122,10 +122,11 @@ impl<'t, E: Element> Var<'t, E> {
         self.attention(heads.into(), before)
     }
 
-    /// The same for nodes of trees: each attends to itself and its ancestors. Equal beginnings of several sequences are one
-    /// node, computed once.
+    /// As [`Var::causal_attention`] for nodes of trees: each attends to itself and its ancestors. Sequences
+    /// with the same beginning share its nodes, which are computed once.
     ///
-    /// A node's parent comes before it; a root names itself. It follows when the parents are set anew.
+    /// A parent must come before its children; a root is its own parent. If the parents are set anew, the
+    /// next pass uses them.
     ///
     /// # Shapes
     /// (N, 3C), parents (N) -> (N, C)

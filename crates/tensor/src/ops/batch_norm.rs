@@ -4,14 +4,14 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, ParamId, Var};
 use std::ops::Range;
 
-/// Where a batch norm's running statistics lie, and how fast they move.
+/// The buffers of a batch norm's running statistics, and how fast they change.
 #[derive(Clone, Copy, Debug)]
 pub struct RunningStats {
     /// The buffer of the mean.
     pub mean: ParamId,
     /// The buffer of the (unbiased) variance.
     pub var: ParamId,
-    /// The share of the new value: running = (1 - momentum) running + momentum batch.
+    /// The weight of the new value: running = (1 - momentum) running + momentum batch.
     pub momentum: f64,
 }
 
@@ -20,10 +20,10 @@ struct BatchNorm<E> {
     eps: E,
     /// The axis of the rows.
     axis: Option<usize>,
-    /// Where the running statistics lie among the buffers, and the share of a new value.
+    /// The running statistics' ranges in the buffers, and the weight of a new value.
     running: [Range<usize>; 2],
     momentum: f64,
-    /// What the running statistics become after a pass in training.
+    /// The new running statistics after a pass in training.
     moved: [Vec<E>; 2],
     has_moved: bool,
     /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
@@ -32,12 +32,12 @@ struct BatchNorm<E> {
     /// Per channel: scale and shift in forward, the sums of dy and of dy x_hat in backward.
     sum: Vec<E>,
     sum_hat: Vec<E>,
-    /// What dx is a sum of, in backward.
+    /// a, b and c of dx = a dy + count (b x + c), in backward.
     coefficients: [Vec<E>; 3],
 }
 
 impl<E: Element> BatchNorm<E> {
-    /// How many examples the rows stand for; inputs (B, T, C) have T rows for each.
+    /// The number of examples that the rows stand for; an input (B, T, C) has T rows for each.
     fn examples(&self, rows: usize, counts: &[E]) -> E {
         if counts.is_empty() {
             return E::of(rows as f64);
@@ -45,7 +45,7 @@ impl<E: Element> BatchNorm<E> {
         counts.iter().copied().sum::<E>() * E::of((rows / counts.len()) as f64)
     }
 
-    /// The mean and variance of each channel, in two passes; and their share of the running ones.
+    /// Computes the mean and variance of each channel, in two passes, and the new running statistics.
     fn measure(&mut self, x: &[E], env: &Env<'_, E>) {
         let counts = env.counts(self.axis);
         let c = self.channels;
@@ -59,7 +59,8 @@ impl<E: Element> BatchNorm<E> {
         for (r, &m) in mean.iter_mut().zip(&self.mean) {
             *r = keep * *r + momentum * m;
         }
-        // A batch of one has no unbiased variance: torch refuses it, here the running one stays.
+        // A batch of one has no unbiased variance: torch refuses it, here the running variance stays as it
+        // is.
         if n > E::one() {
             for (r, &v) in var.iter_mut().zip(&self.inv_std) {
                 *r = keep * *r + momentum * (v / (n - E::one()));
@@ -108,10 +109,10 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         }
     }
 
-    // With x_hat = (x - mean) / std, and sums over the batch weighed by how often a row counts:
+    // With x_hat = (x - mean) / std, and sums over the batch in which each row counts `count` times:
     //   dweight = sum dy x_hat        dbias = sum dy
     //   dx = weight / std (dy - count/n (dbias + x_hat dweight))
-    // dy of a row that stands for several examples is already the sum of theirs, hence the count.
+    // If a row stands for several examples, its dy is already the sum of theirs, hence the count.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -125,7 +126,8 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         let counts = env.counts(self.axis);
         E::channel_sums(x, grad, &self.mean, &self.inv_std, &mut self.sum, &mut self.sum_hat);
         if let Some(g) = grads.get(0) {
-            // As dx = a dy + count (b x + c), where b and c are 0 if the statistics are not the batch's.
+            // dx = a dy + count (b x + c), where b and c are 0 in evaluation, as the statistics are not the
+            // batch's.
             let share = if env.training { self.examples(x.len() / c, counts).recip() } else { E::zero() };
             let [a, b, shift] = &mut self.coefficients;
             for j in 0..c {
@@ -145,10 +147,10 @@ impl<E: Element> Op<E> for BatchNorm<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each channel brought to mean 0 and variance 1 over the batch, then scaled and shifted.
+    /// Normalizes each channel to mean 0 and variance 1 over the batch, then scales and shifts it.
     ///
-    /// In training the statistics are the batch's (the variance biased), and the running ones move towards them (the
-    /// variance unbiased); else the running ones are used.
+    /// In training it uses the batch's statistics (the variance biased) and moves the running ones towards
+    /// them (the variance unbiased); in evaluation it uses the running ones.
     ///
     /// # Shapes
     /// x (B, C) or (B, T, C), weight (C), bias (C) -> as x. With three dimensions the statistics are over B and T.
@@ -170,7 +172,7 @@ impl<'t, E: Element> Var<'t, E> {
     ///     tape.set_training(training);
     ///     x.batch_norm(weight, bias, RunningStats { mean, var, momentum: 0.1 }, 1e-12).data()
     /// };
-    /// // By the batch's mean of 6 and variance of 4; by the running ones, which are 0 and 1 still.
+    /// // With the batch's mean 6 and variance 4, then with the running ones, which are still 0 and 1.
     /// assert!(normed(true).iter().zip([-1.0, 1.0]).all(|(a, b)| (a - b).abs() < 1e-9));
     /// assert!(normed(false).iter().zip([4.0, 8.0]).all(|(a, b)| (a - b).abs() < 1e-9));
     /// ```

@@ -5,7 +5,7 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
-/// About how many operations a number takes that is read and written.
+/// Estimated operations per element, including reading and writing it.
 const WORK: usize = 30;
 
 /// A function of two numbers and its two partial derivatives.
@@ -48,9 +48,9 @@ function!(Pow, "pow", |a, b| a.powf(b), |y| [
 
 struct Binary<F> {
     shape: Shape,
-    /// Steps through a, b, and the output.
+    /// Strides of a, b, and the output.
     strides: [[usize; MAX_DIMS]; 3],
-    /// Whether all three lie alike, so that one plain loop does, and how long a row is.
+    /// Whether all three have the same layout, so that one plain loop suffices; and the length of a row.
     alike: bool,
     width: usize,
     row_rule: RowRule,
@@ -66,7 +66,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         self.row_rule
     }
 
-    // One thread alone broadcasts, which is seldom a large part.
+    // Broadcasting runs on one thread, since it is seldom a large part of the work.
     fn keeps_rows(&self) -> bool {
         true
     }
@@ -98,7 +98,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
             let Some(g) = grads.get(side) else { continue };
             if self.alike {
                 g.share_rows(self.width, WORK * grad.len(), |at, g| {
-                    // Of one length that the compiler sees, and each side by itself: so the loops become vectors.
+                    // Slices of one known length, and a loop per side, let the compiler vectorize.
                     let n = g.data.len();
                     let (a, b, y, dy) = (&a[at..][..n], &b[at..][..n], &out[at..][..n], &grad[at..][..n]);
                     match side {
@@ -124,7 +124,7 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
     let alike = sa == sb && a.is_contiguous() && b.is_contiguous();
     let out = crate::Layout::contiguous(&shape, 0).strides;
     let strides = [a.layout().broadcast_strides(&sa, &shape), b.layout().broadcast_strides(&sb, &shape), out];
-    // A batch of lower rank than the output has its rows elsewhere than the output's first dimension.
+    // An input of lower rank than the output has its rows in another dimension than the output's first.
     let follows = |v: Var<'t, E>, s: &[usize; MAX_DIMS]| {
         if v.axis().is_some() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
     };
@@ -166,7 +166,7 @@ operator!(Div, div, Div);
 impl<'t, E: Element> Var<'t, E> {
     /// `x^a`, element by element; its slopes are `a x^(a-1)` and `x^a ln x`.
     ///
-    /// A negative base has a power only where the exponent is whole, else it is NaN.
+    /// A negative base with an exponent that is no whole number gives NaN.
     ///
     /// # Shapes
     /// any two that broadcast -> what they broadcast to

@@ -1,4 +1,4 @@
-//! Attention of the newest row of each sequence, for reading on token by token
+//! Attention of the newest row of each sequence, for generating token by token
 
 use crate::kernels::Cache;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
@@ -35,11 +35,12 @@ impl<E: Element> Op<E> for CachedAttention {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// What [`Var::causal_attention`] gives for the newest row of each sequence, of whose earlier rows keys and values are
-    /// kept from before. It has no gradient.
+    /// [`Var::causal_attention`] of only the newest row of each sequence, given the keys and values of the
+    /// rows before. It has no gradient.
     ///
     /// # Shapes
-    /// (B, 3C), keys and values (B, T, C), lengths (B) how many of the T there are -> (B, C)
+    /// (B, 3C), keys and values (B, T, C), lengths (B) -> (B, C); `lengths` is how many of the T rows each
+    /// sequence has.
     ///
     /// # Panics
     /// If the sizes do not fit, or a length is above T.
@@ -79,7 +80,7 @@ mod tests {
     use crate::kernels::tests::numbers;
     use crate::{Element, Tape};
 
-    /// Token by token what the whole sequences give; and what lies beyond a length does not matter.
+    /// Token by token, the outputs equal those of whole sequences; keys beyond a length do not matter.
     fn check<E: Element>() {
         let (b, t, c) = (3, 5, 8);
         let x = numbers::<E>(b * t * 3 * c, 1);

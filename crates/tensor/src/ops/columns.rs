@@ -4,7 +4,7 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Shape, Var};
 
 struct Columns {
-    /// Of how many columns, and how many are kept.
+    /// The number of columns of x, and of those kept.
     of: usize,
     kept: usize,
 }
@@ -24,7 +24,7 @@ impl<E: Element> Op<E> for Columns {
         }
     }
 
-    // The columns get their gradient back, the others 0.
+    // The kept columns get the gradient, the others 0.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -46,13 +46,14 @@ impl<E: Element> Op<E> for Columns {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The first columns of each row: an lstm's h without its c. Unlike a [slice](Var::slice) it keeps the rows' axis.
+    /// The first columns of each row, such as an lstm's h without its c. Unlike a [slice](Var::slice) it
+    /// keeps the rows' axis.
     ///
     /// # Shapes
     /// (N, S) -> (N, kept)
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If x has fewer than `kept` columns, or `kept` is 0.
     pub fn first_columns(self, kept: usize) -> Var<'t, E> {
         let x = self.contiguous();
         let &[rows, of] = x.shape().dims() else { panic!("first_columns of shape {:?}", x.shape()) };

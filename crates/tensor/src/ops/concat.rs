@@ -4,7 +4,7 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, MAX_DIMS, Shape, Var};
 
 struct Concat {
-    /// How many elements each input has from one step along the dimensions before `dim` to the next.
+    /// Per input: the number of elements in dimension `dim` and those after it.
     widths: Vec<usize>,
     row_rule: RowRule,
 }
@@ -29,7 +29,7 @@ impl<E: Element> Op<E> for Concat {
         }
     }
 
-    // Each input gets its own part of the gradient back.
+    // Each input gets its part of the gradient.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -50,7 +50,7 @@ impl<E: Element> Op<E> for Concat {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Tensors one after another along a dimension.
+    /// Concatenates tensors along a dimension.
     ///
     /// # Shapes
     /// (B, H), (B, V), dim 1 -> (B, H + V)

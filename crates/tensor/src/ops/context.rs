@@ -1,14 +1,14 @@
-//! Which rows a row looks at: what attention and means over what came before have in common.
+//! Which rows a row depends on: shared by attention and prefix means.
 
 use crate::kernels::{Context, Tree};
 use crate::op::Env;
 use crate::{Element, Indices, Tape};
 
-/// Which rows a row looks at besides itself.
+/// Which rows a row depends on besides itself.
 pub(super) enum Before {
-    /// Those before it in its sequence, of so many rows.
+    /// The rows before it in its sequence, which has the given number of rows.
     Sequences(usize),
-    /// Its ancestors; where the parents come from.
+    /// Its ancestors, with the index tensor that the parents come from.
     Tree(Indices, Tree),
 }
 
@@ -28,10 +28,10 @@ impl Before {
         Self::Tree(parents, Tree::new(rows))
     }
 
-    /// Takes over the parents of a pass with so many rows.
+    /// Reads the parents for a pass with the given number of rows.
     ///
     /// # Panics
-    /// If the rows in use are not whole sequences, or one comes before its parent.
+    /// If the rows in use are not whole sequences, or a row comes before its parent.
     pub fn follow<E: Element>(&mut self, rows: usize, env: &Env<'_, E>) {
         match self {
             Self::Sequences(length) => {

@@ -6,7 +6,7 @@ use crate::{Element, Layout, MAX_DIMS, Shape, Var};
 
 struct Contiguous {
     shape: Shape,
-    /// Steps through the view and through the copy.
+    /// Strides of the view and of the copy.
     strides: [[usize; MAX_DIMS]; 2],
 }
 

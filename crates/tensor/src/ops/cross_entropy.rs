@@ -1,4 +1,4 @@
-//! loss = the mean over examples of -log softmax(logits[row])[target], or partly of its mean under a given distribution
+//! loss = the mean over examples of -log softmax(logits[row])[target], optionally mixed with soft targets
 
 use std::any::Any;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::recording::IndexTensor;
 use crate::{Element, Indices, NodeId, Recording, Shape, Var};
 
-/// What each example's next token is, and which row of logits it is judged by.
+/// Each example's target token, and the row of logits that predicts it.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets {
-    /// The right token of each example.
+    /// The target token of each example.
     pub tokens: Indices,
-    /// The row of each example; None if example i has row i.
+    /// The row of logits of each example; None if example i has row i.
     pub rows: Option<Indices>,
-    /// A token that does not count.
+    /// A token whose examples do not count.
     pub ignore_index: Option<u32>,
 }
 
@@ -24,7 +24,7 @@ impl From<Indices> for Targets {
     }
 }
 
-/// Distributions that examples are judged by besides their tokens: a teacher's.
+/// Soft targets: distributions, such as a teacher's, that count besides the target tokens.
 #[derive(Clone, Debug)]
 pub struct SoftTargets<E> {
     /// Probabilities, a row for each distribution; each sums to 1.
@@ -34,7 +34,7 @@ pub struct SoftTargets<E> {
     pub table: Arc<[E]>,
     /// The row of each example's distribution.
     pub rows: Indices,
-    /// How much the distributions count; the tokens count 1 less that.
+    /// The weight w of the distributions; the target tokens have weight 1 - w.
     pub weight: f64,
 }
 
@@ -47,16 +47,16 @@ struct CrossEntropy<E> {
     examples_axis: Option<usize>,
     /// softmax(logits), kept for backward.
     probs: Vec<E>,
-    /// Each row's maximum, and the logarithm of the sum of exponentials of what is above it.
+    /// Each row's maximum m, and `ln sum exp(logit - m)`.
     lse: Vec<[E; 2]>,
-    /// How many examples of each row count.
+    /// How many counting examples each row has.
     weights: Vec<E>,
     /// The loss of each example.
     costs: Vec<E>,
 }
 
 impl<E: Element> CrossEntropy<E> {
-    /// (row, token, how often it counts, which it is) of every example that counts.
+    /// (row, token, count, index) of every example that counts.
     fn examples<'a>(&self, env: &Env<'a, E>) -> impl Iterator<Item = (usize, usize, E, usize)> + 'a {
         let Targets { tokens, rows, ignore_index } = self.targets;
         let (tokens, often) = (env.indices(tokens), env.counts(self.examples_axis));
@@ -67,7 +67,7 @@ impl<E: Element> CrossEntropy<E> {
         tokens.iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize, often(i), i))
     }
 
-    /// The distribution of example `i`, and how much it counts.
+    /// The distribution of example `i`, and its weight.
     fn soft<'a>(&'a self, env: &Env<'_, E>, i: usize) -> Option<(&'a [E], E)> {
         let SoftTargets { table, rows, weight } = self.soft.as_ref()?;
         let row = env.indices(*rows)[i] as usize;
@@ -92,7 +92,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         let (logits, v) = (x.get(0), self.classes);
         let rows = logits.len() / v;
         E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
-        // In f64, so that hundreds of thousands of f32 lose nothing.
+        // In f64, so that a sum of hundreds of thousands of f32 loses no precision.
         let (mut sum, mut n) = (0.0, 0.0);
         let mut costs = std::mem::take(&mut self.costs);
         for (row, token, often, i) in self.examples(env) {
@@ -115,8 +115,8 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         out[0] = E::of(sum / n);
     }
 
-    // dlogits[row] = (how often the row counts * probs[row] - 1 at each example's token) / examples, in place of 1 at the
-    // token 1 - w there and w times the example's distribution where it has one
+    // dlogits[row] = (count of the row * probs[row] - 1 at each example's token) / examples. With soft
+    // targets, instead of that 1: 1 - w at the token and w times the example's distribution.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -165,7 +165,8 @@ impl<E: Element> Recording<E> {
         op.expect("the loss is a cross-entropy")
     }
 
-    /// The loss of each example of a [`cross_entropy`](Var::cross_entropy) after a forward pass, of examples in use that count.
+    /// The loss of each example of a [`cross_entropy`](Var::cross_entropy) after a forward pass; valid for
+    /// examples that are in use and count.
     ///
     /// # Panics
     /// If `loss` is no cross-entropy of this recording.
@@ -173,8 +174,8 @@ impl<E: Element> Recording<E> {
         &self.cross_entropy_mut(loss).costs
     }
 
-    /// The token of an example of a [`cross_entropy`](Var::cross_entropy), and the probabilities of all tokens there, after a
-    /// forward pass.
+    /// The token of an example of a [`cross_entropy`](Var::cross_entropy), and the predicted probabilities of
+    /// all tokens, after a forward pass.
     ///
     /// # Panics
     /// As [`Recording::costs`]; if there is no such example.
@@ -186,8 +187,8 @@ impl<E: Element> Recording<E> {
         (token, &probs[row * *classes..][..*classes])
     }
 
-    /// Judges the examples of a [`cross_entropy`](Var::cross_entropy) by distributions too: see [`SoftTargets`]. Returns the
-    /// index tensor that is to say which row of the table each example has, beside its targets.
+    /// Adds soft targets to a [`cross_entropy`](Var::cross_entropy): see [`SoftTargets`]. Returns the index
+    /// tensor for the row of the table of each example, to be set along with the targets.
     ///
     /// # Panics
     /// If `loss` is no cross-entropy of this recording, or the table's rows are not as wide as its logits.
@@ -207,10 +208,11 @@ impl<E: Element> Recording<E> {
 impl<'t, E: Element> Var<'t, E> {
     /// The mean negative log-likelihood of the targets under softmax of these logits.
     ///
-    /// Where the targets have an axis whose rows are counted, each counts that often.
+    /// If the rows of the targets' axis have counts, each example counts that often.
     ///
     /// `loss = 1/n sum_i (logsumexp(logits[row_i]) - logits[row_i, target_i])`, over examples whose target is not
-    /// `ignore_index`. Shifted by each row's maximum, so that large logits do not overflow.
+    /// `ignore_index`. It is computed with each row's maximum subtracted, so that large logits do not
+    /// overflow.
     ///
     /// # Shapes
     /// logits (B, V), targets (B) -> ()
@@ -230,23 +232,23 @@ impl<'t, E: Element> Var<'t, E> {
     /// let tape = Tape::<f64>::new();
     /// let logits = tape.variable(&[2, 3], &[0.0, 0.0, 0.0, 9.0, 0.0, 0.0]);
     /// let loss = logits.cross_entropy(tape.indices(&[2], &[1, 0]));
-    /// // Nothing is known of the first, and the second is all but sure.
+    /// // The first row is uniform, the second all but certain.
     /// assert!((loss.item() - 3f64.ln() / 2.0).abs() < 1e-3);
     /// loss.backward();
-    /// // Half of what is expected less what is.
+    /// // The gradient is half of (predicted - target probability).
     /// assert!((logits.grad()[1] - (1.0 / 3.0 - 1.0) / 2.0).abs() < 1e-12);
     /// ```
     pub fn cross_entropy(self, targets: impl Into<Targets>) -> Var<'t, E> {
         self.judged_by(targets.into(), None)
     }
 
-    /// The same, but what an example costs is only in part that of its token: in part it is the mean cost under a given
-    /// distribution q, as of a teacher.
+    /// As [`Var::cross_entropy`], but the loss of an example is mixed with its mean under a given
+    /// distribution q, such as a teacher's.
     ///
     /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
     ///
     /// # Shapes
-    /// As [`Var::cross_entropy`]; soft targets' rows (B)
+    /// As [`Var::cross_entropy`]; the soft targets' `rows` (B)
     ///
     /// # Panics
     /// As [`Var::cross_entropy`]; if the table's rows are not V wide.

@@ -5,14 +5,14 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Var};
 
-/// About how many operations a number takes, half of them to draw its mask.
+/// Estimated operations per element, half of them for drawing the mask.
 const WORK: usize = 40;
 
 struct Dropout<E> {
     layer: DropoutMask,
-    /// How long a row is.
+    /// The length of a row.
     width: usize,
-    /// What each element is multiplied by.
+    /// The factor of each element.
     mask: Vec<E>,
 }
 
@@ -20,7 +20,7 @@ impl<E: Element> Dropout<E> {
     fn draw(&mut self, mask: DropoutMask, len: usize) {
         let scale = E::of(mask.scale);
         share_rows(&mut self.mask[..len], self.width, WORK * len, |at, part| {
-            // Parts begin at an even row.
+            // Each part begins at an even row, hence at an even element.
             for (i, pair) in (at / 2..).zip(part.chunks_mut(2)) {
                 for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
                     *m = if kept { scale } else { E::zero() };
@@ -77,10 +77,11 @@ impl<E: Element> Op<E> for Dropout<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// In training, each element is 0 with probability `p`, and divided by `1 - p` else; in evaluation nothing changes.
+    /// In training, each element is set to 0 with probability `p`, else divided by `1 - p`; in evaluation
+    /// nothing changes.
     ///
-    /// The mask is a function of `seed`, `layer`, the tape's step and the element's place: there is no generator whose
-    /// state could be lost, so a resumed training draws the masks that an uninterrupted one would have drawn.
+    /// The mask is a function of `seed`, `layer`, the tape's step and the element's index. There is no
+    /// generator state to save, so a resumed training draws the same masks as an uninterrupted one.
     ///
     /// # Shapes
     /// any -> as x
@@ -134,7 +135,7 @@ mod tests {
         let first = mask(1, 2, 3);
         let kept = first.iter().filter(|&&y| y == 1.0 / 0.75).count();
         assert!(first.iter().all(|&y| y == 0.0 || y == 1.0 / 0.75));
-        // Five standard deviations of a binomial distribution.
+        // Within five standard deviations of a binomial distribution.
         assert!((kept as f64 - 0.75 * n as f64).abs() < 5.0 * (n as f64 * 0.75 * 0.25).sqrt(), "{kept}");
         assert_eq!(first, mask(1, 2, 3));
         for other in [mask(2, 2, 3), mask(1, 3, 3), mask(1, 2, 4), mask(2, 1, 3)] {

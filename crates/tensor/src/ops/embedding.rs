@@ -4,7 +4,7 @@ use crate::kernels::share_rows;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, MAX_DIMS, Shape, Var};
 
-/// About how many operations a number takes that is copied.
+/// Estimated operations per copied element.
 const WORK: usize = 20;
 
 pub(crate) struct Embedding {
@@ -37,7 +37,7 @@ impl<E: Element> Op<E> for Embedding {
         });
     }
 
-    // A row that was chosen several times gets the sum of those gradients.
+    // A row that was chosen several times gets the sum of their gradients.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -59,7 +59,7 @@ impl<E: Element> Op<E> for Embedding {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The rows of this table that `indices` names.
+    /// The rows of this table with the given indices.
     ///
     /// # Shapes
     /// table (V, E), indices (B, T) -> (B, T, E)
@@ -78,7 +78,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// let rows = table.embedding(tape.indices(&[1, 3], &[2, 0, 2]));
     /// assert_eq!((rows.shape().dims(), rows.data()), (&[1, 3, 2][..], vec![2.0, 2.1, 0.0, 0.1, 2.0, 2.1]));
     /// rows.sum_all().backward();
-    /// // How often each row was taken.
+    /// // The gradient is how often each row was chosen.
     /// assert_eq!(table.grad(), [1.0, 1.0, 0.0, 0.0, 2.0, 2.0]);
     /// ```
     pub fn embedding(self, indices: Indices) -> Var<'t, E> {

@@ -7,15 +7,15 @@ use crate::{Element, Indices, Layout, MAX_DIMS, Shape, Var};
 struct Gather {
     indices: Indices,
     shape: Shape,
-    /// Steps through x, 0 along the dimension, and through the output.
+    /// Strides of x, 0 along the dimension, and of the output.
     strides: [[usize; MAX_DIMS]; 2],
-    /// How many elements x has along the dimension, and how far apart they are.
+    /// The size of x along the dimension, and its stride there.
     size: usize,
     step: usize,
 }
 
 impl Gather {
-    /// Calls `f(place in x, place in the output)` for every element.
+    /// Calls `f(index in x, index in the output)` for every element.
     fn for_each<E: Element>(&self, env: &Env<'_, E>, mut f: impl FnMut(usize, usize)) {
         let indices = env.indices(self.indices);
         for_each(&self.shape, self.strides, |[i, k]| {
@@ -36,7 +36,7 @@ impl<E: Element> Op<E> for Gather {
         self.for_each(env, |i, k| out[k] = x[i]);
     }
 
-    // An element that was chosen several times gets the sum of those gradients.
+    // An element that was chosen several times gets the sum of their gradients.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -52,16 +52,17 @@ impl<E: Element> Op<E> for Gather {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Along `dim` the elements that `indices` names; along the others, those at the index's own place.
+    /// Chooses elements along `dim` by the given indices; in other dimensions an index chooses at its own
+    /// position.
     ///
-    /// `y[b][t] = x[b][indices[b][t]]` for `dim` 1. It follows when the indices are set anew.
+    /// For `dim` 1: `y[b][t] = x[b][indices[b][t]]`. If the indices are set anew, the next pass uses them.
     ///
     /// # Shapes
-    /// x (B, V), indices (B, T), dim 1 -> (B, T); along the other dimensions there are at most as many indices as
-    /// elements
+    /// x (B, V), indices (B, T), dim 1 -> (B, T); in dimensions other than `dim` the indices may be smaller
+    /// than x
     ///
     /// # Panics
-    /// If the sizes do not fit, or an index is not there.
+    /// If the sizes do not fit, or an index is out of range.
     ///
     /// # Source
     /// `torch.gather`

@@ -1,4 +1,4 @@
-//! Sums in lanes side by side, which the compiler lays into vectors.
+//! Sums in independent lanes, which the compiler can vectorize.
 
 use crate::Element;
 

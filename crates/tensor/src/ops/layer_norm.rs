@@ -4,8 +4,8 @@ use crate::kernels::Norm;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Var};
 
-/// A norm of rows: of layer norm, or with `centred` false of rms norm. Its inputs are x and, if there are any, a weight, then a
-/// bias.
+/// The norm of each row: layer norm or, if not `centred`, RMS norm. The inputs are x, then optionally a
+/// weight, then optionally a bias.
 pub(super) struct RowNorm<E> {
     name: &'static str,
     width: usize,
@@ -16,7 +16,7 @@ pub(super) struct RowNorm<E> {
 }
 
 impl<E: Element> RowNorm<E> {
-    /// The norm of rows of `width` numbers of x, which has `len` numbers.
+    /// The norm of the rows of x: `len` numbers in rows of `width`.
     pub(super) fn new(name: &'static str, [len, width]: [usize; 2], eps: f64, centred: bool) -> Self {
         Self { name, width, eps: E::of(eps), centred, stats: vec![[E::zero(); 2]; len / width] }
     }
@@ -45,9 +45,9 @@ impl<E: Element> Op<E> for RowNorm<E> {
         E::norm_rows(self.norm(x), x.get(0), out, &mut self.stats[..out.len() / self.width]);
     }
 
-    // With h = (x - mean) / r and d = weight dy, the gradient that arrives at h:
-    //   dx = (d - mean(d) - h mean(d h)) / r, the means over the row; not centred without mean and mean(d)
-    //   dweight = sum dy h        dbias = sum dy, the sums over rows
+    // With r = sqrt(var + eps), h = (x - mean) / r and d = weight dy, the gradient with respect to h:
+    //   dx = (d - mean(d) - h mean(d h)) / r, with means over the row; if not centred, without mean, mean(d)
+    //   dweight = sum dy h        dbias = sum dy, with sums over rows
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -74,9 +74,9 @@ impl<E: Element> Op<E> for RowNorm<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each row brought to mean 0 and (biased) variance 1, then scaled and shifted.
+    /// Normalizes each row to mean 0 and (biased) variance 1, then scales and shifts it.
     ///
-    /// `y = weight (x - mean) / sqrt(var + eps) + bias`, the mean and variance over the last dimension.
+    /// `y = weight (x - mean) / sqrt(var + eps) + bias`, with the mean and variance over the last dimension.
     ///
     /// # Shapes
     /// x (..., H), weight (H), bias (H) -> as x
@@ -117,7 +117,7 @@ mod tests {
         check(&[&[3, 5], &[5], &[5]], |v| v[0].layer_norm(v[1], v[2], 1e-5));
         check(&[&[2, 37], &[37], &[37]], |v| v[0].layer_norm(v[1], v[2], 1e-5));
         check(&[&[2, 3, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 0.1));
-        // The row itself is used beside its norm, so its gradient is added to.
+        // x is used besides its norm, so that its gradient is added to.
         check(&[&[2, 4], &[4], &[4]], |v| v[0].layer_norm(v[1], v[2], 1e-5) * v[0]);
     }
 }

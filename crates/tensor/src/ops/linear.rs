@@ -10,10 +10,10 @@ pub(crate) struct Linear<E> {
     pub bias: bool,
     /// Whether the weight lies in memory as (in, out), the layout of `Params::add_by_columns`.
     pub by_columns: bool,
-    /// Where sums over its inputs are cut in two.
+    /// Where sums over the inputs are split in two; see `Tape::cut`.
     cut: Option<usize>,
-    /// Gradients of few rows, transposed.
-    turned: Vec<E>,
+    /// Memory for the transposed gradients of a small batch.
+    transposed: Vec<E>,
 }
 
 impl<E: Element> Op<E> for Linear<E> {
@@ -68,11 +68,11 @@ impl<E: Element> Op<E> for Linear<E> {
     ) {
         let (n_in, n_out) = (self.inputs, self.outputs);
         let rows = out.len() / n_out;
-        // dx = dy W, or with fewer rows dx^T = W^T dy^T, so that the smaller matrices are transposed
+        // dx = dy W; for few rows dx^T = W^T dy^T, so that dy and dx are transposed rather than the larger W
         if let Some(g) = grads.get(0) {
             let weight = x.get(1);
             if self.by_columns && !g.add && rows * (n_in + n_out) < n_in * n_out {
-                let (dy_t, dx_t) = self.turned.split_at_mut(rows * n_out);
+                let (dy_t, dx_t) = self.transposed.split_at_mut(rows * n_out);
                 E::transpose(grad, rows, n_out, dy_t);
                 E::gemm(Gemm {
                     m: n_in,
@@ -144,7 +144,7 @@ impl<'t, E: Element> Var<'t, E> {
     ///
     /// let tape = Tape::<f64>::new();
     /// let x = tape.input(&[1, 2], &[3.0, 1.0]);
-    /// // A row for each output.
+    /// // One row per output.
     /// let weight = tape.variable(&[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
     /// let bias = tape.variable(&[3], &[0.5, 0.5, 0.5]);
     /// assert_eq!(x.linear(weight, Some(bias)).data(), [3.5, 1.5, 4.5]);
@@ -168,9 +168,9 @@ impl<'t, E: Element> Var<'t, E> {
             assert_eq!(b.shape().dims(), [outputs], "linear: a bias of {outputs}");
             ids.push(b.contiguous().id());
         }
-        let turned = vec![E::zero(); if by_columns { inputs * outputs } else { 0 }];
+        let transposed = vec![E::zero(); if by_columns { inputs * outputs } else { 0 }];
         let cut = self.tape().cut(inputs);
-        let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, cut, turned };
+        let op = Linear { inputs, outputs, bias: bias.is_some(), by_columns, cut, transposed };
         self.tape().record(op, &ids, shape)
     }
 }

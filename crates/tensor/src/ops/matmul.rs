@@ -6,28 +6,28 @@ use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
 
 struct Matmul {
-    /// C's dimensions before the last two, and the steps from matrix to matrix in A, B and C.
+    /// C's dimensions before the last two, and their strides in A, B and C.
     batch: Shape,
     steps: [Steps; 3],
     m: usize,
     n: usize,
     k: usize,
-    /// How far apart the rows and columns of A and of B are: one of the two is 1.
+    /// The row and column strides of A and of B: one of the two is 1.
     a: [usize; 2],
     b: [usize; 2],
-    /// Whether A is one run of rows, of which only the first may be in use.
+    /// Whether A is one matrix of all rows, of which only the first may be in use.
     rows: bool,
-    kind: RowRule,
+    row_rule: RowRule,
 }
 
 type Steps = [usize; MAX_DIMS];
 
 impl Matmul {
-    /// One product for each matrix of the batch.
+    /// Computes one product for each matrix of the batch.
     fn each<E: Element>(&self, [a_steps, b_steps, c_steps]: [Steps; 3], call: Gemm<'_, E>) {
         let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
         let (dims, steps) = (self.batch.dims(), [a_steps, b_steps, c_steps]);
-        // The last dimensions whose matrices are all the same steps apart are one batch.
+        // The last dimensions along which all matrices have equal distances form one batched call.
         let (mut outer, mut count, mut step) = (dims.len(), 1, [0; 3]);
         while let Some(d) = outer.checked_sub(1)
             && (count == 1 || steps.iter().zip(step).all(|(steps, step)| steps[d] == step * count))
@@ -50,7 +50,7 @@ impl<E: Element> Op<E> for Matmul {
     }
 
     fn row_rule(&self) -> RowRule {
-        self.kind
+        self.row_rule
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
@@ -60,8 +60,8 @@ impl<E: Element> Op<E> for Matmul {
         self.each(self.steps, Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, end });
     }
 
-    // dA = dC B^T and dB = A^T dC, or where their columns lie side by side dA^T = B dC^T and dB^T = dC^T A; a matrix that is
-    // broadcast gets the sum over its copies.
+    // dA = dC B^T and dB = A^T dC; if A or B has column-major matrices, dA^T = B dC^T or dB^T = dC^T A. A
+    // broadcast matrix gets the sum over its copies.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -100,7 +100,7 @@ impl<E: Element> Op<E> for Matmul {
     }
 }
 
-/// A tensor's last two dimensions and how far apart their elements are.
+/// A tensor's last two dimensions and their strides.
 fn matrix<E: Element>(v: Var<'_, E>) -> ([usize; 2], [usize; 2]) {
     let (shape, layout) = (v.shape(), v.layout());
     let last = shape.rank() - 2;
@@ -115,8 +115,8 @@ fn leading(shape: &Shape) -> Shape {
 impl<'t, E: Element> Var<'t, E> {
     /// The matrix product `C = A B`.
     ///
-    /// Dimensions before the last two broadcast. A vector on the left counts as one row, on the right as one column,
-    /// and that dimension is left out of the result.
+    /// Dimensions before the last two broadcast. A vector on the left counts as one row, on the right as one
+    /// column; that dimension is missing from the result.
     ///
     /// # Shapes
     /// A (..., m, k), B (..., k, n) -> (..., m, n)
@@ -161,10 +161,11 @@ impl<'t, E: Element> Var<'t, E> {
     }
 }
 
-/// A tensor whose matrices have rows or columns that lie side by side, and how far apart rows and columns are.
+/// The tensor with its matrices row-major or column-major, copied if necessary; and their row and column
+/// strides.
 fn laid_out<E: Element>(v: Var<'_, E>) -> (Var<'_, E>, [usize; 2]) {
     let ([rows, cols], [row, col]) = matrix(v);
-    // Steps of a dimension of one are never made.
+    // The stride of a dimension of size 1 is never used.
     if (cols == 1 || col == 1) && (rows == 1 || row >= cols) {
         (v, [row.max(cols), 1])
     } else if (rows == 1 || row == 1) && (cols == 1 || col >= rows) {
@@ -174,11 +175,11 @@ fn laid_out<E: Element>(v: Var<'_, E>) -> (Var<'_, E>, [usize; 2]) {
     }
 }
 
-/// The product, of this shape, of two tensors of at least two dimensions.
+/// The product, with the given shape, of two tensors of at least two dimensions.
 fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: Shape) -> Var<'t, E> {
     let ((a, a_strides), (b, b_strides)) = (laid_out(a), laid_out(b));
     let ([m, k], [_, n]) = (matrix(a).0, matrix(b).0);
-    // With one matrix on the right, all rows on the left are rows of one matrix.
+    // If B is one matrix, all rows of A form one matrix.
     let rows = b.shape().rank() == 2 && a.is_contiguous();
     let (lead_a, lead_b) = (leading(&a.shape()), leading(&b.shape()));
     let mut c_steps = [0; MAX_DIMS];
@@ -200,7 +201,7 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         a: if rows { [k, 1] } else { a_strides },
         b: b_strides,
         rows,
-        kind: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
+        row_rule: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
     };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }

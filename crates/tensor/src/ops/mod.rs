@@ -1,7 +1,7 @@
-//! The operations, a file for each family: formula, forward, backward, test.
+//! The operations, one file per family: formula, forward, backward, test.
 //!
-//! They are methods of [`Var`](crate::Var); operators stand for the arithmetic ones. The
-//! derivations of the coarse ones' backward passes are pages in `docs/ops`.
+//! They are methods of [`Var`](crate::Var); arithmetic ones are operators. The backward passes of the larger
+//! ones are derived in `docs/ops`.
 
 pub(crate) mod activation;
 mod attention;

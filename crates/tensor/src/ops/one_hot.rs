@@ -35,7 +35,8 @@ impl<E: Element> Op<E> for OneHot {
 }
 
 impl<E: Element> Tape<'_, E> {
-    /// For each index a row that is 1 in its place and 0 elsewhere; it follows when the indices are set anew.
+    /// For each index a row that is 1 at the index and 0 elsewhere. If the indices are set anew, the next
+    /// pass uses them.
     ///
     /// # Shapes
     /// indices (B, T) -> (B, T, V), where V is `classes`

@@ -1,7 +1,7 @@
-//! What two partners tell each other, who each have a half of every layer's units.
+//! Exchange between two partners, each with half of every layer's units.
 //!
-//! A layer that is fed by half of the units computes half of a sum, whose other half the partner has. And what both
-//! read whole has the sum of both gradients.
+//! A layer that gets half of the units as its inputs computes only one half of each sum; the partner computes
+//! the other. A tensor that both partners use whole gets the sum of both gradients.
 
 use crate::kernels::Place;
 use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
@@ -42,7 +42,7 @@ impl<E: Element> Op<E> for Reduce<E> {
         });
     }
 
-    // Both sides' x have the gradient of every column. Where both keep all, they have it already.
+    // Both partners' x need the gradient of every column; if both keep all columns, they have it already.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -77,7 +77,7 @@ impl<E: Element> Op<E> for Reduce<E> {
     }
 }
 
-/// Gives some columns of a gradient these values, or adds them.
+/// Sets some columns of a gradient, or adds to them.
 fn put<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &[E]) {
     for (row, from) in to.data.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
         let data = &mut row[columns.clone()];
@@ -89,7 +89,7 @@ fn put<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &
     }
 }
 
-/// y = x, of which the partner has the same; dx = dy + the partner's dy
+/// y = x, which the partner has too; dx = dy + the partner's dy
 struct Replicated<E>(Place<E>);
 
 impl<E: Element> Op<E> for Replicated<E> {
@@ -119,13 +119,13 @@ impl<E: Element> Op<E> for Replicated<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The sum of this and of the partner's, plus a bias; both get all of it.
+    /// The sum of this tensor and the partner's, plus a bias; both partners get the whole sum.
     ///
     /// # Shapes
     /// x (B, C), bias (C) -> (B, C)
     ///
     /// # Panics
-    /// If it is not recorded by [`Recording::half`](crate::Recording::half).
+    /// If the tape is not one of [`Recording::half`](crate::Recording::half).
     ///
     /// # Source
     /// Shoeybi et al. 2019, "Megatron-LM"
@@ -134,7 +134,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.sum_of_partners(all.clone(), all, bias)
     }
 
-    /// The same, but side 0 gets the first half of the columns, and side 1 the second.
+    /// As [`Var::all_reduce`], but side 0 gets the first half of the columns, and side 1 the second.
     ///
     /// # Shapes
     /// x (B, C), bias (C / 2) -> (B, C / 2)
@@ -174,7 +174,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.tape().record(Reduce { place, width, keeps, gives, no_bias }, &inputs, shape)
     }
 
-    /// This, which the partner has too; its gradient is the sum of both sides'.
+    /// A tensor that both partners have; its gradient is the sum of both partners' gradients.
     ///
     /// # Shapes
     /// any -> as x
@@ -203,7 +203,7 @@ mod tests {
     const WIDE: usize = 8;
     const CLASSES: usize = 6;
 
-    /// A net with two hidden layers: whole, or one half of its units.
+    /// A net with two hidden layers: whole, or half of its units.
     struct Net<E: Element> {
         params: Params<E>,
         ids: Vec<ParamId>,
@@ -218,7 +218,7 @@ mod tests {
     }
 
     fn net<E: Element>(half: Option<(usize, &Arc<Meetings<E>>)>) -> Net<E> {
-        // Which units of the hidden layers it has.
+        // The range of hidden units of this half.
         let (from, to) = half.map_or((0, WIDE), |(side, _)| (side * WIDE / 2, (side + 1) * WIDE / 2));
         let (w, n) = (WIDE, to - from);
         let (first, middle, last) = (numbers(w * 3, 1), numbers(w * w, 2), numbers(CLASSES * w, 3));

@@ -8,7 +8,7 @@ use crate::{Element, Indices, Var};
 struct PrefixMean<E> {
     width: usize,
     before: Before,
-    /// Of each row the sum that ends there; in backward that of the gradients which begin there.
+    /// Per row: the sum up to it; in backward the sum of the gradients from it on.
     sums: Vec<E>,
 }
 
@@ -25,12 +25,12 @@ impl<E: Element> Op<E> for PrefixMean<E> {
         }
     }
 
-    // As in attention: what stands for several equal rows does so with all that lies before it.
+    // As in attention: a row may stand for several equal ones if all rows before it are equal too.
     fn row_rule(&self) -> RowRule {
         RowRule::Keeps
     }
 
-    // s_i = s_before + x_i        y_i = s_i / (how many they are)
+    // s_i = s_before + x_i        y_i = s_i / (number of summed rows)
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let width = self.width;
         self.before.follow(out.len() / width, env);
@@ -47,7 +47,7 @@ impl<E: Element> Op<E> for PrefixMean<E> {
         }
     }
 
-    // dx_i = dy_i / (how many they are) + the sum of dx over the rows that come right after it
+    // dx_i = dy_i / (number of summed rows) + the sum of dx over the rows directly after row i
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -74,12 +74,12 @@ impl<E: Element> Op<E> for PrefixMean<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each row's mean with the rows before it in its sequence: a bag of what has been read.
+    /// The mean of each row and the rows before it in its sequence: a bag of the tokens read so far.
     ///
-    /// `y_i = 1 / (i + 1) sum_j x_j` over `j <= i`. Only whole sequences are in use.
+    /// `y_i = 1 / (i + 1) sum_j x_j` over `j <= i`. The rows in use must be whole sequences.
     ///
     /// # Shapes
-    /// (B T, C) -> (B T, C), row b T + t; T is `length`
+    /// (B T, C) -> (B T, C), with row b T + t and T = `length`
     ///
     /// # Panics
     /// If the rows are not whole sequences.
@@ -99,7 +99,8 @@ impl<'t, E: Element> Var<'t, E> {
         self.prefix_mean(Before::sequences("causal_mean", self.rows(), length))
     }
 
-    /// The same for nodes of trees: each node's mean with its ancestors; see [`Var::tree_attention`].
+    /// As [`Var::causal_mean`] for nodes of trees: the mean of each node and its ancestors; see
+    /// [`Var::tree_attention`].
     ///
     /// # Shapes
     /// (N, C), parents (N) -> (N, C)

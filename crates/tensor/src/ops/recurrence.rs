@@ -8,52 +8,52 @@ use crate::{Element, Indices, Shape, Var};
 struct Recurrence<E> {
     cell: Cell,
     hidden: usize,
-    /// None: each row begins a sequence.
+    /// None: every row begins a sequence.
     parents: Option<Indices>,
     /// Whether the weight lies in memory as (in, out), the layout of `Params::add_by_columns`.
     by_columns: bool,
-    /// Whether sequences begin with states given, not with zeros.
-    begins: bool,
-    /// Where each level of rows begins: those that begin a sequence, those that follow them, and so on.
+    /// Whether sequences begin with given states instead of zeros.
+    has_first: bool,
+    /// Where each level of rows starts: rows that begin a sequence, rows that follow them, and so on.
     starts: Vec<usize>,
-    /// Per row: the gates' values, and in backward the gradient of the state's part of the gates.
+    /// Per row: the gates; after backward the gradient of u, the state's part of the gates.
     gates: Vec<E>,
-    /// Per row: the state before, and what backward needs besides.
+    /// Per row: the state before it, and what else backward needs.
     before: Vec<E>,
     kept: Vec<E>,
-    /// Per row: the gradient of its state; and of a level's states before.
+    /// The gradient of each row's state; and, for one level, the gradient of the states before its rows.
     d_states: Vec<E>,
     d_before: Vec<E>,
-    /// Where the input's gradient goes if nobody wants it.
+    /// Memory for the input's gradient if the input needs none.
     unwanted: Vec<E>,
-    /// The weight in the layout that it does not have.
-    turned: Vec<E>,
-    /// The same, as all levels' products read it.
+    /// The transposed weight.
+    transposed: Vec<E>,
+    /// The weight in the form that the products of all levels read.
     packed: Slab<E>,
 }
 
-/// From how many rows a level on its products are worth a packed weight.
+/// From this mean number of rows per level on, packing the weight pays.
 const PACKED_FROM: usize = 8;
-/// From how many rows a level on each thread has the same rows of a level's product and cells.
+/// From this mean number of rows per level on, each thread keeps its rows for a level's product and cells.
 const KEPT_FROM: usize = 32;
 
 impl<E: Element> Recurrence<E> {
-    /// G H and S H: the numbers in a row of gates and of states.
+    /// G H and S H: the lengths of a row of gates and of a row of states.
     fn widths(&self) -> [usize; 2] {
         [self.cell.gates() * self.hidden, self.cell.states() * self.hidden]
     }
 
-    /// Whether the threads keep a level's rows, of so many rows in all.
+    /// Whether each thread keeps its part of a level's rows; `rows` is the number in all levels.
     fn keeps_rows_of_levels(&self, rows: usize) -> bool {
         rows >= KEPT_FROM * (self.starts.len() - 1)
     }
 
-    /// Whether the levels' products, of so many rows in all, are worth a packed weight.
+    /// Whether the weight is packed for the products of all levels; `rows` is the number in all levels.
     fn packs(&self, rows: usize) -> bool {
         rows >= PACKED_FROM * (self.starts.len() - 1)
     }
 
-    /// Finds the levels of so many rows.
+    /// Finds the levels of the first `rows` rows.
     fn find_levels(&mut self, parents: Option<&[u32]>, rows: usize) {
         let parent = |row: usize| parents.map_or(row, |parents| parents[row] as usize);
         self.starts.clear();
@@ -69,7 +69,7 @@ impl<E: Element> Recurrence<E> {
     }
 }
 
-/// A level's product, with B as it lies or packed.
+/// A level's product; B is packed if `packed` is given.
 fn multiply<E: Element>(product: Gemm<'_, E>, packed: Option<&[E]>) {
     match packed {
         Some(packed) => E::gemm_packed(product, packed),
@@ -96,9 +96,9 @@ impl<E: Element> Op<E> for Recurrence<E> {
         let parents = self.parents.map(|parents| &env.indices(parents)[..rows]);
         self.find_levels(parents, rows);
         if !self.by_columns {
-            E::transpose(x.get(1), g, h, &mut self.turned);
+            E::transpose(x.get(1), g, h, &mut self.transposed);
         }
-        let weight = if self.by_columns { x.get(1) } else { &self.turned };
+        let weight = if self.by_columns { x.get(1) } else { &self.transposed };
         let keep_rows = self.keeps_rows_of_levels(rows);
         let packed = self.packs(rows).then(|| {
             E::pack(weight, g, self.packed.all_mut());
@@ -110,7 +110,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                 let (earlier, after) = out.split_at_mut(from * s);
                 let before = &mut self.before[from * s..to * s];
                 match parents {
-                    _ if from == 0 && self.begins => before.copy_from_slice(x.get(3)),
+                    _ if from == 0 && self.has_first => before.copy_from_slice(x.get(3)),
                     _ if from == 0 => before.fill(E::zero()),
                     None => unreachable!("every row is of the first level"),
                     Some(parents) => {
@@ -146,7 +146,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
         });
     }
 
-    // From the last level to the first: through the cell, then dh_before += dgates W, which its parent's gradient gets.
+    // Last level first: through the cell, then dh_before += dgates W, added to the parent's gradient.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -159,10 +159,10 @@ impl<E: Element> Op<E> for Recurrence<E> {
         let rows = out.len() / s;
         let parents = self.parents.map(|parents| env.indices(parents));
         if self.by_columns {
-            E::transpose(x.get(1), h, g, &mut self.turned);
+            E::transpose(x.get(1), h, g, &mut self.transposed);
         }
-        let weight = if self.by_columns { &self.turned } else { x.get(1) };
-        let (goes_on, keep_rows) = (self.begins && grads.wants(3), self.keeps_rows_of_levels(rows));
+        let weight = if self.by_columns { &self.transposed } else { x.get(1) };
+        let (goes_on, keep_rows) = (self.has_first && grads.wants(3), self.keeps_rows_of_levels(rows));
         let packed = self.packs(rows).then(|| {
             E::pack(weight, h, self.packed.all_mut());
             self.packed.all()
@@ -243,24 +243,24 @@ impl<E: Element> Op<E> for Recurrence<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// A recurrent layer's states, from the input's part of the gates, `self`.
+    /// The states of a recurrent layer; `self` is x, the input's part of the gates.
     ///
-    /// With `u = h W^T + b` of the state before, rows of gates in torch's order:
+    /// With `u = h W^T + b` of the state before, and the gates in torch's order:
     ///
     /// - [`Cell::Rnn`]: `h' = tanh(x + u)`
     /// - [`Cell::Gru`]: `r, z = sigmoid(x + u)`, `n = tanh(x_n + r u_n)`, `h' = (1 - z) n + z h`
     /// - [`Cell::Lstm`]: `i, f, o = sigmoid(x + u)`, `g = tanh(x + u)`, `c' = f c + i g`, `h' = o tanh(c')`
     ///
-    /// The state before row i is that of row `parents[i]`. Rows lie level by level: first those that begin a sequence, whose
-    /// parent is their own row; then those that follow them, and so on. Without `parents` every row begins one. A sequence
-    /// begins with zeros, or with its row of `first`.
+    /// The state before row i is that of row `parents[i]`. Rows are ordered level by level: first those that
+    /// begin a sequence, whose parent is their own row; then those that follow them, and so on. Without
+    /// `parents` every row begins a sequence. A sequence begins with zeros, or with its row of `first`.
     ///
     /// # Shapes
-    /// self (N, G H), weight (G H, H), bias (G H), parents (N), first (beginnings, S H) -> (N, S H), an lstm's rows h and
-    /// then c; G is 1, 3, 4 and S is 1, 1, 2
+    /// self (N, G H), weight (G H, H), bias (G H), parents (N), first (beginnings, S H) -> (N, S H); an
+    /// lstm's rows hold h and then c. For rnn, gru and lstm G is 1, 3, 4 and S is 1, 1, 2.
     ///
     /// # Panics
-    /// If the sizes do not fit; when it is computed, if a row's parent does not come before it, level by level.
+    /// If the sizes do not fit; when it is computed, if the rows are not ordered level by level.
     ///
     /// # Source
     /// `torch.nn.RNN`, `GRU`, `LSTM`; Elman 1990, Cho et al. 2014, Hochreiter and Schmidhuber 1997
@@ -305,7 +305,7 @@ impl<'t, E: Element> Var<'t, E> {
             );
         }
         let room = |width: usize| vec![E::zero(); rows * width];
-        // Of either layout, its columns rounded up to sixteens.
+        // For either layout of the weight, with its columns rounded up to a multiple of 16.
         let mut packed = Slab::new();
         packed.grow((g.next_multiple_of(16) * hidden).max(hidden.next_multiple_of(16) * g));
         let op = Recurrence {
@@ -313,7 +313,7 @@ impl<'t, E: Element> Var<'t, E> {
             hidden,
             parents,
             by_columns,
-            begins: first.is_some(),
+            has_first: first.is_some(),
             starts: Vec::with_capacity(rows + 2),
             gates: room(g),
             before: room(s),
@@ -321,7 +321,7 @@ impl<'t, E: Element> Var<'t, E> {
             d_states: room(s),
             d_before: room(s),
             unwanted: Vec::new(),
-            turned: vec![E::zero(); g * hidden],
+            transposed: vec![E::zero(); g * hidden],
             packed,
         };
         self.tape().record(op, &ids, Shape::new(&[rows, s]))
@@ -340,7 +340,7 @@ mod tests {
     fn gradient() {
         for cell in CELLS {
             let (h, [g, s]) = (3, [cell.gates() * 3, cell.states() * 3]);
-            // A trie: two beginnings, of which one goes on twice.
+            // A trie of two sequences, one of which branches.
             let shapes = [&[6, g][..], &[g, h], &[g], &[2, s]];
             let parents = [0, 1, 0, 0, 1, 3];
             check(&shapes, |v| {
@@ -350,9 +350,9 @@ mod tests {
             check(&shapes[..3], |v| {
                 let parents = v[0].tape().indices(&[6], &parents);
                 let states = v[0].recurrence(cell, [v[1], v[2]], Some(parents), None);
-                // The input is used twice, and the weight by columns.
-                let turned = v[1].transpose(0, 1).contiguous().transpose(0, 1);
-                states * v[0].recurrence(cell, [turned, v[2]], None, None)
+                // The input is used twice, and the weight is column-major.
+                let transposed = v[1].transpose(0, 1).contiguous().transpose(0, 1);
+                states * v[0].recurrence(cell, [transposed, v[2]], None, None)
             });
         }
     }
@@ -383,7 +383,7 @@ mod tests {
             };
             let all = run(5, 5, &[0, 0, 0, 1, 3]);
             assert_eq!(run(5, 3, &[0, 0, 0]), all[..3 * s]);
-            // A branch of its own is what it is in the trie.
+            // A branch alone gives the same states as in the trie.
             assert_eq!(run(2, 2, &[0, 0]), all[..2 * s]);
         }
     }

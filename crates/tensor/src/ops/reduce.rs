@@ -4,12 +4,12 @@ use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, Layout, MAX_DIMS, Shape, Var};
 
-/// What becomes of the numbers that are reduced to one.
+/// How numbers are reduced to one.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Sum,
     Mean,
-    /// With what is taken from their number before dividing: 1 for the unbiased variance.
+    /// The divisor is their number minus `correction`: 1 for the unbiased variance.
     Var {
         correction: f64,
     },
@@ -35,23 +35,23 @@ struct Loops {
 }
 
 impl Loops {
-    /// How many numbers become one.
+    /// How many inputs each output has.
     fn n(&self) -> f64 {
         self.inner.len() as f64
     }
 
-    /// Calls `f(first input's place, output's place)` for every output.
+    /// Calls `f(index of the first input, index of the output)` for every output.
     fn outputs(&self, mut f: impl FnMut(usize, usize)) {
         for_each(&self.outer, [self.x, self.out], |[i, k]| f(i, k));
     }
 
-    /// Calls `f(place)` for every input of the output whose first is at `first`.
+    /// Calls `f(index)` for every input of the output whose first input is at `first`.
     fn inputs(&self, first: usize, mut f: impl FnMut(usize)) {
         for_each(&self.inner, [self.x], |[j]| f(first + j));
     }
 
     fn sum<E: Element>(&self, first: usize, f: impl Fn(usize) -> E) -> f64 {
-        // In f64, so that a long sum of f32 loses nothing.
+        // In f64, so that a long sum of f32 loses no precision.
         let mut sum = 0.0;
         self.inputs(first, |i| sum += f(i).f64());
         sum
@@ -71,7 +71,7 @@ impl Reduce {
     }
 }
 
-/// Whether `x` is the maximum `y`; NaN is the maximum of what holds one.
+/// Whether `x` equals the maximum `y`; if any number is NaN, so is the maximum.
 fn is_max<E: Element>(x: E, y: E) -> bool {
     x == y || (x.is_nan() && y.is_nan())
 }
@@ -116,7 +116,7 @@ impl<E: Element> Op<E> for Reduce {
     }
 
     // sum: dx = dy      mean: dx = dy / n      var: dx = 2 (x - mean) dy / (n - correction)
-    // max: dx = dy shared evenly among the places that hold the maximum, 0 elsewhere
+    // max: dx = dy divided evenly among the elements that equal the maximum, 0 elsewhere
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -184,7 +184,8 @@ impl<'t, E: Element> Var<'t, E> {
         (0..self.shape().rank()).collect()
     }
 
-    /// The sum over some dimensions, `y = sum x`, which disappear, or stay with size 1 if `keepdim`.
+    /// The sum over some dimensions, `y = sum x`. The dimensions are removed, or kept with size 1 if
+    /// `keepdim`.
     ///
     /// # Shapes
     /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
@@ -225,9 +226,11 @@ impl<'t, E: Element> Var<'t, E> {
         self.reduce(Kind::Mean, dims, keepdim)
     }
 
-    /// The variance over some dimensions, `y = 1/(n - 1) sum (x - mean)^2` if `unbiased`, `1/n sum ...` else.
+    /// The variance over some dimensions: `y = 1/(n - 1) sum (x - mean)^2` if `unbiased`, else
+    /// `1/n sum (x - mean)^2`.
     ///
-    /// In two passes, so that a mean far from zero costs no digits. Unbiased over one number it is NaN, as in torch.
+    /// In two passes, so that a mean far from zero costs no precision. Unbiased over one number it is NaN, as
+    /// in torch.
     ///
     /// # Shapes
     /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`
@@ -241,7 +244,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.reduce(Kind::Var { correction: f64::from(u8::from(unbiased)) }, dims, keepdim)
     }
 
-    /// The maximum over some dimensions; equal maxima share the gradient evenly. NaN if there is a NaN.
+    /// The maximum over some dimensions; equal maxima share the gradient evenly. NaN if any element is NaN.
     ///
     /// # Shapes
     /// x (B, T, H), dims `[1]` -> (B, H), or (B, 1, H) with `keepdim`

@@ -4,9 +4,9 @@ use super::layer_norm::RowNorm;
 use crate::{Element, Var};
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each row brought to a mean square of 1, then scaled if there is a weight.
+    /// Normalizes each row to a mean square of 1, then scales it if there is a weight.
     ///
-    /// `y = weight x / sqrt(mean(x^2) + eps)`, the mean over the last dimension.
+    /// `y = weight x / sqrt(mean(x^2) + eps)`, with the mean over the last dimension.
     ///
     /// # Shapes
     /// x (..., H), weight (H) -> as x
@@ -48,7 +48,7 @@ mod tests {
         check(&[&[3, 5], &[5]], |v| v[0].rms_norm(Some(v[1]), 1e-5));
         check(&[&[2, 37]], |v| v[0].rms_norm(None, 1e-5));
         check(&[&[2, 3, 4], &[4]], |v| v[0].rms_norm(Some(v[1]), 0.1) * v[0]);
-        // The weight is the row itself.
+        // x itself is the weight.
         check(&[&[1, 4]], |v| v[0].rms_norm(Some(v[0].reshape(&[4])), 1e-5));
     }
 }

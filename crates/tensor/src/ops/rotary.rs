@@ -1,18 +1,19 @@
-//! Rotary positions: (x, z) -> (x cos a - z sin a, z cos a + x sin a), the angle a growing with the position
+//! Rotary positions: (x, z) -> (x cos a - z sin a, z cos a + x sin a), where the angle a grows with the
+//! position
 
 use crate::kernels;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, Var};
 
-/// Angles of pair i of D / 2: position times BASE^(-2 i / D).
+/// The angle of pair i of D / 2: position times BASE^(-2 i / D).
 const BASE: f64 = 10_000.0;
 
-/// Which parts of a row are turned, and how far positions go.
+/// Which heads are rotated, and the maximum position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotary {
-    /// How many heads at a row's beginning are turned; what follows stays as it is.
+    /// How many heads at the beginning of a row are rotated; the rest of the row is copied.
     pub heads: usize,
-    /// D: how many numbers a head has; an even one.
+    /// D: the length of a head, even.
     pub size: usize,
     /// Positions are below this.
     pub length: usize,
@@ -22,7 +23,7 @@ struct Rotate<E> {
     rotary: Rotary,
     width: usize,
     positions: Indices,
-    /// Of each position the cosines of a head's pairs, and their sines.
+    /// Per position: the cosines, then the sines, of the angles of a head's pairs.
     angles: Vec<E>,
 }
 
@@ -57,7 +58,7 @@ impl<E: Element> Op<E> for Rotate<E> {
         self.turn(env, x.get(0), out, false, false);
     }
 
-    // The transpose of a turn is the turn back.
+    // The transpose of a rotation is the rotation by the negative angle.
     fn backward(
         &mut self,
         _: Inputs<'_, E>,
@@ -73,11 +74,12 @@ impl<E: Element> Op<E> for Rotate<E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Each row's first heads turned by its position: number i of a head's first half and number i of its second half are a
-    /// pair, which turns by `position 10000^(-2 i / D)`.
+    /// Rotates each row's first heads by the row's position: elements i and i + D / 2 of a head are a pair,
+    /// which is rotated by the angle `position 10000^(-2 i / D)`.
     ///
-    /// The product of two turned heads depends on how far apart their positions are, not on where they are. Of rows with
-    /// queries, keys and values side by side, the first two thirds are turned: twice as many heads as attention has.
+    /// The dot product of two rotated heads depends only on the difference of their positions. For rows of
+    /// queries, keys and values side by side, `heads` is twice the attention's, so that queries and keys are
+    /// rotated.
     ///
     /// # Shapes
     /// (N, W), positions (N) -> (N, W), W at least heads times D
@@ -94,7 +96,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// let tape = Tape::<f64>::new();
     /// let x = tape.input(&[2, 2], &[1.0, 0.0, 1.0, 0.0]);
     /// let y = x.rotary(Rotary { heads: 1, size: 2, length: 2 }, tape.indices(&[2], &[0, 1])).data();
-    /// // Position 0 is where it was, position 1 is turned by 1.
+    /// // Position 0 is not rotated; position 1 is rotated by the angle 1.
     /// assert_eq!(y[..2], [1.0, 0.0]);
     /// assert!((y[2] - 1f64.cos()).abs() < 1e-12 && (y[3] - 1f64.sin()).abs() < 1e-12);
     /// ```

@@ -1,10 +1,10 @@
-//! Choices from a tensor: the places of largest elements, one tensor for each place of a dimension.
+//! Selections from a tensor: argmax, unbind, views.
 
 use crate::{Element, Layout, MAX_DIMS, Shape, Tape, Var};
 
 impl<'t, E: Element> Var<'t, E> {
-    /// Where along `dim` the largest element stands, the first of equal ones; row-major, without that dimension. The
-    /// numbers are read now: nothing is recorded.
+    /// The index of the largest element along `dim`, the first of equal ones; row-major, without that
+    /// dimension. It is computed at once, not recorded.
     ///
     /// ```
     /// use charloom_tensor::Tape;
@@ -36,7 +36,8 @@ impl<'t, E: Element> Var<'t, E> {
         (0..outer).flat_map(|o| (0..inner).map(move |i| o * dims[dim] * inner + i)).map(best).collect()
     }
 
-    /// The largest element along `dim`, which is dropped, and where it stands: [`Var::max`] and [`Var::argmax`].
+    /// The largest element along `dim` and its index, without that dimension: [`Var::max`] and
+    /// [`Var::argmax`].
     ///
     /// # Shapes
     /// (B, V), dim 1 -> (B), (B)
@@ -50,7 +51,7 @@ impl<'t, E: Element> Var<'t, E> {
         (self.max(&[dim], false), self.argmax(dim))
     }
 
-    /// A view for each place of `dim`, without that dimension.
+    /// One view for each index of `dim`, without that dimension.
     ///
     /// ```
     /// use charloom_tensor::{Tape, Var};
@@ -62,7 +63,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// ```
     ///
     /// # Shapes
-    /// (B, T, E), dim 1 -> T times (B, E)
+    /// (B, T, E), dim 1 -> T tensors (B, E)
     ///
     /// # Panics
     /// If the dimension is not there.
@@ -81,14 +82,14 @@ impl<'t, E: Element> Var<'t, E> {
         (0..count).map(|k| self.tape().view(self.id(), Shape::new(&dims), place(k))).collect()
     }
 
-    /// The same memory with other sizes; a tensor whose elements do not lie in order must be copied first
-    /// ([`Var::reshape`] does).
+    /// The same memory with another shape; a tensor that is not contiguous must be copied first
+    /// ([`Var::reshape`] does so).
     ///
     /// # Shapes
     /// any -> `dims`
     ///
     /// # Panics
-    /// If the number of elements differs, or they do not lie in order.
+    /// If the number of elements differs, or the tensor is not contiguous.
     ///
     /// # Source
     /// `torch.view`
@@ -101,7 +102,7 @@ impl<'t, E: Element> Var<'t, E> {
         self.reshape(dims)
     }
 
-    /// Whether both look at the same memory, be it at other places of it.
+    /// Whether both are views of the same memory, even if of different parts of it.
     pub fn shares_memory(self, other: Var<'t, E>) -> bool {
         let recording = self.tape().recording.borrow();
         recording.nodes[self.id().index].root == recording.nodes[other.id().index].root

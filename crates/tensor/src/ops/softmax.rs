@@ -7,9 +7,9 @@ use crate::{Element, Var};
 struct Softmax<E> {
     log: bool,
     width: usize,
-    /// Each row's maximum, and the logarithm of the sum of exponentials of what is above it.
+    /// Each row's maximum m, and `ln sum exp(x - m)`.
     lse: Vec<[E; 2]>,
-    /// The softmax that the logarithm was taken of.
+    /// The softmax, which the backward pass of log-softmax needs.
     probs: Vec<E>,
 }
 
@@ -33,7 +33,7 @@ impl<E: Element> Op<E> for Softmax<E> {
         }
     }
 
-    // softmax: dx = p (dy - sum dy p)      log-softmax: dx = dy - p sum dy, the sums over the row
+    // softmax: dx = p (dy - sum dy p)      log-softmax: dx = dy - p sum dy, with sums over the row
     fn backward(
         &mut self,
         _: Inputs<'_, E>,

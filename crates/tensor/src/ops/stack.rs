@@ -1,4 +1,4 @@
-//! Rows of several tensors, of each those in use, one after another
+//! The rows in use of several tensors, one after another
 
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Axis, Element, Shape, Var};
@@ -26,7 +26,7 @@ impl<E: Element> Op<E> for Stack {
         assert!(rest.is_empty(), "stack_rows: more rows in use than the parts have");
     }
 
-    // Each part gets its rows of the gradient back.
+    // Each part gets its rows of the gradient.
     fn backward(
         &mut self,
         x: Inputs<'_, E>,
@@ -47,8 +47,8 @@ impl<E: Element> Op<E> for Stack {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The rows of all parts that are in use, one after another, along an axis of which as many rows are in use as of all
-    /// parts together.
+    /// The rows in use of all parts, one after another, as the rows of `axis`, of which as many must be in
+    /// use as of all parts together.
     ///
     /// # Shapes
     /// (N, H), (M, H) -> (N + M, H)

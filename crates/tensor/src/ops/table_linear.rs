@@ -1,14 +1,15 @@
-//! A linear layer on top of an embedding or of one-hot vectors, with an activation: as sums of table rows.
+//! A linear layer on top of an embedding or of one-hot vectors, with an optional activation, computed as sums
+//! of table rows.
 //!
-//! A position t and a token v always bring the same contribution to the layer, `table[v] W_t^T`. Each such pair that
-//! occurs in the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
-//! pairs are the weight's own columns. The cost hardly grows with the batch.
+//! A token v at position t always contributes `table[v] W_t^T` to the layer. Each pair (t, v) that occurs in
+//! the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
+//! contributions are the weight's columns. The cost hardly grows with the batch.
 
 use crate::kernels::{Activation, End, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices};
 
-/// What the first layer looks its rows up in.
+/// Where the first layer's input vectors come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A table of embeddings of this width: input 0.
@@ -17,13 +18,13 @@ pub(crate) enum Source {
     OneHot,
 }
 
-/// What else there is to say of the layer.
+/// The other properties of the layer.
 pub(crate) struct TableLinearOptions {
     pub bias: bool,
     pub activation: Option<Activation>,
     /// The axis of the indices' first dimension.
     pub axis: Option<usize>,
-    /// Where sums over its units are cut in two.
+    /// Where sums over its units are split in two; see `Tape::cut`.
     pub cut: Option<usize>,
 }
 
@@ -42,18 +43,19 @@ pub(crate) struct TableLinear<E> {
     cut: Option<usize>,
     /// The slot of each (row, position).
     slots: Vec<u32>,
-    /// The step in which each (position, token) was last seen, and its slot then.
+    /// Per (position, token): the step in which it last occurred, and its slot then.
     pairs: Vec<(u32, u32)>,
     stamp: u32,
-    /// The token of each slot, and where each position's slots start.
+    /// The token of each slot, and where the slots of each position start.
     slot_token: Vec<u32>,
     starts: Vec<usize>,
-    /// The embeddings of the slots' tokens, and their gradients; the embedding's gradient from the second half of the units.
+    /// The embeddings of the slots' tokens, their gradients, and the embedding's gradient from the second
+    /// half of the units.
     gathered: Vec<E>,
     gathered_grad: Vec<E>,
     second: Vec<E>,
-    /// The weight as (H, T E), or whatever else is transposed.
-    turned: Vec<E>,
+    /// The weight as (H, T E), or other transposed matrices.
+    transposed: Vec<E>,
     /// A row for each slot, and its gradient.
     table: Vec<E>,
     table_grad: Vec<E>,
@@ -92,13 +94,13 @@ impl<E: Element> TableLinear<E> {
             slots: vec![0; rows * positions],
             pairs: vec![(0, 0); positions * tokens],
             stamp: 0,
-            // One more than there can be, since the next one's place is always written.
+            // One more than there can be, since `assign` always writes the next slot's token.
             slot_token: vec![0; slots + 1],
             starts: vec![0; positions + 1],
             gathered: zeros(slots * embed),
             gathered_grad: zeros(slots * embed),
             second: zeros(if cut.is_some() { tokens * embed } else { 0 }),
-            turned: zeros(outputs * positions * embed),
+            transposed: zeros(outputs * positions * embed),
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
             sums: zeros(kept),
@@ -107,14 +109,15 @@ impl<E: Element> TableLinear<E> {
         }
     }
 
-    /// Gives every pair of position and token in the batch a slot, position by position.
+    /// Assigns a slot to every pair of position and token in the batch, position by position.
     fn assign(&mut self, tokens: &[u32]) {
         if self.stamp == u32::MAX {
             self.pairs.fill((0, 0));
             self.stamp = 0;
         }
         self.stamp += 1;
-        // Without branches, since whether a pair is new cannot be foreseen: the next slot is written every time.
+        // Without branches, since whether a pair is new is unpredictable: the next slot's token is always
+        // written.
         let mut count = 0;
         for t in 0..self.positions {
             self.starts[t] = count;
@@ -140,7 +143,7 @@ impl<E: Element> TableLinear<E> {
             if width > 32 {
                 to.copy_from_slice(from);
             } else {
-                // Shorter than a call to copy them.
+                // For short rows a loop is faster than a call to memcpy.
                 to.iter_mut().zip(from).for_each(|(to, &x)| *to = x);
             }
         }
@@ -161,19 +164,21 @@ impl<E: Element> TableLinear<E> {
         }
     }
 
-    /// What the activation's slope follows from.
+    /// The argument of the activation's slope: the sums before it, or its output.
     fn slope_of<'a>(&'a self, out: &'a [E]) -> &'a [E] {
         if self.activation.is_some_and(Activation::slope_is_of_x) { &self.sums[..out.len()] } else { out }
     }
 
-    /// dembedding[token] += dtable[slot] W_t; over the units before the cut, plus that over the others.
+    /// dembedding[token] += dtable[slot] W_t: the sum over the units before the cut, plus that over the
+    /// others.
     fn embedding_grad(&mut self, weight: &[E], width: usize, total: &mut [E]) {
-        let Self { positions, outputs: h, starts, slot_token, table_grad, gathered_grad, turned, .. } = self;
+        let Self { positions, outputs: h, starts, slot_token, table_grad, gathered_grad, transposed, .. } =
+            self;
         let (h, inputs, count) = (*h, *positions * width, starts[*positions]);
-        // With fewer rows (dtable W_t)^T = W_t^T dtable^T, so that the smaller matrices are transposed.
+        // For few rows (dtable W_t)^T = W_t^T dtable^T, so that the smaller matrices are transposed.
         let by_rows = count * (width + h) < inputs * h;
         if !by_rows {
-            E::transpose(weight, inputs, h, turned);
+            E::transpose(weight, inputs, h, transposed);
         }
         let second = &mut self.second[..];
         second.fill(E::zero());
@@ -182,7 +187,7 @@ impl<E: Element> TableLinear<E> {
             let slots = starts[t]..starts[t + 1];
             let (n, d) = (slots.len(), &table_grad[slots.start * h..slots.end * h]);
             if by_rows {
-                E::transpose(d, n, h, &mut turned[..n * h]);
+                E::transpose(d, n, h, &mut transposed[..n * h]);
             }
             for (units, to) in [(0..cut, &mut *total), (cut..end, &mut *second)] {
                 if units.is_empty() {
@@ -191,20 +196,20 @@ impl<E: Element> TableLinear<E> {
                 let k = units.len();
                 let c = &mut gathered_grad[..n * width];
                 if by_rows {
-                    let (d_turned, c_turned) = turned.split_at_mut(n * h);
+                    let (d_transposed, c_transposed) = transposed.split_at_mut(n * h);
                     E::gemm(Gemm {
                         m: width,
                         n,
                         k,
                         a: &weight[t * width * h + units.start..],
                         a_strides: [h, 1],
-                        b: &d_turned[units.start * n..],
+                        b: &d_transposed[units.start * n..],
                         b_strides: [n, 1],
-                        c: c_turned,
+                        c: c_transposed,
                         c_stride: n,
                         end: End::Set,
                     });
-                    E::transpose(&c_turned[..width * n], width, n, c);
+                    E::transpose(&c_transposed[..width * n], width, n, c);
                 } else {
                     E::gemm(Gemm {
                         m: n,
@@ -212,7 +217,7 @@ impl<E: Element> TableLinear<E> {
                         k,
                         a: &d[units.start..],
                         a_strides: [h, 1],
-                        b: &turned[units.start * inputs + t * width..],
+                        b: &transposed[units.start * inputs + t * width..],
                         b_strides: [inputs, 1],
                         c,
                         c_stride: width,
@@ -271,8 +276,8 @@ impl<E: Element> Op<E> for TableLinear<E> {
         }
     }
 
-    // Each row's gradient goes to the T table rows it was summed from; a table row's gradient goes on through
-    // table[slot] = embedding[token] W_t^T:
+    // Each row's gradient is added to the T table rows that it is the sum of. The gradient of a table row
+    // gives, by table[slot] = embedding[token] W_t^T:
     //   dembedding[token] += dtable[slot] W_t
     fn backward(
         &mut self,
@@ -309,7 +314,8 @@ impl<E: Element> Op<E> for TableLinear<E> {
             && let Some(g) = grads.get(at_bias)
         {
             match self.source {
-                // Every row has one slot at position 0, so what arrived there is the sum over all rows.
+                // Every row has exactly one slot at position 0, so the sum of these slots' gradients is the
+                // sum over all rows.
                 Source::Embedding(_) => E::sum_rows(&self.table_grad[..self.starts[1] * h], g.zeroed()),
                 Source::OneHot => {
                     let (v, slots) = (self.slope_of(out), &self.one_slot[..out.len() / h]);

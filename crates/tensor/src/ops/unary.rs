@@ -13,7 +13,7 @@ trait Function<E: Element>: Send + 'static {
     fn slope(x: E, y: E) -> E;
 }
 
-/// Writes `f` of every element of `x`.
+/// Writes `f(x)` for every element x.
 fn map<E: Element>(x: &[E], y: &mut [E], f: impl Fn(E) -> E) {
     y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x));
 }
@@ -86,7 +86,7 @@ impl<'t, E: Element> std::ops::Neg for Var<'t, E> {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// `e^x`, element by element; its slope is itself.
+    /// `e^x`, element by element; its slope is `e^x`.
     ///
     /// # Shapes
     /// any -> as x

@@ -1,9 +1,10 @@
-//! Other ways to look at the same memory: no element moves, and a view's gradient is the same view of its gradient.
+//! Views: the same memory with another shape. No element moves, and a view's gradient is a view of the
+//! gradient.
 
 use crate::{Element, Layout, Shape, Var};
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The same elements in the same order with other sizes. A view that is not contiguous is copied first.
+    /// The same elements in the same order with another shape. A view that is not contiguous is copied first.
     ///
     /// # Shapes
     /// any -> `dims`
@@ -22,7 +23,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// assert_eq!(x.transpose(0, 1).data(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
     /// assert_eq!(x.slice(1, 1, 3).data(), [1.0, 2.0, 4.0, 5.0]);
     /// assert_eq!(x.reshape(&[2, 3, 1]).flatten(1).shape(), x.shape());
-    /// // No element has moved, but for those of a view that is not contiguous.
+    /// // Only a view that is not contiguous was copied.
     /// assert!(x.slice(1, 1, 3).shares_memory(x) && !x.transpose(0, 1).reshape(&[6]).shares_memory(x));
     /// ```
     pub fn reshape(self, dims: &[usize]) -> Var<'t, E> {
@@ -32,7 +33,7 @@ impl<'t, E: Element> Var<'t, E> {
         x.tape().view(x.id(), shape, Layout::contiguous(&shape, x.layout().offset))
     }
 
-    /// All dimensions from `start` on as one.
+    /// Merges all dimensions from `start` on into one.
     ///
     /// # Shapes
     /// (B, T, E), start 1 -> (B, T E)
@@ -50,13 +51,13 @@ impl<'t, E: Element> Var<'t, E> {
         self.reshape(&dims)
     }
 
-    /// Two dimensions exchanged.
+    /// Exchanges two dimensions.
     ///
     /// # Shapes
     /// (B, T), 0 and 1 -> (T, B)
     ///
     /// # Panics
-    /// If one is not there.
+    /// If there is no such dimension.
     ///
     /// # Source
     /// `torch.transpose`
@@ -68,13 +69,13 @@ impl<'t, E: Element> Var<'t, E> {
         self.tape().view(self.id(), Shape::new(&dims), layout)
     }
 
-    /// The places `start..end` of one dimension.
+    /// The elements `start..end` along one dimension.
     ///
     /// # Shapes
     /// (B, T), dim 1 -> (B, end - start)
     ///
     /// # Panics
-    /// If they are not there.
+    /// If the range is not within the dimension.
     ///
     /// # Source
     /// `x[:, start:end]` in torch

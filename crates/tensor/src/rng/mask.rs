@@ -1,18 +1,18 @@
 use super::mix;
 
-/// Which elements a dropout keeps: each element's bits are a hash of its place, so that the same step has the same mask
-/// whenever it is run.
+/// Which elements a dropout keeps: an element's random bits are a hash of its index, so that the same step
+/// always has the same mask.
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutMask {
     key: u64,
     /// An element is dropped if its 32 random bits are below this.
     below: u64,
-    /// What an element that is kept is multiplied by.
+    /// The factor of a kept element.
     pub scale: f64,
 }
 
 impl DropoutMask {
-    /// The masks of one layer, whose elements are dropped with probability `p`.
+    /// The masks of one layer, which drop elements with probability `p`.
     ///
     /// # Panics
     /// If `p` is not between 0 and 1.
@@ -29,7 +29,7 @@ impl DropoutMask {
         Self { key: if replica == 0 { key } else { mix(key ^ mix(!replica)) }, ..self }
     }
 
-    /// A mask of its own for row `row` of such a mask.
+    /// The mask of row `row`: each row has its own.
     #[must_use]
     #[inline]
     pub fn row(self, row: usize) -> Self {

@@ -1,10 +1,10 @@
-//! The Mersenne Twister, refilled and tempered a whole block at a time.
+//! The Mersenne Twister, which computes and tempers a whole block at a time.
 
-/// Words of state, and numbers in a block.
+/// The number of words of state, and of numbers in a block.
 pub(super) const N: usize = 624;
 const M: usize = 397;
 
-/// MT19937: 624 words of state and the block of numbers made from them.
+/// MT19937: 624 words of state and the block of numbers computed from them.
 ///
 /// # Source
 /// Matsumoto and Nishimura 1998, "Mersenne Twister: a 623-dimensionally equidistributed uniform
@@ -54,7 +54,7 @@ impl Mt19937 {
         Self::from_words(words, N)
     }
 
-    /// A generator in the middle of its block; `position` is how many of its numbers are used up.
+    /// A generator in the middle of its block, of which `position` numbers are already drawn.
     pub(super) fn from_words(words: [u32; N], position: usize) -> Self {
         let mut twister = Self { words, block: [0; N], position };
         twister.temper();
@@ -78,7 +78,7 @@ impl Mt19937 {
         number
     }
 
-    /// Gives `out.len()` numbers to `out`, each through `map`: a block at a time, so that it vectorizes.
+    /// Fills `out` with numbers, each passed through `map`: a block at a time, so that it vectorizes.
     pub(super) fn fill<T>(&mut self, out: &mut [T], map: impl Fn(u32) -> T) {
         let mut rest = out;
         while !rest.is_empty() {
@@ -95,8 +95,8 @@ impl Mt19937 {
         }
     }
 
-    /// Steps all words. Word i becomes a function of words i, i + 1 and i + M (mod N); in three stretches
-    /// no word of which depends on another of the same stretch, so the compiler can vectorize each.
+    /// Steps all words: word i becomes a function of words i, i + 1 and i + M (mod N). In each of three
+    /// ranges no word depends on another of the same range, so the compiler can vectorize it.
     fn refill(&mut self) {
         let words = &mut self.words;
         let (head, tail) = words.split_at_mut(N - M);

@@ -1,4 +1,4 @@
-//! `torch.multinomial`'s two rules for drawing one category.
+//! The two rules of `torch.multinomial` for drawing one category.
 
 use super::TorchGenerator;
 
@@ -11,16 +11,16 @@ impl TorchGenerator {
     /// ```
     ///
     /// # Source
-    /// `torch.empty(1).exponential_(1)`, which takes `-log1p(-u)`. Here `1 - u` is exact, so that a plain logarithm
-    /// is as good.
+    /// `torch.empty(1).exponential_(1)`, which computes `-log1p(-u)`. Here `1 - u` is exact, so a plain
+    /// logarithm is as accurate.
     pub fn exponential_f32(&mut self) -> f32 {
         -ln(1.0 - self.rand_f64()) as f32
     }
 
-    /// One category by the exponential rule: argmax of p / q, every q a standard exponential.
+    /// One category by the exponential rule: argmax of p / q, where every q is a standard exponential.
     ///
-    /// A category wins with its share of the total probability, so the probabilities need not sum to one; of equal
-    /// quotients the first wins. V doubles are drawn, whatever the probabilities.
+    /// A category is drawn with probability p over the sum of p, so the p need not sum to 1; of equal
+    /// quotients the first wins. It always draws V doubles.
     ///
     /// ```
     /// use charloom_tensor::rng::TorchGenerator;
@@ -52,7 +52,7 @@ impl TorchGenerator {
     /// One category by the cumulative rule: the first whose cumulative probability is at least u, a double in
     /// `[0, 1)`.
     ///
-    /// The probabilities are summed from the first to the last, and divided by their total, in single precision.
+    /// The probabilities are summed from first to last and divided by their total, in single precision.
     ///
     /// ```
     /// use charloom_tensor::rng::TorchGenerator;
@@ -84,9 +84,9 @@ impl TorchGenerator {
     }
 }
 
-/// Natural logarithm for `2^-53 <= x <= 1`, within two units in the last place: with x = 2^e m, m between sqrt(1/2)
-/// and sqrt(2), and s = (m - 1) / (m + 1), it is `e ln 2 + 2 (s + s^3 / 3 + s^5 / 5 + ...)`.
-/// Not the system's, whose last bit is another on every system.
+/// Natural logarithm for `2^-53 <= x <= 1`, within two units in the last place: with x = 2^e m, m between
+/// sqrt(1/2) and sqrt(2), and s = (m - 1) / (m + 1), it is `e ln 2 + 2 (s + s^3 / 3 + s^5 / 5 + ...)`. The
+/// system's logarithm differs in the last bit between systems.
 fn ln(x: f64) -> f64 {
     const LAST: u32 = 23;
     let bits = x.to_bits();

@@ -1,6 +1,6 @@
-//! Box-Muller on blocks of 16: the first eight uniforms give radii, the last eight angles.
+//! Box-Muller on blocks of 16: the first eight uniforms give the radii, the last eight the angles.
 
-/// Numbers that torch turns into normals together.
+/// How many numbers torch transforms to normals together.
 pub(super) const BLOCK: usize = 16;
 
 /// Turns 16 uniforms in `[0, 1)` into 16 normals: `sqrt(-2 ln(1 - u1)) * (cos, sin)(2 pi u2)`.
@@ -13,7 +13,7 @@ pub(super) fn box_muller_f64(block: &mut [f64]) {
     }
 }
 
-/// Turns 16 uniforms in `[0, 1)` into 16 normals, to the last bit those of torch's AVX2 code.
+/// Turns 16 uniforms in `[0, 1)` into 16 normals, with the same bits as torch's AVX2 code.
 pub(super) fn box_muller_f32(block: &mut [f32]) {
     let (first, second) = block.split_at_mut(BLOCK / 2);
     for (a, b) in first.iter_mut().zip(second) {
@@ -23,16 +23,16 @@ pub(super) fn box_muller_f32(block: &mut [f32]) {
     }
 }
 
-/// `coefficients[0] x^n + ... + coefficients[n]`, each step fused.
+/// `coefficients[0] x^n + ... + coefficients[n]`, each step a fused multiply-add.
 fn polynomial(x: f32, coefficients: &[f32]) -> f32 {
     coefficients[1..].iter().fold(coefficients[0], |sum, &c| sum.mul_add(x, c))
 }
 
-/// Natural logarithm for `0 < x <= 1`: with x = 2^e (1 + f), f within sqrt(1/2) - 1 and sqrt(2) - 1, it is
-/// `e ln 2 + f - f^2 / 2 + f^3 P(f)`. Not the system's, whose last bit is another on every system.
+/// Natural logarithm for `0 < x <= 1`: with x = 2^e (1 + f), f between sqrt(1/2) - 1 and sqrt(2) - 1, it is
+/// `e ln 2 + f - f^2 / 2 + f^3 P(f)`. The system's logarithm differs in the last bit between systems.
 ///
 /// # Source
-/// Cephes (Moshier), `logf`; which steps are fused is torch's AVX2 build's choice.
+/// Cephes (Moshier), `logf`; the same steps are fused as in torch's AVX2 build.
 fn ln(x: f32) -> f32 {
     const P: [f32; 9] = [
         0.070_376_836,
@@ -63,7 +63,7 @@ fn ln(x: f32) -> f32 {
 /// Sine and cosine for `0 <= x`, reduced to within an eighth of a turn of the nearest even one.
 ///
 /// # Source
-/// Cephes (Moshier), `sinf` and `cosf`; which steps are fused is torch's AVX2 build's choice.
+/// Cephes (Moshier), `sinf` and `cosf`; the same steps are fused as in torch's AVX2 build.
 fn sin_cos(x: f32) -> (f32, f32) {
     const SIN: [f32; 3] = [-0.000_195_152_96, 0.008_332_161, -0.166_666_55];
     const COS: [f32; 3] = [0.000_024_433_157, -0.001_388_731_6, 0.041_666_646];

@@ -1,4 +1,4 @@
-//! CPython's `random` module, as far as shuffling a data set needs it.
+//! CPython's `random` module: the part needed to shuffle a data set.
 
 use super::mt19937::Mt19937;
 
@@ -38,7 +38,7 @@ impl PythonRandom {
         a + (b - a) * self.random()
     }
 
-    /// An integer of `bits` random bits: `random.getrandbits(bits)`, for at most 64 of them.
+    /// An integer of `bits` random bits, at most 64: `random.getrandbits(bits)`.
     ///
     /// # Panics
     /// If `bits` is above 64.
@@ -54,7 +54,7 @@ impl PythonRandom {
         }
     }
 
-    /// An integer in `[0, n)`, every one as likely: `random.randrange(n)`.
+    /// An integer in `[0, n)`, uniformly: `random.randrange(n)`.
     ///
     /// # Panics
     /// If `n` is 0.

@@ -1,13 +1,13 @@
-//! A generator of its own for each sampled word.
+//! A separate generator for each sampled word.
 
 use super::unit_f64;
 
-/// A small generator for stream `i` of a seed: what a sampled word draws from.
+/// A small generator, stream `i` of a seed, from which sampled word `i` is drawn.
 ///
-/// Word `i` of a seed is the same word however many are sampled, in whatever order and on however many
-/// threads. Seeding a Mersenne Twister costs more than a word's few draws, so this is xoshiro256++, its
-/// four words taken from SplitMix64 started at `mix(mix(seed) ^ i)`, which differs for every `i`.
-/// The numbers are a contract: they never change.
+/// Word `i` of a seed is the same however many words are sampled, in whatever order and on however many
+/// threads. Seeding a Mersenne Twister costs more than a word's few draws, so this is xoshiro256++, with four
+/// words of SplitMix64 started at `mix(mix(seed) ^ i)`, which differs for every `i`. The numbers never
+/// change.
 ///
 /// ```
 /// use charloom_tensor::rng::StreamRng;
@@ -50,10 +50,10 @@ impl StreamRng {
     }
 }
 
-/// SplitMix64's step, 2^64 over the golden ratio.
+/// SplitMix64's increment: 2^64 over the golden ratio.
 const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// SplitMix64's finalizer: a bijection that spreads every bit over all others.
+/// SplitMix64's finalizer: a bijection in which every input bit affects all output bits.
 pub(crate) fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

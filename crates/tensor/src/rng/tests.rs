@@ -1,4 +1,4 @@
-//! Replays `fixtures/rng.json`, and what of the generators is ours.
+//! Compares with `fixtures/rng.json`, and tests charloom's own generators.
 
 use charloom_testkit::{assert_close, fixture, shared_data};
 use serde::Deserialize;
@@ -146,7 +146,7 @@ struct Multinomial {
 struct MultinomialCase {
     kind: String,
     seed: u64,
-    /// Bits.
+    /// As bits.
     probs: Vec<u32>,
     exponential: Vec<usize>,
     exponential_after: [u32; 4],
@@ -158,12 +158,12 @@ struct MultinomialCase {
 struct Exponentials {
     seed: u64,
     n: usize,
-    /// Bits of the first ones.
+    /// The bits of the first numbers.
     first: Vec<u32>,
     sum_of_bits: u64,
 }
 
-/// The generator's next four numbers modulo 2^27: where it stands.
+/// The generator's next four numbers modulo 2^27, which identify its state.
 fn position(g: &TorchGenerator) -> [u32; 4] {
     let mut next = [0; 4];
     g.clone().randint_into(1 << 27, &mut next);
@@ -207,7 +207,7 @@ struct Positions {
     training: [u32; 4],
 }
 
-/// Notebook 000's deep net: split, parameters in torch's order, and 50,000 batches from one generator.
+/// The deep net of notebook 000: split, parameters in torch's order, and 50,000 batches from one generator.
 #[test]
 fn one_generator_draws_a_whole_notebook() {
     let DeepNet { words, examples, first_batch, position_after } = fixture("notebooks/deep.json");
@@ -234,7 +234,7 @@ fn one_generator_draws_a_whole_notebook() {
 #[test]
 fn a_state_goes_on_bit_for_bit() {
     let mut g = TorchGenerator::new(42);
-    // An odd count below 16 leaves a second normal behind; the positions cover a block's both ends.
+    // An odd count below 16 leaves a second normal behind; the positions cover both ends of a block.
     for skip in [0, 1, 3, 620, 624, 5] {
         for _ in 0..skip {
             g.random32();
@@ -291,7 +291,7 @@ fn names_are_shuffled_as_in_the_notebooks() {
     assert_eq!(names[..4], ["yuheng", "diondre", "xavien", "jori"]);
 }
 
-/// Our own contract: these numbers never change.
+/// These numbers are charloom's own and never change.
 #[test]
 fn stream_numbers_stay() {
     let draw = |seed, i| {
@@ -326,12 +326,12 @@ fn streams_are_uniform_and_unlike_each_other() {
         last = u;
     }
     assert_eq!(firsts.len() as u64, WORDS);
-    // Chi-squared with 9 degrees of freedom is below 33.7 in all but one case of ten thousand.
+    // Chi-squared with 9 degrees of freedom is above 33.7 in only one case of ten thousand.
     for count in counts {
         let expected = WORDS as f64 / 10.0;
         let chi2: f64 = count.iter().map(|&c| (f64::from(c) - expected).powi(2) / expected).sum();
         assert!(chi2 < 33.7, "{count:?}");
     }
-    // Neighbours: the mean product of two uniforms about their mean has a standard deviation of 1/12/sqrt(n).
+    // Neighbours: the mean of products of centred uniforms has a standard deviation of 1/12/sqrt(n).
     assert!((covariance / WORDS as f64).abs() < 4.0 / 12.0 / (WORDS as f64).sqrt());
 }

@@ -5,10 +5,10 @@ use super::normal;
 use super::state::{GeneratorState, InvalidState};
 use super::{unit_f32, unit_f64};
 
-/// From this range on torch's `randint` takes 64 random bits per integer, below it 32.
+/// For ranges from this on torch's `randint` draws 64 random bits per integer, for smaller ones 32.
 const WIDE: u64 = 1 << 28;
 
-/// What `torch.Generator().manual_seed(seed)` is: MT19937 and torch's rules for what is drawn from it.
+/// The generator of `torch.Generator().manual_seed(seed)`: MT19937, and torch's rules for drawing from it.
 ///
 /// ```
 /// use charloom_tensor::rng::TorchGenerator;
@@ -19,8 +19,8 @@ const WIDE: u64 = 1 << 28;
 /// ```
 ///
 /// # Source
-/// `torch.Generator` on the CPU, torch 2.15 on a processor with AVX2. Everything is equal to torch's to the
-/// last bit, but for normals in double precision, which use the system's logarithm, sine and cosine.
+/// `torch.Generator` on the CPU, torch 2.15 on a processor with AVX2. All numbers equal torch's to the last
+/// bit, except normals in double precision, which use the system's logarithm, sine and cosine.
 #[derive(Clone, Debug)]
 pub struct TorchGenerator {
     twister: Mt19937,
@@ -28,7 +28,7 @@ pub struct TorchGenerator {
 }
 
 impl TorchGenerator {
-    /// The state after `manual_seed(seed)`; like torch it takes the low 32 bits of the seed.
+    /// The state after `manual_seed(seed)`; as in torch, only the low 32 bits of the seed count.
     pub fn new(seed: u64) -> Self {
         Self { twister: Mt19937::from_seed(seed as u32), next_normal: None }
     }
@@ -54,21 +54,21 @@ impl TorchGenerator {
         unit_f64(self.random64())
     }
 
-    /// Fills `out` as `torch.rand` does.
+    /// Fills `out` like `torch.rand`.
     pub fn rand(&mut self, out: &mut [f32]) {
         self.twister.fill(out, unit_f32);
     }
 
-    /// Fills `out` as `tensor.uniform_(from, to)` does: `rand * (to - from) + from`, rounded once.
+    /// Fills `out` like `tensor.uniform_(from, to)`: `rand * (to - from) + from`, rounded once.
     pub fn uniform(&mut self, from: f32, to: f32, out: &mut [f32]) {
         self.twister.fill(out, |bits| unit_f32(bits).mul_add(to - from, from));
     }
 
-    /// Fills `out` with standard normals as `torch.randn` does.
+    /// Fills `out` with standard normals like `torch.randn`.
     ///
-    /// Fewer than 16 numbers are drawn one by one, in double precision, a pair at a time of which the second
-    /// waits for the next call. From 16 on, `out` is filled with uniforms, and each block of 16 becomes
-    /// normals by Box-Muller; if the length is no multiple of 16, the last 16 are drawn anew.
+    /// Fewer than 16 numbers are drawn in pairs, in double precision; an unused second one is kept for the
+    /// next call. From 16 on, `out` is filled with uniforms, and each block of 16 becomes normals by
+    /// Box-Muller; if the length is no multiple of 16, the last 16 are drawn again.
     pub fn randn_f32(&mut self, out: &mut [f32]) {
         if out.len() < normal::BLOCK {
             return out.iter_mut().for_each(|value| *value = self.normal() as f32);
@@ -82,7 +82,7 @@ impl TorchGenerator {
         }
     }
 
-    /// Fills `out` as `torch.randn(dtype=torch.float64)` does; the rule is that of [`Self::randn_f32`].
+    /// Fills `out` like `torch.randn(dtype=torch.float64)`, by the rule of [`Self::randn_f32`].
     pub fn randn_f64(&mut self, out: &mut [f64]) {
         if out.len() < normal::BLOCK {
             return out.iter_mut().for_each(|value| *value = self.normal());
@@ -96,7 +96,7 @@ impl TorchGenerator {
         }
     }
 
-    /// One standard normal in double precision, the way torch draws fewer than 16 of them.
+    /// One standard normal in double precision, as torch draws fewer than 16 of them.
     fn normal(&mut self) -> f64 {
         if let Some(normal) = self.next_normal.take() {
             return normal;
@@ -109,8 +109,8 @@ impl TorchGenerator {
         radius * libm::cos(theta)
     }
 
-    /// One integer in `[low, high)`, as `torch.randint(low, high, (1,))` draws it: bits modulo the range,
-    /// 32 of them for ranges below 2^28 and 64 from there on. (Older torch has the border at 2^32.)
+    /// One integer in `[low, high)`, as from `torch.randint(low, high, (1,))`: random bits modulo the range,
+    /// 32 bits for ranges below 2^28 and 64 from there on. (In older versions of torch from 2^32 on.)
     ///
     /// # Panics
     /// If `low >= high`.
@@ -120,7 +120,8 @@ impl TorchGenerator {
         low.wrapping_add((self.random_bits(range) % range) as i64)
     }
 
-    /// Fills `out` with integers in `[0, high)`: `torch.randint(0, high, (B,))`, a minibatch's indices.
+    /// Fills `out` with integers in `[0, high)`, such as a minibatch's indices:
+    /// `torch.randint(0, high, (B,))`.
     ///
     /// # Panics
     /// If `high` is 0.
@@ -130,7 +131,7 @@ impl TorchGenerator {
             let range = u64::from(high);
             return out.iter_mut().for_each(|value| *value = (self.random64() % range) as u32);
         }
-        // The remainder by two multiplications (Lemire, Kaser and Kurz 2019): exact for 32-bit operands.
+        // The remainder by two multiplications (Lemire, Kaser and Kurz 2019), exact for 32-bit operands.
         let inverse = (u64::MAX / u64::from(high)).wrapping_add(1);
         self.twister.fill(out, |bits| {
             let fraction = inverse.wrapping_mul(u64::from(bits));
@@ -147,8 +148,8 @@ impl TorchGenerator {
                 items.swap(i as usize, other as usize);
             }
         } else {
-            // Where the remainder of 32 bits would be visibly skewed, torch takes 64 and grows the
-            // permutation from its front instead.
+            // Where 32 bits modulo the range would be visibly biased, torch draws 64 bits and builds the
+            // permutation from the front.
             for i in 0..n {
                 let other = self.random64() % (u64::from(i) + 1);
                 items.swap(i as usize, other as usize);
@@ -161,7 +162,7 @@ impl TorchGenerator {
         if range < WIDE { u64::from(self.random32()) } else { self.random64() }
     }
 
-    /// The whole state, from which [`Self::from_state`] goes on with the same numbers.
+    /// The whole state, from which [`Self::from_state`] continues with the same numbers.
     pub fn state(&self) -> GeneratorState {
         GeneratorState {
             words: self.twister.words().to_vec(),
@@ -170,7 +171,7 @@ impl TorchGenerator {
         }
     }
 
-    /// A generator that goes on where the one of [`Self::state`] stood.
+    /// A generator that continues from a state of [`Self::state`].
     ///
     /// # Errors
     /// [`InvalidState`] if no generator can have this state.
@@ -182,7 +183,7 @@ impl TorchGenerator {
 }
 
 impl PartialEq for TorchGenerator {
-    /// Whether both will draw the same numbers from the same place.
+    /// Whether both will draw the same numbers.
     fn eq(&self, other: &Self) -> bool {
         self.state() == other.state()
     }

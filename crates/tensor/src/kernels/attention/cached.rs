@@ -1,8 +1,8 @@
-//! Attention of the newest rows of sequences, of whose earlier rows keys and values are kept.
+//! Attention of the newest row of each sequence, given the keys and values of the earlier rows.
 
 use super::Cache;
 use super::room::with_room;
-use super::row::{self, Turned, attend_row, push};
+use super::row::{self, Transposed, attend_row, push};
 use crate::kernels::pool::{ROWS, split};
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
@@ -29,10 +29,10 @@ unsafe fn attend_newest_on<S: Simd>(
     unsafe {
         push(own.as_ptr().add(width), width, keys.as_mut_ptr(), step, length);
         values[length * width..][..width].copy_from_slice(&own[2 * width..]);
-        let turned = Turned { start: keys.as_ptr(), step, size, heads };
+        let transposed = Transposed { start: keys.as_ptr(), step, size, heads };
         let stats = stats.as_mut_ptr().cast();
         let (q, values, y) = (own.as_ptr(), values.as_ptr(), y.as_mut_ptr());
-        attend_row::<S>(q, turned, values, length + 1, scale, None, scores, y, stats);
+        attend_row::<S>(q, transposed, values, length + 1, scale, None, scores, y, stats);
     }
 }
 
@@ -42,7 +42,8 @@ dispatch! {
     ) = attend_newest_on
 }
 
-/// Writes the attended values of the newest row of each sequence, (B, 3C), of whose earlier rows keys and values are kept.
+/// Writes the attention of the newest row of each sequence, (B, 3C), given the keys and values of the earlier
+/// rows.
 ///
 /// # Panics
 /// If the sizes do not fit, or a length is above T.
@@ -57,16 +58,27 @@ pub fn attend_cached(qkv: &[f32], width: usize, heads: usize, cache: Cache<'_, f
     let step = row::room(longest + 1);
     let y = Shared::new(y);
     split(rows, ROWS, rows * (longest + 1) * 8 * width, |part| {
-        with_room([width * step, width * step, heads * step, 2 * heads], |[turned, kept, scores, stats]| {
-            for row in part {
-                let (length, first) = (lengths[row] as usize, row * most * width);
-                // SAFETY: the rows of a split are different ones.
-                let y = unsafe { y.piece(row * width..(row + 1) * width) };
-                transpose_isa(Isa::detect(), &keys[first..], width, [length, width], turned, step);
-                kept[..length * width].copy_from_slice(&values[first..][..length * width]);
-                let own = &qkv[row * 3 * width..][..3 * width];
-                attend_newest_isa(Isa::detect(), own, heads, length, step, [turned, kept, scores, stats], y);
-            }
-        });
+        with_room(
+            [width * step, width * step, heads * step, 2 * heads],
+            |[transposed, kept, scores, stats]| {
+                for row in part {
+                    let (length, first) = (lengths[row] as usize, row * most * width);
+                    // SAFETY: the rows of a split are different ones.
+                    let y = unsafe { y.piece(row * width..(row + 1) * width) };
+                    transpose_isa(Isa::detect(), &keys[first..], width, [length, width], transposed, step);
+                    kept[..length * width].copy_from_slice(&values[first..][..length * width]);
+                    let own = &qkv[row * 3 * width..][..3 * width];
+                    attend_newest_isa(
+                        Isa::detect(),
+                        own,
+                        heads,
+                        length,
+                        step,
+                        [transposed, kept, scores, stats],
+                        y,
+                    );
+                }
+            },
+        );
     });
 }

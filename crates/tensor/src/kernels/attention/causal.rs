@@ -1,6 +1,7 @@
-//! Attention in sequences: products of matrices, a block of queries at a time with all keys before its end.
+//! Attention in sequences by matrix products: a block of queries at a time with all keys up to the block's
+//! end.
 //!
-//! A block's scores stay in the cache; there is never a matrix of all scores.
+//! A block's scores stay in the cache; the matrix of all scores never exists.
 
 use super::room::with_room;
 use super::{Attention, row};
@@ -12,10 +13,10 @@ use crate::kernels::transpose::transpose_isa;
 use crate::kernels::{End, Gemm, Isa, dispatch};
 use crate::rng::DropoutMask;
 
-/// How many queries a block has.
+/// The number of queries in a block.
 const BLOCK: usize = 32;
 
-/// The sizes of a head of a sequence, and how far apart its rows of scores are.
+/// The sizes of a sequence and its heads, and the row stride of scores.
 #[derive(Clone, Copy)]
 struct Sizes {
     length: usize,
@@ -30,25 +31,25 @@ impl Sizes {
     fn of(call: &Attention<'_, f32>, length: usize) -> Self {
         let (width, heads) = (call.width, call.heads);
         let size = width / heads;
-        // One line more, so that rows a power of two apart do not meet in the cache.
+        // One cache line more, so that rows a power of two apart do not collide in the cache.
         Self { length, width, heads, size, step: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
     }
 
-    /// About how many operations a sequence takes, in a pass of so many products.
+    /// Estimated operations of a sequence in a pass with `products` matrix products.
     fn work(&self, products: usize) -> usize {
         self.length * self.length * (products * self.width + 20 * self.heads)
     }
 }
 
-/// Some numbers of each of several rows, side by side.
+/// Copies the first `size` numbers of each row, `from_step` apart, to contiguous rows.
 fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
     for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_step)) {
         to.copy_from_slice(&from[..size]);
     }
 }
 
-/// Has some numbers of each of several rows come into the cache, for they will be read soon: no processor foresees rows so far
-/// apart.
+/// Prefetches the first `size` numbers of rows `step` apart, which are read soon; the hardware prefetcher
+/// does not recognize such distances.
 #[inline(always)]
 unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
     for row in rows.chunks(step) {
@@ -63,14 +64,21 @@ dispatch! {
     fn fetch_isa(rows: &[f32], step: usize, size: usize) = fetch_on
 }
 
-/// A product by this thread alone.
+/// A product on this thread only.
 fn product(mut call: Gemm<'_, f32>) {
     gemm::gemm_alone(&mut call, None);
 }
 
-/// The block of scores of the queries from `first` on with the keys up to the last of them: `q` (rows, D) with the keys
-/// turned, (D, keys).
-fn products(sizes: Sizes, q: &[f32], q_step: usize, turned: &[f32], [m, n]: [usize; 2], scores: &mut [f32]) {
+/// The scores of a block of queries: `q` (queries, D) times the transposed keys up to the last of these
+/// queries, (D, keys).
+fn products(
+    sizes: Sizes,
+    q: &[f32],
+    q_step: usize,
+    transposed: &[f32],
+    [m, n]: [usize; 2],
+    scores: &mut [f32],
+) {
     let Sizes { size, step, .. } = sizes;
     product(Gemm {
         m,
@@ -78,7 +86,7 @@ fn products(sizes: Sizes, q: &[f32], q_step: usize, turned: &[f32], [m, n]: [usi
         k: size,
         a: q,
         a_strides: [q_step, 1],
-        b: turned,
+        b: transposed,
         b_strides: [step, 1],
         c: scores,
         c_stride: step,
@@ -86,7 +94,7 @@ fn products(sizes: Sizes, q: &[f32], q_step: usize, turned: &[f32], [m, n]: [usi
     });
 }
 
-/// The queries of a block, from `first` on, and the columns of its scores: as many as there are keys before its end.
+/// A block of queries, from `first` on, and the columns of its scores: the number of keys up to its end.
 #[derive(Clone, Copy)]
 struct Block {
     sizes: Sizes,
@@ -95,7 +103,7 @@ struct Block {
 }
 
 impl Block {
-    /// Panics unless every row has room for all columns, and no query looks beyond them.
+    /// Panics unless every row has room for all columns, and no query attends to keys beyond them.
     fn check(&self, scores: &[f32]) {
         let Self { sizes: Sizes { step, .. }, first, columns } = *self;
         let fits = row::room(columns) <= step && first + scores.len() / step <= columns;
@@ -119,7 +127,7 @@ dispatch! {
     fn weigh_rows_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = weigh_rows_on
 }
 
-/// [`super::attend`] for sequences of so many rows.
+/// [`super::attend`] for sequences of `length` rows.
 pub(super) fn attend(call: Attention<'_, f32>, length: usize, y: &mut [f32], stats: &mut [[f32; 2]]) {
     let sizes = Sizes::of(&call, length);
     let Sizes { width, heads, .. } = sizes;
@@ -186,8 +194,8 @@ fn attend_sequence(
     });
 }
 
-/// Makes of scores the weights, and of the products of dy with the values the gradients of the scores, with zeros where a
-/// query does not look.
+/// Turns scores into weights, and the products of dy with the values into the gradients of the scores; both
+/// are 0 where a query does not attend.
 #[inline(always)]
 unsafe fn slopes_on<S: Simd>(
     block: Block,
@@ -228,7 +236,7 @@ dispatch! {
     ) = slopes_on
 }
 
-/// [`super::attend_backward`] for sequences of so many rows.
+/// [`super::attend_backward`] for sequences of `length` rows.
 pub(super) fn attend_backward(
     call: Attention<'_, f32>,
     length: usize,
@@ -267,12 +275,12 @@ fn backward_sequence(
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let (block, all) = (BLOCK.min(length), length * size);
     let room = [size * step, size * step, all, all, all, all, all, block * step, block * step];
-    with_room(room, |[keys_turned, values_turned, qs, ks, dys, dks, dvs, p, d]| {
+    with_room(room, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
         let [qs, ks, dys, dks, dvs] = [qs, ks, dys, dks, dvs].map(|room| &mut room[..all]);
         for head in 0..heads {
             let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
-            transpose_isa(isa, k, 3 * width, [length, size], keys_turned, step);
-            transpose_isa(isa, v, 3 * width, [length, size], values_turned, step);
+            transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, step);
+            transpose_isa(isa, v, 3 * width, [length, size], transposed_values, step);
             copy_rows(q, 3 * width, size, qs);
             copy_rows(k, 3 * width, size, ks);
             copy_rows(&dy[head * size..], width, size, dys);
@@ -284,8 +292,8 @@ fn backward_sequence(
                 let (p, d) = (&mut p[..m * step], &mut d[..m * step]);
                 let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
                 fetch_isa(isa, &y[first * width + head * size..n * width], width, size);
-                products(sizes, q, size, keys_turned, [m, n], p);
-                products(sizes, dy_of, size, values_turned, [m, n], d);
+                products(sizes, q, size, transposed_keys, [m, n], p);
+                products(sizes, dy_of, size, transposed_values, [m, n], d);
                 let results = [&y[first * width + head * size..], dy_of];
                 let mask = call.dropout.map(|mask| (mask, (start + first) * heads + head));
                 let rows = Block { sizes, first, columns: n };

@@ -1,9 +1,10 @@
-/// Which rows each row attends to: itself and those before it.
+/// Which rows each row attends to: itself and rows before it.
 #[derive(Clone, Copy)]
 pub enum Context<'a> {
-    /// Sequences of so many rows, one after another: those before it in its sequence.
+    /// Sequences of the given number of rows, one after another: a row attends to those before it in its
+    /// sequence.
     Sequences(usize),
-    /// Nodes of trees: its ancestors.
+    /// Nodes of trees: a row attends to its ancestors.
     Tree(&'a Tree),
 }
 
@@ -17,7 +18,7 @@ impl Context<'_> {
         }
     }
 
-    /// The row before `row`, of which there is one where its place is not 0.
+    /// The row directly before `row`; only if its place is not 0.
     #[inline]
     pub fn before(&self, row: usize) -> usize {
         match self {
@@ -27,23 +28,23 @@ impl Context<'_> {
     }
 }
 
-/// No row.
+/// Stands for no row.
 const NONE: u32 = u32::MAX;
 
-/// Trees of rows, each of which comes after its parent.
+/// Trees of rows; each row comes after its parent.
 pub struct Tree {
     parents: Vec<u32>,
     depths: Vec<u32>,
-    /// Of each row its first child, and the next child of its parent; roots are each other's next.
+    /// Per row: its first child and its next sibling; roots are siblings of each other.
     children: Vec<[u32; 2]>,
-    /// All rows, each after its parent and before its parent's next child.
+    /// All rows in depth-first order: each after its parent and before its next sibling.
     order: Vec<u32>,
     deepest: u32,
     pairs: usize,
 }
 
 impl Tree {
-    /// Room for so many rows.
+    /// Trees with room for `most` rows.
     pub fn new(most: usize) -> Self {
         let room = || Vec::with_capacity(most);
         Self {
@@ -56,7 +57,7 @@ impl Tree {
         }
     }
 
-    /// Takes over each row's parent; a root names itself.
+    /// Sets each row's parent; a root is its own parent.
     ///
     /// # Panics
     /// If a row comes before its parent.
@@ -91,7 +92,8 @@ impl Tree {
         while row != NONE {
             self.order.push(row);
             let mut next = self.children[row as usize][0];
-            // Without a child, the next child of the nearest row on the way up that has one left.
+            // Without a child, go on with the next sibling of the nearest ancestor that has one, the row
+            // itself included.
             while next == NONE {
                 next = self.children[row as usize][1];
                 let parent = self.parents[row as usize];
@@ -109,23 +111,23 @@ impl Tree {
         self.parents.len()
     }
 
-    /// The parent of a row; a root's is itself.
+    /// The parent of a row; a root is its own parent.
     #[inline]
     pub(super) fn parent(&self, row: usize) -> usize {
         self.parents[row] as usize
     }
 
-    /// The largest depth of a row.
+    /// The maximum depth of a row.
     pub(super) fn deepest(&self) -> usize {
         self.deepest as usize
     }
 
-    /// How many rows all rows attend to.
+    /// The sum over all rows of how many rows each attends to.
     pub(super) fn pairs(&self) -> usize {
         self.pairs
     }
 
-    /// Each row with its depth, such that the rows visited last, one for each depth below, are its ancestors.
+    /// Each row with its depth, depth first: the last rows visited at each smaller depth are its ancestors.
     #[inline]
     pub(super) fn visits(&self) -> impl Iterator<Item = (usize, usize)> {
         self.order.iter().map(|&row| (row as usize, self.depths[row as usize] as usize))
@@ -139,7 +141,7 @@ mod tests {
     #[test]
     fn rows_are_visited_after_their_ancestors() {
         let mut tree = Tree::new(12);
-        // Two roots; children before and after others' children; a path; and fewer rows than before.
+        // Two roots; siblings apart from each other; a path; and fewer rows than before.
         for parents in [&[0u32, 1, 0, 0, 1, 2, 2, 3, 4, 4, 5, 7][..], &[0, 0, 1, 2, 3], &[0, 1, 2], &[]] {
             tree.set(parents);
             let mut path = [usize::MAX; 12];

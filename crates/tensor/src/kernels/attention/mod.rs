@@ -1,6 +1,7 @@
-//! Attention: each row's values are those of the rows in its context, weighed by how well its query fits their keys.
+//! Attention: each row gets a mean of the values in its context, weighted by how well its query fits their
+//! keys.
 //!
-//! `y_i = sum_j p_ij v_j`, `p_ij = softmax_j(q_i k_j / sqrt(size of a head))`, head by head.
+//! `y_i = sum_j p_ij v_j`, `p_ij = softmax_j(q_i k_j / sqrt(size of a head))`, in each head separately.
 
 mod cached;
 mod causal;
@@ -14,34 +15,34 @@ pub use context::{Context, Tree};
 
 use crate::rng::DropoutMask;
 
-/// What is attended to, and how.
+/// The inputs and settings of an attention.
 #[derive(Clone, Copy)]
 pub struct Attention<'a, E> {
     /// (N, 3C): each row's query, key and value side by side.
     pub qkv: &'a [E],
-    /// C.
+    /// C
     pub width: usize,
-    /// How many heads C is cut into.
+    /// The number of heads that C is divided into.
     pub heads: usize,
     /// Which rows each row attends to.
     pub context: Context<'a>,
-    /// Which weights p are kept; of row i's head h those of mask row i heads + h.
+    /// The dropout of the weights p; row i's head h uses mask row i heads + h.
     pub dropout: Option<DropoutMask>,
 }
 
-/// The earlier keys and values of sequences that go on.
+/// The keys and values of the earlier rows of sequences that are continued.
 #[derive(Clone, Copy)]
 pub struct Cache<'a, E> {
-    /// (B, T, C): of each row's sequence the earlier keys.
+    /// (B, T, C): the earlier keys of each sequence.
     pub keys: &'a [E],
-    /// (B, T, C): their values.
+    /// (B, T, C): the earlier values.
     pub values: &'a [E],
-    /// (B): how many of the T there are.
+    /// (B): how many of the T rows each sequence has.
     pub lengths: &'a [u32],
 }
 
 impl<E> Attention<'_, E> {
-    /// Panics unless there are so many rows of results, and the sizes fit.
+    /// Panics unless the sizes fit each other and the number of rows of results.
     fn check(&self, rows: usize) {
         let Self { qkv, width, heads, context, .. } = self;
         check_heads(*width, *heads);
@@ -55,13 +56,13 @@ impl<E> Attention<'_, E> {
     }
 }
 
-/// Panics unless rows of `width` numbers can be cut into so many heads.
+/// Panics unless rows of `width` numbers can be divided into `heads` heads.
 fn check_heads(width: usize, heads: usize) {
     assert!(heads > 0 && width > 0 && width.is_multiple_of(heads), "{heads} heads of {width} numbers");
 }
 
-/// Writes each row's attended values; of each row and head, `stats` gets the largest score, and 1 over the sum of
-/// exponentials of what is above it.
+/// Writes each row's attention to `y`. Per row and head, `stats` gets the largest score m and
+/// `1 / sum exp(score - m)`.
 ///
 /// # Panics
 /// If the sizes do not fit.
@@ -73,10 +74,10 @@ pub fn attend(call: Attention<'_, f32>, y: &mut [f32], stats: &mut [[f32; 2]]) {
     }
 }
 
-/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and the gradient that arrives there.
+/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and their gradient `dy`.
 ///
 /// # Panics
-/// As there.
+/// As [`attend`].
 pub fn attend_backward(
     call: Attention<'_, f32>,
     y: &[f32],
@@ -89,7 +90,7 @@ pub fn attend_backward(
     match call.context {
         Context::Sequences(length) => causal::attend_backward(call, length, y, stats, dy, dx, add),
         Context::Tree(tree) => {
-            // Nodes add to their ancestors' gradients.
+            // Tree nodes add to the gradients of their ancestors.
             if !add {
                 dx.fill(0.0);
             }

@@ -1,4 +1,4 @@
-//! A thread's memory for what is made on the way.
+//! A thread's memory for intermediate results.
 
 use crate::slab::Slab;
 use std::cell::RefCell;
@@ -7,10 +7,10 @@ thread_local! {
     static ROOM: RefCell<Slab<f32>> = RefCell::new(Slab::new());
 }
 
-/// Calls `f` with room for so many times so many numbers, in which anything may be. The memory grows to the most that was
-/// needed, and is kept from call to call.
+/// Calls `f` with slices of the given sizes and arbitrary contents. The memory grows to the most that was
+/// needed so far, and is kept from call to call.
 pub(super) fn with_room<const N: usize, T>(sizes: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> T) -> T {
-    // Each begins on a cache line.
+    // Each slice begins on a cache line.
     let sizes = sizes.map(|size| size.next_multiple_of(16));
     let all = sizes.iter().sum();
     ROOM.with_borrow_mut(|room| {

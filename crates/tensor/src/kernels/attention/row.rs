@@ -1,17 +1,18 @@
-//! One row: scores, their softmax, the values that it weighs, and the way back to the scores' gradients.
+//! Attention of one row: scores, softmax, the weighted sum of values, and the gradients of the scores.
 //!
-//! A row of scores or weights is followed by room up to a multiple of [`LANES`], in which anything may be.
+//! A row of scores or weights is padded to a multiple of [`LANES`]; the padding may have any contents.
 
 use crate::kernels::math;
 use crate::kernels::simd::{LANES, Lanes, Simd, each_vector};
 use crate::rng::DropoutMask;
 
-/// How much room a row of so many scores takes.
+/// The length of a row of `width` scores, with padding.
 pub(super) fn room(width: usize) -> usize {
     width.next_multiple_of(LANES)
 }
 
-/// Makes of `width` scores their weights, `p_j = exp(scale s_j - m) / sum`; gives m, the largest, and 1 / sum.
+/// Turns `width` scores into weights, `p_j = exp(scale s_j - m) / sum`; returns m, the largest scaled score,
+/// and 1 / sum.
 ///
 /// # Safety
 /// S's target features hold; `s` is a row of at least one score.
@@ -50,7 +51,7 @@ pub(super) unsafe fn weigh<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f
     }
 }
 
-/// The same weights again, from the scores and what [`weigh`] gave.
+/// Computes the same weights again, from the scores and the result of [`weigh`].
 ///
 /// # Safety
 /// As there.
@@ -73,7 +74,7 @@ pub(super) unsafe fn weigh_again<S: Simd>(s: *mut f32, width: usize, scale: f32,
     }
 }
 
-/// Makes of `d_j = dy v_j` the gradients of the scores, `scale p_j (d_j - mean)`, with `mean = dy y`.
+/// Turns `d_j = dy v_j` into the gradients of the scores, `scale p_j (d_j - mean)`, with `mean = dy y`.
 ///
 /// # Safety
 /// S's target features hold; `p` and `d` are rows of `width`.
@@ -111,7 +112,7 @@ pub(super) unsafe fn dot<S: Simd>(a: *const f32, b: *const f32, n: usize) -> f32
     }
 }
 
-/// Multiplies the weights of a row by what its mask says of them.
+/// Applies a row's dropout mask to its weights.
 pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
     let scale = mask.scale as f32;
     for (i, pair) in weights.chunks_mut(2).enumerate() {
@@ -121,33 +122,38 @@ pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
     }
 }
 
-/// Keys or values of a path of rows, of some heads: number `i` of a row's heads, side by side, in row `i` of `turned`, place by
-/// place along the path.
+/// Transposed keys or values of the rows of a path, for some heads: row `i` holds number `i` of all these
+/// heads' numbers, one column per row of the path.
 #[derive(Clone, Copy)]
-pub(super) struct Turned {
+pub(super) struct Transposed {
     pub start: *const f32,
-    /// How much room each of its rows has: a multiple of [`LANES`].
+    /// The row stride, including padding: a multiple of [`LANES`].
     pub step: usize,
-    /// How many numbers a head has, and how many heads there are.
+    /// The size of a head, and the number of heads.
     pub size: usize,
     pub heads: usize,
 }
 
-/// Of each head the products of `q` with the `width` first places: rows of scores, `turned.step` apart.
+/// Per head, the products of `q` with the first `width` columns: rows of scores, `step` apart.
 ///
 /// # Safety
 /// S's target features hold; all heads lie at `q`, and places and scores in their rows' room.
 #[inline(always)]
-pub(super) unsafe fn products<S: Simd>(q: *const f32, turned: Turned, width: usize, scores: *mut f32) {
+pub(super) unsafe fn products<S: Simd>(
+    q: *const f32,
+    transposed: Transposed,
+    width: usize,
+    scores: *mut f32,
+) {
     let mut head = 0;
-    while head < turned.heads {
-        // Several heads at once, so that no sum waits for itself.
+    while head < transposed.heads {
+        // Several heads at once, so that independent sums overlap.
         macro_rules! heads {
             ($($n:literal)+) => {
-                match turned.heads - head {
+                match transposed.heads - head {
                     $(left if left >= $n => {
                         // SAFETY: the caller's promise.
-                        unsafe { products_of::<S, $n>(q, turned, head, width, scores) };
+                        unsafe { products_of::<S, $n>(q, transposed, head, width, scores) };
                         head += $n;
                     })+
                     _ => unreachable!("there is a head left"),
@@ -165,12 +171,12 @@ pub(super) unsafe fn products<S: Simd>(q: *const f32, turned: Turned, width: usi
 #[inline(always)]
 unsafe fn products_of<S: Simd, const N: usize>(
     q: *const f32,
-    turned: Turned,
+    transposed: Transposed,
     head: usize,
     width: usize,
     scores: *mut f32,
 ) {
-    let Turned { start, step, size, .. } = turned;
+    let Transposed { start, step, size, .. } = transposed;
     // SAFETY: the caller's promise; whole vectors end in the rows' room.
     unsafe {
         for at in (0..width).step_by(S::LANES) {
@@ -188,7 +194,8 @@ unsafe fn products_of<S: Simd, const N: usize>(
     }
 }
 
-/// Of each head `y = sum_j p_j v_j` over the first `width` rows of values, `values_step` apart, all heads side by side.
+/// Per head, `y = sum_j p_j v_j` over the first `width` rows of values, `values_step` apart, with all heads
+/// side by side.
 ///
 /// # Safety
 /// S's target features hold; rows of weights, `weights_step` apart, rows of values, and all heads at `y` are there.
@@ -259,10 +266,10 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
     }
 }
 
-/// Writes place `place` of a path: the numbers at `from`, one in each row.
+/// Writes column `place` of a path: the `n` numbers at `from`, one to each row.
 ///
 /// # Safety
-/// So many rows, `step` apart, have that place, and so many numbers lie at `from`.
+/// `n` rows, `step` apart, have that place at `to`, and `n` numbers lie at `from`.
 #[inline(always)]
 pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize, place: usize) {
     for i in 0..n {
@@ -271,7 +278,7 @@ pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize,
     }
 }
 
-/// One row's attention to a path of `width` rows: their keys turned, their values in rows.
+/// The attention of one row to a path of `width` rows, given their transposed keys and their values in rows.
 ///
 /// # Safety
 /// S's target features hold; all heads' numbers lie at `q`, `y`, in the keys and in each row of values; `scores` has a row,
@@ -280,7 +287,7 @@ pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize,
 #[inline(always)]
 pub(super) unsafe fn attend_row<S: Simd>(
     q: *const f32,
-    keys: Turned,
+    keys: Transposed,
     values: *const f32,
     width: usize,
     scale: f32,
@@ -289,7 +296,7 @@ pub(super) unsafe fn attend_row<S: Simd>(
     y: *mut f32,
     stats: *mut [f32; 2],
 ) {
-    let Turned { step, size, heads, .. } = keys;
+    let Transposed { step, size, heads, .. } = keys;
     assert!(scores.len() >= heads * step && room(width) <= step, "a row of scores for each head");
     // SAFETY: the caller's promise.
     unsafe {

@@ -2,7 +2,7 @@ use super::*;
 use crate::kernels::tests::{assert_close, numbers, with_isa};
 use crate::kernels::{Isa, Pool, reference};
 
-/// Sequences: how many, their length, heads, the size of one. Below, at and above every vector's and block's.
+/// Sequences: count, length, heads, size of a head. Sizes below, at and above those of vectors and blocks.
 const SEQUENCES: [[usize; 4]; 7] = [
     [2, 1, 1, 1],
     [1, 5, 2, 3],
@@ -12,14 +12,14 @@ const SEQUENCES: [[usize; 4]; 7] = [
     [1, 64, 3, 5],
     [2, 17, 5, 32],
 ];
-/// Trees, a path longer than a vector among them, and their nodes' order.
+/// The parents of trees, one with a path longer than a vector.
 const TREES: [&[u32]; 3] = [
     &[0, 0, 1, 1, 4, 3, 4, 5],
     &[0, 1, 0, 0, 1, 2, 2, 3, 4, 4, 5, 7, 10],
     &[0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 5],
 ];
 
-/// What a call gives: results and gradients, written and added, of the plain loops or of the kernels.
+/// Results and gradients, written and added, of the plain loops (`plain`) or of the kernels.
 fn run(call: Attention<'_, f32>, plain: bool) -> Vec<f32> {
     let rows = call.qkv.len() / 3 / call.width;
     let (mut y, mut stats) = (vec![f32::NAN; rows * call.width], vec![[f32::NAN; 2]; rows * call.heads]);
@@ -77,7 +77,7 @@ fn threads_share_sequences_and_heads() {
     });
 }
 
-/// A path in a tree, a sequence, and a sequence read token by token give the same bits.
+/// A path in a tree, a sequence, and a sequence generated token by token give the same bits.
 #[test]
 fn a_sequence_is_a_path() {
     let (length, heads, size) = (40, 3, 16);
@@ -104,7 +104,7 @@ fn a_sequence_is_a_path() {
     }
 }
 
-/// Sizes for so many heads wrap to 0 in 64 bits.
+/// Sizes that wrap to 0 in 64 bits.
 #[test]
 #[should_panic(expected = "heads of 8 numbers")]
 fn more_heads_than_numbers_are_refused() {

@@ -1,7 +1,8 @@
-//! Attention in trees: node by node, from each to its children, with the keys and values of the path at hand.
+//! Attention in trees: node by node in depth-first order, with the keys and values of the present path at
+//! hand.
 
 use super::room::with_room;
-use super::row::{self, Turned, attend_row, push};
+use super::row::{self, Transposed, attend_row, push};
 use super::{Attention, Tree};
 use crate::kernels::pool::split;
 use crate::kernels::simd::{Arithmetic, Several, Simd};
@@ -15,9 +16,9 @@ struct Part<'a> {
     call: Attention<'a, f32>,
     tree: &'a Tree,
     heads: Range<usize>,
-    /// How many numbers a head has.
+    /// The size of a head.
     size: usize,
-    /// How much room a path's scores take.
+    /// The padded length of a path's scores.
     step: usize,
     scale: f32,
 }
@@ -39,27 +40,27 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// How many numbers its heads have.
+    /// The total size of its heads.
     fn width(&self) -> usize {
         self.heads.len() * self.size
     }
 
-    fn turned(&self, start: *const f32) -> Turned {
-        Turned { start, step: self.step, size: self.size, heads: self.heads.len() }
+    fn transposed(&self, start: *const f32) -> Transposed {
+        Transposed { start, step: self.step, size: self.size, heads: self.heads.len() }
     }
 
-    /// Where its heads' queries begin in the node's row; keys and values lie C and 2C further.
+    /// Where its heads' queries begin in the node's row; keys and values are C and 2C further on.
     fn at(&self, node: usize) -> usize {
         node * 3 * self.call.width + self.heads.start * self.size
     }
 
-    /// The mask of a node's first head.
+    /// The dropout mask and the mask row of a node's first head.
     fn mask(&self, node: usize) -> Option<(DropoutMask, usize)> {
         self.call.dropout.map(|mask| (mask, node * self.call.heads + self.heads.start))
     }
 }
 
-/// Calls `f` for the heads that each thread has.
+/// Calls `f` for the heads of each thread.
 fn each_part(call: Attention<'_, f32>, tree: &Tree, products: usize, f: impl Fn(Part<'_>) + Sync) {
     let work = tree.pairs() * (2 * products * call.width + 20 * call.heads);
     split(call.heads, 1, work, |heads| f(Part::new(call, tree, heads)));
@@ -87,7 +88,7 @@ unsafe fn attend_on<S: Simd>(
             from.add(2 * all).copy_to_nonoverlapping(values.as_mut_ptr().add(depth * width), width);
             attend_row::<S>(
                 from,
-                part.turned(keys.as_ptr()),
+                part.transposed(keys.as_ptr()),
                 values.as_ptr(),
                 depth + 1,
                 part.scale,
@@ -143,8 +144,8 @@ unsafe fn backward_on<S: Simd>(
             let from = part.call.qkv.as_ptr().add(part.at(node));
             push(from.add(all), width, keys.as_mut_ptr(), step, depth);
             push(from.add(2 * all), width, values.as_mut_ptr(), step, depth);
-            row::products::<S>(from, part.turned(keys.as_ptr()), depth + 1, p.as_mut_ptr());
-            row::products::<S>(dy.as_ptr(), part.turned(values.as_ptr()), depth + 1, d.as_mut_ptr());
+            row::products::<S>(from, part.transposed(keys.as_ptr()), depth + 1, p.as_mut_ptr());
+            row::products::<S>(dy.as_ptr(), part.transposed(values.as_ptr()), depth + 1, d.as_mut_ptr());
             let rows = p.chunks_exact_mut(step).zip(d.chunks_exact_mut(step)).take(part.heads.len());
             for (head, (p, d)) in rows.enumerate() {
                 let stats = stats[node * heads + part.heads.start + head];
@@ -167,7 +168,7 @@ unsafe fn backward_on<S: Simd>(
     }
 }
 
-/// Adds what passes between a node and its ancestors in one head: `dq += ds k, dk += ds q, dv += p dy`.
+/// Adds the gradients between a node and its ancestors in one head: `dq += ds k, dk += ds q, dv += p dy`.
 ///
 /// # Safety
 /// As in [`backward_on`]; the node is of the part's tree and has `depth` ancestors, for each of which and for itself there are
@@ -196,8 +197,8 @@ unsafe fn spread<S: Simd>(
     }
 }
 
-/// The same for `n` columns from `at` on, `W` whole vectors or less than one. The node's own numbers stay in registers all the
-/// way up.
+/// As [`spread`] for `n` columns from `at` on: `W` whole vectors, or less than one. The node's own numbers
+/// stay in registers for all ancestors.
 ///
 /// # Safety
 /// As in [`spread`]; the columns are of one head.
@@ -231,7 +232,7 @@ unsafe fn spread_columns<S: Simd, const W: usize>(
     }
 }
 
-/// `n` numbers, `W` whole vectors or less than one; what is beyond them is 0.
+/// Loads `n` numbers: `W` whole vectors, or less than one, padded with zeros.
 ///
 /// # Safety
 /// S's target features hold; the numbers lie at `p`.
@@ -241,7 +242,7 @@ unsafe fn load<S: Simd, const W: usize>(p: *const f32, n: usize) -> [S::V; W] {
     unsafe { if n == W * S::LANES { Several::<S, W>::load(p) } else { [S::load_head(p, n); W] } }
 }
 
-/// Writes the first `n` numbers of `v`, as [`load`] reads them.
+/// Stores the first `n` numbers of `v`, as [`load`] reads them.
 ///
 /// # Safety
 /// As there.
@@ -257,7 +258,7 @@ dispatch! {
     ) = backward_on
 }
 
-/// [`super::attend_backward`] for the nodes of trees, which adds.
+/// [`super::attend_backward`] for the nodes of trees; always adds.
 pub(super) fn attend_backward(
     call: Attention<'_, f32>,
     tree: &Tree,

@@ -1,9 +1,10 @@
-//! The formulas of each cell, for the units of one vector.
+//! The formulas of each cell, for one vector of units.
 
 use crate::kernels::math;
 use crate::kernels::simd::Simd;
 
-/// Where a few units of a row lie; the next gate's, and c after h, are `hidden` further on.
+/// Pointers to one vector of units in a row; those of the next gate, or of c after h, are `hidden` further
+/// on.
 #[derive(Clone, Copy)]
 pub(super) struct Forward {
     pub hidden: usize,
@@ -12,11 +13,11 @@ pub(super) struct Forward {
     pub before: *const f32,
     pub after: *mut f32,
     pub kept: *mut f32,
-    /// How many units, at most a vector's.
+    /// The number of units, at most a vector's lanes.
     pub n: usize,
 }
 
-/// The same on the way back.
+/// As [`Forward`], for the backward pass.
 #[derive(Clone, Copy)]
 pub(super) struct Backward {
     pub hidden: usize,
@@ -31,7 +32,7 @@ pub(super) struct Backward {
     pub n: usize,
 }
 
-/// A cell's formulas for the units of one vector; `WHOLE`: it is full.
+/// A cell's formulas for one vector of units; `WHOLE` if the vector is full.
 ///
 /// # Safety
 /// S's target features hold. At each place lie `n` units, at most a vector's, of which there are all if `WHOLE`; at those of gates
@@ -58,7 +59,7 @@ unsafe fn put<S: Simd, const WHOLE: bool>(to: *mut f32, n: usize, v: S::V) {
     unsafe { if WHOLE { S::store(to, v) } else { S::store_head(to, n, v) } }
 }
 
-/// Puts the gradients of a gate: of the state's part, and of the input's.
+/// Writes the gradients of a gate: of the state's part and of the input's part.
 #[inline(always)]
 unsafe fn put_gate<S: Simd, const WHOLE: bool>(at: &Backward, gate: usize, [of_state, of_x]: [S::V; 2]) {
     // SAFETY: see above.

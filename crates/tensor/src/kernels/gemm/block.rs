@@ -2,42 +2,42 @@
 
 use crate::kernels::simd::Simd;
 
-/// What is summed in a block, and where the sums go: whole vectors throughout, so that this, of which there is one for each
-/// size of a block, stays small.
+/// The operands and the destination of a block's sums. Destinations are mostly whole vectors, so that this
+/// code, which is compiled once per block size, stays small.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    /// How many products are summed.
+    /// The number of products in each sum.
     pub k: usize,
-    /// The block's first row of A.
+    /// The first row of A in the block.
     pub a: *const f32,
-    /// How far apart A's rows are, or its columns if it is read `ACROSS`.
+    /// A's row stride, or its column stride if `ACROSS`.
     pub a_stride: usize,
-    /// B's first row, at the block's first column.
+    /// The first row of B, at the block's first column.
     pub b: *const f32,
-    /// How far apart B's rows are.
+    /// B's row stride.
     pub b_stride: usize,
-    /// How many of B's rows may be read in whole vectors, and how many numbers the last vector of the others has.
+    /// How many rows of B may be read in whole vectors, and the length of the last vector in the other rows.
     pub whole: usize,
     pub tail: usize,
-    /// What the sums begin with; null for zeros.
+    /// The initial values of the sums; null for zeros.
     pub start: *const f32,
-    /// How far apart the rows of `start` are; 0 if all begin with the same.
+    /// The row stride of `start`; 0 if all rows begin with the same values.
     pub start_stride: usize,
-    /// Where the sums go.
+    /// The destination of the sums.
     pub to: *mut f32,
-    /// How far apart the rows of `to` are.
+    /// The row stride of `to`.
     pub to_stride: usize,
-    /// How many numbers the last vector of each has there; all where S has no masks.
+    /// The length of the last vector of each row at `to`; all lanes if S has no masks.
     pub to_tail: usize,
-    /// So many times the sums are added to what is there; None: they take its place.
+    /// If given, the sums times this factor are added to `to`; otherwise they overwrite it.
     pub add: Option<f32>,
-    /// What comes into the cache while the sums are made: what will be read or written after them.
+    /// Memory to prefetch during the sums, since it is read or written after them.
     pub next: *const f32,
-    /// How far apart the rows of `next` are.
+    /// The row stride of `next`.
     pub next_stride: usize,
 }
 
-/// Vector `v` of `W`, the last of which has `last` elements.
+/// Vector `v` of a row of `W` vectors, the last of which has `last` elements.
 ///
 /// # Safety
 /// S's target features hold; that vector's elements lie there, if the first one's do at `p`.
@@ -55,7 +55,8 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 /// the last has `to_tail` numbers if S has masks. `start` may be `to`; `next` may be any address. What is at `start`, and at `to`
 /// where the sums are added to it, are numbers; otherwise `to` may be memory that nothing was written to.
 #[inline(always)]
-// Counted loops, and steps that are not checked: of iterators and checks there is one for each number of each block.
+// Counted loops and unchecked arithmetic: this is compiled for every block size, so iterators and checks
+// would bloat it.
 #[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
     let &Block {
@@ -79,7 +80,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
     // SAFETY: the caller's promise.
     unsafe {
         let mut acc = [[S::splat(0.0); W]; R];
-        // Loops so short that they are unrolled: otherwise the sums would not stay in registers.
+        // Short loops that get unrolled: otherwise the sums would not stay in registers.
         if !start.is_null() {
             for r in 0..R {
                 let row = start.wrapping_add(r.wrapping_mul(start_stride));
@@ -105,7 +106,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
                 }
             };
         }
-        // A row of a block lies in its first and last numbers' cache lines.
+        // A row of a block spans at most the cache lines of its first and last numbers.
         for r in 0..R {
             let row = next.wrapping_add(r * next_stride);
             S::prefetch(row);
@@ -128,7 +129,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
                 let is_cut = S::MASKS && v + 1 == W;
                 let sum = match add {
                     None => acc[r][v],
-                    // Rounded twice, as `add_scaled` is.
+                    // Rounded twice, as in `add_scaled`.
                     Some(scale) => {
                         let before = if is_cut { S::load_head(place, to_tail) } else { S::load(place) };
                         S::add(before, S::mul(S::splat(scale), acc[r][v]))
@@ -140,11 +141,12 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
     }
 }
 
-/// Writes a block's sums to C, `rows` rows of `columns` columns at `c`: the sums themselves, or with `add` what C was and `add`
-/// times the sums; and then the bias, if there is one.
+/// Writes a block's sums to `rows` rows and `columns` columns at `c`, or with `add` adds `add` times the sums
+/// to what is there; then adds the bias, if any.
 ///
 /// # Safety
-/// S's target features hold; so many rows and columns lie at C, whole vectors of them at `sums`, and the columns in the bias.
+/// S's target features hold; `rows` rows of `columns` numbers lie at `c`, `c_stride` apart, whole vectors of
+/// them at `sums`, `sums_stride` apart, and `columns` numbers in the bias, if there is one.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(
     [rows, columns]: [usize; 2],
@@ -166,7 +168,7 @@ pub(super) unsafe fn finish<S: Simd>(
                 let mut result = sum;
                 if let Some(scale) = add {
                     let before = if n == S::LANES { S::load(to) } else { S::load_head(to, n) };
-                    // Rounded twice, as `add_scaled` is.
+                    // Rounded twice, as in `add_scaled`.
                     result = S::add(before, S::mul(S::splat(scale), sum));
                 }
                 if let Some(bias) = bias {

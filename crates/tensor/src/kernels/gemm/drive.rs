@@ -10,13 +10,13 @@ use crate::kernels::simd::{Portable, Simd};
 use crate::kernels::{End, Gemm, Isa};
 use std::mem::MaybeUninit;
 
-/// The longest part of k that is summed in one go: a strip of B, and the rows of A that meet it, fit the second-level cache.
-/// Each part more is a pass over C.
+/// The largest part of k that is summed in one pass: a strip of B and the rows of A that it is multiplied
+/// with fit into the L2 cache. Each further part is another pass over C.
 const PART: usize = if cfg!(miri) { 4 } else { 512 };
-/// The longest part where B is read as it lies by fewer than [`OFTEN`] rows of C, and a pass more over C costs little: with AVX2
-/// a strip of B, 16 kB, then stays in the first-level cache.
+/// The largest part if fewer than [`OFTEN`] rows of C read an unpacked B, so that another pass over C is
+/// cheap: with AVX2 a strip of B, 16 kB, then stays in the L1 cache.
 const PART_OF_FEW: usize = PART / 2;
-/// How many rows of C are computed at a time: their part of A fits the second-level cache.
+/// How many rows of C are computed at a time: their part of A fits into the L2 cache.
 const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
 
 /// Which operands are packed.
@@ -24,26 +24,26 @@ const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
 pub(super) struct Packed<'a> {
     pub a: bool,
     pub b: bool,
-    /// B packed beforehand, where `b` is true.
+    /// B packed beforehand; only if `b` is true.
     pub ready: Option<&'a [f32]>,
 }
 
-/// The smallest operand that is packed: the first-level cache has a smaller one soon, however it lies.
+/// The smallest operand that is packed: a smaller one is soon in the L1 cache whatever its layout.
 const LARGE: usize = 128 * 128;
-/// The fewest rows of C that read B often enough to pay for the packing.
+/// The fewest rows of C for which packing B pays.
 const OFTEN: usize = 48;
-/// The fewest such rows with AVX-512: a block makes 24 multiply-adds of each three vectors of B, which come from the second-level
-/// cache meanwhile.
+/// The same with AVX-512: a block does 24 multiply-adds per three vectors of B, during which these come from
+/// the L2 cache.
 const OFTEN_AVX512: usize = 256;
 
-/// Rows of A so far apart, or columns that are read across, get in each other's way in the caches, and are on a page each:
-/// they are copied where so many columns of C read them.
+/// From these strides on, rows of A, or columns of A read across, collide in the caches and are on a page
+/// each: A is copied if at least `WIDE` columns of C read it.
 const FAR_ROWS: usize = 512;
 const FAR_COLUMNS: usize = 352;
 const WIDE: usize = 256;
 
-/// What pays for these sizes. Columns of A are read as they are with AVX-512, where each number that is read is in 48 products,
-/// and not in 16.
+/// Which operands are worth packing for these sizes. With AVX-512 an A that is read across is not
+/// packed, since each number read is used in 48 products, not in 16.
 pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
     let is_avx512 = isa == Isa::Avx512;
@@ -52,7 +52,7 @@ pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     Packed { a: is_far && n >= WIDE && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
 }
 
-/// The most numbers of a block, and of a row of one.
+/// The maximum number of elements in a block, and in a row of one.
 const BLOCK: usize = 24 * 16;
 const ROW: usize = 3 * 16;
 
@@ -67,7 +67,8 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     if m == 0 || n == 0 {
         return;
     }
-    // By reference: a copy would load in one piece what was just written in several, and wait for those writes.
+    // Matched by reference: a copy would load as a whole what was just written in pieces, and stall on those
+    // writes.
     let (add, bias) = match *end {
         End::Set => (None, None),
         End::Bias(bias) => (None, Some(bias)),
@@ -75,18 +76,18 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
         End::AddBias(bias) => (Some(1.0), Some(bias)),
         End::AddScaled(scale) => (Some(scale), None),
     };
-    // Blocks read B along its rows: one with its columns side by side is turned as it is packed.
+    // Blocks read B along its rows: a B with contiguous columns is transposed by packing.
     let b_across = b_strides[1] != 1;
     let packed = Packed { b: packed.b || b_across, ..packed };
     let [parts, longest, wide] = parts_of::<S>(k, n, if packed.b || m >= OFTEN { PART } else { PART_OF_FEW });
     let rows = even(m, ROWS);
     let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packed.b && packed.ready.is_none();
-    // Rows of A whose numbers lie side by side are read along them; packed, they are a cache line further apart than they are
-    // long, so that they do not meet in the cache.
+    // A with contiguous rows is read along them. Packed rows are one cache line further apart than they are
+    // long, so that they do not collide in the cache.
     let across = a_strides[1] != 1;
     let along = longest + LINE;
-    // C keeps the sums over earlier parts of k where it becomes the product alone, in whole vectors.
+    // Without adding to C, sums over earlier parts of k are kept in C itself, where whole vectors fit.
     let in_c = add.is_none();
     let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
     let sizes = [
@@ -106,7 +107,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
         for part in 0..parts {
             let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
             let k = to - from;
-            // Of empty slices there is no row to point at.
+            // Empty slices have no row to point to.
             let ([a, b], b_len) = if k == 0 {
                 ([a.as_ptr(), b.as_ptr()], 0)
             } else {
@@ -136,7 +137,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                         None if packs_b => b_room.add(column * k),
                         None => b.wrapping_add(column),
                     };
-                    // Rows of B as it lies are read beyond the strip's end where there is more of B.
+                    // Rows of an unpacked B may be read beyond the strip's end as long as that is inside B.
                     let whole = match packed.b || width == vectors * S::LANES {
                         true => k,
                         false => b_len
@@ -188,14 +189,15 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
     }
 }
 
-/// In how many parts of at most `most` k is summed, how long the longest is, and how wide n columns are in whole vectors.
+/// Over k and n: the number of parts of at most `most` that k is split into, the longest part, and n rounded
+/// up to whole vectors.
 #[inline(always)]
 fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
     let parts = k.div_ceil(most).max(1);
     [parts, even(k, most), n.div_ceil(S::LANES) * S::LANES]
 }
 
-/// Packs all of B, whose rows lie one after another, part after part of k.
+/// Packs all of B, whose rows are contiguous, part after part of k.
 ///
 /// # Safety
 /// S's target features hold.
@@ -213,20 +215,20 @@ pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     }
 }
 
-/// Some rows of a strip of columns.
+/// Some rows of a strip of columns of C.
 pub(super) struct Strip<'a> {
     rows: usize,
     k: usize,
     a: *const f32,
-    /// How far apart A's rows are, or its columns if it is read across.
+    /// A's row stride, or its column stride if it is read across.
     a_stride: usize,
-    /// Whether A is packed: each group's columns one after another.
+    /// Whether A is packed: each group of rows column by column.
     packed: bool,
     b: *const f32,
     b_stride: usize,
-    /// How many of B's rows may be read in whole vectors.
+    /// How many rows of B may be read in whole vectors.
     whole: usize,
-    /// Where the sums over earlier parts of k are, in whole vectors; not looked at where k is in one part.
+    /// The sums over earlier parts of k, in whole vectors; unused if k is in one part.
     sums: *mut f32,
     sums_stride: usize,
     /// Whether this is k's first part.
@@ -235,16 +237,16 @@ pub(super) struct Strip<'a> {
     last: bool,
     c: *mut f32,
     c_stride: usize,
-    /// So many times the product is added to C; None: it takes its place.
+    /// If given, the product times this factor is added to C; otherwise it overwrites C.
     add: Option<f32>,
-    /// Added to every row: the sums begin with it where `add` is None, otherwise it comes last, after what C was.
+    /// Added to every row: as the first term if `add` is None, else last, after the previous C.
     bias: Option<&'a [f32]>,
     column: usize,
     width: usize,
 }
 
-/// An instruction set's strips, in functions of their own: inlined into the loops over them, they would take the compiler a
-/// minute.
+/// The strips of an instruction set, in functions of their own: inlined into their loops they would take a
+/// minute to compile.
 pub(super) trait Strips: Simd {
     /// See [`blocks_of`].
     ///
@@ -274,8 +276,8 @@ strips!(Avx2, "avx2,fma");
 strips!(Neon, "neon");
 strips!(Portable);
 
-/// All rows of a strip that is `W` vectors wide, in blocks of about equal height: a block of a few rows would leave the units
-/// waiting for its sums.
+/// All rows of a strip of `W` vectors, in blocks of about equal height: in a block of a few rows the
+/// arithmetic units would wait for its sums.
 ///
 /// # Safety
 /// S's target features hold; the strip's rows and columns lie in A, B, C and, where k is in several parts, whole vectors of
@@ -303,7 +305,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         width,
     } = strip;
     let tail = width - (W - 1) * S::LANES;
-    // A bias whose columns are not whole vectors, filled up to them, and room for sums that are not C yet.
+    // A bias padded to whole vectors, and room for sums that cannot be written to C directly.
     const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
     let first_bias = match bias.filter(|_| add.is_none()) {
@@ -374,14 +376,14 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     }
 }
 
-/// The size of the first of several about equal pieces, of at most `most`, of what is `left`.
+/// The size of the first of several nearly equal pieces of `left`, each at most `most`.
 #[inline(always)]
 fn even(left: usize, most: usize) -> usize {
-    // Divisions take as long as a small block.
+    // Without a division if possible: it takes as long as a small block.
     if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
 }
 
-/// How high the blocks of so many rows are at least, and up to which row they are higher by one.
+/// The minimum height of the blocks of `rows` rows, and the row up to which blocks are one row higher.
 #[inline(always)]
 pub(super) fn heights<S: Simd>(rows: usize) -> [usize; 2] {
     let most = S::SUMS / S::WIDE;

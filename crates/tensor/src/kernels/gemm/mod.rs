@@ -1,7 +1,7 @@
-//! The matrix product, in blocks of C that stay in registers.
+//! The matrix product, in blocks of C whose sums stay in registers.
 //!
-//! An element's sum runs over k in one order, in fused operations, whatever is packed and wherever k is cut: the bits
-//! depend on none of it.
+//! An element's sum always runs over k in the same order, with fused multiply-adds, whatever is packed and
+//! wherever k is split: the bits do not depend on it.
 
 mod block;
 mod drive;
@@ -26,23 +26,24 @@ dispatch! {
     fn pack_isa(b: &[f32], n: usize, to: &mut [f32]) = pack_on
 }
 
-/// Packs B, of `n` columns, for [`gemm_packed`]: nothing if there are none.
+/// Packs B, of `n` columns, for [`gemm_packed`]; does nothing if there are none.
 ///
 /// # Panics
-/// If there is less room than for `n` columns, rounded up to sixteens, in each row.
+/// If `to` has less room than `n`, rounded up to a multiple of 16, for each row.
 pub fn pack(b: &[f32], n: usize, to: &mut [f32]) {
     pack_isa(Isa::detect(), b, n, to);
 }
 
-/// As [`gemm`], to the same bits, with B packed beforehand by [`pack`]: for several products with one B.
+/// As [`gemm`], with the same bits, but with B packed beforehand by [`pack`]: for several products with the
+/// same B.
 ///
 /// # Panics
-/// As [`gemm`], or if `packed` is shorter than B packed is.
+/// As [`gemm`], or if `packed` is too short for B.
 pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
     gemm_by(call, Some(packed));
 }
 
-/// A product by this thread alone.
+/// A product on this thread only.
 pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
     let isa = Isa::detect();
     let packed = packing(isa, call);
@@ -53,14 +54,14 @@ pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
 /// A matrix product; see [`Gemm`].
 ///
 /// # Panics
-/// If a slice is shorter than the sizes and steps say.
+/// If a slice is shorter than its sizes and strides require.
 pub fn gemm(call: Gemm<'_, f32>) {
     gemm_by(call, None);
 }
 
 fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     let work = [call.m, call.n, call.k].into_iter().fold(2, usize::saturating_mul);
-    // What is not shared out goes straight on: preparing the parts takes a tenth of a small product's time.
+    // Undivided work takes a short cut: preparing the parts takes a tenth of a small product's time.
     if is_left_alone(work) {
         return gemm_alone(&mut call, ready);
     }
@@ -78,10 +79,10 @@ fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
     });
 }
 
-/// `count` products of one shape. `call` is the first one; the operands of number i, A, B and C, begin i times the steps
-/// further on.
+/// `count` products of equal shape. `call` is the first; in product i the operands A, B and C begin at i
+/// times their steps.
 ///
-/// Threads share the products out, unless matrices of C lie inside one another, or are one.
+/// Threads divide the products among them, unless matrices of C overlap.
 ///
 /// # Panics
 /// As [`gemm`], for any of them.
@@ -94,7 +95,7 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
     if count == 0 || m == 0 || n == 0 {
         return;
     }
-    // No operand is looked at where there is nothing to sum.
+    // With k = 0 no operand is read.
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_step..], &b[i * b_step..]);
@@ -116,20 +117,20 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
     });
 }
 
-/// The same for a product whose `k` goes over the rows of a batch: of many rows it is made in two halves. Whether it is does
-/// not depend on `m`, of which a thread may have only a part.
+/// As [`gemm`] for a `k` over the rows of a batch: a product over many rows is computed in two halves.
+/// Whether it is must not depend on `m`, of which a thread may have only a part.
 ///
 /// # Panics
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
-    // As if C were square.
+    // The test treats C as if it were square.
     if m == 0 || n == 0 || c_stride != n || !worthwhile(k, 2, n) {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
     let len = m * n;
     let shared = Shared::new(&mut c[..len]);
-    // A step of descent is made when both halves of the gradient are there.
+    // A step of gradient descent needs the sum of both halves.
     let descent = if let End::AddScaled(scale) = end { Some(scale) } else { None };
     in_halves(
         k,

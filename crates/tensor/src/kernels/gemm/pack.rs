@@ -5,22 +5,22 @@ use crate::kernels::simd::Simd;
 use crate::kernels::transpose::transpose_part;
 use std::cell::RefCell;
 
-/// A cache line: packed vectors begin with one, so that no load touches two.
+/// A cache line: packed vectors begin at one, so that no load touches two.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Line(#[expect(dead_code, reason = "reached through pointers")] [f32; LINE]);
 
-/// Numbers of a cache line.
+/// Numbers in a cache line.
 pub(in super::super) const LINE: usize = 16;
 
-/// A thread's memory for packed operands, which grows to the largest that were needed.
+/// A thread's memory for packed operands, which grows to the largest size needed so far.
 #[derive(Default)]
 pub(super) struct Room {
     lines: Vec<Line>,
 }
 
 impl Room {
-    /// Places for three times so many numbers, in which anything may be.
+    /// Room for three operands of these sizes, with arbitrary contents.
     pub fn parts(&mut self, sizes: [usize; 3]) -> [*mut f32; 3] {
         let lines = sizes.map(|size| size.div_ceil(LINE));
         let all = lines.iter().sum();
@@ -46,25 +46,26 @@ pub(super) fn with_room<T>(f: impl FnOnce(&mut Room) -> T) -> T {
     ROOM.with_borrow_mut(f)
 }
 
-/// How many rows ahead of those that are packed B comes into the cache.
+/// How many rows ahead of the packing B is prefetched.
 const AHEAD: usize = 4;
 
-/// How many vectors the next strip of columns has, of which C's last `columns` are left.
+/// The width of the next strip in vectors, where C has `columns` columns left.
 #[inline(always)]
 pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
     let left = columns.div_ceil(S::LANES);
-    // One more than a strip holds are two of about half: a narrow strip leaves the units waiting.
+    // One more than a strip holds is split into two halves: a narrow strip would leave the arithmetic units
+    // waiting.
     if left == S::WIDE + 1 && S::WIDE > 2 { left.div_ceil(2) } else { left.min(S::WIDE) }
 }
 
-/// Packs `k` rows of B, `n` columns wide, strip by strip: each strip's rows one after another, the last vector filled up
-/// with zeros. `k` is at least 1.
+/// Packs `k` rows of B, `n` columns wide, strip by strip: the rows of each strip one after another, the last
+/// vector padded with zeros. `k` is at least 1.
 ///
 /// # Safety
 /// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
-    // Along B's rows, as they lie in memory, which is how processors foresee what is read next.
+    // Along B's rows, the order in memory, which the hardware prefetcher recognizes.
     for l in 0..k {
         // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last column; a strip's rows
         // are as long as its vectors.
@@ -97,7 +98,7 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
     }
 }
 
-/// As [`pack_b`], of a B whose columns lie side by side, `stride` apart.
+/// As [`pack_b`], for a B with contiguous columns, `stride` apart.
 ///
 /// # Safety
 /// As there.
@@ -125,10 +126,11 @@ pub(super) unsafe fn pack_b_across<S: Simd>(
     }
 }
 
-/// Columns of A that are packed at a time: so few that their lines stay in the first-level cache for all groups.
+/// How many columns of A are packed at a time: few enough that their lines stay in the L1 cache for all
+/// groups.
 const COLUMNS: usize = 16;
 
-/// Packs `rows` by `k` numbers of A in groups of rows of about equal height: group by group, the rows of each column.
+/// Packs `rows` by `k` numbers of A in groups of rows of about equal height: each group column by column.
 ///
 /// # Safety
 /// S's target features hold; the numbers, `strides` apart, lie at `from`, and as many fit at `to`.
@@ -148,8 +150,8 @@ pub(super) unsafe fn pack_a<S: Simd>(
             // SAFETY: the caller's promise: the group's numbers lie there, and its places.
             let (from, to) =
                 unsafe { (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * high)) };
-            // Whole vectors are read where the block has so many rows, and written where the group has so many places: what is
-            // not of a column is overwritten by the next ones.
+            // Whole vectors are read if enough rows are left, and written where the group has room for them:
+            // the surplus is overwritten by the next columns.
             let vectors = high.next_multiple_of(S::LANES);
             let ahead = (vectors - high).div_ceil(high);
             let fast = match strides[0] {
@@ -179,7 +181,7 @@ pub(super) unsafe fn pack_a<S: Simd>(
     }
 }
 
-/// Copies `rows` rows of `k` numbers of A, which become `to_stride` apart.
+/// Copies `rows` rows of `k` numbers of A to rows `to_stride` apart.
 ///
 /// # Safety
 /// The rows, `stride` apart, lie at `from`, and as many fit at `to`.

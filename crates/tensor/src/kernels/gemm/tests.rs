@@ -2,7 +2,7 @@ use super::*;
 use crate::kernels::reference;
 use crate::kernels::tests::numbers;
 
-/// Sums in the order of the kernels, one element at a time, and nothing between C's rows touched.
+/// Sums in the order of the kernels, one element at a time; does not touch the gaps between C's rows.
 fn one_by_one(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     for row in 0..m {
@@ -83,7 +83,7 @@ fn a_batch_equals_its_products() {
     }
     let [m, n, k] = SIZES;
     let (a, b, before) = (numbers(COUNT * m * k, 1), numbers(COUNT * k * n, 2), numbers(COUNT * m * n, 3));
-    // Each with a C of its own, and all added to the same.
+    // Each product with a C of its own, then all added to the same C.
     for c_step in [m * n, 0] {
         let [mut batch, mut each, mut plain] = [(); 3].map(|()| before.clone());
         let steps = [m * k, k * n, c_step];
@@ -175,8 +175,9 @@ fn short_slices_are_refused() {
     });
 }
 
-/// Operands that end with their last number, so that AddressSanitizer and Miri see whoever reads on: sizes below, at and
-/// above those of blocks, of groups and of parts, all ways that A can lie, also rows that are one or overlap.
+/// Each operand ends with its last number, so that AddressSanitizer and Miri detect reads beyond it. Sizes
+/// are below, at and above those of blocks, groups and parts; A has all possible strides, also with equal or
+/// overlapping rows.
 #[test]
 fn nothing_beyond_an_operand_is_touched() {
     let [heights, widths, lengths]: [&[usize]; 3] = match cfg!(miri) {
@@ -208,14 +209,14 @@ fn nothing_beyond_an_operand_is_touched() {
             }
             let mut wanted = before.clone();
             one_by_one(call!(&mut wanted, &b, [b_step, 1]));
-            // B with its rows one after another, to be packed beforehand, and column by column.
+            // B with contiguous rows, to be packed beforehand, and column by column.
             let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_step..][..n]).copied().collect();
             let column_step = k + turn % 3;
             let mut turned = vec![9.0; if k == 0 { 0 } else { (n - 1) * column_step + k }];
             (0..k).for_each(|l| (0..n).for_each(|j| turned[j * column_step + l] = dense[l * n + j]));
             for isa in Isa::available() {
                 let packings = [(false, false), (false, true), (true, false), (true, true)];
-                // Under Miri one after another.
+                // Under Miri only one, in turn.
                 let some = if cfg!(miri) { &packings[turn % 4..][..1] } else { &packings[..] };
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
@@ -240,7 +241,7 @@ fn nothing_beyond_an_operand_is_touched() {
     }
 }
 
-/// Steps that nothing is reached by may be anything; where nothing is in C, nothing is done.
+/// Strides that are never multiplied by a nonzero index may have any value; for an empty C nothing is done.
 #[test]
 fn steps_that_are_never_made_do_not_matter() {
     fn add(
@@ -264,7 +265,7 @@ fn steps_that_are_never_made_do_not_matter() {
     assert_eq!((c, many), ([11.0, 21.0, 31.0], [1.0; 200]));
 }
 
-/// 2^33 times 2^31 is 0 in 64 bits.
+/// 2^33 times 2^31 wraps to 0 in 64 bits.
 #[test]
 #[should_panic(expected = "C is too short")]
 fn a_batch_that_overflows_is_refused() {
@@ -284,7 +285,7 @@ fn a_batch_that_overflows_is_refused() {
     gemm_batched(1 << (usize::BITS / 2 + 1), [0, 0, 1 << (usize::BITS / 2 - 1)], call);
 }
 
-/// Sums over many rows, as those over few: of no rows or columns of C there is nothing to do, whatever the steps.
+/// If C has no rows or no columns, nothing is done, whatever the strides; also for sums over many rows.
 #[test]
 fn nothing_is_summed_where_c_has_no_numbers() {
     let many = vec![1.0; 300];

@@ -1,4 +1,4 @@
-//! Attention as plain loops; scores are computed anew wherever they are needed.
+//! Attention as plain loops; scores are recomputed wherever they are needed.
 
 use crate::Element;
 use crate::kernels::{Attention, Cache};
@@ -29,7 +29,7 @@ impl<'a, E: Element> Head<'a, E> {
         }
     }
 
-    /// Where in a row's query this head lies; `part` 1 for its key, 2 for its value.
+    /// Where in `qkv` this head's query of `row` begins; its key for `part` 1, its value for 2.
     fn at(&self, row: usize, part: usize) -> usize {
         (3 * row + part) * self.call.width + self.head * self.size
     }
@@ -38,7 +38,7 @@ impl<'a, E: Element> Head<'a, E> {
         &self.call.qkv[self.at(row, part)..][..self.size]
     }
 
-    /// Where in a row of C numbers this head lies.
+    /// The range of this head in a row of C numbers.
     fn place(&self) -> std::ops::Range<usize> {
         let at = self.row * self.call.width + self.head * self.size;
         at..at + self.size
@@ -48,7 +48,7 @@ impl<'a, E: Element> Head<'a, E> {
         E::of(self.size as f64).sqrt().recip()
     }
 
-    /// Calls `f` for each row of the context with its scaled score, and what dropout multiplies its weight by.
+    /// Calls `f` for each row of the context with its scaled score and the dropout factor of its weight.
     fn context(&self, mut f: impl FnMut(usize, E, E)) {
         let context = self.call.context;
         let mask = self.call.dropout.map(|mask| mask.row(self.row * self.call.heads + self.head));
@@ -68,8 +68,8 @@ impl<'a, E: Element> Head<'a, E> {
     }
 }
 
-/// Writes each row's attended values; of each row and head, `stats` gets the largest score, and 1 over the sum of
-/// exponentials of what is above it.
+/// Writes each row's attention to `y`. Per row and head, `stats` gets the largest score m and
+/// `1 / sum exp(score - m)`.
 pub fn attend<E: Element>(call: Attention<'_, E>, y: &mut [E], stats: &mut [[E; 2]]) {
     Head::each(call, |head| {
         let mut max = E::neg_infinity();
@@ -83,7 +83,7 @@ pub fn attend<E: Element>(call: Attention<'_, E>, y: &mut [E], stats: &mut [[E; 
     });
 }
 
-/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and the gradient that arrives there.
+/// Writes the gradient of [`attend`] to `dx`, or adds it, given its results and their gradient `dy`.
 pub fn attend_backward<E: Element>(
     call: Attention<'_, E>,
     y: &[E],
@@ -111,7 +111,7 @@ pub fn attend_backward<E: Element>(
     });
 }
 
-/// Writes the attended values of the newest row of each sequence, of whose earlier rows keys and values are kept.
+/// Writes the attention of the newest row of each sequence, given the keys and values of the earlier rows.
 pub fn attend_cached<E: Element>(qkv: &[E], width: usize, heads: usize, cache: Cache<'_, E>, y: &mut [E]) {
     let size = width / heads;
     let scale = E::of(size as f64).sqrt().recip();

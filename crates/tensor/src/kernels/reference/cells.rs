@@ -4,7 +4,7 @@ use super::value;
 use crate::Element;
 use crate::kernels::{Activation, Cell, CellBackward, CellForward};
 
-/// A step of a cell; see [`CellForward`].
+/// One step of a cell; see [`CellForward`].
 pub fn cell_forward<E: Element>(call: CellForward<'_, E>) {
     let (rows, h) = (call.rows(), call.hidden);
     let (gates_of_row, states_of_row) = (call.cell.gates() * h, call.cell.states() * h);
@@ -32,7 +32,7 @@ pub fn cell_forward<E: Element>(call: CellForward<'_, E>) {
     }
 }
 
-/// The way back through a step; see [`CellBackward`].
+/// The backward pass of one step; see [`CellBackward`].
 pub fn cell_backward<E: Element>(call: CellBackward<'_, E>) {
     let (rows, h, one) = (call.rows(), call.hidden, E::one());
     let (gates_of_row, states_of_row) = (call.cell.gates() * h, call.cell.states() * h);
@@ -45,7 +45,7 @@ pub fn cell_backward<E: Element>(call: CellBackward<'_, E>) {
         let d_before = &mut call.d_before[row * states_of_row..];
         let (d, kept) = (d_after[i], call.kept[unit]);
         let value: [E; 4] = std::array::from_fn(|k| gates.get(k * h + i).copied().unwrap_or(one));
-        // The gradient of gate number k: of the state's part and of the input's.
+        // Writes the gradients of gate `k`: of the state's part and of the input's part.
         let mut put = |k: usize, of_state: E, of_x: E| {
             gates[k * h + i] = of_state;
             d_x[k * h + i] = if call.add { d_x[k * h + i] + of_x } else { of_x };

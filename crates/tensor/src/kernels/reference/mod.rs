@@ -1,4 +1,4 @@
-//! The kernels as plain loops: their safe twins.
+//! The kernels as safe plain loops.
 
 mod attention;
 mod cells;
@@ -13,7 +13,7 @@ pub use cells::{cell_backward, cell_forward};
 pub use norm::{norm_rows, norm_rows_backward, norm_rows_weight};
 pub use rotary::rotate;
 
-/// Columns of a product that is not to be seen in C.
+/// How many columns of a product are summed outside of C at a time.
 const PART: usize = 64;
 
 /// A matrix product; see [`Gemm`].
@@ -52,7 +52,8 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     }
 }
 
-/// `count` products of one shape, one after another; the operands of number i begin i times the steps further on.
+/// `count` products of equal shape, one after another; in product i the operands begin at i times their
+/// steps.
 pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, E>) {
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
@@ -62,7 +63,7 @@ pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 
     }
 }
 
-/// Nothing: the plain loops read B as it is.
+/// Does nothing: the plain loops read B as it is.
 pub fn pack<E: Element>(_b: &[E], _n: usize, _to: &mut [E]) {}
 
 /// As [`gemm`].
@@ -70,7 +71,7 @@ pub fn gemm_packed<E: Element>(call: Gemm<'_, E>, _packed: &[E]) {
     gemm(call);
 }
 
-/// As [`gemm`]: the plain loops make a sum over rows in one.
+/// As [`gemm`]: the plain loops do not split sums.
 pub fn gemm_over_rows<E: Element>(call: Gemm<'_, E>) {
     gemm(call);
 }
@@ -123,7 +124,7 @@ pub fn slope<E: Element>(activation: Activation, x: E, y: E) -> E {
     }
 }
 
-/// sqrt(2 / pi), and what x^3 counts beside x, in gelu's approximation.
+/// sqrt(2 / pi), and the coefficient of x^3, in gelu's approximation.
 const GELU_ANGLE: f64 = 0.797_884_560_802_865_4;
 const GELU_CUBE: f64 = 0.044_715;
 
@@ -149,7 +150,7 @@ pub fn exp<E: Element>(x: &[E], y: &mut [E]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y = x.exp());
 }
 
-/// Each row's softmax and log-sum-exp, shifted by the row's maximum so that nothing overflows.
+/// Each row's softmax and log-sum-exp, computed with the row's maximum subtracted so that nothing overflows.
 pub fn softmax_rows<E: Element>(logits: &[E], width: usize, probs: &mut [E], lse: &mut [[E; 2]]) {
     for ((x, p), lse) in logits.chunks_exact(width).zip(probs.chunks_exact_mut(width)).zip(lse) {
         let max = x.iter().copied().fold(E::neg_infinity(), E::max);
@@ -172,8 +173,8 @@ pub fn log_softmax_rows<E: Element>(logits: &[E], width: usize, y: &mut [E]) {
     }
 }
 
-/// `y[r] = activation(bias + sum_t table[slots[r, t]])`; those whose slope is of x are left
-/// out, their backward needs the sum itself.
+/// `y[r] = activation(bias + sum_t table[slots[r, t]])`; not for activations whose slope is computed from x,
+/// as their backward needs the sum itself.
 pub fn gather_rows<E: Element>(
     table: &[E],
     bias: &[E],
@@ -195,7 +196,7 @@ pub fn gather_rows<E: Element>(
     }
 }
 
-/// Adds each row of `d`, taken back through the activation, to every row of the table that its slots name.
+/// Adds each row of `d`, multiplied by the activation's slope, to every table row that its slots name.
 pub fn scatter_rows<E: Element>(
     activation: Option<Activation>,
     v: &[E],
@@ -247,7 +248,7 @@ pub fn add_rows<E: Element>(x: &[E], step: usize, z: &[E], bias: &[E], y: &mut [
     }
 }
 
-/// Each row of `y` is that of `x` times the row's factor; or that is added to it.
+/// `y = factor x`, row by row, or with `add` `y += factor x`.
 #[inline(always)]
 pub fn scale_rows<E: Element>(factors: &[E], x: &[E], y: &mut [E], add: bool) {
     let width = x.len() / factors.len();
@@ -260,14 +261,14 @@ pub fn scale_rows<E: Element>(factors: &[E], x: &[E], y: &mut [E], add: bool) {
     }
 }
 
-/// How often row `i` of `rows` counts. Inputs (B, T, C) have T rows here for each of B counts.
+/// The count of row `i` of `rows`. For inputs (B, T, C) each of the B counts is that of T rows.
 #[inline(always)]
 fn count<E: Element>(counts: &[E], i: usize, rows: usize) -> E {
     if counts.is_empty() { E::one() } else { counts[i / (rows / counts.len())] }
 }
 
-/// Per channel: the mean, and the sum of squared distances from it, of rows that count `counts` times each (once
-/// where it is empty).
+/// Per channel: the mean, and the sum of squared distances from it, where row i counts `counts[i]` times
+/// (once if `counts` is empty).
 #[inline(always)]
 pub fn channel_moments<E: Element>(x: &[E], counts: &[E], mean: &mut [E], squares: &mut [E]) {
     let c = mean.len();
@@ -323,8 +324,8 @@ pub fn channel_sums<E: Element>(
     sum_hat.iter_mut().zip(inv_std).for_each(|(h, &i)| *h *= i);
 }
 
-/// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; rows count `counts` times each (once where it
-/// is empty).
+/// `dx = a d + count (b x + c)`, channel by channel, or added to `dx`; row i counts `counts[i]` times (once
+/// if `counts` is empty).
 #[inline(always)]
 pub fn channel_backward<E: Element>(
     x: &[E],

@@ -3,7 +3,7 @@
 use crate::Element;
 use crate::kernels::Norm;
 
-/// Each row's norm; `stats` gets its mean (0 where it is not subtracted) and 1 over its deviation.
+/// Normalizes each row; `stats` gets its mean (0 if not centred) and 1 over its standard deviation.
 pub fn norm_rows<E: Element>(norm: Norm<'_, E>, x: &[E], y: &mut [E], stats: &mut [[E; 2]]) {
     let Norm { width, eps, centred, weight, bias } = norm;
     let n = E::of(width as f64);
@@ -19,7 +19,7 @@ pub fn norm_rows<E: Element>(norm: Norm<'_, E>, x: &[E], y: &mut [E], stats: &mu
     }
 }
 
-/// The gradient of [`norm_rows`], or added to `dx`.
+/// The gradient of [`norm_rows`], written to `dx`, or added.
 pub fn norm_rows_backward<E: Element>(
     norm: Norm<'_, E>,
     x: &[E],

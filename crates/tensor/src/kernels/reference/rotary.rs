@@ -1,10 +1,11 @@
-//! Rotary positions as plain loops, each product rounded, so that they give the same bits however they are compiled.
+//! Rotary positions as plain loops. Each product is rounded, so that the bits do not depend on the
+//! compilation.
 
 use crate::Element;
 use crate::kernels::Rotary;
 
-/// `y = x cos - z sin, z' = z cos + x sin` for the pairs (x, z) of each head, whose halves they lie in; or turned back.
-/// What follows the heads stays.
+/// `y = x cos - z sin, z' = z cos + x sin` for the pairs (x, z) of each head, x in its first half and z in
+/// its second; or the opposite rotation. The rest of the row is copied.
 #[inline(always)]
 pub fn rotate<E: Element>(
     rotary: Rotary<'_, E>,

@@ -135,7 +135,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn store_head(p: *mut f32, n: usize, v: __m256) {
-        // In whole pieces: a masked store takes some processors dozens of steps.
+        // In pieces, since a masked store takes dozens of steps on some processors.
         // SAFETY: see above; the pieces together are the first n lanes.
         unsafe {
             if n >= 8 {
@@ -147,7 +147,7 @@ impl Simd for Avx2 {
                 (p, rest) = (p.add(4), _mm256_extractf128_ps::<1>(v));
             }
             if n & 2 != 0 {
-                // Not `_mm_storel_pd`, which wants the alignment of an f64.
+                // Not `_mm_storel_pd`, which would need the alignment of an f64.
                 _mm_storeu_si64(p.cast(), _mm_castps_si128(rest));
                 (p, rest) = (p.add(2), _mm_movehl_ps(rest, rest));
             }
@@ -182,7 +182,7 @@ impl Simd for Avx2 {
                     *r = _mm256_maskload_ps(from, head8(width));
                 }
             }
-            // Pairs of rows, then pairs of pairs, inside each half of a vector; then the halves.
+            // Transposes pairs of rows, then pairs of pairs, within each half of a vector; then the halves.
             let mut t = [_mm256_setzero_ps(); 8];
             for i in 0..4 {
                 t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 #[derive(Clone, Copy)]
 pub(in super::super) struct Avx512;
 
-/// The first `n` lanes of 16.
+/// A mask of the first `n` lanes of 16.
 #[inline(always)]
 fn head(n: usize) -> __mmask16 {
     ((1u32 << n) - 1) as __mmask16
@@ -37,7 +37,7 @@ impl Arithmetic for Avx512 {
     }
     #[inline(always)]
     unsafe fn div(a: __m512, b: __m512) -> __m512 {
-        // An improved estimate of 1 / b would be faster, but wrong in the last bit now and then.
+        // An estimate of 1 / b with Newton steps would be faster, but sometimes wrong in the last bit.
         // SAFETY: see above.
         unsafe { _mm512_div_ps(a, b) }
     }
@@ -129,8 +129,8 @@ impl Simd for Avx512 {
     ) -> bool {
         // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
         unsafe {
-            // Every loop runs to 16, so that the rows stay in registers. Rows that are not there are skipped, not masked to
-            // nothing: an empty mask where no memory is mapped takes thousands of cycles.
+            // Every loop runs to 16, so that the rows stay in registers. Missing rows are skipped: a load
+            // with an empty mask from unmapped memory takes thousands of cycles.
             let is_whole = height == 16 && width == 16;
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
@@ -142,7 +142,8 @@ impl Simd for Avx512 {
                 }
             }
             let mut t = [_mm512_setzero_ps(); 16];
-            // Pairs of rows, then pairs of pairs, inside each quarter of a vector; then the quarters.
+            // Transposes pairs of rows, then pairs of pairs, within each quarter of a vector; then the
+            // quarters.
             for i in 0..8 {
                 t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
                 t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);

@@ -1,23 +1,23 @@
-//! What a row comes down to: one sum, one maximum.
+//! Reductions of a row to one sum or one maximum.
 
 use super::Simd;
 
-/// As many as the widest vector has.
+/// The lanes of the widest vector.
 pub(in super::super) const COUNT: usize = 16;
 
-/// Sixteen running sums or maxima, of which a row's element i belongs to the one numbered i mod 16.
+/// Sixteen running sums or maxima: element i of a row goes to lane i mod 16.
 ///
-/// However many of them one vector holds, each gets the same elements in the same order, and they are folded alike; so
-/// the result is the same bits in every instruction set.
+/// Whatever the vector length, each lane gets the same elements in the same order, and the lanes are combined
+/// in the same way; so all instruction sets give the same bits.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Lanes<S: Simd> {
-    /// Only the first `PARTS` are used: an array's length cannot depend on `S`.
+    /// Only the first `PARTS` are used, since an array's length cannot depend on `S`.
     parts: [S::V; COUNT],
 }
 
 // SAFETY of every function below: the caller guarantees S's target features.
 impl<S: Simd> Lanes<S> {
-    /// Vectors that hold all of them.
+    /// The number of vectors that hold all lanes.
     pub const PARTS: usize = COUNT / S::LANES;
 
     #[inline(always)]
@@ -26,7 +26,7 @@ impl<S: Simd> Lanes<S> {
         Self { parts: [unsafe { S::splat(x) }; COUNT] }
     }
 
-    /// Adds the elements of the row's vector number `i`; those beyond the row's end are 0.
+    /// Adds vector `i` of the row; elements beyond the row's end must be 0.
     #[inline(always)]
     pub unsafe fn add(&mut self, i: usize, v: S::V) {
         let part = &mut self.parts[i % Self::PARTS];
@@ -34,7 +34,7 @@ impl<S: Simd> Lanes<S> {
         *part = unsafe { S::add(*part, v) };
     }
 
-    /// Adds the products of `a` and `b`, of the row's vector number `i`; those beyond the row's end are 0.
+    /// Adds the products of `a` and `b`, vector `i` of the row; elements beyond the row's end must be 0.
     #[inline(always)]
     pub unsafe fn add_products(&mut self, i: usize, a: S::V, b: S::V) {
         let part = &mut self.parts[i % Self::PARTS];
@@ -42,7 +42,7 @@ impl<S: Simd> Lanes<S> {
         *part = unsafe { S::fma(a, b, *part) };
     }
 
-    /// Notes the elements of the row's vector number `i` that are larger; NaN never is. Those beyond the row's end are
+    /// Updates the maxima with vector `i` of the row, ignoring NaN. Elements beyond the row's end must be
     /// minus infinity.
     #[inline(always)]
     pub unsafe fn max(&mut self, i: usize, v: S::V) {
@@ -51,14 +51,14 @@ impl<S: Simd> Lanes<S> {
         *part = unsafe { S::max(v, *part) };
     }
 
-    /// The sum of all: each of the first half and its neighbour 8 further, then 4, 2, 1.
+    /// The sum of all lanes, in halves: lane i plus lane i + 8, then i + 4, i + 2, i + 1.
     #[inline(always)]
     pub unsafe fn sum(self) -> f32 {
         // SAFETY: see above.
         unsafe { self.fold(|a, b| a + b) }
     }
 
-    /// The largest of all.
+    /// The maximum of all lanes.
     #[inline(always)]
     pub unsafe fn largest(self) -> f32 {
         // SAFETY: see above.
@@ -83,9 +83,9 @@ impl<S: Simd> Lanes<S> {
     }
 }
 
-/// Calls `$whole` for each whole vector of a row of `$width` elements and `$tail` for the one that is not, with the
-/// vector's number, and in the tail how many elements it has. Vectors come in groups that fill [`Lanes`], so that the
-/// compiler knows which part of them each is added to.
+/// Runs `$whole` for each whole vector of a row of `$width` elements, with the vector's index, and `$tail`
+/// for the rest, also with its number of elements. Whole vectors come in groups that fill [`Lanes`], so that
+/// the compiler knows which part each is added to.
 macro_rules! each_vector {
     ($width:expr, |$i:ident| $whole:expr, |$j:ident, $n:ident| $tail:expr) => {
         let vectors = $width / S::LANES;

@@ -1,4 +1,4 @@
-//! Vectors of `f32` as the kernels see them.
+//! The interface of `f32` vectors for kernels.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -25,17 +25,17 @@ pub(super) use several::Several;
 /// The bits of sqrt(1/2).
 const SQRT_HALF: i32 = 0x3f35_04f3;
 
-/// A vector that lies anywhere. Read and written by std's functions for that, it would be checked against the place where it
-/// comes from or goes to in builds with debug assertions, in each of thousands of places.
+/// An unaligned vector. std's functions for unaligned reads and writes would add checks in builds with debug
+/// assertions, in thousands of places.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, packed)]
 struct Anywhere<V>(V);
 
-/// What is done with one instruction set's vectors, element by element.
+/// The arithmetic of one instruction set's vectors, element by element.
 ///
-/// Every function gives the same bits in every instruction set, but for which NaN it gives: each rounds once, as
-/// IEEE 754 says.
+/// Every function gives the same bits in every instruction set, except in NaN: each rounds once, as in IEEE
+/// 754.
 ///
 /// # Safety
 /// Every function may be called only where the instruction set's target features hold.
@@ -50,15 +50,15 @@ pub(super) trait Arithmetic: Copy {
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     /// a b + c, rounded once.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// The larger; `b` where one of them is NaN.
+    /// The larger; `b` if either is NaN.
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
-    /// The smaller; `b` where one of them is NaN.
+    /// The smaller; `b` if either is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
-    /// To the nearest whole number, of two as near the even one, for |a| below 2^22.
+    /// Rounds to the nearest integer, halves to even, for |a| below 2^22.
     unsafe fn round(a: Self::V) -> Self::V;
     /// p 2^n, for whole n between -250 and 250.
     unsafe fn scale(p: Self::V, n: Self::V) -> Self::V;
-    /// The same for n between -126 and 127, or p NaN.
+    /// As `scale`, but only for n between -126 and 127, or p NaN.
     #[inline(always)]
     unsafe fn scale_normal(p: Self::V, n: Self::V) -> Self::V {
         // SAFETY: the caller's promise.
@@ -70,9 +70,9 @@ pub(super) trait Arithmetic: Copy {
     unsafe fn where_positive(a: Self::V, x: Self::V) -> Self::V;
 }
 
-/// One instruction set's vectors: where they come from and go to.
+/// One instruction set's vectors: loads, stores and transposition.
 ///
-/// No kernel may add up the lanes of a vector, whose number differs; [`Lanes`] does that.
+/// Kernels must not add the lanes of a vector, since their number differs; use [`Lanes`].
 ///
 /// # Safety
 /// Every function may be called only where the instruction set's target features hold; those with pointers need
@@ -80,15 +80,15 @@ pub(super) trait Arithmetic: Copy {
 pub(super) trait Simd: Arithmetic {
     /// Elements in a vector.
     const LANES: usize;
-    /// How many vectors of sums stay in registers in a matrix product.
+    /// How many vectors of sums a matrix product keeps in registers.
     const SUMS: usize;
-    /// How many of them lie side by side at most: as many vectors of B are in registers besides.
+    /// How many of these are side by side in a row at most; as many vectors of B are in registers too.
     const WIDE: usize;
-    /// Whether a part of a vector is read and written as fast as a whole one.
+    /// Whether masked loads and stores of a part of a vector are as fast as whole ones.
     const MASKS: bool = false;
 
     unsafe fn load(p: *const f32) -> Self::V;
-    /// Says that what is at `p` is needed soon; `p` may be anything.
+    /// A hint that the memory at `p` is needed soon; `p` may be any address.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}
     /// The first `n` elements, then zeros.
@@ -100,7 +100,7 @@ pub(super) trait Simd: Arithmetic {
     unsafe fn store_head(p: *mut f32, n: usize, v: Self::V);
     /// The first `n` elements, then zeros.
     unsafe fn head(v: Self::V, n: usize) -> Self::V;
-    /// Transposes a tile of at most `LANES` by `LANES`, or answers that it does not know how.
+    /// Transposes a tile of at most `LANES` by `LANES`; returns false if it is not implemented.
     ///
     /// `from` has `height` rows of `width` elements, `from_step` apart; `to` gets `width` rows of `height`.
     #[inline(always)]

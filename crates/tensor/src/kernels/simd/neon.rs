@@ -48,7 +48,7 @@ impl Arithmetic for Neon {
     }
     #[inline(always)]
     unsafe fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // Not `vmaxq_f32`, which gives NaN where one of them is.
+        // Not `vmaxq_f32`, which gives NaN if either is NaN.
         // SAFETY: see above.
         unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
     }
@@ -110,7 +110,7 @@ impl Simd for Neon {
     }
     #[inline(always)]
     unsafe fn load_or(p: *const f32, n: usize, rest: float32x4_t) -> float32x4_t {
-        // There are no masked loads, and a whole one may reach outside what can be read.
+        // There are no masked loads, and a whole load may read beyond readable memory.
         // SAFETY: see above; four lanes fit, and n is at most four.
         unsafe {
             let mut lanes = [0.0; 4];

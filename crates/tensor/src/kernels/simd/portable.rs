@@ -1,8 +1,8 @@
-//! Plain code: one element at a time.
+//! Portable vectors of one element.
 
 use super::{Arithmetic, SQRT_HALF, Simd};
 
-/// a b + c, rounded once: by the processor where the target surely has the instruction.
+/// a b + c, rounded once: by the processor's instruction if the target is known to have one.
 #[inline(always)]
 fn fma(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_feature = "fma", target_arch = "aarch64")) {
@@ -14,9 +14,9 @@ fn fma(a: f32, b: f32, c: f32) -> f32 {
 
 /// a b + c, rounded once.
 ///
-/// The product is exact in f64. The sum is rounded to odd there: where it is not exact, to the neighbour whose last bit
-/// is 1. With 29 bits more than the result has, this keeps the second rounding from being wrong where the first one
-/// came to lie half-way between two f32.
+/// The product is exact in f64. The sum is rounded to odd there: if it is inexact, to the neighbour whose
+/// last bit is 1. With the 29 extra bits of f64, this keeps the second rounding from going wrong when the
+/// first one lands half-way between two f32.
 ///
 /// # Source
 /// S. Boldo, G. Melquiond: Emulation of FMA and correctly rounded sums, 2008
@@ -24,12 +24,12 @@ fn fma(a: f32, b: f32, c: f32) -> f32 {
 fn plain_fma(a: f32, b: f32, c: f32) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
     let sum = product + c;
-    // What the rounding of the sum lost, exactly (Knuth's TwoSum); NaN where something is infinite.
+    // The exact rounding error of the sum (Knuth's TwoSum); NaN if a term is infinite.
     let c_part = sum - product;
     let lost = (product - (sum - c_part)) + (c - c_part);
     let bits = sum.to_bits();
     let inexact = lost.abs() > 0.0 && bits & 1 == 0;
-    // Away from zero, or towards it.
+    // One step away from zero, or towards it.
     let odd = if (lost > 0.0) == (sum > 0.0) { bits.wrapping_add(1) } else { bits.wrapping_sub(1) };
     f64::from_bits(if inexact { odd } else { bits }) as f32
 }
@@ -73,7 +73,7 @@ impl Arithmetic for Portable {
     }
     #[inline(always)]
     unsafe fn round(a: f32) -> f32 {
-        // Adding and subtracting 2^23 leaves the nearest whole number of a small one.
+        // Adding and subtracting 2^23 rounds a small number to the nearest integer.
         ((a.abs() + 8_388_608.0) - 8_388_608.0).copysign(a)
     }
     #[inline(always)]
@@ -135,7 +135,7 @@ impl Simd for Portable {
 mod tests {
     use super::plain_fma;
 
-    /// Numbers of every size and sign, zeros, infinities, NaN, and neighbours of powers of two.
+    /// Numbers of every magnitude and sign, zeros, infinities, NaN, and neighbours of powers of two.
     fn any(seed: u64) -> f32 {
         let x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -156,7 +156,7 @@ mod tests {
         let rounds = if cfg!(miri) { 2_000 } else { 3_000_000 };
         for i in 0..rounds {
             let (a, b) = (any(3 * i), any(5 * i + 1));
-            // Now and then one that nearly cancels the product.
+            // Sometimes a c that nearly cancels the product.
             let c = if i % 3 == 0 { -(a * b) } else { any(11 * i + 2) };
             let (plain, exact) = (plain_fma(a, b, c), a.mul_add(b, c));
             let same = plain.to_bits() == exact.to_bits() || plain.is_nan() && exact.is_nan();

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 
 /// `N` vectors of S as one.
 ///
-/// A function of one vector is a chain of dozens of operations, each of which waits for the one before; several chains side
-/// by side keep the processor busy meanwhile.
+/// A function of one vector is a chain of dozens of operations, each of which waits for the one before;
+/// several independent chains keep the processor busy meanwhile.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Several<S, const N: usize>(PhantomData<S>);
 
@@ -36,7 +36,7 @@ impl<S: Simd, const N: usize> Several<S, N> {
     }
 }
 
-/// Functions that do the same to each of the vectors.
+/// Defines functions that apply an operation to each of the vectors.
 macro_rules! each {
     ($($name:ident($first:ident $(, $other:ident)*);)*) => {
         $(#[inline(always)]
