@@ -30,13 +30,13 @@ pub struct ModelFlags {
     /// [default: mlp]
     #[arg(long, value_name = "KIND", value_parser = parse_model)]
     model: Option<ModelWord>,
-    /// Characters the model looks at [default: 3; a transformer's the longest word, or 64 of a text]
+    /// Characters the model looks at [default: 3; wavenet 8; transformer and bow the longest word, or 64 of a text]
     #[arg(long, value_name = "T")]
     context: Option<usize>,
-    /// Width of the embedding; 0: one-hot input [default: 6]
+    /// Width of the embedding; 0: one-hot input [default: mlp 6, wavenet 24, others 64]
     #[arg(long, value_name = "E")]
     embed: Option<usize>,
-    /// Width of each hidden layer, as in 200,200 [default: 200]
+    /// Width of each hidden layer, as in 200,200 [default: mlp 200; rnn, gru, lstm, wavenet 128; bow 64]
     #[arg(long, value_name = "H,...", value_parser = parse_hidden)]
     hidden: Option<Widths>,
     /// tanh, relu, gelu, gelu-tanh, squared-relu [default: tanh; a transformer's gelu]
@@ -63,7 +63,7 @@ pub struct ModelFlags {
     /// unit-normal, kaiming-normal, torch, unit-columns, gpt, normal [default: by the model]
     #[arg(long, value_name = "NAME")]
     init: Option<Init>,
-    /// Factor of kaiming-normal before the last layer [default: by the activation]
+    /// Factor of kaiming-normal before the last layer [default: mlp 5/3 for tanh, else sqrt(2); wavenet 1]
     #[arg(long, value_name = "X")]
     gain: Option<f64>,
     /// Factor of the last layer's weight [default: 0.1]
@@ -98,7 +98,7 @@ pub struct TrainFlags {
     /// Learning rate [default: 0.1]
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
-    /// At this fraction of the run, times this [default: 0.5:0.1]
+    /// After the fraction AT of the steps, multiply the learning rate by BY [default: 0.5:0.1]
     #[arg(long, value_name = "AT:BY,...", value_parser = parse_lr_drops)]
     lr_drops: Option<Drops>,
     /// From step STEP on, the rate RATE: 100001:.001,150001:.01 [default: none]

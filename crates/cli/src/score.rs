@@ -28,7 +28,7 @@ pub struct Args {
     /// The lines; standard input without it
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The same by name
+    /// The lines, as a flag in place of the argument
     #[arg(long = "data", value_name = "FILE", conflicts_with = "file")]
     named: Option<PathBuf>,
     /// Show each character's log-likelihood too

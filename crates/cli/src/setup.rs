@@ -16,7 +16,7 @@ pub struct DataPath {
     /// without it
     #[arg(value_name = "DATA")]
     data_path: Option<PathBuf>,
-    /// The same by name
+    /// The data, as a flag in place of the argument
     #[arg(long = "data", value_name = "DATA", conflicts_with = "data_path")]
     data_named: Option<PathBuf>,
 }
@@ -33,7 +33,7 @@ pub struct RunData {
     /// Where the run's data is now, or the folder in which it is [default: where it was]
     #[arg(value_name = "DATA")]
     data_path: Option<PathBuf>,
-    /// The same by name
+    /// The data, as a flag in place of the argument
     #[arg(long = "data", value_name = "DATA", conflicts_with = "data_path")]
     data_named: Option<PathBuf>,
 }

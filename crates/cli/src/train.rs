@@ -30,7 +30,7 @@ pub struct Args {
     /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
-    /// Train so many times, each with the seed after the one before, and mix the models [default: 1]
+    /// Train N models with consecutive seeds, and mix them [default: 1]
     #[arg(long, value_name = "N", conflicts_with_all = ["report", "dashboard", "tensorboard"])]
     seeds: Option<u64>,
     /// The run folder [default: the next free one in runs/]
@@ -45,10 +45,10 @@ pub struct Args {
     /// Look at the layers now and then, for charloom inspect and plot; costs a few percent of the time
     #[arg(long)]
     pub diagnostics: bool,
-    /// Watch on the whole screen, with keys: q stops, p pauses, l lowers the learning rate; with --diagnostics
+    /// Watch on the whole screen, with keys: q stops, p pauses, l lowers the learning rate; turns on --diagnostics
     #[arg(long)]
     pub dashboard: bool,
-    /// Write event files for TensorBoard; with --diagnostics
+    /// Write event files for TensorBoard; turns on --diagnostics
     #[arg(long, value_name = "DIR")]
     pub tensorboard: Option<PathBuf>,
     /// At the end, write a page about the run to report.html in its folder

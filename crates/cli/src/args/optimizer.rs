@@ -22,7 +22,7 @@ pub struct OptimizerFlags {
     /// Nesterov's momentum of sgd
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     nesterov: Option<bool>,
-    /// What rmsprop keeps of the mean of squares [default: 0.99]
+    /// Decay of rmsprop's mean of squared gradients [default: 0.99]
     #[arg(long, value_name = "X")]
     alpha: Option<f64>,
     /// First-moment decay of adamw and muon [default: 0.9]
@@ -31,19 +31,20 @@ pub struct OptimizerFlags {
     /// Second-moment decay of adamw and muon [default: 0.999]
     #[arg(long, value_name = "X")]
     beta2: Option<f64>,
-    /// Divisor guard of adamw, muon and rmsprop [default: 1e-8]
+    /// Added to the divisor of adamw, muon and rmsprop, so that it is never 0 [default: 1e-8]
     #[arg(long, value_name = "X")]
     eps: Option<f64>,
-    /// Largest norm of the gradient; 0: any [default: 0]
+    /// Scale the gradient down to this norm where it is larger; 0: never [default: 0]
     #[arg(long, value_name = "X")]
     clip: Option<f64>,
-    /// Largest element of the gradient; 0: any [default: 0]
+    /// Limit each element of the gradient to plus or minus this; 0: no limit [default: 0]
     #[arg(long, value_name = "X")]
     clip_value: Option<f64>,
     /// Minibatches whose mean gradient makes an update [default: 1]
     #[arg(long, value_name = "N")]
     accumulate: Option<u64>,
-    /// Judge and keep an average of the weights, of which each step keeps this share; 0: none [default: 0]
+    /// Decay of an exponential moving average of the weights, which is then evaluated and saved as best; 0: none
+    /// [default: 0]
     #[arg(long, value_name = "X")]
     ema: Option<f64>,
 }

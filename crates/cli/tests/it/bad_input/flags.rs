@@ -9,6 +9,7 @@ fn what_would_have_no_effect_is_refused_by_every_command() {
     let home = trained("--hidden 8 --steps 2");
     let path = home.path();
     done(path, "train names --model ngram --order 3 --out counted");
+    fs::write(path.join("other"), "anna\nemma\n").unwrap();
     for (args, said) in [
         ("plot run lr --layer 3", "--layer has no effect: it is of the picture weights"),
         ("plot run loss --words a", "--words"),
@@ -23,6 +24,12 @@ fn what_would_have_no_effect_is_refused_by_every_command() {
         ("sample run --data names", "it is read for --novel alone"),
         ("eval run --unknown skip", "--lossy and --unknown have no effect"),
         ("eval run --lossy", "--lossy and --unknown have no effect"),
+        (
+            "eval run --data other --split test",
+            "--split has no effect: other is not what the model was trained on",
+        ),
+        ("info --hardware --preset bengio", "--hardware is about this machine; leave out the settings"),
+        ("graph 2*3 --seed 3", "cannot be used with"),
         ("examples names --vocab --numbers", "cannot be used with"),
         ("examples names --vocab -n 3", "cannot be used with"),
         ("train names --model ngram --diagnostics --out none", "--diagnostics has no effect"),
