@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use charloom_nn::{Optimizer, clip_grad_norm, clip_grad_value};
+use charloom_nn::{clip_grad_norm, clip_grad_value};
 use charloom_tensor::kernels::Pool;
 use charloom_tensor::{Element, Grads, Indices, NodeId, Params, Pass, Recording};
 
-use super::{Way, Work};
+use super::Work;
 use crate::config::{Batch, TrainConfig};
 use crate::feed::{Feed, MAX_NUMBERS, Shape};
 use crate::models::{Net, Neural, Precision, Recorded};
@@ -135,10 +135,9 @@ impl Alone {
     pub fn rows(&self) -> usize {
         self.rows
     }
-}
 
-impl Way for Alone {
-    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
+    /// As [`Ways::step`](super::Ways::step).
+    pub fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
         let Self { step, grads, sum, clip, clip_value, .. } = self;
         let [batch, batches] = work.batch;
         step.fill(&*work.feed);
@@ -181,8 +180,6 @@ impl Way for Alone {
         }
         loss
     }
-
-    fn leave(&mut self, _: &mut Neural, _: &mut Optimizer<f32>, _: u64) {}
 }
 
 /// Adds a batch's gradients to those of the batches before; with the last they become the mean.

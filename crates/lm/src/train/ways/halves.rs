@@ -15,7 +15,7 @@ use charloom_nn::{Layer, Linear, Optimizer};
 use charloom_tensor::kernels::{MANY_ROWS, MAX_THREADS, Meetings, Pool};
 use charloom_tensor::{Grads, ParamId, Params, Pass, Recording, Tape, can_be_cut};
 
-use super::{StepRecording, Way, Work};
+use super::{StepRecording, Work};
 use crate::config::{self, Batch, TrainConfig};
 use crate::feed::{Feed, Shape};
 use crate::models::{Neural, Recorded, Stack, window_targets};
@@ -81,6 +81,23 @@ impl Halves {
         let both = [half(0), half(1)];
         Self { meetings, both, holds_newest: false }
     }
+
+    /// As [`Ways::step`](super::Ways::step).
+    pub fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
+        if !self.holds_newest {
+            self.enter(work.model, work.optimizer, work.step);
+        }
+        let (feed, lr, step) = (&*work.feed, work.lr, work.step);
+        self.meetings.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
+        self.both[0].loss
+    }
+
+    /// As [`Ways::leave`](super::Ways::leave).
+    pub fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
+        if std::mem::take(&mut self.holds_newest) {
+            self.give(model, optimizer, steps);
+        }
+    }
 }
 
 /// Whether every batch makes an update, and one without clipping, averages and Muon's matrix products.
@@ -98,23 +115,6 @@ fn can_be_halved(stack: &Stack, params: &Params<f32>) -> bool {
         _ => false,
     };
     !hidden.is_empty() && hidden.iter().all(by_unit)
-}
-
-impl Way for Halves {
-    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
-        if !self.holds_newest {
-            self.enter(work.model, work.optimizer, work.step);
-        }
-        let (feed, lr, step) = (&*work.feed, work.lr, work.step);
-        self.meetings.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
-        self.both[0].loss
-    }
-
-    fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
-        if std::mem::take(&mut self.holds_newest) {
-            self.give(model, optimizer, steps);
-        }
-    }
 }
 
 impl Half {

@@ -33,17 +33,6 @@ pub(super) struct Work<'a> {
     pub batch: [u64; 2],
 }
 
-/// A way to compute a step.
-trait Way {
-    /// Makes one update with the batch that was drawn, or adds its gradient to those of the update's other
-    /// batches; returns the loss before it. If that is not finite, nothing changes.
-    fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32;
-
-    /// Writes the newest parameters and optimizer state back to `model` and `optimizer`, if this way holds
-    /// them; `steps` updates are made.
-    fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64);
-}
-
 /// The ways of a training, and the choice between them.
 pub(super) struct Ways {
     alone: Alone,
@@ -98,7 +87,8 @@ impl Ways {
         self.halves.as_ref().is_some_and(Halves::holds_newest)
     }
 
-    /// One update with the batch that was drawn; see [`Way::step`].
+    /// Makes one update with the batch that was drawn, or adds its gradient to those of the update's other
+    /// batches; returns the loss before it. If that is not finite, nothing changes.
     pub fn step(&mut self, work: &mut Work<'_>) -> f32 {
         let measured = self.pools.len() > 1;
         let begun = measured.then(Instant::now);
@@ -122,7 +112,6 @@ impl Ways {
     /// Writes the newest parameters and optimizer state back to `model` and `optimizer`, after `steps`
     /// updates.
     pub fn leave(&mut self, model: &mut Neural, optimizer: &mut Optimizer<f32>, steps: u64) {
-        self.alone.leave(model, optimizer, steps);
         if let Some(halves) = &mut self.halves {
             halves.leave(model, optimizer, steps);
         }
