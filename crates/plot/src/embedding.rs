@@ -7,6 +7,9 @@ use super::visible;
 use charloom::data::Vocab;
 use charloom::{Checkpoint, Error, Result};
 
+/// The names of an embedding's weight; a decoder's is the one that GPT-2 gave it.
+pub(crate) const EMBEDDINGS: [&str; 2] = ["embedding.weight", "wte.weight"];
+
 /// Sweeps of Jacobi's method; it needs about eight.
 const SWEEPS: usize = 60;
 
@@ -29,8 +32,7 @@ const SWEEPS: usize = 60;
 /// # Ok::<(), Error>(())
 /// ```
 pub fn embedding(checkpoint: &Checkpoint, dims: Option<[usize; 2]>) -> Result<Figure> {
-    // A decoder's has the name that GPT-2 gave it.
-    let found = ["embedding.weight", "wte.weight"].iter().find_map(|name| checkpoint.tensor(name));
+    let found = EMBEDDINGS.iter().find_map(|name| checkpoint.tensor(name));
     let table = found.and_then(|tensor| Some((tensor, tensor.as_f32()?)));
     let Some((tensor, data)) = table else {
         let message = "the model has no embedding (it is an n-gram model, a mixture, linear, or ``embed`` 0); \

@@ -13,6 +13,7 @@ use charloom::inspect::{Kind, Record};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
 
+use super::embedding::EMBEDDINGS;
 use super::protobuf::Message;
 
 /// Writes event files into a folder that `tensorboard --logdir` is given.
@@ -113,7 +114,7 @@ impl TensorBoard {
     /// Writes the embedding as it is now, in the projector's form.
     fn embedding(&self, trainer: &mut Trainer) -> Result<()> {
         let params = &trainer.model().params;
-        let Some(id) = params.find("embedding.weight") else { return Ok(()) };
+        let Some(id) = EMBEDDINGS.iter().find_map(|name| params.find(name)) else { return Ok(()) };
         let (numbers, shape) = (params.read(id), params.entry(id).shape);
         let row = |row: &[f32]| row.iter().map(ToString::to_string).collect::<Vec<_>>().join("\t") + "\n";
         let rows: String = numbers.chunks(shape.dims()[1]).map(row).collect();
