@@ -67,18 +67,18 @@ impl<'g> Initializer<'g> {
     /// # Shapes
     /// (out, in)
     pub fn weight(&mut self, inputs: usize, outputs: usize, gain: f64, scale: f64) -> Vec<f32> {
-        let fan_in = (inputs as f64).sqrt();
+        let sqrt_fan_in = (inputs as f64).sqrt();
         if let Init::Normal(deviation) = self.init {
             let mut weight = self.normal(outputs, inputs);
             weight.iter_mut().for_each(|w| *w *= (deviation * scale) as f32);
             return weight;
         }
         let mut weight = match self.init {
-            Init::Torch => self.uniform((1.0 / fan_in) as f32, inputs * outputs),
+            Init::Torch => self.uniform((1.0 / sqrt_fan_in) as f32, inputs * outputs),
             _ => transposed(&self.normal(inputs, outputs), outputs),
         };
         if self.init == Init::KaimingNormal {
-            weight.iter_mut().for_each(|w| *w = *w * gain as f32 / fan_in as f32);
+            weight.iter_mut().for_each(|w| *w = *w * gain as f32 / sqrt_fan_in as f32);
         }
         weight.iter_mut().for_each(|w| *w *= scale as f32);
         weight

@@ -41,9 +41,6 @@ pub struct LearningRate {
 
 impl LearningRate {
     /// The rate of step `step`, counted from 0, of a run of `steps`.
-    ///
-    /// # Units
-    /// steps
     pub fn at(&self, step: u64, steps: u64) -> f64 {
         let (at, steps) = (step as f64, steps as f64);
         let warmup = self.warmup * steps;

@@ -9,8 +9,8 @@ use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// From this number of rows on, threads keep their rows and sums over rows are computed in two halves: the
-/// exchange between the cores is then cheap in comparison.
+/// Sums over at least this many rows are computed in two halves, see [`worthwhile`]: the exchange between the
+/// cores is then cheap in comparison.
 pub const MANY_ROWS: usize = 256;
 
 thread_local! {

@@ -132,11 +132,6 @@ impl Drop for Watch<'_> {
 }
 
 impl<E: Element> Place<E> {
-    /// Which side this is: 0 or 1.
-    pub fn side(&self) -> usize {
-        self.side
-    }
-
     /// Gives `len` numbers, written by `write`, to the partner.
     ///
     /// # Panics

@@ -29,7 +29,10 @@ struct BatchNorm<E> {
     /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
     mean: Vec<E>,
     inv_std: Vec<E>,
-    /// Per channel: scale and shift in forward, the sums of dy and of dy x_hat in backward.
+    /// Per channel: y = scale x + shift.
+    scale: Vec<E>,
+    shift: Vec<E>,
+    /// Per channel: the sums of dy and of dy x_hat.
     sum: Vec<E>,
     sum_hat: Vec<E>,
     /// a, b and c of dx = a dy + count (b x + c), in backward.
@@ -97,10 +100,10 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         }
         // y = x scale + shift with scale = weight / std and shift = bias - mean scale
         for j in 0..c {
-            self.sum[j] = weight[j] * self.inv_std[j];
-            self.sum_hat[j] = bias[j] - self.mean[j] * self.sum[j];
+            self.scale[j] = weight[j] * self.inv_std[j];
+            self.shift[j] = bias[j] - self.mean[j] * self.scale[j];
         }
-        E::channel_affine(x, &self.sum, &self.sum_hat, out);
+        E::channel_affine(x, &self.scale, &self.shift, out);
     }
 
     fn store_buffers(&self, buffers: &mut [E]) {
@@ -203,6 +206,8 @@ impl<'t, E: Element> Var<'t, E> {
             has_moved: false,
             mean: per_channel(),
             inv_std: per_channel(),
+            scale: per_channel(),
+            shift: per_channel(),
             sum: per_channel(),
             sum_hat: per_channel(),
             coefficients: [per_channel(), per_channel(), per_channel()],
