@@ -51,7 +51,7 @@ impl Model {
         Ok(Self { origin: Some(path.to_path_buf()), ..model })
     }
 
-    /// The same, with what it was trained on at hand.
+    /// This model, with the data that it was trained on at hand.
     pub fn with_data(self, data: Option<Data>) -> Self {
         Self { data: data.map_or_else(OnceLock::new, OnceLock::from), ..self }
     }
@@ -286,7 +286,7 @@ impl Model {
         Ok(tensors)
     }
 
-    /// The same model with other numbers in its tensors.
+    /// This model with other values in its tensors.
     fn with_state(&self, py: Python<'_>, state: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut checkpoint = self.checkpoint.clone();
         if checkpoint.tensors.iter().any(|tensor| tensor.as_f32().is_none()) {

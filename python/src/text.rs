@@ -60,7 +60,7 @@ pub fn split(text: &Text, vocab: &Vocab, config: &DataConfig) -> Result<Split> {
     Split::of(&text.corpus(&in_mode_of(vocab, config))?, vocab)
 }
 
-/// The same without the lines that have a character which the vocabulary has not, unless such are refused; and those lines.
+/// The lines without those that have an unknown character, and those; with `refuse`, an error instead.
 pub fn split_of_known(
     text: &Text,
     vocab: &Vocab,

@@ -11,14 +11,14 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::signals::Signals;
 
-/// What a training told, and which one of an ensemble it was, from 1.
+/// An event of a training, and the number of that training in an ensemble, from 1.
 struct Told {
     event: Event,
     training: Option<u64>,
 }
 
 impl Told {
-    /// As Python has it; a callback is told too what it is.
+    /// As a Python dictionary; for a callback with the kind of event.
     fn to_dict<'py>(&self, py: Python<'py>, is_named: bool) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         let name = match &self.event {
@@ -47,7 +47,7 @@ impl Told {
     }
 }
 
-/// All that was told of a fit but ticks.
+/// All events of a fit but ticks.
 #[derive(Default)]
 pub struct History(Mutex<Vec<Told>>);
 
@@ -63,7 +63,7 @@ impl History {
     }
 }
 
-/// Python's functions: those that are told of steps and evaluations, and the one that shows how far it is.
+/// Python's functions: those called with each step and evaluation, and the one that shows the progress.
 pub struct Listeners {
     pub callbacks: Vec<Py<PyAny>>,
     pub show: Option<Py<PyAny>>,

@@ -113,7 +113,7 @@ pub struct TrainFlags {
     /// Share of the run in which the learning rate rises from 0 [default: 0]
     #[arg(long, value_name = "X")]
     warmup: Option<f64>,
-    /// The same in steps [default: 0]
+    /// The warm-up as a number of steps [default: 0]
     #[arg(long, value_name = "N")]
     warmup_steps: Option<u64>,
     /// Share of the run in which wsd falls [default: 0.2]

@@ -11,7 +11,7 @@ use crate::setup::RunsData;
 /// Above this a difference may well be chance.
 const LIKELY: f64 = 0.05;
 
-/// Compare runs: settings that differ, losses, and whether better means better
+/// Compare runs: settings that differ, losses, and whether their difference is significant
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folders or .safetensors files, two or more

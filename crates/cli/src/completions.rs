@@ -43,7 +43,8 @@ fn script(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The command with the words that its arguments may be. Only a shell is told: what reads them says more of a wrong one.
+/// The command with the possible values of its arguments, for shells only: the parsers' own errors say more
+/// than clap's about a wrong value.
 fn with_words(command: Command) -> Command {
     let name = command.get_name().to_owned();
     let told = command.mut_args(|arg| match words_of(&name, arg.get_id().as_str()) {

@@ -68,7 +68,7 @@ struct View {
     /// Of the minibatches, a running mean.
     losses: VecDeque<(f64, f64)>,
     mean: Option<f64>,
-    /// Every how many steps told one is kept.
+    /// Of the steps reported, every `stride`-th is kept.
     stride: usize,
     skipped: usize,
     train: Option<f64>,
@@ -80,7 +80,7 @@ struct View {
     sampled: Option<Instant>,
 }
 
-/// Refuses a dashboard in a build that has none, which this is not; without colours if they are refused.
+/// Turns colours off if they are refused. (In a build without the feature, `prepare` fails.)
 pub fn prepare(refuses_color: bool) -> Result<()> {
     if refuses_color {
         style::force_color_output(false);

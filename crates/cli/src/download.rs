@@ -1,6 +1,6 @@
 //! Downloading: the only part of charloom that uses the network.
 //!
-//! With the feature `download` by itself, otherwise through the system's curl. Who calls checks what came.
+//! With the feature `download` by itself, otherwise through the system's curl. The caller checks the hash.
 
 #[cfg(not(feature = "download"))]
 pub use curl::fetch;

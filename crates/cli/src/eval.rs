@@ -62,7 +62,7 @@ impl Args {
     }
 }
 
-/// A split, what the model makes of it, and what ignorance would.
+/// A split, the model's evaluation on it, and the baselines.
 pub struct Row {
     pub name: &'static str,
     pub evaluation: Evaluation,

@@ -95,7 +95,7 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
             output::detail("done");
             0
         }
-        // Who reads our output has seen enough.
+        // The reader has closed the pipe, as `head` does: no error.
         Err(error) if output::is_closed(&error) => 0,
         Err(error) => {
             // Names and words of a file may stand in it. Only a formula's has a second line.

@@ -162,7 +162,7 @@ pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line to standard error, where nobody may be listening.
+/// Prints a line to standard error; if that is closed, the line is lost.
 pub fn note(text: impl std::fmt::Display) {
     // In one piece: standard error has no buffer.
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());

@@ -155,7 +155,7 @@ impl Refused {
         }
     }
 
-    /// What is told of them in the end.
+    /// The summary of these lines at the end.
     fn end(&self, name: &Path, lines: usize) -> Result<()> {
         let of_unknown = self.unknown.1.map(|(number, fault)| {
             let count = self.unknown.0;

@@ -216,8 +216,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings of a run's data, which lies where it lay or is what is `moved` here, whatever that holds. Of other
-    /// settings only --lossy may stand beside a run, for other data.
+    /// The settings of a run's data. With `moved`, the path that was given, the hash is not required. Of this
+    /// command's settings only --lossy is allowed beside a run, and only with `moved`.
     pub fn data_of_run(&self, own: &DataConfig, moved: Option<&PathBuf>) -> Result<DataConfig> {
         let is_lossy = moved.is_some() && !self.has_base() && !self.has_flags_but(&DataFlags::lossy());
         if !is_lossy {
@@ -234,7 +234,7 @@ impl Settings {
         self.config_from(None, data)
     }
 
-    /// The same with a preset for who names none.
+    /// As [`Settings::config`], with this preset if none is given.
     pub fn config_from(&self, preset: Option<&str>, data: Option<&PathBuf>) -> Result<Config> {
         let mut config = self.base(preset)?;
         self.apply(data, &mut config)?;

@@ -271,7 +271,7 @@ pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) ->
     write(Sampler::new(model, &data.vocab, options, known.as_ref())?, run)
 }
 
-/// The same as the notebook of the run's preset drew: with the last weights.
+/// Samples as the notebook of the run's preset drew them: with the last weights.
 fn write_as_notebook(data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let file = files::last_file(run.path())?;
     let last = Checkpoint::read(&file)?;

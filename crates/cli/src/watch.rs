@@ -15,10 +15,10 @@ use crate::dashboard::{self, Dashboard};
 use crate::output::{self, note};
 use crate::train::Args;
 
-/// The most columns that an example of what a model writes takes.
+/// The most columns of a sample that is shown below the bar.
 const COLUMNS: usize = 60;
-/// Examples take at most one in so many parts of the time.
-const EXAMPLES_SHARE: u32 = 200;
+/// Drawing samples takes at most 1/200 of the training's time.
+const SAMPLES_SHARE: u32 = 200;
 
 /// Set by Ctrl-C or SIGTERM: finish the step, save, end.
 pub static STOP: AtomicBool = AtomicBool::new(false);
@@ -57,22 +57,22 @@ struct Progress {
     bar: ProgressBar,
     /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
     evaluated: Option<(u64, String)>,
-    /// Whether there is an example of what the model writes below the bar.
-    has_examples: bool,
+    /// Whether a sample of the model is shown below the bar.
+    shows_samples: bool,
     begun: Instant,
-    /// What the examples took.
+    /// The time that drawing samples took.
     spent: Duration,
 }
 
-/// Where what a training tells goes.
+/// Where the events of a training are shown and written.
 pub struct Watch {
     board: Option<TensorBoard>,
     show: Show,
 }
 
 impl Watch {
-    /// Begins to watch a training in a folder, of which so many steps of all are done; of one without steps nothing is seen.
-    /// `for_people`: examples of what the model writes are shown below the bar.
+    /// Starts to watch a training in a folder. `steps` is how many are done, and how many there are; None for a
+    /// model that is counted, which has no steps to show. `for_people`: samples are shown below the bar.
     pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, for_people: bool) -> Result<Self> {
         listen()?;
         let done = steps.map_or(0, |[done, _]| done);
@@ -156,14 +156,14 @@ fn example(trainer: &mut Trainer) -> Option<String> {
 }
 
 impl Progress {
-    fn new(bar: ProgressBar, has_examples: bool) -> Self {
-        let has_examples = has_examples && !bar.is_hidden();
-        Self { bar, evaluated: None, has_examples, begun: Instant::now(), spent: Duration::ZERO }
+    fn new(bar: ProgressBar, shows_samples: bool) -> Self {
+        let shows_samples = shows_samples && !bar.is_hidden();
+        Self { bar, evaluated: None, shows_samples, begun: Instant::now(), spent: Duration::ZERO }
     }
 
     /// Shows what the model writes now, unless that took more than its share of the time so far.
     fn show_example(&mut self, trainer: &mut Trainer) {
-        if !self.has_examples || self.spent * EXAMPLES_SHARE > self.begun.elapsed() {
+        if !self.shows_samples || self.spent * SAMPLES_SHARE > self.begun.elapsed() {
             return;
         }
         let since = Instant::now();

@@ -104,7 +104,7 @@ impl Figure {
         png::encode(&draw::draw(self)?, theme)
     }
 
-    /// The picture in characters, so many columns wide and, but for a table, so many rows high; in colours if asked to.
+    /// The picture in characters, `columns` wide and, unless it is a table, `rows` high; coloured if asked to.
     #[must_use]
     pub fn to_terminal(&self, columns: u16, rows: u16, colored: bool) -> String {
         match self {

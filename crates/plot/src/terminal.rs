@@ -41,7 +41,7 @@ impl Area {
     }
 }
 
-/// The curves, with axes and a legend, in so many cells below the title.
+/// The curves, with axes and a legend, in `width` by `height` cells below the title.
 ///
 /// ```
 /// use charloom_plot::{Lines, Series, terminal};

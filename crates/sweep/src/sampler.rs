@@ -1,6 +1,6 @@
 //! The next trial's settings.
 //!
-//! The parzen estimators are the crate `tpe`'s, one for each setting; what they have been told is in the database, so
+//! The parzen estimators are the crate `tpe`'s, one for each setting; the results that they have seen are in the database, so
 //! they are made anew for each trial and any worker may ask. The numbers of a grid or of random search depend on the
 //! trial's number alone.
 

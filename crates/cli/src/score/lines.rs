@@ -10,7 +10,7 @@ use charloom::{Error, Result};
 
 /// The longest line that is scored, in bytes.
 const MAX_LINE: usize = 1 << 20;
-/// Of a longer one so many are shown.
+/// How many characters of a longer line an error shows.
 const SHOWN: usize = 60;
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 16;
