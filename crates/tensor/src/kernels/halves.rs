@@ -9,7 +9,7 @@ use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Sums over at least this many rows are computed in two halves, see [`worthwhile`]: the exchange between the
+/// Sums over at least this many rows are computed in two halves, see `worthwhile`: the exchange between the
 /// cores is then cheap in comparison.
 pub const MANY_ROWS: usize = 256;
 
