@@ -1,4 +1,4 @@
-//! The flags that say what is trained, on what, and how: one for each key of a configuration.
+//! The flags of the data, the model and the training: one for each key of a configuration.
 
 mod data;
 mod decoder;
@@ -16,7 +16,7 @@ use decoder::DecoderFlags;
 pub use optimizer::OPTIMIZER;
 use optimizer::OptimizerFlags;
 
-// Under these names clap takes a list for one value.
+// clap takes a field of type `Option<Vec<_>>` for a repeated flag; behind an alias a list is one value.
 type Widths = Vec<usize>;
 type Drops = Vec<(f64, f64)>;
 type Stages = Vec<(u64, f64)>;
@@ -177,14 +177,14 @@ pub fn base(preset: Option<&str>, file: Option<&std::path::Path>) -> Result<Conf
     charloom::read_config(preset.map(|preset| preset.toml), file)
 }
 
-/// Overwrites what a flag was given for.
+/// Overwrites a setting if its flag is given.
 fn set<T: Clone>(place: &mut T, flag: Option<&T>) {
     if let Some(value) = flag {
         place.clone_from(value);
     }
 }
 
-/// Overwrites what may be unset.
+/// Overwrites an optional setting if its flag is given.
 fn put<T: Clone>(place: &mut Option<T>, flag: Option<&T>) {
     if flag.is_some() {
         *place = flag.cloned();
@@ -192,24 +192,25 @@ fn put<T: Clone>(place: &mut Option<T>, flag: Option<&T>) {
 }
 
 impl ModelFlags {
-    /// The kind that is asked for, if one is.
+    /// The kind of model, if `--model` is given.
     pub fn kind(&self) -> Option<&str> {
         self.model.as_ref().map(|word| word.kind.as_str())
     }
 
-    /// Whether more is said of the model than how far it looks.
-    pub fn says_more_than_context(&self) -> bool {
+    /// Whether any flag of the model but `--context` is given.
+    pub fn has_flags_but_context(&self) -> bool {
         *self != Self { context: self.context, ..Self::default() }
     }
 
-    /// Sets what the flags say.
+    /// Applies the given flags to the configuration.
     ///
     /// # Errors
     /// A flag that the kind of model does not have, or a value out of range.
     pub fn apply(&self, config: &mut Config) -> Result<()> {
         let model = &mut config.model;
         if let Some(word) = &self.model {
-            // The settings of another kind, as of a preset, say nothing of this one.
+            // The settings so far, as of a preset, are of another kind of model: start from this kind's
+            // defaults.
             if word.kind != model.kind {
                 *model = ModelConfig::of(&word.kind);
                 config.notebook = None;
@@ -243,10 +244,10 @@ impl ModelFlags {
 }
 
 impl TrainFlags {
-    /// Sets what the flags say.
+    /// Applies the given flags to the configuration.
     ///
     /// # Errors
-    /// A flag that has no effect beside the other settings.
+    /// A flag that has no effect with the other settings.
     pub fn apply(&self, config: &mut Config) -> Result<()> {
         let train = &mut config.train;
         set(&mut train.steps, self.steps.as_ref());
@@ -263,7 +264,7 @@ impl TrainFlags {
         }
         set(&mut train.schedule, self.schedule.as_ref());
         set(&mut train.lr_min, self.lr_min.as_ref());
-        // Of two ways to say it the flag's counts.
+        // A flag for one form of the warmup replaces the configuration's other form.
         if self.warmup.is_some() != self.warmup_steps.is_some() {
             (train.warmup, train.warmup_steps) = (0.0, 0);
         }
@@ -296,7 +297,7 @@ impl TrainFlags {
         self.check(config)
     }
 
-    /// The flags that are given.
+    /// The names of the flags that are given.
     fn given(&self) -> impl Iterator<Item = &'static str> {
         let given = [
             ("--steps", self.steps.is_some()),
@@ -324,10 +325,10 @@ impl TrainFlags {
         given.filter_map(|(flag, is_given)| is_given.then_some(flag))
     }
 
-    /// Refuses those of these flags that are given, for they have no effect.
+    /// Refuses each of `flags` that is given, since it has no effect for the reason `why`.
     ///
     /// # Errors
-    /// Names the first.
+    /// One of `flags` is given; the message names the first.
     pub fn refuse(&self, flags: &[&[&str]], why: &str) -> Result<()> {
         let is_one = |flag: &&str| flags.iter().any(|flags| flags.contains(flag));
         self.given().find(is_one).map_or(Ok(()), |flag| Err(without_effect(flag, why)))
@@ -356,7 +357,7 @@ impl TrainFlags {
 /// The flags of the learning rate.
 pub const RATES: &[&str] =
     &["--lr", "--lr-drops", "--lr-at", "--schedule", "--lr-min", "--warmup", "--warmup-steps", "--decay"];
-/// The flags of what is evaluated and noted on the way.
+/// The flags of evaluations and of the metrics' log during training.
 pub const EVALUATIONS: &[&str] = &["--eval-every", "--eval-size", "--log-every", "--patience"];
 
 fn without_effect(flag: &str, why: &str) -> Error {

@@ -105,7 +105,7 @@ fn small(x: f64) -> String {
     if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") }
 }
 
-/// What is not equal, in a line.
+/// One line with the names of all that differ.
 fn unequal(report: &Report) -> String {
     let rows = report.rows.iter().chain(&report.shortcuts);
     let mut names: Vec<&str> = rows.filter(|row| !row.approximate).map(|row| row.name).collect();

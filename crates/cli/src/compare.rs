@@ -8,7 +8,7 @@ use charloom::{Error, Result};
 use crate::output::Out;
 use crate::setup::RunsData;
 
-/// Above this a difference may well be chance.
+/// The significance level: with a p above it a difference may be chance.
 const LIKELY: f64 = 0.05;
 
 /// Compare runs: settings that differ, losses, and whether their difference is significant
@@ -56,7 +56,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     tests.iter().try_for_each(|test| out.line(words(test, &first)))
 }
 
-/// A test in words.
+/// The result of a test as a sentence.
 fn words(test: &PairedTest, first: &str) -> String {
     let PairedTest { run, difference, standard_error, t, p, pairs, better } = test;
     let run = run.display();

@@ -35,7 +35,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json { out.object(&json!({"script": script})) } else { out.text(script) }
 }
 
-/// What completes everything in this shell.
+/// The completion script for a shell.
 fn script(shell: Shell) -> String {
     let mut script = Vec::new();
     let mut command = with_words(help::command(subcommands::ALL));
@@ -43,18 +43,18 @@ fn script(shell: Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// The command with the possible values of its arguments, for shells only: the parsers' own errors say more
-/// than clap's about a wrong value.
+/// The command with the possible values of its arguments. For completion only: the parsers of the arguments
+/// give better errors than clap's check of possible values.
 fn with_words(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    let told = command.mut_args(|arg| match words_of(&name, arg.get_id().as_str()) {
+    let command = command.mut_args(|arg| match words_of(&name, arg.get_id().as_str()) {
         Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
         None => arg,
     });
-    told.mut_subcommands(with_words)
+    command.mut_subcommands(with_words)
 }
 
-/// The words of an argument of a command, if it takes one of a few.
+/// The possible values of a command's argument, if there is a list of them.
 fn words_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
     let words = match (command, argument) {
         ("get" | "path", "name") => return Some(Dataset::all().iter().map(|set| set.name).collect()),

@@ -28,30 +28,30 @@ use ratatui::{Frame, Terminal};
 use crate::output::shown;
 use crate::watch::evaluating;
 
-/// How often new words are drawn.
+/// The time between new samples from the model.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
-/// How often keys are looked at while the training pauses.
+/// The time between looks at the keyboard while the training is paused.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The most points of a curve; beyond, every second one goes.
+/// The most points of a curve; beyond that every second one is dropped.
 const POINTS: usize = 2000;
-/// What the running mean of the loss keeps.
-const KEPT: f64 = 0.98;
+/// The decay of the running mean of the loss: mean = decay * mean + (1 - decay) * loss.
+const LOSS_DECAY: f64 = 0.98;
 
 /// Whether a dashboard has the terminal.
 static IS_OPEN: AtomicBool = AtomicBool::new(false);
 
-/// A training on the whole screen, with keys.
+/// Shows a training on the whole screen, and handles keys.
 pub struct Dashboard {
     screen: Screen<CrosstermBackend<Stderr>>,
 }
 
-/// The terminal and what is shown in it.
+/// The terminal and the state that it shows.
 struct Screen<B: Backend> {
     terminal: Terminal<B>,
     view: View,
 }
 
-/// What is shown.
+/// The state that the dashboard shows.
 #[derive(Default)]
 struct View {
     title: String,
@@ -61,14 +61,14 @@ struct View {
     paused_for: Duration,
     paused: bool,
     stopping: bool,
-    /// What is evaluated right now.
+    /// The progress of the evaluation that runs now; else empty.
     evaluating: String,
     step: u64,
     lr: f64,
-    /// Of the minibatches, a running mean.
+    /// Points (step, running mean of the minibatch loss).
     losses: VecDeque<(f64, f64)>,
     mean: Option<f64>,
-    /// Of the steps reported, every `stride`-th is kept.
+    /// One in `stride` steps gives a point of `losses`.
     stride: usize,
     skipped: usize,
     train: Option<f64>,
@@ -80,7 +80,7 @@ struct View {
     sampled: Option<Instant>,
 }
 
-/// Turns colours off if they are refused. (In a build without the feature, `prepare` fails.)
+/// Turns colours off if `refuses_color`. (In a build without the dashboard `prepare` fails.)
 pub fn prepare(refuses_color: bool) -> Result<()> {
     if refuses_color {
         style::force_color_output(false);
@@ -89,12 +89,13 @@ pub fn prepare(refuses_color: bool) -> Result<()> {
 }
 
 impl Dashboard {
-    /// Takes the screen; none where standard error is no terminal.
+    /// Takes over the screen; `None` unless standard input and standard error are terminals.
     pub fn open(title: &str, steps: u64) -> Result<Option<Self>> {
         if !io::stderr().is_terminal() || !io::stdin().is_terminal() {
             return Ok(None);
         }
-        // A program that aborts on a panic drops nothing: the terminal is given back before the message is printed.
+        // If a panic aborts, nothing is dropped: the hook restores the terminal before the message is
+        // printed.
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             restore();
@@ -106,7 +107,7 @@ impl Dashboard {
         Ok(Some(Self { screen: Screen { terminal, view } }))
     }
 
-    /// Shows what is evaluated, and how far it has come.
+    /// Shows which split is evaluated, and the share that is done.
     pub fn evaluating(&mut self, step: u64, split: &str, share: f64, stop: &AtomicBool) -> Result<()> {
         let view = &mut self.screen.view;
         view.step = step;
@@ -114,7 +115,7 @@ impl Dashboard {
         self.keys(None, stop)
     }
 
-    /// Takes up what a training tells, draws, and does what keys say.
+    /// Takes in an event of the training, redraws and handles keys.
     pub fn observe(&mut self, trainer: &mut Trainer, event: &Event, stop: &AtomicBool) -> Result<()> {
         let view = &mut self.screen.view;
         view.take(event);
@@ -131,7 +132,7 @@ impl Dashboard {
         self.keys(Some(trainer), stop)
     }
 
-    /// Draws, and does what keys say; the learning rate is lowered only where there is a trainer.
+    /// Draws and handles keys; without a trainer the key of the learning rate does nothing.
     fn keys(&mut self, mut trainer: Option<&mut Trainer>, stop: &AtomicBool) -> Result<()> {
         let Screen { terminal, view } = &mut self.screen;
         let failed = |error| Error::io("the terminal", error);
@@ -180,21 +181,21 @@ impl Drop for Dashboard {
 fn take_terminal() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
     IS_OPEN.store(true, Ordering::Relaxed);
     enable_raw_mode()?;
-    // Not by Terminal::clear, which asks where the cursor is, and some terminals do not answer.
+    // Terminal::clear would ask for the cursor's position, which some terminals do not answer.
     execute!(io::stderr(), EnterAlternateScreen, Clear(ClearType::All))?;
     Terminal::new(CrosstermBackend::new(io::stderr()))
 }
 
-/// Gives the terminal back, if a dashboard has it.
+/// Restores the terminal, if a dashboard has it.
 pub fn restore() {
     if IS_OPEN.swap(false, Ordering::Relaxed) {
-        // Whatever the terminal says to this, there is nothing else to be done.
+        // An error is ignored: there is no other way to restore the terminal.
         let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
-/// A few words, or the beginning of a text, as the model writes now.
+/// Samples from the model as it is now: a few words, or the beginning of a text.
 fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
     let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
     let (n, max_length) = if vocab.mode() == Mode::Text { (1, 600) } else { (24, 40) };
@@ -214,7 +215,7 @@ impl View {
                 (self.step, self.lr) = (step + 1, *lr);
                 self.first.get_or_insert((Instant::now(), *step));
                 let loss = f64::from(*loss);
-                let mean = self.mean.map_or(loss, |mean| KEPT * mean + (1.0 - KEPT) * loss);
+                let mean = self.mean.map_or(loss, |mean| LOSS_DECAY * mean + (1.0 - LOSS_DECAY) * loss);
                 self.mean = Some(mean);
                 self.skipped += 1;
                 if self.skipped >= self.stride {

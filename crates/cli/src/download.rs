@@ -1,6 +1,7 @@
 //! Downloading: the only part of charloom that uses the network.
 //!
-//! With the feature `download` by itself, otherwise through the system's curl. The caller checks the hash.
+//! With the feature `download` it has its own client, else it runs the system's curl. The caller verifies the
+//! bytes.
 
 #[cfg(not(feature = "download"))]
 pub use curl::fetch;
@@ -12,7 +13,7 @@ mod own {
     use std::io::Read;
     use std::time::Duration;
 
-    /// What an address sends: all of it, or one byte more than `most`.
+    /// The body that a URL sends; at most `most` + 1 bytes of it, so that the caller can tell a larger one.
     ///
     /// # Errors
     /// It cannot be reached, or answers with an error; the text does not name the address.
@@ -20,7 +21,7 @@ mod own {
         let secure = url.starts_with("https://");
         let config =
             ureq::Agent::config_builder().https_only(secure).timeout_global(Some(Duration::from_secs(120)));
-        // Without https it is an address of this machine, of which a proxy knows nothing.
+        // Plain http is for this machine only, which a proxy cannot reach.
         let config = if secure { config } else { config.proxy(None) };
         let mut response = config.build().new_agent().get(url).call().map_err(|error| error.to_string())?;
         let mut bytes = Vec::new();
@@ -38,13 +39,12 @@ mod curl {
     const WITHOUT: &str = "this charloom was built without downloading, and curl cannot be run; \
         build one with it: cargo install --path crates/cli --features download";
 
-    /// What an address sends: all of it, or one byte more than `most`.
+    /// The body that a URL sends; at most `most` + 1 bytes of it, so that the caller can tell a larger one.
     ///
     /// # Errors
     /// There is no curl; the address cannot be reached, or answers with an error.
     pub fn fetch(url: &str, most: u64) -> Result<Vec<u8>, String> {
-        // `-q`: without the user's settings. Without https it is an address of this machine, of which a proxy knows
-        // nothing.
+        // `-q` ignores the user's curlrc. Plain http is for this machine only, which a proxy cannot reach.
         let own = if url.starts_with("https://") { ["--proto", "=https"] } else { ["--noproxy", "*"] };
         let mut curl = Command::new("curl");
         curl.args(["-q", "--silent", "--show-error", "--fail", "--location", "--max-time", "120"]);
@@ -53,7 +53,7 @@ mod curl {
         let mut child = curl.spawn().map_err(|error| format!("{WITHOUT} ({error})"))?;
         let mut bytes = Vec::new();
         let read = child.stdout.take().map(|body| body.take(most + 1).read_to_end(&mut bytes));
-        // Its output is closed now, so that it ends by itself where there was more.
+        // The pipe is closed by now, so that curl ends by itself even if there is more to send.
         let done = child.wait_with_output().map_err(|error| error.to_string())?;
         match read {
             Some(Err(error)) => Err(error.to_string()),
@@ -80,7 +80,7 @@ mod tests {
                     BufReader::new(stream.try_clone().expect("a clone")).lines().map_while(Result::ok);
                 assert_eq!(lines.next().as_deref(), Some("GET /data/names.txt HTTP/1.1"));
                 lines.find(String::is_empty);
-                // The reader may hang up early: it must, when more comes than it expects.
+                // An error is ignored: a reader that wants fewer bytes closes the connection early.
                 let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 50000000\r\n\r\n");
                 let _ = stream.write_all(&vec![b'a'; 50_000_000]);
             }

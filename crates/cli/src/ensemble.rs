@@ -11,7 +11,7 @@ use crate::output::{Out, name, note};
 use crate::train::{self, Args};
 use crate::watch::{self, Watch};
 
-/// Trains what is left of an ensemble, mixes it and prints its losses.
+/// Trains the members of an ensemble that are left, mixes all members and prints their losses.
 pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> Result<()> {
     let path = ensemble.path().to_path_buf();
     let (seeds, steps) = (ensemble.config().train.seeds, ensemble.config().train.steps);

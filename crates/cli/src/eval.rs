@@ -62,11 +62,11 @@ impl Args {
     }
 }
 
-/// A split, the model's evaluation on it, and the baselines.
+/// The evaluation of a split, with baselines beside it.
 pub struct Row {
     pub name: &'static str,
     pub evaluation: Evaluation,
-    /// None when the data is not the training's.
+    /// `None` if the data is not what the model was trained on.
     pub baselines: Option<Baselines>,
 }
 
@@ -107,12 +107,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     tell(args.unknown.unwrap_or(Unknown::Refuse), &data, &unknown)
 }
 
-/// What is evaluated.
+/// The data to evaluate.
 struct Read {
     data: Data,
-    /// Whether it is other than the training's.
+    /// Whether it is other data than the model was trained on.
     is_foreign: bool,
-    /// Lines with a character unknown to the model, which are not in the data, and the first such character.
+    /// The lines left out of `data` for a character unknown to the model, and the first such character.
     unknown: (Vec<String>, Option<UnknownCharacter>),
 }
 
@@ -153,7 +153,7 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
     Ok(Read { data: Data::of(corpus, &named, vocab)?, is_foreign: true, unknown })
 }
 
-/// Tells what became of the lines with unknown characters.
+/// Reports the lines with unknown characters: an error or a note, as `--unknown` says.
 fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
     let told = format!("{} lines hold unknown characters; the first: {first}", lines.len());
@@ -170,10 +170,10 @@ fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<Unknown
     Ok(())
 }
 
-/// The rows of one split, or of all that are not empty.
+/// Evaluates one split, or with "all" each that is not empty.
 ///
 /// # Errors
-/// Nothing in them is judged; a model that cannot adapt.
+/// A split that is empty; splits without anything to predict; a model that cannot adapt.
 pub fn rows(
     model: &dyn LanguageModel,
     data: &Data,
@@ -206,7 +206,7 @@ pub fn rows(
     Ok(rows)
 }
 
-/// None if nothing in the split is judged.
+/// Evaluates a split; `None` if there is nothing in it to predict.
 pub fn row(
     name: &'static str,
     model: &dyn LanguageModel,
@@ -239,7 +239,7 @@ fn total(rows: &[Row], wanted: &str) -> Row {
     Row { name, evaluation, baselines }
 }
 
-/// A table of rows; losses beside what ignorance would give.
+/// Prints a table of the rows, with the losses of the baselines.
 pub fn print(rows: &[Row], all: Option<&Row>, out: &mut Out) -> Result<()> {
     let head = ["split", "loss", "bits/char", "perplexity", "examples", "bigram", "unigram", "uniform"];
     let mut table = vec![head.map(str::to_owned).to_vec()];

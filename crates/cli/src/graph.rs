@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::output::{Out, note};
 
-/// More parameters than this no table or picture can show.
+/// The most parameters that a table or picture can show.
 const MOST_PARAMETERS: usize = 10_000;
 
 /// Compute a formula forward and backward, and print or draw its graph
@@ -138,7 +138,7 @@ fn check_size(inputs: usize, layers: &[usize]) -> Result<()> {
     }
 }
 
-/// The message, then the formula with a mark below the place.
+/// The message, then the formula with a mark below the error's position.
 fn pointed(error: ExpressionError) -> Error {
     let message = format!("{error}\n  {}", error.pointer().replace('\n', "\n  "));
     Error::Usage { message }

@@ -1,17 +1,17 @@
-//! The command as clap knows it: what `-h` shows first, and what `--help` says at its end.
+//! The command for clap: which flags `-h` shows, and what stands at the end of `--help`.
 
 use clap::{Command, CommandFactory};
 
 use crate::Flags;
 use crate::subcommands::Subcommand;
 
-/// What people set first; `-h` shows no more of a model and its training than these.
+/// The most common flags: of those under the headings `GROUPS`, `-h` shows only these.
 const FIRST: [&str; 6] = ["preset", "model", "context", "hidden", "steps", "out"];
 
-/// The groups of flags that say what is trained, on what, and how.
+/// The headings of the flags that only `--help` shows, but for those of `FIRST`.
 const GROUPS: [&str; 6] = ["Data", "Model", "Transformer", "Training", "Optimizer", RUN];
 
-/// The group of what `train` has besides.
+/// The heading of the flags that only `train` has.
 const RUN: &str = "The run";
 
 const END: &str = "\
@@ -41,7 +41,7 @@ pub fn command(subcommands: &[Subcommand]) -> Command {
         .subcommands(subcommands.iter().map(of))
 }
 
-/// The command with a short `-h`, where it has many flags.
+/// Shortens the `-h` of a command that has flags of `GROUPS`.
 fn shortened(command: Command) -> Command {
     let in_group = |arg: &clap::Arg| arg.get_help_heading().is_some_and(|heading| GROUPS.contains(&heading));
     if !command.get_arguments().any(in_group) {

@@ -52,7 +52,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         *warning = flags(warning);
         note(format_args!("warning: {warning}"));
     }
-    let asked = args.settings.has_base() || args.settings.model_flags.says_more_than_context();
+    let asked = args.settings.has_base() || args.settings.model_flags.has_flags_but_context();
     let parameters = if asked { models::parameters(&config, data.vocab.len())? } else { None };
     if out.json {
         let mut object = json!(card);

@@ -11,7 +11,7 @@ use crate::args::EVALUATIONS;
 use crate::output::{Out, flags, name, note, weights};
 use crate::setup::{RunOrData, Settings, is_model, load_data, read_model, reload_data};
 
-/// Units in a line of the map.
+/// Units per line of the map of flat units.
 const UNITS: usize = 64;
 
 /// Look into a network: every layer's values and gradients on a batch, and what is wrong with them
@@ -52,7 +52,7 @@ fn untrained(args: &Args) -> Result<Inspection> {
     Inspection::untrained(&config, &data, args.examples as usize)
 }
 
-/// What is seen in a run, and the file of its weights.
+/// Inspects a run; returns the file of its weights too.
 fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
     let Some((what, moved)) = args.what.only_run() else {
         return Err(Error::usage("name a run or a .safetensors file; or add --untrained"));
@@ -69,7 +69,7 @@ fn trained(args: &Args) -> Result<(Inspection, Option<PathBuf>)> {
     Ok((seen, Some(file)))
 }
 
-/// Findings first, figures after.
+/// Prints the findings, then the figures.
 fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     if seen.findings.is_empty() {
         out.line("nothing stands out")?;

@@ -1,4 +1,4 @@
-//! The `charloom` command: arguments in, results out. What it does is in the library.
+//! The `charloom` command: parses arguments and prints results; the library does the work.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -53,7 +53,7 @@ use output::Out;
 /// Trains, explains and ships character-level neural language models
 #[derive(Parser)]
 #[command(name = "charloom", version, subcommand_required = true, arg_required_else_help = true)]
-// In a subcommand's help they stand after its own flags.
+// In a subcommand's help these global flags come after its own.
 #[command(next_display_order = 900)]
 struct Flags {
     /// Print results as one JSON object
@@ -69,11 +69,12 @@ struct Flags {
 
 /// Runs the command with these arguments, the first of which is its name; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    // Whatever a command computes on the side, on all cores; a training measures which threads it wants.
+    // The pool of evaluations, samples and the like has all cores; a training measures how many threads it
+    // needs.
     run_on(&Pool::new(threads::available()), arguments)
 }
 
-/// The same, on these threads.
+/// As [`run`], on the threads of `pool`.
 fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Err(error) = Isa::check_asked() {
@@ -95,10 +96,11 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
             output::detail("done");
             0
         }
-        // The reader has closed the pipe, as `head` does: no error.
+        // The reader of our output, such as `head`, closed it: that is no error.
         Err(error) if output::is_closed(&error) => 0,
         Err(error) => {
-            // Names and words of a file may stand in it. Only a formula's has a second line.
+            // The message may quote a file, so control characters are escaped; a formula's error has two
+            // lines.
             output::note(format_args!(
                 "error: {}",
                 output::shown(&output::flags(&error.to_string()), Mode::Text)
@@ -108,7 +110,7 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// The colours that the arguments ask for, before it is known whether they are right: help and errors have them too.
+/// The value of `--color`, read before the arguments are parsed: help and parse errors have colours too.
 fn color(arguments: &[OsString]) -> ColorChoice {
     let mut words = arguments.iter().filter_map(|argument| argument.to_str());
     let asked = words.find_map(|word| word.strip_prefix("--color").map(|rest| rest.strip_prefix('=')));
@@ -116,7 +118,7 @@ fn color(arguments: &[OsString]) -> ColorChoice {
     when.and_then(|when| ColorChoice::from_str(when, true).ok()).unwrap_or_default()
 }
 
-/// 2 for wrong use, 1 for what failed.
+/// The exit code: 2 for wrong use, 1 for any other error.
 fn exit_code(error: &Error) -> u8 {
     match error {
         Error::Setting { .. } | Error::Usage { .. } => 2,
@@ -124,7 +126,7 @@ fn exit_code(error: &Error) -> u8 {
     }
 }
 
-/// Prints help where it was asked for, and an error as one line; the exit code.
+/// Prints the requested help, or the error in one line; returns the exit code.
 fn refused(error: &clap::Error) -> u8 {
     if matches!(
         error.kind(),
@@ -132,7 +134,7 @@ fn refused(error: &clap::Error) -> u8 {
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     ) {
-        // A closed output is no reason to complain.
+        // An error is ignored: the output is closed.
         let _ = error.print();
         return u8::try_from(error.exit_code()).unwrap_or(2);
     }
@@ -148,7 +150,7 @@ fn wrong_use(error: &clap::Error) -> String {
         .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
         .collect();
     let said = said.join("; ").replace(":; ", ": ");
-    // A wrong argument is quoted, and may be a database's URL.
+    // clap quotes the wrong argument, which may be a database's URL with a password.
     let said: Vec<String> = said.split('\'').map(charloom_sweep::without_password).collect();
     said.join("'")
 }
@@ -163,7 +165,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let words = "emma\nolivia\nava\nisabella\nsophia\nmia\ncharlotte\namelia\nharper\nevelyn\n";
         std::fs::write(path("words"), words.repeat(4)).unwrap();
-        // Kernels of any size are shared out.
+        // Kernels of any size are split among the threads.
         let jobs = |arguments: &str| {
             let pool = Pool::with_least_work(2, 1);
             let mut all = vec!["charloom".to_owned()];
@@ -171,7 +173,7 @@ mod tests {
             assert_eq!(run_on(&pool, all.into_iter().map(OsString::from)), 0, "{arguments}");
             pool.jobs()
         };
-        // A recurrent net of these sizes reads on one thread.
+        // No recurrent net: at these sizes it runs on one thread.
         for kind in ["mlp --context 3", "transformer --layers 1 --embed 8"] {
             let name = kind.split(' ').next().unwrap_or(kind);
             let run = format!("@{name}");

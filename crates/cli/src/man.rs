@@ -28,13 +28,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     pages.iter().try_for_each(|page| out.line(page.display()))
 }
 
-/// The command with all flags: none is left to the long help, and there is no subcommand that is only help.
+/// The command as manual pages need it: `-h` hides no flag, and there is no subcommand `help`.
 fn for_pages(command: clap::Command) -> clap::Command {
     let shown = command.disable_help_subcommand(true).mut_args(|arg| arg.hide_short_help(false));
     shown.mut_subcommands(for_pages)
 }
 
-/// The page of a command, and those of its subcommands.
+/// Writes the pages of a command and its subcommands, and adds their paths to `pages`.
 fn write_pages(command: &clap::Command, args: &Args, pages: &mut Vec<PathBuf>) -> Result<()> {
     let man = clap_mangen::Man::new(command.clone());
     let page = args.folder.join(man.get_filename());

@@ -79,7 +79,7 @@ fn log_probs(model: &dyn LanguageModel, first: u32, read: &[u32]) -> Vec<f32> {
     log_probs
 }
 
-/// A share of the longest bar, to an eighth of a character.
+/// A bar of `share` times the longest one, to an eighth of a character.
 fn bar(share: f32) -> String {
     let eighths = (share * (8 * BAR) as f32).round() as usize;
     let part = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];

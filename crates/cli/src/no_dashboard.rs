@@ -1,4 +1,4 @@
-//! What stands for the dashboard in a build without it.
+//! The stand-in for the dashboard in a build without the feature `dashboard`.
 
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
 
-/// There is none.
+/// A dashboard, of which this build makes none.
 pub struct Dashboard(Infallible);
 
 /// Refuses a dashboard, before anything is written.
@@ -31,5 +31,5 @@ impl Dashboard {
     }
 }
 
-/// No terminal was taken.
+/// Does nothing: no dashboard has changed the terminal.
 pub fn restore() {}

@@ -19,7 +19,7 @@ pub struct Out {
     /// Whether one JSON object is wanted instead of text.
     pub json: bool,
     to: BufWriter<StdoutLock<'static>>,
-    /// Whether a person reads it as it comes.
+    /// Whether it is a terminal.
     pub is_terminal: bool,
     color: ColorChoice,
 }
@@ -36,12 +36,12 @@ impl Out {
         if self.is_terminal { self.flush() } else { Ok(()) }
     }
 
-    /// Whether no colours are wanted anywhere.
+    /// Whether `--color never` is given.
     pub fn refuses_color(&self) -> bool {
         self.color == ColorChoice::Never
     }
 
-    /// Whether colours can be seen, and are wanted.
+    /// Whether to print colours.
     pub fn is_colored(&self) -> bool {
         match self.color {
             ColorChoice::Always => true,
@@ -53,14 +53,14 @@ impl Out {
         }
     }
 
-    /// Columns and rows of the terminal; where there is none, those that every terminal has.
+    /// Columns and rows of the terminal, or 80 and 24 without one.
     pub fn size(&self) -> (u16, u16) {
         let size = if self.is_terminal { terminal_size() } else { None };
         let size = size.map(|(Width(columns), Height(rows))| (columns, rows));
         size.filter(|&(columns, rows)| columns > 0 && rows > 0).unwrap_or((80, 24))
     }
 
-    /// Text of a model's: on a terminal [`shown`], in a file or a pipe as it is, so that it can be read again.
+    /// A model's text: escaped by [`shown`] on a terminal, unchanged in a file or a pipe.
     pub fn shown(&self, text: &str, mode: Mode) -> String {
         if self.is_terminal { shown(text, mode) } else { text.to_owned() }
     }
@@ -102,20 +102,20 @@ fn failed(error: io::Error) -> Error {
     Error::io("standard output", error)
 }
 
-/// A path as JSON has it, which holds no bytes that are not UTF-8.
+/// A path for JSON; bytes that are not UTF-8 are replaced.
 pub fn name(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Text of a model's for a person's eyes: what would steer a terminal, or turn the direction of writing, is escaped;
-/// a line feed is not, in a text.
+/// Escapes the characters of a model's text that would control a terminal or turn the direction of writing,
+/// but not tabs, nor line feeds in [`Mode::Text`].
 pub fn shown(text: &str, mode: Mode) -> String {
-    let steers = |c: char| {
+    let needs_escape = |c: char| {
         (c.is_control() && !(c == '\n' && mode == Mode::Text) && c != '\t')
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if steers(c) {
+        if needs_escape(c) {
             shown.extend(c.escape_unicode())
         } else {
             shown.push(c)
@@ -124,7 +124,7 @@ pub fn shown(text: &str, mode: Mode) -> String {
     })
 }
 
-/// Which weights of a run are used, in words: its best, its last, or those of a file.
+/// A note on which weights of a run are used: the best, the last, or those of a file.
 pub fn weights(file: &Path, checkpoint: &Checkpoint) -> String {
     let which = match file.file_name().and_then(|name| name.to_str()) {
         Some("best.safetensors") => "the best weights",
@@ -134,8 +134,8 @@ pub fn weights(file: &Path, checkpoint: &Checkpoint) -> String {
     format!("{which}, of step {}: {}", checkpoint.step, file.display())
 }
 
-/// A text of the library with each ` ``lr_drops`` ` in it ([`charloom::error`]) shown as the flag `--lr-drops`. A key
-/// with a dot is of the configuration file alone and has no flag.
+/// A message of the library with settings shown as flags: ` ``lr_drops`` ` ([`charloom::error`]) becomes
+/// `--lr-drops`. A key with a dot is only in the configuration file and has no flag.
 pub fn flags(text: &str) -> String {
     let is_key =
         |key: &str| !key.is_empty() && key.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_' | '.'));
@@ -157,48 +157,48 @@ pub fn flags(text: &str) -> String {
     said + rest
 }
 
-/// Whether the reader of standard output has gone, as `head` does.
+/// Whether the reader of standard output closed it, as `head` does.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line to standard error; if that is closed, the line is lost.
+/// Prints a line to standard error, and ignores errors.
 pub fn note(text: impl std::fmt::Display) {
-    // In one piece: standard error has no buffer.
+    // In one write, since standard error has no buffer.
     let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
-/// When the command began, if it is to say what it does.
+/// When the command began, if `--verbose` is given.
 static BEGUN: OnceLock<Option<Instant>> = OnceLock::new();
 
-/// Makes [`detail`] speak.
+/// Turns [`detail`] on or off.
 pub fn set_verbose(verbose: bool) {
-    // Set once, at the very beginning.
+    // It fails only if it is set already, and this is called once.
     let _ = BEGUN.set(verbose.then(Instant::now));
 }
 
-/// With `--verbose`: a line to standard error, after how long the command has run.
+/// With `--verbose`, prints a line to standard error, with the time since the command began.
 pub fn detail(text: impl fmt::Display) {
     if let Some(begun) = BEGUN.get().copied().flatten() {
         note(format_args!("[{:8.1} ms] {text}", begun.elapsed().as_secs_f64() * 1e3));
     }
 }
 
-/// What a bar over things shows.
+/// The template of a progress bar that counts.
 const BAR: &str = "{prefix} {wide_bar} {human_pos}/{human_len}  {msg}  {rate}  {eta} left";
 
-/// A progress bar over `length` things on standard error; shows itself on a terminal only.
+/// A progress bar up to `length` on standard error; shown on a terminal only.
 pub fn bar(length: u64, what: &'static str) -> ProgressBar {
     shown_as(BAR, length, what)
 }
 
-/// Shows a line below such a bar.
+/// Shows a line below the progress bar.
 pub fn show_below(bar: &ProgressBar, line: &str) {
     let literal = line.replace('{', "{{").replace('}', "}}");
     bar.set_style(style(&format!("{BAR}\n{literal}")));
 }
 
-/// Does something that tells what share of it is done, which a progress bar shows.
+/// Runs `work`, which reports the share that is done, with a progress bar.
 ///
 /// # Errors
 /// Those of `work`.
@@ -215,7 +215,7 @@ pub fn telling<T>(what: &'static str, work: impl FnOnce(Tell<'_>) -> Result<T>) 
 
 fn style(template: &str) -> ProgressStyle {
     let rate = |state: &ProgressState, to: &mut dyn fmt::Write| {
-        // A bar that cannot be written shows less.
+        // An error is ignored: the bar lacks its rate.
         let _ = write!(to, "{}/s", HumanCount(state.per_sec() as u64));
     };
     ProgressStyle::with_template(template).expect("the template is well formed").with_key("rate", rate)

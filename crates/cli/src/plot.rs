@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::output::{Out, note};
 use crate::setup::{RunsData, read_model, reload_data};
 
-/// Examples that the layers are looked at on.
+/// The number of examples for pictures of the layers.
 const ROWS: usize = 1024;
 
 /// Draw what a training did or what a model holds
@@ -79,7 +79,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     show(&figure(args).map_err(RunsData::explain)?, args.out.as_deref(), theme, out)
 }
 
-/// Refuses flags that say nothing of the picture that is asked for.
+/// Refuses flags that have no effect on the chosen picture.
 fn check(args: &Args) -> Result<()> {
     use What::{Activations, Bigram, Dead, Embedding, Gradients, Loss, Surprise, Weights};
     let data = args.data.get().is_some();
@@ -103,7 +103,7 @@ fn check(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The theme of a picture in a file; in the terminal there is none.
+/// The theme of a picture in a file; one for the terminal is refused.
 pub fn theme(theme: Option<Theme>, file: Option<&Path>) -> Result<Theme> {
     if theme.is_some() && file.is_none() {
         return Err(Error::usage("--theme has no effect in a terminal; -o names a file"));
@@ -126,15 +126,15 @@ pub fn show(figure: &Figure, file: Option<&Path>, theme: Theme, out: &mut Out) -
     Ok(())
 }
 
-/// Draws a picture as large as the terminal is; where there is none, for 80 columns.
+/// Draws a picture as large as the terminal, or for 80 columns without one.
 pub fn draw(figure: &Figure, out: &mut Out) -> Result<()> {
     let (columns, rows) = out.size();
-    // The prompt has a row; a narrow picture need not fill a high terminal.
+    // One row is left for the prompt, and the height is at most a quarter of the width, or 23.
     let rows = rows.saturating_sub(1).clamp(10, (columns / 4).max(23));
     out.text(figure.to_terminal(columns, rows, out.is_colored()))
 }
 
-/// Writes a picture in the format that the file's name says.
+/// Writes a picture in the format of the file's extension.
 pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
     let bytes = match path.extension().and_then(|extension| extension.to_str()) {
         Some("svg") => figure.to_svg(theme)?.into_bytes(),

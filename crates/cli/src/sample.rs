@@ -55,8 +55,8 @@ pub struct Args {
     /// Leave out words sampled before
     #[arg(long)]
     unique: bool,
-    /// Leave out what does not match this regular expression from beginning to end; gives up after 4 million characters that
-    /// do not
+    /// Leave out what does not match this regular expression from beginning to end; gives up after 4 million
+    /// characters that do not
     #[arg(long, value_name = "REGEX", value_parser = whole)]
     pattern: Option<Regex>,
     /// The N likeliest words, exactly and in order, instead of drawn ones
@@ -73,7 +73,7 @@ pub struct Args {
     data: RunData,
 }
 
-/// What --top has no use for.
+/// The flags that have no effect with --top.
 const DRAWN: [&str; 11] = [
     "n",
     "seed",
@@ -88,13 +88,13 @@ const DRAWN: [&str; 11] = [
     "as_notebook",
 ];
 
-/// A regular expression of whole words.
+/// Parses a regular expression that must match the whole word.
 fn whole(pattern: &str) -> std::result::Result<Regex, regex_lite::Error> {
     Regex::new(pattern)?;
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
 
-/// Where a sampling's random numbers begin.
+/// The value of `--seed`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seed {
     Given(u64),
@@ -122,11 +122,11 @@ impl fmt::Display for Seed {
 }
 
 impl Seed {
-    /// The seed; a random one has 32 bits, to be typed again.
+    /// The seed; a random one has 32 bits, so that it is short to type again.
     fn get(self) -> u64 {
         match self {
             Self::Given(seed) => seed,
-            // The standard library's tables are keyed by the system's random numbers.
+            // The keys of RandomState are random numbers of the system.
             Self::Random => RandomState::new().hash_one(()) >> 32,
         }
     }
@@ -174,7 +174,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     };
     let wanted = options.n;
     about.insert("seed".to_owned(), json!(options.seed));
-    // Of those that match, it is not known yet how many that takes.
+    // With a pattern it is not known how many draws it takes.
     let n = if args.pattern.is_some() { u64::MAX } else { wanted };
     let mut sampler = Sampler::new(&*model, vocab, SampleOptions { n, ..options }, known.as_ref())?;
     if let Some(generator) = generator {
@@ -224,7 +224,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// Prints samples as they come, and in JSON what else there is to say; returns how many they were.
+/// Prints samples as they come, in JSON with the fields of `about` after them; returns their number.
 fn print(
     samples: impl Iterator<Item = Result<Sample>>,
     mode: Mode,

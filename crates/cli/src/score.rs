@@ -17,7 +17,7 @@ use self::lines::{Fault, Line, Lines};
 use crate::output::{Out, note};
 use crate::setup::read_model;
 
-/// The most lines scored at once: as many as are there without waiting.
+/// The most lines in a batch, which has the lines that can be read without waiting.
 const BATCH: usize = 1024;
 
 /// Tell how likely a model finds each line
@@ -42,12 +42,13 @@ pub struct Args {
     unknown: Unknown,
 }
 
-/// The file of lines.
+/// Opens the file of lines; `run` is for the message.
 fn opened(path: &Path, run: &Path) -> Result<File> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             let message = format!(
-                "no such file; it is a file of lines that is wanted here. A word is piped in: echo WORD | charloom score {}",
+                "no such file; it is a file of lines that is wanted here. A word is piped in: \
+                 echo WORD | charloom score {}",
                 run.display()
             );
             Error::data(path, message)
@@ -85,13 +86,13 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             match lines.next() {
                 Ok(Some(line)) => batch.push(line),
                 Ok(None) => break,
-                // What came before it is still scored.
+                // The lines before the error are still scored.
                 Err(error) => {
                     failed = Some(error);
                     break;
                 }
             }
-            // Who writes the next line may wait to see what this one is given.
+            // The writer of the next line may be waiting for this line's score.
             if !lines.has_another() {
                 break;
             }
@@ -122,15 +123,15 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     failed.map_or_else(|| refused.end(name, lines.number), Err)
 }
 
-/// How many lines there are of some kind, and the number and the fault of the first.
+/// How many lines have a kind of fault, and the first of them: its number and its fault.
 type Count = (usize, Option<(usize, Fault)>);
 
 /// Lines that cannot be judged.
 struct Refused {
     how: Unknown,
-    /// Those with a character that the model has never seen.
+    /// Lines with a character unknown to the model.
     unknown: Count,
-    /// Those that are no lines of text.
+    /// Lines that are not UTF-8, or too long.
     broken: Count,
 }
 
@@ -155,7 +156,7 @@ impl Refused {
         }
     }
 
-    /// The summary of these lines at the end.
+    /// Reports these lines at the end: an error or a note, as `how` says.
     fn end(&self, name: &Path, lines: usize) -> Result<()> {
         let of_unknown = self.unknown.1.map(|(number, fault)| {
             let count = self.unknown.0;
@@ -216,7 +217,7 @@ impl Printer<'_> {
             }
             return self.object(&object);
         }
-        // A line to be scored has no line feed.
+        // `Mode::Lines` escapes line feeds too: a line has none.
         let text = self.out.shown(text, Mode::Lines);
         self.out.line(format_args!("{log_prob:14.4}  {loss:9.4}  {text}"))?;
         if self.per_char {
@@ -228,7 +229,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// A line to which the model gives no probability at all; JSON has no infinity, so null.
+    /// Prints a line of probability 0: infinities, or null in JSON, which has no infinity.
     fn print_impossible(&mut self, text: &str, fault: Fault) -> Result<()> {
         if self.out.json {
             let mut object = json!({"text": text, "log_likelihood": null, "bits": null, "loss": null});

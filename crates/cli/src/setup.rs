@@ -1,4 +1,5 @@
-//! What a command begins with: data, by position or by name, and the configuration of a preset, a file and flags.
+//! Arguments that commands share: the data, by position or as --data, and a configuration from a preset, a
+//! file and flags.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ impl RunsData {
         self.data.as_deref()
     }
 
-    /// What an error says of a position that is no model: data is named.
+    /// Adds to the error of a position that is no run that data needs `--data`.
     pub fn explain(error: Error) -> Error {
         let in_run =
             |path: &Path| path.parent().is_some_and(|run| run.is_dir() && files::model_file(run).is_ok());
@@ -83,7 +84,7 @@ pub struct RunOrData {
     data: RunData,
 }
 
-/// What was said of these.
+/// The meaning of the arguments: a run and where its data is now, or data.
 pub enum What<'a> {
     Run(&'a Path, Option<&'a PathBuf>),
     Data(Option<&'a PathBuf>),
@@ -97,12 +98,12 @@ impl RunOrData {
         }
     }
 
-    /// The run, whatever kind of file it is, and where its data is now.
+    /// The first argument as a run, without a check, and where its data is now.
     pub fn only_run(&self) -> Option<(&Path, Option<&PathBuf>)> {
         self.what.as_deref().map(|what| (what, self.data.get()))
     }
 
-    /// The data, whatever kind of file it is.
+    /// The argument as data, without a check; two are refused.
     pub fn only_data(&self) -> Result<Option<&PathBuf>> {
         if let (Some(what), Some(data)) = (&self.what, self.data.get()) {
             let (what, data) = (what.display(), data.display());
@@ -112,19 +113,19 @@ impl RunOrData {
     }
 }
 
-/// Whether a path is a run's or a model's, not data's.
+/// Whether a path is a run folder or a model file rather than data.
 pub fn is_model(path: &Path) -> bool {
     path.is_dir() || path.extension().is_some_and(|extension| extension == "safetensors")
 }
 
-/// The model of a run or of a file, and which file that is.
+/// Reads the model of a run or a file; returns the file's path too.
 pub fn read_model(path: &Path) -> Result<(PathBuf, Checkpoint)> {
     let file = files::model_file(path)?;
     let checkpoint = read_checkpoint(&file)?;
     Ok((file, checkpoint))
 }
 
-/// What is in a model's file.
+/// Reads a model's file.
 pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
     let checkpoint = Checkpoint::read(file).map_err(|error| match error {
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
@@ -136,14 +137,14 @@ pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// The data of a configuration, which learns how it is split.
+/// Loads a configuration's data, and fills in the settings that depend on it, such as the split.
 pub fn load_data(config: &mut Config) -> Result<Data> {
     let data = charloom::load_data(config)?;
     detail("the data is read");
     Ok(data)
 }
 
-/// The data of the run at `path`, wherever it is now.
+/// Loads the data of the run at `path`; `moved` is where it is now, if it was moved.
 pub fn reload_data(
     config: &DataConfig,
     vocab: Option<Vocab>,
@@ -203,12 +204,12 @@ impl Settings {
             || self.train_flags != TrainFlags::default()
     }
 
-    /// Refuses those of these flags of the training that are given.
+    /// Refuses each of these training flags that is given.
     pub fn refuse(&self, flags: &[&[&str]], why: &str) -> Result<()> {
         self.train_flags.refuse(flags, why)
     }
 
-    /// A run has settings of its own: refuses others beside it.
+    /// Refuses settings beside a run, which has its own.
     pub fn refuse_beside_run(&self) -> Result<()> {
         if self.has_any() {
             return Err(Error::usage("a run has its own settings; leave out the other ones, or the run"));
@@ -216,8 +217,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings of a run's data. With `moved`, the path that was given, the hash is not required. Of this
-    /// command's settings only --lossy is allowed beside a run, and only with `moved`.
+    /// The settings of a run's data. With `moved` any contents are accepted, and --lossy is the one flag
+    /// allowed beside a run.
     pub fn data_of_run(&self, own: &DataConfig, moved: Option<&PathBuf>) -> Result<DataConfig> {
         let is_lossy = moved.is_some() && !self.has_base() && !self.has_flags_but(&DataFlags::lossy());
         if !is_lossy {
@@ -229,24 +230,24 @@ impl Settings {
         })
     }
 
-    /// What they say together, of this data.
+    /// The configuration of preset, file and flags, with this data.
     pub fn config(&self, data: Option<&PathBuf>) -> Result<Config> {
         self.config_from(None, data)
     }
 
-    /// As [`Settings::config`], with this preset if none is given.
+    /// As [`Settings::config`], with a default for the preset.
     pub fn config_from(&self, preset: Option<&str>, data: Option<&PathBuf>) -> Result<Config> {
         let mut config = self.base(preset)?;
         self.apply(data, &mut config)?;
         Ok(config)
     }
 
-    /// What the preset and the file say.
+    /// The configuration of preset and file, without the flags.
     pub fn base(&self, preset: Option<&str>) -> Result<Config> {
         args::base(self.preset().or(preset), self.config.as_deref())
     }
 
-    /// Puts the flags on top.
+    /// Applies the flags to a configuration.
     pub fn apply(&self, data: Option<&PathBuf>, config: &mut Config) -> Result<()> {
         self.data_flags.apply(data, config);
         self.model_flags.apply(config)?;

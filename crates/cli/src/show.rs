@@ -86,7 +86,7 @@ fn described(tensor: &NamedTensor) -> Value {
     })
 }
 
-/// Mean, standard deviation (over n - 1), smallest, largest, where there are such.
+/// Mean, standard deviation (over n - 1), smallest, largest; `None` if undefined.
 fn moments(tensor: &NamedTensor) -> [Option<f64>; 4] {
     let numbers = tensor.numbers();
     let n = numbers.len() as f64;
@@ -98,7 +98,7 @@ fn moments(tensor: &NamedTensor) -> [Option<f64>; 4] {
     [finite(mean), finite(variance.sqrt()), least, most]
 }
 
-/// The tensor that was named, or the rows of it.
+/// The named tensor, or the named rows of it.
 fn chosen(checkpoint: &Checkpoint, wanted: &str) -> Result<NamedTensor> {
     let (name, rows) = match wanted.split_once('[') {
         Some((name, rows)) => (name, Some(rows.strip_suffix(']').ok_or_else(|| no_rows(wanted))?)),
@@ -132,14 +132,15 @@ fn no_rows(wanted: &str) -> Error {
     Error::usage(format!("{wanted:?} is no tensor and rows; write name, name[5], name[5:8] or name[5,6,7]"))
 }
 
-/// A line for each row of the last dimension.
+/// Comma-separated values, with a line for each row along the last dimension.
 fn csv(tensor: &NamedTensor) -> String {
     let width = tensor.shape.last().copied().unwrap_or(1).max(1);
     let numbers: Vec<String> = shortest(tensor).iter().map(ToString::to_string).collect();
     numbers.chunks(width).map(|row| row.join(",") + "\n").collect()
 }
 
-/// The numbers, of single precision each as the shortest decimal that is it.
+/// The numbers; those of single precision as the shortest decimal that reads back the same: 0.1, not
+/// 0.10000000149.
 fn shortest(tensor: &NamedTensor) -> Vec<f64> {
     let short = |x: &f32| x.to_string().parse().unwrap_or_else(|_| f64::from(*x));
     tensor.as_f32().map_or_else(|| tensor.numbers(), |data| data.iter().map(short).collect())

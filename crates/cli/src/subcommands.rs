@@ -19,7 +19,7 @@ pub struct Subcommand {
 
 macro_rules! subcommands {
     ($($name:literal: $module:ident,)*) => {
-        /// All of them, in the order of `--help`.
+        /// All subcommands, in the order of `--help`.
         pub const ALL: &[Subcommand] = &[$(Subcommand {
             name: $name,
             flags: crate::$module::Args::augment_args,
@@ -58,20 +58,20 @@ subcommands! {
     "man": man,
 }
 
-/// Those that the arguments may mean: all, or the one that they begin with, since to make the flags of all takes a
-/// millisecond.
+/// The subcommands that the arguments can mean: the one they begin with, if they do, else all. Only these are
+/// built, since building the flags of all takes a millisecond.
 pub fn meant(arguments: &[OsString]) -> &'static [Subcommand] {
     arguments.get(1).and_then(|first| named(first)).map_or(ALL, slice::from_ref)
 }
 
-/// Runs the one that was parsed.
+/// Runs the subcommand that was parsed.
 pub fn run(matches: &ArgMatches, out: &mut Out) -> Result<()> {
     let found = matches.subcommand().and_then(|(name, matches)| Some((named(name)?, matches)));
     let (subcommand, matches) = found.ok_or_else(|| Error::usage("a subcommand is missing"))?;
     (subcommand.run)(matches, out)
 }
 
-/// The one of this name.
+/// The subcommand with this name.
 fn named(name: impl AsRef<OsStr>) -> Option<&'static Subcommand> {
     ALL.iter().find(|subcommand| name.as_ref() == subcommand.name)
 }

@@ -62,13 +62,13 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether all but the data is left to the program: the model and the training.
+    /// Whether nothing but the data is given: model and training are the defaults.
     fn is_bare(&self) -> bool {
         let begun = self.settings.has_base() || self.size.is_some() || self.seeds.is_some() || self.resume;
         !self.settings.has_flags() && !begun
     }
 
-    /// What a training is to do besides its configuration.
+    /// The options of a training that are not in its configuration.
     pub fn fit(&self) -> Fit {
         let threads = match self.threads {
             Some(threads) => Threads::Pool(Pool::new(threads.into())),
@@ -125,7 +125,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         let ensemble = Ensemble::create(&config, &data, || begin::new_run(args, &config))?;
         return ensemble::run(args, ensemble, &data, out);
     }
-    // What can be wrong is found before anything is written, and an output that cannot be written before training.
+    // Settings are checked before the run folder is made, and the folder is made before training.
     let (training, mut run) = match resumed {
         Some((run, checkpoint, _)) if models::counts(&checkpoint.config)? => {
             let kind = &checkpoint.config.model.kind;
@@ -167,7 +167,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
     }
     detail("trained");
-    // What was counted is what was written; of what was trained the best is in its file.
+    // A counted model is in memory as it was saved; of a trained model the best weights are in the run's
+    // file.
     let mut counted = training.filter(|training| training.steps().is_none());
     let read;
     let (model, step) = match &mut counted {
@@ -198,7 +199,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// Says what to do with a run.
+/// Prints where a run is saved, and the commands to try next.
 pub fn say_saved(path: &Path, data: &Data) {
     let path = path.display();
     let is_judged = data.splits.test.tokens().len() > usize::from(data.mode() == Mode::Text);
@@ -206,11 +207,11 @@ pub fn say_saved(path: &Path, data: &Data) {
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
 }
 
-/// Trains, and says how it ended; false if it was stopped. `for_people` as in [`Watch::open`].
+/// Trains, and prints why it ended early; false if it was stopped. `for_people` as in [`Watch::open`].
 fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_people: bool) -> Result<bool> {
     let mut watch = Watch::open(args, run.path(), training.steps(), for_people)?;
     let outcome = training.run(Some(run), &watch::STOP, &mut watch);
-    // A dashboard gives the terminal back.
+    // If there is a dashboard, this restores the terminal.
     drop(watch);
     let outcome = outcome?;
     if outcome.end == End::OutOfPatience {
@@ -223,7 +224,7 @@ fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_peop
     Ok(outcome.end != End::Stopped)
 }
 
-/// The losses of the finished model, and what to do with it.
+/// Prints the losses and samples of the finished model.
 fn report(
     model: &dyn LanguageModel,
     config: &Config,
@@ -232,7 +233,7 @@ fn report(
     samples: &[Sample],
     out: &mut Out,
 ) -> Result<()> {
-    // As the training judged itself: all of a large split would take longer than the training.
+    // As in the training's evaluations: all of a large split could take longer than the training.
     let judged = match config.train.eval_size {
         None | Some(0) => data.splits.train.clone(),
         Some(size) => data.splits.train.sample(size),
@@ -262,7 +263,7 @@ fn report(
     print_samples(&samples[..shown], data.vocab.mode(), out)
 }
 
-/// Writes twenty words, or a text, into the run.
+/// Samples twenty words, or one text, and writes them into the run.
 pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let is_text = data.vocab.mode() == Mode::Text;
     let n = if is_text { 1 } else { SampleOptions::default().n };
@@ -271,7 +272,7 @@ pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) ->
     write(Sampler::new(model, &data.vocab, options, known.as_ref())?, run)
 }
 
-/// Samples as the notebook of the run's preset drew them: with the last weights.
+/// Samples as the notebook of the run's preset did, with the last weights, and writes them into the run.
 fn write_as_notebook(data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let file = files::last_file(run.path())?;
     let last = Checkpoint::read(&file)?;
@@ -287,7 +288,7 @@ fn write(sampler: Sampler<'_>, run: &RunFolder) -> Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// The words, each with a word on whether the data has it, or the text.
+/// Prints the text, or the words, each with whether the data has it.
 fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
     out.line("")?;
     let row = |sample: &Sample| {

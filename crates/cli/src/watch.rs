@@ -1,4 +1,4 @@
-//! How a training is shown while it goes on, and how it is stopped.
+//! Shows a training while it runs, and stops it.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,7 @@ fn listen() -> Result<()> {
     LISTENING.call_once(|| {
         listening = ctrlc::set_handler(|| {
             if STOP.swap(true, Ordering::Relaxed) {
-                // Asked twice: at once, without saving.
+                // The second signal ends at once, without saving.
                 dashboard::restore();
                 std::process::exit(130);
             }
@@ -39,7 +39,7 @@ fn listen() -> Result<()> {
     listening.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
 }
 
-/// Says how to go on with what was stopped, at a step of the one training.
+/// Prints how to resume what was stopped; `step` is `None` for an ensemble.
 pub fn say_stopped(path: &Path, step: Option<u64>) {
     let at = step.map_or(String::new(), |step| format!(" at step {step}"));
     let path = path.display();
@@ -55,7 +55,7 @@ enum Show {
 /// A bar, and a line for each evaluation.
 struct Progress {
     bar: ProgressBar,
-    /// The step and the losses of an evaluation that is not printed yet: its step's minibatch comes first.
+    /// The step and losses of an evaluation to print, once the loss of the step's minibatch is known.
     evaluated: Option<(u64, String)>,
     /// Whether a sample of the model is shown below the bar.
     shows_samples: bool,
@@ -133,17 +133,18 @@ impl Observer for Watch {
     }
 }
 
-/// What is evaluated, and how far it has come.
+/// A message with the split that is evaluated and the share that is done.
 pub fn evaluating(split: &str, share: f64) -> String {
     format!("evaluating {split}, {:.0} %", share * 100.0)
 }
 
-/// What the model writes now: one word, or the beginning of a text, in one line of at most [`COLUMNS`].
+/// A sample from the model as it is now: one word, or the beginning of a text, in one line of at most
+/// [`COLUMNS`].
 fn example(trainer: &mut Trainer) -> Option<String> {
     let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
     let options =
         SampleOptions { n: 1, seed, min_length: 1, max_length: COLUMNS, ..SampleOptions::default() };
-    // A training is not ended by what is only looked at.
+    // An error here is ignored: it must not end the training.
     let sample = Sampler::new(trainer.model(), &vocab, options, None).ok()?.next()?.ok()?;
     let in_a_row = sample.text.replace(char::is_whitespace, " ");
     let mut columns = 0;
@@ -161,7 +162,7 @@ impl Progress {
         Self { bar, evaluated: None, shows_samples, begun: Instant::now(), spent: Duration::ZERO }
     }
 
-    /// Shows what the model writes now, unless that took more than its share of the time so far.
+    /// Shows an example, unless examples took more than their share of the time so far.
     fn show_example(&mut self, trainer: &mut Trainer) {
         if !self.shows_samples || self.spent * SAMPLES_SHARE > self.begun.elapsed() {
             return;

@@ -1,4 +1,4 @@
-//! The one look at the test split.
+//! Evaluates the best trial on the test split, once.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -14,10 +14,10 @@ use charloom::models;
 use charloom::train::{End, Fit, Unwatched, fit};
 use charloom::{Checkpoint, Error, Result};
 
-/// What was chosen, and how well it does on text that no choice has seen.
+/// The chosen trial and its losses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chosen {
-    /// The trial.
+    /// The trial's number.
     pub number: u64,
     /// Its mean validation loss, by which it was chosen.
     ///
@@ -31,12 +31,12 @@ pub struct Chosen {
     pub test: f64,
 }
 
-/// Closes the study: trains its best trial again, with the first seed, as a run in `folder`, and evaluates that run's
-/// best model on the test split. The study records trial and loss, takes no more trials, and another time only
-/// repeats what it recorded.
+/// Closes the study: trains its best trial again, with the first seed, as a run in `folder`, and evaluates
+/// that run's best model on the test split. The study records trial and loss and takes no more trials;
+/// another call returns what is recorded.
 ///
 /// # Errors
-/// No finished trial, unfinished ones, a study whose test losses are all measured, a folder that is taken.
+/// No finished trial; trials that still run; a study that measures every test loss; a folder that is taken.
 ///
 /// ```
 /// use std::sync::atomic::AtomicBool;
@@ -84,7 +84,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
     if RunFolder::is_taken(folder)? {
         return Err(Error::model(folder, "exists; choose another ``out``"));
     }
-    // Before anything is written: a study that is not finished is not closed.
+    // Before the run is written, since this fails while trials still run.
     study.close(number)?;
     let mut run = RunFolder::create(folder, false)?;
     run.write_config(&config)?;

@@ -1,4 +1,4 @@
-//! What a worker does to a study: it takes a trial, reports on it, and finishes it.
+//! A worker's operations on a study: claiming, reporting and finishing a trial.
 
 use super::database::{Cell, Database};
 use super::sampler;
@@ -8,13 +8,13 @@ use super::trial::CurvePoint;
 use super::trials::{SeedResult, State, read_settings};
 use charloom::{Error, Result};
 
-/// What a worker gets when it asks for work.
+/// The answer to a worker that asks for a trial.
 pub(super) enum Claim {
-    /// This trial is its.
+    /// The trial is this worker's now.
     Trial { number: u64, settings: Settings, attempt: u64 },
-    /// Other workers have the last ones; one of them might die.
+    /// Other workers have all trials that are left. Ask again later: one of them might die.
     Wait,
-    /// There is nothing left to do.
+    /// No trial is left.
     Finished,
 }
 
@@ -25,12 +25,12 @@ pub(super) struct Ending {
     pub seconds: f64,
     pub error: Option<String>,
     pub seeds: Vec<SeedResult>,
-    /// What has not been reported yet.
+    /// The points of the curve that are not stored yet.
     pub curve: Vec<CurvePoint>,
 }
 
 impl Study {
-    /// A trial for this worker: one whose worker died, or a new one; none if it may not begin any more.
+    /// Claims a trial for this worker: one whose worker died, else a new one; none unless `may_begin`.
     pub(super) fn claim(&mut self, worker: &str, may_begin: bool) -> Result<Claim> {
         let Self { database, address, spec, base, space } = self;
         let (name, lease) = (address.name(), spec.lease);
@@ -73,7 +73,7 @@ impl Study {
             let Some(settings) = sampler::propose(spec, space, number, &finished)? else {
                 return Ok(none_left);
             };
-            // Settings that do not go together make no steps; the trial fails by itself.
+            // Invalid settings count as no steps: their trial fails when it is run.
             let steps = apply(base, &settings, mode(base)).map_or(0, |config| config.train.steps);
             let steps = steps.saturating_mul(spec.seeds);
             let spent = rows.iter().map(|row| row[3].int()).fold(0, u64::saturating_add);
@@ -109,7 +109,7 @@ impl Study {
             .map(|_| ())
     }
 
-    /// Gives an unfinished trial back, for whoever comes next.
+    /// Releases an unfinished trial, for the next worker that asks.
     pub(super) fn release(&mut self, number: u64, worker: &str) -> Result<()> {
         self.database
             .execute(
@@ -120,8 +120,8 @@ impl Study {
             .map(|_| ())
     }
 
-    /// Stores what was measured on the way to a rung; the losses of other trials there, or none if the trial is no
-    /// longer this worker's.
+    /// Stores the points of the curve up to a rung. Returns the other trials' losses at the last one's step,
+    /// or `None` if the trial is no longer this worker's.
     pub(super) fn report(
         &mut self,
         number: u64,
@@ -149,7 +149,8 @@ impl Study {
         })
     }
 
-    /// Stores a trial's end with all that belongs to it; false if it is no longer this worker's.
+    /// Stores a trial's end, its seeds and the rest of its curve; false if the trial is no longer this
+    /// worker's.
     pub(super) fn finish(&mut self, number: u64, worker: &str, ending: &Ending) -> Result<bool> {
         let Self { database, address, .. } = self;
         let name = address.name();
@@ -205,7 +206,7 @@ fn store_curve(database: &mut Database, name: &str, number: u64, curve: &[CurveP
     Ok(())
 }
 
-/// The mean, and from two numbers on the standard deviation with n - 1.
+/// The mean, and with two numbers or more the standard deviation over n - 1.
 fn mean_and_deviation(losses: &[f64]) -> (Option<f64>, Option<f64>) {
     let n = losses.len() as f64;
     if losses.is_empty() {

@@ -9,7 +9,7 @@ use charloom_plot::{Figure, Lines, Series};
 
 const LOSS: &str = "validation loss, nats per character";
 
-/// The lowest validation loss so far, trial after trial, and each trial's.
+/// The validation loss of each trial, and the lowest so far.
 #[must_use]
 pub fn progress(trials: &[Trial]) -> Figure {
     let done: Vec<(f64, f64)> = trials
@@ -33,7 +33,7 @@ pub fn progress(trials: &[Trial]) -> Figure {
     })
 }
 
-/// The validation loss of each trial trained to its end, against the setting's value; pruned ones are beside them in
+/// The validation loss of each trial trained to its end, against the setting's value; pruned trials have
 /// another colour.
 #[must_use]
 pub fn against(setting: &Setting, trials: &[Trial]) -> Figure {
@@ -56,9 +56,9 @@ pub fn against(setting: &Setting, trials: &[Trial]) -> Figure {
     })
 }
 
-/// Parallel coordinates: an upright axis for each setting and one for the loss, from the lowest value to the highest; a
-/// trial is a line across all of them. The best tenth stands out; a line has a gap where a setting does not matter.
-/// Settings of one value are left out.
+/// Parallel coordinates: a vertical axis from lowest to highest for each setting and for the loss, and a line
+/// across them for each trial. The best tenth is highlighted; a line has a gap at a setting that its trial
+/// lacks. Settings with one value are left out.
 #[must_use]
 pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     let done: Vec<&Trial> = sorted(trials).into_iter().filter(|t| t.state == State::Done).collect();
@@ -91,7 +91,7 @@ pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     })
 }
 
-/// All of them, with their names.
+/// All pictures, with their names.
 #[must_use]
 pub fn figures(space: &Space, trials: &[Trial]) -> Vec<(String, Figure)> {
     if best(trials).is_none() {
@@ -103,7 +103,7 @@ pub fn figures(space: &Space, trials: &[Trial]) -> Vec<(String, Figure)> {
     first.into_iter().chain(settings).collect()
 }
 
-/// Where a trial stands on a setting's axis.
+/// A trial's coordinate on a setting's axis.
 fn place(setting: &Setting, trial: &Trial) -> Option<f64> {
     let value = trial.settings.get(&setting.name)?;
     match &setting.domain {
@@ -115,7 +115,7 @@ fn place(setting: &Setting, trial: &Trial) -> Option<f64> {
     }
 }
 
-/// What a setting's axis is called, and its places, where they are not numbers.
+/// The label of a setting's axis, and the names of its values if they are not numbers.
 fn axis(setting: &Setting) -> (String, Vec<String>) {
     match &setting.domain {
         Domain::Choices(choices) if !choices.iter().all(Value::is_number) => {
@@ -128,7 +128,7 @@ fn axis(setting: &Setting) -> (String, Vec<String>) {
     }
 }
 
-/// Whether trials have different values of it.
+/// Whether the trials have different values of the setting.
 fn varies(setting: &Setting, trials: &[Trial]) -> bool {
     let mut values = trials.iter().filter_map(|trial| trial.settings.get(&setting.name));
     values.next().is_some_and(|first| values.any(|value| value != first))

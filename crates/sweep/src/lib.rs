@@ -1,8 +1,8 @@
 //! Sweeps: many trainings that differ in some settings, to find those that predict best.
 //!
-//! A [`Spec`] says what is varied and how long; a [`Study`] is its trials in a database, which any number of workers
-//! share; [`work`] is such a worker. Trials are compared by their validation loss alone. [`choose`] trains the best one
-//! again and looks at the test split, once; the study is closed from then on.
+//! A [`Spec`] has the settings to vary and the limits; a [`Study`] is its trials, in a database that any
+//! number of workers share; [`work`] runs such workers. Trials are compared by their validation loss alone.
+//! [`choose`] trains the best one again, evaluates it on the test split, once, and closes the study.
 //!
 //! ```
 //! use std::sync::atomic::AtomicBool;
@@ -27,7 +27,7 @@
 //! let folder = tempfile::tempdir().map_err(|error| Error::io("", error))?;
 //! let address = Address::File(folder.path().join("study.db"));
 //! let mut study = Study::create(&address, &spec, &base)?;
-//! // One worker; others, of this program or of others, may work on the same study meanwhile.
+//! // One worker; others, in this process or another, may work on the same study at the same time.
 //! work(&address, &data, WorkOptions { threads: 1 }, &AtomicBool::new(false), &|event| println!("{event:?}"))?;
 //!
 //! let trials = study.trials()?;
@@ -38,8 +38,8 @@
 //! # }
 //! ```
 //!
-//! [`importance`] says which settings matter, [`figures`](figures()) and [`page`](page()) show a study. The program
-//! `16_sweep` in `examples/` goes on from here.
+//! [`importance`] measures which settings matter; [`figures`](figures()) and [`page`](page()) show a study.
+//! The program `16_sweep` in `examples/` shows more.
 #![forbid(unsafe_code)]
 
 mod choose;

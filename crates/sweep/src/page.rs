@@ -1,4 +1,4 @@
-//! A page about a study, complete by itself, in the look of a run's report.
+//! A page about a study, one HTML file in the style of a run's report.
 
 use super::figures::figures;
 use super::results::{best, importance, shown, sorted};

@@ -1,8 +1,8 @@
-//! Settings as flags.
+//! Parses settings that are given as flags.
 
 use serde_json::{Value, json};
 
-/// `name=value,value,...`: a setting and its choices. A width for each layer is written `200x100`.
+/// Parses `name=value,value,...`, a setting and its choices. A width for each layer is written `200x100`.
 ///
 /// ```
 /// let (name, values) = charloom_sweep::parse_choices("hidden=100,200x200")?;
@@ -17,8 +17,8 @@ pub fn parse_choices(text: &str) -> Result<(String, Value), String> {
     Ok((name, Value::Array(values.split(',').map(value).collect())))
 }
 
-/// `name=low..high`, and `:log` where the logarithm is to be drawn: a setting and its range. Whole ends make a range
-/// of whole numbers.
+/// Parses `name=low..high`, a setting and its range; with `:log` its logarithm is drawn. Whole ends make a
+/// range of whole numbers, unless the setting is a real number.
 ///
 /// ```
 /// let (name, range) = charloom_sweep::parse_range("lr=1e-3..1.0:log")?;
@@ -51,7 +51,7 @@ fn named<'a>(text: &'a str, example: &str) -> Result<(String, &'a str), String> 
     }
 }
 
-/// A number, a truth value, widths with an x between them, or a word.
+/// Parses a number, true or false, widths as in 200x100, or else a word.
 fn value(text: &str) -> Value {
     let text = text.trim();
     let widths: Option<Vec<u64>> = text.split('x').map(|width| width.parse().ok()).collect();

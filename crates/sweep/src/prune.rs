@@ -1,9 +1,9 @@
-//! Successive halving: where a trial is compared with the others, and whether it goes on.
+//! Successive halving: at which steps a trial is compared with the others, and whether it goes on.
 
 use super::spec::{Pruning, Spec};
 
-/// The steps at which trial `number` is compared: each `reduction` times the one before, moved up to the next
-/// evaluation, below the last step.
+/// The steps at which trial `number` is compared: each `reduction` times the one before, rounded up to an
+/// evaluation, and below the last step.
 ///
 /// # Source
 /// Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning (ASHA); Li et al. 2018, Hyperband.
@@ -24,7 +24,7 @@ pub(super) fn rungs(spec: &Spec, number: u64, steps: u64, eval_every: u64) -> Ve
     }
 }
 
-/// Whether `loss` is among the best 1 in `reduction` of itself and `others`; the first to come always is.
+/// Whether `loss` is among the best 1 / `reduction` of itself and `others`; the lowest always is.
 pub(super) fn goes_on(loss: f64, others: &[f64], reduction: u64) -> bool {
     let better = others.iter().filter(|&&other| other < loss).count() as u64;
     better < ((others.len() as u64 + 1) / reduction).max(1)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::space::{Domain, Setting, Space};
 use super::trials::{State, Trial};
 
-/// Groups of values of a setting that is a range.
+/// The number of groups for the values of a setting that is a range.
 const GROUPS: usize = 4;
 
 /// How much a setting matters.
@@ -14,8 +14,8 @@ const GROUPS: usize = 4;
 pub struct Importance {
     /// The setting.
     pub name: String,
-    /// The share of the trials' differences that this setting explains by itself, from 0 to 1; none where there are
-    /// too few trials to tell.
+    /// The share of the trials' differences that this setting explains by itself, from 0 to 1; `None` if
+    /// there are too few trials.
     pub share: Option<f64>,
 }
 
@@ -40,10 +40,10 @@ pub fn best(trials: &[Trial]) -> Option<&Trial> {
 
 /// How much each setting matters, the most important first.
 ///
-/// Trials are ranked by their loss, so that a few that went wrong do not outweigh the rest, and grouped by the setting's
-/// value (a range in four groups of equal size). The share is Kelley's epsilon squared,
-/// `(SS_between - (k - 1) MS_within) / SS_total`, which is 0 on average for a setting without influence. Trials in which
-/// a setting does not matter are left out of its share, as are unfinished ones.
+/// Trials are ranked by their loss, so that a few very bad ones do not outweigh the rest, and grouped by the
+/// setting's value (a range in four groups of equal size). The share is Kelley's epsilon squared,
+/// `(SS_between - (k - 1) MS_within) / SS_total`, which is 0 on average for a setting without influence.
+/// Trials without the setting and unfinished trials are left out of its share.
 ///
 /// # Source
 /// Kelley 1935, An unbiased correlation ratio measure.
@@ -88,7 +88,7 @@ pub fn importance(space: &Space, trials: &[Trial]) -> Vec<Importance> {
     all
 }
 
-/// The share of a setting whose `values` are in the order of their trials' ranks.
+/// The share of a setting; `values` are in the order of their trials' ranks.
 fn share(setting: &Setting, values: Vec<&Value>) -> Option<f64> {
     let group = |value: &Value| match &setting.domain {
         Domain::Choices(choices) => choices.iter().position(|choice| choice == value),
@@ -108,7 +108,7 @@ fn share(setting: &Setting, values: Vec<&Value>) -> Option<f64> {
         return None;
     }
     let mean = (n - 1.0) / 2.0;
-    // Of the ranks 0 to n - 1.
+    // SS_total of the ranks 0 to n - 1.
     let total = n * (n * n - 1.0) / 12.0;
     let between: f64 = groups.values().map(|(n, sum)| n * (sum / n - mean).powi(2)).sum();
     let within = (total - between) / (n - k);
@@ -144,7 +144,7 @@ pub fn csv(space: &Space, trials: &[Trial]) -> String {
     text
 }
 
-/// A setting's value as a person writes it.
+/// A setting's value as text; words have no quotes.
 #[must_use]
 pub fn shown(value: Option<&Value>) -> String {
     match value {

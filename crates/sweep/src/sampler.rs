@@ -1,8 +1,8 @@
 //! The next trial's settings.
 //!
-//! The parzen estimators are the crate `tpe`'s, one for each setting; the results that they have seen are in the database, so
-//! they are made anew for each trial and any worker may ask. The numbers of a grid or of random search depend on the
-//! trial's number alone.
+//! TPE uses an estimator of the crate `tpe` for each setting. What they learn from is in the database, so any
+//! worker can rebuild them for each trial. Grid and random search depend only on the sampler's seed and the
+//! trial's number.
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -13,13 +13,13 @@ use super::space::{Domain, Setting, Settings, Space};
 use super::spec::{Sampler, Spec};
 use charloom::{Error, Result};
 
-/// Trials that are drawn at random before there is something to learn from.
+/// With fewer finished trials than this, TPE draws at random.
 const STARTUP: usize = 10;
 /// The most combinations of a grid.
 const MAX_GRID: u64 = 100_000;
-/// The share of trials that are taken for good ones, and how many values are drawn from what is like them. The
-/// first is the crate's, the second more than its 24: asking costs nothing beside a training.
+/// The share of trials that TPE counts as good: the crate's default.
 const GAMMA: f64 = 0.1;
+/// How many values TPE draws to choose from: more than the crate's 24, since a training costs far more.
 const CANDIDATES: usize = 64;
 
 /// The settings of trial `number`, or none if there are no more. `finished` are the trials so far with their losses.
@@ -38,15 +38,15 @@ pub(super) fn propose(
 }
 
 fn generator(seed: u64, number: u64) -> Xoshiro256PlusPlus {
-    // seed_from_u64 mixes, so that neighbours are unlike; the factor keeps (1, 2) and (2, 1) apart.
+    // seed_from_u64 mixes the bits, so that close seeds differ; the factor makes (1, 2) and (2, 1) differ.
     Xoshiro256PlusPlus::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(number))
 }
 
-/// Each active setting by itself.
+/// Calls `value` for each setting, and keeps the values of the active ones.
 fn fill(space: &Space, mut value: impl FnMut(&Setting) -> Result<Value>) -> Result<Settings> {
     let mut settings = Settings::new();
     for setting in &space.settings {
-        // Asked for either way, so that a setting's number does not depend on which others are active.
+        // Drawn for inactive ones too, so that a setting's random number does not depend on the others.
         let value = value(setting)?;
         if Space::is_active(setting, &settings) {
             settings.insert(setting.name.clone(), value);
@@ -89,7 +89,7 @@ fn learned(
     })
 }
 
-/// The interval, the end excluded, whose points stand for a domain's values.
+/// The interval, without its end, that a domain is drawn from; [`value`] maps a point of it to a value.
 fn bounds(domain: &Domain) -> [f64; 2] {
     let scale = |x: f64, log: bool| if log { x.ln() } else { x };
     match *domain {
@@ -99,7 +99,7 @@ fn bounds(domain: &Domain) -> [f64; 2] {
     }
 }
 
-/// The value that a point stands for.
+/// The value of a point in the interval.
 fn value(domain: &Domain, place: f64) -> Value {
     match *domain {
         Domain::Choices(ref choices) => choices[(place as usize).min(choices.len() - 1)].clone(),
@@ -112,7 +112,7 @@ fn value(domain: &Domain, place: f64) -> Value {
     }
 }
 
-/// The point in the middle of those that stand for a value.
+/// The inverse of [`value`]: a point of the interval with this value.
 fn place(domain: &Domain, value: &Value) -> Option<f64> {
     let [low, high] = bounds(domain);
     let place = match *domain {
@@ -132,7 +132,7 @@ fn place(domain: &Domain, value: &Value) -> Option<f64> {
     Some(place.clamp(low, high.next_down()))
 }
 
-/// Combination `number` of a grid: the last setting turns fastest, and one that does not matter stays at its first.
+/// Combination `number` of a grid: the last setting varies fastest, and an inactive one adds no combinations.
 fn combination(space: &Space, number: u64) -> Result<Option<Settings>> {
     let lengths = space.settings.iter().map(|setting| setting.domain.grid_len());
     let total = lengths.clone().try_fold(1u64, u64::checked_mul).filter(|&total| total <= MAX_GRID);

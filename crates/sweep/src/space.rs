@@ -1,4 +1,4 @@
-//! What is varied: settings, their values, and when they matter.
+//! The search space: settings, their values, and their conditions.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const MAX_CHOICES: usize = 1000;
 /// The values of a setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Domain {
-    /// One of these.
+    /// One of a list.
     Choices(Vec<Value>),
     /// A whole number, both ends included.
     Int {
@@ -29,7 +29,7 @@ pub enum Domain {
         low: i64,
         /// The largest.
         high: i64,
-        /// Whether its logarithm is drawn.
+        /// Whether its logarithm is drawn uniformly.
         log: bool,
     },
     /// A number.
@@ -38,26 +38,26 @@ pub enum Domain {
         low: f64,
         /// The largest.
         high: f64,
-        /// Whether its logarithm is drawn.
+        /// Whether its logarithm is drawn uniformly.
         log: bool,
-        /// How many values a grid takes.
+        /// The number of values in a grid.
         points: Option<u64>,
     },
 }
 
-/// Something that varies.
+/// A setting that varies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
-    /// As in a configuration: `embed`, `lr`. Besides there are `layers`, the number of hidden layers, `hidden.1`, the
-    /// first one's width, and `preset`, which stands for the base's model and training.
+    /// Its name, as in a configuration: `embed`, `lr`. There are also `layers`, the number of hidden layers,
+    /// `hidden.1`, the first one's width, and `preset`, which replaces the base's model and training.
     pub name: String,
     /// Its values.
     pub domain: Domain,
-    /// It matters only where this other setting has one of these values.
+    /// Its condition, if any: another setting and those of its values with which this one is active.
     pub when: Option<(String, Vec<Value>)>,
 }
 
-/// All that varies, each setting after the one it depends on.
+/// The search space: all settings that vary, each after the one it depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Space {
     /// The settings.
@@ -129,7 +129,7 @@ impl Space {
         Ok(space)
     }
 
-    /// Whether the setting matters beside those already set.
+    /// Whether the setting's condition holds for those already set.
     pub(super) fn is_active(setting: &Setting, settings: &Settings) -> bool {
         setting.when.as_ref().is_none_or(|(on, values)| settings.get(on).is_some_and(|v| values.contains(v)))
     }
@@ -153,7 +153,7 @@ impl Domain {
         }
     }
 
-    /// The values that a grid takes.
+    /// The values in a grid.
     pub(super) fn grid(&self) -> Vec<Value> {
         match *self {
             Self::Choices(ref choices) => choices.clone(),
@@ -162,7 +162,7 @@ impl Domain {
                 let n = points.unwrap_or(1);
                 let at = |i: u64| if n > 1 { i as f64 / (n - 1) as f64 } else { 0.5 };
                 let value = |t: f64| match () {
-                    // The ends are themselves, whatever rounding says.
+                    // The ends exactly, without rounding errors.
                     () if t == 0.0 => low,
                     () if t == 1.0 => high,
                     () if log => (low.ln() + t * (high / low).ln()).exp(),
@@ -173,7 +173,7 @@ impl Domain {
         }
     }
 
-    /// How many values a grid takes.
+    /// The number of values in a grid.
     pub(super) fn grid_len(&self) -> u64 {
         match *self {
             Self::Choices(ref choices) => choices.len() as u64,
@@ -183,7 +183,7 @@ impl Domain {
     }
 }
 
-/// The base with a trial's settings; defaults that depend on them made explicit.
+/// The base with a trial's settings, and with the defaults that depend on them filled in.
 pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Config> {
     let failed = |e: serde_json::Error| Error::usage(e.to_string());
     let preset = settings.get("preset").map(|name| presets::get(name.as_str().unwrap_or_default()));
@@ -225,7 +225,7 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
             continue;
         }
         let (section, key, _) = known(name)?;
-        // One layer is written as its width alone.
+        // `hidden` may be one width instead of a list: one layer.
         let is_width = key == "hidden" && value.is_u64();
         config[section][key] = if is_width { json!([value]) } else { value.clone() };
     }
@@ -235,13 +235,14 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
     Ok(config)
 }
 
-/// Whether this kind of model has this setting; what is written for whole layers is of hidden ones.
+/// Whether this kind of model has this setting; `hidden.N` counts as `hidden`, and so does `layers` unless
+/// the kind has its own.
 fn has(kind: &str, key: &str) -> bool {
     let of_widths = key == "layers" && !has_layers(kind) || key.starts_with("hidden.");
     ["kind", "preset"].contains(&key) || has_own(kind, if of_widths { "hidden" } else { key })
 }
 
-/// Whether this kind of model says itself how many layers it has, not by a width for each.
+/// Whether this kind of model has a setting `layers`, instead of a width for each layer.
 fn has_layers(kind: &str) -> bool {
     has_own(kind, "layers")
 }
@@ -263,7 +264,7 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
     let key = if name == "model" { "kind" } else { name };
     for kind in models::all() {
         let mut model = ModelConfig::of(kind.name());
-        // A mixture is made of runs and has nothing to vary.
+        // `fill` fails for a mixture, which is made of runs and has nothing to vary.
         if models::fill(&mut model).is_err() {
             continue;
         }
@@ -274,7 +275,7 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
     }
     let mut config = Config::default();
     config.resolve(Mode::Lines);
-    // What depends on the data is a setting too.
+    // Unset settings are not serialized, so those that depend on the data are set here.
     (config.train.eval_every, config.train.eval_size) = (Some(1), Some(0));
     let config = serde_json::to_value(config).unwrap_or_default();
     if let Some(default) = config["train"].get(key) {
@@ -290,7 +291,7 @@ fn known(name: &str) -> Result<(&'static str, String, bool)> {
     Err(Error::usage(format!("no setting {name:?}{hint}")))
 }
 
-/// A setting as it is written: a list of values, or a table.
+/// Reads a setting of a specification: a list of values, or a table.
 fn read(name: &str, value: &Value, is_real: bool) -> Result<Setting> {
     let refuse = |what: &str| Err(Error::usage(format!("setting {name}: {what}")));
     let table = match value {
@@ -365,7 +366,7 @@ fn read(name: &str, value: &Value, is_real: bool) -> Result<Setting> {
     Ok(Setting { name: name.to_owned(), domain, when })
 }
 
-/// With `layers`, `hidden` is a setting for each layer that may be there.
+/// With `layers`, replaces `hidden` by a setting for each layer, active in trials that have the layer.
 fn one_for_each_layer(all: Vec<Setting>) -> Result<Vec<Setting>> {
     let Some(layers) = all.iter().find(|setting| setting.name == "layers") else { return Ok(all) };
     let counts: Vec<i64> = match &layers.domain {

@@ -1,4 +1,4 @@
-//! What a study tries, and for how long.
+//! The specification of a study.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,13 +11,14 @@ use charloom::data::Mode;
 use charloom::{Config, Error, Result, presets};
 
 charloom::words! {
-    /// How the settings of the next trial are found.
+    /// How the settings of the next trial are chosen.
     Sampler {
         /// Every combination, in order.
         Grid = "grid",
-        /// Each setting drawn by itself.
+        /// Each setting is drawn independently.
         Random = "random",
-        /// Tree-structured Parzen estimators: like the good trials, unlike the others.
+        /// Tree-structured Parzen estimators: settings like those of good trials and unlike those of the
+        /// others.
         Tpe = "tpe",
     }
 }
@@ -25,16 +26,16 @@ charloom::words! {
 charloom::words! {
     /// Which trials are stopped early, by the validation loss of their first seed.
     Pruning {
-        /// None.
+        /// No trials.
         None = "none",
-        /// Asynchronous successive halving: at each rung the best 1 in `reduction` of those that came so far go on.
+        /// Asynchronous successive halving: at each rung the best 1 / `reduction` of the trials so far go on.
         Asha = "asha",
-        /// The same with trials in turn spared the first 0, 1, 2, ... rungs.
+        /// As `Asha`, but trials in turn skip the first 0, 1, 2, ... rungs.
         Hyperband = "hyperband",
     }
 }
 
-/// What a study tries, and for how long: a file of TOML, or flags.
+/// A study's specification: the settings to vary and the limits, from a TOML file or from flags.
 ///
 /// ```
 /// use charloom_sweep::Spec;
@@ -62,9 +63,9 @@ charloom::words! {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Spec {
-    /// How the next trial's settings are found.
+    /// How the next trial's settings are chosen.
     pub sampler: Sampler,
-    /// The most trials; none: all of a grid, 100 otherwise.
+    /// The most trials; `None`: all of a grid, 100 otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trials: Option<u64>,
     /// The most steps of all trials together: no trial begins that might exceed it.
@@ -76,26 +77,26 @@ pub struct Spec {
     /// Seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<f64>,
-    /// Trainings a trial, with seeds that count up from the base's. A trial's loss is their mean.
+    /// Trainings per trial, with seeds that count up from the base's. A trial's loss is their mean.
     pub seeds: u64,
     /// Seed of the sampler.
     pub sampler_seed: u64,
     /// Which trials are stopped early.
     pub prune: Pruning,
-    /// One in how many goes on at a rung, and the ratio of one rung's steps to those of the one before.
+    /// At a rung the best 1 / `reduction` go on, and the next rung has `reduction` times as many steps.
     pub reduction: u64,
-    /// The steps of the first rung; none: those of a full run over `reduction` cubed.
+    /// The steps of the first rung; `None`: the steps of a full training / `reduction`^3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_steps: Option<u64>,
-    /// How long after a worker's last sign of life its trial is taken up by another.
+    /// How long after its worker's last renewal a trial may be claimed by another worker.
     ///
     /// # Units
     /// Seconds.
     pub lease: f64,
-    /// Whether every trial's test loss is measured, for a comparison with published figures. Nothing can be chosen
-    /// in such a study.
+    /// Whether every trial's test loss is measured, for a comparison with published figures.
+    /// [`choose`](crate::choose()) refuses such a study.
     pub measure_test: bool,
-    /// What is varied: a setting's name, as in a configuration, and its values.
+    /// The settings to vary: each one's name, as in a configuration, and its values.
     pub settings: BTreeMap<String, Value>,
 }
 
@@ -119,10 +120,10 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// A study's file: a specification, and the configuration that `preset` and `base` make.
+    /// Reads a study's file: a specification, and the base configuration from `preset` and `base`.
     ///
     /// # Errors
-    /// TOML that is none, unknown keys, words or presets. `path` is for messages.
+    /// Invalid TOML; unknown keys, words or presets. `path` is for messages.
     pub fn from_toml(text: &str, path: &Path) -> Result<(Self, Config)> {
         let failed = |e: &dyn std::fmt::Display| Error::model(path, e.to_string().trim().replace('\n', "; "));
         let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| failed(&e))?;
@@ -176,7 +177,7 @@ impl Spec {
         Space::new(&self.settings, base, mode, self.sampler == Sampler::Grid)
     }
 
-    /// How many trials there are at most.
+    /// The most trials.
     pub(super) fn limit(&self) -> u64 {
         match self.sampler {
             Sampler::Grid => self.trials.unwrap_or(u64::MAX),
@@ -185,7 +186,7 @@ impl Spec {
     }
 }
 
-/// Puts the values of `above` over those of `below`, table by table.
+/// Overwrites the values of `below` with those of `above`, table by table.
 fn merge(below: &mut Value, above: Value) {
     match (below, above) {
         (Value::Object(below), Value::Object(above)) => {

@@ -1,4 +1,4 @@
-//! A study in its database: trials are taken, finished and taken up again, each change whole or not at all.
+//! A study in its database; each change is made as a whole or not at all.
 
 use super::database::{Address, Cell, Database};
 use super::sampler;
@@ -12,7 +12,7 @@ use charloom::{Config, Error, Result};
 /// The version of the tables.
 const FORMAT: u64 = 1;
 
-/// `lease` is the time, on the database's clock, until which a running trial is its worker's.
+/// `lease` is the time on the database's clock until which a running trial belongs to its worker.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS charloom_study (
         name TEXT PRIMARY KEY, format BIGINT NOT NULL, spec TEXT NOT NULL, base TEXT NOT NULL,
@@ -31,7 +31,7 @@ const TABLES: &str = "
         loss DOUBLE PRECISION NOT NULL,
         PRIMARY KEY (study, number, seed, step))";
 
-/// A study, open.
+/// An open study.
 ///
 /// ```
 /// use charloom::prelude::*;
@@ -67,7 +67,7 @@ impl Study {
     /// A specification that is not valid, a study that is there already, a database that cannot be reached.
     pub fn create(address: &Address, spec: &Spec, base: &Config) -> Result<Self> {
         let space = spec.validate(base, mode(base))?;
-        // Whatever can be refused before anything is written.
+        // Refuses a grid that is too large, before anything is written.
         sampler::propose(spec, &space, 0, &[])?;
         if let Address::File(path) = address
             && let Some(folder) = path.parent()
@@ -93,7 +93,7 @@ impl Study {
     /// Opens a study, to look at it or to work on it.
     ///
     /// # Errors
-    /// There is none, or it is of a newer charloom.
+    /// There is none, or its format is another one than this charloom's.
     pub fn open(address: &Address) -> Result<Self> {
         let mut database = Database::open(address, false)?;
         let found = database
@@ -115,8 +115,8 @@ impl Study {
         Ok(Self { database, address: address.clone(), spec, base, space })
     }
 
-    /// Gives it other limits, where they are given: the most trials, the most steps of all of them, the seconds after which a
-    /// worker begins none. Workers that are at work keep theirs.
+    /// Replaces the limits that are given: the most trials, the most steps of all trials together, and the
+    /// seconds after which a worker begins no more. Running workers keep the old limits.
     ///
     /// # Errors
     /// A value out of range; the database cannot be written.
@@ -141,25 +141,25 @@ impl Study {
         Ok(())
     }
 
-    /// What it tries.
+    /// The specification.
     #[must_use]
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// What all trials share.
+    /// The base configuration, which all trials share.
     #[must_use]
     pub fn base(&self) -> &Config {
         &self.base
     }
 
-    /// What varies.
+    /// The search space.
     #[must_use]
     pub fn space(&self) -> &Space {
         &self.space
     }
 
-    /// Where it is.
+    /// The address.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
@@ -236,14 +236,14 @@ impl Study {
         })
     }
 
-    /// Records the chosen trial's test loss; the first one stays.
+    /// Records the chosen trial's test loss, unless one is recorded already.
     pub(super) fn record_test(&mut self, loss: f64) -> Result<()> {
         let sql = "UPDATE charloom_study SET test = ?2 WHERE name = ?1 AND test IS NULL";
         self.database.execute(sql, &[self.address.name().into(), loss.into()]).map(|_| ())
     }
 }
 
-/// What the data of the base are; detected when the study was made.
+/// The mode of the base's data, which was detected when the study was made.
 pub(super) fn mode(base: &Config) -> Mode {
     base.data.mode.unwrap_or(Mode::Lines)
 }

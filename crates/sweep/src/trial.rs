@@ -1,4 +1,4 @@
-//! One trial: its seeds' trainings, on the calling thread.
+//! Runs one trial: a training for each seed, on the calling thread.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -16,24 +16,24 @@ use charloom::threads::Pool;
 use charloom::train::{self, Evaluate, Event, Fit, Observer, Threads, Trainer, Training};
 use charloom::{Config, Error, Result};
 
-/// A validation loss on the way.
+/// A validation loss during a training.
 ///
 /// # Units
 /// Nats per character.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
-    /// Which training: its seed.
+    /// The training's seed.
     pub seed: u64,
-    /// Updates made before.
+    /// The number of updates before it.
     pub step: u64,
     /// The loss of the whole validation split.
     pub loss: f64,
 }
 
-/// Stores the points since the last time; the others' losses at the last of them, or none if the trial is lost.
+/// Stores the new points; returns the other trials' losses at the last one, or `None` if the trial is lost.
 pub(super) type Report<'a> = dyn FnMut(&[CurvePoint]) -> Result<Option<Vec<f64>>> + 'a;
 
-/// A trial at work.
+/// A trial to run.
 pub(super) struct Run<'a> {
     pub spec: &'a Spec,
     pub number: u64,
@@ -47,13 +47,13 @@ pub(super) struct Run<'a> {
 enum End {
     Finished(SeedResult),
     Pruned(SeedResult),
-    /// Interrupted, or taken up by another worker meanwhile.
+    /// Stopped, or claimed by another worker.
     Broken,
 }
 
 impl Run<'_> {
-    /// Trains all seeds; none if the trial was interrupted or lost. What the settings themselves cause is an
-    /// [`Ending`], an error is the database's.
+    /// Trains all seeds; `None` if the trial was stopped or lost. A failure of the trial itself is an
+    /// [`Ending`]; an error is the database's.
     pub fn run(mut self) -> Result<Option<Ending>> {
         let began = Instant::now();
         let mut ending = Ending {
@@ -79,7 +79,7 @@ impl Run<'_> {
                 Err(Failure::Trial(error)) => {
                     ending.state = State::Failed;
                     ending.error = Some(error.to_string());
-                    // A mean over some of the seeds would be taken for one over all.
+                    // The mean over some of the seeds would look like the mean over all.
                     ending.seeds.clear();
                     break;
                 }
@@ -92,7 +92,7 @@ impl Run<'_> {
     fn train(&mut self, ending: &mut Ending) -> std::result::Result<End, Failure> {
         let train = &self.config.train;
         let (seed, steps) = (train.seed, train.steps);
-        // The other cores have trials of their own.
+        // One thread, since other threads run other trials.
         let threads = Threads::Pool(Pool::new(1));
         let options = Fit { threads, evaluate: Evaluate::Validation, ..Fit::default() };
         let mut training = Training::new(&self.config, self.data, options)?;
@@ -108,16 +108,16 @@ impl Run<'_> {
             reduction: self.spec.reduction,
             curve: &mut ending.curve,
             report: &mut *self.report,
-            seen: Seen::GoOn,
+            verdict: Verdict::GoOn,
         };
         let outcome = training.run(None, self.stop, &mut watch);
-        let seen = watch.seen;
+        let verdict = watch.verdict;
         ending.steps += training.steps().map_or(1, |[done, _]| done);
-        let is_poor = matches!(seen, Seen::Poor);
-        let outcome = match (seen, outcome) {
-            (Seen::StudyFailed(error), _) => return Err(Failure::Study(error)),
+        let is_poor = matches!(verdict, Verdict::Poor);
+        let outcome = match (verdict, outcome) {
+            (Verdict::StudyFailed(error), _) => return Err(Failure::Study(error)),
             (_, Err(error)) => return Err(error.into()),
-            (Seen::Lost, _) => return Ok(End::Broken),
+            (Verdict::Lost, _) => return Ok(End::Broken),
             (_, Ok(outcome)) => outcome,
         };
         let Some((loss, step)) = outcome.best else {
@@ -138,7 +138,7 @@ impl Run<'_> {
         Ok(End::Finished(best))
     }
 
-    /// The finished model's test loss, where the study measures it.
+    /// The finished model's test loss, if the study measures it.
     fn test(&self, model: &dyn LanguageModel) -> Result<Option<f64>> {
         if !self.spec.measure_test {
             return Ok(None);
@@ -147,24 +147,24 @@ impl Run<'_> {
     }
 }
 
-/// What is seen of a training on the way.
+/// Observes a training: records its curve, and compares it with other trials at the rungs.
 struct Watch<'a, 'r> {
     seed: u64,
     rungs: Vec<u64>,
     reduction: u64,
     curve: &'a mut Vec<CurvePoint>,
     report: &'a mut Report<'r>,
-    seen: Seen,
+    verdict: Verdict,
 }
 
 /// Whether the training goes on.
-enum Seen {
+enum Verdict {
     GoOn,
-    /// Others were better at this step.
+    /// It is pruned: others were better at this step.
     Poor,
     /// Another worker has the trial now.
     Lost,
-    /// The database does not answer.
+    /// The database failed.
     StudyFailed(Error),
 }
 
@@ -176,13 +176,13 @@ impl Observer for Watch<'_, '_> {
         }
         self.curve.push(CurvePoint { seed: self.seed, step, loss });
         if self.rungs.contains(&step) {
-            self.seen = match (self.report)(self.curve) {
-                Ok(Some(others)) if goes_on(loss, &others, self.reduction) => Seen::GoOn,
-                Ok(Some(_)) => Seen::Poor,
-                Ok(None) => Seen::Lost,
-                Err(error) => Seen::StudyFailed(error),
+            self.verdict = match (self.report)(self.curve) {
+                Ok(Some(others)) if goes_on(loss, &others, self.reduction) => Verdict::GoOn,
+                Ok(Some(_)) => Verdict::Poor,
+                Ok(None) => Verdict::Lost,
+                Err(error) => Verdict::StudyFailed(error),
             };
-            if !matches!(self.seen, Seen::Lost | Seen::StudyFailed(_)) {
+            if !matches!(self.verdict, Verdict::Lost | Verdict::StudyFailed(_)) {
                 self.curve.clear();
             }
         }
@@ -190,7 +190,7 @@ impl Observer for Watch<'_, '_> {
     }
 
     fn has_seen_enough(&self) -> bool {
-        !matches!(self.seen, Seen::GoOn)
+        !matches!(self.verdict, Verdict::GoOn)
     }
 }
 
@@ -200,11 +200,11 @@ fn judge(model: &dyn LanguageModel, split: &Split) -> Result<f64> {
     Ok(evaluate(model, split)?.ok_or_else(nothing)?.loss)
 }
 
-/// Whose fault it is.
+/// A failure, by its cause.
 enum Failure {
-    /// The settings'.
+    /// The trial's settings or its training.
     Trial(Error),
-    /// The database's.
+    /// The study's database.
     Study(Error),
 }
 

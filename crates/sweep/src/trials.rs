@@ -1,4 +1,4 @@
-//! What a study knows of a trial.
+//! A trial as a study stores it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use super::trial::CurvePoint;
 use charloom::Result;
 
 charloom::words! {
-    /// How far a trial is.
+    /// The state of a trial.
     State {
-        /// A worker has it, or had it when it died.
+        /// A worker trains it, or did until it died.
         Running = "running",
         /// Trained to its end.
         Done = "done",
@@ -38,14 +38,14 @@ pub struct SeedResult {
     pub test: Option<f64>,
 }
 
-/// A trial: one point of the space.
+/// A trial: one point of the search space.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// Counted from 0.
+    /// Its number, counted from 0.
     pub number: u64,
-    /// How far it is.
+    /// Its state.
     pub state: State,
-    /// What it tries.
+    /// Its settings.
     pub settings: Settings,
     /// The mean over the seeds of the best validation loss; of a pruned trial the best until then.
     ///
@@ -54,9 +54,9 @@ pub struct Trial {
     pub loss: Option<f64>,
     /// The standard deviation over the seeds.
     pub deviation: Option<f64>,
-    /// Steps made; while it runs, those it will make.
+    /// The steps made, or while it runs the steps planned.
     pub steps: u64,
-    /// Seconds it took.
+    /// The seconds it took.
     pub seconds: Option<f64>,
     /// How often it was begun: more than once if a worker died.
     pub attempts: u64,
@@ -65,7 +65,7 @@ pub struct Trial {
     pub error: Option<String>,
     /// Each seed's result.
     pub seeds: Vec<SeedResult>,
-    /// The validation losses on the way.
+    /// The validation losses during training.
     pub curve: Vec<CurvePoint>,
 }
 

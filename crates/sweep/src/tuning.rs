@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::spec::{Sampler, Spec};
 
-/// The presets of the table's rows, and the test loss that the notebook notes for each.
+/// The presets of the table's rows, and the notebook's test loss of each.
 ///
 /// # Units
 /// Nats per character.
@@ -28,13 +28,14 @@ pub const NOTEBOOK: [(&str, f64); 15] = [
     ("tuning-15", 2.1850),
 ];
 
-/// The study of the fifteen rows. With `ours` parameters are drawn as charloom's default draws them, kaiming-normal
-/// and the last weight times 0.1, instead of as standard normals.
+/// The study of the fifteen rows. With `ours` parameters are drawn by charloom's default, kaiming-normal with
+/// the last weight times 0.1, instead of as standard normals.
 ///
-/// Its test losses are measured, since those are what the notebook notes; so nothing can be chosen in it.
+/// It measures every test loss, since those are the notebook's figures; so [`choose`](crate::choose())
+/// refuses it.
 #[must_use]
 pub fn tuning(ours: bool) -> Spec {
-    // The longest first, so that no core waits for the last one.
+    // The longest trainings first, so that no core is idle at the end.
     let mut rows = NOTEBOOK.map(|(name, _)| name);
     let longest = ["tuning-10", "tuning-08", "tuning-13", "tuning-14", "tuning-11", "tuning-15"];
     rows.sort_by_key(|name| longest.iter().position(|long| long == name).unwrap_or(longest.len()));

@@ -1,4 +1,4 @@
-//! Workers: threads that take trials until there are none.
+//! Workers: threads that claim trials and train them until none is left.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
@@ -17,33 +17,33 @@ use charloom::{Error, Result};
 
 /// How long a worker with nothing to do waits before it asks again.
 const WAIT: Duration = Duration::from_millis(250);
-/// How soon all threads know that they are to stop.
+/// The time between looks at `stop` for all threads.
 const STOP: Duration = Duration::from_millis(50);
 
-/// How a worker works.
+/// The options of [`work`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkOptions {
-    /// Trials at once, each on one thread; 0: one for each core.
+    /// The number of trials at once, each on one thread; 0: one for each core.
     pub threads: usize,
 }
 
-/// What a worker tells.
+/// An event of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A trial is begun, or taken up from a worker that died.
+    /// A trial begins, or begins again after its worker died.
     Begun {
-        /// Which.
+        /// The trial's number.
         number: u64,
-        /// What it tries.
+        /// Its settings.
         settings: Settings,
-        /// 1 at first.
+        /// 1, and 1 more each time that it begins again.
         attempt: u64,
     },
     /// A trial is finished and stored.
     Finished {
-        /// Which.
+        /// The trial's number.
         number: u64,
-        /// How.
+        /// How it ended.
         state: State,
         /// Its mean validation loss.
         loss: Option<f64>,
@@ -52,12 +52,12 @@ pub enum Event {
     },
 }
 
-/// Checks that trials can be judged on this data, before any is made.
+/// Checks that trials can be evaluated on this data, before any is begun.
 ///
 /// # Errors
-/// A split that is needed and has nothing to judge.
+/// The validation split, or a test split that is to be measured, has nothing to predict.
 pub fn check_data(data: &Data, spec: &Spec) -> Result<()> {
-    // Of a text the first character is not judged.
+    // The first character of a text is not predicted.
     let has_none = |split: &Split| split.tokens().len() <= usize::from(split.boundary().is_none());
     let refuse = |message| Err(Error::data(&data.source.path, message));
     if has_none(&data.splits.val) {
@@ -74,10 +74,10 @@ pub fn check_data(data: &Data, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Works on a study until there is nothing left to do, or `stop`, which gives unfinished trials back.
+/// Runs trials of a study until none is left, or until `stop` is set, which releases unfinished trials.
 ///
-/// Several processes may work on one study. A trial's numbers depend on its settings and seeds alone, and each trial
-/// computes on one thread.
+/// Several processes may work on one study. A trial's results depend on its settings and seeds alone, and
+/// each trial computes on one thread.
 ///
 /// # Errors
 /// No validation split, a database that fails, a study that is closed.
@@ -102,7 +102,7 @@ pub fn check_data(data: &Data, spec: &Spec) -> Result<()> {
 ///         losses.lock().unwrap().push(*loss);
 ///     }
 /// };
-/// // Whoever sets it to true ends the work; what is begun is taken up again.
+/// // Setting it to true ends the work; unfinished trials are begun again by the next worker.
 /// let stop = AtomicBool::new(false);
 /// work(&address, &data, WorkOptions { threads: 2 }, &stop, &told)?;
 /// assert_eq!(losses.lock().unwrap().len(), 2);
@@ -123,7 +123,7 @@ pub fn work(
     };
     let token = format!("{:016x}", rand::random::<u64>());
     let began = Instant::now();
-    // Separate from `stop`, which is the caller's: one worker's error ends the others.
+    // `stop` is the caller's; `halt` is also set by one worker's error, to end the others.
     let broken = Mutex::new(None);
     let halt = AtomicBool::new(false);
     let done = (Mutex::new(false), Condvar::new());
@@ -144,7 +144,7 @@ pub fn work(
             .collect();
         let heart = scope.spawn(|| beat(&mut study, &token, &done, stop, &halt));
         for worker in workers {
-            // A panic is a defect; it goes on to the caller when the scope ends.
+            // A worker's panic is a defect; it is not passed on here.
             let _ = worker.join();
         }
         *done.0.lock().unwrap_or_else(|e| e.into_inner()) = true;
@@ -154,7 +154,7 @@ pub fn work(
     broken.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
 }
 
-/// Shows signs of life for all threads until they are done, and passes `stop` on to them.
+/// Renews the leases of all threads' trials until they are done, and passes `stop` on to the threads.
 fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &AtomicBool, halt: &AtomicBool) {
     let often = Duration::from_secs_f64(study.spec().lease / 4.0);
     let mut last = Instant::now();
@@ -168,7 +168,8 @@ fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &At
             halt.store(true, Ordering::Relaxed);
         }
         if last.elapsed() >= often {
-            // When this fails for long the trials are taken up by others, and what is found here is discarded.
+            // If it fails until a lease ends, another worker can claim the trial, and the result here is
+            // discarded.
             let _ = study.renew(token);
             last = Instant::now();
         }

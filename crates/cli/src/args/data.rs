@@ -8,7 +8,7 @@ use charloom::{Config, Error, Result};
 
 use super::{put, set};
 
-// Under this name clap takes a list for one value.
+// What `--split` parses to: the fractions of training, validation and test.
 type Fractions = [f64; 3];
 
 /// Where the text comes from and how it is split.
@@ -45,15 +45,15 @@ pub struct DataFlags {
 }
 
 impl DataFlags {
-    /// --lossy alone.
+    /// The flags if only `--lossy` is given.
     pub fn lossy() -> Self {
         Self { lossy: Some(true), ..Self::default() }
     }
 
-    /// Refuses a flag that has no effect beside the other settings.
+    /// Refuses a flag that has no effect with the other settings.
     ///
     /// # Errors
-    /// Names the flag.
+    /// `--split-seed` with a shared generator.
     pub fn check(&self, config: &Config) -> Result<()> {
         if self.split_seed.is_some() && config.train.generator == Generator::Shared {
             let why = "with --generator shared the split is drawn by the generator of --seed";
@@ -65,7 +65,7 @@ impl DataFlags {
     pub fn apply(&self, path: Option<&PathBuf>, config: &mut Config) {
         let data = &mut config.data;
         if path.is_some() {
-            // The hash and the mode that a file gave are those of other data.
+            // A hash from a configuration file is that of other data.
             (data.path, data.sha256) = (path.cloned(), None);
         }
         put(&mut data.mode, self.mode.as_ref());
@@ -83,7 +83,7 @@ impl DataFlags {
         put(&mut data.normalize, self.normalize.as_ref());
     }
 
-    /// Says where the files are now that stand for splits, whatever they hold.
+    /// Sets where the validation and test files are now, and keeps their SHA-256.
     pub fn place(&self, data: &mut DataConfig) {
         put(&mut data.val, self.val.as_ref());
         put(&mut data.test, self.test.as_ref());

@@ -1,4 +1,4 @@
-//! The flags of models whose tokens look back at those before.
+//! The flags of decoders such as the transformer.
 
 use charloom::config::{ModelConfig, Positions, Value};
 
@@ -32,7 +32,7 @@ pub struct DecoderFlags {
 }
 
 impl DecoderFlags {
-    /// Sets what the flags say.
+    /// Applies the given flags to the model's configuration.
     pub fn apply(&self, model: &mut ModelConfig) {
         let mut set =
             |key: &str, value: Option<Value>| value.into_iter().for_each(|value| model.set(key, value));

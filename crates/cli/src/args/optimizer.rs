@@ -1,4 +1,4 @@
-//! The flags of what turns gradients into updates.
+//! The flags of the optimizer, of clipping and accumulating gradients, and of the weights' average.
 
 use charloom::config::{Batch, DecayOn, Optimizer, TrainConfig};
 
@@ -49,7 +49,7 @@ pub struct OptimizerFlags {
     ema: Option<f64>,
 }
 
-/// All of these.
+/// The names of all these flags.
 pub const OPTIMIZER: &[&str] = &[
     "--optimizer",
     "--weight-decay",
@@ -67,7 +67,7 @@ pub const OPTIMIZER: &[&str] = &[
 ];
 
 impl OptimizerFlags {
-    /// Sets what the flags say.
+    /// Applies the given flags to the training's configuration.
     pub fn apply(&self, train: &mut TrainConfig) {
         set(&mut train.optimizer, self.optimizer.as_ref());
         set(&mut train.weight_decay, self.weight_decay.as_ref());
@@ -84,7 +84,7 @@ impl OptimizerFlags {
         set(&mut train.ema, self.ema.as_ref());
     }
 
-    /// The flags, and whether each is given.
+    /// The name of each flag, and whether it is given.
     pub fn given(&self) -> [(&'static str, bool); 13] {
         [
             ("--optimizer", self.optimizer.is_some()),
@@ -103,7 +103,8 @@ impl OptimizerFlags {
         ]
     }
 
-    /// The flags that some settings leave without effect: whether each has one, and why not.
+    /// The flags that only have an effect with some settings: the name, whether it has one, and the reason if
+    /// not.
     pub fn effects(train: &TrainConfig) -> [(&'static str, bool, &'static str); 8] {
         let [sgd, adamw, rmsprop, muon] =
             [Optimizer::Sgd, Optimizer::AdamW, Optimizer::RmsProp, Optimizer::Muon]

@@ -1,4 +1,4 @@
-//! Lines to be scored, as they come.
+//! Reads the lines to score.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,15 +10,15 @@ use charloom::{Error, Result};
 
 /// The longest line that is scored, in bytes.
 const MAX_LINE: usize = 1 << 20;
-/// How many characters of a longer line an error shows.
+/// How many bytes of a longer line are shown.
 const SHOWN: usize = 60;
-/// Bytes that are read at once.
+/// The size of the read buffer, in bytes.
 const BUFFER: usize = 1 << 16;
 
 /// Why a line cannot be judged.
 #[derive(Clone, Copy)]
 pub enum Fault {
-    /// The model has never seen one of its characters.
+    /// One of its characters is unknown to the model.
     Unknown(UnknownCharacter),
     /// From this byte on, counted from 1, it is not UTF-8.
     Bytes(usize),
@@ -36,14 +36,14 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A line without its end.
+/// A line without its line break.
 pub struct Line {
     pub text: String,
-    /// What is wrong with it whatever its characters are.
+    /// Set if it is not UTF-8 or too long; unknown characters are found later.
     pub broken: Option<Fault>,
 }
 
-/// A line without its end, one after the other. As in a file of data it ends with LF, CRLF or a lone CR.
+/// Reads line after line. As in a data file, a line ends with LF, CRLF or a lone CR.
 pub struct Lines<'a> {
     reader: BufReader<Box<dyn Read>>,
     name: &'a Path,
@@ -52,7 +52,7 @@ pub struct Lines<'a> {
     after_cr: bool,
     lossy: bool,
     normalize: Option<Normalize>,
-    /// Whether a byte order mark is one, and no character of the model's.
+    /// Whether to drop a byte order mark at the start: not if it is a character of the vocabulary.
     has_mark: bool,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Whether another line has come whole already.
+    /// Whether the buffer has another whole line already.
     pub fn has_another(&self) -> bool {
         let mut ready = self.reader.buffer();
         if self.after_cr {
@@ -106,7 +106,8 @@ impl<'a> Lines<'a> {
         Ok(Some(Line { text, broken }))
     }
 
-    /// The bytes up to the next line end and true, or [`MAX_LINE`] of a longer line and false; none at the end.
+    /// The next line's bytes and true, or the first [`MAX_LINE`] bytes of a longer line and false; `None` at
+    /// the end.
     fn bytes(&mut self) -> io::Result<Option<(Vec<u8>, bool)>> {
         let mut line = Vec::new();
         let (mut is_line, mut is_whole) = (false, true);

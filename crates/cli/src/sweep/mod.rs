@@ -263,8 +263,8 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// Reads the data, and writes into the base which they are. What else depends on them is made explicit in each trial,
-/// because it may depend on the trial's settings too.
+/// Reads the data, and writes its resolved settings into `base`. Other settings that depend on the data are
+/// resolved in each trial, since they may depend on the trial's settings too.
 fn read(base: &mut Config) -> Result<Data> {
     let mut resolved = base.clone();
     let data = load_data(&mut resolved)?;
@@ -272,7 +272,7 @@ fn read(base: &mut Config) -> Result<Data> {
     Ok(data)
 }
 
-/// What the file and the flags say.
+/// The specification and the base configuration of file and flags.
 fn specification(args: &Args) -> Result<(Spec, Config)> {
     let (spec_file, data) = args.spec_or_data()?;
     let (mut spec, mut base) = match spec_file {
@@ -304,7 +304,7 @@ fn specification(args: &Args) -> Result<(Spec, Config)> {
     Ok((spec, base))
 }
 
-/// Where a new study goes.
+/// The address of a new study: `--study`, else the next free file in studies/.
 fn address(args: &Args) -> Result<Address> {
     if let Some(address) = &args.study {
         return Ok(address.clone());
@@ -322,7 +322,7 @@ fn address(args: &Args) -> Result<Address> {
     Ok(Address::File(paths.find(|path| !path.exists()).expect("some number is free")))
 }
 
-/// The study's data; on another machine they may lie elsewhere.
+/// Loads the study's data; `path` is where it is now, if that is elsewhere.
 fn load(study: &Study, path: Option<&PathBuf>) -> Result<Data> {
     let place = match study.address() {
         Address::File(path) => path,
@@ -337,14 +337,14 @@ static STOP: AtomicBool = AtomicBool::new(false);
 fn listen() -> Result<()> {
     let handled = ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
-            // Asked twice: at once. What the study has is whole.
+            // The second signal ends at once; the study's database stays consistent.
             std::process::exit(130);
         }
     });
     handled.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
 }
 
-/// Works until there is nothing left to do, and tells each trial.
+/// Runs trials until none is left, and prints each.
 fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
     listen()?;
     let address = study.address().clone();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::output::{Out, flags};
 
-/// A study's trials, with what went wrong in the command's words.
+/// A study's trials, with settings shown as flags in their errors.
 pub(super) fn trials(study: &mut Study) -> Result<Vec<Trial>> {
     let mut trials = study.trials()?;
     for trial in &mut trials {
@@ -59,7 +59,7 @@ pub(super) fn show(study: &mut Study, out: &mut Out) -> Result<()> {
     }
 }
 
-/// The trials, the best first.
+/// A table of the trials, the best first.
 fn table(study: &Study, trials: &[Trial]) -> Vec<Vec<String>> {
     let names: Vec<&str> = study.space().settings.iter().map(|setting| setting.name.as_str()).collect();
     let has_deviation = study.spec().seeds > 1;
@@ -81,7 +81,7 @@ fn table(study: &Study, trials: &[Trial]) -> Vec<Vec<String>> {
     rows
 }
 
-/// A value in a table: four digits are enough to look at.
+/// A value for the table; a real number has four digits after the point.
 fn short(value: Option<&Value>) -> String {
     match value.and_then(Value::as_f64) {
         Some(x) if value.is_some_and(Value::is_f64) => format!("{x:.4}"),

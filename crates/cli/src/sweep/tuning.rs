@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Work, load, read, work};
 use crate::output::Out;
 
-/// Trains the rows that are not there yet, and prints all beside the notebook's figures.
+/// Trains the rows that the study lacks, and prints all beside the notebook's losses.
 pub(super) fn tuning(
     address: &Address,
     ours: bool,

@@ -1,4 +1,4 @@
-//! What a training begins with: its settings and its run folder, new or to go on with.
+//! The settings and the run folder of a new or a resumed training.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::Args;
 use crate::output::{self, flags, note};
 use crate::setup::load_data;
 
-/// What preset, file and flags say.
+/// The configuration of preset, file and flags.
 pub fn configured(args: &Args) -> Result<Config> {
     let settings = &args.settings;
     let mut config = settings.base(None)?;
@@ -21,7 +21,7 @@ pub fn configured(args: &Args) -> Result<Config> {
         config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
     }
     if args.size.is_some() {
-        // What the flags of model and training mean is known once the size is.
+        // The flags of model and training are applied by `sized`, above the size's settings.
         settings.data_flags.apply(args.data.get(), &mut config);
     } else {
         settings.apply(args.data.get(), &mut config)?;
@@ -30,7 +30,7 @@ pub fn configured(args: &Args) -> Result<Config> {
     Ok(config)
 }
 
-/// Lays what a size says of this data under the file and the flags.
+/// Loads the data, and rebuilds `config`: a size's settings for this data, then the file, then the flags.
 pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
     let mut data = Data::load(&config.data, None)?;
     *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
@@ -47,14 +47,14 @@ pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
     Ok(data)
 }
 
-/// What a size says of this data, and above it the file.
+/// A size's settings for this data, with the file's on top.
 fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
     let of_file = args.settings.file().map(|_| config.model.kind.as_str());
     let recipe = size::recipe(args.settings.model_flags.kind().or(of_file), size, data)?;
     Config::layered(Some(&recipe), args.settings.file())
 }
 
-/// A run to go on with, its last state, and where its data are.
+/// The folder of a run to resume, its last checkpoint, and where its data is.
 pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataConfig)> {
     let (run, mut checkpoint) = RunFolder::resume(path)?;
     if let Some(warning) = run.warning() {
@@ -82,7 +82,7 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
     Ok((run, checkpoint, data))
 }
 
-/// An ensemble to go on with, to more steps if the flags ask for them, and its data.
+/// Prepares an ensemble to be resumed, to more steps if the flags ask for them; returns its data too.
 pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble, Data)> {
     let own = ensemble.config().clone();
     let mut wanted = if args.settings.has_base() { args.settings.base(None)? } else { own };
@@ -98,7 +98,7 @@ pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble,
     Ok((ensemble, data))
 }
 
-/// Says whose weights a new training begins with, and which characters they do not know.
+/// Prints which run's weights a new training begins with, and the characters new to them.
 pub fn tell_new_characters(training: &Training<'_>, args: &Args) {
     let Some(trainer) = training.trainer() else { return };
     if let (Some(run), false) = (&trainer.config().train.init_from, args.resume) {
@@ -126,7 +126,7 @@ pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
     Ok(run)
 }
 
-/// Says what a better model than the one without flags would cost.
+/// After a training without flags, prints how long one for a better model would take.
 pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
     if let Some(Timing { seconds, .. }) = timing {
         let seconds = size::seconds(Size::Medium, config, data, seconds)?;
@@ -141,7 +141,7 @@ pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) 
     Ok(())
 }
 
-/// Says when most of a training by steps came after its best weights.
+/// Prints a note if the best weights came before the middle of the training.
 pub fn tell_overfitting(config: &Config, data: &Data, best: u64) -> Result<()> {
     let train = &config.train;
     let is_early = best < train.steps / 2 && train.patience == 0 && !data.splits.val.is_empty();

@@ -1,7 +1,7 @@
-//! One database behind two engines: SQLite, a file, for the processes of one machine; PostgreSQL, for several machines.
+//! A study's database: SQLite, a file for the processes of one machine, or PostgreSQL, for several machines.
 //!
-//! The statements are the same for both. What differs is an `Engine`: how a connection is made, how a transaction
-//! shuts others out, and where the clock is.
+//! Both run the same statements. An `Engine` has the differences: the connection, how a transaction excludes
+//! others, and the clock.
 
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -36,7 +36,7 @@ pub enum Address {
     Server {
         /// `postgresql://user@host/database`.
         url: String,
-        /// Which of the studies there.
+        /// The study's name.
         name: String,
     },
 }
@@ -64,11 +64,11 @@ impl fmt::Display for Address {
     }
 }
 
-/// A URL as it may be shown: whatever may be a password is left out, wherever it stands.
+/// A URL without anything that may be a password, so that it can be shown.
 #[must_use]
 pub fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    // A password may hold any character that ought to be escaped.
+    // Up to the last @, since a password may hold an @ that should have been escaped.
     let shown = match (rest.find(':'), rest.rfind('@')) {
         (Some(colon), Some(at)) if colon < at => format!("{}{}", &rest[..colon], &rest[at..]),
         _ => rest.to_owned(),
@@ -99,7 +99,7 @@ impl Address {
     }
 }
 
-/// A value on its way into or out of the database.
+/// The value of a parameter or of a column.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
     Int(i64),
@@ -144,7 +144,7 @@ impl From<Option<String>> for Cell {
 }
 
 impl Cell {
-    /// A whole number; 0 for anything else, which no column of ours holds.
+    /// A whole number that is not negative; 0 for anything else, which no such column of ours holds.
     pub fn int(&self) -> u64 {
         if let Self::Int(value) = self { u64::try_from(*value).unwrap_or(0) } else { 0 }
     }
@@ -162,25 +162,25 @@ impl Cell {
     }
 }
 
-/// What differs from engine to engine. Statements come in its dialect; an error is a line.
+/// The differences between engines. The other methods take statements in its dialect; errors are one line.
 trait Engine: Send {
-    /// The statement in the engine's dialect: ours numbers parameters `?1` and calls the database's clock `NOW()`,
-    /// in seconds. It is the database's because machines' clocks differ.
+    /// Translates a statement to the engine's dialect. Ours has parameters `?1` and `NOW()`, the time in
+    /// seconds on the database's clock, since the machines' clocks differ.
     fn dialect(&self, sql: &str) -> String;
 
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement; returns how many rows it changed.
     fn execute(&mut self, sql: &str, cells: &[Cell]) -> std::result::Result<u64, String>;
 
     /// The rows of a query.
     fn query(&mut self, sql: &str, cells: &[Cell]) -> std::result::Result<Vec<Vec<Cell>>, String>;
 
-    /// Makes the tables where they are not there yet.
+    /// Creates the tables that do not exist yet.
     fn prepare(&mut self, statements: &str) -> std::result::Result<(), String>;
 
     /// The statement that begins a transaction.
     fn begin(&self) -> &'static str;
 
-    /// The query, of a study's name, that shuts other transactions out, where beginning one does not.
+    /// The query that locks the study of a given name against other transactions; `None` if `begin` does it.
     fn lock(&self) -> Option<&'static str>;
 }
 
@@ -191,7 +191,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Connects; `create` makes a file that is not there.
+    /// Connects; with `create` a missing file is created.
     pub fn open(address: &Address, create: bool) -> Result<Self> {
         let engine: std::result::Result<Box<dyn Engine>, String> = match address {
             Address::File(path) => sqlite::open(path, create).map(|engine| Box::new(engine) as _),
@@ -203,7 +203,7 @@ impl Database {
         Ok(Self { engine: engine.map_err(|error| address.error(error))?, address: address.clone() })
     }
 
-    /// Runs a statement; how many rows it changed.
+    /// Runs a statement; returns how many rows it changed.
     pub fn execute(&mut self, sql: &str, cells: &[Cell]) -> Result<u64> {
         let sql = self.engine.dialect(sql);
         self.engine.execute(&sql, cells).map_err(|error| self.address.error(error))
@@ -215,19 +215,20 @@ impl Database {
         self.engine.query(&sql, cells).map_err(|error| self.address.error(error))
     }
 
-    /// Makes the tables where they are not there yet.
+    /// Creates the tables that do not exist yet.
     pub fn prepare(&mut self, statements: &str) -> Result<()> {
         self.engine.prepare(statements).map_err(|error| self.address.error(error))
     }
 
-    /// Does `work` in a transaction that no other one on this study overlaps. It counts only if it succeeds.
+    /// Runs `work` in a transaction that excludes all others on this study, and rolls it back on an error.
     pub fn exclusively<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.execute(self.engine.begin(), &[])?;
         let done = self.lock().and_then(|()| work(self));
         match done {
             Ok(value) => self.execute("COMMIT", &[]).map(|_| value),
             Err(error) => {
-                // The first error is the one to tell; a connection that is gone has rolled back by itself.
+                // An error here is ignored: the first one is returned, and a lost connection is rolled back
+                // anyway.
                 let _ = self.execute("ROLLBACK", &[]);
                 Err(error)
             }

@@ -29,7 +29,8 @@ impl Engine for Postgres {
     }
 
     fn prepare(&mut self, statements: &str) -> Result<(), String> {
-        // Two that create a table at the same moment would trip over each other. The number is any.
+        // Under a lock, since two connections that create a table at the same time fail. Its number is
+        // arbitrary.
         let sql = format!("BEGIN; SELECT pg_advisory_xact_lock(629120); {statements}; COMMIT");
         self.0.batch_execute(&sql).map_err(|error| explain(&error))
     }
@@ -66,7 +67,7 @@ fn cells_of(row: &Row) -> Result<Vec<Cell>, postgres::Error> {
     row.columns().iter().enumerate().map(cell).collect()
 }
 
-/// What the server said, in a line: the library's own message leaves out the cause.
+/// The error and its cause in one line: the library's message leaves out the cause.
 fn explain(error: &postgres::Error) -> String {
     let cause = error.source().map_or(String::new(), |cause| format!(": {cause}"));
     format!("{error}{cause}").replace('\n', "; ")

@@ -8,10 +8,10 @@ use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
 
 use super::{Cell, Engine};
 
-/// How long a transaction waits for another process's.
+/// How long to wait for another process's transaction.
 const BUSY: Duration = Duration::from_secs(60);
 
-/// Opens a file; `create` makes one that is not there.
+/// Opens a file; with `create` a missing one is created.
 pub(super) fn open(path: &Path, create: bool) -> Result<Sqlite, String> {
     if !create && !path.exists() {
         return Err("no such study; 'charloom sweep' makes one".to_owned());
@@ -21,7 +21,7 @@ pub(super) fn open(path: &Path, create: bool) -> Result<Sqlite, String> {
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
-        // A write-ahead log lets others read meanwhile; each commit is on the disk before it counts.
+        // WAL lets others read during a write; with FULL each commit is on the disk before it returns.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         Ok(Sqlite(connection))
