@@ -2,7 +2,7 @@
 
     python bench/python.py TARGET/wheel/charloom fit|events|names|import|threads [ROUNDS]
 
-Both sides in turn, medians of processor time (import: of the clock). The package is the one that this Python imports.
+Both sides in turn, medians of processor time (import: of wall time). The package is the one that this Python imports.
 """
 
 import os
@@ -37,7 +37,7 @@ def cpu_of(command: list[str]) -> float:
 
 
 def in_turn(rounds: int, sides: dict) -> dict:
-    """The median of each side, in milliseconds."""
+    """Times the sides in turn; returns the median of each, in milliseconds."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -48,7 +48,7 @@ def in_turn(rounds: int, sides: dict) -> dict:
 
 
 def written(folder: str) -> tuple[list[str], str, str]:
-    """The names, a file of them and a place for a run."""
+    """The names, a file with them, and a path for a run."""
     names = cl.datasets.load("names")
     file = os.path.join(folder, "names.txt")
     with open(file, "w") as to:
@@ -57,7 +57,7 @@ def written(folder: str) -> tuple[list[str], str, str]:
 
 
 def fit(command: str, rounds: int, folder: str) -> None:
-    """Whole fits beside the same training without Python's side: the compiled half, given a file."""
+    """Whole fits beside the same training by the compiled half alone, from a file."""
     names, file, out = written(folder)
     for steps, rounds in ((2_000, 5 * rounds), (20_000, rounds)):
         model = cl.MLP(hidden=200, steps=steps)
@@ -71,7 +71,7 @@ def fit(command: str, rounds: int, folder: str) -> None:
 
 
 def events(command: str, rounds: int, folder: str) -> None:
-    """What an event costs: a tiny net's training that tells of every step less one that tells of none."""
+    """The cost of an event: a tiny net's training with an event for every step, minus one without events."""
     steps = 20_000
     names, file, out = written(folder)
     tiny = {"hidden": 1, "embed": 1, "context": 1, "batch": 1, "eval_every": 10**9, "eval_size": 100, "steps": steps}

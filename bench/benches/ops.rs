@@ -22,7 +22,8 @@ fn tokens(n: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 7919) % VOCAB) as u32).collect()
 }
 
-/// Times what `record` records with the parameters that `declare` adds: once forward, once backward from its output.
+/// Times the graph that `record` builds with the parameters that `declare` adds: forward, and backward from
+/// its output.
 fn bench<const N: usize>(
     c: &mut Criterion,
     name: &str,
@@ -36,7 +37,7 @@ fn bench<const N: usize>(
     let mut grads = Grads::zeros(&params);
     let gradient = numbers(recording.shape(out).len());
     let pass = Pass::training();
-    // The backward pass needs the values of a forward one, also where it alone is asked for.
+    // The backward pass needs the values of a forward pass, even if only backward is timed.
     recording.forward(&params, &pass);
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Elements(batch as u64));

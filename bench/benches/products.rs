@@ -1,7 +1,7 @@
-//! Matrix products: a layer's three, at the sizes of the usual models and at powers of two and their neighbours.
+//! The three matrix products of a layer, at the sizes of the usual models and at powers of two and near them.
 //!
-//! Criterion's elements are operations, two for each multiplication: `Gelem/s` reads as GFLOP/s. Other people's
-//! products beside ours, as shares of the core's peak, are in `peers/products.py`.
+//! Criterion's elements are operations, two for each multiply-add: read `Gelem/s` as GFLOP/s.
+//! `peers/products.py` compares with other libraries, as shares of the core's peak.
 #![allow(missing_docs)]
 
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use std::hint::black_box;
 use charloom_tensor::kernels::{self, End, Gemm};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// Rows, outputs and inputs of a layer: of 001's model, of the deep net, of nets of one size.
+/// Rows, outputs and inputs of layers: of notebook 001's model, of the deep net, then mostly of equal sizes.
 const LAYERS: [[usize; 3]; 10] = [
     [32, 200, 30],
     [32, 27, 200],
@@ -27,7 +27,7 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 7919) % 1000) as f32 / 250.0 - 2.0).collect()
 }
 
-/// Times a product of (m, k) and (k, n), the first of which is read across if it is `turned`.
+/// Times a product of (m, k) and (k, n); if `turned`, the first is stored transposed.
 fn product(c: &mut Criterion, name: &str, [m, n, k]: [usize; 3], turned: bool) {
     let (a, b, mut to) = (numbers(m * k), numbers(k * n), vec![0.0; m * n]);
     let a_strides = if turned { [1, m] } else { [k, 1] };

@@ -1,5 +1,5 @@
-//! A training step of notebook 001's net on a recording alone: forward, loss, backward, update; with and without
-//! fusing.
+//! A training step of notebook 001's net with the tensor crate alone: forward, loss, backward, update, with
+//! and without fused operations.
 #![allow(missing_docs)]
 
 use charloom_tensor::rng::TorchGenerator;
@@ -11,7 +11,7 @@ const VOCAB: usize = 27;
 const EMBED: usize = 10;
 const CONTEXT: usize = 3;
 
-/// The net's parameters, and its loss on a batch of made-up contexts.
+/// The net's parameters, and the recording of its loss on a batch of random contexts.
 fn record(batch: usize, fuse: bool) -> (Params<f32>, Recording<f32>, NodeId) {
     let mut generator = TorchGenerator::new(1);
     let mut normal = |n: usize, scale: f32| {

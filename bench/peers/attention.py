@@ -1,6 +1,7 @@
 """Forward and backward of PyTorch's attention on one thread, for the sizes of crates/tensor/examples/kernels.rs.
 
-Each from rows of queries, keys and values side by side to rows of values, as charloom's; microseconds, best of some rounds.
+As in charloom, the input is rows of queries, keys and values side by side, the output rows of values. Microseconds, the
+best of nine rounds.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""What the Python peers share: the protocol (see ../protocol/src/lib.rs) and the files of a case."""
+"""Shared by the Python peers: the protocol (see ../protocol/src/lib.rs) and the files of a case."""
 
 import json
 import math
@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Absent(Exception):
-    """The peer does not have this."""
+    """Raised for a task that the peer does not have."""
 
 
 class Data:
@@ -50,7 +50,7 @@ def layers(case):
 
 
 def words(data):
-    """Which word each example belongs to: a word ends with the target 0."""
+    """The index of each example's word, and the number of words; a word ends with the target 0."""
     ends = np.cumsum(data.targets == 0)
     return np.concatenate([[0], ends[:-1]]), int(ends[-1])
 

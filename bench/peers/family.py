@@ -4,13 +4,13 @@
         [--peers torch,jax,candle,burn] [--threads N] [CASE...]
 
 FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed once in every peer and once by
-`charloom bench`, so that whatever else the machine does falls on all; medians over the rounds, in microseconds, and how
-many times as fast charloom is, for PyTorch beside what it should be. The peers' words are padded to the longest, as
-makemore pads them. The draws of a batch are part of a step. Measure on an idle machine.
+`charloom bench`, so that other work of the machine disturbs all alike. Printed are medians over the rounds, in
+microseconds, how many times as fast charloom is, and the goal for that ratio to PyTorch. The peers pad words to the
+longest, as makemore does. Drawing the batch is part of a step. Measure on an idle machine.
 
-Each peer is a process that is told the case, says how many parameters its model has, trains for some steps, and then
-waits for its turns. One whose model has another size than charloom's ends the comparison, and biases that its modules
-do without are noted; so is one that has learnt more or less than the first peer. candle and burn are built by
+Each peer is a process that gets the case, reports the number of its model's parameters, trains for some steps, and then
+waits for its turns. The comparison ends if a model has another size than charloom's, but for biases that a peer's
+modules lack, which are noted. A loss far from the first peer's is noted too. candle and burn are built by
 `cd bench && cargo build --release -p peer-candle -p peer-burn`.
 """
 
@@ -28,7 +28,7 @@ ADAMW = {"optimizer": "adamw", "lr": 0.001}
 SGD = {"optimizer": "sgd", "lr": 0.1}
 LECTURE = {"kind": "mlp", "context": 3, "embed": 10, "hidden": [200]}
 DEEP = {"kind": "mlp", "context": 8, "embed": 10, "hidden": [200] * 6, "norm": "batch"}
-# Name: settings of the model and of its training, the goal with one thread.
+# By name: the settings of the model, those of its training, and the goal for one thread.
 CASES = {
     "mlp of 001, B = 32": (LECTURE, SGD | {"batch": 32}, 15),
     "mlp of 001, B = 1,024": (LECTURE, SGD | {"batch": 1024}, 10),
@@ -66,11 +66,11 @@ CASES = {
         1.2,
     ),
 }
-# These are on running text.
+# The cases whose names begin so train on running text.
 ON_TEXT = ("nanoGPT", "transformer 6", "lstm 2")
 
 
-# What a model is where a case does not say; peers are told everything.
+# The default settings of a model, since peers get every setting.
 PLAIN = {
     "context": None, "hidden": [], "layers": 1, "heads": 1, "norm": "none", "norm_weight": True, "embed_norm": False,
     "activation": "gelu", "bias": True, "tie": False, "init": "gpt", "init_std": 0.02,
@@ -81,8 +81,9 @@ PEERS = {
     "candle": ("candle", ["candle-family"]),
     "burn": ("burn", ["burn-family"]),
 }
-# How far a peer's loss, the mean of its last steps, may be from the first peer's before it is noted: their initial
-# parameters and batches are drawn apart.
+# A larger difference of a peer's loss (the mean of its last steps) from the first peer's is noted. They
+# differ a little,
+# since each draws its own initial parameters and batches.
 APART = 0.15
 
 
@@ -131,7 +132,7 @@ class Peer:
 
 
 def compare(name, arguments, data, config, case):
-    """The medians of charloom and of each peer, and what is to be noted."""
+    """The medians of charloom and of each peer, the peers' versions, and notes."""
     peers, rounds, notes = [Peer(peer, arguments, case) for peer in arguments.peers], [], []
     for _ in range(arguments.rounds):
         ours = charloom(arguments, data, config)

@@ -1,4 +1,4 @@
-"""What the peers of family.py share in Python: the data, and how a peer answers. Rust: ../protocol/src/family.rs."""
+"""Shared by the Python peers of family.py: the data and the protocol. For Rust it is ../protocol/src/family.rs."""
 
 import json
 import pathlib
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def words_of(path):
-    """The words padded to the longest, and what follows each character; -1 where nothing is judged."""
+    """The words padded to the longest, their targets (-1 at padding), and the number of characters."""
     words = pathlib.Path(path).read_text().split()
     number = {c: i + 1 for i, c in enumerate(sorted(set("".join(words))))}
     longest = max(map(len, words)) + 1
@@ -21,7 +21,7 @@ def words_of(path):
 
 
 def windows_of(x, y, context):
-    """The last characters before each judged one, and that one."""
+    """For each target, the window of `context` characters before it; and the targets."""
     padded = np.pad(x, ((0, 0), (context - 1, 0)))
     judged = y >= 0
     return np.lib.stride_tricks.sliding_window_view(padded, context, 1)[judged], y[judged]
@@ -34,11 +34,12 @@ def text_of(path):
 
 
 def serve(version, open_case, left_out=lambda model: 0):
-    """Opens the case on the command line, trains for as many steps as it says and tells of the losses; then each line
-    of standard input is a number of seconds to train for, and the answer is the microseconds of a step.
+    """Opens the case on the command line, trains for its number of steps and prints the losses; then each line of
+    standard input is a number of seconds to train for, and the answer is the microseconds of a step.
 
-    `open_case(case)` has `parameters()`, `step()`, whose loss need not be ready, and `wait()` until all is.
-    `left_out(model)` counts parameters that the modules of this framework do without."""
+    `open_case(case)` returns a peer with `parameters()`, `step()`, whose loss may be computed later, and `wait()`,
+    which waits until everything is computed. `left_out(model)` counts the parameters that this framework's modules
+    lack."""
     case = json.loads(sys.argv[1])
     peer = open_case(case)
     parameters = peer.parameters()

@@ -1,13 +1,13 @@
-"""JAX with flax's own modules and optax, as a peer of family.py: the whole step, draw to update, under jit with its
-state donated; on as many cores as there are threads.
+"""JAX with flax's own modules and optax, as a peer of family.py. The whole step, from drawing the batch to the
+update, is under jit with its state donated, on as many cores as there are threads.
 
-flax's recurrent cells have one bias for a gate where PyTorch's have two; its GRU's are those of the input alone.
+flax's recurrent cells have one bias for a gate (in the GRU that of the input), where PyTorch's have two.
 """
 
 import os
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
-# XLA's thread pools ask how many cores there are when it is imported.
+# Before importing jax, since XLA then sizes its thread pools by the number of cores.
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-THREADS:])
 
 import flax
@@ -18,7 +18,7 @@ from flax import nnx
 
 import family_common
 
-# As PyTorch's linear layers begin.
+# The initialization of PyTorch's linear layers.
 KERNEL = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 STANDARD = nnx.initializers.normal(1)
 
@@ -33,7 +33,7 @@ class Recurrent(nnx.Module):
         self.embedding = nnx.Embed(vocab, embed, embedding_init=STANDARD, rngs=rngs)
         widths = [embed] + [hidden[0]] * layers
         cells = [cell(m, n, rngs=rngs) for m, n in zip(widths, widths[1:])]
-        # A whole word at a time is faster than step by step in the plain net, slower with gates.
+        # Unrolling over a word is faster in the plain rnn, and slower with gates.
         unroll = 16 if kind == "rnn" else 1
         self.layers = nnx.List(nnx.RNN(cell, return_carry=True, unroll=unroll, rngs=False) for cell in cells)
         self.output = linear(hidden[0], vocab, rngs)
@@ -98,7 +98,7 @@ class Block(nnx.Module):
 class Transformer(nnx.Module):
     def __init__(self, vocab, rngs, context, layers, heads, embed, norm, norm_weight, embed_norm, activation, bias, tie,
                  init, init_std, **_):
-        # Of what ends a branch a smaller one.
+        # The last layer of a residual branch has a smaller deviation.
         end = nnx.initializers.normal(init_std / (2 * layers) ** 0.5 if init == "gpt" else init_std)
         init = nnx.initializers.normal(init_std)
         if norm == "rms":
@@ -140,7 +140,7 @@ class Jax:
         self.data = tuple(jnp.asarray(part, jnp.int32) for part in data)
         kinds = {"mlp": Mlp, "wavenet": WaveNet, "transformer": Transformer}
         net = kinds.get(kind, Recurrent)(vocab, rngs=nnx.Rngs(1), **model | {"context": self.context})
-        # What a recurrent net knows of the streams so far.
+        # The state of a recurrent net.
         carry = net.begin(self.batch) if isinstance(net, Recurrent) else None
         self.graph, params, rest = nnx.split(net, nnx.Param, ...)
         lr = train["lr"]
@@ -148,12 +148,12 @@ class Jax:
         at = jnp.zeros((), jnp.int32)
         self.size = sum(part.size for part in jax.tree.leaves(params))
         state = (params, rest, self.optimizer.init(params), jax.random.key(1), carry, at)
-        # Bare arrays: a call that takes flax's states apart each time is slower.
+        # Flattened to arrays, since flattening flax's states in each call would be slower.
         self.state, self.shape = jax.tree.flatten(state)
         self.compiled = jax.jit(self.pure, donate_argnums=0)
 
     def words(self, data, key, at):
-        """Of mlps and wavenets windows."""
+        """A batch of words; for mlps and wavenets, of windows."""
         ix = jax.random.randint(key, (self.batch,), 0, len(data[0]))
         return data[0][ix], data[1][ix]
 
@@ -204,7 +204,7 @@ class Jax:
 
 
 def left_out(model):
-    """The biases of PyTorch's gates that flax's have not."""
+    """The number of biases that PyTorch's gates have and flax's lack."""
     gates = {"rnn": 1, "gru": 3, "lstm": 4}.get(model["kind"], 0)
     return gates * sum(model["hidden"]) * model["layers"]
 

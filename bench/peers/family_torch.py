@@ -106,7 +106,7 @@ class Torch:
         self.carried, self.at = {"carried": True} if self.draw == self.streams else {}, 0
 
     def words(self):
-        """Of mlps and wavenets windows."""
+        """A batch of words; for mlps and wavenets, of windows."""
         ix = torch.randint(0, len(self.x), (self.batch,))
         return self.x[ix], self.y[ix]
 
@@ -137,7 +137,7 @@ class Torch:
         return loss.detach()
 
     def wait(self):
-        """Nothing is left to be done after a step."""
+        """Does nothing: PyTorch is done when a step returns."""
 
 
 if __name__ == "__main__":

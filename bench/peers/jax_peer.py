@@ -1,8 +1,8 @@
-"""JAX: the whole step, batch to update, under jit with its arguments donated; on one core."""
+"""JAX: the whole step, from the batch to the update, under jit with its state donated; on one core."""
 
 import os
 
-# One core: XLA's thread pools ask how many there are when it is imported.
+# Before importing jax, since XLA then sizes its thread pools by the number of cores.
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import jax
@@ -36,7 +36,7 @@ class Case:
         self.jit_probs = jax.jit(lambda params, buffers, x: jax.nn.softmax(self.forward(params, buffers, x, None)[0]))
 
     def forward(self, params, buffers, x, key):
-        """Logits and running statistics; with a key as in training."""
+        """Logits and running statistics; in training mode if there is a key."""
         case, new = self.case, dict(buffers)
         if case["embed"]:
             h = params["embedding.weight"][x].reshape(len(x), -1)
@@ -123,7 +123,7 @@ class Case:
         raise common.Absent("one word at a time; see sample-batched")
 
     def sample_batched(self):
-        """Words that have ended go on in the batch, unlooked at: jit wants one shape."""
+        """Words that have ended stay in the batch and are ignored, since jit needs a fixed shape."""
         random = np.random.default_rng(1)
         context = np.zeros((NAMES, self.case["context"]), np.int32)
         going, total = np.ones(NAMES, bool), 0

@@ -3,9 +3,9 @@
     (cd bench && cargo build --release -p products)
     python bench/peers/products.py --products bench/target/release/products [--rounds 5] [M N K]...
 
-Of each size three products: a layer's of m rows, n outputs and k inputs, its weight's gradient, whose first matrix is read
-across, and its input's gradient. One thread each; medians over the rounds, in per cent of what a loop of fused multiply-adds
-reaches, whose best of all rounds counts. In each round everybody has a turn. Measure on an idle machine.
+Three products for each size: that of a layer with m rows, n outputs and k inputs, its weight's gradient, whose first matrix
+is transposed, and its input's gradient. One thread each. Printed are medians over the rounds, in per cent of the peak, the
+best of all rounds of a loop of fused multiply-adds. In each round every library has a turn. Measure on an idle machine.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def microseconds(multiply):
 
 
 def of_python(m, n, k, case):
-    """PyTorch's and NumPy's microseconds of one product."""
+    """The microseconds of one product in PyTorch and in NumPy."""
     rows, columns, inner = {"layer": (m, n, k), "weight": (k, n, m), "input": (m, k, n)}[case]
     a = numpy.random.default_rng(1).standard_normal((inner, rows) if case == "weight" else (rows, inner), numpy.float32)
     b = numpy.random.default_rng(2).standard_normal((inner, columns), numpy.float32)

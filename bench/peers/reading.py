@@ -2,10 +2,10 @@
 
     taskset -c 0 python bench/peers/reading.py --data FOLDER [--hidden H] [--rounds R]
 
-FOLDER has names.txt. Both have the same weights (`to_torch`). PyTorch evaluates words padded to the longest, 1,000 at a time,
-and samples in two ways: a name at a time, a character at a time, with the state carried, as the lectures sample; and 10,000
-names side by side, the state carried too. Milliseconds on one thread, medians over the rounds; a name at a time is timed for
-200 names and stands for 10,000. Measure on an idle machine.
+FOLDER has names.txt. Both have the same weights (`to_torch`). PyTorch evaluates words padded to the longest, 1,000 at a time.
+It samples in two ways, both with the state carried: one name after the other, as the lectures do, and 10,000 names side by
+side. Milliseconds on one thread, medians over the rounds; one name after the other is timed for 200 names and scaled to
+10,000. Measure on an idle machine.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """tinygrad: the whole step under TinyJit; on one core. Its CPU device needs clang.
 
-NumPy picks the batch out of the data: tinygrad's indexing looks at all of them.
+NumPy indexes the batch, since tinygrad's indexing reads all of the data.
 """
 
 import importlib.metadata
@@ -108,7 +108,7 @@ class Case:
         raise common.Absent("one word at a time; see sample-batched")
 
     def sample_batched(self):
-        """Words that have ended go on in the batch, unlooked at: the jit wants one shape."""
+        """Words that have ended stay in the batch and are ignored, since the jit needs a fixed shape."""
         context = np.zeros((NAMES, self.case["context"]), np.int32)
         going, total = np.ones(NAMES, bool), 0
         for _ in range(500):

@@ -1,7 +1,7 @@
 """PyTorch, eager or compiled: torch_peer.py eager|compiled THREADS.
 
-Eager: functional calls, `autograd.grad` and one `_foreach` update; compiled: the whole step, gradients and update
-with it, as one graph. Both are the fastest way that we found.
+Eager: functional calls, `autograd.grad` and one `_foreach` update. Compiled: the whole step, gradients and update
+included, as one graph. Both are the fastest way that we found.
 """
 
 import sys
@@ -48,7 +48,7 @@ class Case:
         return F.one_hot(x, self.case["vocab"]).flatten(1).float()
 
     def hidden(self, params, h, training, statistics=None):
-        """Logits. With `statistics` a batch norm puts its new ones there, as functions of a graph have to."""
+        """Logits. With `statistics` a batch norm stores the batch's there, since torch.func cannot update buffers."""
         for kind, name, bias in self.layers:
             if kind == "linear":
                 h = F.linear(h, params[name + ".weight"], params[name + ".bias"] if bias else None)

@@ -3,8 +3,8 @@
     pip install -r requirements.txt && python compare.py [--rounds 5] [--steps 20]
 
 The work is the demo of the package micrograd: 100 points, a network 2 -> 16 -> 16 -> 1, max-margin loss with weight
-decay, whole-batch gradient descent. micrograd has relu and no tanh, micrograd-rust a tanh network and no relu, so
-there are two works, and charloom does both. All start at the same numbers, and their losses must agree at the end.
+decay, full-batch gradient descent. micrograd has relu and no tanh, micrograd-rust has a tanh network and no relu, so
+there are two variants, and charloom runs both. All start from the same numbers, and their losses must agree at the end.
 """
 
 import argparse
@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 def moons(n, noise):
-    """The points of charloom_scalar::moons."""
+    """The same points as charloom_scalar::moons."""
     upper, lower, points, labels = (n + 1) // 2, n // 2, [], []
     for i in range(n):
         t = math.pi * (i // 2) / ((lower if i % 2 else upper) - 1)
@@ -47,7 +47,7 @@ def train(steps, labels, scores_of, loss_of, parameters, zero_grad):
 
 
 def python(steps):
-    """micrograd, as its demo uses it."""
+    """micrograd, used as in its demo."""
     random.seed(1337)
     points, labels = moons(100, 0.1)
     model = micrograd.nn.MLP(2, [16, 16, 1])
@@ -64,7 +64,7 @@ def python(steps):
 
 
 def python_rust(steps):
-    """micrograd-rust: the network in one call, the loss by its operators; a margin that is met adds nothing."""
+    """micrograd-rust: the network in one call, the loss by its operators; without relu, positive margins are summed."""
     Value = micrograd_rust.Value
     random.seed(1337)
     points, labels = moons(100, 0.1)

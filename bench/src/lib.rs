@@ -1,2 +1,2 @@
-//! Nothing: this package holds the benches in `benches/`; the comparison with peers is the package `compare`.
+//! Empty: this package has the benches in `benches/`; the comparison with peers is the package `compare`.
 #![forbid(unsafe_code)]

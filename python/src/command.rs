@@ -1,4 +1,4 @@
-//! The command, as a function.
+//! The command `charloom`, as a function.
 
 use std::ffi::OsString;
 

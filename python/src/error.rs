@@ -3,7 +3,8 @@
 use charloom::Error;
 use pyo3::prelude::*;
 
-/// Which exception an error is: `SettingError` is a `ValueError` too, `DataError` as well, `FileError` an `OSError`.
+/// The exception class of an error; `SettingError` and `DataError` are also `ValueError`s, `FileError` an
+/// `OSError`.
 fn class(error: &Error) -> &'static str {
     match error {
         Error::Setting { .. } | Error::Usage { .. } => "SettingError",
@@ -14,7 +15,7 @@ fn class(error: &Error) -> &'static str {
     }
 }
 
-/// What serde says of a wrong value, without the names of Rust's types.
+/// serde's message about a wrong value, without the names of Rust's types.
 fn plainly(said: &str) -> String {
     const NUMBER: &str = "and must be a whole number from 0 up";
     let words = [
@@ -30,7 +31,7 @@ fn plainly(said: &str) -> String {
         ("expected a string", "and must be a word"),
         ("expected a boolean", "and must be True or False"),
     ];
-    // Of an unknown key the list stays as it is.
+    // The message about an unknown key keeps its list of keys.
     let is_of_words = said.contains("unknown variant ");
     let said = match is_of_words {
         true => said.replace(", expected one of ", "; there is ").replace(", expected ", "; there is "),
@@ -39,17 +40,17 @@ fn plainly(said: &str) -> String {
     words.iter().fold(said, |said, (of_serde, plain)| said.replace(of_serde, plain))
 }
 
-/// The exception of an error, in the words of the command; a setting is named by its keyword.
+/// The exception of an error, with the command's message; a setting is named by its keyword.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let mut message = match error {
-        // Called `-` where the command speaks of what was piped into it.
+        // The command's name for its standard input is `-`; here it stands for a text in memory.
         Error::Data { path, message } if path.as_os_str() == "-" => format!("the text: {message}"),
         _ => error.to_string().replace("``", "`"),
     };
     if matches!(error, Error::Setting { .. }) {
         message = plainly(&message);
     }
-    // What was given may be as long as it likes.
+    // A value that is quoted may be of any length, so a long message is cut in the middle.
     if let (Some((end, _)), Some((begin, _))) =
         (message.char_indices().nth(1000), message.char_indices().nth_back(499))
         && end < begin
@@ -60,7 +61,7 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     make().map_or_else(|failed| failed, PyErr::from_value)
 }
 
-/// The result in Python's terms.
+/// The result, with an error as an exception.
 pub fn or_raise<T>(py: Python<'_>, result: charloom::Result<T>) -> PyResult<T> {
     result.map_err(|error| raise(py, &error))
 }

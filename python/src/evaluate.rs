@@ -1,4 +1,4 @@
-//! A model judged on a text, or on a split of what it was trained on.
+//! Evaluates a model on a text, or on a split of its own data.
 
 use charloom::data::Split;
 use charloom::evaluation::{Unknown, evaluate_adapting, evaluate_telling, with_floor};
@@ -13,7 +13,7 @@ use crate::settings::parsed;
 use crate::signals::{Listening, Signals};
 use crate::text::{Text, named_split, split_of_known};
 
-/// How a model is to be judged.
+/// The options of an evaluation.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub struct How {
@@ -27,7 +27,7 @@ pub struct How {
 }
 
 impl How {
-    /// Refuses what has no effect.
+    /// Refuses options that have no effect.
     fn check(&self, has_text: bool) -> Result<()> {
         let no_effect = |key: &str, why: &str| Err(Error::setting(key, format!("has no effect: {why}")));
         let of_adapting = [
@@ -55,7 +55,7 @@ impl How {
         Adapt::with(lr, self.adapt_segment, rule, self.adapt_decay, train).map(Some)
     }
 
-    /// The model whose windows move on by another stride, if that is asked for.
+    /// The model with another stride of its windows, if one is given.
     fn strided(&self, model: &Model) -> Result<Option<Box<dyn LanguageModel>>> {
         let Some(stride) = self.stride else { return Ok(None) };
         let mut checkpoint = model.checkpoint.clone();
@@ -64,7 +64,7 @@ impl How {
         models::open(&checkpoint, "the model".as_ref()).map(Some)
     }
 
-    /// What is judged as the model can, and the lines that are judged with a floor.
+    /// The split to evaluate, and the lines with unknown characters that are evaluated with a floor.
     fn judged(&self, model: &Model, text: Option<&Text>) -> Result<(Split, Vec<String>)> {
         let Some(text) = text else {
             let split = self.split.as_deref().unwrap_or("test");
@@ -77,7 +77,8 @@ impl How {
     }
 }
 
-/// The loss of a text, or of a split of the data that a model was trained on: loss, bits_per_char, perplexity, examples.
+/// Evaluates a text, or a split of the model's own data; returns loss, bits_per_char, perplexity and
+/// examples.
 #[pyfunction]
 pub fn evaluate<'py>(
     py: Python<'py>,

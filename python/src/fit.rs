@@ -1,4 +1,4 @@
-//! Training, watched from Python.
+//! Training, with callbacks to Python.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -28,7 +28,7 @@ pub fn config(py: Python<'_>, json: &str) -> PyResult<Config> {
     or_raise(py, serde_json::from_str(json).map_err(|error| wrong_setting(json, &error)))
 }
 
-/// What is wrong in a configuration: the first key of a part that cannot be read by itself.
+/// The error in a configuration: names the first key whose value cannot be read by itself.
 fn wrong_setting(json: &str, error: &serde_json::Error) -> Error {
     let parts: Value = serde_json::from_str(json).unwrap_or_default();
     for part in ["train", "data", "model"] {
@@ -42,7 +42,7 @@ fn wrong_setting(json: &str, error: &serde_json::Error) -> Error {
     Error::usage(error.to_string())
 }
 
-/// The threads that a training uses: those asked for, or as many as are measured to be fastest.
+/// The threads of a training: the given number, or as many as are measured to be fastest.
 fn threads(count: Option<usize>) -> Result<Threads> {
     match count {
         None => Ok(Threads::default()),
@@ -51,11 +51,11 @@ fn threads(count: Option<usize>) -> Result<Threads> {
     }
 }
 
-/// The model that a fit ended with, if there is one, its history, and the exception that ended it early, if one did.
+/// The model of a fit, if there is one, its history, and the exception that ended it early, if any.
 type Fitted<'py> = (Option<Model>, Bound<'py, PyList>, Option<Py<PyAny>>);
 
-/// Trains a model of a configuration (JSON) in a run folder, and tells of it. Of a training that was stopped the model is the best so
-/// far, or none if nothing was evaluated yet.
+/// Trains a model of a configuration (JSON) in a run folder, and reports to callbacks. If the training was
+/// stopped, the model is the best so far, or none if nothing was evaluated yet.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
 pub fn fit<'py>(
@@ -92,7 +92,7 @@ pub fn fit<'py>(
     let raised = signals.into_raised();
     let data = match done {
         Ok(data) => Some(data),
-        // What was evaluated before is there.
+        // A model that was saved before the stop is read below.
         Err(_) if raised.is_some() => None,
         Err(error) => return Err(raise(py, &error)),
     };
@@ -104,14 +104,14 @@ pub fn fit<'py>(
     Ok((model, history.into_list(py)?, raised.map(|error| error.into_value(py).into_any())))
 }
 
-/// A training step by step, for those who want the loop.
+/// A training that is advanced step by step, for loops in Python.
 #[pyclass(frozen, module = "charloom._charloom")]
 pub struct Training {
     inner: Mutex<(Trainer, Data)>,
 }
 
 impl Training {
-    /// Does something with the trainer and its data, with other Python threads running meanwhile.
+    /// Runs `work` on the trainer and its data without the GIL, so that other Python threads run meanwhile.
     fn tried<T: Send>(
         &self,
         py: Python<'_>,
@@ -123,7 +123,7 @@ impl Training {
         })
     }
 
-    /// The same; an error is raised.
+    /// As [`Training::tried`], with an error as an exception.
     fn with<T: Send>(
         &self,
         py: Python<'_>,
@@ -156,7 +156,7 @@ impl Training {
     /// Makes updates; returns the minibatch's loss before the last of them.
     #[pyo3(signature = (steps=1))]
     fn step(&self, py: Python<'_>, steps: u64) -> PyResult<f32> {
-        /// How long other threads wait for the trainer, and Python for its signals.
+        /// The longest time before other threads get the trainer, and Python checks its signals.
         const AT_ONCE: Duration = Duration::from_millis(50);
         let (mut loss, mut left) = (f32::NAN, steps);
         while left > 0 {
@@ -173,7 +173,7 @@ impl Training {
         Ok(loss)
     }
 
-    /// Updates made.
+    /// The number of updates made.
     #[getter]
     fn steps_done(&self, py: Python<'_>) -> PyResult<u64> {
         self.with(py, |trainer, _| Ok(trainer.steps_done()))
@@ -185,7 +185,7 @@ impl Training {
         self.with(py, |trainer, _| Ok(trainer.lr()))
     }
 
-    /// The loss on `train`, `val` or `test`, in nats per character; none where nothing is judged.
+    /// The loss on `train`, `val` or `test`, in nats per character; None if there is nothing to predict.
     fn evaluate(&self, py: Python<'_>, split: &str) -> PyResult<Option<f64>> {
         let signals = Signals::new();
         let evaluated = self.tried(py, |trainer, data| {

@@ -1,4 +1,4 @@
-//! The compiled half of the Python package `charloom`: what it computes. What it looks like to a Python programmer is in
+//! The compiled half of the Python package `charloom`, which computes. The interface for users is in
 //! `charloom/*.py`.
 #![forbid(unsafe_code)]
 

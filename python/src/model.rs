@@ -1,4 +1,4 @@
-//! A trained model, as Python holds it.
+//! A trained model as a Python object.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -20,18 +20,18 @@ use crate::settings::parsed;
 use crate::signals::{Listening, Signals};
 use crate::text::{Text, split};
 
-/// How many samples or texts are computed at a time.
+/// The number of samples or texts that are computed at a time.
 const AT_ONCE: usize = 1024;
 
-/// One number for each of some texts.
+/// An array with one number for each text.
 type Numbers<'py> = Bound<'py, PyArray1<f64>>;
 
-/// A model and all that its file holds. It does not change; threads share it.
+/// A model and its checkpoint. It never changes, so threads can share it.
 #[pyclass(frozen, module = "charloom._charloom")]
 pub struct Model {
     pub checkpoint: Checkpoint,
     pub model: Box<dyn LanguageModel>,
-    /// What it was trained on, if it was trained here or was read again.
+    /// Its training data, if it was trained here or its data has been read again.
     data: OnceLock<Data>,
     /// The run folder or file that it was read from, if there is one.
     origin: Option<PathBuf>,
@@ -51,17 +51,17 @@ impl Model {
         Ok(Self { origin: Some(path.to_path_buf()), ..model })
     }
 
-    /// This model, with the data that it was trained on at hand.
+    /// The same model with its training data.
     pub fn with_data(self, data: Option<Data>) -> Self {
         Self { data: data.map_or_else(OnceLock::new, OnceLock::from), ..self }
     }
 
-    /// The model, whose readers ask for signals.
+    /// The model with readers that check for signals.
     fn listening<'m>(&'m self, signals: &'m Signals) -> Listening<'m> {
         Listening { model: &*self.model, signals }
     }
 
-    /// What it was trained on; of a run that was loaded, its files are read again.
+    /// Its training data; that of a loaded run is read from its files when first needed.
     pub fn data(&self) -> Result<&Data> {
         if let Some(data) = self.data.get() {
             return Ok(data);
@@ -116,20 +116,20 @@ impl Model {
         serde_json::to_string(&self.checkpoint.config).expect("a configuration is plain data")
     }
 
-    /// How many numbers it has learned; none of a model that counts.
+    /// The number of its parameters; None for a model that counts.
     #[getter]
     fn n_parameters(&self, py: Python<'_>) -> PyResult<Option<u64>> {
         or_raise(py, models::parameters(&self.checkpoint.config, self.checkpoint.vocab.len()))
     }
 
-    /// Its characters in the order of their numbers; of a model of words the first stands for the boundary.
+    /// Its characters in the order of their tokens; the first one of a model of words is the boundary.
     #[getter]
     fn vocab(&self) -> Vec<char> {
         self.checkpoint.vocab.characters().to_vec()
     }
 
-    /// Samples, fewer than asked for where others are not found, the logarithm of each one's probability, and how many were drawn;
-    /// `matches` is called with each text, and those for which it says no are left out.
+    /// Samples (fewer than `n` if no more are found), their log-probabilities, and how many were drawn.
+    /// `matches`, if given, is called with each text; those for which it returns false are left out.
     #[pyo3(signature = (n, seed, temperature, top_k, top_p, prefix, min_length, max_length, novel, unique, stream, matches))]
     #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
     fn sample<'py>(
@@ -152,7 +152,7 @@ impl Model {
         let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
         let stream = or_raise(py, parsed("stream", stream))?;
         let options = SampleOptions {
-            // Of those that match, it is not known yet how many that takes.
+            // With `matches` it is not known how many draws it takes.
             n: if matches.is_some() { u64::MAX } else { n },
             seed,
             temperature,
@@ -193,7 +193,7 @@ impl Model {
         Ok((texts, PyArray1::from_vec(py, log_probs), tried))
     }
 
-    /// The likeliest words, exactly, and the logarithm of each one's probability.
+    /// The likeliest words, found exactly, and their log-probabilities.
     fn top<'py>(
         &self,
         py: Python<'py>,
@@ -211,8 +211,8 @@ impl Model {
         Ok((found.into_iter().map(|word| word.text).collect(), PyArray1::from_vec(py, log_probs)))
     }
 
-    /// The logarithm of each text's probability (with the boundary that ends a word), and the mean loss a character;
-    /// -inf and inf of a text with a character that it does not know.
+    /// Each text's log-probability (with the boundary that ends a word) and mean loss per character; -inf and
+    /// inf for a text with an unknown character.
     fn score<'py>(&self, py: Python<'py>, texts: Vec<String>) -> PyResult<(Numbers<'py>, Numbers<'py>)> {
         let (mut log_probs, mut losses) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
         let (signals, pool) = (Signals::new(), Pool::new(threads::available()));
@@ -231,7 +231,7 @@ impl Model {
         Ok((PyArray1::from_vec(py, log_probs), PyArray1::from_vec(py, losses)))
     }
 
-    /// Each character of a text (a word's boundary last) and the logarithm of its probability.
+    /// Each character of a text (a word's boundary last) and its log-probability.
     fn surprise(&self, py: Python<'_>, text: &str) -> PyResult<Vec<(char, f64)>> {
         let signals = Signals::new();
         let model = self.listening(&signals);
@@ -274,7 +274,7 @@ impl Model {
         PyArray1::from_vec(py, rows).reshape([beginnings.len(), vocab.len()])
     }
 
-    /// Copies of its tensors, by torch's names.
+    /// Copies of its tensors, by PyTorch's names.
     fn state_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let tensors = PyDict::new(py);
         for tensor in &self.checkpoint.tensors {
@@ -286,7 +286,7 @@ impl Model {
         Ok(tensors)
     }
 
-    /// This model with other values in its tensors.
+    /// The same model with the tensors of `state`.
     fn with_state(&self, py: Python<'_>, state: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut checkpoint = self.checkpoint.clone();
         if checkpoint.tensors.iter().any(|tensor| tensor.as_f32().is_none()) {
@@ -322,7 +322,7 @@ impl Model {
     }
 }
 
-/// Those for whose text Python's function says something true.
+/// The samples for whose text Python's function `matches` returns something true.
 fn matching(samples: Vec<Sample>, matches: &Py<PyAny>, signals: &Signals) -> Vec<Sample> {
     Python::attach(|py| {
         let is_wanted = |sample: &Sample| matches.call1(py, (&sample.text,))?.is_truthy(py);
@@ -336,8 +336,8 @@ fn matching(samples: Vec<Sample>, matches: &Py<PyAny>, signals: &Signals) -> Vec
     })
 }
 
-/// Mixes models, with weights for the likelihood of a text (else of the first model's own validation split) or given ones, or
-/// multiplies them; returns the weights too.
+/// Mixes models with given weights, with weights fitted to a text (else to the first model's own validation
+/// split), or as a product; returns the weights too.
 #[pyfunction]
 pub fn mix(
     py: Python<'_>,

@@ -29,13 +29,13 @@ enum Op {
 struct Node {
     op: Op,
     inputs: Vec<Arc<Node>>,
-    /// The bits of the number and of its gradient.
+    /// The bits of an f64, as those of `grad`.
     data: AtomicU64,
     grad: AtomicU64,
     label: Mutex<Option<String>>,
 }
 
-/// A long chain is dropped link by link, not by recursion.
+/// Drops a long chain in a loop, since recursion would overflow the stack.
 impl Drop for Node {
     fn drop(&mut self) {
         let mut left = std::mem::take(&mut self.inputs);
@@ -56,7 +56,7 @@ impl Node {
         f64::from_bits(self.grad.load(Ordering::Relaxed))
     }
 
-    /// What it was computed from and itself, each once, inputs first.
+    /// All nodes that it was computed from and itself, each once, inputs before outputs.
     fn order(self: &Arc<Self>) -> Vec<Arc<Self>> {
         let (mut found, mut seen) = (Vec::new(), std::collections::HashSet::new());
         let mut open = vec![(self.clone(), false)];

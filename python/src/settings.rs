@@ -1,4 +1,4 @@
-//! What there is to set, for the constructors that Python makes of it, and the data sets that are known.
+//! All settings, from which Python makes its constructors, and the known data sets.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,12 +16,12 @@ use crate::error::or_raise;
 use crate::fit::config;
 use crate::text::{Text, read};
 
-/// A setting that is one of a few words.
+/// Parses a setting that is one of a few words.
 pub fn parsed<T: FromStr<Err = String>>(key: &str, word: &str) -> Result<T> {
     word.parse().map_err(|error| Error::setting(key, format!(": {error}")))
 }
 
-/// A JSON value as Python has it; a list is a tuple, so that a default cannot be changed.
+/// A JSON value as a Python object; a list becomes a tuple, so that a default cannot be changed.
 fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     match value {
         Value::Null => Ok(py.None().into_bound(py)),
@@ -44,10 +44,10 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
     }
 }
 
-/// Of each kind its settings (key, about, limit, default), and the defaults of training and data.
+/// The settings of each kind of model (key, about, limit, default), and the defaults of training and data.
 #[pyfunction]
 pub fn settings(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    // TOML writes numbers, words and lists of them as JSON does.
+    // Numbers, words and lists of them are written alike in TOML and JSON.
     let default = |toml: Option<String>| {
         toml.map_or(Value::Null, |toml| serde_json::from_str(&toml).unwrap_or_default())
     };
@@ -70,7 +70,7 @@ pub fn preset<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     to_python(py, &serde_json::to_value(or_raise(py, config)?).unwrap_or_default())
 }
 
-/// The configuration that a size means for a text, of a kind or of the one that suits most.
+/// The configuration of a size for a text, with the given kind of model or the one that suits the text best.
 #[pyfunction]
 pub fn sized<'py>(
     py: Python<'py>,
@@ -89,7 +89,7 @@ pub fn sized<'py>(
     to_python(py, &serde_json::to_value(or_raise(py, made)?).unwrap_or_default())
 }
 
-/// Where a known data set's file is, if it was fetched.
+/// The path of a known data set's file, if it was fetched.
 #[pyfunction]
 pub fn cached_dataset(py: Python<'_>, name: &str) -> PyResult<Option<PathBuf>> {
     or_raise(py, Dataset::get(name).and_then(|set| Ok(Cache::of_user()?.find(&set))))

@@ -1,4 +1,4 @@
-//! Ctrl-C and exceptions of callbacks, during long computations without the GIL.
+//! Ends long computations without the GIL on Ctrl-C and on exceptions of callbacks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -10,27 +10,27 @@ use pyo3::prelude::*;
 
 use crate::error::or_raise;
 
-/// How often Python is asked for signals.
+/// The time between checks for Python's signals.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// The exception that is to end a computation, once there is one.
+/// Checks for Python's signals, and keeps the exception that ends a computation.
 pub struct Signals {
     raised: Mutex<Option<PyErr>>,
     asked: Mutex<Instant>,
 }
 
 impl Signals {
-    /// Nothing was raised yet.
+    /// Without an exception yet.
     pub fn new() -> Self {
         Self { raised: Mutex::new(None), asked: Mutex::new(Instant::now()) }
     }
 
-    /// Notes the exception that ends the computation, if it is the first.
+    /// Keeps the exception that ends the computation, if it is the first.
     pub fn note(&self, error: PyErr) {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    /// Asks Python for signals, every so often; whether the computation is to end.
+    /// Whether the computation must end; checks for Python's signals if the last check is [`EVERY`] ago.
     pub fn should_stop(&self) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.elapsed() > EVERY {
@@ -42,12 +42,12 @@ impl Signals {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Ends the computation that asks, if it is to end.
+    /// An error if the computation must end.
     pub fn check(&self) -> Result<()> {
         if self.should_stop() { Err(interrupted()) } else { Ok(()) }
     }
 
-    /// Does what a [`Listening`] model's readers may end.
+    /// Runs `work`, which the readers of a [`Listening`] model can end.
     pub fn run<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(done) => done,
@@ -67,16 +67,17 @@ impl Signals {
     }
 }
 
-/// What a computation ends with; the exception is said in its place.
+/// The error of a computation that was ended; the exception is raised instead of it.
 fn interrupted() -> Error {
     Error::Failed("interrupted".to_owned())
 }
 
-/// What is thrown from a reader, whose functions cannot fail, up to [`Signals::run`]. It is no panic: nothing is printed.
+/// Unwinds from a reader, whose functions return no errors, to [`Signals::run`]. As it is no panic, nothing
+/// is printed.
 struct Interrupted;
 
-/// A model whose readers ask for signals each time that they read, so that whatever reads with them, however long a text
-/// is, soon ends.
+/// A model whose readers check for signals at each read, so that any computation with them ends soon, however
+/// long the text.
 pub struct Listening<'m> {
     pub model: &'m dyn LanguageModel,
     pub signals: &'m Signals,

@@ -1,4 +1,4 @@
-//! A study: many trainings that differ in some settings.
+//! Studies: many trainings that differ in some settings.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +17,9 @@ use crate::fit::config;
 use crate::signals::Signals;
 use crate::text::{Text, load};
 
-/// Tries settings (a [`Spec`] as JSON) on top of a configuration until there is nothing left to do, in a study at this path, which is
-/// a new one or goes on. Returns the trials, the best first, how much each setting mattered, and the best configuration, as JSON;
-/// and the exception that ended it early if one did.
+/// Runs all trials of a specification (a [`Spec`] as JSON) over a base configuration, in a new study at this
+/// path or, with `resume`, an existing one. Returns as JSON the trials, the best first, the importance of
+/// each setting and the best configuration; and the exception that ended it early, if any.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "called from one place in Python")]
 pub fn sweep(
@@ -43,7 +43,7 @@ pub fn sweep(
     let done = py.detach(|| {
         let mut settled = base.clone();
         let data = load(&mut settled, &text, val.as_ref())?;
-        // What else depends on the data may depend on a trial's settings too.
+        // Other settings that depend on the data may depend on a trial's settings too: trials resolve them.
         base.data = settled.data;
         check_data(&data, &spec)?;
         let address = Address::File(study);
@@ -58,10 +58,10 @@ pub fn sweep(
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             let options = WorkOptions { threads: thread_count };
-            let observe = |event: &Event| told(event, &tell, &signals);
+            let observe = |event: &Event| report(event, &tell, &signals);
             let (address, data, stop) = (&address, &data, &stop);
             let worker = scope.spawn(move || work(address, data, options, stop, &observe));
-            // Python asks for signals on the thread that it called.
+            // Python checks for signals only on the thread that it called.
             while !worker.is_finished() {
                 thread::sleep(Duration::from_millis(20));
                 stop.fetch_or(signals.should_stop(), Ordering::Relaxed);
@@ -79,7 +79,7 @@ pub fn sweep(
     }
 }
 
-/// A specification from JSON; of what cannot be read, the first key that cannot be read by itself is named.
+/// A specification from JSON; an error names the first key whose value cannot be read by itself.
 fn spec(json: &str) -> Result<Spec> {
     serde_json::from_str(json).map_err(|error| {
         let all: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
@@ -93,7 +93,7 @@ fn spec(json: &str) -> Result<Spec> {
     })
 }
 
-/// What was found.
+/// The results of a study as JSON.
 fn summary(study: &mut Study) -> Result<String> {
     let trials = study.trials()?;
     let best = best(&trials).map(|trial| study.config(&trial.settings)).transpose()?;
@@ -101,10 +101,10 @@ fn summary(study: &mut Study) -> Result<String> {
     Ok(json!({ "trials": sorted(&trials), "importance": importance, "best": best }).to_string())
 }
 
-/// Tells a Python function that a trial is finished.
-fn told(event: &Event, tell: &Py<PyAny>, signals: &Signals) {
+/// Calls a Python function when a trial is finished.
+fn report(event: &Event, tell: &Py<PyAny>, signals: &Signals) {
     let Event::Finished { number, state, loss, error } = event else { return };
-    let told = Python::attach(|py| {
+    let called = Python::attach(|py| {
         let event = PyDict::new(py);
         event.set_item("number", *number)?;
         event.set_item("state", state.to_string())?;
@@ -112,7 +112,7 @@ fn told(event: &Event, tell: &Py<PyAny>, signals: &Signals) {
         event.set_item("error", error.as_deref())?;
         tell.call1(py, (event,)).map(|_| ())
     });
-    if let Err(error) = told {
+    if let Err(error) = called {
         signals.note(error);
     }
 }

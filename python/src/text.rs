@@ -1,4 +1,4 @@
-//! Text from Python as data.
+//! Texts from Python as data.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use charloom::evaluation::Unknown;
 use charloom::{Config, Error, Result, settle};
 use pyo3::prelude::*;
 
-/// Where a text comes from: Python gives strings, or names a file.
+/// A text from Python: a string, or the path of a file.
 #[derive(FromPyObject)]
 pub enum Text {
     /// The text itself.
@@ -17,7 +17,7 @@ pub enum Text {
 }
 
 impl Text {
-    /// Reads and cleans it. A text from memory is called `-`, as what is piped into the command.
+    /// Reads and cleans it. A text in memory has the path `-`, as the command's standard input has.
     fn corpus(&self, config: &DataConfig) -> Result<Corpus> {
         match self {
             Self::Memory(text) => Corpus::from_bytes("-", text.as_bytes(), config),
@@ -33,7 +33,7 @@ impl Text {
     }
 }
 
-/// The data of a training, and the configuration with all that depends on it made explicit.
+/// Loads the data of a training, and fills in all settings of the configuration that depend on it.
 pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     config.validate()?;
     config.settle_seeds();
@@ -42,7 +42,7 @@ pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Dat
     Ok(data)
 }
 
-/// The data that a configuration makes of texts, which it then names.
+/// Reads the texts by a configuration's data settings, and sets their paths in it.
 pub fn read(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     let corpus = train.corpus(&config.data)?;
     let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.data.clone() };
@@ -55,12 +55,13 @@ pub fn read(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Dat
     Ok(Data { source: corpus.source().clone(), val_source, test_source: None, vocab, splits })
 }
 
-/// A text in a vocabulary, as one split.
+/// Encodes a whole text with a vocabulary, as one split.
 pub fn split(text: &Text, vocab: &Vocab, config: &DataConfig) -> Result<Split> {
     Split::of(&text.corpus(&in_mode_of(vocab, config))?, vocab)
 }
 
-/// The lines without those that have an unknown character, and those; with `refuse`, an error instead.
+/// As [`split`], but unless `unknown` is refuse, lines with a character outside the vocabulary are left out
+/// and returned.
 pub fn split_of_known(
     text: &Text,
     vocab: &Vocab,
@@ -80,7 +81,7 @@ pub fn split_of_known(
     }
 }
 
-/// The settings of data that a model of this vocabulary reads.
+/// The data settings to read a text for a model with this vocabulary.
 fn in_mode_of(vocab: &Vocab, config: &DataConfig) -> DataConfig {
     DataConfig { mode: Some(vocab.mode()), dedupe: false, ..config.clone() }
 }

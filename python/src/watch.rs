@@ -1,4 +1,4 @@
-//! What a training tells while it goes on: to Python's functions if there are any, and kept for its history.
+//! Passes the events of a training to Python's callbacks, and keeps them for its history.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -11,14 +11,14 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::signals::Signals;
 
-/// An event of a training, and the number of that training in an ensemble, from 1.
+/// An event, and the number of its training in an ensemble, from 1.
 struct Told {
     event: Event,
     training: Option<u64>,
 }
 
 impl Told {
-    /// As a Python dictionary; for a callback with the kind of event.
+    /// The event as a Python dict; `is_named` adds its name, for callbacks.
     fn to_dict<'py>(&self, py: Python<'py>, is_named: bool) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         let name = match &self.event {
@@ -47,7 +47,7 @@ impl Told {
     }
 }
 
-/// All events of a fit but ticks.
+/// All events of a fit except ticks.
 #[derive(Default)]
 pub struct History(Mutex<Vec<Told>>);
 
@@ -56,31 +56,31 @@ impl History {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(told);
     }
 
-    /// As Python's list of dicts.
+    /// As a Python list of dicts.
     pub fn into_list(self, py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         let told = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         PyList::new(py, told.iter().map(|told| told.to_dict(py, false)).collect::<PyResult<Vec<_>>>()?)
     }
 }
 
-/// Python's functions: those called with each step and evaluation, and the one that shows the progress.
+/// Python's functions: the callbacks for steps and evaluations, and `show`, which displays the progress.
 pub struct Listeners {
     pub callbacks: Vec<Py<PyAny>>,
     pub show: Option<Py<PyAny>>,
 }
 
-/// Tells Python's functions what happens, keeps it, and listens for Ctrl-C.
+/// Passes events to Python's functions, keeps them in the history, and checks for Ctrl-C.
 pub struct Watcher<'a> {
     pub listeners: &'a Listeners,
     pub history: &'a History,
-    /// Which training of an ensemble it watches, from 1.
+    /// The number of its training in an ensemble, from 1.
     pub training: Option<u64>,
     pub stop: &'a AtomicBool,
     pub signals: &'a Signals,
 }
 
 impl Watcher<'_> {
-    /// Stops the training in order if there is a reason to.
+    /// Checks for signals; if the training must end, stops it in order and returns true.
     fn listen(&self) -> bool {
         let stop = self.signals.should_stop();
         if stop {
@@ -89,14 +89,14 @@ impl Watcher<'_> {
         stop
     }
 
-    /// Tells who listens to such an event.
+    /// Calls the functions for this kind of event.
     fn tell(&self, told: &Told) {
         let Listeners { callbacks, show } = self.listeners;
         let (is_step, is_tick) =
             (matches!(told.event, Event::Step { .. }), matches!(told.event, Event::Tick { .. }));
         let show = show.iter().filter(|_| !is_step);
         let mut functions = show.chain(callbacks.iter().filter(|_| !is_tick)).peekable();
-        // Without any, Python is not asked for anything.
+        // Without a function to call, Python is not entered.
         if functions.peek().is_none() {
             return;
         }

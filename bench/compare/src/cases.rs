@@ -1,4 +1,4 @@
-//! What is compared: models, data, and what charloom has promised.
+//! The cases of the comparison: models, data, and charloom's goals.
 
 use protocol::Task;
 
@@ -9,20 +9,20 @@ pub enum Source {
     Names,
     /// Tiny Shakespeare.
     Shakespeare,
-    /// Made-up words over so many characters, the boundary counted.
+    /// Random words over the given number of characters, the boundary included.
     Synthetic(usize),
 }
 
-/// A ratio that charloom has promised.
+/// A goal for charloom's speed.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    /// Which of charloom's own columns.
+    /// The column of charloom's that has the goal.
     pub ours: &'static str,
-    /// At least how many times as fast as `torch` (eager, one thread).
+    /// How many times as fast as `torch` (eager, one thread) it should be at least.
     pub ratio: f64,
 }
 
-/// Something to be compared.
+/// A case of the comparison.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// A short name, for `--only`.
@@ -31,19 +31,19 @@ pub struct Definition {
     pub about: String,
     /// Its text.
     pub source: Source,
-    /// Its configuration, in charloom's own language.
+    /// Its configuration, as charloom's TOML.
     pub config: String,
-    /// What is timed.
+    /// The task that is timed.
     pub task: Task,
-    /// How far apart the peers' losses after the first steps may be, relative to the loss.
+    /// The largest difference of the peers' losses after the first steps, relative to the loss.
     pub tolerance: f64,
-    /// What is promised.
+    /// The goals.
     pub goals: Vec<Goal>,
-    /// The sweep that it belongs to, and how large the swept size is.
+    /// The sweep that it belongs to, and the value of the size that is swept.
     pub sweep: Option<(&'static str, usize)>,
 }
 
-/// Sums in another order differ by this much after ten steps.
+/// Adding in another order makes at most this difference after ten steps.
 const ROUNDING: f64 = 1e-3;
 
 fn goal(ours: &'static str, ratio: f64) -> Goal {
@@ -68,13 +68,13 @@ fn mlp(context: usize, embed: usize, hidden: usize, batch: usize) -> String {
     format!("[model]\ncontext = {context}\nembed = {embed}\nhidden = [{hidden}]\n[train]\nbatch = {batch}\n")
 }
 
-/// A preset whose minibatches are drawn as the peers' are: from a generator of their own.
+/// A preset with minibatches from a separate generator, as the peers' are.
 fn preset(name: &str) -> String {
     let preset = charloom::presets::get(name).expect("a built-in preset");
     preset.toml.replace("generator = \"shared\"\n", "")
 }
 
-/// Everything that is compared.
+/// All cases.
 pub fn all() -> Vec<Definition> {
     let mut all = vec![
         step("single-layer", "one 27 x 27 matrix, all of names.txt at once", preset("single-layer")),
@@ -108,7 +108,7 @@ pub fn all() -> Vec<Definition> {
             mlp(3, 10, 200, 32) + "optimizer = \"adamw\"\nlr = 0.001\nweight_decay = 0.01\n",
         ),
         Definition {
-            // Every peer drops other values.
+            // Each peer's dropout drops other values.
             tolerance: 0.15,
             goals: vec![goal("charloom", 3.0)],
             ..step(
@@ -149,7 +149,8 @@ pub fn all() -> Vec<Definition> {
     all
 }
 
-/// The arithmetic of a step's matrix products: forward, the weights' gradient, and the inputs' where it is needed.
+/// The operations of a step's matrix products: forward, the weights' gradient, and the inputs' gradient if
+/// needed.
 ///
 /// # Units
 /// Floating-point operations, a multiplication and an addition counted as two.

@@ -1,4 +1,4 @@
-//! What a peer costs besides time: start-up, memory, size.
+//! The footprint of a peer: start-up time, memory, size.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,14 +14,14 @@ use crate::process::{Process, peak_memory};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What a peer costs besides time.
+/// The footprint of a peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Footprint {
-    /// Which peer.
+    /// The peer's name.
     pub peer: String,
-    /// From nothing to the end of the first step, data and compilation included, in seconds.
+    /// From the process's start to the end of the first step, data and compilation included, in seconds.
     pub start: Option<f64>,
-    /// The most memory held in 1,000 steps, in bytes.
+    /// The peak memory of 1,000 steps, in bytes (of the command, of a longer run).
     pub memory: Option<u64>,
     /// The size of its program, in bytes, if it is one file.
     pub program: Option<u64>,
@@ -61,8 +61,8 @@ fn process(
     Ok((seconds, process.peak_memory()))
 }
 
-/// The command is timed on a run of one step, which evaluates and saves as any run does; for its memory, a longer one
-/// is looked at while it goes on.
+/// Times the command on a run of one step, which evaluates and saves as any run does; its memory is read
+/// during a longer run.
 fn command(installed: &Installed, case: &Case) -> Result<(f64, Option<u64>), Failure> {
     let config = case.weights.with_extension("toml");
     fs::write(&config, &case.config)?;
@@ -87,7 +87,7 @@ fn command(installed: &Installed, case: &Case) -> Result<(f64, Option<u64>), Fai
     Ok((seconds, peak))
 }
 
-/// How long the quick build of the command takes with nothing built before, in seconds.
+/// The seconds that the `release` build of the command takes from scratch.
 pub fn clean_build(root: &Path) -> Result<f64, Failure> {
     let target = tempfile::tempdir()?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

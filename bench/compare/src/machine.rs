@@ -1,4 +1,4 @@
-//! What this machine can do: the roof over every measurement.
+//! The peak of this machine, the roof over every measurement.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -6,10 +6,10 @@ use std::time::Instant;
 use pulp::{Arch, Simd, WithSimd};
 use serde::Serialize;
 
-/// What one core can do.
+/// The peaks of one core.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
-    /// The processor's own name, where the system tells.
+    /// The processor's name, or its architecture if the system does not say.
     pub processor: String,
     /// How many cores this process may use.
     pub cores: usize,
@@ -25,7 +25,7 @@ pub struct Machine {
     pub bandwidth: f64,
 }
 
-/// A long chain of independent fused multiply-adds; the value is the number of operations.
+/// Independent chains of fused multiply-adds; returns the number of operations.
 struct Chains;
 
 impl WithSimd for Chains {
@@ -48,7 +48,7 @@ impl WithSimd for Chains {
 }
 
 impl Machine {
-    /// Measures both, half a second each at most.
+    /// Measures both peaks: the best of 20 tries each.
     pub fn measure() -> Self {
         let best = |mut work: Box<dyn FnMut() -> f64>| {
             let rate = |_| {

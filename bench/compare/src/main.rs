@@ -1,8 +1,8 @@
 //! charloom beside its peers, in one run: `cargo run --release -p compare`.
 //!
-//! Each peer is a process that first proves that it does the same mathematics: from the same parameters and the same
-//! ten batches its loss has to be the others'. Then, round by round, every peer is timed in turn, so that whatever
-//! else the machine does falls on all of them; the table shows medians over the rounds.
+//! Each peer is a process that first shows that it computes the same: from equal parameters and the same ten
+//! batches its loss has to agree with the others'. Then every peer is timed in turn, round by round, so that
+//! other work of the machine disturbs all of them alike. The table shows medians over the rounds.
 #![forbid(unsafe_code)]
 
 mod cases;
@@ -113,7 +113,7 @@ fn list() {
     }
 }
 
-/// Whether everyone who ran computed the same.
+/// Runs the comparison; returns whether all peers that ran computed the same.
 fn compare(arguments: &Arguments) -> Result<bool, Failure> {
     let bench = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     let chosen = choose_peers(&arguments.peers)?;

@@ -16,13 +16,13 @@ pub struct Plan {
     pub seconds: f64,
 }
 
-/// What is known of one peer on one case.
+/// The result of one peer on one case.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cell {
-    /// Its time.
+    /// Its timing.
     Measured(Timing),
-    /// Why there is none.
+    /// The reason why there is none.
     Absent(String),
 }
 
@@ -32,21 +32,21 @@ pub enum Cell {
 /// Seconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Timing {
-    /// The middle of all rounds.
+    /// The median over the rounds.
     pub median: f64,
-    /// Each round's.
+    /// The time in each round.
     pub rounds: Vec<f64>,
-    /// How many repetitions a round has.
+    /// The number of repetitions in a round.
     pub repetitions: u64,
     /// The loss after the first steps, from equal parameters on equal batches.
     pub check: f64,
-    /// What came out of the last round: loss, mean length or mean log-likelihood.
+    /// The value of the last round: a loss, a mean length or a mean log-likelihood.
     pub value: f64,
-    /// Whether `check` is the others' too.
+    /// Whether `check` agrees with the other peers'.
     pub agrees: bool,
 }
 
-/// Everything about a case: one cell for each peer.
+/// Checks and times a case: one cell for each peer.
 pub fn case(
     definition: &Definition,
     case: &Case,
@@ -66,7 +66,7 @@ pub fn case(
     for round in 0..plan.rounds as usize {
         eprint!(".");
         for turn in 0..state.len() {
-            // Everyone begins a round once in a while.
+            // Each round begins with another peer.
             let i = (turn + round) % state.len();
             let (Ok(process), Ok(peer)) = (&mut running[i], &mut state[i]) else { continue };
             match process.run(definition.task, peer.repetitions) {
@@ -118,7 +118,7 @@ struct Running {
     value: f64,
 }
 
-/// Opens a case, checks it, and finds out how many repetitions take the time that a round has.
+/// Opens a case, checks it, and finds the number of repetitions that take the time of a round.
 fn begin(process: &mut Process, case: &Case, task: Task, seconds: f64) -> Result<Running, String> {
     process.open(case)?;
     let check = process.run(Task::Check, case.checks)?.value;
@@ -126,7 +126,7 @@ fn begin(process: &mut Process, case: &Case, task: Task, seconds: f64) -> Result
     // The first repetitions compile, allocate and fill caches; they are not counted.
     process.run(task, n)?;
     let repetitions = loop {
-        // The shorter of two: one that something held up would end this too early.
+        // The shorter of two runs, since one that was disturbed would end the search too early.
         let taken = process.run(task, n)?.seconds.min(process.run(task, n)?.seconds);
         if taken >= seconds / 4.0 || n >= 1 << 24 {
             break ((n as f64 * seconds / taken.max(1e-9)).ceil() as u64).max(1);
@@ -136,7 +136,7 @@ fn begin(process: &mut Process, case: &Case, task: Task, seconds: f64) -> Result
     Ok(Running { check, repetitions, rounds: Vec::new(), value: f64::NAN })
 }
 
-/// The middle of some numbers; of an even number of them, the mean of the two in the middle.
+/// The median; of an even number of numbers, the mean of the two in the middle.
 pub fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -13,10 +13,10 @@ use charloom::threads::Pool;
 use charloom::train::{Threads, Trainer};
 use protocol::{Case, Outcome, Peer, Task};
 
-/// The environment variable that tells where the command is.
+/// The environment variable with the path of the command.
 pub const COMMAND: &str = "CHARLOOM_COMMAND";
 
-/// The environment variable that tells charloom's own columns how many threads they have.
+/// The environment variable with the number of threads of charloom's own columns.
 pub const THREADS: &str = "CHARLOOM_THREADS";
 
 fn threads() -> usize {
@@ -26,7 +26,7 @@ fn threads() -> usize {
 /// The library: its own trainer, evaluation, sampling, scoring.
 pub struct Library {
     trainer: Trainer,
-    /// What evaluates, samples and scores; the trainer has one of its own.
+    /// The threads for evaluating, sampling and scoring; the trainer has its own.
     pool: Pool,
     data: Data,
     names: Vec<String>,
@@ -96,8 +96,9 @@ impl Peer for Train {
         Ok(Self { command: command.into(), out: case.weights.with_extension("run"), config })
     }
 
-    /// Steps are timed as the difference of a run of 2n steps and one of n: what is left is what n more steps cost in
-    /// a long run, with progress and metrics (every 200 steps, as in a run of 200,000), and without start and end.
+    /// Steps are timed as the difference of a run of 2n steps and one of n, which excludes start and end: the
+    /// cost of n more steps in a long run, with progress and metrics (every 200 steps, as in a run of
+    /// 200,000).
     fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String> {
         match task {
             Task::Check => {
@@ -115,13 +116,13 @@ impl Peer for Train {
 }
 
 impl Train {
-    /// Trains so many steps; how long that took, and the last loss in the metrics.
+    /// Trains for `steps`; returns the seconds that it took and the last loss in the metrics.
     fn train(&self, steps: u64, log_every: u64) -> Result<(f64, f64), String> {
         let start = Instant::now();
         let steps = steps.to_string();
         let output = Command::new(&self.command)
             .args(["train", "--force", "--steps", &steps, "--eval-every", &steps])
-            // Else the longer run would judge more.
+            // A fixed size, since by default the longer run would evaluate more.
             .args(["--eval-size", "10000"])
             .args(["--log-every", &log_every.to_string(), "--threads", &threads().to_string()])
             .arg("--config")

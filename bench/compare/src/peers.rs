@@ -1,4 +1,4 @@
-//! Who is compared, and how each is started.
+//! The peers, and how each is started.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ enum Kind {
     Own(&'static str),
     /// A package of this workspace.
     Package(&'static str),
-    /// A script, its arguments.
+    /// A Python script and its arguments.
     Script(&'static str, &'static [&'static str]),
 }
 
@@ -48,8 +48,8 @@ pub const ALL: &[Peer] = &[
 ];
 
 impl Peer {
-    /// How many times the usual time it is timed for: the command's is the difference of two runs, whose starts and
-    /// ends take a quarter of a second.
+    /// The factor of the time that it is timed for. It is larger for the command, whose time is the
+    /// difference of two runs that each take a quarter of a second to start and end.
     pub fn patience(&self) -> f64 {
         if matches!(self.kind, Kind::Own("train")) { 5.0 } else { 1.0 }
     }
@@ -60,7 +60,7 @@ pub fn is_ours(name: &str) -> bool {
     ALL.iter().any(|peer| peer.name == name && matches!(peer.kind, Kind::Own(_)))
 }
 
-/// What peers are started with.
+/// The programs that peers are started with.
 pub struct Installed {
     folder: PathBuf,
     command: Result<PathBuf, String>,
@@ -73,7 +73,7 @@ impl Installed {
         let folder = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
         for peer in peers {
             if let (Kind::Package(package), true) = (peer.kind, build) {
-                // Where the build fails, the peer is absent, and cargo has said why.
+                // If the build fails, cargo prints why and the peer is absent.
                 cargo(bench, &["build", "--release", "-p", package]);
             }
         }
@@ -94,15 +94,15 @@ impl Installed {
         }
     }
 
-    /// Where the command `charloom` is.
+    /// The path of the command `charloom`.
     pub fn command(&self) -> Result<&Path, String> {
         self.command.as_deref().map_err(Clone::clone)
     }
 
-    /// How to start a peer.
+    /// The command that starts a peer.
     ///
     /// # Errors
-    /// What is missing.
+    /// Something that it needs is missing.
     pub fn start(&self, bench: &Path, peer: &Peer) -> Result<Command, String> {
         let mut command = match peer.kind {
             Kind::Own(what) => {
@@ -141,13 +141,13 @@ impl Installed {
     }
 }
 
-/// Runs cargo in a folder; whether it succeeded.
+/// Runs cargo in a folder; returns whether it succeeded.
 fn cargo(folder: &Path, arguments: &[&str]) -> bool {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     Command::new(cargo).current_dir(folder).args(arguments).status().is_ok_and(|status| status.success())
 }
 
-/// Where cargo puts what it builds in a folder.
+/// The target directory of cargo in a folder.
 fn target(folder: &Path) -> Option<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["metadata", "--no-deps", "--format-version", "1"];

@@ -12,7 +12,7 @@ use protocol::{Case, write_u32};
 
 use crate::cases::{Definition, Source};
 
-/// How many steps the peers are checked on.
+/// The number of steps on which the peers are checked.
 const CHECKS: u64 = 10;
 
 type Failure = Box<dyn std::error::Error>;
@@ -20,7 +20,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Writes a case's files into `folder`. `data` is where names.txt and tinyshakespeare.txt are.
 pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Case, Failure> {
     let mut config = Config::from_toml(&definition.config, Path::new(&definition.name))?;
-    // The peers have no schedules.
+    // The peers have no learning rate schedules.
     config.train.schedule = Schedule::Constant;
     config.data.path = Some(match definition.source {
         Source::Names => existing(data, "names")?,
@@ -81,7 +81,7 @@ pub fn prepare(definition: &Definition, data: &Path, folder: &Path) -> Result<Ca
     })
 }
 
-/// What the peers are told of a model's layers; see [`Case`].
+/// A model's layers as the peers get them; see [`Case`].
 struct Net {
     context: usize,
     embed: usize,
@@ -94,7 +94,7 @@ struct Net {
 }
 
 impl Net {
-    /// The layers of this model, if they are a pattern that the peers know.
+    /// The layers of this model; an error if the peers do not have them.
     fn of(model: &Neural) -> Result<Self, Failure> {
         let stack = model.stack()?;
         let (mut linears, mut activation, mut norm, mut dropout) = (Vec::new(), "tanh", "none", 0.0);
@@ -136,12 +136,12 @@ fn existing(data: &Path, name: &str) -> Result<PathBuf, Failure> {
         .ok_or_else(|| format!("{}: no such file; 'charloom data get {name}' gets it", path.display()).into())
 }
 
-/// Words of 3 to 8 characters; rare characters are rare as in real text, by a power of a uniform number.
+/// Words of 3 to 8 characters, with frequencies that fall as in real text: character n^u for a uniform u.
 fn synthetic(vocab: usize) -> String {
     let characters: Vec<char> =
         (0..vocab as u32 - 1).map(|i| char::from_u32(0x4E00 + i).expect("a CJK ideograph")).collect();
     let mut random = StreamRng::new(1, vocab as u64);
-    // Every character once, so that there are as many as asked for.
+    // Each character once, so that the vocabulary has the given size.
     let mut text: String =
         characters.chunks(8).map(|word| word.iter().chain(&['\n']).collect::<String>()).collect();
     for _ in 0..20_000 {

@@ -10,24 +10,24 @@ pub struct Process {
     child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
-    /// What it says it is.
+    /// Its name and version, as it reports them.
     pub version: String,
 }
 
-/// What a peer measured.
+/// A measurement by a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
     /// Seconds, all repetitions together.
     pub seconds: f64,
-    /// What came out.
+    /// The value of the task.
     pub value: f64,
 }
 
 impl Process {
-    /// Starts a peer; its words on standard error go to ours.
+    /// Starts a peer; its standard error is ours.
     ///
     /// # Errors
-    /// Why it does not run here.
+    /// The reason why it does not run here.
     pub fn start(mut command: Command) -> Result<Self, String> {
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
@@ -44,7 +44,7 @@ impl Process {
     /// Begins a case.
     ///
     /// # Errors
-    /// Why the peer does not have it.
+    /// The reason why the peer does not have it.
     pub fn open(&mut self, case: &Case) -> Result<(), String> {
         match self.ask(&Request::Open { case: Box::new(case.clone()) })? {
             Reply::Open => Ok(()),
@@ -53,10 +53,10 @@ impl Process {
         }
     }
 
-    /// Does something n times.
+    /// Runs a task `n` times.
     ///
     /// # Errors
-    /// Why the peer does not have it; a value that is not a number.
+    /// The reason why the peer does not have it; a value that is not a number.
     pub fn run(&mut self, task: Task, n: u64) -> Result<Measured, String> {
         match self.ask(&Request::Run { task, n })? {
             Reply::Done { seconds, value: Some(value) } => Ok(Measured { seconds, value }),
@@ -66,7 +66,7 @@ impl Process {
         }
     }
 
-    /// The most memory it has held so far, in bytes, where the system tells.
+    /// Its peak memory so far, in bytes, if the system reports it.
     pub fn peak_memory(&self) -> Option<u64> {
         peak_memory(self.child.id())
     }
@@ -93,7 +93,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Without input a peer ends by itself; one that does not is ended.
+        // Without input a peer ends by itself; after a second it is killed.
         drop(self.input.take());
         for _ in 0..50 {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
@@ -106,7 +106,7 @@ impl Drop for Process {
     }
 }
 
-/// The most memory a process has held, in bytes.
+/// The peak memory of a process, in bytes.
 pub fn peak_memory(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

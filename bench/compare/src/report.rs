@@ -14,9 +14,9 @@ use crate::peers::{Peer, is_ours};
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What it ran on.
+    /// The machine that it ran on.
     pub machine: Machine,
-    /// How often each was timed.
+    /// How often each peer was timed.
     pub rounds: u32,
     /// The columns: name, and version or why it is absent.
     pub columns: Vec<Column>,
@@ -45,18 +45,18 @@ pub struct Row {
     pub name: String,
     /// One line about it.
     pub about: String,
-    /// The arithmetic of a step's products; none of other tasks.
+    /// The operations of a step's matrix products; `None` for other tasks.
     pub flops: Option<f64>,
     /// The least memory that a step has to touch, in bytes.
     pub bytes: f64,
     /// One for each column.
     pub cells: Vec<Cell>,
-    /// What was promised: column, ratio, and what it is.
+    /// The goals: column, ratio to reach, ratio measured.
     pub goals: Vec<(String, f64, Option<f64>)>,
 }
 
 impl Report {
-    /// An empty one.
+    /// An empty report.
     pub fn new(machine: &Machine, peers: &[Peer], rounds: u32) -> Self {
         let column = |peer: &Peer| Column { name: peer.name, about: peer.about, version: None, absent: None };
         Self {
@@ -69,17 +69,17 @@ impl Report {
         }
     }
 
-    /// A peer that runs.
+    /// Adds the version of a peer that runs.
     pub fn version(&mut self, name: &str, version: &str) {
         self.columns.iter_mut().filter(|c| c.name == name).for_each(|c| c.version = Some(version.to_owned()));
     }
 
-    /// A peer that does not.
+    /// Adds the reason why a peer does not run.
     pub fn absent(&mut self, name: &str, why: &str) {
         self.columns.iter_mut().filter(|c| c.name == name).for_each(|c| c.absent = Some(why.to_owned()));
     }
 
-    /// A case that was measured.
+    /// Adds a case that was measured.
     pub fn case(&mut self, definition: &Definition, case: &Case, cells: Vec<Cell>) {
         let of = |name: &str| {
             let i = self.columns.iter().position(|column| column.name == name)?;
@@ -96,24 +96,25 @@ impl Report {
             name: definition.name.clone(),
             about: definition.about.clone(),
             flops: (definition.task == protocol::Task::Step).then(|| flops(case)),
-            // Parameters are read forward, and read and written by the update; a batch's indices are read.
+            // Parameters are read in the forward pass, and read and written by the update; a batch's indices
+            // are read.
             bytes: 4.0 * (3 * parameters + batch * (case.context + 1)) as f64,
             cells,
             goals,
         });
     }
 
-    /// What a peer costs besides time.
+    /// Adds the footprint of a peer.
     pub fn footprint(&mut self, footprint: Footprint) {
         self.footprints.push(footprint);
     }
 
-    /// Whether everyone who ran computed the same.
+    /// Whether all peers that ran computed the same.
     pub fn everyone_agrees(&self) -> bool {
         self.rows.iter().flat_map(|row| &row.cells).filter_map(timing).all(|t| t.agrees)
     }
 
-    /// For a terminal.
+    /// The report for a terminal.
     pub fn text(&self) -> String {
         let mut out = String::new();
         for table in self.tables() {
@@ -131,7 +132,7 @@ impl Report {
         out + &self.notes()
     }
 
-    /// For a page.
+    /// The report as Markdown.
     pub fn markdown(&self) -> String {
         let mut out = String::new();
         for table in self.tables() {
@@ -259,7 +260,7 @@ impl Report {
         timing(&row.cells[i]).map(|t| t.median)
     }
 
-    /// The fastest of the others, and how many times charloom's time it takes.
+    /// The fastest of the other peers, and the ratio of its time to charloom's.
     fn fastest_peer(&self, row: &Row) -> Option<(&'static str, f64)> {
         let ours = self.ours(row)?;
         let others = self.columns.iter().zip(&row.cells).filter(|(column, _)| !is_ours(column.name));
@@ -275,7 +276,7 @@ fn timing(cell: &Cell) -> Option<&Timing> {
     }
 }
 
-/// Three digits and a unit.
+/// A duration with three digits and a unit.
 fn duration(seconds: f64) -> String {
     let (number, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),

@@ -1,4 +1,4 @@
-//! The roofline: how much arithmetic a step does for each byte it has to touch, and how much of the machine it uses.
+//! The roofline plot: a step's operations per byte of memory it touches, and its share of the machine's peak.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,10 +9,10 @@ use crate::machine::Machine;
 use crate::measure::Cell;
 use crate::report::Report;
 
-/// The height of a label.
+/// The height of a label, in pixels.
 const SIZE: i32 = 12;
 
-/// What a point or a label covers, in pixels: left, top, right, bottom.
+/// The area of a point or a label, in pixels: left, top, right, bottom.
 #[derive(Clone, Copy)]
 struct Area([i32; 4]);
 
@@ -27,7 +27,7 @@ impl Area {
     }
 }
 
-/// Where a point's label begins: on the first side of it where nothing is.
+/// Places a point's label on the first side where it covers nothing; returns its upper left corner.
 fn place(label: &str, (x, y): (i32, i32), taken: &mut Vec<Area>) -> (i32, i32) {
     let width = label.len() as i32 * 6;
     let (right, left, above, below) = (x + 7, x - 7 - width, y - SIZE - 3, y + 4);
@@ -94,7 +94,7 @@ pub fn draw(path: &Path, machine: &Machine, report: &Report) -> Result<(), Box<d
 }
 
 impl Report {
-    /// Name, operations a byte and GFLOP/s of each step that a column was timed on.
+    /// The name, operations per byte and GFLOP/s of each step that a column was timed on.
     fn points(&self, column: &str) -> Vec<(String, f64, f64)> {
         let Some(i) = self.columns.iter().position(|c| c.name == column) else { return Vec::new() };
         let point = |row: &crate::report::Row| match (&row.cells[i], row.flops) {

@@ -34,11 +34,11 @@ pub struct Case {
     pub activation: String,
     /// `none`, `batch` or `layer`.
     pub norm: String,
-    /// The share of hidden values that are dropped.
+    /// The probability of dropping a hidden value.
     pub dropout: f64,
     /// Whether hidden linear layers have a bias.
     pub hidden_bias: bool,
-    /// Whether the last one has.
+    /// Whether the last linear layer has a bias.
     pub output_bias: bool,
     /// B; 0: all examples.
     pub batch: usize,
@@ -57,7 +57,7 @@ pub struct Case {
     /// # Shapes
     /// (checks, B)
     pub batches: PathBuf,
-    /// How many steps that is.
+    /// The number of these steps.
     pub checks: u64,
     /// The whole configuration, for charloom itself.
     pub config: String,

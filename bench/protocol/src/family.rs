@@ -1,5 +1,6 @@
-//! A training step of every kind of model, as family.py asks a peer for it: the case as JSON on the command line,
-//! then on each line of standard input a number of seconds to train for. The answers are one JSON value a line.
+//! The protocol of family.py, which times a training step of each kind of model: the case is JSON on the
+//! command line, then each line of standard input is a number of seconds to train for. Each answer is a line
+//! of JSON.
 
 use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Random;
 
-/// What is trained, and on what.
+/// A model, its training and its data.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Case {
     /// The model.
@@ -20,7 +21,7 @@ pub struct Case {
     pub file: PathBuf,
     /// Whether it is a text.
     pub is_text: bool,
-    /// How many steps there are before the first that are timed; their losses are told.
+    /// The number of steps before any is timed; their losses are reported.
     pub check: usize,
 }
 
@@ -29,7 +30,7 @@ pub struct Case {
 #[expect(missing_docs, reason = "they are charloom's")]
 pub struct Model {
     pub kind: String,
-    /// None: as many as the longest word needs.
+    /// `None`: as many as the longest word needs.
     pub context: Option<usize>,
     pub embed: usize,
     pub hidden: Vec<usize>,
@@ -46,13 +47,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// The deviation of a transformer's initial weights, and of those that end a branch.
+    /// The deviation of a transformer's initial weights, and that of the last layer of a residual branch.
     pub fn deviations(&self) -> (f64, f64) {
         let scale = if self.init == "gpt" { (2.0 * self.layers as f64).sqrt() } else { 1.0 };
         (self.init_std, self.init_std / scale)
     }
 
-    /// Pairs of the widths before and after each of a number of layers.
+    /// The widths before and after each layer, as pairs.
     pub fn widths(&self, first: usize, hidden: &[usize]) -> Vec<(usize, usize)> {
         let before = std::iter::once(first).chain(hidden.iter().copied());
         before.zip(hidden.iter().copied()).collect()
@@ -68,31 +69,31 @@ pub struct Train {
     pub batch: usize,
 }
 
-/// What a step learns from.
+/// The data of a step.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// Sequences.
+    /// The number of sequences.
     pub rows: usize,
     /// Their length.
     pub columns: usize,
     /// Tokens, row by row.
     pub x: Vec<u32>,
-    /// What follows at each judged position; a window is judged once, at its end.
+    /// The targets at each position that has one; a window has one target, at its end.
     pub y: Vec<u32>,
-    /// Which positions are judged, counted row by row; None where all are.
+    /// The positions that have a target, counted row by row; `None` if all have.
     pub judged: Option<Vec<u32>>,
-    /// Whether the rows go on where those of the step before ended.
+    /// Whether the rows continue those of the step before.
     pub goes_on: bool,
 }
 
 enum Draw {
-    /// Words padded to the longest, and how long each is.
+    /// Words padded to the longest, with each word's length.
     Words(Vec<u32>),
-    /// Windows before a token, and that token.
+    /// Windows, with the token after each.
     Windows(Vec<u32>),
-    /// Pieces of a text.
+    /// Random pieces of a text.
     Pieces,
-    /// So many streams of a text, each read on; where they are.
+    /// Streams of a text, each read on from step to step; the position in each of them.
     Streams(usize),
 }
 
@@ -104,7 +105,7 @@ struct Batches {
     random: Random,
 }
 
-/// Characters as numbers: the smallest has the first, and how many there are.
+/// Numbers the characters in order, from `first` on; returns the mapping and the vocabulary's size.
 fn numbered(text: &str, first: u32) -> (impl Fn(char) -> u32, usize) {
     let mut characters: Vec<char> = text.chars().filter(|&c| first == 0 || c != '\n').collect();
     characters.sort_unstable();
@@ -114,7 +115,7 @@ fn numbered(text: &str, first: u32) -> (impl Fn(char) -> u32, usize) {
 }
 
 impl Batches {
-    /// The batches of a case, and how many characters there are.
+    /// The batches of a case, and the vocabulary's size.
     fn new(case: &Case) -> io::Result<(Self, usize)> {
         let text = std::fs::read_to_string(&case.file)?;
         let (number, vocab) = numbered(&text, u32::from(!case.is_text));
@@ -202,16 +203,16 @@ impl Batches {
 
 /// A model with its optimizer, in a framework's own modules.
 pub trait Net: Sized {
-    /// The model of a case for so many characters and positions.
+    /// The model of a case, for `vocab` characters and `context` positions.
     ///
     /// # Errors
     /// The framework's.
     fn new(case: &Case, vocab: usize, context: usize) -> Result<Self, String>;
 
-    /// How many trained numbers it has.
+    /// The number of its trained parameters.
     fn parameters(&self) -> usize;
 
-    /// A step; the loss before its update.
+    /// Makes a step; returns the loss before its update.
     ///
     /// # Errors
     /// The framework's.
@@ -222,7 +223,7 @@ pub trait Net: Sized {
 struct Opened<'a> {
     version: &'a str,
     parameters: usize,
-    /// Those that the framework's modules do without.
+    /// The number of parameters that the framework's modules lack.
     left_out: usize,
     losses: Vec<f32>,
 }

@@ -1,7 +1,8 @@
-//! What the comparison and a peer say to each other: one JSON object a line, on a peer's standard input and output.
+//! The protocol between the comparison and a peer: one JSON object a line, on a peer's standard input and
+//! output.
 //!
-//! The comparison prepares everything as files (examples, initial parameters, the first batches), so that every peer
-//! begins from the same numbers and can be held to the same losses.
+//! The comparison writes everything into files (examples, initial parameters, the first batches), so that
+//! every peer starts from the same numbers and has to compute the same losses.
 #![forbid(unsafe_code)]
 
 mod case;
@@ -15,20 +16,20 @@ pub use serve::{Outcome, Peer, serve};
 
 use serde::{Deserialize, Serialize};
 
-/// What a peer is asked to do.
+/// A request to a peer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request {
-    /// Begin a case anew, from its initial parameters; what was open before is dropped.
+    /// Open a case, from its initial parameters; the case before is dropped.
     Open {
         /// The case.
         case: Box<Case>,
     },
-    /// Do something `n` times, and say how long that took.
+    /// Run a task `n` times, and report how long that took.
     Run {
-        /// What.
+        /// The task.
         task: Task,
-        /// How often.
+        /// The number of repetitions.
         n: u64,
     },
 }
@@ -37,8 +38,8 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// The first steps, on the batches of the case; their value is the loss of the last, before its update. It comes
-    /// before any other task, and n is their number.
+    /// The first `n` steps, on the batches of the case, before any other task. The value is the loss of the
+    /// last step, before its update.
     Check,
     /// A training step: draw a batch, forward, backward, update. Its value is the loss of the last.
     Step,
@@ -56,23 +57,23 @@ pub enum Task {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// What the peer is; it says so before it is asked.
+    /// The peer's version, sent before any request.
     Hello {
         /// Its version.
         version: String,
     },
     /// The case is open.
     Open,
-    /// The peer does not have this; why.
+    /// The peer does not have this, for the given reason.
     Absent(String),
-    /// It is done.
+    /// The task is done.
     Done {
         /// How long all of it took.
         ///
         /// # Units
         /// Seconds.
         seconds: f64,
-        /// What came out, to compare; see [`Task`]. JSON has no NaN: null.
+        /// The value of the task, see [`Task`]; null for NaN and infinities, which JSON lacks.
         value: Option<f64>,
     },
 }

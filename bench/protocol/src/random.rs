@@ -1,4 +1,4 @@
-/// Random numbers for peers that bring none of their own: xorshift64*.
+/// Random numbers for peers without a generator of their own: xorshift64*.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -9,7 +9,7 @@ impl Default for Random {
 }
 
 impl Random {
-    /// Always the same sequence.
+    /// A generator with a fixed seed.
     pub fn new() -> Self {
         Self(0x9E37_79B9_7F4A_7C15)
     }
@@ -26,7 +26,7 @@ impl Random {
         drawn.fill_with(|| ((u64::from(self.next()) * n as u64) >> 32) as u32);
     }
 
-    /// Draws a token for each context and moves the context on; a context whose word has ended is left out.
+    /// Draws a token for each context and shifts it in; contexts whose word has ended are removed.
     ///
     /// # Shapes
     /// contexts (n, T), probs (n, V) -> (at most n, T)

@@ -3,22 +3,22 @@ use std::time::Instant;
 
 use crate::{Case, Reply, Request, Task};
 
-/// What a peer written in Rust has to have.
+/// A peer written in Rust.
 pub trait Peer: Sized {
-    /// A case, ready for its first step.
+    /// Opens a case, ready for its first step.
     ///
     /// # Errors
-    /// Why the peer does not have it.
+    /// The reason why the peer does not have it.
     fn open(case: &Case) -> Result<Self, String>;
 
-    /// Does something n times.
+    /// Runs a task `n` times.
     ///
     /// # Errors
-    /// Why the peer does not have it.
+    /// The reason why the peer does not have it.
     fn run(&mut self, task: Task, n: u64) -> Result<Outcome, String>;
 }
 
-/// How long something took, and what came out.
+/// The duration and the value of a task.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
     /// How long all of it took.
@@ -31,7 +31,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Does it and looks at the clock.
+    /// Runs `f` and measures its time.
     ///
     /// # Errors
     /// Those of `f`.

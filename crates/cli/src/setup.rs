@@ -58,7 +58,7 @@ impl RunsData {
         self.data.as_deref()
     }
 
-    /// Adds to the error of a position that is no run that data needs `--data`.
+    /// If a positional argument is no run, adds to the error that data is named with `--data`.
     pub fn explain(error: Error) -> Error {
         let in_run =
             |path: &Path| path.parent().is_some_and(|run| run.is_dir() && files::model_file(run).is_ok());

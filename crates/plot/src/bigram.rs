@@ -5,17 +5,17 @@ use super::visible;
 use charloom::data::Split;
 use charloom::data::Vocab;
 
-/// More characters than this make a picture that no one can read.
+/// The most characters in the picture; with more it would be unreadable.
 const MOST: usize = 40;
 
 /// The counts of pairs in a split: a row for the first character, a column for the second.
 ///
-/// Of a vocabulary of more than 40 characters the 40 most frequent.
+/// If the vocabulary has more than 40 characters, only the 40 most frequent are shown.
 #[must_use]
 pub fn bigram(split: &Split, vocab: &Vocab) -> Figure {
     let mut tokens = split.tokens().to_vec();
     if let Some(boundary) = split.boundary() {
-        // The boundary that ends a word begins the next; the first has one of its own.
+        // The boundary that ends a word also begins the next one; the first word needs one.
         tokens.insert(0, boundary);
     }
     let mut often = vec![0u64; vocab.len()];

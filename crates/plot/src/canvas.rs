@@ -1,8 +1,8 @@
-//! Cells of a terminal to draw into: letters, or dots finer than a letter.
+//! Cells of a terminal to draw into: letters, or braille dots, eight to a cell.
 
 use std::fmt::Write;
 
-/// The terminal's own colours, so that they fit its background: blue, yellow, green, magenta, red, cyan.
+/// ANSI colours, which each terminal fits to its background: blue, yellow, green, magenta, red, cyan.
 const COLORS: [u8; 6] = [34, 33, 32, 35, 31, 36];
 
 /// The bits of a braille letter's dots, four rows of two.
@@ -15,7 +15,7 @@ struct Cell {
     color: Option<usize>,
 }
 
-/// Rows of cells. What lies outside is left out.
+/// Rows of cells. Whatever is drawn outside is ignored.
 pub(crate) struct Canvas {
     width: usize,
     height: usize,
@@ -32,7 +32,7 @@ impl Canvas {
         if x < self.width { self.cells.get_mut(y * self.width + x) } else { None }
     }
 
-    /// Writes a text to the right of a cell.
+    /// Writes a text from a cell on, to the right.
     pub fn text(&mut self, x: usize, y: usize, text: &str, color: Option<usize>) {
         for (i, letter) in text.chars().enumerate() {
             if let Some(cell) = self.cell(x + i, y) {
@@ -41,7 +41,7 @@ impl Canvas {
         }
     }
 
-    /// Sets a dot; there are two across a cell and four down. A letter stays.
+    /// Sets a dot, unless its cell has a letter; a cell is two dots wide and four high.
     pub fn dot(&mut self, x: usize, y: usize, color: usize) {
         if let Some(cell) = self.cell(x / 2, y / 4)
             && cell.letter.is_none()
@@ -91,7 +91,7 @@ mod tests {
         canvas.line((0, 0), (5, 7), 0);
         canvas.dot(6, 0, 0);
         canvas.dot(0, 8, 0);
-        // Of eight dots one lies under a letter.
+        // One of the line's eight dots is hidden by a letter.
         assert_eq!(canvas.render(false), "⠱ab\n ⠈⢆\n");
         assert!(canvas.render(true).starts_with("\x1b[34m⠱\x1b[0mab\n"));
     }

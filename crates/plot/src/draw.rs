@@ -1,4 +1,4 @@
-//! A figure as a scene.
+//! Draws a figure as a scene.
 
 use plotters::chart::ChartBuilder;
 use plotters::prelude::IntoDrawingArea;
@@ -8,19 +8,19 @@ use super::figure::{Figure, Heat, Lines, Points, is_finite, thinned};
 use super::scene::{At, Ink, Pen, Role, Scene, Shape, UNIT};
 use charloom::{Error, Result};
 
-/// Pixels of a chart.
+/// The size of a chart in pixels.
 const WIDTH: i32 = 760;
 const HEIGHT: i32 = 440;
-/// Room for the title, and for the legend under it.
+/// The height of a title without a legend, in pixels.
 const HEAD: i32 = 34;
-/// More points than this no curve needs to look right.
+/// The most points of a curve; more would not look different.
 const MOST_POINTS: usize = 2000;
 const TITLE: i32 = 15;
 const SMALL: i32 = 11;
-/// plotters wants a colour that stays.
+/// A constant, since plotters borrows the colour.
 const INK: plotters::style::RGBColor = Role::Ink.color();
 
-/// Draws it.
+/// Draws a figure.
 pub(super) fn draw(figure: &Figure) -> Result<Scene> {
     match figure {
         Figure::Lines(lines) => draw_lines(lines),
@@ -46,7 +46,7 @@ fn draw_lines(lines: &Lines) -> Result<Scene> {
             let ink = Ink::new(Role::series(series.color), alpha);
             for run in series.points.split(|point| !is_finite(point)).filter(|run| !run.is_empty()) {
                 let points: Vec<At> = thinned(run, MOST_POINTS).into_iter().map(place).collect();
-                // A point alone is no line.
+                // A single point is a circle, since a line needs two.
                 if let [only] = points[..] {
                     scene.shapes.push(Shape::Circle { at: only, radius: 3 * UNIT, ink });
                 } else {
@@ -74,7 +74,7 @@ fn draw_points(points: &Points) -> Result<Scene> {
     Ok(scene)
 }
 
-/// The title, and under it what the colours mean. Returns how high they are, in pixels.
+/// Writes the title and the legend below it; returns their height in pixels.
 fn write_head(scene: &mut Scene, legend: &[(&str, usize)]) -> i32 {
     let left = 14 * UNIT;
     let title = scene.title.clone();
@@ -97,14 +97,14 @@ fn write_head(scene: &mut Scene, legend: &[(&str, usize)]) -> i32 {
     y + 16
 }
 
-/// The names of an axis, if there is room for all of them.
+/// The names of an axis if there is room for all of them, else none.
 fn names_that_fit(names: &[String]) -> &[String] {
     let wide: f64 = names.iter().map(|name| super::font::width(name, f64::from(SMALL)) + 8.0).sum();
     if wide < f64::from(WIDTH - 110) { names } else { &[] }
 }
 
-/// Axes and grid by plotters, with names under the whole numbers of x if there are any; then `fill` draws, given where a
-/// point of the plane is.
+/// Draws axes and grid with plotters, with `names` under the whole numbers of x if there are any; then calls
+/// `fill` with a function from a point of the chart to its place in the scene.
 fn chart(
     scene: &mut Scene,
     head: i32,
@@ -159,12 +159,12 @@ fn chart(
     Ok(())
 }
 
-/// A number of an axis with these bounds. Ticks are sums of steps: what should be 0 may be off by a rounding error.
+/// The label of a tick on an axis with these bounds. Ticks are sums of steps, so 0 may have a rounding error.
 fn tick_within(value: f64, [low, high]: [f64; 2]) -> String {
     tick(if value.abs() < 1e-9 * (high - low) { 0.0 } else { value })
 }
 
-/// A number of an axis, as short as it can be.
+/// The shortest label of a number on an axis.
 pub(super) fn tick(value: f64) -> String {
     let shown = match value.abs() {
         0.0 => "0".to_owned(),
@@ -216,7 +216,7 @@ fn draw_heat(heat: &Heat) -> Scene {
                 (text, "") => text.to_owned(),
                 (text, note) => format!("{text}: {note}"),
             };
-            // A hair of paper between the cells.
+            // Half a pixel between the cells stays free.
             let size = ((wide * UNIT) - UNIT / 2, (high * UNIT) - UNIT / 2);
             scene.shapes.push(Shape::Rect { at, size, ink, tip });
             let ink = Ink::new(if share > 0.75 { Role::Paper } else { Role::Ink }, 1.0);

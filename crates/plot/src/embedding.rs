@@ -1,4 +1,4 @@
-//! Where the characters' embeddings lie.
+//! A picture of the characters' embeddings.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -10,11 +10,11 @@ use charloom::{Checkpoint, Error, Result};
 /// The names of an embedding's weight; a decoder's is the one that GPT-2 gave it.
 pub(crate) const EMBEDDINGS: [&str; 2] = ["embedding.weight", "wte.weight"];
 
-/// Sweeps of Jacobi's method; it needs about eight.
+/// The most sweeps of Jacobi's method, which needs about eight.
 const SWEEPS: usize = 60;
 
-/// The characters of a model in the plane: along the two embedding dimensions that are asked for, or else, where there
-/// are more than two, along the two directions in which they differ most (PCA).
+/// A model's characters in the plane, by two dimensions of their embeddings: `dims`, or else, if there are
+/// more than two, the two directions in which they differ most (PCA).
 ///
 /// # Errors
 /// The model has no embedding, or not that dimension.
@@ -91,15 +91,15 @@ fn group(vocab: &Vocab, token: usize, character: char) -> usize {
     if vocab.boundary() == Some(token as u32) || character == '\n' {
         return 2;
     }
-    // Of an accented letter, the letter.
+    // An accented letter counts as the letter without its accent.
     let first = std::iter::once(character).nfd().next().unwrap_or(character);
     usize::from("aeiouyæœøаеёиоуыэюяіїєαεηιουω".contains(first.to_lowercase().next().unwrap_or(first)))
 }
 
-/// Principal component analysis: each row's place along the two directions of greatest variance, and the share of
-/// the whole variance that lies along each.
+/// Principal component analysis: each row's coordinates along the two directions of greatest variance, and
+/// each direction's share of the whole variance.
 ///
-/// The sign is such that the largest number of a direction is positive.
+/// The signs are such that in each direction the coordinate of largest magnitude is positive.
 ///
 /// # Shapes
 /// rows: (n, d)
@@ -129,7 +129,7 @@ pub fn principal(rows: &[Vec<f64>]) -> (Vec<[f64; 2]>, [f64; 2]) {
     let (mut places, mut shares) = (vec![[0.0; 2]; n], [0.0; 2]);
     for (k, &which) in order.iter().take(2).enumerate() {
         let vector: Vec<f64> = vectors.iter().map(|row| row[which]).collect();
-        // X v of a v of X^T X; of a u of X X^T it is u times the root of its value.
+        // The coordinates are X v for an eigenvector v of X^T X, and u sqrt(lambda) for a u of X X^T.
         let scores: Vec<f64> = if by_rows {
             vector.iter().map(|u| u * values[which].max(0.0).sqrt()).collect()
         } else {
@@ -143,8 +143,8 @@ pub fn principal(rows: &[Vec<f64>]) -> (Vec<[f64; 2]>, [f64; 2]) {
     (places, shares)
 }
 
-/// Eigenvalues of a symmetric matrix, and its eigenvectors as columns: Jacobi's rotations, until nothing is left
-/// beside the diagonal.
+/// Eigenvalues of a symmetric matrix, and its eigenvectors as columns: Jacobi's rotations, until the elements
+/// off the diagonal are negligible.
 fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     let n = a.len();
     let mut vectors: Vec<Vec<f64>> =
@@ -181,7 +181,7 @@ fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
 mod tests {
     use super::*;
 
-    /// Points on a line in a plane of three dimensions, with a little across.
+    /// Points along a line in three dimensions, with small deviations across it.
     #[test]
     fn the_first_component_is_where_the_points_differ_most() {
         let along = [1.0, 2.0, 2.0].map(|x| x / 3.0);
@@ -191,7 +191,7 @@ mod tests {
             .iter()
             .map(|(s, t)| (0..3).map(|i| 5.0 + s * along[i] + t * across[i]).collect())
             .collect();
-        // Wider than long as well, so that both ways are taken.
+        // Also with d > n, so that both matrices are tested.
         for padding in [0, 4] {
             let rows: Vec<Vec<f64>> =
                 rows.iter().map(|row| [row.as_slice(), &vec![7.0; padding]].concat()).collect();

@@ -1,4 +1,4 @@
-//! The numbers behind a picture: what `--json` prints and everything else is drawn from.
+//! The numbers of a picture: `--json` prints them, and every format is drawn from them.
 
 use serde::Serialize;
 
@@ -33,14 +33,14 @@ pub enum Figure {
 /// Curves over a common axis.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Lines {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What x is, with its unit.
+    /// The label of the x axis, with its unit.
     pub x_label: String,
-    /// What stands under x = 0, 1, 2... instead of the numbers; empty: the numbers.
+    /// The names shown under x = 0, 1, 2... instead of numbers; empty: numbers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub x_names: Vec<String>,
-    /// What y is, with its unit.
+    /// The label of the y axis, with its unit.
     pub y_label: String,
     /// The curves, drawn in this order.
     pub series: Vec<Series>,
@@ -49,55 +49,55 @@ pub struct Lines {
 /// A curve.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Series {
-    /// What it is called in the legend.
+    /// Its name in the legend.
     pub name: String,
-    /// Which of the series colours; several curves may share one.
+    /// The number of its colour among the series colours; several curves may share one.
     pub color: usize,
-    /// Drawn pale: a noisy curve behind its smoothed one.
+    /// Whether it is drawn pale, as a noisy curve behind its smoothed one.
     pub faint: bool,
-    /// (x, y); where a number is not finite there is a gap.
+    /// (x, y); a number that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Texts in the plane, such as characters where their embeddings are.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Points {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What x is.
+    /// The label of the x axis.
     pub x_label: String,
-    /// What y is.
+    /// The label of the y axis.
     pub y_label: String,
-    /// What the groups are called; a point's colour is its group's.
+    /// The groups' names; a point has the colour of its group.
     pub groups: Vec<String>,
     /// The texts.
     pub points: Vec<Point>,
 }
 
-/// A text at a place.
+/// A text at a point.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
     /// The text.
     pub label: String,
-    /// Its place.
+    /// Its x coordinate.
     pub x: f64,
-    /// Its place.
+    /// Its y coordinate.
     pub y: f64,
-    /// Which of the groups.
+    /// The index of its group.
     pub group: usize,
 }
 
-/// A table of cells, coloured by their values: from nothing at 0 to the fullest colour at the largest value (or at
-/// `full`), in a second colour below 0.
+/// A table of cells, coloured by value: from no colour at 0 to the full one at the largest value (or at
+/// `full`); values below 0 have a second colour.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Heat {
-    /// What it shows.
+    /// The title.
     pub title: String,
-    /// What each row is called; empty: no names.
+    /// The rows' names; empty: no names.
     pub rows: Vec<String>,
-    /// After how many rows and columns there is a gap; 0: none.
+    /// The number of rows and of columns between gaps; 0: no gaps.
     pub gaps: [usize; 2],
-    /// The value of the fullest colour; none: the largest.
+    /// The value with the full colour; `None`: the largest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full: Option<f64>,
     /// The cells, row by row; rows may have different lengths.
@@ -107,18 +107,18 @@ pub struct Heat {
 /// A cell of [`Heat`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cell {
-    /// What its colour says.
+    /// The value that its colour shows.
     pub value: f64,
-    /// What stands in it.
+    /// The text in it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// What stands under that, small.
+    /// A small text below that one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 
 impl Figure {
-    /// What it shows.
+    /// The title.
     #[must_use]
     pub fn title(&self) -> &str {
         match self {
@@ -130,7 +130,7 @@ impl Figure {
 }
 
 impl Lines {
-    /// The smallest and the largest x and y of all curves, a little wider; `[0, 1]` where there is nothing.
+    /// The smallest and the largest x and y of all curves, a little wider; `[0, 1]` without points.
     #[must_use]
     pub fn bounds(&self) -> [[f64; 2]; 2] {
         let points = || self.series.iter().flat_map(|series| &series.points).filter(|p| is_finite(p));
@@ -147,7 +147,7 @@ impl Points {
 }
 
 impl Heat {
-    /// The distance from 0 of the fullest colour: `full`, or else a value's largest; 1 where there is none.
+    /// The magnitude of the full colour: `full`, else the largest magnitude of a value, else 1.
     #[must_use]
     pub fn largest(&self) -> f64 {
         if let Some(full) = self.full {
@@ -170,13 +170,13 @@ fn range(values: impl Iterator<Item = f64>, margin: f64) -> [f64; 2] {
     if low > high {
         return [0.0, 1.0];
     }
-    // A curve that does not move still needs an axis.
+    // A constant curve still needs an axis with two ends.
     let span = if high > low { high - low } else { low.abs().max(1.0) * 0.1 };
     let extra = if high > low { margin } else { 1.0 };
     [low - extra * span, high + extra * span]
 }
 
-/// At most about `most` points with the same look: of each stretch the lowest and the highest.
+/// Thins points out to about `most` that look the same: the lowest and the highest of each stretch.
 pub(crate) fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if points.len() <= most {
         return points.to_vec();

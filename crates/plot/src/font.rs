@@ -7,17 +7,17 @@ use ttf_parser::{Face, GlyphId, OutlineBuilder};
 static FACE: LazyLock<Face<'static>> =
     LazyLock::new(|| Face::parse(dejavu::sans::regular(), 0).expect("the font is part of the program"));
 
-/// Font units of an em: what glyphs are measured in.
+/// Font units per em; glyphs are measured in font units.
 pub(super) fn units_per_em() -> f64 {
     f64::from(FACE.units_per_em())
 }
 
-/// How high a capital letter is, in em.
+/// The height of a capital letter, in em.
 pub(super) fn cap_height() -> f64 {
     f64::from(FACE.capital_height().unwrap_or(1400)) / units_per_em()
 }
 
-/// A character of a text as the font has it.
+/// A character: its glyph, or that the font has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     /// The glyph.
@@ -27,13 +27,13 @@ pub(super) enum Sign {
 }
 
 impl Sign {
-    /// The glyph; of what the font does not have, its empty box.
+    /// The glyph, or the font's empty box if it has none.
     pub(super) fn glyph(self) -> u16 {
         if let Self::Glyph(glyph) = self { glyph } else { 0 }
     }
 }
 
-/// The signs of a text, each with the font units before it; then the whole width in font units.
+/// The signs of a text, each with its x, and the width of the text, all in font units.
 pub(super) fn glyphs(text: &str) -> (Vec<(Sign, u32)>, u32) {
     let mut at = 0;
     let signs = text.chars().map(|character| {
@@ -50,13 +50,13 @@ pub(super) fn glyphs(text: &str) -> (Vec<(Sign, u32)>, u32) {
     (signs, at)
 }
 
-/// Whether other fonts give a character a whole em: the blocks of Han, kana, Hangul and emoji.
+/// Whether a character is an em wide in other fonts: the blocks of Han, kana, Hangul and emoji.
 fn is_wide(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}'
         | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}')
 }
 
-/// How wide a text is at a size.
+/// The width of a text at a font size.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     f64::from(glyphs(text).1) * size / units_per_em()
 }

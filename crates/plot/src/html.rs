@@ -1,4 +1,4 @@
-//! Pages of HTML: what the program writes is markup, what comes from elsewhere is escaped.
+//! HTML pages: only the program's own markup is markup, all other text is escaped.
 
 use std::fmt::Display;
 
@@ -7,7 +7,7 @@ use super::Theme;
 /// The style sheet of all pages, beside the colours of [`Theme::css`].
 const STYLE: &str = include_str!("../templates/page.css");
 
-/// A page under way.
+/// A page that is being written.
 ///
 /// ```
 /// use charloom_plot::html::Page;
@@ -18,7 +18,8 @@ const STYLE: &str = include_str!("../templates/page.css");
 pub struct Page(String);
 
 impl Page {
-    /// A page of this name, which may run scripts from these sources only (as in a Content-Security-Policy).
+    /// Begins a page with this name; `scripts` are the only sources of scripts, as in a
+    /// Content-Security-Policy.
     #[must_use]
     pub fn new(name: &str, scripts: &str) -> Self {
         let mut page = Self(String::new());
@@ -45,13 +46,13 @@ impl Page {
         self
     }
 
-    /// Appends markup that was made here, such as a picture: nothing in it is of somebody else.
+    /// Appends generated markup, such as a picture; any text in it must be escaped already.
     pub fn trusted(&mut self, markup: &str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
-    /// Appends a text: no character of it is markup.
+    /// Appends a text, escaped so that none of it is markup.
     pub fn text(&mut self, text: impl Display) -> &mut Self {
         for c in text.to_string().chars() {
             match c {
@@ -70,7 +71,7 @@ impl Page {
         self
     }
 
-    /// Appends a row of a table: what it is of, and its cells.
+    /// Appends a row of a table: its heading and its cells.
     pub fn row(&mut self, head: impl Display, cells: &[String]) -> &mut Self {
         self.markup("<tr><th scope=\"row\">").text(head);
         for cell in cells {

@@ -1,21 +1,21 @@
-//! What is inside a network: weights, where values and gradients lie, and how fast the weights change.
+//! Pictures of a network's layers: weights, distributions of values and gradients, dead units, updates.
 
 use super::figure::{Cell, Figure, Heat, Lines, Series};
 use charloom::inspect::{Kind, Record, Snapshot};
 use charloom::models;
 use charloom::{Checkpoint, Error, Result};
 
-/// More cells than this take a picture too long to open.
+/// The most cells of a picture; with more it takes too long to open.
 const MOST_CELLS: usize = 6000;
-/// Units in a row of the map of dead ones.
+/// Units per row of the map of dead units.
 const UNITS: usize = 25;
-/// Pixels that a row of tiles may have in cells.
+/// The most cells across a row of tiles.
 const WIDTH: usize = 96;
 
 /// The weights of a linear layer as pictures; `layer` is the number in `layers.N.weight`.
 ///
-/// Of the first layer each unit is a tile: a row for each character of the context, a column for each number that
-/// stands for it (its embedding). Of the others each row is a unit.
+/// In the first layer each unit is a tile, with a row for each character of the context and a column for each
+/// number of its embedding. In the other layers each unit is a row.
 ///
 /// # Errors
 /// No such layer, or a model without layers.
@@ -60,8 +60,8 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     Ok(Figure::Heat(Heat { title, rows: Vec::new(), gaps, full: None, cells }))
 }
 
-/// Where the outputs of each layer's activation function lie, or the gradients there: a curve for each layer, of the
-/// last step that is recorded. A model without activation functions shows its layers.
+/// The distribution of each activation function's outputs, or of the gradients at them, at the last recorded
+/// step: a curve for each. A model without activation functions shows its layers.
 ///
 /// # Errors
 /// No records of this kind.
@@ -96,8 +96,8 @@ pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
     }))
 }
 
-/// Which units an activation function keeps in its flat part, layer by layer: the share of examples that do, from none
-/// to all, which has a cross: such a unit is dead. Beside each layer, how many of its units are.
+/// For each unit of each activation function, the share of examples that are in the function's flat part. A
+/// unit with all of them there is dead and has a cross; beside each layer is the number of its dead units.
 ///
 /// # Errors
 /// A model without such functions.
@@ -127,7 +127,7 @@ pub fn dead(snapshot: &Snapshot) -> Result<Figure> {
     Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: Some(1.0), cells }))
 }
 
-/// Its layer, and the moments.
+/// The name of a record's curve: its layer, its moments and the share that is saturated.
 fn named(record: &Record) -> String {
     let saturated = match record.saturated {
         Some(share) => format!(", {:.1} % saturated", share * 100.0),
@@ -136,7 +136,7 @@ fn named(record: &Record) -> String {
     format!("{} {}: mean {:.1e}, std {:.1e}{saturated}", record.layer, record.op, record.mean, record.std)
 }
 
-/// The share of all numbers in each bin over its width, at its middle.
+/// The density in each bin, count / (total * width), at the bin's middle.
 fn density(record: &Record) -> Vec<(f64, f64)> {
     let histogram = &record.histogram;
     let total: f64 = histogram.counts.iter().map(|&count| count as f64).sum();
@@ -146,7 +146,7 @@ fn density(record: &Record) -> Vec<(f64, f64)> {
     counts.map(|(i, &count)| (middle(i), count as f64 / (total * width))).collect()
 }
 
-/// How much each weight changes in a step, in comparison with itself, over a training: log10 of std(update) /
+/// The size of each weight's updates relative to the weight, over a training: log10 of std(update) /
 /// std(weight). About -3 is usual; far above, the learning rate is too high.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
 //! Pictures: what a training did and what a model holds, as SVG, PNG or in a terminal.
 //!
-//! A [`Figure`] is the numbers; what draws it comes after. Letters are outlines of one font, so a picture looks alike
-//! everywhere. [`report`] is a page about a run, [`tensorboard`] event files of a training.
+//! A [`Figure`] has the numbers of a picture; each format is drawn from it. Letters are outlines of one font,
+//! so that a picture looks the same everywhere. [`report`] writes a page about a run, [`tensorboard`] event
+//! files of a training.
 //!
 //! ```
 //! use charloom::prelude::*;
@@ -61,7 +62,7 @@ use charloom::Result;
 pub(crate) use figure::thinned;
 
 impl Figure {
-    /// The picture as SVG, by itself.
+    /// The picture as an SVG file.
     ///
     /// # Errors
     /// It cannot be drawn.
@@ -78,7 +79,7 @@ impl Figure {
         Ok(svg::write(&draw::draw(self)?, theme::Paint::Fixed(theme), "g"))
     }
 
-    /// The characters in it that the font of pictures does not have: an SVG leaves them to other fonts, in a PNG they are
+    /// The characters in it that the font of pictures lacks: an SVG leaves them to other fonts, a PNG has
     /// empty boxes.
     ///
     /// # Errors
@@ -87,8 +88,8 @@ impl Figure {
         Ok(draw::draw(self)?.missing_letters())
     }
 
-    /// The picture as SVG within a page, whose style sheet has the colours ([`Theme::css`]); `id` is what the
-    /// picture alone has.
+    /// The picture as SVG within a page, whose style sheet has the colours ([`Theme::css`]); `id` must differ
+    /// between the pictures of a page.
     ///
     /// # Errors
     /// It cannot be drawn.
@@ -104,7 +105,8 @@ impl Figure {
         png::encode(&draw::draw(self)?, theme)
     }
 
-    /// The picture in characters, `columns` wide and, unless it is a table, `rows` high; coloured if asked to.
+    /// The picture in characters, `columns` wide and `rows` high (a table is as high as its rows), with
+    /// colours if `colored`.
     #[must_use]
     pub fn to_terminal(&self, columns: u16, rows: u16, colored: bool) -> String {
         match self {
@@ -115,7 +117,7 @@ impl Figure {
     }
 }
 
-/// What a run is called: its folder's name.
+/// The name of a run: that of its folder.
 #[must_use]
 pub fn run_name(run: &Path) -> String {
     let name =
@@ -123,7 +125,7 @@ pub fn run_name(run: &Path) -> String {
     name.unwrap_or_else(|| run.display().to_string())
 }
 
-/// A character as something to see.
+/// A character as visible text, with symbols for a space, a line break and a tab.
 pub(crate) fn visible(character: char) -> String {
     match character {
         ' ' => "\u{2423}".to_owned(),

@@ -3,10 +3,10 @@
 use super::figure::{Figure, Lines, Series};
 use charloom::files::Metric;
 
-/// The curves of some runs: minibatches pale, their moving average, and the losses of whole splits.
+/// The loss curves of runs: minibatches (pale), their moving average, and whole splits.
 ///
-/// `smooth` is how many lines of the metrics one average is of; none: a fiftieth of them. With `log10` the losses'
-/// logarithms are shown, as is usual for a training that starts far too high.
+/// `smooth` is the number of lines of the metrics in an average; `None`: a fiftieth of them. With `log10` the
+/// losses' logarithms are shown, as is usual for a training that starts far too high.
 #[must_use]
 pub fn losses(runs: &[(String, Vec<Metric>)], smooth: Option<usize>, log10: bool) -> Figure {
     let shown = |loss: f64| if log10 { loss.log10() } else { loss };
@@ -21,7 +21,7 @@ pub fn losses(runs: &[(String, Vec<Metric>)], smooth: Option<usize>, log10: bool
         let batch = curve("batch");
         let window = smooth.unwrap_or(batch.len() / 50).max(1);
         let smoothed = averages(&batch, window);
-        // Several runs: one colour each for what counts, without the noise.
+        // With several runs, each has one colour and no curve of single minibatches.
         let mut add = |name: String, points: Vec<(f64, f64)>, faint: bool, color: usize| {
             if !points.is_empty() {
                 series.push(Series { name, color, faint, points });
@@ -72,7 +72,7 @@ pub fn learning_rates(runs: &[(String, Vec<Metric>)]) -> Figure {
     })
 }
 
-/// The mean of each `window` points that follow one another, at the last of them.
+/// The moving average: at each point, the mean of it and the `window` - 1 points before.
 fn averages(points: &[(f64, f64)], window: usize) -> Vec<(f64, f64)> {
     let mut averages = Vec::with_capacity(points.len());
     for (i, last) in points.iter().enumerate() {

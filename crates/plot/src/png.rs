@@ -7,7 +7,7 @@ use super::scene::{Ink, Role, Scene, Shape, UNIT};
 use super::theme::Theme;
 use charloom::{Error, Result};
 
-/// Dots of a pixel, along each side: sharp on today's screens.
+/// Dots per pixel along each side: more than 1, to be sharp on screens of high density.
 const DENSITY: f32 = 2.0;
 
 pub(super) fn encode(scene: &Scene, theme: Theme) -> Result<Vec<u8>> {
@@ -33,7 +33,7 @@ fn draw(shape: &Shape, theme: Theme, to_dots: Transform, map: &mut Pixmap) {
         paint
     };
     let mut fill = |path: Option<Path>, ink: &Ink, by: Transform| {
-        // Without a path there is nothing to see: a space, a rectangle of no width.
+        // No path: nothing to draw, as for a space or a rectangle without width.
         if let Some(path) = path {
             map.fill_path(&path, &paint(ink), FillRule::Winding, by, None);
         }
@@ -71,7 +71,7 @@ fn draw(shape: &Shape, theme: Theme, to_dots: Transform, map: &mut Pixmap) {
     }
 }
 
-/// Glyphs, one after the other.
+/// Collects the outlines of glyphs, each shifted by `x`.
 struct Outline {
     builder: PathBuilder,
     x: f32,

@@ -1,9 +1,9 @@
-//! Protobuf messages, as many of their fields' types as are written here.
+//! Writes protobuf messages, with the few types of fields that are needed.
 
-/// A message under way: each method appends a field with its number. A number that is 0 is left out.
+/// A message that is being written: each method appends a field. `int` and `double` leave out 0, the default.
 pub(crate) struct Message(Vec<u8>);
 
-/// How a field's value lies in a message.
+/// The wire type of a field.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -37,7 +37,7 @@ impl Message {
         self
     }
 
-    /// A number that is there though it is 0.
+    /// Appends a number even if it is 0.
     pub fn float(mut self, field: u64, value: f32) -> Self {
         self.key(field, Wire::Four);
         self.0.extend(value.to_le_bytes());
@@ -70,7 +70,7 @@ impl Message {
         self.varint(field << 3 | wire as u64);
     }
 
-    /// Seven bits a byte, the lowest first; the eighth says that more follow.
+    /// Appends a varint: seven bits a byte, the lowest first; the eighth bit is set if more bytes follow.
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);

@@ -1,4 +1,5 @@
-//! What plotters draws on: shapes in whole units and colours by role, which an SVG or a PNG is made of.
+//! A scene that plotters draws on, and that SVG and PNG are written from: shapes in whole units, colours by
+//! role.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -11,10 +12,10 @@ use plotters_backend::{
 
 use super::font::{self, Sign};
 
-/// Units of a pixel: plotters' coordinates are whole numbers, and curves want finer ones.
+/// Units per pixel: plotters' coordinates are whole numbers, and whole pixels are too coarse for curves.
 pub(super) const UNIT: i32 = 10;
 
-/// What a colour is for; a theme says which one it is.
+/// The use of a colour; a theme has the colour for each role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Paper,
@@ -25,7 +26,7 @@ pub(super) enum Role {
     Series(u8),
 }
 
-/// How many series colours there are; more series begin again.
+/// The number of series colours; with more series they repeat.
 pub(super) const SERIES: usize = 8;
 
 impl Role {
@@ -34,7 +35,7 @@ impl Role {
         Self::Series((i % SERIES) as u8)
     }
 
-    /// plotters passes colours through as red, green and blue; here red is a role's number.
+    /// A colour for plotters, which passes it on unchanged: red is the role's number.
     pub const fn color(self) -> plotters::style::RGBColor {
         plotters::style::RGBColor(self.number() as u8, 0, 0)
     }
@@ -58,7 +59,7 @@ impl Role {
     }
 }
 
-/// A colour, and how much of it covers what is under it.
+/// A colour and its opacity.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Ink {
     pub role: Role,
@@ -79,14 +80,14 @@ impl From<BackendColor> for Ink {
 
 pub(super) type At = (i32, i32);
 
-/// One thing on the paper.
+/// A shape of the scene.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Shape {
     Rect {
         at: At,
         size: At,
         ink: Ink,
-        /// What it says when pointed at.
+        /// The text shown while the pointer is over it.
         tip: String,
     },
     Line {
@@ -104,13 +105,13 @@ pub(super) enum Shape {
         at: At,
         size: i32,
         text: String,
-        /// Turned, to be read from below.
+        /// Whether it is turned by 90 degrees, to be read upwards.
         upright: bool,
         ink: Ink,
     },
 }
 
-/// Shapes on a paper of a size in units.
+/// Shapes on a paper; its size is in units.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scene {
     pub title: String,
@@ -147,7 +148,7 @@ impl Scene {
     }
 }
 
-/// A scene, as plotters draws on it.
+/// A backend of plotters that draws on a scene.
 pub(super) struct Pen<'a>(pub &'a mut Scene);
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;

@@ -20,7 +20,7 @@ pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> R
     for scored in score(model, vocab, words) {
         let scored = scored?;
         let cell = |character: &CharacterScore| {
-            // Rounding lets a certain character have a little more than 1; and no zero is shown with a sign.
+            // `max`: rounding may give a probability above 1. `+ 0.0`: turns -0 into 0.
             let bits = (-character.log_prob / std::f64::consts::LN_2).max(0.0) + 0.0;
             Cell { value: bits, text: visible(character.character), note: format!("{bits:.1}") }
         };

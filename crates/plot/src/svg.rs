@@ -1,5 +1,5 @@
-//! A scene as SVG. Letters are outlines, each written once; those that the font does not have are left to the fonts of
-//! whoever looks at it.
+//! Writes a scene as SVG. Letters are outlines, each written once; those that the font lacks are left to the
+//! viewer's fonts.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,7 +9,7 @@ use super::scene::Role;
 use super::scene::{At, Ink, Scene, Shape, UNIT};
 use super::theme::Paint;
 
-/// `id` tells the letters of several pictures in one page apart.
+/// `id` begins the ids of the letters, so that those of several pictures in a page differ.
 pub(super) fn write(scene: &Scene, paint: Paint, id: &str) -> String {
     let (width, height) = scene.size;
     let title = escaped(&scene.title);
@@ -107,8 +107,8 @@ fn write_shape(shape: &Shape, paint: Paint, id: &str, svg: &mut String) {
     };
 }
 
-/// Whether the font has no glyph for it. Marks and joiners belong to the letters around them, and are told apart by
-/// whoever's font has them.
+/// Whether the font has no glyph for it. Such signs in a row are written as one text, since marks and joiners
+/// belong to the letters around them.
 fn is_missing((sign, _): &(Sign, u32)) -> bool {
     matches!(sign, Sign::Missing(_))
 }
@@ -121,7 +121,7 @@ fn style(what: &str, ink: Ink, paint: Paint) -> String {
     format!("{what}:{color};{what}-opacity:{}", (ink.alpha * 1000.0).round() / 1000.0)
 }
 
-/// A path through points, each from the one before: shorter than their places.
+/// A path through points, each relative to the one before, which is shorter than absolute coordinates.
 fn path(points: &[At]) -> String {
     let Some((first, _)) = points.split_first() else { return String::new() };
     let mut data = format!("M{} {}", first.0, first.1);
@@ -131,7 +131,7 @@ fn path(points: &[At]) -> String {
     data
 }
 
-/// Text between tags or in an attribute. Control characters have no place in XML.
+/// Escapes text between tags or in an attribute; control characters, which XML forbids, are replaced.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -193,7 +193,7 @@ mod tests {
         let missing = figure(&scripts).missing_letters().unwrap();
         assert!(scripts.iter().flat_map(|text| text.chars()).all(|c| missing.contains(&c)));
         assert!(figure(&scripts).to_png(Theme::Light).is_ok());
-        // A text of both is set in one line.
+        // In a mixed text only the missing letter is text.
         let mixed = figure(&["a李b"]).to_svg(Theme::Light).unwrap();
         assert_eq!(mixed.matches("<text").count(), 1);
     }

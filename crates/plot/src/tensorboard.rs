@@ -1,7 +1,7 @@
-//! A training for TensorBoard: curves, histograms of the layers, and the embedding for its projector.
+//! Writes a training for TensorBoard: curves, histograms of the layers, and the embedding for its projector.
 //!
-//! An event file is a row of records, each one protobuf message between its length and checksums. The messages are the
-//! few fields of TensorFlow's `event.proto` and `summary.proto` that are needed here.
+//! An event file is a sequence of records, each a protobuf message with its length and checksums. The
+//! messages have the few fields of TensorFlow's `event.proto` and `summary.proto` that are needed here.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -36,8 +36,8 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// A new event file in this folder, beside those that are there, of a training that has made `steps` updates. What other
-    /// files say of later steps is void: a run that was killed goes on from its last checkpoint.
+    /// Creates an event file in this folder, beside others, for a training that has made `steps` updates.
+    /// Later steps in other files become void, since a run that was killed goes on from its last checkpoint.
     ///
     /// # Errors
     /// It cannot be written.
@@ -48,7 +48,7 @@ impl TensorBoard {
         let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
         let mut board = Self { folder: folder.to_path_buf(), path, file: BufWriter::new(file) };
         board.write(0, Some("brain.Event:2"), &[])?;
-        // A `SessionLog` that says START; the evaluation at this very step was kept.
+        // A `SessionLog` with START voids older events from its step on; + 1 keeps the evaluation at `steps`.
         let start = Message::new().int(1, 1);
         let event =
             Message::new().double(1, now().as_secs_f64()).int(2, if steps > 0 { steps + 1 } else { 0 });
@@ -56,7 +56,7 @@ impl TensorBoard {
         Ok(board)
     }
 
-    /// Writes what a training tells.
+    /// Writes an event of a training.
     ///
     /// # Errors
     /// It cannot be written.
@@ -87,7 +87,7 @@ impl TensorBoard {
         self.write(step, None, &numbers.iter().map(value).collect::<Vec<_>>())
     }
 
-    /// Writes the histograms of these, and the shares and ratios.
+    /// Writes the records' histograms, shares and ratios.
     fn records(&mut self, records: &[Record]) -> Result<()> {
         for record in records {
             let kind = match record.kind {
@@ -111,7 +111,7 @@ impl TensorBoard {
         Ok(())
     }
 
-    /// Writes the embedding as it is now, in the projector's form.
+    /// Writes the current embedding in the projector's format.
     fn embedding(&self, trainer: &mut Trainer) -> Result<()> {
         let params = &trainer.model().params;
         let Some(id) = EMBEDDINGS.iter().find_map(|name| params.find(name)) else { return Ok(()) };
@@ -136,7 +136,7 @@ impl TensorBoard {
     }
 
     fn write(&mut self, step: u64, file_version: Option<&str>, values: &[Message]) -> Result<()> {
-        // An `Event`: when, at which step, and either the file's version or a `Summary`, a row of `Value`s.
+        // An `Event`: its time, its step, and either the file's version or a `Summary`, a list of `Value`s.
         let mut event = Message::new().double(1, now().as_secs_f64()).int(2, step);
         if let Some(version) = file_version {
             event = event.text(3, version);
@@ -165,7 +165,7 @@ fn scalar(tag: &str, x: f64) -> Message {
     Message::new().text(1, tag).float(2, x as f32)
 }
 
-/// A `HistogramProto`: least, largest, how many, sum, sum of squares, the bins' right edges, what is in them.
+/// A `HistogramProto`: minimum, maximum, count, sum, sum of squares, the bins' right edges, the bins' counts.
 fn histogram(record: &Record) -> Message {
     let bins = &record.histogram;
     let n: f64 = bins.counts.iter().map(|&count| count as f64).sum();
@@ -180,7 +180,8 @@ fn histogram(record: &Record) -> Message {
         .doubles(7, bins.counts.iter().map(|&count| count as f64))
 }
 
-/// TFRecord's checksum: CRC-32C, turned and shifted, so that the checksum of what holds checksums is no weaker.
+/// TFRecord's masked checksum: CRC-32C, rotated, plus a constant, since a CRC over data with CRCs in it is
+/// weak.
 fn masked(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,4 +1,4 @@
-//! A figure in a terminal.
+//! Draws a figure in a terminal.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::canvas::Canvas;
 use super::draw::tick;
 use super::figure::{Heat, Lines, Points, is_finite, thinned};
 
-/// Where on a canvas numbers go: cells from `left` and `top` on, and the smallest and largest x and y in them.
+/// The part of a canvas for points: its cells from `left` and `top` on, and the smallest and largest x and y.
 struct Area {
     left: usize,
     top: usize,
@@ -16,7 +16,7 @@ struct Area {
 }
 
 impl Area {
-    /// How far along its axis a number is, from 0 to 1.
+    /// The position of a number along its axis, from 0 to 1.
     fn share(&self, axis: usize, value: f64) -> f64 {
         let [low, high] = self.bounds[axis];
         ((value - low) / (high - low)).clamp(0.0, 1.0)
@@ -41,7 +41,7 @@ impl Area {
     }
 }
 
-/// The curves, with axes and a legend, in `width` by `height` cells below the title.
+/// Draws curves with axes and a legend, in `width` by `height` cells below the title.
 ///
 /// ```
 /// use charloom_plot::{Lines, Series, terminal};
@@ -64,7 +64,7 @@ pub fn lines(lines: &Lines, width: u16, height: u16, colored: bool) -> String {
     };
     let mut canvas = Canvas::new(width, height);
     draw_axes(&mut canvas, &area, [&across, &up], [&lines.x_label, &lines.y_label]);
-    // The legend first: letters stay where curves pass.
+    // The legend first, since dots do not overwrite letters.
     let named = lines.series.iter().filter(|series| !series.name.is_empty());
     for (i, series) in named.enumerate().take(area.height) {
         let from = columns.saturating_sub(series.name.chars().count());
@@ -83,7 +83,7 @@ pub fn lines(lines: &Lines, width: u16, height: u16, colored: bool) -> String {
     format!("{}\n{}", lines.title, canvas.render(colored))
 }
 
-/// Both axes with their lowest, middle and highest number, and what they are.
+/// Draws both axes with their lowest, middle and highest number, and their labels.
 fn draw_axes(canvas: &mut Canvas, area: &Area, numbers: [&[String; 3]; 2], labels: [&str; 2]) {
     let bottom = area.height;
     for y in 0..bottom {
@@ -102,7 +102,7 @@ fn draw_axes(canvas: &mut Canvas, area: &Area, numbers: [&[String; 3]; 2], label
     canvas.text(area.left + from, bottom.saturating_sub(1), labels[0], None);
 }
 
-/// Three digits are enough beside an axis.
+/// A number beside an axis, with about three digits.
 fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 100.0 => tick(value.round()),
@@ -111,7 +111,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The texts at their places, in a frame; those that another text left no room for are named below.
+/// Draws the texts at their points, in a frame; those that would cover another text are listed below.
 pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) -> String {
     let [columns, rows] = [width, height].map(|cells| usize::from(cells).saturating_sub(2));
     let area = Area { left: 1, top: 1, width: columns, height: rows, bounds: points.bounds() };
@@ -122,7 +122,7 @@ pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) ->
         canvas.text(columns + 1, y, "│", None);
     }
     canvas.text(0, rows + 1, &format!("└{}┘", "─".repeat(columns)), None);
-    // The row, the columns and the label of each text that is there.
+    // The row, the columns and the label of each text so far.
     let mut placed: Vec<(usize, std::ops::Range<usize>, &str)> = Vec::new();
     let mut hidden: Vec<String> = Vec::new();
     for point in points.points.iter().filter(|point| is_finite(&(point.x, point.y))) {
@@ -147,7 +147,7 @@ pub(super) fn points(points: &Points, width: u16, height: u16, colored: bool) ->
     text
 }
 
-/// The cells as shades, each as wide as the widest text.
+/// Draws the cells as shades, each as wide as the widest text.
 pub(super) fn heat(heat: &Heat, width: u16, colored: bool) -> String {
     let cells = || heat.cells.iter().flatten();
     let text = |cell: &super::Cell| match cell.text.chars().count() {
@@ -178,7 +178,8 @@ pub(super) fn heat(heat: &Heat, width: u16, colored: bool) -> String {
     out
 }
 
-/// A cell: on a background of a colour between black and blue (red below 0), or after a block of that much ink.
+/// Draws a cell: on a background between black and blue (red below 0), or without colours followed by a block
+/// of that shade.
 fn shade(text: &str, share: f64, wide: usize, colored: bool, out: &mut String) {
     if colored {
         let full = |to: f64| (20.0 + share.abs() * to).round() as u8;

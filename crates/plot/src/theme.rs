@@ -1,4 +1,4 @@
-//! Which colours the roles are.
+//! The colours of the themes.
 
 use std::fmt;
 
@@ -14,7 +14,8 @@ pub enum Theme {
     Dark,
 }
 
-/// Paper, ink, grid, then the series: told apart by those who see colours otherwise, too (after Okabe and Ito).
+/// Paper, ink, grid, then the series, in colours that colour-blind people can tell apart (after Okabe and
+/// Ito).
 const LIGHT: [u32; 3 + SERIES] = [
     0xffffff, 0x1c1f24, 0xd3d7de, 0x0b62b0, 0xc44900, 0x00795a, 0x9a3f86, 0x8a6d00, 0x3a8ec4, 0x6b4f3a,
     0x5b616b,
@@ -23,7 +24,7 @@ const DARK: [u32; 3 + SERIES] = [
     0x14171c, 0xe6e8ec, 0x3a404a, 0x62b0f5, 0xff9352, 0x3fc9a0, 0xe39ad3, 0xe5c54b, 0x9bd3f7, 0xc9a78a,
     0xa9b0bb,
 ];
-/// What the roles are called in a page's style sheet.
+/// The roles' names in a page's style sheet.
 const NAMES: [&str; 3 + SERIES] = ["paper", "ink", "grid", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"];
 
 impl Theme {
@@ -40,8 +41,8 @@ impl Theme {
         [r, g, b]
     }
 
-    /// `--paper:#ffffff;--ink:...`: what an SVG made for a page ([`Figure::to_svg_of_page`](super::Figure)) is
-    /// coloured by.
+    /// `--paper:#ffffff;--ink:...`: the style sheet variables with the colours of an SVG that is made for a
+    /// page ([`Figure::to_svg_of_page`](super::Figure)).
     #[must_use]
     pub fn css(self) -> String {
         let pairs = NAMES.iter().zip(self.colors());
@@ -61,12 +62,12 @@ impl std::str::FromStr for Theme {
     }
 }
 
-/// How an SVG names its colours.
+/// How an SVG refers to its colours.
 #[derive(Clone, Copy)]
 pub(super) enum Paint {
-    /// As they are.
+    /// By value.
     Fixed(Theme),
-    /// As variables of the page around it, which may change them.
+    /// By variables of the page around it, which may change them.
     Page,
 }
 

@@ -30,7 +30,8 @@ pub struct CurvePoint {
     pub loss: f64,
 }
 
-/// Stores the new points; returns the other trials' losses at the last one, or `None` if the trial is lost.
+/// Stores the new points; returns the other trials' losses at the last one, or `None` if another worker has
+/// the trial now.
 pub(super) type Report<'a> = dyn FnMut(&[CurvePoint]) -> Result<Option<Vec<f64>>> + 'a;
 
 /// A trial to run.
@@ -52,8 +53,8 @@ enum End {
 }
 
 impl Run<'_> {
-    /// Trains all seeds; `None` if the trial was stopped or lost. A failure of the trial itself is an
-    /// [`Ending`]; an error is the database's.
+    /// Trains all seeds; `None` if the trial was stopped, or if another worker has it now. A failure of the trial
+    /// itself is an [`Ending`]; an error is the database's.
     pub fn run(mut self) -> Result<Option<Ending>> {
         let began = Instant::now();
         let mut ending = Ending {

@@ -143,13 +143,18 @@ pub fn work(
             })
             .collect();
         let heart = scope.spawn(|| beat(&mut study, &token, &done, stop, &halt));
+        let mut panicked = None;
         for worker in workers {
-            // A worker's panic is a defect; it is not passed on here.
-            let _ = worker.join();
+            if let Err(panic) = worker.join() {
+                panicked.get_or_insert(panic);
+            }
         }
         *done.0.lock().unwrap_or_else(|e| e.into_inner()) = true;
         done.1.notify_all();
         let _ = heart.join();
+        if let Some(panic) = panicked {
+            std::panic::resume_unwind(panic);
+        }
     });
     broken.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
 }

@@ -40,7 +40,8 @@ where
         if a == e {
             continue;
         }
-        // What no tolerance can allow counts as infinitely far; comparing with NaN is false.
+        // An infinite or NaN distance always fails, since comparing with NaN is false; a NaN excess counts as
+        // infinite.
         let distance = (a - e).abs();
         let allowed = atol + rtol * e.abs();
         if !(distance <= allowed && distance.is_finite()) {

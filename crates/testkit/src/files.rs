@@ -28,8 +28,8 @@ pub fn fixture<T: DeserializeOwned>(name: &str) -> T {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("fixture {name}: {error}"))
 }
 
-/// The path of a large data set that is no part of the repository: `../shared/data/NAME` beside the workspace. A test that
-/// asks for it is `#[ignore]`d, and run by whoever has the data: `cargo test -- --ignored`.
+/// The path of a large data set that is not in the repository: `../shared/data/NAME` beside the workspace. A
+/// test that needs it is `#[ignore]`d; if the data is there, `cargo test -- --ignored` runs it.
 ///
 /// # Panics
 /// If it is absent.

@@ -8,9 +8,9 @@ const SMALLEST: f64 = 1e-3;
 pub struct GradCheck {
     /// `|analytic - numeric| / max(|analytic|, |numeric|, 1e-3)`; infinite where either is NaN or infinite.
     pub worst_error: f64,
-    /// The element that it belongs to.
+    /// The element with that error.
     pub element: usize,
-    /// The gradient that was claimed there.
+    /// The analytic gradient there.
     pub analytic: f64,
     /// The gradient by differences there.
     pub numeric: f64,

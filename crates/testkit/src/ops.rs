@@ -45,17 +45,17 @@ pub struct OpCase {
     pub op: String,
     /// `f64` or `f32`.
     pub dtype: String,
-    /// What it takes besides tensors.
+    /// Its arguments other than tensors.
     pub attrs: Value,
     /// Its tensors.
     pub inputs: Vec<Golden>,
     /// Its value.
     pub output: Golden,
-    /// The gradient from above, if anything is differentiable.
+    /// The gradient of the loss with respect to the output, if any input is differentiable.
     pub grad_output: Option<Golden>,
-    /// A gradient for each input, but for those of integers.
+    /// A gradient for each input; `None` for inputs of integers.
     pub grads: Vec<Option<Golden>>,
-    /// What it changed besides.
+    /// The buffers that it changed, by name.
     #[serde(default)]
     pub after: BTreeMap<String, Vec<f64>>,
 }
@@ -76,7 +76,7 @@ impl OpCase {
 /// All cases of one op and one precision.
 ///
 /// # Panics
-/// If there are none, so that a misspelt name is no test that passes.
+/// If there are none: otherwise a test with a misspelt name would pass.
 #[track_caller]
 pub fn op_cases(op: &str, dtype: &str) -> Vec<OpCase> {
     #[derive(Deserialize)]

@@ -30,15 +30,15 @@ struct Burn {
     case: Case,
     layers: Vec<Layer>,
     device: Device,
-    /// Taken out while the optimizer makes the next.
+    /// Taken out during a step, since the optimizer takes the net by value and returns a new one.
     net: Option<Net>,
     optimizer: ModuleOptimizer,
     contexts: Vec<u32>,
     targets: Vec<u32>,
-    /// The first steps' examples.
+    /// The examples of the first steps.
     batches: Vec<u32>,
     random: Random,
-    /// All inputs and targets, of a case whose batch is everything.
+    /// All inputs and targets, in a case whose batch is all examples.
     full: Option<(Tensor<2>, Tensor<1, Int>)>,
 }
 
@@ -51,7 +51,7 @@ impl Weights {
         Tensor::from_data(TensorData::new(weight.data.clone(), weight.shape.clone()), device)
     }
 
-    /// A linear layer, whose weight burn has as (in, out).
+    /// A linear layer; burn's weight is (in, out).
     fn linear(&self, name: &str, bias: bool, device: &Device) -> Linear {
         let weight: Tensor<2> = self.tensor(&format!("{name}.weight"), device);
         let [outputs, inputs] = weight.dims();
@@ -198,7 +198,7 @@ impl Burn {
                 Task::Step => {
                     self.random.fill(&mut drawn, self.case.examples);
                     let loss = self.step(&drawn);
-                    // The number is read once, as the other peers do it.
+                    // The loss is read only after the last step, as the other peers do.
                     if i + 1 == n as usize { f64::from(loss.into_scalar::<f32>()) } else { value }
                 }
                 Task::Evaluate => -self.log_probs().iter().sum::<f64>() / self.case.examples as f64,
@@ -227,7 +227,7 @@ impl Burn {
         log_probs.iter::<f32>().map(f64::from).collect()
     }
 
-    /// The mean length of words drawn so many at a time.
+    /// The mean length of words that are drawn `at_once` at a time.
     fn sample(&mut self, at_once: usize) -> f64 {
         let (net, device) = self.valid();
         let t = self.case.context;

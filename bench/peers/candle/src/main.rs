@@ -20,11 +20,11 @@ struct Candle {
     layers: Vec<Layer>,
     contexts: Vec<u32>,
     targets: Vec<u32>,
-    /// The first steps' examples.
+    /// The examples of the first steps.
     batches: Vec<u32>,
     optimize: Optimize,
     random: Random,
-    /// All inputs and targets, of a case whose batch is everything.
+    /// All inputs and targets, in a case whose batch is all examples.
     full: Option<(Tensor, Tensor)>,
 }
 
@@ -120,7 +120,7 @@ impl Candle {
                     if *bias { y.broadcast_add(&self.params[&format!("{name}.bias")])? } else { y }
                 }
                 Layer::BatchNorm { name } => self.norms[name].forward_t(&x, training)?,
-                // The fused one has no backward pass.
+                // candle's fused layer norm has no backward pass.
                 Layer::LayerNorm { name } => ops::layer_norm_slow(
                     &x,
                     &self.params[&format!("{name}.weight")],
@@ -168,7 +168,7 @@ impl Candle {
                 Task::Step => {
                     self.random.fill(&mut drawn, self.case.examples);
                     let loss = self.step(&drawn)?;
-                    // The number is read once, as the other peers do it.
+                    // The loss is read only after the last step, as the other peers do.
                     if i + 1 == n as usize { f64::from(loss.to_scalar::<f32>()?) } else { value }
                 }
                 Task::Evaluate => self.log_probs()?.mean_all()?.neg()?.to_scalar::<f32>()?.into(),
@@ -194,7 +194,7 @@ impl Candle {
         Ok(log_probs.iter().map(|&p| f64::from(p)).sum::<f64>() / words as f64)
     }
 
-    /// The mean length of words drawn so many at a time.
+    /// The mean length of words that are drawn `at_once` at a time.
     fn sample(&mut self, at_once: usize) -> Result<f64> {
         let t = self.case.context;
         let mut characters = 0;

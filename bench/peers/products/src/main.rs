@@ -1,8 +1,9 @@
 //! Times matrix products of charloom and of other Rust crates: `products M N K ROUNDS`, one line of JSON.
 //!
-//! Three products of one layer with m rows, k inputs and n outputs: what it computes, its weight's gradient (k times m by m
-//! times n, the first of which is read across), and its input's gradient. Microseconds, the median of the rounds, in each of
-//! which everybody has a turn; `peak` is a core's, in GFLOP/s, from a loop of fused multiply-adds.
+//! Three products of a layer with m rows, k inputs and n outputs: its output, its weight's gradient (k x m
+//! times m x n, the first transposed), and its input's gradient. Microseconds, medians over the rounds; in
+//! each round every library has a turn. `peak` is a core's peak in GFLOP/s, from a loop of fused
+//! multiply-adds.
 
 use charloom_tensor::kernels::{self, End};
 use faer::linalg::matmul::matmul;
@@ -10,7 +11,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use std::hint::black_box;
 use std::time::Instant;
 
-/// A product of (m, k) and (k, n), with A read across if it is `turned`.
+/// A product of A (m, k) and B (k, n); if `turned`, A is stored transposed.
 struct Product {
     sizes: [usize; 3],
     turned: bool,
@@ -25,7 +26,7 @@ impl Product {
         Self { sizes: [m, n, k], turned, a: numbers(m * k), b: numbers(k * n), c: vec![0.0; m * n] }
     }
 
-    /// How far apart A's rows and columns are.
+    /// The strides of A's rows and columns.
     fn strides(&self) -> [usize; 2] {
         let [m, _, k] = self.sizes;
         if self.turned { [1, m] } else { [k, 1] }
@@ -68,10 +69,10 @@ impl Product {
     }
 }
 
-/// One way to multiply.
+/// A library's product.
 type Multiply = fn(&mut Product);
 
-/// Who multiplies, and how.
+/// The libraries by name.
 const PEERS: [(&str, Multiply); 4] = [
     ("charloom", Product::charloom),
     ("gemm", Product::gemm),
@@ -79,7 +80,7 @@ const PEERS: [(&str, Multiply); 4] = [
     ("faer", Product::faer),
 ];
 
-/// Microseconds of a call, over some five milliseconds.
+/// The mean microseconds of a call, over about five milliseconds.
 fn microseconds(multiply: Multiply, product: &mut Product) -> f64 {
     multiply(product);
     let start = Instant::now();

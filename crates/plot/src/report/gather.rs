@@ -1,4 +1,4 @@
-//! What a page about a run says.
+//! Gathers the contents of a page about a run.
 
 use std::path::Path;
 
@@ -14,19 +14,19 @@ use charloom::models::{self, LanguageModel, Neural};
 use charloom::sample::{Known, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
 
-/// Words in the page, and characters of a text.
+/// The number of words in the page, or of characters of a text.
 const WORDS: u64 = 60;
 const CHARACTERS: usize = 1000;
-/// Examples that the layers are looked at on.
+/// The number of examples on which the layers are inspected.
 const ROWS: usize = 1024;
-/// The words whose surprise is shown, and the longest of them.
+/// The number of words whose surprise is shown, and the most characters of one.
 const SURPRISING: usize = 8;
 const LONGEST: usize = 20;
 
-/// The share of examples in the flat part from which on a unit is worth a look.
+/// Flat units are shown if one is in its flat part on a larger share of examples than this.
 const MOSTLY_FLAT: f32 = 0.5;
 
-/// What is known about a run, before it is a page.
+/// The contents of a page about a run.
 pub(super) struct Gathered {
     pub name: String,
     pub summary: String,
@@ -37,7 +37,7 @@ pub(super) struct Gathered {
     pub novel: String,
     pub samples: Vec<Written>,
     pub pictures: Vec<Figure>,
-    /// None: not looked for.
+    /// `None` if the layers were not inspected.
     pub findings: Option<Vec<String>>,
     pub tables: Vec<(&'static str, Vec<Vec<String>>)>,
     pub layers: Vec<Figure>,
@@ -86,7 +86,7 @@ impl Gathered {
         };
         let mut pictures: Vec<Figure> = crate::embedding(&checkpoint, None).into_iter().collect();
         let (mut findings, mut tables, mut layers) = (None, Vec::new(), Vec::new());
-        // Layers are looked at on examples, which only layers over a window have.
+        // Only layers over a window can be inspected on examples.
         let has_layers =
             !counts && Neural::from_checkpoint(&checkpoint, &file).is_ok_and(|net| net.stack().is_ok());
         if let Some(data) = data.as_ref().filter(|_| has_layers) {
@@ -101,7 +101,7 @@ impl Gathered {
             if let Some(end) = seen.end {
                 let kinds = [Kind::Activation, Kind::Gradient].into_iter();
                 layers.extend(kinds.flat_map(|kind| crate::histograms(&end.records, kind)));
-                // A map of units that all do their work says nothing.
+                // Without a mostly flat unit the map has nothing to show.
                 if end.maps.iter().any(|(_, map)| map.iter().any(|&share| share > MOSTLY_FLAT)) {
                     layers.push(crate::dead(&end)?);
                 }
@@ -174,7 +174,7 @@ fn losses(model: &dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
     Ok(rows)
 }
 
-/// The data card's own lines, cut in two.
+/// The data card's lines, each split into a key and a value.
 fn card(card: &DataCard, worded: fn(&str) -> String) -> Vec<(String, String)> {
     let text = card.to_string();
     let mut lines = text.lines();

@@ -1,4 +1,4 @@
-//! One page about a run, complete by itself: it needs no network, and no program but a browser.
+//! A page about a run: one HTML file that needs no network and no program but a browser.
 //!
 //! Every text in it is escaped, and the page forbids any script but its own.
 
@@ -14,10 +14,10 @@ use charloom::{Error, Result};
 
 use gather::Gathered;
 
-/// Points of a curve in the page; what a screen can show.
+/// The most points of a curve in the page; a screen cannot show more.
 const MOST_POINTS: usize = 1000;
 
-/// What the page shows: what was gathered, with its figures drawn.
+/// The page's contents, with its figures drawn.
 struct Report {
     gathered: Gathered,
     charts: Vec<Chart>,
@@ -39,7 +39,7 @@ struct LossRow {
     uniform: String,
 }
 
-/// Curves: a picture, and the numbers that the page's script draws it from again.
+/// Curves: a picture, and the numbers from which the page's script redraws it.
 struct Chart {
     id: String,
     svg: String,
@@ -57,8 +57,8 @@ struct Written {
 ///
 /// Warnings and findings go through `worded`, which may rename the settings in them (see [`charloom::error`]).
 ///
-/// Where the data is not found the page says so, and lacks what needs it: losses beside the baselines, the data card,
-/// and which samples are new.
+/// If the data is not found, the page says so and lacks what needs it: the losses, the data card, and which
+/// samples are new.
 ///
 /// # Errors
 /// No run folder, or one that is broken.
@@ -112,7 +112,7 @@ fn json(lines: &Lines) -> Result<String> {
     Ok(value.to_string().replace('<', "\\u003c"))
 }
 
-/// Six digits are more than can be seen.
+/// Rounds all numbers to six digits, more than a picture can show.
 fn shorten(value: &mut Value) {
     match value {
         Value::Array(all) => all.iter_mut().for_each(shorten),

@@ -1,4 +1,4 @@
-//! What is gathered about a run, as HTML.
+//! Writes a report as HTML.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -1,7 +1,7 @@
 //! burn with its flex backend, as a peer of family.py: its own modules and optimizers.
 //!
-//! Its transformer has no switch for biases and only layer norms, so a block is made of its attention, linear layers
-//! and norms. A gate is two linear layers, each with a bias, as PyTorch's.
+//! burn's transformer always has biases and layer norms, so a block is made here of its attention, linear
+//! layers and norms. A gate is two linear layers, each with a bias, as in PyTorch.
 #![forbid(unsafe_code)]
 #![expect(clippy::large_enum_variant, reason = "there is one model")]
 
@@ -30,7 +30,7 @@ impl Norm {
     fn new(model: &Model, device: &Device) -> Self {
         match model.norm.as_str() {
             "rms" if model.norm_weight => Self::Rms(RmsNormConfig::new(model.embed).init(device)),
-            // Ones that are not trained.
+            // Its weights are ones and are not trained.
             "rms" => Self::Rms(RmsNormConfig::new(model.embed).init(device).no_grad()),
             _ => Self::Layer(LayerNormConfig::new(model.embed).with_bias(model.bias).init(device)),
         }
@@ -153,7 +153,7 @@ enum Body {
 struct Modules {
     embedding: Embedding,
     body: Body,
-    /// None where the embedding is the output layer too.
+    /// `None` if the embedding is the output layer too.
     output: Option<Linear>,
 }
 
@@ -187,7 +187,8 @@ impl Modules {
         Self { embedding: embedding.init(device), body, output }
     }
 
-    /// The logits of the judged rows; `state` is what lstms go on from, and where they come to.
+    /// The logits of the rows with a target; `state` is the initial state of lstms, replaced by their last
+    /// one.
     fn forward(
         &self,
         x: Tensor<2, Int>,
@@ -231,7 +232,7 @@ impl Modules {
     }
 }
 
-/// Counts parameters, but not what norms keep running, nor ones that are not trained.
+/// Counts the trained parameters, which excludes running statistics and fixed ones.
 struct Trained(usize);
 
 impl ModuleVisitor for Trained {
@@ -244,7 +245,7 @@ impl ModuleVisitor for Trained {
 
 struct Burn {
     device: Device,
-    /// Taken out while the optimizer makes the next.
+    /// Taken out during a step, since the optimizer takes the modules by value and returns new ones.
     modules: Option<Modules>,
     optimizer: ModuleOptimizer,
     lr: f64,

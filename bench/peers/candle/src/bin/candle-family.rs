@@ -1,8 +1,8 @@
 //! candle, as a peer of family.py: its own modules, its automatic derivatives and its optimizers.
 //!
-//! It has no recurrent net with tanh and no attention that can be trained, and its fused norms have no backward pass:
-//! those are made of its linear layers and operations, as its own models make them. Its gru and lstm have two biases
-//! for a gate, as PyTorch's.
+//! candle has no recurrent net with tanh and no attention that can be trained, and its fused norms have no
+//! backward pass: these are made here of its linear layers and operations, as in its own models. Its gru and
+//! lstm have two biases for a gate, as in PyTorch.
 #![forbid(unsafe_code)]
 
 use candle_core::{D, Device, Result, Tensor};
@@ -16,7 +16,7 @@ use candle_nn::{
 };
 use protocol::family::{Batch, Case, Model, Net, serve};
 
-/// A step is tanh of two linear layers' sum.
+/// A recurrent layer: h = tanh(input(x) + hidden(h)).
 struct Tanh {
     input: Linear,
     hidden: Linear,
@@ -40,14 +40,14 @@ impl RNN for Tanh {
     }
 }
 
-/// A recurrent layer, and the state that the last step left.
+/// A recurrent layer, and its state after the last step.
 enum Recurrent {
     Tanh(Tanh, Option<GRUState>),
     Gru(GRU, Option<GRUState>),
     Lstm(LSTM, Option<LSTMState>),
 }
 
-/// The outputs of a layer, one beside the other, and its last state.
+/// The outputs of a layer, (rows, columns, width), and its last state.
 fn run<R: RNN>(layer: &R, x: &Tensor, begin: Option<&R::State>) -> Result<(Tensor, Option<R::State>)> {
     let (rows, columns, _) = x.dims3()?;
     let begin = begin.map_or_else(|| layer.zero_state(rows), |state| Ok(state.clone()))?;
@@ -100,7 +100,7 @@ impl Norm {
         let width = model.embed;
         Ok(match model.norm.as_str() {
             "rms" if model.norm_weight => Self::Rms(rms_norm(width, 1e-5, vb)?),
-            // Ones that are not trained.
+            // Its weights are ones and are not trained.
             "rms" => Self::Rms(RmsNorm::new(Tensor::ones(width, vb.dtype(), &Device::Cpu)?, 1e-5)),
             _ => {
                 let config = LayerNormConfig { eps: 1e-5, affine: model.bias, ..LayerNormConfig::default() };
@@ -109,7 +109,7 @@ impl Norm {
         })
     }
 
-    /// The modules' fused ones have no backward pass.
+    /// By the operations that have a backward pass, as the modules' fused ones do not.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Layer(norm) => match norm.bias() {
@@ -134,7 +134,7 @@ struct Transformer {
     first: Option<Norm>,
     blocks: Vec<Block>,
     last: Option<Norm>,
-    /// What is added to scores: nothing, or minus infinity for what comes later.
+    /// Added to the scores: 0, or minus infinity for later positions.
     mask: Tensor,
     heads: usize,
     relu: bool,
@@ -198,7 +198,7 @@ enum Body {
 }
 
 impl Body {
-    /// What the output layer reads: (rows, width).
+    /// The input of the output layer, (rows, width).
     fn forward(&mut self, x: Tensor, goes_on: bool) -> Result<Tensor> {
         match self {
             Self::Mlp(layers) => layers.iter().try_fold(x.flatten_from(1)?, |x, (linear, norm)| {
@@ -276,7 +276,7 @@ impl Candle {
                 continue;
             }
             trained.push(var.clone());
-            // As PyTorch's begin, or the transformers of the case.
+            // Initialized as in PyTorch, or as the case's transformer.
             let init = match (var.dims(), model.kind.as_str()) {
                 (&[_, _], "transformer") => {
                     let (stdev, end) = model.deviations();
