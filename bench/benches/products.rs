@@ -36,7 +36,18 @@ fn product(c: &mut Criterion, name: &str, [m, n, k]: [usize; 3], turned: bool) {
     group.bench_function(BenchmarkId::from_parameter(format!("{m}x{n}x{k}")), |bencher| {
         bencher.iter(|| {
             let (a, b, c) = (black_box(&a[..]), black_box(&b[..]), &mut to[..]);
-            kernels::gemm(Gemm { m, n, k, a, a_strides, b, b_strides: [n, 1], c, c_stride: n, end: End::Set });
+            kernels::gemm(Gemm {
+                m,
+                n,
+                k,
+                a,
+                a_strides,
+                b,
+                b_strides: [n, 1],
+                c,
+                c_stride: n,
+                end: End::Set,
+            });
         });
     });
     group.finish();

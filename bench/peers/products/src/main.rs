@@ -35,7 +35,18 @@ impl Product {
     fn charloom(&mut self) {
         let ([m, n, k], a_strides) = (self.sizes, self.strides());
         let (a, b, c) = (&self.a[..], &self.b[..], &mut self.c[..]);
-        kernels::gemm(kernels::Gemm { m, n, k, a, a_strides, b, b_strides: [n, 1], c, c_stride: n, end: End::Set });
+        kernels::gemm(kernels::Gemm {
+            m,
+            n,
+            k,
+            a,
+            a_strides,
+            b,
+            b_strides: [n, 1],
+            c,
+            c_stride: n,
+            end: End::Set,
+        });
     }
 
     fn gemm(&mut self) {
