@@ -15,7 +15,8 @@ use crate::setup::read_model;
 pub struct Args {
     /// A run folder or a .safetensors file
     run: PathBuf,
-    /// A tensor, or rows of it: embedding.weight, embedding.weight[5], embedding.weight[5:8], embedding.weight[5,6,7,7]
+    /// A tensor, or rows of it: embedding.weight, embedding.weight[5], embedding.weight[5:8],
+    /// embedding.weight[5,6,7,7]
     #[arg(value_name = "TENSOR[ROWS]")]
     tensor: Option<String>,
     /// Write the table, or the numbers, as comma-separated values

@@ -1,4 +1,5 @@
-//! Runs that are come back to: resumed, evaluated and compared later, elsewhere, and with other files where theirs were.
+//! Runs that are used again: resumed, evaluated and compared later, elsewhere, and with other files in place of
+//! theirs.
 
 use std::fs;
 use std::path::Path;
