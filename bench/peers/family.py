@@ -5,8 +5,9 @@
 
 FOLDER has names.txt and tinyshakespeare.txt. In each round every case is timed once in every peer and once by
 `charloom bench`, so that other work of the machine disturbs all alike. Printed are medians over the rounds, in
-microseconds, how many times as fast charloom is, and the goal for that ratio to PyTorch. The peers pad words to the
-longest, as makemore does. Drawing the batch is part of a step. Measure on an idle machine.
+microseconds, how many times as fast charloom is, and the goal for that ratio to PyTorch. "floor" is what the model's
+arithmetic, as it is written, would take at the peak of charloom's threads; a step that computes equal things once can take
+less. The peers pad words to the longest, as makemore does. Drawing the batch is part of a step. Measure on an idle machine.
 
 Each peer is a process that gets the case, reports the number of its model's parameters, trains for some steps, and then
 waits for its turns. The comparison ends if a model has another size than charloom's, but for biases that a peer's
@@ -132,11 +133,12 @@ class Peer:
 
 
 def compare(name, arguments, data, config, case):
-    """The medians of charloom and of each peer, the peers' versions, and notes."""
+    """The medians of charloom, of its floor and of each peer, the peers' versions, and notes."""
     peers, rounds, notes = [Peer(peer, arguments, case) for peer in arguments.peers], [], []
     for _ in range(arguments.rounds):
         ours = charloom(arguments, data, config)
-        rounds.append([ours["microseconds"], *(peer.microseconds(arguments.seconds) for peer in peers)])
+        times = [ours["microseconds"], ours["microseconds"] * ours["share"]]
+        rounds.append(times + [peer.microseconds(arguments.seconds) for peer in peers])
     for peer in peers:
         if peer.parameters + peer.left_out != ours["parameters"]:
             sys.exit(f"{name}: {peer.name} has {peer.parameters} parameters and leaves out {peer.left_out}, "
@@ -169,7 +171,7 @@ def main():
     chosen = {name: case for name, case in CASES.items() if not arguments.cases or name.startswith(tuple(arguments.cases))}
     print(f"{arguments.threads} threads; microseconds a step, medians of {arguments.rounds}; the goal is PyTorch's ratio")
     columns = "".join(f" {PEERS[peer][0]:>10} {'ratio':>6}" for peer in arguments.peers)
-    print(f"{'case':32} {'charloom':>10}{columns} {'goal':>6}")
+    print(f"{'case':32} {'floor':>10} {'charloom':>10}{columns} {'goal':>6}")
     with tempfile.TemporaryDirectory() as folder:
         for name, (model, train, goal) in chosen.items():
             train, is_text = ADAMW | train, name.startswith(ON_TEXT)
@@ -182,9 +184,9 @@ def main():
                 told["hidden"] = [told["hidden"]]
             check = 20 if is_text else 100
             case = {"model": told, "train": train, "file": str(data), "is_text": is_text, "check": check}
-            (ours, *theirs), versions, notes = compare(name, arguments, data, config, case)
+            (ours, floor, *theirs), versions, notes = compare(name, arguments, data, config, case)
             columns = "".join(f" {time:10.0f} {time / ours:6.2f}" for time in theirs)
-            print(f"{name:32} {ours:10.0f}{columns} {goal:6}", *notes, sep="\n    ", flush=True)
+            print(f"{name:32} {floor:10.0f} {ours:10.0f}{columns} {goal:6}", *notes, sep="\n    ", flush=True)
     print(", ".join(versions))
 
 

@@ -41,6 +41,10 @@ const OFTEN_AVX512: usize = 256;
 const FAR_ROWS: usize = 512;
 const FAR_COLUMNS: usize = 352;
 const WIDE: usize = 256;
+/// Columns of A that are a multiple of this apart fall into one set of the L1 cache: copying pays from fewer columns
+/// of C on.
+const ONE_SET: usize = 1024;
+const WIDE_IN_ONE_SET: usize = 128;
 
 /// Which operands are worth packing for these sizes. With AVX-512 an A that is read across is not
 /// packed, since each number read is used in 48 products, not in 16.
@@ -48,8 +52,9 @@ pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
     let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
     let is_avx512 = isa == Isa::Avx512;
     let is_far = if column == 1 { row >= FAR_ROWS } else { !is_avx512 && column >= FAR_COLUMNS };
+    let wide = if column.is_multiple_of(ONE_SET) { WIDE_IN_ONE_SET } else { WIDE };
     let often = if is_avx512 { OFTEN_AVX512 } else { OFTEN };
-    Packed { a: is_far && n >= WIDE && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
+    Packed { a: is_far && n >= wide && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
 }
 
 /// The maximum number of elements in a block, and in a row of one.
