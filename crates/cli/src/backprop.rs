@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    args.settings.refuse(&[&["--steps"], EVALUATIONS], "--train says how many steps are made")?;
+    args.settings.refuse(&[&["steps"], EVALUATIONS], "--train says how many steps are made")?;
     let mut config = args.settings.config_from(Some("manual-backprop"), args.data.get())?;
     if let Some(steps) = args.train {
         config.train.steps = steps;

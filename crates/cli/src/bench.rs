@@ -30,7 +30,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .ok()
         .filter(|time| (0.01..=3600.0).contains(&time.as_secs_f64()))
         .ok_or_else(|| Error::usage(format!("--seconds {} is not between 0.01 and 3600", args.seconds)))?;
-    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS], "only steps are measured, for --seconds")?;
+    args.settings.refuse(&[&["steps"], RATES, EVALUATIONS], "only steps are measured, for --seconds")?;
     let mut config = args.settings.config(args.data.get())?;
     let data = load_data(&mut config)?;
     let threads = args.threads.map_or_else(threads::available, usize::from);

@@ -46,8 +46,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             explain::loss(&config, &data, Some(&*model))?
         }
         What::Data(path) => {
-            args.settings
-                .refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
+            args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
             let mut config = args.settings.config(path)?;
             let data = load_data(&mut config)?;
             explain::loss(&config, &data, None)?

@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
+    args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(args.data.get())?;
     let data = load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));

@@ -44,7 +44,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         What::Data(path) => path,
     };
-    args.settings.refuse(&[&["--steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
+    args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
     let mut config = args.settings.config(path)?;
     let data = load_data(&mut config)?;
     let mut card = data.card(models::context(&config.model)?);

@@ -46,7 +46,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn untrained(args: &Args) -> Result<Inspection> {
-    args.settings.refuse(&[&["--steps"], EVALUATIONS], "nothing is trained here")?;
+    args.settings.refuse(&[&["steps"], EVALUATIONS], "nothing is trained here")?;
     let mut config = args.settings.config(args.what.only_data()?)?;
     let data = load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)

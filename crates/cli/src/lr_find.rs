@@ -42,11 +42,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let theme = plot::theme(args.theme, args.out.as_deref())?;
     let mut config = args.settings.config(args.data.get())?;
     let defaults = LrFindOptions::default();
-    let steps = args
-        .settings
-        .train_flags
-        .steps
-        .map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
+    let steps = args.settings.train_flags.batches.steps;
+    let steps = steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
     let data = load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {

@@ -17,7 +17,7 @@ use crate::setup::load_data;
 pub fn configured(args: &Args) -> Result<Config> {
     let settings = &args.settings;
     let mut config = settings.base(None)?;
-    if let (Some(run), false) = (&settings.train_flags.init_from, settings.has_base()) {
+    if let (Some(run), false) = (&settings.train_flags.start.init_from, settings.has_base()) {
         config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
     }
     if args.size.is_some() {
