@@ -27,6 +27,12 @@ macro_rules! words {
             }
         }
 
+        impl From<$name> for $crate::config::Value {
+            fn from(value: $name) -> Self {
+                value.word().into()
+            }
+        }
+
         impl std::str::FromStr for $name {
             type Err = String;
 

@@ -238,7 +238,7 @@ impl<'a, E: Element> Grad<'a, E> {
     /// The memory, set to zeros if it held no gradient: for an operation that adds to elements in any order.
     pub fn zeroed(self) -> &'a mut [E] {
         if !self.add {
-            self.data.fill(E::zero());
+            bytemuck::fill_zeroes(self.data);
         }
         self.data
     }

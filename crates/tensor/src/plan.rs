@@ -120,10 +120,10 @@ impl<E: Element> Recording<E> {
                 Home::Param => grads.values_mut(),
                 Home::Local => self.grads.all_mut(),
             };
-            memory[node.layout.offset..][..node.layout.extent(&node.shape)].fill(E::zero());
+            bytemuck::fill_zeroes(&mut memory[node.layout.offset..][..node.layout.extent(&node.shape)]);
         }
         for range in &plan.absent {
-            grads.values_mut()[range.clone()].fill(E::zero());
+            bytemuck::fill_zeroes(&mut grads.values_mut()[range.clone()]);
         }
         let node = self.nodes[from];
         assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");

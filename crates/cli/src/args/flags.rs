@@ -61,8 +61,7 @@ impl Given {
 /// }
 /// ```
 ///
-/// `Norm as word` is for the part `model`, which keeps one of a few words as text. More attributes for clap may
-/// stand under the doc of a flag.
+/// More attributes for clap may stand under the doc of a flag.
 macro_rules! flags {
     (@set $config:ident.model.$key:ident, $value:expr) => { $config.model.set(stringify!($key), $value) };
     // A setting may be a T or an Option<T>: both can be made of a T.
@@ -71,8 +70,7 @@ macro_rules! flags {
     ($(#[$doc:meta])* $visibility:vis $name:ident of $part:ident {
         $(
             $(#[$attribute:meta])*
-            $field_visibility:vis $key:ident($shown:literal): $type:ident $(as $word:ident)?
-                $(, $why_not:literal, $has_effect:expr)?;
+            $field_visibility:vis $key:ident($shown:literal): $type:ident $(, $why_not:literal, $has_effect:expr)?;
         )+
     }) => {
         #[derive(clap::Args, Default, PartialEq)]
@@ -86,7 +84,7 @@ macro_rules! flags {
 
             fn write(&self, config: &mut charloom::Config) {
                 $(if let Some(value) = &self.$key {
-                    flags!(@set config.$part.$key, value.clone()$(.$word())?);
+                    flags!(@set config.$part.$key, value.clone());
                 })+
             }
 

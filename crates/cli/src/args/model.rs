@@ -33,9 +33,9 @@ flags! {
         #[arg(value_parser = parse_hidden)]
         hidden("H,..."): Widths;
         /// tanh, relu, gelu, gelu-tanh, squared-relu [default: tanh; a transformer's gelu]
-        activation("NAME"): Activation as word;
+        activation("NAME"): Activation;
         /// none, batch, layer, rms [default: none; a transformer's layer]
-        norm("NAME"): Norm as word;
+        norm("NAME"): Norm;
         /// Share of hidden values dropped in training [default: 0]
         dropout("P"): f64;
         /// Layers of an rnn, gru or lstm [default: 1], or of a transformer [default: 4]
@@ -48,7 +48,7 @@ flags! {
         #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         bias("BOOL"): bool;
         /// unit-normal, kaiming-normal, torch, unit-columns, gpt, normal [default: by the model]
-        init("NAME"): Init as word;
+        init("NAME"): Init;
         /// Factor of kaiming-normal before the last layer [default: mlp 5/3 for tanh, else sqrt(2); wavenet 1]
         gain("X"): f64;
         /// Factor of the last layer's weight [default: 0.1]
@@ -56,7 +56,7 @@ flags! {
         /// Order of an ngram, 1 to 12 [default: 5]
         order("N"): usize;
         /// Smoothing of an ngram: add-k, kneser-ney [default: kneser-ney]
-        smoothing("NAME"): Smoothing as word;
+        smoothing("NAME"): Smoothing;
         /// What add-k adds [default: 1]
         k("X"): f64;
     }
@@ -71,7 +71,7 @@ flags! {
         /// Heads of a transformer's attention [default: 4]
         heads("N"): usize;
         /// How a transformer knows a character's place: learned, rotary, none [default: learned]
-        positions("NAME"): Positions as word;
+        positions("NAME"): Positions;
         /// A transformer's logits share the embedding's weight
         #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         tie("BOOL"): bool;

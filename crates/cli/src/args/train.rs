@@ -150,10 +150,14 @@ impl TrainFlags {
         Ok(())
     }
 
-    /// The flags that are given, in the order of `--help`. Those about a teacher are checked where they are
-    /// applied.
+    /// The flags that are given, in the order of `--help`.
     fn given(&self) -> impl Iterator<Item = Given> {
-        let teacher = self.teacher.is_some().then_some(Given::new("teacher"));
+        let teacher = [
+            ("teacher", self.teacher.is_some()),
+            ("teacher_weight", self.teacher_weight.is_some()),
+            ("teacher_temperature", self.teacher_temperature.is_some()),
+        ];
+        let teacher = teacher.into_iter().filter_map(|(key, is_given)| is_given.then_some(Given::new(key)));
         let before = [self.batches.given(), self.rates.given(), self.start.given(), self.evaluations.given()];
         before.into_iter().flatten().chain(teacher).chain(self.optimizer.given())
     }

@@ -85,11 +85,11 @@ fn model() -> impl Strategy<Value = ModelConfig> {
         )| {
             let model = ModelConfig::of(kind);
             match kind {
-                "ngram" => model.with("order", order).with("smoothing", smoothing.word()).with("k", k),
+                "ngram" => model.with("order", order).with("smoothing", smoothing).with("k", k),
                 "linear" => model.with("context", context).with("bias", bias).with("output_scale", scale),
                 _ => {
                     let model = model.with("context", context).with("embed", embed).with("hidden", hidden);
-                    let model = model.with("activation", activation.word()).with("norm", norm.word());
+                    let model = model.with("activation", activation).with("norm", norm);
                     let model = model.with("dropout", dropout).with("bias", bias).with("output_scale", scale);
                     gain.into_iter().fold(model, |model, gain| model.with("gain", gain))
                 }

@@ -189,7 +189,10 @@ unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
         // SAFETY: the caller guarantees S's target features, and that no other thread has these columns; they end at
         // `columns.end`, and every slot's row lies in the table.
         unsafe {
-            if left >= BLOCK * S::LANES {
+            if left >= 2 * BLOCK * S::LANES {
+                scatter_block::<S, F, { 2 * BLOCK }>(call, v, at, S::LANES);
+                at += 2 * BLOCK * S::LANES;
+            } else if left >= BLOCK * S::LANES {
                 scatter_block::<S, F, BLOCK>(call, v, at, S::LANES);
                 at += BLOCK * S::LANES;
             } else {

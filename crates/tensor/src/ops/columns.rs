@@ -39,7 +39,7 @@ impl<E: Element> Op<E> for Columns {
                 to.iter_mut().zip(d).for_each(|(to, &d)| *to += d);
             } else {
                 to[..self.kept].copy_from_slice(d);
-                to[self.kept..].fill(E::zero());
+                bytemuck::fill_zeroes(&mut to[self.kept..]);
             }
         }
     }

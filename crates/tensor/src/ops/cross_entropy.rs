@@ -134,7 +134,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         if self.targets.rows.is_some() && self.targets.ignore_index.is_none() && !counts.is_empty() {
             of_rows.copy_from_slice(counts);
         } else {
-            of_rows.fill(E::zero());
+            bytemuck::fill_zeroes(of_rows);
             self.examples(env).for_each(|(row, _, often, _)| of_rows[row] += often);
         }
         let scale = grad[0] / of_rows.iter().copied().sum();

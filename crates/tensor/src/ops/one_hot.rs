@@ -19,7 +19,7 @@ impl<E: Element> Op<E> for OneHot {
     }
 
     fn forward(&mut self, _: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
-        out.fill(E::zero());
+        bytemuck::fill_zeroes(out);
         for (y, &i) in out.chunks_exact_mut(self.classes).zip(env.indices(self.indices)) {
             assert!((i as usize) < self.classes, "one_hot: index {i} is not below {}", self.classes);
             y[i as usize] = E::one();

@@ -59,7 +59,7 @@ impl<E: Element> Op<E> for PrefixMean<E> {
         let Some(g) = grads.get(0) else { return };
         let (width, context) = (self.width, self.before.context());
         let sums = &mut self.sums[..out.len()];
-        sums.fill(E::zero());
+        bytemuck::fill_zeroes(sums);
         for (row, dy) in grad.chunks_exact(width).enumerate().rev() {
             let (before, sum) = sums.split_at_mut(row * width);
             let (place, sum) = (context.place(row), &mut sum[..width]);

@@ -111,7 +111,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                 let before = &mut self.before[from * s..to * s];
                 match parents {
                     _ if from == 0 && self.has_first => before.copy_from_slice(x.get(3)),
-                    _ if from == 0 => before.fill(E::zero()),
+                    _ if from == 0 => bytemuck::fill_zeroes(before),
                     None => unreachable!("every row is of the first level"),
                     Some(parents) => {
                         for (state, &parent) in before.chunks_exact_mut(s).zip(&parents[from..to]) {

@@ -181,7 +181,7 @@ impl<E: Element> TableLinear<E> {
             E::transpose(weight, inputs, h, transposed);
         }
         let second = &mut self.second[..];
-        second.fill(E::zero());
+        bytemuck::fill_zeroes(second);
         let (cut, end) = (self.cut.unwrap_or(h), h);
         for t in 0..*positions {
             let slots = starts[t]..starts[t + 1];
@@ -300,7 +300,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
             Source::Embedding(width) => {
                 let mut table = std::mem::take(&mut self.table_grad);
                 let of_slots = &mut table[..self.starts[self.positions] * h];
-                of_slots.fill(E::zero());
+                bytemuck::fill_zeroes(of_slots);
                 let (v, slots) = (self.slope_of(out), &self.slots[..used]);
                 E::scatter_rows(self.activation, v, grad, h, slots, self.positions, of_slots);
                 self.table_grad = table;

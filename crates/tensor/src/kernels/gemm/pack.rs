@@ -117,10 +117,11 @@ pub(super) unsafe fn pack_b_across<S: Simd>(
         // SAFETY: the caller's promise: so many columns of `k` numbers, and as many rows of the strip.
         unsafe {
             let to = to.add(column * k);
-            transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide);
             if columns < wide {
-                (0..k).for_each(|l| to.add(l * wide + columns).write_bytes(0, wide - columns));
+                // Where the last vector is a part: its other numbers stay zeros.
+                (1..=k).for_each(|l| S::store(to.add(l * wide - S::LANES), S::splat(0.0)));
             }
+            transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide);
         }
         column += wide;
     }
