@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape, Windows};
+use super::{AllWindows, Feed, Lessons, Shape, Windows};
 use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples, as [`Windows`] does, for a model that joins neighbours: equal pairs of
 /// tokens share a row, equal fours do, and so on up to equal windows. The loss and BatchNorm count a row as
 /// often as it occurs.
 pub(crate) struct Joined {
-    windows: Windows,
+    windows: Box<dyn Feed>,
     joints: Joints,
     full: bool,
 }
@@ -20,7 +20,11 @@ impl Joined {
     /// Batches of `size` examples with contexts of 2^`stages` tokens; with `full`, all examples in order.
     pub fn new(examples: Arc<Examples>, size: usize, full: bool, stages: usize) -> Self {
         let joints = Joints::new(stages, size, examples.largest() as usize + 1);
-        Self { windows: Windows::new(examples, size, full, false), joints, full }
+        let windows: Box<dyn Feed> = match full {
+            true => Box::new(AllWindows::apart(examples)),
+            false => Box::new(Windows::new(examples, size, false)),
+        };
+        Self { windows, joints, full }
     }
 }
 

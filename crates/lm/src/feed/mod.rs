@@ -1,5 +1,6 @@
 //! Batches for training steps, drawn from a split.
 
+mod all_windows;
 mod blocks;
 mod joined;
 mod lessons;
@@ -9,6 +10,7 @@ mod streams;
 mod windows;
 mod words;
 
+pub(crate) use all_windows::AllWindows;
 pub(crate) use blocks::Blocks;
 pub(crate) use joined::{Joined, Joints};
 pub(crate) use lessons::{Lesson, Lessons};

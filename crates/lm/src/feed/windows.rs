@@ -10,7 +10,7 @@ use crate::data::{Examples, Split};
 /// Draws minibatches of examples.
 ///
 /// Examples of equal contexts have equal rows, so one row stands for all of them in a batch; the loss counts it
-/// as often as it occurs. In a full batch equal targets of equal contexts are one target, counted likewise.
+/// as often as it occurs.
 pub(crate) struct Windows {
     examples: Arc<Examples>,
     /// The context of each class, one after the other; empty if they are more than `MOST_TOKENS` tokens.
@@ -22,8 +22,6 @@ pub(crate) struct Windows {
     row_of: Vec<u32>,
     /// The contexts of the batch's rows.
     batch: Vec<u32>,
-    /// The batch is all examples, the same in every step.
-    full: bool,
     /// Examples of equal contexts share a row.
     merged: bool,
     /// There are too many examples to look for equal contexts: each has a class of its own, its index.
@@ -31,10 +29,10 @@ pub(crate) struct Windows {
     /// The step in which each class was last seen, and its row then.
     seen: Vec<(u32, u32)>,
     clock: u32,
-    /// How many rows and targets the batch has; the class of each row; how many examples each row stands for
-    /// and, in a full batch, after that each target.
+    /// How many rows and targets the batch has, and the most rows.
     rows: [Rows; 2],
     most: usize,
+    /// The class of each row, and how many examples it stands for.
     classes: Vec<u32>,
     counts: Vec<u32>,
 }
@@ -43,12 +41,9 @@ pub(crate) struct Windows {
 const MOST_TOKENS: usize = 1 << 21;
 
 impl Windows {
-    /// Batches of `size` of these examples; with `full` all of them, in order.
-    pub fn new(examples: Arc<Examples>, size: usize, full: bool, merged: bool) -> Self {
-        if full && merged {
-            return Self::all_merged(examples);
-        }
-        let is_plain = examples.are_many() && !full;
+    /// Batches of `size` of these examples.
+    pub fn new(examples: Arc<Examples>, size: usize, merged: bool) -> Self {
+        let is_plain = examples.are_many();
         let merged = merged && !is_plain;
         let classes = if is_plain { examples.len() } else { examples.distinct_len() };
         let most = if merged { size.min(classes) } else { size };
@@ -59,61 +54,20 @@ impl Windows {
         }
         Self {
             contexts,
-            drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
+            drawn: vec![0; size],
             class_of: vec![0; size],
             targets: vec![0; size],
             row_of: vec![0; size],
             batch: vec![0; most * examples.context_length()],
-            full,
             merged,
             is_plain,
             seen: if merged { vec![(0, 0); classes] } else { Vec::new() },
             clock: 0,
-            rows: [Rows::First(0), Rows::First(size)],
+            rows: [Rows::First(size); 2],
             most,
             // One more than there can be: the next row's place is written before it is known whether there is one.
             classes: vec![0; size + 1],
             counts: vec![0; most + 1],
-            examples,
-        }
-    }
-
-    /// All examples as one batch: a row for each different context, a target for each different pair of a context
-    /// and a token after it.
-    fn all_merged(examples: Arc<Examples>) -> Self {
-        let classes = examples.distinct_len();
-        let (mut counts, mut counts_of_targets) = (Vec::with_capacity(classes), Vec::new());
-        let (mut targets, mut row_of) = (Vec::new(), Vec::new());
-        for class in 0..classes {
-            let of_class = examples.distinct_targets(class);
-            counts.push(of_class.iter().map(|&(_, count)| count).sum());
-            for &(target, count) in of_class {
-                targets.push(target);
-                row_of.push(class as u32);
-                counts_of_targets.push(count);
-            }
-        }
-        counts.append(&mut counts_of_targets);
-        Self {
-            contexts: Vec::new(),
-            drawn: Vec::new(),
-            class_of: row_of.clone(),
-            rows: [
-                Rows::Counted { rows: classes, from: 0 },
-                Rows::Counted { rows: targets.len(), from: classes },
-            ],
-            targets,
-            row_of,
-            batch: (0..classes).flat_map(|class| examples.distinct_context(class)).collect(),
-            full: true,
-            merged: true,
-            is_plain: false,
-            seen: Vec::new(),
-            // There is nothing left to draw.
-            clock: 1,
-            most: classes,
-            classes: Vec::new(),
-            counts,
             examples,
         }
     }
@@ -138,8 +92,8 @@ impl Windows {
         }
     }
 
-    /// Gives each class in the batch a row, in order of appearance; returns how many there are.
-    fn merge(&mut self) -> usize {
+    /// Gives each class in the batch a row, in order of appearance.
+    fn merge(&mut self) {
         if self.clock == u32::MAX {
             self.seen.fill((0, 0));
             self.clock = 0;
@@ -158,15 +112,7 @@ impl Windows {
             *count = known * *count + 1;
             rows += 1 - known as usize;
         }
-        rows
-    }
-
-    /// Gives each example its own row; returns how many there are.
-    fn keep_apart(&mut self) -> usize {
-        self.clock = 1;
-        let rows = self.drawn.len();
-        self.classes[..rows].copy_from_slice(&self.class_of);
-        rows
+        self.rows[0] = Rows::Counted { rows, from: 0 };
     }
 }
 
@@ -181,22 +127,20 @@ impl Feed for Windows {
     }
 
     fn targets(&self) -> usize {
-        if self.full { self.examples.len() } else { self.targets.len() }
+        self.targets.len()
     }
 
-    /// `randint(0, N, (B,))`, or all examples in order.
+    /// `randint(0, N, (B,))`
     fn draw(&mut self, generator: &mut TorchGenerator) {
-        if self.full && self.clock > 0 {
-            return;
-        }
-        if !self.full {
-            generator.randint_into(self.examples.len() as u32, &mut self.drawn);
-        }
+        generator.randint_into(self.examples.len() as u32, &mut self.drawn);
         self.look_up();
-        let rows = if self.merged { self.merge() } else { self.keep_apart() };
-        self.rows[0] = if self.merged { Rows::Counted { rows, from: 0 } } else { Rows::First(rows) };
+        if self.merged {
+            self.merge();
+        }
+        let classes = if self.merged { &self.classes } else { &self.class_of };
+        let classes = &classes[..self.rows[0].used()];
         let length = self.examples.context_length();
-        for (context, &class) in self.batch.chunks_exact_mut(length.max(1)).zip(&self.classes[..rows]) {
+        for (context, &class) in self.batch.chunks_exact_mut(length.max(1)).zip(classes) {
             let class = class as usize;
             match self.contexts.get(class * length..(class + 1) * length) {
                 // Shorter than a call to copy them.

@@ -8,7 +8,7 @@ use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{Blocks, Feed, Joined, Layout, Pieces, Shape, Streams, Windows, Words};
+use crate::feed::{AllWindows, Blocks, Feed, Joined, Layout, Pieces, Shape, Streams, Windows, Words};
 use crate::{Error, Result};
 
 /// The layers of a neural model, by the way in which they read.
@@ -90,10 +90,12 @@ impl Net {
                     return Err(Error::Failed(message));
                 }
                 let size = if full { examples.len() } else { size };
-                match stack.stages().filter(|_| merged) {
-                    Some(stages) => Ok(Box::new(Joined::new(examples, size, full, stages))),
-                    None => Ok(Box::new(Windows::new(examples, size, full, merged))),
-                }
+                Ok(match stack.stages().filter(|_| merged) {
+                    Some(stages) => Box::new(Joined::new(examples, size, full, stages)),
+                    None if full && merged => Box::new(AllWindows::merged(examples)),
+                    None if full => Box::new(AllWindows::apart(examples)),
+                    None => Box::new(Windows::new(examples, size, merged)),
+                })
             }
             Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {

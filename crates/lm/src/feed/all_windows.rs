@@ -1,0 +1,141 @@
+//! All windows of a split as one batch.
+
+use std::sync::Arc;
+
+use charloom_tensor::{Rows, rng::TorchGenerator};
+
+use super::{Feed, Lessons, Shape};
+use crate::data::{Examples, Split};
+
+/// All examples as one batch, which is the same in every step.
+pub(crate) struct AllWindows {
+    examples: Arc<Examples>,
+    shape: Shape,
+    /// The index tensors that the shape lists.
+    inputs: Vec<Vec<u32>>,
+    rows: Vec<Rows>,
+    counts: Vec<u32>,
+    /// The class of each target's context, if there is a teacher.
+    taught: Vec<u32>,
+}
+
+impl AllWindows {
+    /// A row and a target for each example.
+    pub fn apart(examples: Arc<Examples>) -> Self {
+        let (rows, context) = (examples.len(), examples.context_length());
+        let mut contexts = Vec::with_capacity(rows * context);
+        contexts.extend((0..rows).flat_map(|i| examples.context(i)));
+        let targets = (0..rows).map(|i| examples.target(i)).collect();
+        Self {
+            examples,
+            shape: Shape::Windows { rows, context, targets: rows, merged: false },
+            inputs: vec![contexts, targets],
+            rows: vec![Rows::First(rows)],
+            counts: Vec::new(),
+            taught: Vec::new(),
+        }
+    }
+
+    /// A row for each different context, and a target for each different pair of a context and a target; both
+    /// count as often as they occur.
+    pub fn merged(examples: Arc<Examples>) -> Self {
+        let (rows, context) = (examples.distinct_len(), examples.context_length());
+        let mut contexts = Vec::with_capacity(rows * context);
+        contexts.extend((0..rows).flat_map(|class| examples.distinct_context(class)));
+        let (mut targets, mut row_of) = (Vec::new(), Vec::new());
+        let (mut counts, mut counts_of_targets) = (Vec::with_capacity(rows), Vec::new());
+        for class in 0..rows {
+            let of_class = examples.distinct_targets(class);
+            counts.push(of_class.iter().map(|&(_, count)| count).sum());
+            for &(target, count) in of_class {
+                targets.push(target);
+                row_of.push(class as u32);
+                counts_of_targets.push(count);
+            }
+        }
+        counts.append(&mut counts_of_targets);
+        Self {
+            examples,
+            shape: Shape::Windows { rows, context, targets: targets.len(), merged: true },
+            rows: [(rows, 0), (targets.len(), rows)].map(|(rows, from)| Rows::Counted { rows, from }).into(),
+            inputs: vec![contexts, targets, row_of],
+            counts,
+            taught: Vec::new(),
+        }
+    }
+}
+
+impl Feed for AllWindows {
+    fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    fn examples(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn targets(&self) -> usize {
+        self.examples.len()
+    }
+
+    fn draw(&mut self, _: &mut TorchGenerator) {}
+
+    fn input(&self, k: usize) -> &[u32] {
+        &self.inputs[k]
+    }
+
+    fn rows(&self) -> &[Rows] {
+        &self.rows
+    }
+
+    fn counts(&self) -> &[u32] {
+        &self.counts
+    }
+
+    fn merges(&self) -> bool {
+        !matches!(self.shape, Shape::Windows { merged: false, .. })
+    }
+
+    fn teach(&mut self, split: &Split) -> Lessons {
+        let examples = &self.examples;
+        let class = |example: usize| examples.class(example);
+        self.taught = match &self.inputs[..] {
+            // Where rows are merged, a target's row is the class of its context.
+            [.., row_of] if self.merges() => row_of.clone(),
+            _ => (0..examples.len()).map(|i| class(i) as u32).collect(),
+        };
+        Lessons::of_windows(split, examples.context_length(), examples.distinct_len(), class)
+    }
+
+    fn taught(&self) -> &[u32] {
+        &self.taught
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Corpus, DataConfig, Mode, Vocab};
+
+    #[test]
+    fn equal_examples_are_one_that_counts_or_each_a_row_of_its_own() {
+        let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
+        let corpus = Corpus::from_bytes("here", b"ab\nab\naa\n", &config).unwrap();
+        let split = Split::of(&corpus, &Vocab::of(Mode::Lines, [&corpus])).unwrap();
+        let examples = split.examples(1).unwrap();
+        let [mut merged, mut apart] =
+            [AllWindows::merged, AllWindows::apart].map(|all| all(Arc::clone(&examples)));
+        // The boundary is 0, a is 1, b is 2.
+        assert_eq!(apart.input(0), [0, 1, 2, 0, 1, 2, 0, 1, 1]);
+        assert_eq!(apart.input(1), [1, 2, 0, 1, 2, 0, 1, 1, 0]);
+        assert_eq!((apart.rows(), apart.counts(), apart.merges()), (&[Rows::First(9)][..], &[][..], false));
+        assert_eq!(merged.input(0), [0, 1, 2]);
+        assert_eq!((merged.input(1), merged.input(2)), (&[1, 0, 1, 2, 0][..], &[0, 1, 1, 1, 2][..]));
+        assert_eq!(merged.rows(), [Rows::Counted { rows: 3, from: 0 }, Rows::Counted { rows: 5, from: 3 }]);
+        assert_eq!(merged.counts(), [3, 4, 2, 3, 1, 1, 2, 2]);
+        assert_eq!((merged.targets(), apart.targets(), merged.merges()), (9, 9, true));
+        assert_eq!([merged.teach(&split).count, apart.teach(&split).count], [3, 3]);
+        assert_eq!(merged.taught(), [0, 1, 1, 1, 2]);
+        assert_eq!(apart.taught(), [0, 1, 2, 0, 1, 2, 0, 1, 1]);
+    }
+}
