@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape};
+use super::{Feed, Joints, Lessons, Shape};
 use crate::data::{Examples, Split};
 
 /// All examples as one batch, which is the same in every step.
@@ -60,6 +60,28 @@ impl AllWindows {
             rows: [(rows, 0), (targets.len(), rows)].map(|(rows, from)| Rows::Counted { rows, from }).into(),
             inputs: vec![contexts, targets, row_of],
             counts,
+            taught: Vec::new(),
+        }
+    }
+
+    /// As merged, for a model that joins neighbours: contexts of 2^`stages` tokens share the rows of equal pairs,
+    /// fours and so on; see [`Joined`](super::Joined).
+    pub fn joined(examples: Arc<Examples>, stages: usize) -> Self {
+        let all = Self::merged(examples);
+        let windows = all.examples.distinct_len();
+        let (of_windows, of_targets) = all.counts.split_at(windows);
+        let mut joints = Joints::new(stages, windows, all.examples.largest() as usize + 1);
+        joints.join(&all.inputs[0]);
+        joints.count(|window| of_windows[window]);
+        let targets = of_targets.len();
+        let parts = (0..stages).map(|stage| joints.parts(stage).to_vec());
+        let axis_of_targets = Rows::Counted { rows: targets, from: joints.counts.len() };
+        Self {
+            shape: Shape::Joined { windows, stages, targets },
+            inputs: parts.chain(all.inputs.into_iter().skip(1)).collect(),
+            rows: joints.rows.iter().copied().chain([axis_of_targets]).collect(),
+            counts: [&joints.counts[..], of_targets].concat(),
+            examples: all.examples,
             taught: Vec::new(),
         }
     }

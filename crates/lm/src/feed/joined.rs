@@ -4,33 +4,32 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{AllWindows, Feed, Lessons, Shape, Windows};
+use super::{Feed, Lessons, Shape, Windows};
 use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples, as [`Windows`] does, for a model that joins neighbours: equal pairs of
 /// tokens share a row, equal fours do, and so on up to equal windows. The loss and BatchNorm count a row as
 /// often as it occurs.
 pub(crate) struct Joined {
-    windows: Box<dyn Feed>,
+    windows: Windows,
     joints: Joints,
-    full: bool,
+    /// The joints of each stage, then the targets.
+    rows: Vec<Rows>,
 }
 
 impl Joined {
-    /// Batches of `size` examples with contexts of 2^`stages` tokens; with `full`, all examples in order.
-    pub fn new(examples: Arc<Examples>, size: usize, full: bool, stages: usize) -> Self {
+    /// Batches of `size` examples with contexts of 2^`stages` tokens.
+    pub fn new(examples: Arc<Examples>, size: usize, stages: usize) -> Self {
         let joints = Joints::new(stages, size, examples.largest() as usize + 1);
-        let windows: Box<dyn Feed> = match full {
-            true => Box::new(AllWindows::apart(examples)),
-            false => Box::new(Windows::new(examples, size, false)),
-        };
-        Self { windows, joints, full }
+        let windows = Windows::new(examples, size, false);
+        Self { windows, joints, rows: vec![Rows::First(size); stages + 1] }
     }
 }
 
 impl Feed for Joined {
     fn shape(&self) -> Shape {
-        Shape::Joined { windows: self.windows.targets(), stages: self.joints.stages.len() }
+        let size = self.windows.targets();
+        Shape::Joined { windows: size, stages: self.joints.stages.len(), targets: size }
     }
 
     fn examples(&self) -> usize {
@@ -42,11 +41,10 @@ impl Feed for Joined {
     }
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
-        let drawn = self.full && !self.joints.rows.is_empty();
         self.windows.draw(generator);
-        if !drawn {
-            self.joints.join(self.windows.input(0));
-        }
+        self.joints.join(self.windows.input(0));
+        self.joints.count(|_| 1);
+        self.rows[..self.joints.rows.len()].copy_from_slice(&self.joints.rows);
     }
 
     fn input(&self, k: usize) -> &[u32] {
@@ -59,7 +57,7 @@ impl Feed for Joined {
     }
 
     fn rows(&self) -> &[Rows] {
-        &self.joints.rows
+        &self.rows
     }
 
     fn counts(&self) -> &[u32] {
@@ -85,7 +83,7 @@ pub(crate) struct Joints {
     stages: Vec<Stage>,
     /// The number of joints of each stage.
     pub rows: Vec<Rows>,
-    /// How often each joint occurs, stage after stage.
+    /// How often each joint occurs, stage after stage, as [`Joints::count`] found.
     pub counts: Vec<u32>,
     /// The last stage's joint of each window.
     pub row_of: Vec<u32>,
@@ -129,12 +127,10 @@ impl Joints {
     /// # Panics
     /// If there are more windows, or larger tokens, than there is room for.
     pub fn join(&mut self, windows: &[u32]) {
-        let Self { stages, rows, counts, row_of, places } = self;
+        let Self { stages, rows, row_of, places, .. } = self;
         rows.clear();
-        counts.clear();
         let mut left = windows.len();
         for (i, stage) in stages.iter_mut().enumerate() {
-            let from = counts.len();
             let parts = if i == 0 { stage.newest.len() } else { rows[i - 1].used() };
             stage.newest[..parts].fill(NONE);
             stage.parts.clear();
@@ -142,18 +138,37 @@ impl Joints {
             left /= 2;
             for place in 0..left {
                 let part = |k: usize| if i == 0 { windows[2 * place + k] } else { places[2 * place + k] };
-                let joint = stage.find([part(0), part(1)]);
-                match counts.get_mut(from + joint as usize) {
-                    Some(count) => *count += 1,
-                    None => counts.push(1),
-                }
                 // In place: both parts of this joint have been read.
-                places[place] = joint;
+                places[place] = stage.find([part(0), part(1)]);
             }
-            rows.push(Rows::Counted { rows: stage.before.len(), from });
+            rows.push(Rows::First(stage.before.len()));
         }
         row_of.clear();
         row_of.extend_from_slice(&places[..left]);
+    }
+
+    /// Counts the joints, where window i occurs `often(i)` times: those of the last stage by their windows, and
+    /// those of each stage before by the joints that they are a part of.
+    pub fn count(&mut self, often: impl Fn(usize) -> u32) {
+        let Self { stages, rows, counts, row_of, .. } = self;
+        let mut end = 0;
+        for rows in rows.iter_mut() {
+            let from = end;
+            end += rows.used();
+            *rows = Rows::Counted { rows: rows.used(), from };
+        }
+        counts.clear();
+        counts.resize(end, 0);
+        // Where the current stage's counts begin, from the last stage back.
+        let mut from = end - rows.last().map_or(0, |last| last.used());
+        row_of.iter().enumerate().for_each(|(window, &joint)| counts[from + joint as usize] += often(window));
+        for stage in (1..stages.len()).rev() {
+            let (before, of_stage) = counts.split_at_mut(from);
+            from -= rows[stage - 1].used();
+            for (parts, &count) in stages[stage].parts.chunks_exact(2).zip(&*of_stage) {
+                parts.iter().for_each(|&part| before[from + part as usize] += count);
+            }
+        }
     }
 
     /// The two parts of each joint of a stage: tokens in the first one, else joints of the stage before.
@@ -190,13 +205,17 @@ mod tests {
         let mut joints = Joints::new(2, 3, 4);
         for _ in 0..2 {
             joints.join(&[0, 0, 0, 1, 0, 1, 2, 1, 0, 0, 0, 1]);
+            joints.count(|_| 1);
             assert_eq!(joints.parts(0), [0, 0, 0, 1, 2, 1]);
             assert_eq!(joints.parts(1), [0, 1, 1, 2]);
             assert_eq!(joints.rows, [Rows::Counted { rows: 3, from: 0 }, Rows::Counted { rows: 2, from: 3 }]);
             assert_eq!(joints.counts, [2, 3, 1, 2, 1]);
             assert_eq!(joints.row_of, [0, 1, 0]);
+            joints.count(|window| [5, 1, 7][window]);
+            assert_eq!(joints.counts, [12, 13, 1, 12, 1]);
         }
         joints.join(&[3, 3, 3, 3]);
+        joints.count(|_| 1);
         assert_eq!((joints.parts(0), joints.parts(1)), (&[3, 3][..], &[0, 0][..]));
         assert_eq!((&joints.counts[..], &joints.row_of[..]), (&[2, 1][..], &[0][..]));
     }
@@ -212,6 +231,7 @@ mod tests {
         for (windows, below) in [(50, 9), (7, 2), (50, 1)] {
             let tokens: Vec<u32> = (0..8 * windows).map(|_| token(below)).collect();
             joints.join(&tokens);
+            joints.count(|_| 1);
             let mut read: Vec<u32> = joints.row_of.clone();
             for stage in (0..3).rev() {
                 let parts = joints.parts(stage);

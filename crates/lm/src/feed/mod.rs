@@ -106,12 +106,14 @@ pub(crate) enum Shape {
     },
     /// Windows whose tokens are joined in pairs, stage after stage. Index tensors: for each stage the two
     /// parts of its joints (rows, 2), tokens in the first stage, else rows of the stage before; then the
-    /// targets (B), and each target's row of the last stage (B). Axes: each stage's rows.
+    /// targets (B), and each target's row of the last stage (B). Axes: each stage's rows, the targets.
     Joined {
-        /// B
+        /// The windows: the examples, of a full batch those with different contexts.
         windows: usize,
         /// The logarithm of T.
         stages: usize,
+        /// B: the examples, of a full batch the different ones.
+        targets: usize,
     },
     /// Words as a trie, level by level: the roots, then the different first characters, and so on. Index
     /// tensors: the roots' tokens; for each further level its tokens, then the rows of their parents; last

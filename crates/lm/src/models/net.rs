@@ -89,9 +89,9 @@ impl Net {
                     );
                     return Err(Error::Failed(message));
                 }
-                let size = if full { examples.len() } else { size };
                 Ok(match stack.stages().filter(|_| merged) {
-                    Some(stages) => Box::new(Joined::new(examples, size, full, stages)),
+                    Some(stages) if full => Box::new(AllWindows::joined(examples, stages)),
+                    Some(stages) => Box::new(Joined::new(examples, size, stages)),
                     None if full && merged => Box::new(AllWindows::merged(examples)),
                     None if full => Box::new(AllWindows::apart(examples)),
                     None => Box::new(Windows::new(examples, size, merged)),
@@ -137,13 +137,12 @@ impl Net {
                 let inputs = [contexts, targets.tokens].into_iter().chain(targets.rows).collect();
                 Recorded { inputs, loss, carried: Vec::new() }
             }
-            (Self::Window(stack), Shape::Joined { windows, stages }) => {
+            (Self::Window(stack), Shape::Joined { windows, stages, targets }) => {
                 let mut inputs = joints(tape, windows, stages);
                 let logits = stack.logits_of_joints(tape, &inputs);
-                let [tokens, rows] = [0; 2].map(|_| tape.indices(&[windows], &vec![0; windows]));
-                let targets = Targets { tokens, rows: Some(rows), ignore_index: None };
+                let targets = window_targets(tape, targets, true);
                 let loss = logits.cross_entropy(targets).id();
-                inputs.extend([tokens, rows]);
+                inputs.extend([targets.tokens].into_iter().chain(targets.rows));
                 Recorded { inputs, loss, carried: Vec::new() }
             }
             (Self::Stepped(cell), Shape::Levels { levels, rows, pairs }) => {

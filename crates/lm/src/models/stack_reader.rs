@@ -64,8 +64,7 @@ fn predict_pairs<'m>(
                 let parts = joints.parts(stage);
                 recording.set_indices(indices, |to| to[..parts.len()].copy_from_slice(parts));
             }
-            let (rows, counts) = (&joints.rows[..], &joints.counts[..]);
-            recording.forward(params, &Pass { rows, counts, ..Pass::evaluation() });
+            recording.forward(params, &Pass { rows: &joints.rows, ..Pass::evaluation() });
             recording.with_data(logits, |logits| {
                 kernels::log_softmax_rows(logits, vocab, &mut log_probs[..logits.len()]);
             });
