@@ -165,7 +165,8 @@ impl Trainer {
     /// Nats per character.
     ///
     /// # Errors
-    /// A loss that is not finite; the parameters are then as they were before the step.
+    /// A loss that is not finite; the parameters and BatchNorm's running statistics are then as they were before
+    /// the step.
     pub fn step(&mut self) -> Result<f32> {
         let lr = self.lr();
         self.before_update();

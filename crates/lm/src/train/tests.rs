@@ -260,6 +260,33 @@ fn two_threads_halve_what_can_be_halved() {
 }
 
 #[test]
+fn nothing_of_an_update_is_kept_if_the_loss_of_one_of_its_batches_is_not_finite() {
+    let mut config = config("[model]\nhidden = [8]\nnorm = 'batch'\n[train]\nbatch = 2");
+    let data = Data::load(&config.data, None).unwrap();
+    let tokens = data.splits.train.tokens();
+    let often = |token: u32| tokens.iter().filter(|&t| t == token).count();
+    let rarest = (0..data.vocab.len() as u32).min_by_key(|&token| often(token)).unwrap();
+    let mut step = |accumulate| {
+        config.train.accumulate = accumulate;
+        let mut trainer = Trainer::new(&config, &data).unwrap();
+        let embedding =
+            trainer.model.params.trained().find(|e| e.name == "embedding.weight").unwrap().clone();
+        let mut table = embedding.read(trainer.model.params.values());
+        let width = embedding.shape.dims()[1];
+        table[rarest as usize * width..][..width].fill(f32::NAN);
+        embedding.write(&table, trainer.model.params.values_mut());
+        let bits = |trainer: &Trainer| {
+            let params = &trainer.model.params;
+            params.values().iter().chain(params.buffers()).map(|x| x.to_bits()).collect::<Vec<_>>()
+        };
+        let before = bits(&trainer);
+        (trainer.step().is_ok(), bits(&trainer) == before)
+    };
+    assert_eq!(step(1), (true, false), "the first batch is without the rarest character");
+    assert_eq!(step(1000), (false, true));
+}
+
+#[test]
 fn a_small_file_that_claims_a_large_model_is_refused_before_it_is_allocated() {
     let config = config("[model]\nhidden = [9000, 9000]");
     let vocab = Vocab::new(crate::data::Mode::Lines, "abc".chars());

@@ -101,8 +101,8 @@ pub(crate) fn record<E: Precision>(
 pub(super) struct Alone {
     step: StepRecording<f32>,
     grads: Grads<f32>,
-    /// The gradients of an update's batches so far, if it has several.
-    sum: Option<Grads<f32>>,
+    /// What an update's batches have given so far, if it has several.
+    update: Option<Update>,
     rows: usize,
     clip: f64,
     clip_value: f64,
@@ -128,8 +128,9 @@ impl Alone {
             Shape::Blocks { sequences, length } => sequences * length,
         };
         let grads = Grads::zeros(&model.params);
-        let sum = (train.accumulate > 1).then(|| grads.clone());
-        Ok(Self { step, grads, sum, rows, clip: train.clip, clip_value: train.clip_value })
+        let update = (train.accumulate > 1)
+            .then(|| Update { sum: grads.clone(), buffers: model.params.buffers().to_vec() });
+        Ok(Self { step, grads, update, rows, clip: train.clip, clip_value: train.clip_value })
     }
 
     pub fn rows(&self) -> usize {
@@ -138,8 +139,11 @@ impl Alone {
 
     /// As [`Ways::step`](super::Ways::step).
     pub fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
-        let Self { step, grads, sum, clip, clip_value, .. } = self;
+        let Self { step, grads, update, clip, clip_value, .. } = self;
         let [batch, batches] = work.batch;
+        if let (Some(update), 0) = (&mut *update, batch) {
+            update.buffers.copy_from_slice(work.model.params.buffers());
+        }
         step.fill(&*work.feed);
         let pass = Pass {
             training: true,
@@ -154,10 +158,10 @@ impl Alone {
         let loss = recording.item(step.loss);
         if loss.is_finite() {
             recording.store_buffers(params);
-            if *clip > 0.0 || *clip_value > 0.0 || sum.is_some() {
+            if *clip > 0.0 || *clip_value > 0.0 || update.is_some() {
                 recording.backward(params, grads, step.loss, &pass);
-                if let Some(sum) = sum {
-                    add(sum, grads, work.batch);
+                if let Some(update) = update {
+                    update.add(grads, work.batch);
                     if batch + 1 < batches {
                         step.carry(work.feed);
                         return loss;
@@ -177,21 +181,33 @@ impl Alone {
                 });
             }
             step.carry(work.feed);
+        } else if let Some(update) = update {
+            params.buffers_mut().copy_from_slice(&update.buffers);
         }
         loss
     }
 }
 
-/// Adds a batch's gradients to those of the batches before; with the last they become the mean.
-fn add(sum: &mut Grads<f32>, grads: &mut Grads<f32>, [batch, batches]: [u64; 2]) {
-    let (sum, grads) = (sum.values_mut(), grads.values_mut());
-    if batch == 0 {
-        sum.copy_from_slice(grads);
-    } else {
-        f32::add_scaled(1.0, grads, sum);
-    }
-    if batch + 1 == batches {
-        let share = 1.0 / batches as f32;
-        grads.iter_mut().zip(sum).for_each(|(g, s)| *g = *s * share);
+/// An update of several batches.
+struct Update {
+    /// The sum of the gradients of its batches so far.
+    sum: Grads<f32>,
+    /// The buffers before its first batch, to go back to if a later batch's loss is not finite.
+    buffers: Vec<f32>,
+}
+
+impl Update {
+    /// Adds a batch's gradients to those of the batches before; with the last they become the mean.
+    fn add(&mut self, grads: &mut Grads<f32>, [batch, batches]: [u64; 2]) {
+        let (sum, grads) = (self.sum.values_mut(), grads.values_mut());
+        if batch == 0 {
+            sum.copy_from_slice(grads);
+        } else {
+            f32::add_scaled(1.0, grads, sum);
+        }
+        if batch + 1 == batches {
+            let share = 1.0 / batches as f32;
+            grads.iter_mut().zip(sum).for_each(|(g, s)| *g = *s * share);
+        }
     }
 }

@@ -88,7 +88,8 @@ impl Ways {
     }
 
     /// Makes one update with the batch that was drawn, or adds its gradient to those of the update's other
-    /// batches; returns the loss before it. If that is not finite, nothing changes.
+    /// batches; returns the loss before it. If that is not finite, parameters and buffers are as they were before
+    /// the update.
     pub fn step(&mut self, work: &mut Work<'_>) -> f32 {
         let measured = self.pools.len() > 1;
         let begun = measured.then(Instant::now);
