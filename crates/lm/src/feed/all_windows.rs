@@ -71,8 +71,7 @@ impl AllWindows {
         let windows = all.examples.distinct_len();
         let (of_windows, of_targets) = all.counts.split_at(windows);
         let mut joints = Joints::new(stages, windows, all.examples.largest() as usize + 1);
-        joints.join(&all.inputs[0]);
-        joints.count(|window| of_windows[window]);
+        joints.join(&all.inputs[0], |window| of_windows[window]);
         let targets = of_targets.len();
         let parts = (0..stages).map(|stage| joints.parts(stage).to_vec());
         let axis_of_targets = Rows::Counted { rows: targets, from: joints.counts.len() };

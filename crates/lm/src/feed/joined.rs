@@ -42,8 +42,7 @@ impl Feed for Joined {
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
         self.windows.draw(generator);
-        self.joints.join(self.windows.input(0));
-        self.joints.count(|_| 1);
+        self.joints.join(self.windows.input(0), |_| 1);
         self.rows[..self.joints.rows.len()].copy_from_slice(&self.joints.rows);
     }
 
@@ -83,7 +82,7 @@ pub(crate) struct Joints {
     stages: Vec<Stage>,
     /// The number of joints of each stage.
     pub rows: Vec<Rows>,
-    /// How often each joint occurs, stage after stage, as [`Joints::count`] found.
+    /// How often each joint occurs, stage after stage.
     pub counts: Vec<u32>,
     /// The last stage's joint of each window.
     pub row_of: Vec<u32>,
@@ -122,15 +121,19 @@ impl Joints {
         }
     }
 
-    /// Finds the joints of `windows`, which holds one window's tokens after another's.
+    /// Finds the joints of `windows`, which holds one window's tokens after another's, and counts them, where window i
+    /// occurs `often(i)` times.
     ///
     /// # Panics
     /// If there are more windows, or larger tokens, than there is room for.
-    pub fn join(&mut self, windows: &[u32]) {
-        let Self { stages, rows, row_of, places, .. } = self;
+    pub fn join(&mut self, windows: &[u32], often: impl Fn(usize) -> u32) {
+        let Self { stages, rows, counts, row_of, places } = self;
         rows.clear();
+        counts.clear();
         let mut left = windows.len();
+        let last = stages.len() - 1;
         for (i, stage) in stages.iter_mut().enumerate() {
+            let from = counts.len();
             let parts = if i == 0 { stage.newest.len() } else { rows[i - 1].used() };
             stage.newest[..parts].fill(NONE);
             stage.parts.clear();
@@ -138,37 +141,20 @@ impl Joints {
             left /= 2;
             for place in 0..left {
                 let part = |k: usize| if i == 0 { windows[2 * place + k] } else { places[2 * place + k] };
+                let joint = stage.find([part(0), part(1)]);
+                // A window has 2^(last - i) places in this stage.
+                let often = often(place >> (last - i));
+                match counts.get_mut(from + joint as usize) {
+                    Some(count) => *count += often,
+                    None => counts.push(often),
+                }
                 // In place: both parts of this joint have been read.
-                places[place] = stage.find([part(0), part(1)]);
+                places[place] = joint;
             }
-            rows.push(Rows::First(stage.before.len()));
+            rows.push(Rows::Counted { rows: stage.before.len(), from });
         }
         row_of.clear();
         row_of.extend_from_slice(&places[..left]);
-    }
-
-    /// Counts the joints, where window i occurs `often(i)` times: those of the last stage by their windows, and
-    /// those of each stage before by the joints that they are a part of.
-    pub fn count(&mut self, often: impl Fn(usize) -> u32) {
-        let Self { stages, rows, counts, row_of, .. } = self;
-        let mut end = 0;
-        for rows in rows.iter_mut() {
-            let from = end;
-            end += rows.used();
-            *rows = Rows::Counted { rows: rows.used(), from };
-        }
-        counts.clear();
-        counts.resize(end, 0);
-        // Where the current stage's counts begin, from the last stage back.
-        let mut from = end - rows.last().map_or(0, |last| last.used());
-        row_of.iter().enumerate().for_each(|(window, &joint)| counts[from + joint as usize] += often(window));
-        for stage in (1..stages.len()).rev() {
-            let (before, of_stage) = counts.split_at_mut(from);
-            from -= rows[stage - 1].used();
-            for (parts, &count) in stages[stage].parts.chunks_exact(2).zip(&*of_stage) {
-                parts.iter().for_each(|&part| before[from + part as usize] += count);
-            }
-        }
     }
 
     /// The two parts of each joint of a stage: tokens in the first one, else joints of the stage before.
@@ -204,18 +190,17 @@ mod tests {
     fn equal_joints_are_one_and_count_as_often_as_they_occur() {
         let mut joints = Joints::new(2, 3, 4);
         for _ in 0..2 {
-            joints.join(&[0, 0, 0, 1, 0, 1, 2, 1, 0, 0, 0, 1]);
-            joints.count(|_| 1);
+            let windows = [0, 0, 0, 1, 0, 1, 2, 1, 0, 0, 0, 1];
+            joints.join(&windows, |_| 1);
             assert_eq!(joints.parts(0), [0, 0, 0, 1, 2, 1]);
             assert_eq!(joints.parts(1), [0, 1, 1, 2]);
             assert_eq!(joints.rows, [Rows::Counted { rows: 3, from: 0 }, Rows::Counted { rows: 2, from: 3 }]);
             assert_eq!(joints.counts, [2, 3, 1, 2, 1]);
             assert_eq!(joints.row_of, [0, 1, 0]);
-            joints.count(|window| [5, 1, 7][window]);
+            joints.join(&windows, |window| [5, 1, 7][window]);
             assert_eq!(joints.counts, [12, 13, 1, 12, 1]);
         }
-        joints.join(&[3, 3, 3, 3]);
-        joints.count(|_| 1);
+        joints.join(&[3, 3, 3, 3], |_| 1);
         assert_eq!((joints.parts(0), joints.parts(1)), (&[3, 3][..], &[0, 0][..]));
         assert_eq!((&joints.counts[..], &joints.row_of[..]), (&[2, 1][..], &[0][..]));
     }
@@ -230,8 +215,7 @@ mod tests {
         let mut joints = Joints::new(3, 50, 9);
         for (windows, below) in [(50, 9), (7, 2), (50, 1)] {
             let tokens: Vec<u32> = (0..8 * windows).map(|_| token(below)).collect();
-            joints.join(&tokens);
-            joints.count(|_| 1);
+            joints.join(&tokens, |_| 1);
             let mut read: Vec<u32> = joints.row_of.clone();
             for stage in (0..3).rev() {
                 let parts = joints.parts(stage);

@@ -59,12 +59,13 @@ fn predict_pairs<'m>(
     let mut log_probs = vec![0.0; most * vocab];
     Some(Box::new(move |all, out| {
         for (some, out) in all.chunks(most * length).zip(out.chunks_mut(most * vocab)) {
-            joints.join(some);
+            joints.join(some, |_| 1);
             for (stage, &indices) in parts.iter().enumerate() {
                 let parts = joints.parts(stage);
                 recording.set_indices(indices, |to| to[..parts.len()].copy_from_slice(parts));
             }
-            recording.forward(params, &Pass { rows: &joints.rows, ..Pass::evaluation() });
+            let (rows, counts) = (&joints.rows[..], &joints.counts[..]);
+            recording.forward(params, &Pass { rows, counts, ..Pass::evaluation() });
             recording.with_data(logits, |logits| {
                 kernels::log_softmax_rows(logits, vocab, &mut log_probs[..logits.len()]);
             });
