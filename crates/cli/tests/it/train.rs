@@ -331,3 +331,34 @@ fn on_a_terminal_an_example_is_below_the_bar_and_changes_nothing() {
         same(home.path(), "json", "unseen");
     }
 }
+
+#[test]
+fn a_runs_configuration_beside_other_data_says_how_that_is_read() {
+    let folder = TempDir::new().unwrap();
+    let text =
+        "It was late, and the harbour lay still.\nNobody spoke, for nobody had anything to say.\n".repeat(9);
+    fs::write(folder.path().join("text.txt"), text).unwrap();
+    fs::write(folder.path().join("names.txt"), "anna\nbob\nclara\ndora\n".repeat(9)).unwrap();
+    let said = |args: &str| {
+        let output = charloom(folder.path(), &format!("train {args} --steps 1"));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {stderr}");
+        stderr.lines().find(|line| line.contains("read as")).unwrap().to_owned()
+    };
+    for (args, expected) in [
+        ("names.txt --out names", "names.txt, read as lines (--mode text reads it otherwise)"),
+        ("text.txt --out text", "text.txt, read as a running text (--mode lines reads it otherwise)"),
+        (
+            "text.txt --config names/config.toml",
+            "text.txt, read as lines, though it looks like a running text (--mode text)",
+        ),
+        ("text.txt --config names/config.toml --mode text", "text.txt, read as a running text"),
+        (
+            "names.txt --config text/config.toml",
+            "names.txt, read as a running text, though it looks like lines (--mode lines)",
+        ),
+        ("--config text/config.toml", "text.txt, read as a running text"),
+    ] {
+        assert_eq!(said(args), expected, "{args}");
+    }
+}

@@ -41,6 +41,9 @@ pub struct DataCard {
     /// Whether `mode` was detected from the text rather than given.
     #[serde(skip)]
     pub is_detected: bool,
+    /// Whether the text looks like the other mode than was given.
+    #[serde(skip)]
+    pub looks_otherwise: bool,
     /// How many words or lines.
     pub lines: usize,
     /// How many characters; line breaks count in a text, but not in a list of words.
@@ -86,6 +89,7 @@ impl DataCard {
         Self {
             source: source.path.display().to_string(),
             is_detected: source.is_detected,
+            looks_otherwise: source.looks_otherwise,
             mode: whole.mode(),
             lines,
             characters: whole.tokens().len() - if is_words { lines } else { 0 },
@@ -167,14 +171,15 @@ fn words(splits: &Splits) -> Lines {
 
 impl fmt::Display for DataCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.mode {
-            Mode::Lines => "lines",
-            Mode::Text => "a running text",
-        };
+        let name = |mode| if mode == Mode::Lines { "lines" } else { "a running text" };
         let other = if self.mode == Mode::Lines { Mode::Text } else { Mode::Lines };
-        let way =
-            if self.is_detected { format!(" (``mode`` {other} reads it otherwise)") } else { String::new() };
-        writeln!(f, "{}, read as {what}{way}", self.source)?;
+        write!(f, "{}, read as {}", self.source, name(self.mode))?;
+        if self.looks_otherwise {
+            write!(f, ", though it looks like {} (``mode`` {other})", name(other))?;
+        } else if self.is_detected {
+            write!(f, " (``mode`` {other} reads it otherwise)")?;
+        }
+        writeln!(f)?;
         writeln!(f, "  lines       {}", grouped(self.lines))?;
         writeln!(f, "  characters  {}", grouped(self.characters))?;
         let shown: String = self.vocab.chars().take(100).flat_map(char::escape_debug).collect();

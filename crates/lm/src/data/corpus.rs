@@ -84,6 +84,8 @@ pub struct Source {
     pub warnings: Vec<String>,
     /// Whether `mode` was detected from the text rather than given.
     pub is_detected: bool,
+    /// Whether the text looks like the other mode than was given; not looked at if its SHA-256 was given too.
+    pub looks_otherwise: bool,
 }
 
 /// A file's text, cleaned.
@@ -180,6 +182,8 @@ impl Corpus {
             return Err(Error::data(path, format!("{what}; there is nothing to learn from")));
         }
         let mode = config.mode.unwrap_or_else(|| Mode::detect(&text));
+        let is_detected = config.mode.is_none();
+        let looks_otherwise = !is_detected && known.is_none() && Mode::detect(&text) != mode;
         let text = match mode {
             Mode::Text if config.dedupe => {
                 return Err(Error::setting(
@@ -191,7 +195,7 @@ impl Corpus {
             Mode::Lines => words(path, text, config.dedupe, &mut warnings)?,
         };
         Ok(Self {
-            source: Source { path: path.to_path_buf(), sha256, warnings, is_detected: config.mode.is_none() },
+            source: Source { path: path.to_path_buf(), sha256, warnings, is_detected, looks_otherwise },
             mode,
             text,
         })
