@@ -9,12 +9,13 @@ use charloom::threads::Pool;
 use charloom::train::{Fit, Threads, Trainer, Training, Unwatched};
 
 /// Every model, optimizer and way to make a batch.
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 12] = [
     "",
     "[model]\nnorm = 'batch'\nhidden = [20, 20]\n[train]\noptimizer = 'adamw'\nclip = 0.5",
     "[model]\nnorm = 'layer'\nembed = 0\nactivation = 'gelu'\n[train]\nmomentum = 0.9\nweight_decay = 0.1",
     "[model]\ndropout = 0.5\nactivation = 'relu'\n[train]\nschedule = 'cosine'\nwarmup = 0.1",
     "[model]\nkind = 'linear'\nbias = true\n[train]\nbatch = 'full'",
+    "[model]\nkind = 'wavenet'\ncontext = 4\nhidden = 8\n[train]\naccumulate = 2",
     "[model]\nkind = 'gru'\nhidden = 8\nlayers = 2\ndropout = 0.2\nrecurrent_dropout = 0.1\n[train]\nbatch = 4",
     "[model]\nkind = 'lstm'\nhidden = 8\nembed = 0\ncontext = 97\n[train]\nbatch = 8\nfeed = 'streams'\nclip = 1.0",
     "[model]\nkind = 'transformer'\nlayers = 2\nembed = 8\ntie = true\ncontext = 6\n[train]\noptimizer = 'adamw'\nclip = 1",
