@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Joints, Lessons, Shape};
+use super::{Feed, Joints, Shape, TeacherInputs};
 use crate::data::{Examples, Split};
 
 /// All examples as one batch, which is the same in every step.
@@ -16,7 +16,7 @@ pub(crate) struct AllWindows {
     rows: Vec<Rows>,
     counts: Vec<u32>,
     /// The class of each target's context, if there is a teacher.
-    taught: Vec<u32>,
+    soft_targets: Vec<u32>,
 }
 
 impl AllWindows {
@@ -32,7 +32,7 @@ impl AllWindows {
             inputs: vec![contexts, targets],
             rows: vec![Rows::First(rows)],
             counts: Vec::new(),
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
         }
     }
 
@@ -60,7 +60,7 @@ impl AllWindows {
             rows: [(rows, 0), (targets.len(), rows)].map(|(rows, from)| Rows::Counted { rows, from }).into(),
             inputs: vec![contexts, targets, row_of],
             counts,
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
         }
     }
 
@@ -81,7 +81,7 @@ impl AllWindows {
             rows: joints.rows.iter().copied().chain([axis_of_targets]).collect(),
             counts: [&joints.counts[..], of_targets].concat(),
             examples: all.examples,
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
         }
     }
 }
@@ -117,19 +117,19 @@ impl Feed for AllWindows {
         !matches!(self.shape, Shape::Windows { merged: false, .. })
     }
 
-    fn teach(&mut self, split: &Split) -> Lessons {
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
         let examples = &self.examples;
         let class = |example: usize| examples.class(example);
-        self.taught = match &self.inputs[..] {
+        self.soft_targets = match &self.inputs[..] {
             // Where rows are merged, a target's row is the class of its context.
             [.., row_of] if self.merges() => row_of.clone(),
             _ => (0..examples.len()).map(|i| class(i) as u32).collect(),
         };
-        Lessons::of_windows(split, examples.context_length(), examples.distinct_len(), class)
+        TeacherInputs::of_windows(split, examples.context_length(), examples.distinct_len(), class)
     }
 
-    fn taught(&self) -> &[u32] {
-        &self.taught
+    fn soft_targets(&self) -> &[u32] {
+        &self.soft_targets
     }
 }
 
@@ -155,8 +155,22 @@ mod tests {
         assert_eq!(merged.rows(), [Rows::Counted { rows: 3, from: 0 }, Rows::Counted { rows: 5, from: 3 }]);
         assert_eq!(merged.counts(), [3, 4, 2, 3, 1, 1, 2, 2]);
         assert_eq!((merged.targets(), apart.targets(), merged.merges()), (9, 9, true));
-        assert_eq!([merged.teach(&split).count, apart.teach(&split).count], [3, 3]);
-        assert_eq!(merged.taught(), [0, 1, 1, 1, 2]);
-        assert_eq!(apart.taught(), [0, 1, 2, 0, 1, 2, 0, 1, 1]);
+        assert_eq!([merged.add_teacher(&split).count, apart.add_teacher(&split).count], [3, 3]);
+        assert_eq!(merged.soft_targets(), [0, 1, 1, 1, 2]);
+        assert_eq!(apart.soft_targets(), [0, 1, 2, 0, 1, 2, 0, 1, 1]);
+    }
+
+    #[test]
+    fn joined_contexts_count_as_often_as_their_examples() {
+        let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
+        let corpus = Corpus::from_bytes("here", b"ab\nab\nb\n", &config).unwrap();
+        let split = Split::of(&corpus, &Vocab::of(Mode::Lines, [&corpus])).unwrap();
+        let joined = AllWindows::joined(split.examples(4).unwrap(), 2);
+        // The contexts ...., ...a, ..ab and ...b have the pairs .., .a, ab and .b.
+        assert_eq!(joined.input(0), [0, 0, 0, 1, 1, 2, 0, 2]);
+        assert_eq!(joined.input(1), [0, 0, 0, 1, 0, 2, 0, 3]);
+        assert_eq!([joined.input(2), joined.input(3)], [[1, 2, 2, 0, 0], [0, 0, 1, 2, 3]]);
+        assert_eq!(joined.counts(), [[11, 2, 2, 1, 3, 2, 2, 1].as_slice(), &[2, 1, 2, 2, 1]].concat());
+        assert_eq!(joined.rows(), [(4, 0), (4, 4), (5, 8)].map(|(rows, from)| Rows::Counted { rows, from }));
     }
 }

@@ -2,7 +2,7 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape};
+use super::{Feed, Shape, TeacherInputs};
 use crate::data::Split;
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(crate) struct Blocks {
     targets: Vec<u32>,
     /// With a teacher: the number of each target's distribution, which is the position of the token before
     /// it.
-    taught: Vec<u32>,
+    soft_targets: Vec<u32>,
 }
 
 impl Blocks {
@@ -49,7 +49,7 @@ impl Blocks {
             offsets: vec![0; size],
             tokens: vec![0; numbers],
             targets: vec![0; numbers],
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
         })
     }
 }
@@ -79,8 +79,8 @@ impl Feed for Blocks {
                 let row = if self.by_place { t * sequences + b } else { b * self.length + t };
                 let place = offset as usize + t;
                 (self.tokens[row], self.targets[row]) = (text.at(place), text.at(place + 1));
-                if let Some(taught) = self.taught.get_mut(row) {
-                    *taught = place as u32;
+                if let Some(soft_target) = self.soft_targets.get_mut(row) {
+                    *soft_target = place as u32;
                 }
             }
         }
@@ -102,13 +102,13 @@ impl Feed for Blocks {
         false
     }
 
-    fn teach(&mut self, split: &Split) -> Lessons {
-        self.taught = vec![0; self.targets.len()];
-        Lessons::of_text(split)
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
+        self.soft_targets = vec![0; self.targets.len()];
+        TeacherInputs::of_text(split)
     }
 
-    fn taught(&self) -> &[u32] {
-        &self.taught
+    fn soft_targets(&self) -> &[u32] {
+        &self.soft_targets
     }
 }
 
@@ -128,12 +128,12 @@ mod tests {
             [(false, [x, x + 1, x + 2, y, y + 1, y + 2]), (true, [x, y, x + 1, y + 1, x + 2, y + 2])]
         {
             let mut blocks = Blocks::new(&split, 2, 3, by_place).unwrap();
-            assert_eq!(blocks.teach(&split).count, 11);
+            assert_eq!(blocks.add_teacher(&split).count, 11);
             blocks.draw(&mut TorchGenerator::new(5));
             // The letters are in order, so a token's id is its position.
             assert_eq!(blocks.input(0), expected);
             assert_eq!(blocks.input(1), expected.map(|token| token + 1));
-            assert_eq!(blocks.taught(), expected);
+            assert_eq!(blocks.soft_targets(), expected);
         }
     }
 

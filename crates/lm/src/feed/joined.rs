@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape, Windows};
+use super::{Feed, Shape, TeacherInputs, Windows};
 use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples, as [`Windows`] does, for a model that joins neighbours: equal pairs of
@@ -67,12 +67,12 @@ impl Feed for Joined {
         true
     }
 
-    fn teach(&mut self, split: &Split) -> Lessons {
-        self.windows.teach(split)
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
+        self.windows.add_teacher(split)
     }
 
-    fn taught(&self) -> &[u32] {
-        self.windows.taught()
+    fn soft_targets(&self) -> &[u32] {
+        self.windows.soft_targets()
     }
 }
 

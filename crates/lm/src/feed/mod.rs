@@ -3,20 +3,20 @@
 mod all_windows;
 mod blocks;
 mod joined;
-mod lessons;
 mod nodes;
 mod pieces;
 mod streams;
+mod teacher_inputs;
 mod windows;
 mod words;
 
 pub(crate) use all_windows::AllWindows;
 pub(crate) use blocks::Blocks;
 pub(crate) use joined::{Joined, Joints};
-pub(crate) use lessons::{Lesson, Lessons};
 pub(crate) use nodes::Nodes;
 pub(crate) use pieces::{MAX_PARTS, Pieces, WARM_UP, parts, windows};
 pub(crate) use streams::Streams;
+pub(crate) use teacher_inputs::{Sequence, TeacherInputs};
 pub(crate) use windows::Windows;
 pub(crate) use words::{Layout, Words};
 
@@ -78,12 +78,12 @@ pub(crate) trait Feed: Send + Sync {
         Ok(())
     }
 
-    /// What to ask a teacher about this split; from then on [`Feed::taught`] says which answer each target
-    /// has.
-    fn teach(&mut self, split: &Split) -> Lessons;
+    /// Adds a teacher: returns what it is to read of this split, and from then on gives
+    /// [`Feed::soft_targets`].
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs;
 
     /// The number of the teacher's distribution for each of the batch's targets.
-    fn taught(&self) -> &[u32];
+    fn soft_targets(&self) -> &[u32];
 }
 
 /// Finds a tensor by its name.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Lesson, Lessons};
+use super::{Sequence, TeacherInputs};
 use crate::data::{Split, Tokens};
 
 /// A window of a sequence: some of its inputs, of which the later ones have their next token scored.
@@ -164,7 +164,7 @@ impl Pieces {
     /// What to ask a teacher, and the number of its distribution after each input, for inputs whose next
     /// token is scored. Each different prefix of a window has a number; if each word has one window, these
     /// are the prefixes of words.
-    pub fn lessons(&self) -> (Lessons, Vec<u32>) {
+    pub fn teacher_inputs(&self) -> (TeacherInputs, Vec<u32>) {
         let [longest, ..] = self.most_inputs();
         let (all, mut count) = (self.split.tokens_with_start().to_vec(), 0);
         let mut numbers = vec![0; all.len()];
@@ -198,9 +198,9 @@ impl Pieces {
             sequences.sort_by_key(|word| &tokens[word.clone()]);
             sequences.dedup_by(|a, b| tokens[a.clone()] == tokens[b.clone()]);
         }
-        let sequences = sequences.into_iter().map(|range| Lesson { first, range }).collect();
+        let sequences = sequences.into_iter().map(|range| Sequence { first, range }).collect();
         let tokens = tokens.to_vec();
-        (Lessons { tokens, sequences, numbers: of_targets, count: count as usize, is_trie }, numbers)
+        (TeacherInputs { tokens, sequences, numbers: of_targets, count: count as usize, is_trie }, numbers)
     }
 
     /// The number of targets of all words.

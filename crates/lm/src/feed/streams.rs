@@ -2,7 +2,7 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Find, Lessons, Shape};
+use super::{Feed, Find, Shape, TeacherInputs};
 use crate::config::Batch;
 use crate::data::Split;
 use crate::files::NamedTensor;
@@ -24,7 +24,7 @@ pub(crate) struct Streams {
     targets: Vec<u32>,
     /// With a teacher: the number of each target's distribution, which is the position of the token before
     /// it.
-    taught: Vec<u32>,
+    soft_targets: Vec<u32>,
 }
 
 /// The names of `next` and `state` in a checkpoint.
@@ -63,7 +63,7 @@ impl Streams {
             state: vec![0.0; numbers],
             inputs: vec![0; rows],
             targets: vec![0; rows],
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
         })
     }
 }
@@ -92,8 +92,8 @@ impl Feed for Streams {
         for (t, (inputs, targets)) in rows.enumerate() {
             for b in 0..self.streams {
                 let at = b * self.each + self.next + t;
-                if let Some(taught) = self.taught.get_mut(t * self.streams + b) {
-                    *taught = at as u32;
+                if let Some(soft_target) = self.soft_targets.get_mut(t * self.streams + b) {
+                    *soft_target = at as u32;
                 }
                 (inputs[b], targets[b]) = (text.at(at), text.at(at + 1));
             }
@@ -117,13 +117,13 @@ impl Feed for Streams {
         false
     }
 
-    fn teach(&mut self, split: &Split) -> Lessons {
-        self.taught = vec![0; self.targets.len()];
-        Lessons::of_text(split)
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
+        self.soft_targets = vec![0; self.targets.len()];
+        TeacherInputs::of_text(split)
     }
 
-    fn taught(&self) -> &[u32] {
-        &self.taught
+    fn soft_targets(&self) -> &[u32] {
+        &self.soft_targets
     }
 
     fn state(&self) -> &[f32] {

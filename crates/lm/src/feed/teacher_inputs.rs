@@ -1,4 +1,4 @@
-//! The sequences that a feed's teacher is asked about.
+//! What a feed's teacher reads.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use super::{MAX_PARTS, WARM_UP, parts};
 use crate::data::Split;
 
 /// Sequences of tokens. Each token has the number of the teacher's distribution that predicts it;
-/// [`Feed::taught`](super::Feed::taught) gives these numbers for a batch's targets.
-pub(crate) struct Lessons {
+/// [`Feed::soft_targets`](super::Feed::soft_targets) gives these numbers for a batch's targets.
+pub(crate) struct TeacherInputs {
     pub tokens: Vec<u32>,
     /// Sorted if `is_trie`.
-    pub sequences: Vec<Lesson>,
+    pub sequences: Vec<Sequence>,
     /// The number of each token's distribution; `count` or more if the token's is not needed.
     pub numbers: Vec<u32>,
     /// The number of different distributions.
@@ -19,20 +19,20 @@ pub(crate) struct Lessons {
     pub is_trie: bool,
 }
 
-/// A sequence: the token that is read before it, and its range in [`Lessons::tokens`].
-pub(crate) struct Lesson {
+/// A sequence: the token that is read before it, and its range in [`TeacherInputs::tokens`].
+pub(crate) struct Sequence {
     pub first: u32,
     pub range: Range<usize>,
 }
 
-impl Lessons {
-    /// The lessons of a text: a number for each target.
+impl TeacherInputs {
+    /// The inputs of a text: a number for each target.
     pub fn of_text(split: &Split) -> Self {
         let count = split.tokens().len().saturating_sub(1);
         Self::in_parts(&split.tokens().to_vec(), count, |target| target as u32)
     }
 
-    /// The lessons of a text, cut into parts that are read side by side. Target i, the token at i + 1, has
+    /// The inputs of a text, cut into parts that are read side by side. Target i, the token at i + 1, has
     /// `number(i)`.
     fn in_parts(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
         let (mut tokens, mut numbers, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
@@ -42,12 +42,12 @@ impl Lessons {
             // Targets of the warm-up are scored in the part before.
             numbers.resize(start + part.scored.start - part.begin, count as u32);
             numbers.extend(part.scored.map(&number));
-            sequences.push(Lesson { first: text[part.begin], range: start..tokens.len() });
+            sequences.push(Sequence { first: text[part.begin], range: start..tokens.len() });
         }
         Self { tokens, sequences, numbers, count, is_trie: false }
     }
 
-    /// The lessons of windows of `length` tokens: a number for each class of equal contexts.
+    /// The inputs of windows of `length` tokens: a number for each class of equal contexts.
     pub fn of_windows(split: &Split, length: usize, count: usize, class: impl Fn(usize) -> usize) -> Self {
         let tokens = split.tokens().to_vec();
         let Some(boundary) = split.boundary() else {
@@ -60,7 +60,7 @@ impl Lessons {
         let mut start = 0;
         let word = |word: &[u32]| {
             start += word.len();
-            Lesson { first: boundary, range: start - word.len()..start }
+            Sequence { first: boundary, range: start - word.len()..start }
         };
         let sequences = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
         let numbers = (0..tokens.len()).map(|place| class(place) as u32).collect();

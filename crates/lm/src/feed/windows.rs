@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Lessons, Shape};
+use super::{Feed, Shape, TeacherInputs};
 use crate::data::{Examples, Split};
 
 /// Draws minibatches of examples.
@@ -177,15 +177,15 @@ impl Feed for Windows {
         self.merged
     }
 
-    fn teach(&mut self, split: &Split) -> Lessons {
+    fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
         let is_plain = self.is_plain;
         let examples = &self.examples;
         let class = |example: usize| if is_plain { example } else { examples.class(example) };
         let count = if is_plain { examples.len() } else { examples.distinct_len() };
-        Lessons::of_windows(split, examples.context_length(), count, class)
+        TeacherInputs::of_windows(split, examples.context_length(), count, class)
     }
 
-    fn taught(&self) -> &[u32] {
+    fn soft_targets(&self) -> &[u32] {
         &self.class_of
     }
 }

@@ -3,7 +3,7 @@
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
 use super::pieces::Pieces;
-use super::{Feed, Lessons, Nodes, Shape};
+use super::{Feed, Nodes, Shape, TeacherInputs};
 use crate::data::Split;
 
 /// Draws minibatches of words, `randint(0, words, (B,))`.
@@ -29,7 +29,7 @@ pub(crate) struct Words {
     /// With a teacher: the number of the distribution after each of the pieces' inputs.
     numbers: Vec<u32>,
     /// With a teacher: the number of each pair's distribution.
-    taught: Vec<u32>,
+    soft_targets: Vec<u32>,
 }
 
 /// How a batch is laid out.
@@ -72,7 +72,7 @@ impl Words {
             all_targets: pieces.targets(),
             rows: Vec::with_capacity(longest + 2),
             numbers: Vec::new(),
-            taught: Vec::new(),
+            soft_targets: Vec::new(),
             pieces,
         }
     }
@@ -98,7 +98,7 @@ impl Feed for Words {
     }
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
-        let Self { pieces, layout, full, drawn, windows, batch, rows, numbers, taught, .. } = self;
+        let Self { pieces, layout, full, drawn, windows, batch, rows, numbers, soft_targets, .. } = self;
         if *full && !batch.tokens.is_empty() {
             return;
         }
@@ -117,9 +117,12 @@ impl Feed for Words {
             }
             batch.add(sequence.iter(), scored_from, 1);
             if !numbers.is_empty() {
-                taught.resize(batch.targets.len(), 0);
+                soft_targets.resize(batch.targets.len(), 0);
                 let of_piece = &numbers[pieces.inputs(i as usize)][scored_from..];
-                batch.pairs(scored_from).zip(of_piece).for_each(|(pair, &number)| taught[pair] = number);
+                batch
+                    .pairs(scored_from)
+                    .zip(of_piece)
+                    .for_each(|(pair, &number)| soft_targets[pair] = number);
             }
         }
         rows.clear();
@@ -164,15 +167,15 @@ impl Feed for Words {
         matches!(self.layout, Layout::ByLevel { merged: true } | Layout::Levels { merged: true })
     }
 
-    fn teach(&mut self, _: &Split) -> Lessons {
-        let (lessons, numbers) = self.pieces.lessons();
+    fn add_teacher(&mut self, _: &Split) -> TeacherInputs {
+        let (inputs, numbers) = self.pieces.teacher_inputs();
         self.numbers = numbers;
-        self.taught = Vec::with_capacity(self.max_nodes);
-        lessons
+        self.soft_targets = Vec::with_capacity(self.max_nodes);
+        inputs
     }
 
-    fn taught(&self) -> &[u32] {
-        &self.taught
+    fn soft_targets(&self) -> &[u32] {
+        &self.soft_targets
     }
 }
 
@@ -288,19 +291,19 @@ mod tests {
     fn a_teacher_is_asked_once_for_each_beginning() {
         for layout in [Layout::ByWord, Layout::ByLevel { merged: true }, Layout::Levels { merged: true }] {
             let mut words = words(FOUR, WHOLE, layout);
-            let split = |words: &Words| words.pieces.lessons().0;
+            let split = |words: &Words| words.pieces.teacher_inputs().0;
             // "", a, ab, abc, b, ba
-            let lessons = split(&words);
-            assert_eq!((lessons.count, lessons.is_trie), (6, true));
-            let asked: Vec<Vec<u32>> = lessons
+            let inputs = split(&words);
+            assert_eq!((inputs.count, inputs.is_trie), (6, true));
+            let asked: Vec<Vec<u32>> = inputs
                 .sequences
                 .iter()
-                .map(|lesson| lessons.numbers[lesson.range.clone()].to_vec())
+                .map(|sequence| inputs.numbers[sequence.range.clone()].to_vec())
                 .collect();
             assert_eq!(asked, [vec![0, 1, 2], vec![0, 1, 2, 3], vec![0, 4, 5]]);
-            (words.numbers, words.taught) = (words.pieces.lessons().1, Vec::new());
+            (words.numbers, words.soft_targets) = (words.pieces.teacher_inputs().1, Vec::new());
             words.draw(&mut TorchGenerator::new(1));
-            assert_eq!(words.taught(), [0, 1, 2, 2, 3, 0, 4, 5]);
+            assert_eq!(words.soft_targets(), [0, 1, 2, 2, 3, 0, 4, 5]);
         }
     }
 
@@ -308,16 +311,16 @@ mod tests {
     fn of_windows_that_words_share_a_teacher_is_asked_in_each_word() {
         // In windows of two, stride 1: of "ab" (-, a) (a, b); of "cab" (-, c) (c, a) (a, b).
         let mut words = words("ab\ncab\n", [2, 1], Layout::ByWord);
-        let (lessons, numbers) = words.pieces.lessons();
-        assert!(!lessons.is_trie);
-        let of = |k: usize| &lessons.numbers[lessons.sequences[k].range.clone()];
+        let (inputs, numbers) = words.pieces.teacher_inputs();
+        assert!(!inputs.is_trie);
+        let of = |k: usize| &inputs.numbers[inputs.sequences[k].range.clone()];
         // After "ab" and after "cab" it sees the same two.
         let [ab, cab] = [of(0), of(1)];
         assert_eq!((ab.len(), cab.len()), (3, 4));
         assert_eq!((ab[0], ab[2]), (cab[0], cab[3]));
-        assert_eq!(lessons.count, 5);
+        assert_eq!(inputs.count, 5);
         words.numbers = numbers;
         words.draw(&mut TorchGenerator::new(1));
-        assert_eq!(words.taught().len(), words.input(2).len());
+        assert_eq!(words.soft_targets().len(), words.input(2).len());
     }
 }

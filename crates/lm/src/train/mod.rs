@@ -126,7 +126,7 @@ impl Trainer {
             None => None,
             Some(teacher) => {
                 name_teacher(teacher)?;
-                Some(Answers::new(teacher, &data.vocab, &feed.teach(&data.splits.train))?)
+                Some(Answers::new(teacher, &data.vocab, &feed.add_teacher(&data.splits.train))?)
             }
         };
         let optimizer = optimizer(&model.params, &config.train);

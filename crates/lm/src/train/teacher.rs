@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::TeacherConfig;
 use crate::data::{Vocab, hex, memory};
-use crate::feed::Lessons;
+use crate::feed::TeacherInputs;
 use crate::models::{self, Distributions, LanguageModel, State};
 use crate::{Checkpoint, Error, Result, disk, files};
 
@@ -33,7 +33,7 @@ impl Answers {
     /// # Errors
     /// The teacher cannot be read, is not the file that the configuration names, or has other characters; the
     /// distributions do not fit into memory.
-    pub fn new(teacher: &TeacherConfig, vocab: &Vocab, lessons: &Lessons) -> Result<Self> {
+    pub fn new(teacher: &TeacherConfig, vocab: &Vocab, inputs: &TeacherInputs) -> Result<Self> {
         let file = name_teacher(&mut teacher.clone())?;
         let checkpoint = Checkpoint::read(&file)?;
         if checkpoint.vocab != *vocab {
@@ -44,7 +44,7 @@ impl Answers {
             return Err(Error::model(file, message));
         }
         let model = models::open(&checkpoint, &file)?;
-        let table = soft_targets(&*model, lessons, teacher.temperature)?;
+        let table = soft_targets(&*model, inputs, teacher.temperature)?;
         Ok(Self { table, weight: teacher.weight })
     }
 }
@@ -74,26 +74,26 @@ pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The distribution of each lesson number, `softmax(log p / temperature)`. In a trie it is computed once.
+/// The distribution of each of the inputs' numbers, `softmax(log p / temperature)`. In a trie it is computed once.
 /// Otherwise it is the mean over all places of the number: cross-entropy is linear in q, so the loss under
 /// the mean equals the mean of the losses.
 ///
 /// # Errors
 /// More than fits into memory.
-fn soft_targets(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) -> Result<Arc<[f32]>> {
-    let (vocab, count) = (model.vocab_size(), lessons.count);
+fn soft_targets(model: &dyn LanguageModel, inputs: &TeacherInputs, temperature: f64) -> Result<Arc<[f32]>> {
+    let (vocab, count) = (model.vocab_size(), inputs.count);
     check_memory(count, vocab, memory::available())?;
     let mut table: Arc<[f32]> = std::iter::repeat_n(0.0, count * vocab).collect();
     let (means, mut occurrences) = (Arc::make_mut(&mut table), vec![0u32; count]);
     let (mut reader, mut known) = (model.reader(), Distributions::default());
     let (mut probs, mut tempered) = (vec![0.0; vocab], vec![0.0; vocab]);
-    for sequences in lessons.sequences.chunks(SIDE_BY_SIDE) {
+    for sequences in inputs.sequences.chunks(SIDE_BY_SIDE) {
         // `row_of[k]` is the state's row of sequence k. At first sequences with the same first token share a
         // row; then, in a trie, those with the same prefix do.
         let (mut row_of, mut firsts): (Vec<usize>, Vec<u32>) = (Vec::new(), Vec::new());
-        for lesson in sequences {
-            if firsts.last() != Some(&lesson.first) {
-                firsts.push(lesson.first);
+        for sequence in sequences {
+            if firsts.last() != Some(&sequence.first) {
+                firsts.push(sequence.first);
             }
             row_of.push(firsts.len() - 1);
         }
@@ -112,10 +112,10 @@ fn soft_targets(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) 
                 let mut last = None;
                 for &k in &reading {
                     let place = sequences[k].range.start + at;
-                    let number = lessons.numbers[place];
-                    if !lessons.is_trie || last != Some(number) {
+                    let number = inputs.numbers[place];
+                    if !inputs.is_trie || last != Some(number) {
                         parents.push(row_of[k]);
-                        tokens.push(lessons.tokens[place - 1]);
+                        tokens.push(inputs.tokens[place - 1]);
                     }
                     row_of[k] = parents.len() - 1;
                     last = Some(number);
@@ -127,8 +127,8 @@ fn soft_targets(model: &dyn LanguageModel, lessons: &Lessons, temperature: f64) 
             }
             reader.distributions(&state, vocab, &mut known);
             for &k in &reading {
-                let number = lessons.numbers[sequences[k].range.start + at] as usize;
-                if number >= count || (lessons.is_trie && occurrences[number] > 0) {
+                let number = inputs.numbers[sequences[k].range.start + at] as usize;
+                if number >= count || (inputs.is_trie && occurrences[number] > 0) {
                     continue;
                 }
                 let log_probs = known.log_probs(known.rows()[row_of[k]]);

@@ -121,9 +121,9 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
     let text = data.vocab.decode(&tokens);
     let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
     let split = crate::data::Split::of(&long, &data.vocab).unwrap();
-    let lessons = Lessons::of_text(&split);
-    assert_eq!((lessons.sequences.len(), lessons.count), (2, 4999));
-    let table = soft_targets(&student, &lessons, 1.0).unwrap();
+    let inputs = TeacherInputs::of_text(&split);
+    assert_eq!((inputs.sequences.len(), inputs.count), (2, 4999));
+    let table = soft_targets(&student, &inputs, 1.0).unwrap();
     let scores = student.score_split(&split, &mut |_| Ok(())).unwrap();
     for (at, score) in scores.iter().enumerate() {
         let p = table[at * data.vocab.len() + split.tokens().at(at + 1) as usize];

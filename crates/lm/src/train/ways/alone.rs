@@ -21,7 +21,7 @@ pub(crate) struct StepRecording<E: Precision> {
     /// The parts of a state that is carried from batch to batch; see [`Recorded`].
     carried: Vec<[NodeId; 2]>,
     /// The index of the teacher's distribution of each target.
-    taught: Option<Indices>,
+    soft_targets: Option<Indices>,
 }
 
 impl<E: Precision> StepRecording<E> {
@@ -34,7 +34,7 @@ impl<E: Precision> StepRecording<E> {
         let Recorded { inputs, loss, carried } = recorded;
         let kept: Vec<NodeId> = carried.iter().map(|&[_, states]| states).chain([loss]).collect();
         recording.fuse(&kept);
-        Self { recording, loss, inputs, carried, taught: None }
+        Self { recording, loss, inputs, carried, soft_targets: None }
     }
 
     /// Copies the batch that the feed has drawn into the recording's inputs.
@@ -43,9 +43,9 @@ impl<E: Precision> StepRecording<E> {
             let input = feed.input(k);
             self.recording.set_indices(indices, |to| to[..input.len()].copy_from_slice(input));
         }
-        if let Some(taught) = self.taught {
-            let numbers = feed.taught();
-            self.recording.set_indices(taught, |to| to[..numbers.len()].copy_from_slice(numbers));
+        if let Some(soft_targets) = self.soft_targets {
+            let numbers = feed.soft_targets();
+            self.recording.set_indices(soft_targets, |to| to[..numbers.len()].copy_from_slice(numbers));
         }
         let mut rest = feed.state();
         for &[first, _] in &self.carried {
@@ -118,8 +118,8 @@ impl Alone {
         let step = record(&model.params, &model.net, feed, train.batch)?;
         let mut step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
         if let Some(Answers { table, weight }) = answers {
-            let taught = step.recording.add_soft_targets(step.loss, Arc::clone(table), *weight);
-            step.taught = Some(taught);
+            let soft_targets = step.recording.add_soft_targets(step.loss, Arc::clone(table), *weight);
+            step.soft_targets = Some(soft_targets);
         }
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } | Shape::Joined { windows: rows, .. } => rows,
