@@ -2,7 +2,7 @@
 //! model.
 
 use crate::config::{Batch, Config};
-use crate::data::Data;
+use crate::data::{Data, Mode};
 use crate::models;
 use crate::words;
 use crate::{Error, Result};
@@ -85,10 +85,10 @@ const ROWS: [Row; 6] = [
     Row {
         kind: "transformer",
         model: [
-            "layers = 2\nheads = 2\nembed = 32",
-            "layers = 3\nheads = 4\nembed = 64",
-            "layers = 4\nheads = 4\nembed = 96",
-            "layers = 6\nheads = 6\nembed = 192",
+            "positions = \"rotary\"\nlayers = 2\nheads = 2\nembed = 32",
+            "positions = \"rotary\"\nlayers = 3\nheads = 4\nembed = 64",
+            "positions = \"rotary\"\nlayers = 4\nheads = 4\nembed = 96",
+            "positions = \"rotary\"\nlayers = 6\nheads = 6\nembed = 192",
         ],
         batch: [32, 32, 64, 64],
         lr: [0.005, 0.003, 0.002, 0.001],
@@ -110,8 +110,12 @@ const MAX_DROPOUT: f64 = 0.4;
 const AVERAGED: f64 = 0.02;
 /// The fewest characters of training text for each example, word or stream of a batch.
 const MIN_TEXT: usize = 256;
-/// The fewest steps: a short text gets more passes.
-const MIN_STEPS: f64 = 500.0;
+/// The fewest steps a pass: a short text gets a smaller batch.
+const MIN_STEPS_A_PASS: f64 = 60.0;
+/// The smallest batch.
+const MIN_BATCH: usize = 4;
+/// The fewest steps on words and on a running text: a short one gets more passes.
+const MIN_STEPS: [f64; 2] = [500.0, 1500.0];
 
 /// The settings of a size for this data and a kind of model, by default the one that suits most data. They
 /// are TOML that a configuration file and flags override, as they do a preset.
@@ -147,10 +151,15 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         let all = step.map_or(MAX_DROPOUT, |(_, dropout)| *dropout);
         text += &format!("dropout = {:?}\n", row.dropout * all);
     }
-    let batch = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(4));
-    let lr = row.lr[i];
+    let most = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(MIN_BATCH));
+    plain.train.batch = Batch::Size(most);
+    let share = (models::steps_a_pass(&plain, data)? / MIN_STEPS_A_PASS).min(1.0);
+    let batch = ((most as f64 * share) as usize).max(MIN_BATCH);
     plain.train.batch = Batch::Size(batch);
-    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(MIN_STEPS) as u64;
+    let lr = row.lr[i];
+    let [of_words, of_text] = MIN_STEPS;
+    let fewest = if data.vocab.mode() == Mode::Lines { of_words } else { of_text };
+    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(fewest) as u64;
     let ema = 1.0 - 1.0 / (AVERAGED * steps as f64);
     Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\nema = {ema:?}\n{TRAIN}\n"))
 }
