@@ -36,8 +36,9 @@ pub struct Args {
     /// How far a transformer's window moves on [default: as trained; its context: nanoGPT's windows, side by side]
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
-    /// Learn at this rate from what was read, after it was judged, and forget it all in the end
-    #[arg(long, value_name = "LR")]
+    /// Learn at this rate from what was read, after it was judged, and forget it all in the end; .2 and less, with
+    /// --adapt-rule rms .002 and less
+    #[arg(long, value_name = "LR", allow_negative_numbers = true)]
     adapt: Option<f64>,
     /// Characters after which --adapt makes a step [default: 50]
     #[arg(long, value_name = "N", requires = "adapt")]

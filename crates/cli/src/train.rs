@@ -30,7 +30,7 @@ pub struct Args {
     /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
-    /// Train N models with consecutive seeds, and mix them [default: 1]
+    /// Train N models with consecutive seeds, and mix them, each with the same weight [default: 1]
     #[arg(long, value_name = "N", conflicts_with_all = ["report", "dashboard", "tensorboard"])]
     seeds: Option<u64>,
     /// The run folder [default: the next free one in runs/]

@@ -34,6 +34,11 @@ fn listen() -> Result<()> {
                 dashboard::restore();
                 std::process::exit(130);
             }
+            std::thread::spawn(|| {
+                std::thread::sleep(Duration::from_secs(1));
+                let way = "then saves and ends; another Ctrl-C ends at once, without saving";
+                note(format_args!("finishes the step or the evaluation that it is at, {way}"));
+            });
         });
     });
     listening.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))

@@ -110,7 +110,7 @@ const MAX_DROPOUT: f64 = 0.4;
 const AVERAGED: f64 = 0.02;
 /// The fewest characters of training text for each example, word or stream of a batch.
 const MIN_TEXT: usize = 256;
-/// The fewest steps a pass: a short text gets a smaller batch.
+/// The fewest steps of a pass over a running text: a short one gets a smaller batch.
 const MIN_STEPS_A_PASS: f64 = 60.0;
 /// The smallest batch.
 const MIN_BATCH: usize = 4;
@@ -151,14 +151,17 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         let all = step.map_or(MAX_DROPOUT, |(_, dropout)| *dropout);
         text += &format!("dropout = {:?}\n", row.dropout * all);
     }
-    let most = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(MIN_BATCH));
-    plain.train.batch = Batch::Size(most);
-    let share = (models::steps_a_pass(&plain, data)? / MIN_STEPS_A_PASS).min(1.0);
-    let batch = ((most as f64 * share) as usize).max(MIN_BATCH);
+    let mut batch = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(MIN_BATCH));
     plain.train.batch = Batch::Size(batch);
-    let lr = row.lr[i];
     let [of_words, of_text] = MIN_STEPS;
-    let fewest = if data.vocab.mode() == Mode::Lines { of_words } else { of_text };
+    let mut fewest = of_words;
+    if data.vocab.mode() == Mode::Text {
+        let share = (models::steps_a_pass(&plain, data)? / MIN_STEPS_A_PASS).min(1.0);
+        batch = ((batch as f64 * share) as usize).max(MIN_BATCH);
+        plain.train.batch = Batch::Size(batch);
+        fewest = of_text;
+    }
+    let lr = row.lr[i];
     let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(fewest) as u64;
     let ema = 1.0 - 1.0 / (AVERAGED * steps as f64);
     Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\nema = {ema:?}\n{TRAIN}\n"))

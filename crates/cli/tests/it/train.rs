@@ -198,6 +198,9 @@ fn a_teacher_and_what_is_read_are_learned_from() {
     assert!(loss("eval alone --adapt 0.3 --json") < fixed - 0.05);
     assert!((loss("eval alone --adapt 0 --adapt-segment 9 --json") - fixed).abs() < 1e-5);
     assert!(loss("eval alone --adapt 0.001 --adapt-rule rms --adapt-decay 0.001 --json") < fixed - 0.05);
+    let output = charloom(folder, "eval alone --adapt 1000 --adapt-rule rms");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && stderr.contains("--adapt: with this rate"), "{stderr}");
     let output = charloom(folder, "eval teacher --adapt 0.1");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && stderr.contains("--adapt: nothing in this model"), "{stderr}");

@@ -116,6 +116,11 @@ pub fn evaluate_adapting(
 ) -> Result<Option<Evaluation>> {
     let fixed = ": nothing in this model learns from such data while it reads; leave it out";
     let scores = model.score_adapting(split, adapt, tell)?.ok_or_else(|| Error::setting("adapt", fixed))?;
+    if scores.iter().any(|score| score.is_nan()) {
+        let diverged =
+            ": with this rate the weights grew until a probability was not a number; give a smaller one";
+        return Err(Error::setting("adapt", diverged));
+    }
     evaluation_of(&scores)
 }
 
