@@ -114,6 +114,10 @@ const MIN_TEXT: usize = 256;
 const MIN_STEPS_A_PASS: f64 = 60.0;
 /// The smallest batch.
 const MIN_BATCH: usize = 4;
+/// The context of a running text that is too short for the kind's own one: this share of it at most, below this many
+/// tokens.
+const MAX_CONTEXT_SHARE: usize = 8;
+const SHORT_CONTEXT: usize = 64;
 /// The fewest steps on words and on a running text: a short one gets more passes.
 const MIN_STEPS: [f64; 2] = [500.0, 1500.0];
 
@@ -143,19 +147,24 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
     })?;
     let i = size as usize;
     let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", row.model[i]);
+    let (tokens, is_text) = (data.splits.train.tokens().len(), data.vocab.mode() == Mode::Text);
+    let context = tokens / MAX_CONTEXT_SHARE;
+    if is_text && context < SHORT_CONTEXT && !text.contains("context") {
+        text += &format!("context = {}\n", context.max(1));
+    }
     let mut plain = Config::layered(Some(&text), None)?;
     if row.dropout > 0.0 {
         let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
-        let ratio = parameters / data.splits.train.tokens().len().max(1) as f64;
+        let ratio = parameters / tokens.max(1) as f64;
         let step = DROPOUT.iter().find(|(most, _)| ratio < *most);
         let all = step.map_or(MAX_DROPOUT, |(_, dropout)| *dropout);
         text += &format!("dropout = {:?}\n", row.dropout * all);
     }
-    let mut batch = row.batch[i].min((data.splits.train.tokens().len() / MIN_TEXT).max(MIN_BATCH));
+    let mut batch = row.batch[i].min((tokens / MIN_TEXT).max(MIN_BATCH));
     plain.train.batch = Batch::Size(batch);
     let [of_words, of_text] = MIN_STEPS;
     let mut fewest = of_words;
-    if data.vocab.mode() == Mode::Text {
+    if is_text {
         let share = (models::steps_a_pass(&plain, data)? / MIN_STEPS_A_PASS).min(1.0);
         batch = ((batch as f64 * share) as usize).max(MIN_BATCH);
         plain.train.batch = Batch::Size(batch);
@@ -193,6 +202,7 @@ pub fn seconds(size: Size, config: &Config, data: &Data, took: f64) -> Result<f6
 mod tests {
     use super::*;
     use crate::config::Batch;
+    use crate::data::Corpus;
 
     fn data(words: usize) -> Data {
         let mut config = Config::default();
@@ -239,6 +249,24 @@ mod tests {
             ),
             "{said}"
         );
+    }
+
+    #[test]
+    fn a_very_short_text_can_be_learned_from() {
+        let mut config = Config::default();
+        config.data.mode = Some(Mode::Text);
+        for words in [12, 40, 110] {
+            let corpus =
+                Corpus::from_bytes("here", "on and ".repeat(words).as_bytes(), &config.data).unwrap();
+            let data = Data::of(corpus, &config.data, None).unwrap();
+            for row in &ROWS {
+                let recipe = recipe(Some(row.kind), Size::Tiny, &data).unwrap();
+                let mut sized = Config::layered(Some(&recipe), None).unwrap();
+                sized.data = config.data.clone();
+                crate::settle(&mut sized, &data).unwrap();
+                crate::train::Trainer::new(&sized, &data).unwrap();
+            }
+        }
     }
 
     #[test]
