@@ -110,7 +110,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     let data = match (args.size, &resumed) {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
-        _ => charloom::load_data(&mut config)?,
+        (None, None) => begin::load(args, &mut config)?,
+        (_, Some(_)) => charloom::load_data(&mut config)?,
     };
     detail("the data is read");
     let card = data.card(models::context(&config.model)?);

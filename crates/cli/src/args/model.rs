@@ -94,6 +94,11 @@ impl ModelFlags {
         self.model.as_deref().map(|kind| if kind == "bigram" { "ngram" } else { kind })
     }
 
+    /// Whether `--context` is given.
+    pub fn has_context(&self) -> bool {
+        self.settings.context.is_some()
+    }
+
     /// Whether any flag of the model but `--context` is given.
     pub fn has_flags_but_context(&self) -> bool {
         let mut given = self.settings.given().into_iter().chain(self.decoder.given());

@@ -17,7 +17,7 @@ use crate::setup::load_data;
 pub fn configured(args: &Args) -> Result<Config> {
     let settings = &args.settings;
     let mut config = settings.base(None)?;
-    if let (Some(run), false) = (&settings.train_flags.start.init_from, settings.has_base()) {
+    if let Some(run) = model_of(args) {
         config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
     }
     if args.size.is_some() {
@@ -28,6 +28,27 @@ pub fn configured(args: &Args) -> Result<Config> {
     }
     config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
     Ok(config)
+}
+
+/// The run of --init-from, if the model's settings are that run's.
+fn model_of(args: &Args) -> Option<&Path> {
+    let run = args.settings.train_flags.start.init_from.as_deref();
+    run.filter(|_| !args.settings.has_base())
+}
+
+/// Loads the data of a new training, and fills in what depends on it. A context that only the run of
+/// --init-from gives is left out where words are read whole.
+pub fn load(args: &Args, config: &mut Config) -> Result<Data> {
+    if model_of(args).is_none() || args.settings.model_flags.has_context() {
+        return charloom::load_data(config);
+    }
+    config.validate()?;
+    let data = Data::load(&config.data, None)?;
+    if models::reads_whole_words(config, data.mode())? {
+        config.model.unset("context");
+    }
+    charloom::settle(config, &data)?;
+    Ok(data)
 }
 
 /// Loads the data, and rebuilds `config`: a size's settings for this data, then the file, then the flags.

@@ -307,6 +307,24 @@ fn a_training_begins_with_the_weights_of_another() {
 }
 
 #[test]
+fn words_are_read_whole_with_the_weights_of_a_run_on_text() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("text"), "emma and ava and mia. ".repeat(50)).unwrap();
+    fs::write(folder.path().join("words"), "emma\nava\nmia\n".repeat(9)).unwrap();
+    let train = "train text --mode text --model lstm --hidden 8 --context 20 --batch 4 --steps 2";
+    done(folder.path(), &format!("{train} --out first"));
+    let of = |data: &str, out: &str| {
+        done(folder.path(), &format!("train {data} --init-from first --batch 4 --steps 2 --out {out}"));
+        fs::read_to_string(folder.path().join(out).join("config.toml")).unwrap()
+    };
+    assert!(!of("words --mode lines", "second").contains("context ="));
+    assert!(of("text --mode text", "third").contains("context = 20"));
+    let output = charloom(folder.path(), "train words --mode lines --init-from first --context 20");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("--context 20 has no effect: words are read whole"), "{stderr}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn on_a_terminal_an_example_is_below_the_bar_and_changes_nothing() {
     let home = tempfile::tempdir().unwrap();

@@ -52,6 +52,11 @@ impl ModelConfig {
         self.settings.insert(key.to_owned(), value.into().0);
     }
 
+    /// Takes a setting's value back: the kind's default holds.
+    pub fn unset(&mut self, key: &str) {
+        self.settings.remove(key);
+    }
+
     /// The same model with a setting given this value.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

@@ -76,6 +76,15 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
 }
 
+/// Whether a configuration's model reads whole words of data of this mode, and has no use for a context.
+///
+/// # Errors
+/// There is no model of that kind, or its settings are wrong.
+pub fn reads_whole_words(config: &Config, mode: Mode) -> Result<bool> {
+    let is_recurrent = matches!(plan(config, 1)?, Some((_, Net::Recurrent(_))));
+    Ok(is_recurrent && mode == Mode::Lines)
+}
+
 /// Fills in the feed of a configuration's training on data of this mode.
 ///
 /// # Errors
