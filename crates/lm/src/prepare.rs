@@ -19,12 +19,20 @@ use crate::{Config, Error, Result, config, models, train};
 /// # Ok::<(), charloom::Error>(())
 /// ```
 pub fn load_data(config: &mut Config) -> Result<Data> {
+    let data = read_data(config)?;
+    settle(config, &data)?;
+    Ok(data)
+}
+
+/// Loads the data of a configuration, which [`settle`] has still to complete.
+///
+/// # Errors
+/// A value out of range; as [`Data::load`].
+pub fn read_data(config: &mut Config) -> Result<Data> {
     config.validate()?;
     models::fill(&mut config.model)?;
     config.settle_seeds();
-    let data = Data::load(&config.data, None)?;
-    settle(config, &data)?;
-    Ok(data)
+    Data::load(&config.data, None)
 }
 
 /// Makes explicit in a configuration what depends on its data, which is loaded already.

@@ -149,10 +149,11 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
     let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", row.model[i]);
     let (tokens, is_text) = (data.splits.train.tokens().len(), data.vocab.mode() == Mode::Text);
     let context = tokens / MAX_CONTEXT_SHARE;
-    if is_text && context < SHORT_CONTEXT && !text.contains("context") {
-        text += &format!("context = {}\n", context.max(1));
-    }
     let mut plain = Config::layered(Some(&text), None)?;
+    if is_text && context < SHORT_CONTEXT && plain.model.get("context").is_none() {
+        text += &format!("context = {}\n", context.max(1));
+        plain.model.set("context", context.max(1));
+    }
     if row.dropout > 0.0 {
         let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
         let ratio = parameters / tokens.max(1) as f64;

@@ -23,7 +23,7 @@ macro_rules! words {
 
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.word())
+                std::fmt::Display::fmt(self, f)
             }
         }
 

@@ -47,7 +47,8 @@ flags! {
         pub steps("N"): u64;
         /// Examples of a step, or full [default: 32]
         batch("B"): Batch;
-        /// How batches are drawn: words; streams or random pieces of a running text [default: as suits model and data]
+        /// How batches are drawn: words; streams or random pieces of a running text [default: as suits model and
+        /// data]
         feed("NAME"): Feed;
     }
 }

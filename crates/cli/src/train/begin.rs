@@ -39,12 +39,9 @@ fn model_of(args: &Args) -> Option<&Path> {
 /// Loads the data of a new training, and fills in what depends on it. A context that only the run of
 /// --init-from gives is left out where words are read whole.
 pub fn load(args: &Args, config: &mut Config) -> Result<Data> {
-    if model_of(args).is_none() || args.settings.model_flags.has_context() {
-        return charloom::load_data(config);
-    }
-    config.validate()?;
-    let data = Data::load(&config.data, None)?;
-    if models::reads_whole_words(config, data.mode())? {
+    let data = charloom::read_data(config)?;
+    let is_of_run = model_of(args).is_some() && !args.settings.model_flags.has_context();
+    if is_of_run && models::reads_whole_words(config, data.mode())? {
         config.model.unset("context");
     }
     charloom::settle(config, &data)?;

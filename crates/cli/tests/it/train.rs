@@ -319,6 +319,8 @@ fn words_are_read_whole_with_the_weights_of_a_run_on_text() {
     };
     assert!(!of("words --mode lines", "second").contains("context ="));
     assert!(of("text --mode text", "third").contains("context = 20"));
+    let shared = of("words --mode lines --generator shared --seed 7", "fourth");
+    assert!(shared.contains("split_seed = 7"), "{shared}");
     let output = charloom(folder.path(), "train words --mode lines --init-from first --context 20");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("--context 20 has no effect: words are read whole"), "{stderr}");

@@ -41,8 +41,7 @@ const OFTEN_AVX512: usize = 256;
 const FAR_ROWS: usize = 512;
 const FAR_COLUMNS: usize = 352;
 const WIDE: usize = 256;
-/// Columns of A that are a multiple of this apart fall into one set of the L1 cache: copying pays from fewer columns
-/// of C on.
+/// Columns of A a multiple of this apart fall into one set of the L1 cache: copying pays from fewer columns of C on.
 const ONE_SET: usize = 1024;
 const WIDE_IN_ONE_SET: usize = 128;
 
