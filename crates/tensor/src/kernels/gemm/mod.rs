@@ -6,6 +6,7 @@
 mod block;
 mod drive;
 mod pack;
+mod strips;
 
 use super::halves::{in_halves, worthwhile};
 use super::pool::{ROWS, is_left_alone, split};

@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which blocks read them.
 
-use super::drive::heights;
+use super::strips::heights;
 use crate::kernels::simd::Simd;
 use crate::kernels::transpose::transpose_part;
 use std::cell::RefCell;
@@ -58,6 +58,14 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
     if left == S::WIDE + 1 && S::WIDE > 2 { left.div_ceil(2) } else { left.min(S::WIDE) }
 }
 
+/// How many strips of the largest width, all of whole vectors, come next where C has `columns` columns left.
+#[inline(always)]
+pub(super) fn whole_strips<S: Simd>(columns: usize) -> usize {
+    let (whole, left) = (columns / (S::WIDE * S::LANES), columns % (S::WIDE * S::LANES));
+    // One vector that is left over shares what it needs with the strip before, as `vectors` says.
+    if S::WIDE > 2 && left > 0 && left <= S::LANES { whole.saturating_sub(1) } else { whole }
+}
+
 /// Packs `k` rows of B, `n` columns wide, strip by strip: the rows of each strip one after another, the last
 /// vector padded with zeros. `k` is at least 1.
 ///
@@ -65,6 +73,7 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
 /// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
+    let whole = whole_strips::<S>(n) * S::WIDE * S::LANES;
     // Along B's rows, the order in memory, which the hardware prefetcher recognizes.
     for l in 0..k {
         // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last column; a strip's rows
@@ -72,7 +81,7 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
         unsafe {
             let from = from.add(l * stride);
             let mut column = 0;
-            while n - column >= 2 * S::WIDE * S::LANES {
+            while column < whole {
                 let to = to.add(column * k + l * S::WIDE * S::LANES);
                 for at in (0..S::WIDE * S::LANES).step_by(S::LANES) {
                     if at % LINE == 0 {
