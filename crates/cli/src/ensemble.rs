@@ -4,10 +4,9 @@ use charloom::Result;
 use charloom::data::Data;
 use charloom::ensemble::Ensemble;
 use charloom::train::Observer;
-use serde_json::json;
 
 use crate::mix;
-use crate::output::{Out, name, note};
+use crate::output::{Out, note};
 use crate::train::{self, Args};
 use crate::watch::{self, Watch};
 
@@ -22,7 +21,7 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
     })?;
     let Some(mixed) = mixed else {
         watch::say_stopped(&path, None);
-        return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
+        return train::stopped(&path, out);
     };
     train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
     mix::print(&mixed, &path, out)?;

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
 use charloom::models::Tell;
+use charloom::train::heed;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use terminal_size::{Height, Width, terminal_size};
+
+use crate::watch;
 
 /// Standard output.
 pub struct Out {
@@ -198,7 +201,7 @@ pub fn show_below(bar: &ProgressBar, line: &str) {
     bar.set_style(style(&format!("{BAR}\n{literal}")));
 }
 
-/// Runs `work`, which reports the share that is done, with a progress bar.
+/// Runs `work`, which reports the share that is done, with a progress bar. Ctrl-C ends it where a training listens.
 ///
 /// # Errors
 /// Those of `work`.
@@ -207,7 +210,7 @@ pub fn telling<T>(what: &'static str, work: impl FnOnce(Tell<'_>) -> Result<T>) 
     let bar = shown_as("{prefix} {wide_bar} {percent} %  {eta} left", PARTS as u64, what);
     let done = work(&mut |share| {
         bar.set_position((share * PARTS) as u64);
-        Ok(())
+        heed(&watch::STOP)
     });
     bar.finish_and_clear();
     done

@@ -165,7 +165,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => true,
     };
     if !is_done {
-        return if out.json { out.object(&json!({"run": name(&path), "stopped": true})) } else { Ok(()) };
+        return stopped(&path, out);
     }
     detail("trained");
     // A counted model is in memory as it was saved; of a trained model the best weights are in the run's
@@ -191,13 +191,25 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         crate::report::write(&path, args.data.get().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
         note(format_args!("report written to {}", page.display()));
     }
-    report(model, &config, &data, &path, &samples, out)?;
+    match report(model, &config, &data, &path, &samples, out) {
+        Err(Error::Interrupted) => {
+            note("stopped after the training, before its losses were printed");
+            say_saved(&path, &data);
+            return stopped(&path, out);
+        }
+        shown => shown?,
+    }
     say_saved(&path, &data);
     begin::tell_overfitting(&config, &data, step)?;
     if args.is_bare() {
         begin::offer(args, &config, &data, Timing::read(&path))?;
     }
     Ok(())
+}
+
+/// The result of a training that was stopped.
+pub fn stopped(path: &Path, out: &mut Out) -> Result<()> {
+    if out.json { out.object(&json!({"run": name(path), "stopped": true})) } else { Ok(()) }
 }
 
 /// Prints where a run is saved, and the commands to try next.

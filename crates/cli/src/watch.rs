@@ -20,7 +20,7 @@ const COLUMNS: usize = 60;
 /// Drawing samples takes at most 1/200 of the training's time.
 const SAMPLES_SHARE: u32 = 200;
 
-/// Set by Ctrl-C or SIGTERM: finish the step, save, end.
+/// Set by Ctrl-C or SIGTERM: finish the step or leave the evaluation, save, end.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Ends a training in order when Ctrl-C or SIGTERM comes.
@@ -36,8 +36,7 @@ fn listen() -> Result<()> {
             }
             std::thread::spawn(|| {
                 std::thread::sleep(Duration::from_secs(1));
-                let way = "then saves and ends; another Ctrl-C ends at once, without saving";
-                note(format_args!("finishes the step or the evaluation that it is at, {way}"));
+                note("finishes what it is at, then saves and ends; another Ctrl-C ends at once, without saving");
             });
         });
     });

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use crate::data::Data;
 use crate::files::{self, RunFolder};
 use crate::mix::{Mix, Weights, mix};
-use crate::train::{End, Fit, Observer, Training};
+use crate::train::{End, Fit, Observer, Training, heed};
 use crate::{Config, Error, Result, models};
 
 /// Called with the number and the folder of each training before it begins; returns its options and its
@@ -147,7 +147,10 @@ impl Ensemble {
             }
         }
         let moved = self.config.data.path.as_ref().map(|_| data.source.path.as_path());
-        let mut mixed = mix(&runs, &Weights::Equal, moved, &mut |_| Ok(()))?;
+        let mut mixed = match mix(&runs, &Weights::Equal, moved, &mut |_| heed(stop)) {
+            Err(Error::Interrupted) => return Ok(None),
+            mixed => mixed?,
+        };
         mixed.save(&mut self.out)?;
         // `config.toml` says how to train the ensemble; the mixture's own configuration is in its
         // checkpoints.

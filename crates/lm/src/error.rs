@@ -63,6 +63,10 @@ pub enum Error {
     #[error("{0}")]
     Diverged(String),
 
+    /// A computation was asked to end before it was done.
+    #[error("interrupted")]
+    Interrupted,
+
     /// A computation went wrong.
     #[error("{0}")]
     Failed(String),

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::prune::{goes_on, rungs};
 use super::sampler::propose;
 use super::spec::{Pruning, Sampler, Spec};
+use super::trial::{CurvePoint, Run};
 use super::trials::{State, Trial};
 use super::{Address, Settings, Space, Study, WorkOptions, best, figures, importance, page, sorted, work};
 use charloom::Config;
@@ -274,4 +275,14 @@ fn a_study_of_counts_in_a_file_has_a_page() {
     // The best so far, parallel coordinates, and the loss against the order, the only setting that varies.
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(page.contains("order = 3") && page.contains("2 trials by grid"));
+}
+
+#[test]
+fn a_trial_that_is_stopped_in_its_first_evaluation_has_not_failed() {
+    let spec = spec(Sampler::Grid, json!({"model": ["mlp"]}));
+    let mut config = Config::from_toml("[train]\nsteps = 2", "here".as_ref()).unwrap();
+    let data = charloom::load_data(&mut config).unwrap();
+    let (stop, report) = (std::sync::atomic::AtomicBool::new(true), &mut |_: &[CurvePoint]| Ok(None));
+    let run = Run { spec: &spec, number: 0, config, data: &data, stop: &stop, report };
+    assert!(run.run().unwrap().is_none());
 }

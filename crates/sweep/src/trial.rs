@@ -121,6 +121,10 @@ impl Run<'_> {
             (Verdict::Lost, _) => return Ok(End::Broken),
             (_, Ok(outcome)) => outcome,
         };
+        // A trial that is pruned is stopped too.
+        if outcome.end == train::End::Stopped && !is_poor {
+            return Ok(End::Broken);
+        }
         let Some((loss, step)) = outcome.best else {
             let message = "nothing in the validation split is judged; give more text";
             return Err(Error::Failed(message.to_owned()).into());
@@ -128,9 +132,6 @@ impl Run<'_> {
         let mut best = SeedResult { seed, loss, step, test: None };
         if is_poor {
             return Ok(End::Pruned(best));
-        }
-        if outcome.end == train::End::Stopped {
-            return Ok(End::Broken);
         }
         if training.steps().is_none() {
             ending.curve.push(CurvePoint { seed, step, loss });

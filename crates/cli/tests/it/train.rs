@@ -265,6 +265,17 @@ fn a_stopped_run_is_resumed_bit_for_bit() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_finished_training_is_kept_if_it_is_stopped_before_its_losses_are_printed() {
+    let folder = TempDir::new().unwrap();
+    let train = "train --model lstm --hidden 512 --steps 1 --out run";
+    let rest = stopped(folder.path(), train, "-INT", ["", "step        1"]);
+    let said = rest[0].starts_with("stopped after the training") && rest[1].starts_with("saved in run");
+    assert!(said, "{rest:?}");
+    assert_eq!(fs::read_to_string(folder.path().join("run/samples.txt")).unwrap().lines().count(), 20);
+}
+
 #[test]
 fn a_size_follows_the_data_and_flags_come_on_top() {
     let folder = TempDir::new().unwrap();

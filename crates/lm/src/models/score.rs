@@ -225,7 +225,7 @@ fn judge_text(
         next.clear();
         next.extend(parts.iter().map(|part| tokens[(part.begin + step + 1).min(judged)]));
         reader.read(&mut state, &next);
-        if step % 64 == 0 {
+        if step % 8 == 0 {
             tell(step as f64 / longest as f64)?;
         }
     }

@@ -133,12 +133,21 @@ pub struct Outcome {
     pub best: Option<(f64, u64)>,
 }
 
+/// [`Error::Interrupted`] once `stop` is set: what a long computation that tells how far it is calls to end.
+///
+/// # Errors
+/// `stop` is set.
+pub fn heed(stop: &AtomicBool) -> Result<()> {
+    if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
 /// Trains until the last step, out of patience or `stop`, and writes the run.
 ///
 /// At step 0, every `eval_every` steps and at the end the validation split is evaluated, and the training
 /// split or `eval_size` characters of it. `best.safetensors` is the model of the lowest loss on the
 /// validation split (or the training split, if there is no other). `last.safetensors` is saved at each
-/// evaluation, when stopped, and every ten seconds. Saving, stopping and resuming change no number.
+/// evaluation, when stopped, and every ten seconds. Saving, stopping and resuming change no number: an
+/// evaluation that `stop` ends does not count, and is made again when resumed.
 ///
 /// # Errors
 /// A loss or parameters that are not finite (`last.safetensors` keeps the last good state), or a file that
@@ -167,8 +176,8 @@ pub(super) fn run_in(
     let mut keeper = Keeper { clock: folder.as_ref().map(|folder| Clock::new(trainer, folder)), folder };
     let watched = Cell::default();
     let observe = &mut Timed { observer, taken: &watched };
-    if trainer.progress.best.is_none() {
-        evaluate_and_save(trainer, &mut keeper, evaluate, observe)?;
+    if trainer.progress.best.is_none() || trainer.progress.owed {
+        evaluate_and_save(trainer, &mut keeper, evaluate, stop, observe)?;
     }
     let (mut saved, mut ticked) = (Instant::now(), Instant::now());
     let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.progress.waited >= patience;
@@ -195,7 +204,7 @@ pub(super) fn run_in(
             ticked = Instant::now();
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
-            evaluate_and_save(trainer, &mut keeper, evaluate, observe)?;
+            evaluate_and_save(trainer, &mut keeper, evaluate, stop, observe)?;
             keeper.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
         } else if trainer.step.is_multiple_of(CLOCK_EVERY) && saved.elapsed() > SAVE_AFTER {
@@ -207,6 +216,7 @@ pub(super) fn run_in(
     keeper.save(trainer)?;
     keeper.note(trainer, watched.get(), Duration::ZERO)?;
     let end = match () {
+        () if trainer.progress.owed => End::Stopped,
         () if trainer.step >= steps => End::Finished,
         () if out_of_patience(trainer) => End::OutOfPatience,
         () => End::Stopped,
@@ -284,11 +294,12 @@ impl Clock {
 }
 
 /// Evaluates the training split (or a sample of it) and the validation split, logs the losses, and saves the
-/// model.
+/// model. Once `stop` is set the evaluation is left to who resumes.
 fn evaluate_and_save(
     trainer: &mut Trainer,
     keeper: &mut Keeper<'_>,
     evaluate: Evaluate,
+    stop: &AtomicBool,
     observe: &mut Timed<'_>,
 ) -> Result<()> {
     if evaluate == Evaluate::Nothing {
@@ -297,17 +308,21 @@ fn evaluate_and_save(
     let step = trainer.step;
     // The weights first, so that the error of weights that are not finite names them, not the evaluation.
     let weights = trainer.weights().map_err(|error| keeper.kept(error))?;
+    trainer.progress.owed = true;
     let nothing = |split| Error::Failed(format!("nothing in the {split} split is judged; give more text"));
-    let (train, val) = match evaluate {
-        Evaluate::Validation => {
-            let val = judge(trainer, "val", keeper, observe)?;
-            (None, Some(val.ok_or_else(|| nothing("validation"))?))
-        }
+    let mut judge = |split| judge(trainer, split, keeper, stop, observe);
+    let mut judge_both = || match evaluate {
+        Evaluate::Validation => Ok((None, Some(judge("val")?.ok_or_else(|| nothing("validation"))?))),
         Evaluate::Both | Evaluate::Nothing => {
-            let train = judge(trainer, "train", keeper, observe)?.ok_or_else(|| nothing("training"))?;
-            (Some(train), judge(trainer, "val", keeper, observe)?)
+            let train = judge("train")?.ok_or_else(|| nothing("training"))?;
+            Ok((Some(train), judge("val")?))
         }
     };
+    let (train, val) = match judge_both() {
+        Err(Error::Interrupted) => return Ok(()),
+        judged => judged?,
+    };
+    trainer.progress.owed = false;
     for (split, evaluation) in [("train", train), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
             keeper.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
@@ -333,12 +348,14 @@ fn judge(
     trainer: &mut Trainer,
     split: &'static str,
     keeper: &Keeper<'_>,
+    stop: &AtomicBool,
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
     trainer.evaluated_model();
     let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
     let mut tell = |share: f64| {
+        heed(stop)?;
         if ticked.elapsed() > TICK {
             observe.time(|observer| observer.evaluating(step, split, share))?;
             ticked = Instant::now();

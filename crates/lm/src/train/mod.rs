@@ -26,7 +26,7 @@ use crate::{Error, Result};
 
 pub use counted::save_counted;
 use diagnose::Diagnostics;
-pub use fit::{End, Event, Observer, Outcome, Unwatched, run};
+pub use fit::{End, Event, Observer, Outcome, Unwatched, heed, run};
 use state::Progress;
 use teacher::Answers;
 pub(crate) use teacher::name_teacher;

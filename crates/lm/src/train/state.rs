@@ -15,13 +15,18 @@ use crate::{Checkpoint, Error, Result};
 /// average.
 const RAW: &str = "raw.";
 
-/// The best evaluation so far, and the number of evaluations since.
+/// In the state of a checkpoint whose evaluation was interrupted: resuming makes it.
+const OWED: &str = "evaluation.owed";
+
+/// The best evaluation so far, the number of evaluations since, and whether one was begun and did not end.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Progress {
     /// Loss and step.
     pub best: Option<(f64, u64)>,
     /// Evaluations since.
     pub waited: u64,
+    /// Whether the evaluation of this step was begun and did not end.
+    pub owed: bool,
 }
 
 impl Trainer {
@@ -42,6 +47,7 @@ impl Trainer {
             NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
             NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
         ]);
+        checkpoint.state.extend(self.progress.owed.then(|| NamedTensor::u8(OWED, &[0], Vec::new())));
         checkpoint.state.extend(self.feed.saved());
         let moments = self.optimizer.state(&self.model.params).into_iter();
         checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
@@ -108,6 +114,7 @@ impl Trainer {
         let step = one("best.step")?;
         self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));
         self.progress.waited = one("best.waited")?;
+        self.progress.owed = checkpoint.state(OWED).is_some();
         self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
         self.feed.restore(&|name| checkpoint.state(name))?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);

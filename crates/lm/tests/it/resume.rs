@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use charloom::data::Data;
 use charloom::data::Vocab;
 use charloom::files::NamedTensor;
-use charloom::files::{RunFolder, Timing};
+use charloom::files::{Metric, RunFolder, Timing};
 use charloom::train::{End, Event, Trainer, run};
 use charloom::{Checkpoint, Config};
 
@@ -78,7 +78,7 @@ fn resumed_at_every_step_equals_undisturbed() {
         assert_eq!(end, End::Finished);
         let whole = files(&whole);
 
-        for k in 0..STEPS {
+        for k in 0..=STEPS {
             let path = home.path().join(format!("stopped-{k}"));
             let mut folder = RunFolder::create(&path, false).unwrap();
             let end = go(&mut Trainer::new(&config, &data).unwrap(), &mut folder, k);
@@ -86,6 +86,13 @@ fn resumed_at_every_step_equals_undisturbed() {
             drop(folder);
             let (mut folder, checkpoint) = RunFolder::resume(&path).unwrap();
             assert_eq!(checkpoint.step, k);
+            // Stopped before the evaluation of step k, it leaves that to the resumed run.
+            let is_owed = k % 3 == 0 || k == STEPS;
+            assert_eq!(checkpoint.state("evaluation.owed").is_some(), is_owed, "at {k}");
+            assert_eq!(
+                Metric::read_all(&path).unwrap().iter().filter(|m| m.split == "val" && m.step == k).count(),
+                0
+            );
             let mut trainer = Trainer::resume(&checkpoint, &data, &path).unwrap();
             assert_eq!(trainer.steps_done(), k);
             assert_eq!(go(&mut trainer, &mut folder, STEPS + 1), End::Finished);
