@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use charloom::evaluation::{Comparison, PairedTest, compare};
+use charloom::evaluation::{Compared, Comparison, PairedTest, Setting, compare};
 use charloom::{Error, Result};
 
+use crate::mix;
 use crate::output::Out;
 use crate::setup::RunsData;
 
@@ -12,6 +13,8 @@ use crate::setup::RunsData;
 const LIKELY: f64 = 0.05;
 
 /// Compare runs: settings that differ, losses, and whether their difference is significant
+///
+/// A mixture's members are listed; their settings are with --json.
 #[derive(clap::Args)]
 pub struct Args {
     /// Run folders or .safetensors files, two or more
@@ -36,9 +39,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             .collect()
     };
     let mut table = vec![head("")];
-    for setting in settings {
-        let shown = setting.values.iter().map(|value| value.clone().unwrap_or_else(|| "-".to_owned()));
-        table.push(std::iter::once(setting.key.clone()).chain(shown).collect());
+    for Setting { key, values } in settings {
+        let has_it = |(value, run): &(&Option<String>, &Compared)| value.is_some() && is_of(key, run);
+        let is_told = |pair: &(&Option<String>, &Compared)| has_it(pair) || pair.1.members.is_empty();
+        let told: Vec<_> = values.iter().zip(runs).filter(is_told).map(|(value, _)| value).collect();
+        if told.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        let shown = values.iter().zip(runs).map(|pair| pair.0.clone().filter(|_| has_it(&pair)));
+        let shown = shown.map(|value| value.unwrap_or_else(|| "-".to_owned()));
+        table.push(std::iter::once(key.clone()).chain(shown).collect());
     }
     let mut row = |name: &str, value: &dyn Fn(usize) -> String| {
         table.push(std::iter::once(name.to_owned()).chain((0..runs.len()).map(value)).collect());
@@ -52,8 +62,18 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     row("time", &|i| or_none(runs[i].timing.map(|timing| timing.to_string())));
     out.table(&table)?;
     out.line("")?;
+    for Compared { run, members, .. } in runs.iter().filter(|run| !run.members.is_empty()) {
+        mix::listed(&format!("members of {}", run.display()), members, out)?;
+        out.line("")?;
+    }
     let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();
     tests.iter().try_for_each(|test| out.line(words(test, &first)))
+}
+
+/// Whether a setting is a run's own: a mixture was not trained, and its members are listed.
+fn is_of(key: &str, run: &Compared) -> bool {
+    run.members.is_empty()
+        || !["train.", "model.members."].iter().any(|of_members| key.starts_with(of_members))
 }
 
 /// The result of a test as a sentence.

@@ -7,12 +7,14 @@ use charloom::{Error, Result, models, speed};
 use serde_json::json;
 
 use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
+use crate::mix;
 use crate::output::{Out, flags, name, note};
 use crate::setup::{RunOrData, Settings, What, load_data, read_model};
 
 /// Tell what a run, a model file, a file of data or a configuration holds
 ///
-/// Of a preset, a configuration file or flags of the model it counts the parameters.
+/// Of a preset, a configuration file or flags of the model it counts the parameters; of a mixture it lists the
+/// members, whose settings --json has.
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Args {
@@ -85,12 +87,13 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let parameters = models::parameters(config, checkpoint.vocab.len())?;
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
+    let members = models::members(config, checkpoint.vocab.len())?;
     if out.json {
         let tensors: Vec<_> =
             tensors().map(|(tensor, shape)| json!({"name": tensor, "shape": shape})).collect();
         return out.object(&json!({
             "file": name(&file), "model": config.model.kind, "step": checkpoint.step, "timing": timing,
-            "parameters": parameters,
+            "parameters": parameters, "members": members,
             "vocab_size": checkpoint.vocab.len(), "vocab": vocab, "tensors": tensors, "config": config,
         }));
     }
@@ -105,6 +108,14 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     }
     out.line(format_args!("  vocabulary  {} ({})", checkpoint.vocab.len(), vocab.escape_debug()))?;
     out.line("")?;
+    if !members.is_empty() {
+        mix::listed("member", &members, out)?;
+        out.line("")?;
+        let settings = config.to_toml();
+        out.line(settings.split("[[model.members]]").next().unwrap_or(&settings).trim_end())?;
+        note(format_args!("the members' settings: --json; their tensors: charloom show {}", path.display()));
+        return Ok(());
+    }
     let rows: Vec<_> =
         tensors().map(|(name, shape)| vec![format!("  {name}"), format!("{shape:?}")]).collect();
     out.table(&rows)?;

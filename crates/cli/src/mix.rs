@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use charloom::evaluation::Evaluation;
 use charloom::files::RunFolder;
 use charloom::mix::{Mix, Mixed, Weights, mix};
+use charloom::models::Listed;
 use charloom::{Error, Result};
 use serde_json::json;
 
@@ -60,6 +61,19 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     print(&mixed, &args.out, out)?;
     train::say_saved(&args.out, &mixed.data);
     Ok(())
+}
+
+/// What a mixture is made of, with `head` above it.
+pub fn listed(head: &str, members: &[Listed], out: &mut Out) -> Result<()> {
+    let is_product =
+        members.iter().any(|member| !member.by_entropy.is_empty() && !member.member.contains('.'));
+    let weight = if is_product { "base power" } else { "weight" };
+    let mut table = vec![[head, weight, "parameters"].map(str::to_owned).to_vec()];
+    table.extend(members.iter().map(|Listed { member, model, weight, parameters, .. }| {
+        let parameters = parameters.map_or_else(|| "-".to_owned(), |count| count.to_string());
+        vec![format!("{member} ({model})"), format!("{weight:.4}"), parameters]
+    }));
+    out.table(&table)
 }
 
 /// Each member's weight and loss, and the mixture's loss.

@@ -23,6 +23,14 @@ fn a_mixture_is_a_run_like_any_other() {
     assert_eq!(json(folder, &["compare", "a", "m", "--json"])["runs"][1]["loss"], mixed["loss"]);
     let table = done(folder, &["mix", "m", "b", "--out", "mm", "--weights", ".25,.75"]);
     assert!(table.contains("m (mixture)  0.2500") && table.contains("\nmixture "), "{table}");
+    let info = done(folder, &["info", "mm"]);
+    let listed: Vec<&str> = info.lines().filter(|line| line.contains("(ngram) ")).collect();
+    assert_eq!(listed.iter().map(|line| &line[..3]).collect::<Vec<_>>(), ["0.0", "0.1", "1 ("], "{info}");
+    assert!(info.lines().count() < 30 && !info.contains("[train]") && !info.contains("order ="), "{info}");
+    assert_eq!(json(folder, &["info", "mm", "--json"])["members"][3]["weight"], 0.75);
+    let compared = done(folder, &["compare", "a", "mm"]);
+    assert!(compared.contains("\nmembers of mm ") && compared.lines().count() < 20, "{compared}");
+    assert!(!compared.contains("model.members") && !compared.contains("model.order"), "{compared}");
     refused(folder, &["mix", "a", "b", "--out", "m"], 1, "m: exists; ");
     let product = json(folder, &["mix", "a", "b", "--product", "--out", "p", "--json"]);
     assert!(product["loss"].as_f64() < mixed["loss"].as_f64(), "{product} and {mixed}");

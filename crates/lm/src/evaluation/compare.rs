@@ -10,7 +10,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use super::Evaluation;
 use crate::data::Mode;
 use crate::files::{self, Metric, Timing};
-use crate::models;
+use crate::models::{self, Listed};
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text in one observation of the test: neighbouring characters are not independent.
@@ -54,6 +54,8 @@ pub struct Compared {
     pub train_loss: Option<f64>,
     /// The number of its trained parameters; None for an n-gram model.
     pub parameters: Option<u64>,
+    /// The members of a mixture; none of another model.
+    pub members: Vec<Listed>,
     /// Updates until the best model.
     ///
     /// # Units
@@ -207,6 +209,7 @@ impl Opened {
                 evaluation: Evaluation::new(mean, losses.len()),
                 train_loss,
                 parameters: models::parameters(config, checkpoint.vocab.len())?,
+                members: models::members(config, checkpoint.vocab.len())?,
                 best_step: checkpoint.step,
                 timing: Timing::read(path),
                 steps: (!models::counts(config)?).then_some(config.train.steps),

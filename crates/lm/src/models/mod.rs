@@ -30,8 +30,8 @@ pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, f
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
 pub use mixture::{
-    Expected, FittedWeights, Member, Mixture, MixtureSettings, Pool, Power, expectations, fit_powers,
-    fit_weights, mean_scores,
+    Expected, FittedWeights, Listed, Member, Mixture, MixtureSettings, Pool, Power, expectations, fit_powers,
+    fit_weights, mean_scores, members,
 };
 pub use mlp::MlpSettings;
 pub use net::Net;

@@ -170,6 +170,42 @@ pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<Config>> 
     Ok(settings.members.into_iter().map(of_member).collect())
 }
 
+/// A member of a mixture, as [`members`] lists it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its number from 0; of one in a mixture's mixture, after that one's: `1.0`.
+    pub member: String,
+    /// The kind of its model.
+    pub model: String,
+    /// As [`Member::weight`].
+    pub weight: f64,
+    /// As [`Member::by_entropy`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_entropy: Vec<f64>,
+    /// Its trained parameters; None for a model that counts.
+    pub parameters: Option<u64>,
+}
+
+/// The members of a mixture, after each mixture its own; none if the model is no mixture.
+///
+/// # Errors
+/// As [`parameters`](crate::models::parameters).
+pub fn members(config: &Config, vocab: usize) -> Result<Vec<Listed>> {
+    if config.model.kind != NAME {
+        return Ok(Vec::new());
+    }
+    let MixtureSettings { members: weighed, .. } = config.model.read()?;
+    let mut listed = Vec::new();
+    for (i, (of, config)) in weighed.into_iter().zip(configurations(config)?).enumerate() {
+        let Member { weight, by_entropy, model, .. } = of;
+        let parameters = crate::models::parameters(&config, vocab)?;
+        listed.push(Listed { member: i.to_string(), model: model.kind, weight, by_entropy, parameters });
+        let own = members(&config, vocab)?.into_iter();
+        listed.extend(own.map(|own| Listed { member: format!("{i}.{}", own.member), ..own }));
+    }
+    Ok(listed)
+}
+
 /// The members' trained parameters in all; None if all members count.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ mod powers;
 mod product;
 mod weights;
 
-pub use kind::{Member, MixtureSettings, Pool};
+pub use kind::{Listed, Member, MixtureSettings, Pool, members};
 pub(super) use kind::{MixtureKind, check_size, configurations, count_parameters};
 pub use powers::{Expected, fit_powers};
 pub use product::Power;
