@@ -27,7 +27,8 @@ use crate::{ensemble, eval};
 pub struct Args {
     #[command(flatten)]
     data: DataPath,
-    /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top
+    /// Choose the settings by the amount of data: tiny, small, medium, large (seconds to an hour); flags come on top.
+    /// In the end it says whether counts of n-grams do better, or help in a mixture
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
     /// Train N models with consecutive seeds, and mix them, each with the same weight [default: 1]
@@ -201,6 +202,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     say_saved(&path, &data);
     begin::tell_overfitting(&config, &data, step)?;
+    begin::tell_counts(args, model, &config, &data, &path)?;
     if args.is_bare() {
         begin::offer(args, &config, &data, Timing::read(&path))?;
     }

@@ -1,9 +1,10 @@
 //! A good model of any text without choosing hyperparameters: four sizes, and their settings for each kind of
 //! model.
 
-use crate::config::{Batch, Config};
-use crate::data::{Data, Mode};
-use crate::models;
+use crate::config::{Batch, Config, ModelConfig};
+use crate::data::{Data, Mode, Splits};
+use crate::evaluation::evaluation_of;
+use crate::models::{self, LanguageModel, fit_weights, mean_scores};
 use crate::words;
 use crate::{Error, Result};
 
@@ -199,6 +200,55 @@ pub fn seconds(size: Size, config: &Config, data: &Data, took: f64) -> Result<f6
     Ok(took * work(&sized, data)? / work(config, data)?.max(1.0))
 }
 
+/// The order of n-grams that is best, or close to it, on words and on a running text of any length.
+const ORDERS: [usize; 2] = [5, 6];
+/// The most characters of training text whose n-grams are counted beside a training, in less than half a
+/// second.
+const MOST_COUNTED: usize = 300_000;
+
+/// A model beside counts of n-grams, on the validation split.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BesideCounts {
+    /// The order of the n-grams.
+    pub order: usize,
+    /// The model's loss.
+    ///
+    /// # Units
+    /// Nats per character.
+    pub model: f64,
+    /// That of the counts.
+    pub counts: f64,
+    /// That of their mixture, its weights fitted.
+    pub mixed: f64,
+}
+
+/// What counts of n-grams, and a mixture with them, would reach where a model was trained; None for a long text, or
+/// without a validation split.
+///
+/// # Errors
+/// As [`models::count`].
+pub fn beside_counts(
+    model: &dyn LanguageModel,
+    config: &Config,
+    data: &Data,
+) -> Result<Option<BesideCounts>> {
+    let Splits { train, val, .. } = &data.splits;
+    if train.tokens().len() > MOST_COUNTED {
+        return Ok(None);
+    }
+    let order = ORDERS[usize::from(data.vocab.mode() == Mode::Text)];
+    let counted = ModelConfig::of("ngram").with("order", order);
+    let (counts, _) = models::count(&Config { model: counted, ..config.clone() }, data)?;
+    let scores = [model, &*counts].map(|model| model.score_split(val, &mut |_| Ok(())));
+    let scores = scores.into_iter().collect::<Result<Vec<_>>>()?;
+    let mixed = mean_scores(&fit_weights(&scores).weights, &scores);
+    let judged = scores.iter().chain([&mixed]).map(|scores| evaluation_of(scores));
+    let [Some(model), Some(counts), Some(mixed)] = judged.collect::<Result<Vec<_>>>()?[..] else {
+        return Ok(None);
+    };
+    Ok(Some(BesideCounts { order, model: model.loss, counts: counts.loss, mixed: mixed.loss }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -268,6 +318,19 @@ mod tests {
                 crate::train::Trainer::new(&sized, &data).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn counts_are_made_beside_a_short_text_only() {
+        let [short, long] = [200, 80_000].map(data);
+        let config = Config { model: ModelConfig::of("ngram").with("order", 1), ..Config::default() };
+        let (model, _) = models::count(&config, &short).unwrap();
+        let beside = beside_counts(&*model, &config, &short).unwrap().unwrap();
+        assert!(
+            beside.order == 5 && beside.counts < beside.model && beside.mixed < beside.counts + 1e-6,
+            "{beside:?}"
+        );
+        assert_eq!(beside_counts(&*model, &config, &long).unwrap(), None);
     }
 
     #[test]

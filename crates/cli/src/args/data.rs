@@ -69,6 +69,16 @@ impl DataFlags {
         self.write(config);
     }
 
+    /// The flags that are given, as a command line says them: ` --mode=text`.
+    pub fn said(&self, config: &Config) -> String {
+        let settings = config.flat();
+        let said = self.given().into_iter().filter_map(|flag| {
+            let value = settings.get(&format!("data.{}", flag.key))?.trim_matches(['"', '[', ']']);
+            Some(format!(" --{}={}", flag.key.replace('_', "-"), value.replace(", ", ",")))
+        });
+        said.collect()
+    }
+
     /// Sets where the validation and test files are now, and keeps their SHA-256.
     pub fn place(&self, data: &mut DataConfig) {
         data.val = self.val.clone().or_else(|| data.val.take());

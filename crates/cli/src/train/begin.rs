@@ -2,16 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use charloom::config::Generator;
 use charloom::data::{Data, DataConfig, Mode};
 use charloom::ensemble::Ensemble;
 use charloom::files::{self, RunFolder, Timing};
-use charloom::size::{self, Size};
+use charloom::models::LanguageModel;
+use charloom::size::{self, BesideCounts, Size};
 use charloom::train::Training;
 use charloom::{Checkpoint, Config, Result, models};
 
 use super::Args;
 use crate::output::{self, flags, note};
 use crate::setup::load_data;
+
+/// The gain of a mixture, in nats per character, that is worth telling.
+const MATTERS: f64 = 0.01;
 
 /// The configuration of preset, file and flags.
 pub fn configured(args: &Args) -> Result<Config> {
@@ -156,6 +161,34 @@ pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) 
         let file = args.data.get().map_or_else(String::new, |path| format!(" {}", path.display()));
         note(format_args!("a better one: charloom train{file} --size medium, about {time} on this machine"));
     }
+    Ok(())
+}
+
+/// After a training with --size, prints what counts reach and how to mix both, if one of these is better.
+pub fn tell_counts(
+    args: &Args,
+    model: &dyn LanguageModel,
+    config: &Config,
+    data: &Data,
+    run: &Path,
+) -> Result<()> {
+    // What a file says of the data, and a split of a shared generator, the flags of the command would not say.
+    let is_said = args.settings.file().is_none() && config.train.generator == Generator::Separate;
+    if args.size.is_none() || !is_said {
+        return Ok(());
+    }
+    let Some(beside) = size::beside_counts(model, config, data)? else { return Ok(()) };
+    let BesideCounts { order, counts, mixed, .. } = beside;
+    if counts.min(mixed + MATTERS) >= beside.model {
+        return Ok(());
+    }
+    let path = args.data.get().map_or_else(String::new, |path| format!(" {}", path.display()));
+    let (flags, run) = (args.settings.data_flags.said(config), run.display());
+    note(format_args!(
+        "counts of n-grams reach {counts:.4} on validation, a mixture of them and this {mixed:.4}: \
+         charloom train{path} --model ngram --order {order}{flags} --out {run}-counts; \
+         charloom mix {run} {run}-counts --out {run}-mix"
+    ));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Runs `charloom` in `folder`.
-fn charloom(folder: &Path, args: &[&str]) -> Output {
+pub(crate) fn charloom(folder: &Path, args: &[&str]) -> Output {
     Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
 }
 

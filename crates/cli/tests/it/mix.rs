@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::command::{done, json, refused, trained};
+use crate::command::{charloom, done, json, refused, trained};
 
 #[test]
 fn a_mixture_is_a_run_like_any_other() {
@@ -75,4 +75,27 @@ fn a_mixture_is_a_run_like_any_other() {
         "c: was trained with data.split_seed = 7, a with 42",
     );
     assert!(!folder.join("q").exists());
+}
+
+#[test]
+fn a_size_says_what_counts_and_their_mixture_reach_and_how_to_make_them() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let folder = folder.path();
+    let few: Vec<&str> = charloom::data::NAMES.lines().take(300).collect();
+    fs::write(folder.join("names"), few.join("\n")).unwrap();
+    let train = [
+        "train", "names", "--size", "tiny", "--steps", "20", "--split", ".7,.3,0", "--dedupe", "--out", "net",
+    ];
+    let told = charloom(folder, &train).stderr;
+    let told = String::from_utf8(told).unwrap();
+    let told = told.lines().find(|line| line.starts_with("counts of n-grams reach ")).expect("it is told");
+    let (losses, commands) = told.split_once(": ").unwrap();
+    let [counts, mix] = commands.split("; ").collect::<Vec<_>>()[..] else { panic!("{commands}") };
+    for command in [counts, mix] {
+        let words: Vec<&str> = command.split(' ').skip(1).chain(["--json"]).collect();
+        let made = json(folder, &words);
+        assert!(losses.contains(&format!(" {:.4}", made["loss"].as_f64().unwrap())), "{told}: {made}");
+    }
+    let output = charloom(folder, &["train", "names", "--steps", "20", "--out", "own"]);
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("counts of n-grams"));
 }
