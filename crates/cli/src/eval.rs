@@ -97,6 +97,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         object["split"] = json!(all.name);
         (object["file"], object["step"]) = (json!(name(&file)), json!(checkpoint.step));
         object["baselines"] = json!(all.baselines);
+        let stride = checkpoint.config.model.get("stride");
+        object["stride"] = json!(stride.and_then(|stride| stride.parse::<usize>().ok()));
+        object["adapt"] = json!(adapt.map(|adapt| adapt.lr));
+        object["adapt_segment"] = json!(adapt.map(|adapt| adapt.segment));
+        object["adapt_rule"] = json!(adapt.map(|adapt| adapt.rule().word()));
+        object["adapt_decay"] = json!(adapt.map(|adapt| adapt.decay));
         if rows.len() > 1 {
             let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));
             object["splits"] = rows.iter().map(of).collect::<serde_json::Map<_, _>>().into();

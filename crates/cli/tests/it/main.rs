@@ -7,6 +7,7 @@ mod command;
 mod crashes;
 mod dashboard;
 mod docs;
+mod eval;
 mod graph;
 mod inspect;
 mod lines;

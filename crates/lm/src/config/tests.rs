@@ -195,8 +195,13 @@ fn a_kind_of_model_has_its_own_settings_and_no_others() {
         ("[model]\nhiden = [1]", "has no setting \"hiden\"; did you mean \"hidden\"?"),
         (
             "[model]\nkind = \"ngram\"\nhidden = [9]",
-            "kind \"ngram\" has no setting \"hidden\"; it has order, smoothing, k",
+            "kind \"ngram\" has no setting \"hidden\"; one of kind mlp, rnn, gru, lstm, wavenet, bow has",
         ),
+        (
+            "[model]\nkind = \"gru\"\nembed_norm = true",
+            "``embed_norm``: a model of kind \"gru\" has no setting \"embed_norm\"; one of kind transformer has",
+        ),
+        ("[model]\nkind = \"ngram\"\ndepth = 2", "no setting \"depth\"; it has order, smoothing, k"),
         (
             "[model]\nkind = \"linear\"\ndropout = 0.1",
             "``dropout``: a model of kind \"linear\" has no setting",

@@ -84,6 +84,12 @@ impl<'s> Adapt<'s> {
         adapt.check().map(|()| adapt)
     }
 
+    /// The rule of its steps.
+    #[must_use]
+    pub fn rule(&self) -> AdaptRule {
+        if self.rms.is_some() { AdaptRule::Rms } else { AdaptRule::Plain }
+    }
+
     /// Checks the values.
     ///
     /// # Errors

@@ -218,7 +218,16 @@ fn find(name: &str) -> Option<&'static dyn Kind> {
 /// # Errors
 /// There is no such kind; a setting that it does not have, or one out of range.
 pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
-    kind(model)?.fill(model)
+    let kind = kind(model)?;
+    let has = |kind: &dyn Kind, key: &str| kind.settings().iter().any(|setting| setting.key == key);
+    let mut known = all().flat_map(|other| other.settings());
+    if let Some(Setting { key, .. }) = known.find(|s| model.get(s.key).is_some() && !has(kind, s.key)) {
+        let others: Vec<&str> = all().filter(|other| has(*other, key)).map(|other| other.name()).collect();
+        let (name, others) = (kind.name(), others.join(", "));
+        let message = format!(": a model of kind {name:?} has no setting {key:?}; one of kind {others} has");
+        return Err(Error::setting(key, message));
+    }
+    kind.fill(model)
 }
 
 /// Fills in what depends on the data: settings of the model, and the feed.

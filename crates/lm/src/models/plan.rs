@@ -135,9 +135,14 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
             .tensors()
             .max_by_key(size)
             .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
+        let settings = kind(&config.model)?.settings();
+        let is_one = |size: &&&str| settings.iter().any(|setting| setting.key == **size);
+        let sizes = ["hidden", "embed", "layers", "context"].iter().filter(is_one).take(3);
+        let sizes: Vec<String> = sizes.map(|size| format!("``{size}``")).collect();
         return Err(Error::usage(format!(
             "{vocab} characters make {count} parameters; the limit is {MAX_PARAMETERS}{largest}: choose smaller sizes, \
-             such as ``hidden``, ``embed`` or ``context``"
+             such as {}",
+            sizes.join(" or ")
         )));
     }
     if plan.tensors().any(|(name, _)| name.starts_with("state.")) {

@@ -70,6 +70,7 @@ impl TransformerSettings {
         if cached > MAX_CACHED {
             let most = MAX_CACHED / (2 * self.layers * embed);
             let limit = format!("at most {most} with ``layers`` {} and ``embed`` {embed}", self.layers);
+            let limit = format!("{limit}; more with less of these");
             return Err(Error::out_of_range("context", reading.context, limit));
         }
         Ok(reading)

@@ -202,6 +202,21 @@ fn dropout_is_not_merged_and_does_nothing_in_evaluation() {
 }
 
 #[test]
+fn a_batch_of_text_too_large_says_which_context_is_not() {
+    let toml = "[model]\nkind = 'transformer'\ncontext = 9000\n[data]\nmode = 'text'";
+    let mut config = config(toml);
+    let corpus =
+        crate::data::Corpus::from_bytes("here", "ab ".repeat(5000).as_bytes(), &config.data).unwrap();
+    let data = Data::of(corpus, &config.data, None).unwrap();
+    crate::settle(&mut config, &data).unwrap();
+    let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
+    let (_, most) = refused.split_once("choose a ``context`` of at most ").expect(&refused);
+    let most: usize = most.split(' ').next().unwrap().parse().unwrap();
+    let widest = models::plan(&config, data.vocab.len()).unwrap().unwrap().1.widest();
+    assert_eq!(most, (1 << 30) / widest / 32, "{refused}");
+}
+
+#[test]
 fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     let mut config = config("[model]\nhidden = [65536]\nembed = 2\n[train]\nbatch = 'full'");
     config.data.shuffle = crate::data::Shuffle::None;
@@ -213,7 +228,8 @@ fn a_full_batch_too_large_is_refused_before_it_is_allocated() {
     assert!(Trainer::new(&config, &data).is_ok());
     config.model.set("dropout", 0.1);
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
-    assert!(refused.starts_with("``batch`` full: 24000 rows of up to 65536 numbers"), "{refused}");
+    let said = "``batch`` full: 24000 rows of up to 65536 numbers are too many, 16384 the most; choose";
+    assert!(refused.starts_with(said), "{refused}");
 }
 
 #[test]

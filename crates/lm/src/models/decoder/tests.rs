@@ -141,10 +141,13 @@ fn what_cannot_be_is_refused_by_name() {
     for (model, said) in [
         ("heads = 3", "``heads`` 3 does not divide ``embed`` 64; each head has an equal share of it"),
         ("embed = 1000000000", "``embed`` 1000000000 is out of range; it must be from 1 to 65536"),
-        ("context = 4\nlayers = 256\nembed = 65536", "parameters; the limit is"),
+        (
+            "context = 4\nlayers = 256\nembed = 65536",
+            "choose smaller sizes, such as ``embed`` or ``layers`` or ``context``",
+        ),
         (
             "context = 65536\nlayers = 256\nembed = 1024",
-            "``context`` 65536 is out of range; it must be at most 256",
+            "it must be at most 256 with ``layers`` 256 and ``embed`` 1024; more with less of these",
         ),
         ("context = 8\nstride = 9", "``stride`` 9 is out of range; it must be from 1 to ``context``, 8"),
         ("positions = 'rotary'\nembed = 12", "``positions`` rotary turns pairs"),

@@ -90,9 +90,20 @@ pub(crate) fn record<E: Precision>(
         Shape::Streams { streams, length, .. } => streams.saturating_mul(length),
         Shape::Blocks { sequences, length } => sequences.saturating_mul(length),
     };
-    if rows.checked_mul(net.widest()).is_none_or(|numbers| numbers > MAX_NUMBERS) {
-        let message = format!("{batch}: {rows} rows of up to {} numbers are too many", net.widest());
-        return Err(Error::setting("batch", format!("{message}; choose a smaller batch or smaller layers")));
+    let most = MAX_NUMBERS / net.widest().max(1);
+    if rows > most {
+        let way = match shape {
+            Shape::Streams { streams: pieces, .. } | Shape::Blocks { sequences: pieces, .. } => {
+                format!("a ``context`` of at most {}", most / pieces.max(1))
+            }
+            _ => "smaller layers".to_owned(),
+        };
+        let widest = net.widest();
+        let message = format!(
+            "{batch}: {rows} rows of up to {widest} numbers are too many, {most} the most; choose {way}"
+        );
+        let message = format!("{message} or a smaller batch");
+        return Err(Error::setting("batch", message));
     }
     let step = StepRecording::new(params, net, shape);
     Ok((!feed.merges() || step.recording.is_mergeable()).then_some(step))
