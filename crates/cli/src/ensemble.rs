@@ -26,5 +26,12 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
     train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
     mix::print(&mixed, &path, out)?;
     train::say_saved(&path, &mixed.data);
+    if mixed.evaluation.is_some() {
+        let runs: String = mixed.members.iter().map(|member| format!("{} ", member.run.display())).collect();
+        let path = path.display();
+        note(format_args!(
+            "all weigh the same; weights fitted to validation: charloom mix {runs}--out {path}-mix"
+        ));
+    }
     Ok(())
 }

@@ -31,7 +31,8 @@ pub struct Args {
     /// In the end it says whether counts of n-grams do better, or help in a mixture
     #[arg(long, value_name = "SIZE", conflicts_with_all = ["preset", "init_from"])]
     size: Option<Size>,
-    /// Train N models with consecutive seeds, and mix them, each with the same weight [default: 1]
+    /// Train N models with consecutive seeds, and mix them, each with the same weight; charloom mix fits weights to
+    /// their runs in RUN/seed-1, ... [default: 1]
     #[arg(long, value_name = "N", conflicts_with_all = ["report", "dashboard", "tensorboard"])]
     seeds: Option<u64>,
     /// The run folder [default: the next free one in runs/]

@@ -99,3 +99,16 @@ fn a_size_says_what_counts_and_their_mixture_reach_and_how_to_make_them() {
     let output = charloom(folder, &["train", "names", "--steps", "20", "--out", "own"]);
     assert!(!String::from_utf8(output.stderr).unwrap().contains("counts of n-grams"));
 }
+
+#[test]
+fn an_ensemble_says_that_its_weights_are_not_fitted_and_how_they_are() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let folder = folder.path();
+    let train = "train --hidden 8 --steps 20 --seeds 2 --out both";
+    let told = String::from_utf8(charloom(folder, &train.split(' ').collect::<Vec<_>>()).stderr).unwrap();
+    let said = "all weigh the same; weights fitted to validation: charloom ";
+    let command = told.lines().find_map(|line| line.strip_prefix(said)).expect("it is told");
+    let mixed = json(folder, &command.split(' ').chain(["--json"]).collect::<Vec<_>>());
+    assert_eq!((&mixed["run"], &mixed["members"][1]["run"]), (&"both-mix".into(), &"both/seed-2".into()));
+    assert_ne!(mixed["members"][0]["weight"], 0.5);
+}
