@@ -22,7 +22,7 @@ impl<E: Element> Recording<E> {
         for id in 0..self.nodes.len() {
             self.fuse_table_linear(id, &uses);
         }
-        self.plan = None;
+        self.backward_pass = None;
     }
 
     /// The operation of a node, if it has this type.

@@ -1,8 +1,8 @@
 //! A recorded computation: its operations, its own memory, and how it is run.
 
+use crate::backward::BackwardPass;
 use crate::kernels;
 use crate::op::{Env, Inputs, Op, ParamValues, RowRule};
-use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::{Element, Layout, Params, Pass, Rows, Shape};
 use std::ops::Range;
@@ -123,7 +123,7 @@ pub struct Recording<E: Element> {
     pub(crate) values: Slab<E>,
     pub(crate) grads: Slab<E>,
     pub(crate) fed: Fed<E>,
-    pub(crate) plan: Option<Plan>,
+    pub(crate) backward_pass: Option<BackwardPass>,
     /// Whether it has only half of every layer's units, and another recording the other half.
     pub(crate) halved: bool,
 }
@@ -144,7 +144,7 @@ impl<E: Element> Recording<E> {
             values: Slab::new(),
             grads: Slab::new(),
             fed: Fed { indices: Vec::new(), most: Vec::new(), used: Vec::new(), counts: Vec::new() },
-            plan: None,
+            backward_pass: None,
             halved,
         }
     }
@@ -153,7 +153,7 @@ impl<E: Element> Recording<E> {
         self.nodes.push(node);
         self.ops.push(op);
         self.inputs.push(inputs);
-        self.plan = None;
+        self.backward_pass = None;
         NodeId { recording: self.id, index: self.nodes.len() - 1 }
     }
 
