@@ -104,7 +104,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// The recording, to be run again.
     pub fn finish(self) -> Recording<E> {
         let mut recording = self.recording.into_inner();
-        recording.values.make();
+        recording.values.allocate();
         recording
     }
 
@@ -170,20 +170,21 @@ impl<'p, E: Element> Tape<'p, E> {
         assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
         let id = self.new_leaf(shape, needs_grad, None);
         let mut recording = self.recording.borrow_mut();
-        recording.values.make();
+        recording.values.allocate();
         recording.set(id, |to| to.copy_from_slice(data));
         drop(recording);
         self.var(id)
     }
 
-    /// Reserves memory for `len` values: now if the tape computes, else when the recording is finished.
-    fn room(&self, values: &mut Slab<E>, len: usize) -> usize {
-        if self.computes { values.grow(len) } else { values.plan(len) }
+    /// Reserves memory for `len` values and returns where it starts. It is allocated at once if the tape computes,
+    /// else when the recording is finished.
+    fn reserve(&self, values: &mut Slab<E>, len: usize) -> usize {
+        if self.computes { values.grow(len) } else { values.reserve(len) }
     }
 
     fn new_leaf(&self, shape: Shape, needs_grad: bool, axis: Option<usize>) -> NodeId {
         let mut recording = self.recording.borrow_mut();
-        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
+        let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
         let root = recording.nodes.len();
         recording.push(Node { shape, layout, home: Home::Local, root, needs_grad, axis }, None, Vec::new())
     }
@@ -268,7 +269,7 @@ impl<'p, E: Element> Tape<'p, E> {
     pub fn record(&self, op: impl Op<E> + 'static, inputs: &[NodeId], shape: Shape) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let inputs: Vec<usize> = inputs.iter().map(|&id| recording.at(id)).collect();
-        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
+        let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
         let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
         let axis = match op.row_rule() {
             RowRule::Chooses(axis) => axis,
@@ -345,7 +346,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// A node's elements in row-major order, whether it is a parameter or not.
     pub(crate) fn read(&self, id: NodeId) -> Vec<E> {
         let mut recording = self.recording.borrow_mut();
-        recording.values.make();
+        recording.values.allocate();
         let node = &recording.nodes[recording.at(id)];
         let memory = match node.home {
             Home::Param => self.params().values(),
