@@ -19,9 +19,9 @@ macro_rules! kernels {
         }
 
         /// `count` products of equal shape; in product i the operands A, B and C begin at i times their
-        /// `steps`.
-        fn gemm_batched(count: usize, steps: [usize; 3], call: Gemm<'_, Self>) {
-            $($from)::+::gemm_batched(count, steps, call);
+        /// `batch_strides`.
+        fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, Self>) {
+            $($from)::+::gemm_batched(count, batch_strides, call);
         }
 
         /// As [`Element::gemm`] for a `k` over the rows of a batch; the sum may be computed in another order.
@@ -163,10 +163,10 @@ macro_rules! kernels {
             $($from)::+::channel_backward(x, d, counts, abc, dx, add);
         }
 
-        /// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as
+        /// `y = x + z + bias`, row by row: rows of `x` are `stride` apart, rows of `z` and `y` are as long as
         /// `bias`.
-        fn add_rows(x: &[Self], step: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
-            $($from)::+::add_rows(x, step, z, bias, y);
+        fn add_rows(x: &[Self], stride: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
+            $($from)::+::add_rows(x, stride, z, bias, y);
         }
 
         /// Adds every row of `d` to `sum`.

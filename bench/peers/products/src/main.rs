@@ -50,23 +50,23 @@ impl Product {
     }
 
     fn gemm(&mut self) {
-        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|step| step as isize));
-        let (a, b, c, n_step) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
+        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|stride| stride as isize));
+        let (a, b, c, n_stride) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
         let one = gemm::Parallelism::None;
         // SAFETY: the matrices have these sizes and strides.
         unsafe {
             gemm::gemm(
-                m, n, k, c, 1, n_step, false, a, column, row, b, 1, n_step, 0.0, 1.0, false, false, false,
+                m, n, k, c, 1, n_stride, false, a, column, row, b, 1, n_stride, 0.0, 1.0, false, false, false,
                 one,
             );
         }
     }
 
     fn matrixmultiply(&mut self) {
-        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|step| step as isize));
-        let (a, b, c, n_step) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
+        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|stride| stride as isize));
+        let (a, b, c, n_stride) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
         // SAFETY: the matrices have these sizes and strides.
-        unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, row, column, b, n_step, 1, 0.0, c, n_step, 1) };
+        unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, row, column, b, n_stride, 1, 0.0, c, n_stride, 1) };
     }
 
     fn faer(&mut self) {

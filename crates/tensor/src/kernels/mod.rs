@@ -97,7 +97,7 @@ impl<E> Gemm<'_, E> {
         if m == 0 || n == 0 {
             return;
         }
-        let end = |rows: usize, step: usize, more: usize| rows.saturating_mul(step).saturating_add(more);
+        let end = |rows: usize, stride: usize, more: usize| rows.saturating_mul(stride).saturating_add(more);
         assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
         assert!(k == 0 || end(k - 1, br, end(n - 1, bc, 1)) <= self.b.len(), "B is too short");
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");

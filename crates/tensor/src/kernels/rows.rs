@@ -129,17 +129,17 @@ pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
 }
 
 #[inline(always)]
-unsafe fn add_rows_on<S: Simd>(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
-    reference::add_rows(x, step, z, bias, y);
+unsafe fn add_rows_on<S: Simd>(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    reference::add_rows(x, stride, z, bias, y);
 }
 
 dispatch! {
-    fn add_rows_isa(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
+    fn add_rows_isa(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
 }
 
-/// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as `bias`.
-pub fn add_rows(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
-    add_rows_isa(Isa::detect(), x, step, z, bias, y);
+/// `y = x + z + bias`, row by row: rows of `x` are `stride` apart, rows of `z` and `y` are as long as `bias`.
+pub fn add_rows(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    add_rows_isa(Isa::detect(), x, stride, z, bias, y);
 }
 
 #[cfg(test)]

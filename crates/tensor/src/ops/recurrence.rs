@@ -235,9 +235,9 @@ impl<E: Element> Op<E> for Recurrence<E> {
     fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
         let ([g, s], h) = (self.widths(), self.hidden);
         let (of_states, of_gates) = ((&self.before[..], s, h), (&self.gates[..], g, g));
-        let ((a, step, m), (b, b_step, n)) =
+        let ((a, a_stride, m), (b, b_stride, n)) =
             if self.by_columns { (of_states, of_gates) } else { (of_gates, of_states) };
-        let (k, a_strides, b_strides) = (grad.len() / s, [1, step], [b_step, 1]);
+        let (k, a_strides, b_strides) = (grad.len() / s, [1, a_stride], [b_stride, 1]);
         E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, end });
     }
 }

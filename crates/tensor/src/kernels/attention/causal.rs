@@ -23,7 +23,7 @@ struct Sizes {
     width: usize,
     heads: usize,
     size: usize,
-    step: usize,
+    stride: usize,
     scale: f32,
 }
 
@@ -32,7 +32,7 @@ impl Sizes {
         let (width, heads) = (call.width, call.heads);
         let size = width / heads;
         // One cache line more, so that rows a power of two apart do not collide in the cache.
-        Self { length, width, heads, size, step: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
+        Self { length, width, heads, size, stride: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
     }
 
     /// Estimated operations of a sequence in a pass with `products` matrix products.
@@ -41,18 +41,18 @@ impl Sizes {
     }
 }
 
-/// Copies the first `size` numbers of each row, `from_step` apart, to contiguous rows.
-fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
-    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_step)) {
+/// Copies the first `size` numbers of each row, `from_stride` apart, to contiguous rows.
+fn copy_rows(from: &[f32], from_stride: usize, size: usize, to: &mut [f32]) {
+    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_stride)) {
         to.copy_from_slice(&from[..size]);
     }
 }
 
-/// Prefetches the first `size` numbers of rows `step` apart, which are read soon; the hardware prefetcher
+/// Prefetches the first `size` numbers of rows `stride` apart, which are read soon; the hardware prefetcher
 /// does not recognize such distances.
 #[inline(always)]
-unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
-    for row in rows.chunks(step) {
+unsafe fn fetch_on<S: Simd>(rows: &[f32], stride: usize, size: usize) {
+    for row in rows.chunks(stride) {
         for at in (0..size).step_by(LINE) {
             // SAFETY: the caller guarantees S's target features; any address may be asked for.
             unsafe { S::prefetch(row.as_ptr().wrapping_add(at)) };
@@ -61,7 +61,7 @@ unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
 }
 
 dispatch! {
-    fn fetch_isa(rows: &[f32], step: usize, size: usize) = fetch_on
+    fn fetch_isa(rows: &[f32], stride: usize, size: usize) = fetch_on
 }
 
 /// A product on this thread only.
@@ -74,22 +74,22 @@ fn product(mut call: Gemm<'_, f32>) {
 fn products(
     sizes: Sizes,
     q: &[f32],
-    q_step: usize,
+    q_stride: usize,
     transposed: &[f32],
     [m, n]: [usize; 2],
     scores: &mut [f32],
 ) {
-    let Sizes { size, step, .. } = sizes;
+    let Sizes { size, stride, .. } = sizes;
     product(Gemm {
         m,
         n,
         k: size,
         a: q,
-        a_strides: [q_step, 1],
+        a_strides: [q_stride, 1],
         b: transposed,
-        b_strides: [step, 1],
+        b_strides: [stride, 1],
         c: scores,
-        c_stride: step,
+        c_stride: stride,
         end: End::Set,
     });
 }
@@ -105,8 +105,8 @@ struct Block {
 impl Block {
     /// Panics unless every row has room for all columns, and no query attends to keys beyond them.
     fn check(&self, scores: &[f32]) {
-        let Self { sizes: Sizes { step, .. }, first, columns } = *self;
-        let fits = row::room(columns) <= step && first + scores.len() / step <= columns;
+        let Self { sizes: Sizes { stride, .. }, first, columns } = *self;
+        let fits = row::room(columns) <= stride && first + scores.len() / stride <= columns;
         assert!(fits, "a block's rows have room for its columns");
     }
 }
@@ -114,8 +114,8 @@ impl Block {
 #[inline(always)]
 unsafe fn weigh_rows_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
     block.check(scores);
-    let Block { sizes: Sizes { step, scale, heads, .. }, first, columns } = block;
-    for (r, (s, stats)) in scores.chunks_exact_mut(step).zip(stats.iter_mut().step_by(heads)).enumerate() {
+    let Block { sizes: Sizes { stride, scale, heads, .. }, first, columns } = block;
+    for (r, (s, stats)) in scores.chunks_exact_mut(stride).zip(stats.iter_mut().step_by(heads)).enumerate() {
         let width = first + r + 1;
         // SAFETY: the caller guarantees S's target features; a row has room for all columns.
         *stats = unsafe { row::weigh::<S>(s.as_mut_ptr(), width, scale) };
@@ -155,24 +155,24 @@ fn attend_sequence(
     y: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
-    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let block = BLOCK.min(length);
-    with_room([size * step, length * size, block * step], |[keys, values, scores]| {
+    with_room([size * stride, length * size, block * stride], |[keys, values, scores]| {
         let values = &mut values[..length * size];
         for head in 0..heads {
             let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
-            transpose_isa(isa, k, 3 * width, [length, size], keys, step);
+            transpose_isa(isa, k, 3 * width, [length, size], keys, stride);
             copy_rows(v, 3 * width, size, values);
             for first in (0..length).step_by(block) {
                 let m = block.min(length - first);
                 let n = first + m;
-                let scores = &mut scores[..m * step];
+                let scores = &mut scores[..m * stride];
                 products(sizes, &q[first * 3 * width..], 3 * width, keys, [m, n], scores);
                 let rows = Block { sizes, first, columns: n };
                 weigh_rows_isa(isa, rows, scores, &mut stats[first * heads + head..]);
                 if let Some(mask) = call.dropout {
-                    for (r, s) in scores.chunks_exact_mut(step).enumerate() {
+                    for (r, s) in scores.chunks_exact_mut(stride).enumerate() {
                         let place = first + r;
                         row::drop_weights(mask.row((start + place) * heads + head), &mut s[..=place]);
                     }
@@ -182,7 +182,7 @@ fn attend_sequence(
                     n: size,
                     k: n,
                     a: scores,
-                    a_strides: [step, 1],
+                    a_strides: [stride, 1],
                     b: values,
                     b_strides: [size, 1],
                     c: &mut y[first * width + head * size..],
@@ -206,8 +206,9 @@ unsafe fn slopes_on<S: Simd>(
     mask: Option<(DropoutMask, usize)>,
 ) {
     block.check(scores);
-    let Block { sizes: Sizes { width, heads, size, step, scale, .. }, first, columns } = block;
-    let rows = scores.chunks_exact_mut(step).zip(d.chunks_exact_mut(step)).zip(stats.iter().step_by(heads));
+    let Block { sizes: Sizes { width, heads, size, stride, scale, .. }, first, columns } = block;
+    let rows =
+        scores.chunks_exact_mut(stride).zip(d.chunks_exact_mut(stride)).zip(stats.iter().step_by(heads));
     for (r, ((p, d), &stats)) in rows.enumerate() {
         let at = first + r + 1;
         let (y, dy) = (&y[r * width..][..size], &dy[r * size..][..size]);
@@ -271,16 +272,16 @@ fn backward_sequence(
     dx: &mut [f32],
     add: bool,
 ) {
-    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let (block, all) = (BLOCK.min(length), length * size);
-    let room = [size * step, size * step, all, all, all, all, all, block * step, block * step];
+    let room = [size * stride, size * stride, all, all, all, all, all, block * stride, block * stride];
     with_room(room, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
         let [qs, ks, dys, dks, dvs] = [qs, ks, dys, dks, dvs].map(|room| &mut room[..all]);
         for head in 0..heads {
             let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
-            transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, step);
-            transpose_isa(isa, v, 3 * width, [length, size], transposed_values, step);
+            transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, stride);
+            transpose_isa(isa, v, 3 * width, [length, size], transposed_values, stride);
             copy_rows(q, 3 * width, size, qs);
             copy_rows(k, 3 * width, size, ks);
             copy_rows(&dy[head * size..], width, size, dys);
@@ -289,7 +290,7 @@ fn backward_sequence(
             for first in (0..length).step_by(block) {
                 let m = block.min(length - first);
                 let n = first + m;
-                let (p, d) = (&mut p[..m * step], &mut d[..m * step]);
+                let (p, d) = (&mut p[..m * stride], &mut d[..m * stride]);
                 let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
                 fetch_isa(isa, &y[first * width + head * size..n * width], width, size);
                 products(sizes, q, size, transposed_keys, [m, n], p);
@@ -304,7 +305,7 @@ fn backward_sequence(
                     n: size,
                     k: n,
                     a: d,
-                    a_strides: [step, 1],
+                    a_strides: [stride, 1],
                     b: ks,
                     b_strides: [size, 1],
                     c: &mut dx[first * 3 * width + head * size..],
@@ -313,7 +314,7 @@ fn backward_sequence(
                 });
                 // dk += ds^T q, dv += p^T dy
                 for (a, b, c) in [(d, q, &mut *dks), (p, dy_of, &mut *dvs)] {
-                    let (a_strides, end) = ([1, step], End::Add);
+                    let (a_strides, end) = ([1, stride], End::Add);
                     product(Gemm {
                         m: n,
                         n: size,

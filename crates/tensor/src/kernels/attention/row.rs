@@ -128,13 +128,13 @@ pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
 pub(super) struct Transposed {
     pub start: *const f32,
     /// The row stride, including padding: a multiple of [`LANES`].
-    pub step: usize,
+    pub stride: usize,
     /// The size of a head, and the number of heads.
     pub size: usize,
     pub heads: usize,
 }
 
-/// Per head, the products of `q` with the first `width` columns: rows of scores, `step` apart.
+/// Per head, the products of `q` with the first `width` columns: rows of scores, `stride` apart.
 ///
 /// # Safety
 /// S's target features hold; all heads lie at `q`, and places and scores in their rows' room.
@@ -176,7 +176,7 @@ unsafe fn products_of<S: Simd, const N: usize>(
     width: usize,
     scores: *mut f32,
 ) {
-    let Transposed { start, step, size, .. } = transposed;
+    let Transposed { start, stride, size, .. } = transposed;
     // SAFETY: the caller's promise; whole vectors end in the rows' room.
     unsafe {
         for at in (0..width).step_by(S::LANES) {
@@ -184,28 +184,28 @@ unsafe fn products_of<S: Simd, const N: usize>(
             for i in 0..size {
                 for (n, sum) in sums.iter_mut().enumerate() {
                     let row = (head + n) * size + i;
-                    *sum = S::fma(S::splat(*q.add(row)), S::load(start.add(row * step + at)), *sum);
+                    *sum = S::fma(S::splat(*q.add(row)), S::load(start.add(row * stride + at)), *sum);
                 }
             }
             for (n, &sum) in sums.iter().enumerate() {
-                S::store(scores.add((head + n) * step + at), sum);
+                S::store(scores.add((head + n) * stride + at), sum);
             }
         }
     }
 }
 
-/// Per head, `y = sum_j p_j v_j` over the first `width` rows of values, `values_step` apart, with all heads
+/// Per head, `y = sum_j p_j v_j` over the first `width` rows of values, `values_stride` apart, with all heads
 /// side by side.
 ///
 /// # Safety
-/// S's target features hold; rows of weights, `weights_step` apart, rows of values, and all heads at `y` are there.
+/// S's target features hold; rows of weights, `weights_stride` apart, rows of values, and all heads at `y` are there.
 #[inline(always)]
 pub(super) unsafe fn mix<S: Simd>(
     [size, heads, width]: [usize; 3],
     weights: *const f32,
-    weights_step: usize,
+    weights_stride: usize,
     values: *const f32,
-    values_step: usize,
+    values_stride: usize,
     y: *mut f32,
 ) {
     for head in 0..heads {
@@ -214,24 +214,24 @@ pub(super) unsafe fn mix<S: Simd>(
             let n = (size - at).min(S::LANES);
             // SAFETY: the caller's promise; all vectors end in the head.
             unsafe {
-                let weights = weights.add(head * weights_step);
+                let weights = weights.add(head * weights_stride);
                 let (values, y) = (values.add(head * size + at), y.add(head * size + at));
                 if n < S::LANES {
                     let mut sum = S::splat(0.0);
                     for j in 0..width {
                         sum = S::fma(
                             S::splat(*weights.add(j)),
-                            S::load_head(values.add(j * values_step), n),
+                            S::load_head(values.add(j * values_stride), n),
                             sum,
                         );
                     }
                     S::store_head(y, n, sum);
                     at += n;
                 } else if size - at >= 4 * S::LANES {
-                    mix_vectors::<S, 4>(width, weights, values, values_step, y);
+                    mix_vectors::<S, 4>(width, weights, values, values_stride, y);
                     at += 4 * S::LANES;
                 } else {
-                    mix_vectors::<S, 1>(width, weights, values, values_step, y);
+                    mix_vectors::<S, 1>(width, weights, values, values_stride, y);
                     at += S::LANES;
                 }
             }
@@ -248,7 +248,7 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
     width: usize,
     weights: *const f32,
     values: *const f32,
-    step: usize,
+    stride: usize,
     y: *mut f32,
 ) {
     // SAFETY: the caller's promise.
@@ -257,7 +257,7 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
         for j in 0..width {
             let weight = S::splat(*weights.add(j));
             for (i, sum) in sums.iter_mut().enumerate() {
-                *sum = S::fma(weight, S::load(values.add(j * step + i * S::LANES)), *sum);
+                *sum = S::fma(weight, S::load(values.add(j * stride + i * S::LANES)), *sum);
             }
         }
         for (i, &sum) in sums.iter().enumerate() {
@@ -269,12 +269,12 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
 /// Writes column `place` of a path: the `n` numbers at `from`, one to each row.
 ///
 /// # Safety
-/// `n` rows, `step` apart, have that place at `to`, and `n` numbers lie at `from`.
+/// `n` rows, `stride` apart, have that place at `to`, and `n` numbers lie at `from`.
 #[inline(always)]
-pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize, place: usize) {
+pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, stride: usize, place: usize) {
     for i in 0..n {
         // SAFETY: the caller's promise.
-        unsafe { *to.add(i * step + place) = *from.add(i) };
+        unsafe { *to.add(i * stride + place) = *from.add(i) };
     }
 }
 
@@ -296,17 +296,17 @@ pub(super) unsafe fn attend_row<S: Simd>(
     y: *mut f32,
     stats: *mut [f32; 2],
 ) {
-    let Transposed { step, size, heads, .. } = keys;
-    assert!(scores.len() >= heads * step && room(width) <= step, "a row of scores for each head");
+    let Transposed { stride, size, heads, .. } = keys;
+    assert!(scores.len() >= heads * stride && room(width) <= stride, "a row of scores for each head");
     // SAFETY: the caller's promise.
     unsafe {
         products::<S>(q, keys, width, scores.as_mut_ptr());
-        for (head, s) in scores.chunks_exact_mut(step).take(heads).enumerate() {
+        for (head, s) in scores.chunks_exact_mut(stride).take(heads).enumerate() {
             *stats.add(head) = weigh::<S>(s.as_mut_ptr(), width, scale);
             if let Some((mask, first)) = mask {
                 drop_weights(mask.row(first + head), &mut s[..width]);
             }
         }
-        mix::<S>([size, heads, width], scores.as_ptr(), step, values, heads * size, y);
+        mix::<S>([size, heads, width], scores.as_ptr(), stride, values, heads * size, y);
     }
 }

@@ -19,7 +19,7 @@ struct Part<'a> {
     /// The size of a head.
     size: usize,
     /// The padded length of a path's scores.
-    step: usize,
+    stride: usize,
     scale: f32,
 }
 
@@ -35,7 +35,7 @@ impl<'a> Part<'a> {
             tree,
             heads,
             size,
-            step: row::room(tree.deepest() + 1),
+            stride: row::room(tree.deepest() + 1),
             scale: 1.0 / (size as f32).sqrt(),
         }
     }
@@ -46,7 +46,7 @@ impl<'a> Part<'a> {
     }
 
     fn transposed(&self, start: *const f32) -> Transposed {
-        Transposed { start, step: self.step, size: self.size, heads: self.heads.len() }
+        Transposed { start, stride: self.stride, size: self.size, heads: self.heads.len() }
     }
 
     /// Where its heads' queries begin in the node's row; keys and values are C and 2C further on.
@@ -78,13 +78,13 @@ unsafe fn attend_on<S: Simd>(
     let ([keys, values, scores], width, all) = (room, part.width(), part.call.width);
     let (rows, heads) = (part.tree.rows(), part.call.heads);
     assert!(y.holds(0, rows * all) && stats.holds(0, rows * heads), "a row of results for each node");
-    assert!(keys.len().min(values.len()) >= width * part.step, "room for a path");
+    assert!(keys.len().min(values.len()) >= width * part.stride, "room for a path");
     for (node, depth) in part.tree.visits() {
         // SAFETY: the caller's promise. The node is one of the tree's, so its row lies in `qkv`, and its results in `y` and
-        // `stats`; its depth is below the step.
+        // `stats`; its depth is below the stride.
         unsafe {
             let from = part.call.qkv.as_ptr().add(part.at(node));
-            push(from.add(all), width, keys.as_mut_ptr(), part.step, depth);
+            push(from.add(all), width, keys.as_mut_ptr(), part.stride, depth);
             from.add(2 * all).copy_to_nonoverlapping(values.as_mut_ptr().add(depth * width), width);
             attend_row::<S>(
                 from,
@@ -109,8 +109,8 @@ dispatch! {
 pub(super) fn attend(call: Attention<'_, f32>, tree: &Tree, y: &mut [f32], stats: &mut [[f32; 2]]) {
     let (y, stats) = (Shared::new(y), Shared::new(stats));
     each_part(call, tree, 2, |part| {
-        let path = part.width() * part.step;
-        with_room([path, path, part.heads.len() * part.step], |room| {
+        let path = part.width() * part.stride;
+        with_room([path, path, part.heads.len() * part.stride], |room| {
             attend_isa(Isa::detect(), &part, y, stats, room);
         });
     });
@@ -127,26 +127,26 @@ unsafe fn backward_on<S: Simd>(
     room: [&mut [f32]; 4],
 ) {
     let ([keys, values, p, d], width, all) = (room, part.width(), part.call.width);
-    let (rows, heads, size, step) = (part.tree.rows(), part.call.heads, part.size, part.step);
+    let (rows, heads, size, stride) = (part.tree.rows(), part.call.heads, part.size, part.stride);
     assert!(
         y.len().min(dy.len()) >= rows * all && stats.len() >= rows * heads,
         "a row of results for each node"
     );
     assert!(dx.holds(0, rows * 3 * all), "a row of gradients for each node");
-    assert!(keys.len().min(values.len()) >= width * step, "room for a path");
-    assert!(p.len().min(d.len()) >= part.heads.len() * step, "a row of scores for each head");
+    assert!(keys.len().min(values.len()) >= width * stride, "room for a path");
+    assert!(p.len().min(d.len()) >= part.heads.len() * stride, "a row of scores for each head");
     for (node, depth) in part.tree.visits() {
         let at = node * all + part.heads.start * size;
         let (y, dy) = (&y[at..at + width], &dy[at..at + width]);
         // SAFETY: the caller's promise. The node and its ancestors are of the tree, so their rows lie in `qkv` and in `dx`; its
-        // depth is below the step.
+        // depth is below the stride.
         unsafe {
             let from = part.call.qkv.as_ptr().add(part.at(node));
-            push(from.add(all), width, keys.as_mut_ptr(), step, depth);
-            push(from.add(2 * all), width, values.as_mut_ptr(), step, depth);
+            push(from.add(all), width, keys.as_mut_ptr(), stride, depth);
+            push(from.add(2 * all), width, values.as_mut_ptr(), stride, depth);
             row::products::<S>(from, part.transposed(keys.as_ptr()), depth + 1, p.as_mut_ptr());
             row::products::<S>(dy.as_ptr(), part.transposed(values.as_ptr()), depth + 1, d.as_mut_ptr());
-            let rows = p.chunks_exact_mut(step).zip(d.chunks_exact_mut(step)).take(part.heads.len());
+            let rows = p.chunks_exact_mut(stride).zip(d.chunks_exact_mut(stride)).take(part.heads.len());
             for (head, (p, d)) in rows.enumerate() {
                 let stats = stats[node * heads + part.heads.start + head];
                 row::weigh_again::<S>(p.as_mut_ptr(), depth + 1, part.scale, stats);
@@ -161,7 +161,7 @@ unsafe fn backward_on<S: Simd>(
                 }
             }
             for head in 0..part.heads.len() {
-                let row = head * part.step..(head + 1) * part.step;
+                let row = head * part.stride..(head + 1) * part.stride;
                 spread::<S>(part, node, [head, depth], [&p[row.clone()], &d[row]], dy, dx);
             }
         }
@@ -269,7 +269,7 @@ pub(super) fn attend_backward(
 ) {
     let dx = Shared::new(dx);
     each_part(call, tree, 5, |part| {
-        let (path, rows) = (part.width() * part.step, part.heads.len() * part.step);
+        let (path, rows) = (part.width() * part.stride, part.heads.len() * part.stride);
         with_room([path, path, rows, rows], |room| {
             backward_isa(Isa::detect(), &part, [y, dy], stats, dx, room);
         });

@@ -80,13 +80,13 @@ fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
 }
 
 /// `count` products of equal shape. `call` is the first; in product i the operands A, B and C begin at i
-/// times their steps.
+/// times their batch strides.
 ///
 /// Threads divide the products among them, unless matrices of C overlap.
 ///
 /// # Panics
 /// As [`gemm`], for any of them.
-pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, f32>) {
+pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>) {
     if count == 1 {
         return gemm(call);
     }
@@ -96,23 +96,24 @@ pub fn gemm_batched(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Ge
         return;
     }
     // With k = 0 no operand is read.
-    let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
+    let [a_batch, b_batch, c_batch] = batch_strides;
+    let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     let one = |i: usize, c: &mut [f32]| {
-        let (a, b) = (&a[i * a_step..], &b[i * b_step..]);
+        let (a, b) = (&a[i * a_batch..], &b[i * b_batch..]);
         gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
     };
     let len = (m - 1) * c_stride + n;
-    if c_step < len {
-        return (0..count).for_each(|i| one(i, &mut c[i * c_step..]));
+    if c_batch < len {
+        return (0..count).for_each(|i| one(i, &mut c[i * c_batch..]));
     }
-    let all = (count - 1).saturating_mul(c_step).saturating_add(len);
+    let all = (count - 1).saturating_mul(c_batch).saturating_add(len);
     assert!(all <= c.len(), "C is too short");
     let c = Shared::new(c);
     split(count, 1, 2 * m * n * k * count, |products| {
         for i in products {
-            // SAFETY: `len` is at most the step from one to the next, and all of them lie in C, so that the pieces do not
+            // SAFETY: `len` is at most C's batch stride, and all of these ranges lie in C, so that they do not
             // overlap.
-            one(i, unsafe { c.piece(i * c_step..i * c_step + len) });
+            one(i, unsafe { c.piece(i * c_batch..i * c_batch + len) });
         }
     });
 }

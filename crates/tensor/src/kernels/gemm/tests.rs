@@ -84,15 +84,15 @@ fn a_batch_equals_its_products() {
     let [m, n, k] = SIZES;
     let (a, b, before) = (numbers(COUNT * m * k, 1), numbers(COUNT * k * n, 2), numbers(COUNT * m * n, 3));
     // Each product with a C of its own, then all added to the same C.
-    for c_step in [m * n, 0] {
+    for c_batch in [m * n, 0] {
         let [mut batch, mut each, mut plain] = [(); 3].map(|()| before.clone());
-        let steps = [m * k, k * n, c_step];
-        gemm_batched(COUNT, steps, product(&a, &b, &mut batch));
+        let batch_strides = [m * k, k * n, c_batch];
+        gemm_batched(COUNT, batch_strides, product(&a, &b, &mut batch));
         for i in 0..COUNT {
-            gemm(product(&a[i * m * k..], &b[i * k * n..], &mut each[i * c_step..]));
+            gemm(product(&a[i * m * k..], &b[i * k * n..], &mut each[i * c_batch..]));
         }
         assert_eq!(batch, each);
-        reference::gemm_batched(COUNT, steps, product(&a, &b, &mut plain));
+        reference::gemm_batched(COUNT, batch_strides, product(&a, &b, &mut plain));
         for (x, y) in batch.iter().zip(&plain) {
             assert!((x - y).abs() <= 1e-4, "{x} instead of {y}");
         }
@@ -192,11 +192,11 @@ fn nothing_beyond_an_operand_is_touched() {
             [[k.max(1), 1], [1, m], [k + 3, 1], [1, m + 5], [2, 2 * m + 1], [0, 1], [1, 0], [0, 0], [1, 1]];
         for a_strides in ways {
             turn += 1;
-            let (b_step, c_stride) = (n + turn % 3, n + turn % 2 * 2);
-            let length = |rows: usize, step: usize, more: usize| (rows - 1) * step + more;
+            let (b_stride, c_stride) = (n + turn % 3, n + turn % 2 * 2);
+            let length = |rows: usize, stride: usize, more: usize| (rows - 1) * stride + more;
             let (of_a, of_b) = match k {
                 0 => (0, 0),
-                _ => (length(m, a_strides[0], length(k, a_strides[1], 1)), length(k, b_step, n)),
+                _ => (length(m, a_strides[0], length(k, a_strides[1], 1)), length(k, b_stride, n)),
             };
             let (a, b) = (numbers::<f32>(of_a, 1), numbers::<f32>(of_b, 2));
             let (bias, before) = (numbers(n, 3), numbers::<f32>(length(m, c_stride, n), 4));
@@ -208,12 +208,12 @@ fn nothing_beyond_an_operand_is_touched() {
                 };
             }
             let mut wanted = before.clone();
-            one_by_one(call!(&mut wanted, &b, [b_step, 1]));
+            one_by_one(call!(&mut wanted, &b, [b_stride, 1]));
             // B with contiguous rows, to be packed beforehand, and column by column.
-            let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_step..][..n]).copied().collect();
-            let column_step = k + turn % 3;
-            let mut turned = vec![9.0; if k == 0 { 0 } else { (n - 1) * column_step + k }];
-            (0..k).for_each(|l| (0..n).for_each(|j| turned[j * column_step + l] = dense[l * n + j]));
+            let dense: Vec<f32> = (0..k).flat_map(|l| &b[l * b_stride..][..n]).copied().collect();
+            let column_stride = k + turn % 3;
+            let mut turned = vec![9.0; if k == 0 { 0 } else { (n - 1) * column_stride + k }];
+            (0..k).for_each(|l| (0..n).for_each(|j| turned[j * column_stride + l] = dense[l * n + j]));
             for isa in Isa::available() {
                 let packings = [(false, false), (false, true), (true, false), (true, true)];
                 // Under Miri only one, in turn.
@@ -221,9 +221,9 @@ fn nothing_beyond_an_operand_is_touched() {
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
                     let packed = Packed { a: pack_a, b: pack_b, ready: None };
-                    gemm_isa(isa, &mut call!(&mut c, &b, [b_step, 1]), packed, &mut Room::default());
+                    gemm_isa(isa, &mut call!(&mut c, &b, [b_stride, 1]), packed, &mut Room::default());
                     assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, packed {pack_a} {pack_b}");
-                    let (mut c, b_strides) = (before.clone(), [1, column_step]);
+                    let (mut c, b_strides) = (before.clone(), [1, column_stride]);
                     gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packed, &mut Room::default());
                     assert_eq!(
                         c, wanted,
@@ -243,24 +243,24 @@ fn nothing_beyond_an_operand_is_touched() {
 
 /// Strides that are never multiplied by a nonzero index may have any value; for an empty C nothing is done.
 #[test]
-fn steps_that_are_never_made_do_not_matter() {
+fn strides_that_are_never_used_do_not_matter() {
     fn add(
         c: &mut [f32],
         [m, n, k]: [usize; 3],
         a: &[f32],
         b: &[f32],
-        [a_step, b_step, c_stride]: [usize; 3],
+        [a_stride, b_stride, c_stride]: [usize; 3],
     ) {
-        let (a_strides, b_strides) = ([a_step; 2], [b_step, 1]);
+        let (a_strides, b_strides) = ([a_stride; 2], [b_stride, 1]);
         gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end: End::Add });
     }
     let (far, mut c, mut many) = (usize::MAX, [1.0; 3], [1.0; 200]);
-    for step in [far, far - 7, far - 100, far / 2, far / 8] {
-        add(&mut c, [1, 3, 1], &[2.0], &[1.0, 2.0, 3.0], [step; 3]);
-        add(&mut c, [1, 3, 0], &[], &[], [step; 3]);
-        add(&mut [], [0, 3, 2], &[], &[], [step; 3]);
-        add(&mut [], [4, 0, 2], &[], &[], [step; 3]);
-        add(&mut many, [200, 1, 0], &[], &[], [step, step, 1]);
+    for stride in [far, far - 7, far - 100, far / 2, far / 8] {
+        add(&mut c, [1, 3, 1], &[2.0], &[1.0, 2.0, 3.0], [stride; 3]);
+        add(&mut c, [1, 3, 0], &[], &[], [stride; 3]);
+        add(&mut [], [0, 3, 2], &[], &[], [stride; 3]);
+        add(&mut [], [4, 0, 2], &[], &[], [stride; 3]);
+        add(&mut many, [200, 1, 0], &[], &[], [stride, stride, 1]);
     }
     assert_eq!((c, many), ([11.0, 21.0, 31.0], [1.0; 200]));
 }

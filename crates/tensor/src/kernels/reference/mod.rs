@@ -53,12 +53,12 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
 }
 
 /// `count` products of equal shape, one after another; in product i the operands begin at i times their
-/// steps.
-pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, E>) {
+/// batch strides.
+pub fn gemm_batched<E: Element>(count: usize, [a_batch, b_batch, c_batch]: [usize; 3], call: Gemm<'_, E>) {
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
-    let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
+    let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     for i in 0..count {
-        let (a, b, c) = (&a[i * a_step..], &b[i * b_step..], &mut c[i * c_step..]);
+        let (a, b, c) = (&a[i * a_batch..], &b[i * b_batch..], &mut c[i * c_batch..]);
         gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
 }
@@ -237,11 +237,11 @@ pub fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E])
     }
 }
 
-/// `y = x + z + bias`, row by row; rows of `x` are `step` apart.
+/// `y = x + z + bias`, row by row; rows of `x` are `stride` apart.
 #[inline(always)]
-pub fn add_rows<E: Element>(x: &[E], step: usize, z: &[E], bias: &[E], y: &mut [E]) {
+pub fn add_rows<E: Element>(x: &[E], stride: usize, z: &[E], bias: &[E], y: &mut [E]) {
     let width = bias.len();
-    for ((y, x), z) in y.chunks_exact_mut(width).zip(x.chunks(step)).zip(z.chunks_exact(width)) {
+    for ((y, x), z) in y.chunks_exact_mut(width).zip(x.chunks(stride)).zip(z.chunks_exact(width)) {
         for (((y, &x), &z), &bias) in y.iter_mut().zip(x).zip(z).zip(bias) {
             *y = (x + z) + bias;
         }

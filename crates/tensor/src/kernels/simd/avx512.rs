@@ -121,9 +121,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn transpose_tile(
         from: *const f32,
-        from_step: usize,
+        from_stride: usize,
         to: *mut f32,
-        to_step: usize,
+        to_stride: usize,
         height: usize,
         width: usize,
     ) -> bool {
@@ -134,7 +134,7 @@ impl Simd for Avx512 {
             let is_whole = height == 16 && width == 16;
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
-                let from = from.wrapping_add(i.wrapping_mul(from_step));
+                let from = from.wrapping_add(i.wrapping_mul(from_stride));
                 if is_whole {
                     *r = _mm512_loadu_ps(from);
                 } else if i < height {
@@ -167,7 +167,7 @@ impl Simd for Avx512 {
                 r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
             }
             for (i, r) in r.iter().enumerate() {
-                let to = to.wrapping_add(i.wrapping_mul(to_step));
+                let to = to.wrapping_add(i.wrapping_mul(to_stride));
                 if is_whole {
                     _mm512_storeu_ps(to, *r);
                 } else if i < width {

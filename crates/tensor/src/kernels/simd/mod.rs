@@ -102,13 +102,13 @@ pub(super) trait Simd: Arithmetic {
     unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// Transposes a tile of at most `LANES` by `LANES`; returns false if it is not implemented.
     ///
-    /// `from` has `height` rows of `width` elements, `from_step` apart; `to` gets `width` rows of `height`.
+    /// `from` has `height` rows of `width` elements, `from_stride` apart; `to` gets `width` rows of `height`.
     #[inline(always)]
     unsafe fn transpose_tile(
         _from: *const f32,
-        _from_step: usize,
+        _from_stride: usize,
         _to: *mut f32,
-        _to_step: usize,
+        _to_stride: usize,
         _height: usize,
         _width: usize,
     ) -> bool {
