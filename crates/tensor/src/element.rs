@@ -29,8 +29,8 @@ macro_rules! kernels {
             $($from)::+::gemm_over_rows(call);
         }
 
-        /// Packs B, of `n` columns, for [`Element::gemm_packed`]; `to` has room for `n` rounded up to a
-        /// multiple of 16.
+        /// Packs B, of `n` columns, for [`Element::gemm_packed`]; `to` has for each row of B as many numbers as
+        /// `n` rounded up to a multiple of 16.
         fn pack(b: &[Self], n: usize, to: &mut [Self]) {
             $($from)::+::pack(b, n, to);
         }

@@ -20,7 +20,7 @@ pub(crate) struct Slab<E> {
 const LINE: usize = 64 / size_of::<u128>();
 
 impl<E> Slab<E> {
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { memory: Vec::new(), skipped: 0, allocated: 0, reserved: 0, numbers: std::marker::PhantomData }
     }
 

@@ -56,7 +56,7 @@ macro_rules! blocks {
 unsafe fn store<S: Simd, const N: usize>(p: *mut f32, all: [S::V; N], last: usize) {
     for (v, x) in all.into_iter().enumerate() {
         let n = if v + 1 == N { last } else { S::LANES };
-        // SAFETY: the caller guarantees S's target features, and room for these elements at `p`.
+        // SAFETY: the caller guarantees S's target features, and that these elements fit at `p`.
         unsafe { S::store_head(p.add(v * S::LANES), n, x) };
     }
 }
@@ -125,9 +125,9 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
             rows,
             work,
             [0, 2 * channels],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let (mean, squares) = match second {
-                    true => room.split_at_mut(channels),
+                    true => scratch.split_at_mut(channels),
                     // SAFETY: only the first half has them.
                     false => unsafe { (mean.all(), squares.all()) },
                 };
@@ -250,9 +250,9 @@ pub fn channel_sums(
             rows,
             work,
             [0, 2 * channels],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let of_half = match second {
-                    true => <[_; 2]>::from(room.split_at_mut(channels)),
+                    true => <[_; 2]>::from(scratch.split_at_mut(channels)),
                     // SAFETY: only the first half has them.
                     false => sums.map(|sums| unsafe { sums.all() }),
                 };

@@ -5,6 +5,7 @@
 //! rows are split at the same place for any number of threads, so the result has the same bits.
 
 use super::pool;
+use super::scratch::Scratch;
 use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -14,7 +15,8 @@ use std::ops::Range;
 pub const MANY_ROWS: usize = 256;
 
 thread_local! {
-    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// For the sums of the halves.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 /// Whether a sum of `len` numbers over `rows` rows of `width` numbers is computed in two halves: only if
@@ -23,8 +25,8 @@ pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
-/// Calls `part` for the first half of the rows (with false) and for the second (with true), each with room of
-/// `first` or `second` numbers with arbitrary contents; then `join` with both.
+/// Calls `part` for the first half of the rows (with false) and for the second (with true), each with
+/// a slice of `first` or `second` numbers with arbitrary contents; then `join` with both slices.
 pub(super) fn in_halves(
     rows: usize,
     work: usize,
@@ -33,18 +35,14 @@ pub(super) fn in_halves(
     join: impl FnOnce(&mut [f32], &[f32]),
 ) {
     let cut = pool::cut(rows);
-    ROOM.with_borrow_mut(|all| {
-        // Grows once: the memory is kept from call to call.
-        if all.len() < first + second {
-            all.resize(first + second, 0.0);
-        }
-        let (first, second) = all[..first + second].split_at_mut(first);
-        let rooms = [Shared::new(first), Shared::new(second)];
+    SCRATCH.with_borrow_mut(|scratch| {
+        let [first, second] = scratch.slices([first, second]);
+        let slices = [Shared::new(first), Shared::new(second)];
         // SAFETY: each half has its own, and `halves` calls it once for each.
-        let room = |half: usize| unsafe { rooms[half].all() };
+        let slice = |half: usize| unsafe { slices[half].all() };
         pool::halves(work, &|half| match half {
-            0 => part(false, 0..cut, room(0)),
-            _ => part(true, cut..rows, room(1)),
+            0 => part(false, 0..cut, slice(0)),
+            _ => part(true, cut..rows, slice(1)),
         });
         join(first, second);
     });

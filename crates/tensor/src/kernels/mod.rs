@@ -23,6 +23,7 @@ mod pool;
 pub mod reference;
 mod rotary;
 mod rows;
+mod scratch;
 mod simd;
 mod softmax;
 mod table;

@@ -245,15 +245,15 @@ pub fn scatter_rows(
             rows,
             work,
             [0, len],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let numbers = rows.start * width..rows.end * width;
                 let (v, d) = (&v[numbers.clone()], &d[numbers]);
                 let slots = &slots[rows.start * per_row..rows.end * per_row];
-                // The first half has the table, the second its own room.
+                // The first half has the table, the second a sum of its own.
                 let (mut of_half, columns) = (table, 0..width);
                 if second {
-                    room.fill(0.0);
-                    of_half = Shared::new(room);
+                    scratch.fill(0.0);
+                    of_half = Shared::new(scratch);
                 }
                 let call = Scatter { activation, v, d, width, slots, per_row, table: of_half, columns };
                 scatter_rows_isa(Isa::detect(), call);

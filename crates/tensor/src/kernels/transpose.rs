@@ -1,6 +1,6 @@
 //! Transposes.
 
-use super::gemm::LINE;
+use super::scratch::LINE;
 use super::simd::Simd;
 use super::{Isa, dispatch};
 

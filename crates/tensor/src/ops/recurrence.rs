@@ -304,7 +304,7 @@ impl<'t, E: Element> Var<'t, E> {
                 "recurrence: a parent for each row"
             );
         }
-        let room = |width: usize| vec![E::zero(); rows * width];
+        let rows_of = |width: usize| vec![E::zero(); rows * width];
         // For either layout of the weight, with its columns rounded up to a multiple of 16.
         let mut packed = Slab::new();
         packed.grow((g.next_multiple_of(16) * hidden).max(hidden.next_multiple_of(16) * g));
@@ -315,11 +315,11 @@ impl<'t, E: Element> Var<'t, E> {
             by_columns,
             has_first: first.is_some(),
             starts: Vec::with_capacity(rows + 2),
-            gates: room(g),
-            before: room(s),
-            kept: room(hidden),
-            d_states: room(s),
-            d_before: room(s),
+            gates: rows_of(g),
+            before: rows_of(s),
+            kept: rows_of(hidden),
+            d_states: rows_of(s),
+            d_before: rows_of(s),
             unwanted: Vec::new(),
             transposed: vec![E::zero(); g * hidden],
             packed,

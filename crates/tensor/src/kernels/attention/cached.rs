@@ -1,8 +1,7 @@
 //! Attention of the newest row of each sequence, given the keys and values of the earlier rows.
 
-use super::Cache;
-use super::room::with_room;
 use super::row::{self, Transposed, attend_row, push};
+use super::{Cache, with_scratch};
 use crate::kernels::pool::{ROWS, split};
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
@@ -22,7 +21,10 @@ unsafe fn attend_newest_on<S: Simd>(
 ) {
     let width = y.len();
     assert!(own.len() >= 3 * width && length < stride, "a query, a key and a value");
-    assert!(keys.len().min(values.len()) >= width * stride && stats.len() >= 2 * heads, "room for a path");
+    assert!(
+        keys.len().min(values.len()) >= width * stride && stats.len() >= 2 * heads,
+        "keys and values of a path"
+    );
     let (size, scale) = (width / heads, 1.0 / ((width / heads) as f32).sqrt());
     // SAFETY: the caller's promise; `own` has three times `width` numbers, keys and values have `stride` places, all heads
     // together are as wide as a row, and there is a place in `stats` for each.
@@ -38,7 +40,7 @@ unsafe fn attend_newest_on<S: Simd>(
 
 dispatch! {
     fn attend_newest_isa(
-        own: &[f32], heads: usize, length: usize, stride: usize, room: [&mut [f32]; 4], y: &mut [f32],
+        own: &[f32], heads: usize, length: usize, stride: usize, scratch: [&mut [f32]; 4], y: &mut [f32],
     ) = attend_newest_on
 }
 
@@ -55,10 +57,10 @@ pub fn attend_cached(qkv: &[f32], width: usize, heads: usize, cache: Cache<'_, f
     assert!(qkv.len() == rows * 3 * width && y.len() == rows * width, "a row of results for each sequence");
     let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
     assert!(longest <= most, "{longest} earlier rows of at most {most}");
-    let stride = row::room(longest + 1);
+    let stride = row::padded(longest + 1);
     let y = Shared::new(y);
     split(rows, ROWS, rows * (longest + 1) * 8 * width, |part| {
-        with_room(
+        with_scratch(
             [width * stride, width * stride, heads * stride, 2 * heads],
             |[transposed, kept, scores, stats]| {
                 for row in part {

@@ -3,10 +3,10 @@
 //!
 //! A block's scores stay in the cache; the matrix of all scores never exists.
 
-use super::room::with_room;
-use super::{Attention, row};
-use crate::kernels::gemm::{self, LINE};
+use super::{Attention, row, with_scratch};
+use crate::kernels::gemm;
 use crate::kernels::pool::split;
+use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
 use crate::kernels::transpose::transpose_isa;
@@ -32,7 +32,14 @@ impl Sizes {
         let (width, heads) = (call.width, call.heads);
         let size = width / heads;
         // One cache line more, so that rows a power of two apart do not collide in the cache.
-        Self { length, width, heads, size, stride: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
+        Self {
+            length,
+            width,
+            heads,
+            size,
+            stride: row::padded(length) + 16,
+            scale: 1.0 / (size as f32).sqrt(),
+        }
     }
 
     /// Estimated operations of a sequence in a pass with `products` matrix products.
@@ -103,11 +110,11 @@ struct Block {
 }
 
 impl Block {
-    /// Panics unless every row has room for all columns, and no query attends to keys beyond them.
+    /// Panics unless every row holds all columns and their padding, and no query attends to keys beyond them.
     fn check(&self, scores: &[f32]) {
         let Self { sizes: Sizes { stride, .. }, first, columns } = *self;
-        let fits = row::room(columns) <= stride && first + scores.len() / stride <= columns;
-        assert!(fits, "a block's rows have room for its columns");
+        let fits = row::padded(columns) <= stride && first + scores.len() / stride <= columns;
+        assert!(fits, "a block's rows hold its columns");
     }
 }
 
@@ -117,7 +124,7 @@ unsafe fn weigh_rows_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [
     let Block { sizes: Sizes { stride, scale, heads, .. }, first, columns } = block;
     for (r, (s, stats)) in scores.chunks_exact_mut(stride).zip(stats.iter_mut().step_by(heads)).enumerate() {
         let width = first + r + 1;
-        // SAFETY: the caller guarantees S's target features; a row has room for all columns.
+        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding.
         *stats = unsafe { row::weigh::<S>(s.as_mut_ptr(), width, scale) };
         s[width..columns].fill(0.0);
     }
@@ -158,8 +165,7 @@ fn attend_sequence(
     let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let block = BLOCK.min(length);
-    with_room([size * stride, length * size, block * stride], |[keys, values, scores]| {
-        let values = &mut values[..length * size];
+    with_scratch([size * stride, length * size, block * stride], |[keys, values, scores]| {
         for head in 0..heads {
             let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
             transpose_isa(isa, k, 3 * width, [length, size], keys, stride);
@@ -213,7 +219,7 @@ unsafe fn slopes_on<S: Simd>(
         let at = first + r + 1;
         let (y, dy) = (&y[r * width..][..size], &dy[r * size..][..size]);
         let mask = mask.map(|(mask, row)| mask.row(row + r * heads));
-        // SAFETY: the caller guarantees S's target features; a row has room for all columns, a head has `size` numbers.
+        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding, a head has `size` numbers.
         unsafe {
             row::weigh_again::<S>(p.as_mut_ptr(), at, scale, stats);
             if let Some(mask) = mask {
@@ -275,9 +281,8 @@ fn backward_sequence(
     let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let (block, all) = (BLOCK.min(length), length * size);
-    let room = [size * stride, size * stride, all, all, all, all, all, block * stride, block * stride];
-    with_room(room, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
-        let [qs, ks, dys, dks, dvs] = [qs, ks, dys, dks, dvs].map(|room| &mut room[..all]);
+    let lens = [size * stride, size * stride, all, all, all, all, all, block * stride, block * stride];
+    with_scratch(lens, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
         for head in 0..heads {
             let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
             transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, stride);

@@ -6,14 +6,24 @@
 mod cached;
 mod causal;
 mod context;
-mod room;
 mod row;
 mod tree;
 
 pub use cached::attend_cached;
 pub use context::{Context, Tree};
 
+use super::scratch::Scratch;
 use crate::rng::DropoutMask;
+use std::cell::RefCell;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+/// Calls `f` with slices of these lengths of the thread's scratch memory.
+fn with_scratch<const N: usize, T>(lens: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| f(scratch.slices(lens)))
+}
 
 /// The inputs and settings of an attention.
 #[derive(Clone, Copy)]

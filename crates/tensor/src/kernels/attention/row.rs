@@ -7,7 +7,7 @@ use crate::kernels::simd::{LANES, Lanes, Simd, each_vector};
 use crate::rng::DropoutMask;
 
 /// The length of a row of `width` scores, with padding.
-pub(super) fn room(width: usize) -> usize {
+pub(super) fn padded(width: usize) -> usize {
     width.next_multiple_of(LANES)
 }
 
@@ -18,7 +18,7 @@ pub(super) fn room(width: usize) -> usize {
 /// S's target features hold; `s` is a row of at least one score.
 #[inline(always)]
 pub(super) unsafe fn weigh<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f32; 2] {
-    // SAFETY: the caller's promise; whole vectors end in the row's room.
+    // SAFETY: the caller's promise; whole vectors end in the row's padding.
     unsafe {
         let least = S::splat(f32::NEG_INFINITY);
         let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
@@ -80,7 +80,7 @@ pub(super) unsafe fn weigh_again<S: Simd>(s: *mut f32, width: usize, scale: f32,
 /// S's target features hold; `p` and `d` are rows of `width`.
 #[inline(always)]
 pub(super) unsafe fn slopes<S: Simd>(p: *const f32, d: *mut f32, width: usize, mean: f32, scale: f32) {
-    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+    // SAFETY: the caller's promise; whole vectors end in the rows' padding.
     unsafe {
         let (mean, factor) = (S::splat(mean), S::splat(scale));
         for at in (0..width).step_by(S::LANES) {
@@ -137,7 +137,8 @@ pub(super) struct Transposed {
 /// Per head, the products of `q` with the first `width` columns: rows of scores, `stride` apart.
 ///
 /// # Safety
-/// S's target features hold; all heads lie at `q`, and places and scores in their rows' room.
+/// S's target features hold; all heads lie at `q`, and in the rows of keys and of scores the first `width` numbers and their
+/// padding.
 #[inline(always)]
 pub(super) unsafe fn products<S: Simd>(
     q: *const f32,
@@ -177,7 +178,7 @@ unsafe fn products_of<S: Simd, const N: usize>(
     scores: *mut f32,
 ) {
     let Transposed { start, stride, size, .. } = transposed;
-    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+    // SAFETY: the caller's promise; whole vectors end in the rows' padding.
     unsafe {
         for at in (0..width).step_by(S::LANES) {
             let mut sums = [S::splat(0.0); N];
@@ -297,7 +298,7 @@ pub(super) unsafe fn attend_row<S: Simd>(
     stats: *mut [f32; 2],
 ) {
     let Transposed { stride, size, heads, .. } = keys;
-    assert!(scores.len() >= heads * stride && room(width) <= stride, "a row of scores for each head");
+    assert!(scores.len() >= heads * stride && padded(width) <= stride, "a row of scores for each head");
     // SAFETY: the caller's promise.
     unsafe {
         products::<S>(q, keys, width, scores.as_mut_ptr());

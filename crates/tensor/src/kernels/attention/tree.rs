@@ -1,9 +1,8 @@
 //! Attention in trees: node by node in depth-first order, with the keys and values of the present path at
 //! hand.
 
-use super::room::with_room;
 use super::row::{self, Transposed, attend_row, push};
-use super::{Attention, Tree};
+use super::{Attention, Tree, with_scratch};
 use crate::kernels::pool::split;
 use crate::kernels::simd::{Arithmetic, Several, Simd};
 use crate::kernels::team::Shared;
@@ -35,7 +34,7 @@ impl<'a> Part<'a> {
             tree,
             heads,
             size,
-            stride: row::room(tree.deepest() + 1),
+            stride: row::padded(tree.deepest() + 1),
             scale: 1.0 / (size as f32).sqrt(),
         }
     }
@@ -73,12 +72,12 @@ unsafe fn attend_on<S: Simd>(
     part: &Part<'_>,
     y: Shared<f32>,
     stats: Shared<[f32; 2]>,
-    room: [&mut [f32]; 3],
+    scratch: [&mut [f32]; 3],
 ) {
-    let ([keys, values, scores], width, all) = (room, part.width(), part.call.width);
+    let ([keys, values, scores], width, all) = (scratch, part.width(), part.call.width);
     let (rows, heads) = (part.tree.rows(), part.call.heads);
     assert!(y.holds(0, rows * all) && stats.holds(0, rows * heads), "a row of results for each node");
-    assert!(keys.len().min(values.len()) >= width * part.stride, "room for a path");
+    assert!(keys.len().min(values.len()) >= width * part.stride, "keys and values of a path");
     for (node, depth) in part.tree.visits() {
         // SAFETY: the caller's promise. The node is one of the tree's, so its row lies in `qkv`, and its results in `y` and
         // `stats`; its depth is below the stride.
@@ -102,7 +101,7 @@ unsafe fn attend_on<S: Simd>(
 }
 
 dispatch! {
-    fn attend_isa(part: &Part<'_>, y: Shared<f32>, stats: Shared<[f32; 2]>, room: [&mut [f32]; 3]) = attend_on
+    fn attend_isa(part: &Part<'_>, y: Shared<f32>, stats: Shared<[f32; 2]>, scratch: [&mut [f32]; 3]) = attend_on
 }
 
 /// [`super::attend`] for the nodes of trees.
@@ -110,8 +109,8 @@ pub(super) fn attend(call: Attention<'_, f32>, tree: &Tree, y: &mut [f32], stats
     let (y, stats) = (Shared::new(y), Shared::new(stats));
     each_part(call, tree, 2, |part| {
         let path = part.width() * part.stride;
-        with_room([path, path, part.heads.len() * part.stride], |room| {
-            attend_isa(Isa::detect(), &part, y, stats, room);
+        with_scratch([path, path, part.heads.len() * part.stride], |scratch| {
+            attend_isa(Isa::detect(), &part, y, stats, scratch);
         });
     });
 }
@@ -124,16 +123,16 @@ unsafe fn backward_on<S: Simd>(
     [y, dy]: [&[f32]; 2],
     stats: &[[f32; 2]],
     dx: Shared<f32>,
-    room: [&mut [f32]; 4],
+    scratch: [&mut [f32]; 4],
 ) {
-    let ([keys, values, p, d], width, all) = (room, part.width(), part.call.width);
+    let ([keys, values, p, d], width, all) = (scratch, part.width(), part.call.width);
     let (rows, heads, size, stride) = (part.tree.rows(), part.call.heads, part.size, part.stride);
     assert!(
         y.len().min(dy.len()) >= rows * all && stats.len() >= rows * heads,
         "a row of results for each node"
     );
     assert!(dx.holds(0, rows * 3 * all), "a row of gradients for each node");
-    assert!(keys.len().min(values.len()) >= width * stride, "room for a path");
+    assert!(keys.len().min(values.len()) >= width * stride, "keys and values of a path");
     assert!(p.len().min(d.len()) >= part.heads.len() * stride, "a row of scores for each head");
     for (node, depth) in part.tree.visits() {
         let at = node * all + part.heads.start * size;
@@ -254,7 +253,7 @@ unsafe fn store<S: Simd, const W: usize>(p: *mut f32, n: usize, v: [S::V; W]) {
 
 dispatch! {
     fn backward_isa(
-        part: &Part<'_>, results: [&[f32]; 2], stats: &[[f32; 2]], dx: Shared<f32>, room: [&mut [f32]; 4],
+        part: &Part<'_>, results: [&[f32]; 2], stats: &[[f32; 2]], dx: Shared<f32>, scratch: [&mut [f32]; 4],
     ) = backward_on
 }
 
@@ -270,8 +269,8 @@ pub(super) fn attend_backward(
     let dx = Shared::new(dx);
     each_part(call, tree, 5, |part| {
         let (path, rows) = (part.width() * part.stride, part.heads.len() * part.stride);
-        with_room([path, path, rows, rows], |room| {
-            backward_isa(Isa::detect(), &part, [y, dy], stats, dx, room);
+        with_scratch([path, path, rows, rows], |scratch| {
+            backward_isa(Isa::detect(), &part, [y, dy], stats, dx, scratch);
         });
     });
 }

@@ -1,7 +1,8 @@
 //! The order in which a product's blocks are computed, and which operands are packed.
 
 use super::block::{Block, block, finish};
-use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, pack_b_across, vectors};
+use super::pack::{copy_rows, pack_a, pack_b, pack_b_across, vectors};
+use crate::kernels::scratch::{LINE, Scratch};
 #[cfg(target_arch = "aarch64")]
 use crate::kernels::simd::Neon;
 #[cfg(target_arch = "x86_64")]
@@ -65,7 +66,7 @@ const ROW: usize = 3 * 16;
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
+pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, scratch: &mut Scratch) {
     call.check();
     let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref end } = call;
     if m == 0 || n == 0 {
@@ -99,13 +100,16 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
         if packs_a { rows * along } else { 0 },
         if sums_needed { m * wide } else { 0 },
     ];
-    let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
+    let [packed_b, packed_a, sums] = match sizes == [0; 3] {
+        true => [std::ptr::null_mut(); 3],
+        false => scratch.slices(sizes).map(<[f32]>::as_mut_ptr),
+    };
     if let Some(ready) = packed.ready {
         assert!(packed.b && wide * k <= ready.len(), "the packed B is too short");
     }
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
     // `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they are not read, nor copied), and
-    // the rooms are as large as what is written there: parts of k and rows are no longer than `longest` and `rows`, and
+    // the slices of `scratch` are as long as what is written there: parts of k and rows are no longer than `longest` and `rows`, and
     // `wide` columns are whole vectors. Sums over earlier parts of k were written by the part before.
     unsafe {
         for part in 0..parts {
@@ -120,8 +124,8 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
             };
             if packs_b && k > 0 {
                 match b_across {
-                    true => pack_b_across::<S>(b, b_strides[1], k, n, b_room),
-                    false => pack_b::<S>(b, b_strides[0], k, n, b_room),
+                    true => pack_b_across::<S>(b, b_strides[1], k, n, packed_b),
+                    false => pack_b::<S>(b, b_strides[0], k, n, packed_b),
                 }
             }
             for row in (0..m).step_by(rows) {
@@ -129,8 +133,8 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                 let a = a.wrapping_add(row.wrapping_mul(a_strides[0]));
                 match (packs_a && k > 0, across) {
                     (false, _) => {}
-                    (true, true) => pack_a::<S>(a, a_strides, [rows, k], a_room),
-                    (true, false) => copy_rows(a, a_strides[0], [rows, k], a_room, along),
+                    (true, true) => pack_a::<S>(a, a_strides, [rows, k], packed_a),
+                    (true, false) => copy_rows(a, a_strides[0], [rows, k], packed_a, along),
                 }
                 let mut column = 0;
                 while column < n {
@@ -138,7 +142,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                     let width = (n - column).min(vectors * S::LANES);
                     let strip_b = match packed.ready {
                         Some(ready) => ready.as_ptr().add(from * wide + column * k),
-                        None if packs_b => b_room.add(column * k),
+                        None if packs_b => packed_b.add(column * k),
                         None => b.wrapping_add(column),
                     };
                     // Rows of an unpacked B may be read beyond the strip's end as long as that is inside B.
@@ -156,7 +160,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(call: &mut Gemm<'_, f32>, packed: Packed
                     let strip = Strip {
                         rows,
                         k,
-                        a: if packs_a { a_room } else { a },
+                        a: if packs_a { packed_a } else { a },
                         a_stride: match (packs_a, across) {
                             (true, false) => along,
                             _ => a_strides[if across { 1 } else { 0 }],
@@ -209,9 +213,10 @@ fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
 pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     let k = b.len().checked_div(n).unwrap_or(0);
     let [_, longest, wide] = parts_of::<S>(k, n, PART);
-    assert!(wide * k <= to.len(), "no room for the packed B");
+    assert!(wide * k <= to.len(), "too short for the packed B");
     for from in (0..k).step_by(longest.max(1)) {
-        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and there is room for whole vectors.
+        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and as many whole vectors fit into
+        // `to`.
         unsafe {
             let to = to.as_mut_ptr().add(from * wide);
             pack_b::<S>(b.as_ptr().add(from * n), n, longest.min(k - from), n, to);
@@ -309,7 +314,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         width,
     } = strip;
     let tail = width - (W - 1) * S::LANES;
-    // A bias padded to whole vectors, and room for sums that cannot be written to C directly.
+    // A bias padded to whole vectors, and the sums that cannot be written to C directly.
     const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
     let first_bias = match bias.filter(|_| add.is_none()) {

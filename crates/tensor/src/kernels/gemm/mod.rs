@@ -10,16 +10,21 @@ mod pack;
 use super::halves::{in_halves, worthwhile};
 use super::pool::{ROWS, is_left_alone, split};
 use super::rows::add_scaled_isa;
+use super::scratch::Scratch;
 use super::team::Shared;
 use super::{End, Gemm, Isa, dispatch};
 use drive::{Packed, gemm_on, pack_on, packing};
-use pack::{Room, with_room};
+use std::cell::RefCell;
 
 pub(super) use block::load;
-pub(super) use pack::LINE;
+
+thread_local! {
+    /// For packed operands.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
 
 dispatch! {
-    fn gemm_isa(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) = gemm_on
+    fn gemm_isa(call: &mut Gemm<'_, f32>, packed: Packed<'_>, scratch: &mut Scratch) = gemm_on
 }
 
 dispatch! {
@@ -29,7 +34,7 @@ dispatch! {
 /// Packs B, of `n` columns, for [`gemm_packed`]; does nothing if there are none.
 ///
 /// # Panics
-/// If `to` has less room than `n`, rounded up to a multiple of 16, for each row.
+/// If `to` has fewer numbers than `n`, rounded up to a multiple of 16, for each row.
 pub fn pack(b: &[f32], n: usize, to: &mut [f32]) {
     pack_isa(Isa::detect(), b, n, to);
 }
@@ -48,7 +53,7 @@ pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
     let isa = Isa::detect();
     let packed = packing(isa, call);
     let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
-    with_room(|room| gemm_isa(isa, call, packed, room));
+    SCRATCH.with_borrow_mut(|scratch| gemm_isa(isa, call, packed, scratch));
 }
 
 /// A matrix product; see [`Gemm`].
@@ -137,10 +142,10 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
         k,
         2 * len * k,
         [if descent.is_some() { len } else { 0 }, len],
-        |second, rows, room| {
+        |second, rows, scratch| {
             let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_strides[0]..]);
             let (c, end) = match second || descent.is_some() {
-                true => (room, End::Set),
+                true => (scratch, End::Set),
                 // SAFETY: only the first half has it, which is computed once.
                 false => (unsafe { shared.all() }, end),
             };

@@ -1,51 +1,9 @@
 //! Copies of operands in the order in which blocks read them.
 
 use super::drive::heights;
+use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::transpose::transpose_part;
-use std::cell::RefCell;
-
-/// A cache line: packed vectors begin at one, so that no load touches two.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[expect(dead_code, reason = "reached through pointers")] [f32; LINE]);
-
-/// Numbers in a cache line.
-pub(in super::super) const LINE: usize = 16;
-
-/// A thread's memory for packed operands, which grows to the largest size needed so far.
-#[derive(Default)]
-pub(super) struct Room {
-    lines: Vec<Line>,
-}
-
-impl Room {
-    /// Room for three operands of these sizes, with arbitrary contents.
-    pub fn parts(&mut self, sizes: [usize; 3]) -> [*mut f32; 3] {
-        let lines = sizes.map(|size| size.div_ceil(LINE));
-        let all = lines.iter().sum();
-        if self.lines.len() < all {
-            self.lines.resize(all, Line([0.0; LINE]));
-        }
-        let start = self.lines.as_mut_ptr();
-        let mut at = 0;
-        lines.map(|lines| {
-            let part = start.wrapping_add(at).cast();
-            at += lines;
-            part
-        })
-    }
-}
-
-thread_local! {
-    static ROOM: RefCell<Room> = const { RefCell::new(Room { lines: Vec::new() }) };
-}
-
-/// Calls `f` with this thread's room.
-pub(super) fn with_room<T>(f: impl FnOnce(&mut Room) -> T) -> T {
-    ROOM.with_borrow_mut(f)
-}
-
 /// How many rows ahead of the packing B is prefetched.
 const AHEAD: usize = 4;
 
@@ -151,7 +109,7 @@ pub(super) unsafe fn pack_a<S: Simd>(
             // SAFETY: the caller's promise: the group's numbers lie there, and its places.
             let (from, to) =
                 unsafe { (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * high)) };
-            // Whole vectors are read if enough rows are left, and written where the group has room for them:
+            // Whole vectors are read if enough rows are left, and written where they stay within the group:
             // the surplus is overwritten by the next columns.
             let vectors = high.next_multiple_of(S::LANES);
             let ahead = (vectors - high).div_ceil(high);

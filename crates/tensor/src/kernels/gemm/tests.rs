@@ -61,7 +61,7 @@ fn every_shape_equals_the_plain_loops() {
                         isa,
                         &mut call(&mut fast),
                         Packed { a: transposed, b: true, ready: None },
-                        &mut Room::default(),
+                        &mut Scratch::new(),
                     );
                     reference::gemm(call(&mut plain));
                     for (i, (f, p)) in fast.iter().zip(&plain).enumerate() {
@@ -123,7 +123,7 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                             c_stride: n,
                             end,
                         };
-                        gemm_isa(isa, call, packed, &mut Room::default());
+                        gemm_isa(isa, call, packed, &mut Scratch::new());
                         c
                     });
                 assert!(results.iter().all(|c| *c == results[0]), "{isa:?}, A {a_strides:?}");
@@ -221,10 +221,10 @@ fn nothing_beyond_an_operand_is_touched() {
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
                     let packed = Packed { a: pack_a, b: pack_b, ready: None };
-                    gemm_isa(isa, &mut call!(&mut c, &b, [b_stride, 1]), packed, &mut Room::default());
+                    gemm_isa(isa, &mut call!(&mut c, &b, [b_stride, 1]), packed, &mut Scratch::new());
                     assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, packed {pack_a} {pack_b}");
                     let (mut c, b_strides) = (before.clone(), [1, column_stride]);
-                    gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packed, &mut Room::default());
+                    gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packed, &mut Scratch::new());
                     assert_eq!(
                         c, wanted,
                         "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B by columns, packed {pack_a}"
@@ -234,7 +234,7 @@ fn nothing_beyond_an_operand_is_touched() {
                 pack_isa(isa, &dense, n, &mut ready);
                 let mut c = before.clone();
                 let packed = Packed { a: false, b: true, ready: Some(&ready) };
-                gemm_isa(isa, &mut call!(&mut c, &dense, [n, 1]), packed, &mut Room::default());
+                gemm_isa(isa, &mut call!(&mut c, &dense, [n, 1]), packed, &mut Scratch::new());
                 assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B packed beforehand");
             }
         }
