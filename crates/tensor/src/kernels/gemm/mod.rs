@@ -6,6 +6,7 @@
 mod block;
 mod drive;
 mod pack;
+mod packing;
 
 use super::halves::{in_halves, worthwhile};
 use super::pool::{ROWS, is_left_alone, split};
@@ -13,7 +14,8 @@ use super::rows::add_scaled_isa;
 use super::scratch::Scratch;
 use super::team::Shared;
 use super::{End, Gemm, Isa, dispatch};
-use drive::{Packed, gemm_on, pack_on, packing};
+use drive::{gemm_on, pack_on};
+use packing::{Packing, packing};
 use std::cell::RefCell;
 
 pub(super) use block::load;
@@ -24,7 +26,7 @@ thread_local! {
 }
 
 dispatch! {
-    fn gemm_isa(call: &mut Gemm<'_, f32>, packed: Packed<'_>, scratch: &mut Scratch) = gemm_on
+    fn gemm_isa(call: &mut Gemm<'_, f32>, packing: Packing<'_>, scratch: &mut Scratch) = gemm_on
 }
 
 dispatch! {
@@ -45,15 +47,15 @@ pub fn pack(b: &[f32], n: usize, to: &mut [f32]) {
 /// # Panics
 /// As [`gemm`], or if `packed` is too short for B.
 pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
-    gemm_by(call, Some(packed));
+    gemm_parallel(call, Some(packed));
 }
 
 /// A product on this thread only.
-pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
+pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
     let isa = Isa::detect();
-    let packed = packing(isa, call);
-    let packed = if ready.is_some() { Packed { b: true, ready, ..packed } } else { packed };
-    SCRATCH.with_borrow_mut(|scratch| gemm_isa(isa, call, packed, scratch));
+    let packing = packing(isa, call);
+    let packing = if prepacked_b.is_some() { Packing { b: true, prepacked_b, ..packing } } else { packing };
+    SCRATCH.with_borrow_mut(|scratch| gemm_isa(isa, call, packing, scratch));
 }
 
 /// A matrix product; see [`Gemm`].
@@ -61,14 +63,14 @@ pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, ready: Option<&[f32]>) {
 /// # Panics
 /// If a slice is shorter than its sizes and strides require.
 pub fn gemm(call: Gemm<'_, f32>) {
-    gemm_by(call, None);
+    gemm_parallel(call, None);
 }
 
-fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
+fn gemm_parallel(mut call: Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
     let work = [call.m, call.n, call.k].into_iter().fold(2, usize::saturating_mul);
     // Undivided work takes a short cut: preparing the parts takes a tenth of a small product's time.
     if is_left_alone(work) {
-        return gemm_alone(&mut call, ready);
+        return gemm_alone(&mut call, prepacked_b);
     }
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
@@ -80,7 +82,10 @@ fn gemm_by(mut call: Gemm<'_, f32>, ready: Option<&[f32]>) {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_alone(&mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, end }, ready);
+        gemm_alone(
+            &mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, end },
+            prepacked_b,
+        );
     });
 }
 

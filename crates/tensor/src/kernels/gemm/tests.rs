@@ -60,7 +60,7 @@ fn every_shape_equals_the_plain_loops() {
                     gemm_isa(
                         isa,
                         &mut call(&mut fast),
-                        Packed { a: transposed, b: true, ready: None },
+                        Packing { a: transposed, b: true, prepacked_b: None },
                         &mut Scratch::new(),
                     );
                     reference::gemm(call(&mut plain));
@@ -109,7 +109,7 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                 let results =
                     [(false, false), (false, true), (true, false), (true, true)].map(|(pack_a, pack_b)| {
                         let mut c = before.clone();
-                        let packed = Packed { a: pack_a, b: pack_b, ready: None };
+                        let packing = Packing { a: pack_a, b: pack_b, prepacked_b: None };
                         let (a, b, c_of) = (&a[..], &b[..], &mut c[..]);
                         let call = &mut Gemm {
                             m,
@@ -123,7 +123,7 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                             c_stride: n,
                             end,
                         };
-                        gemm_isa(isa, call, packed, &mut Scratch::new());
+                        gemm_isa(isa, call, packing, &mut Scratch::new());
                         c
                     });
                 assert!(results.iter().all(|c| *c == results[0]), "{isa:?}, A {a_strides:?}");
@@ -220,11 +220,11 @@ fn nothing_beyond_an_operand_is_touched() {
                 let some = if cfg!(miri) { &packings[turn % 4..][..1] } else { &packings[..] };
                 for &(pack_a, pack_b) in some {
                     let mut c = before.clone();
-                    let packed = Packed { a: pack_a, b: pack_b, ready: None };
-                    gemm_isa(isa, &mut call!(&mut c, &b, [b_stride, 1]), packed, &mut Scratch::new());
+                    let packing = Packing { a: pack_a, b: pack_b, prepacked_b: None };
+                    gemm_isa(isa, &mut call!(&mut c, &b, [b_stride, 1]), packing, &mut Scratch::new());
                     assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, packed {pack_a} {pack_b}");
                     let (mut c, b_strides) = (before.clone(), [1, column_stride]);
-                    gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packed, &mut Scratch::new());
+                    gemm_isa(isa, &mut call!(&mut c, &turned, b_strides), packing, &mut Scratch::new());
                     assert_eq!(
                         c, wanted,
                         "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B by columns, packed {pack_a}"
@@ -233,8 +233,8 @@ fn nothing_beyond_an_operand_is_touched() {
                 let mut ready = vec![0.0; n.div_ceil(16) * 16 * k];
                 pack_isa(isa, &dense, n, &mut ready);
                 let mut c = before.clone();
-                let packed = Packed { a: false, b: true, ready: Some(&ready) };
-                gemm_isa(isa, &mut call!(&mut c, &dense, [n, 1]), packed, &mut Scratch::new());
+                let packing = Packing { a: false, b: true, prepacked_b: Some(&ready) };
+                gemm_isa(isa, &mut call!(&mut c, &dense, [n, 1]), packing, &mut Scratch::new());
                 assert_eq!(c, wanted, "{isa:?} {m}x{n}x{k}, A {a_strides:?}, B packed beforehand");
             }
         }
