@@ -1,4 +1,4 @@
-use crate::kernels::{End, share_rows};
+use crate::kernels::{End, parallel_rows};
 use crate::recording::{Fed, Home, Node};
 use crate::{Element, Indices};
 use std::ops::Range;
@@ -230,9 +230,9 @@ impl<E: Element> Grad<'_, E> {
 
 impl<'a, E: Element> Grad<'a, E> {
     /// Divides it among the threads by whole rows: `part(at, g)` gets the part that begins at element `at`.
-    pub(crate) fn share_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
+    pub(crate) fn parallel_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
         let add = self.add;
-        share_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
+        parallel_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
     }
 
     /// The memory, set to zeros if it held no gradient: for an operation that adds to elements in any order.

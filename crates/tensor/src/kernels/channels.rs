@@ -5,8 +5,8 @@
 //! compiler vectorizes for each instruction set.
 
 use super::gemm::load;
-use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, cut, split};
+use super::halves::{in_halves, is_halved};
+use super::pool::{ROW_GRAIN, middle_row, parallel_for};
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
@@ -119,7 +119,7 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
     let (channels, work) = (mean.len(), 8 * x.len());
     let rows = x.len() / channels;
     let (mean, squares) = (Shared::new(mean), Shared::new(squares));
-    if (counts.is_empty() || counts.len() == rows) && worthwhile(rows, channels, channels) {
+    if (counts.is_empty() || counts.len() == rows) && is_halved(rows, channels, channels) {
         let counts = |rows: Range<usize>| if counts.is_empty() { counts } else { &counts[rows] };
         return in_halves(
             rows,
@@ -136,19 +136,19 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
                 channel_moments_isa(Isa::detect(), call, mean, squares);
             },
             |_, second| {
-                let cut = cut(rows);
+                let middle = middle_row(rows);
                 let examples = |part: Range<usize>| match counts(part.clone()) {
                     [] => part.len() as f32,
                     counts => counts.iter().sum(),
                 };
                 // SAFETY: both halves are done.
                 let (mean, squares) = unsafe { (mean.all(), squares.all()) };
-                join_moments([examples(0..cut), examples(cut..rows)], second, mean, squares);
+                join_moments([examples(0..middle), examples(middle..rows)], second, mean, squares);
             },
         );
     }
-    split(channels, 16, work, |range| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(channels, 16, work, |range| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (mean, squares) = unsafe { (mean.piece(range.clone()), squares.piece(range.clone())) };
         channel_moments_isa(Isa::detect(), Channels { x, with: counts, channels, range }, mean, squares);
     });
@@ -179,9 +179,9 @@ pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
     let c = scale.len();
     let y_len = y.len();
     let y = Shared::new(y);
-    split(y_len / c, ROWS, 8 * y_len, |rows| {
+    parallel_for(y_len / c, ROW_GRAIN, 8 * y_len, |rows| {
         let part = rows.start * c..rows.end * c;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.clone()) };
         channel_affine_isa(Isa::detect(), &x[part], scale, shift, y);
     });
@@ -245,7 +245,7 @@ pub fn channel_sums(
     let (channels, work) = (sum.len(), 8 * x.len());
     let rows = x.len() / channels;
     let sums = [Shared::new(sum), Shared::new(sum_hat)];
-    if worthwhile(rows, channels, channels) {
+    if is_halved(rows, channels, channels) {
         return in_halves(
             rows,
             work,
@@ -269,8 +269,8 @@ pub fn channel_sums(
         );
     }
     let [sum, sum_hat] = sums;
-    split(channels, 16, work, |range| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(channels, 16, work, |range| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let sums = unsafe { [sum.piece(range.clone()), sum_hat.piece(range.clone())] };
         let of = [&mean[range.clone()], &inv_std[range.clone()]];
         channel_sums_isa(Isa::detect(), Channels { x, with: d, channels, range }, of, sums);
@@ -303,10 +303,10 @@ pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], 
     let unit = if counts.is_empty() { 1 } else { x.len() / c / counts.len() };
     let (rows, work) = (x.len() / c, 8 * x.len());
     let dx = Shared::new(dx);
-    split(rows, ROWS * unit.max(1), work, |rows| {
+    parallel_for(rows, ROW_GRAIN * unit.max(1), work, |rows| {
         let part = rows.start * c..rows.end * c;
         let counts = if counts.is_empty() { counts } else { &counts[rows.start / unit..rows.end / unit] };
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let dx = unsafe { dx.piece(part.clone()) };
         channel_backward_isa(Isa::detect(), &x[part.clone()], &d[part], counts, abc, dx, add);
     });

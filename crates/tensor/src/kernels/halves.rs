@@ -10,7 +10,7 @@ use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Sums over at least this many rows are computed in two halves, see `worthwhile`: the exchange between the
+/// Sums over at least this many rows are computed in two halves, see `is_halved`: the exchange between the
 /// cores is then cheap in comparison.
 pub const MANY_ROWS: usize = 256;
 
@@ -21,7 +21,7 @@ thread_local! {
 
 /// Whether a sum of `len` numbers over `rows` rows of `width` numbers is computed in two halves: only if
 /// adding the halves is cheap compared to the summing.
-pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
+pub(super) fn is_halved(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
@@ -34,15 +34,15 @@ pub(super) fn in_halves(
     part: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
     join: impl FnOnce(&mut [f32], &[f32]),
 ) {
-    let cut = pool::cut(rows);
+    let middle = pool::middle_row(rows);
     SCRATCH.with_borrow_mut(|scratch| {
         let [first, second] = scratch.slices([first, second]);
         let slices = [Shared::new(first), Shared::new(second)];
         // SAFETY: each half has its own, and `halves` calls it once for each.
         let slice = |half: usize| unsafe { slices[half].all() };
-        pool::halves(work, &|half| match half {
-            0 => part(false, 0..cut, slice(0)),
-            _ => part(true, cut..rows, slice(1)),
+        pool::two_parts(work, &|half| match half {
+            0 => part(false, 0..middle, slice(0)),
+            _ => part(true, middle..rows, slice(1)),
         });
         join(first, second);
     });

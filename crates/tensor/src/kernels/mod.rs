@@ -43,7 +43,7 @@ pub use optim::{adamw_step, momentum_step};
 pub use partners::{Meetings, Place};
 pub use peak::peak_gflops;
 pub use pool::{MAX_THREADS, Pool};
-pub(crate) use pool::{enter, share_rows};
+pub(crate) use pool::{enter, parallel_rows};
 pub use rotary::{Rotary, rotate};
 pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};

@@ -99,7 +99,7 @@ impl<E: Element> Meetings<E> {
         let shared = Shared::new(both);
         self.state.live.store(true, Ordering::Relaxed);
         let _over = Over(&self.state);
-        pool::together(pool, &|side| {
+        pool::two_threads(pool, &|side| {
             // True only if the other side panicked before this one began.
             if self.state.broken.load(Ordering::Relaxed) {
                 return;

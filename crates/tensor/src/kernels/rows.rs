@@ -1,6 +1,6 @@
 //! Operations on whole rows: sums of rows, scaled rows, `y += scale x`.
 
-use super::pool::split;
+use super::pool::parallel_for;
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
@@ -59,9 +59,9 @@ pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
     let sum = Shared::new(sum);
     // A thread's columns lie in rows that other threads may have cached: only a very large sum is worth
     // dividing.
-    split(width, 16, d.len(), |columns| {
+    parallel_for(width, 16, d.len(), |columns| {
         let first = columns.start;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let sum = unsafe { sum.piece(columns) };
         sum_rows_isa(Isa::detect(), &d[first..], width, sum);
     });
@@ -121,8 +121,8 @@ dispatch! {
 pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
     let n = x.len().min(y.len());
     let y = Shared::new(y);
-    split(n, 16, 8 * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, 8 * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.clone()) };
         add_scaled_isa(Isa::detect(), scale, &x[part], y);
     });

@@ -1,6 +1,6 @@
 //! Softmax along rows.
 
-use super::pool::{ROWS, split};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::simd::{Arithmetic, LANES, Lanes, Several, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch, math};
@@ -137,9 +137,9 @@ dispatch! {
 pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
     let rows = logits.len() / width;
     let (probs, lse) = (Shared::new(probs), Shared::new(lse));
-    split(rows, ROWS, 60 * logits.len(), |part| {
+    parallel_for(rows, ROW_GRAIN, 60 * logits.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (probs, lse) = unsafe { (probs.piece(numbers.clone()), lse.piece(part)) };
         softmax_rows_isa(Isa::detect(), &logits[numbers], width, probs, lse);
     });
@@ -181,9 +181,9 @@ dispatch! {
 pub fn log_softmax_rows(logits: &[f32], width: usize, y: &mut [f32]) {
     let rows = logits.len() / width;
     let y = Shared::new(y);
-    split(rows, ROWS, 60 * logits.len(), |part| {
+    parallel_for(rows, ROW_GRAIN, 60 * logits.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(numbers.clone()) };
         log_softmax_rows_isa(Isa::detect(), &logits[numbers], width, y);
     });

@@ -1,8 +1,8 @@
 //! Sums of table rows: a first layer over a small vocabulary.
 
 use super::activation::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
-use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, split};
+use super::halves::{in_halves, is_halved};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::rows::add_scaled_isa;
 use super::simd::{Several, Simd};
 use super::team::Shared;
@@ -118,8 +118,8 @@ pub fn gather_rows(
     let width = bias.len();
     let rows = y.len() / width;
     let y = Shared::new(y);
-    split(rows, ROWS, 40 * rows * width, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(rows, ROW_GRAIN, 40 * rows * width, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.start * width..part.end * width) };
         let slots = &slots[part.start * per_row..part.end * per_row];
         gather_rows_isa(Isa::detect(), table, bias, slots, per_row, activation, y);
@@ -240,7 +240,7 @@ pub fn scatter_rows(
 ) {
     let (rows, work) = (d.len() / width, 20 * d.len());
     let (len, table) = (table.len(), Shared::new(table));
-    if worthwhile(rows, per_row * width, len) {
+    if is_halved(rows, per_row * width, len) {
         return in_halves(
             rows,
             work,
@@ -263,7 +263,7 @@ pub fn scatter_rows(
         );
     }
     // Rows of different examples add to the same table rows, so threads divide the columns, not the rows.
-    split(width, 16, work, |columns| {
+    parallel_for(width, 16, work, |columns| {
         scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
     });
 }

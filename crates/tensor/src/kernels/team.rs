@@ -196,7 +196,7 @@ impl Team {
             let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
             desk.state.store(posted, Ordering::Release);
             // Together with the fence in `help`: either this thread sees `sleeping`, or the helper sees the
-            // posted part. Otherwise the helper might sleep on, and in `together` the other thread would wait
+            // posted part. Otherwise the helper might sleep on, and in `two_threads` the other thread would wait
             // for it forever.
             fence(Ordering::SeqCst);
             if desk.sleeping.load(Ordering::Relaxed)

@@ -2,7 +2,7 @@
 
 use super::row::{self, Transposed, attend_row, push};
 use super::{Cache, with_scratch};
-use crate::kernels::pool::{ROWS, split};
+use crate::kernels::pool::{ROW_GRAIN, parallel_for};
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
 use crate::kernels::transpose::transpose_isa;
@@ -59,13 +59,13 @@ pub fn attend_cached(qkv: &[f32], width: usize, heads: usize, cache: Cache<'_, f
     assert!(longest <= most, "{longest} earlier rows of at most {most}");
     let stride = row::padded(longest + 1);
     let y = Shared::new(y);
-    split(rows, ROWS, rows * (longest + 1) * 8 * width, |part| {
+    parallel_for(rows, ROW_GRAIN, rows * (longest + 1) * 8 * width, |part| {
         with_scratch(
             [width * stride, width * stride, heads * stride, 2 * heads],
             |[transposed, kept, scores, stats]| {
                 for row in part {
                     let (length, first) = (lengths[row] as usize, row * most * width);
-                    // SAFETY: the rows of a split are different ones.
+                    // SAFETY: `parallel_for`'s ranges do not overlap.
                     let y = unsafe { y.piece(row * width..(row + 1) * width) };
                     transpose_isa(Isa::detect(), &keys[first..], width, [length, width], transposed, stride);
                     kept[..length * width].copy_from_slice(&values[first..][..length * width]);

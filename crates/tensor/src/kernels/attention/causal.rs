@@ -5,7 +5,7 @@
 
 use super::{Attention, row, with_scratch};
 use crate::kernels::gemm;
-use crate::kernels::pool::split;
+use crate::kernels::pool::parallel_for;
 use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
@@ -73,7 +73,7 @@ dispatch! {
 
 /// A product on this thread only.
 fn product(mut call: Gemm<'_, f32>) {
-    gemm::gemm_alone(&mut call, None);
+    gemm::gemm_serial(&mut call, None);
 }
 
 /// The scores of a block of queries: `q` (queries, D) times the transposed keys up to the last of these
@@ -140,10 +140,10 @@ pub(super) fn attend(call: Attention<'_, f32>, length: usize, y: &mut [f32], sta
     let Sizes { width, heads, .. } = sizes;
     let sequences = y.len() / (length * width);
     let (y, stats) = (Shared::new(y), Shared::new(stats));
-    split(sequences, 1, sequences * sizes.work(2), |part| {
+    parallel_for(sequences, 1, sequences * sizes.work(2), |part| {
         for i in part {
             let rows = i * length..(i + 1) * length;
-            // SAFETY: the sequences of a split are different ones.
+            // SAFETY: `parallel_for`'s ranges do not overlap.
             let (y, stats) = unsafe {
                 (
                     y.piece(rows.start * width..rows.end * width),
@@ -257,12 +257,12 @@ pub(super) fn attend_backward(
     let Sizes { width, heads, .. } = sizes;
     let sequences = y.len() / (length * width);
     let dx = Shared::new(dx);
-    split(sequences, 1, sequences * sizes.work(5), |part| {
+    parallel_for(sequences, 1, sequences * sizes.work(5), |part| {
         for i in part {
             let rows = i * length..(i + 1) * length;
             let stats = &stats[rows.start * heads..rows.end * heads];
             let numbers = rows.start * width..rows.end * width;
-            // SAFETY: the sequences of a split are different ones.
+            // SAFETY: `parallel_for`'s ranges do not overlap.
             let dx = unsafe { dx.piece(3 * numbers.start..3 * numbers.end) };
             backward_sequence(&call, sizes, rows.start, [&y[numbers.clone()], &dy[numbers]], stats, dx, add);
         }

@@ -3,7 +3,7 @@
 
 use super::row::{self, Transposed, attend_row, push};
 use super::{Attention, Tree, with_scratch};
-use crate::kernels::pool::split;
+use crate::kernels::pool::parallel_for;
 use crate::kernels::simd::{Arithmetic, Several, Simd};
 use crate::kernels::team::Shared;
 use crate::kernels::{Isa, dispatch};
@@ -62,7 +62,7 @@ impl<'a> Part<'a> {
 /// Calls `f` for the heads of each thread.
 fn each_part(call: Attention<'_, f32>, tree: &Tree, products: usize, f: impl Fn(Part<'_>) + Sync) {
     let work = tree.pairs() * (2 * products * call.width + 20 * call.heads);
-    split(call.heads, 1, work, |heads| f(Part::new(call, tree, heads)));
+    parallel_for(call.heads, 1, work, |heads| f(Part::new(call, tree, heads)));
 }
 
 /// # Safety

@@ -8,8 +8,8 @@ mod drive;
 mod pack;
 mod packing;
 
-use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, is_left_alone, split};
+use super::halves::{in_halves, is_halved};
+use super::pool::{ROW_GRAIN, is_serial, parallel_for};
 use super::rows::add_scaled_isa;
 use super::scratch::Scratch;
 use super::team::Shared;
@@ -51,7 +51,7 @@ pub fn gemm_packed(call: Gemm<'_, f32>, packed: &[f32]) {
 }
 
 /// A product on this thread only.
-pub(super) fn gemm_alone(call: &mut Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
+pub(super) fn gemm_serial(call: &mut Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
     let isa = Isa::detect();
     let packing = packing(isa, call);
     let packing = if prepacked_b.is_some() { Packing { b: true, prepacked_b, ..packing } } else { packing };
@@ -69,8 +69,8 @@ pub fn gemm(call: Gemm<'_, f32>) {
 fn gemm_parallel(mut call: Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
     let work = [call.m, call.n, call.k].into_iter().fold(2, usize::saturating_mul);
     // Undivided work takes a short cut: preparing the parts takes a tenth of a small product's time.
-    if is_left_alone(work) {
-        return gemm_alone(&mut call, prepacked_b);
+    if is_serial(work) {
+        return gemm_serial(&mut call, prepacked_b);
     }
     call.check();
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
@@ -78,11 +78,11 @@ fn gemm_parallel(mut call: Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
         return;
     }
     let c = Shared::new(c);
-    split(m, ROWS, work, |rows| {
+    parallel_for(m, ROW_GRAIN, work, |rows| {
         let a = if k == 0 { a } else { &a[rows.start * a_strides[0]..] };
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
-        gemm_alone(
+        gemm_serial(
             &mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, end },
             prepacked_b,
         );
@@ -110,7 +110,7 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
     let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_batch..], &b[i * b_batch..]);
-        gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
+        gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
     };
     let len = (m - 1) * c_stride + n;
     if c_batch < len {
@@ -119,7 +119,7 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
     let all = (count - 1).saturating_mul(c_batch).saturating_add(len);
     assert!(all <= c.len(), "C is too short");
     let c = Shared::new(c);
-    split(count, 1, 2 * m * n * k * count, |products| {
+    parallel_for(count, 1, 2 * m * n * k * count, |products| {
         for i in products {
             // SAFETY: `len` is at most C's batch stride, and all of these ranges lie in C, so that they do not
             // overlap.
@@ -136,7 +136,7 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
     let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
     // The test treats C as if it were square.
-    if m == 0 || n == 0 || c_stride != n || !worthwhile(k, 2, n) {
+    if m == 0 || n == 0 || c_stride != n || !is_halved(k, 2, n) {
         return gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
     }
     let len = m * n;
@@ -155,7 +155,7 @@ pub fn gemm_over_rows(call: Gemm<'_, f32>) {
                 false => (unsafe { shared.all() }, end),
             };
             let k = rows.len();
-            gemm_alone(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
+            gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
         },
         |first, second| {
             // SAFETY: both halves are done.
