@@ -285,7 +285,7 @@ impl<E: Element> Recording<E> {
 #[cfg(test)]
 mod tests {
     use super::Task::{Backward, Receive, WeightGrad};
-    use crate::kernels::Meetings;
+    use crate::kernels::Communicator;
     use crate::kernels::tests::numbers;
     use crate::ops::Targets;
     use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording};
@@ -345,7 +345,7 @@ mod tests {
                 [x, h, y, y.sum_all()].map(|var| var.id())
             };
             let (mut recording, nodes) = match halved {
-                true => Recording::half(&params, 0, &Arc::new(Meetings::default()), record),
+                true => Recording::shard(&params, 0, &Arc::new(Communicator::default()), record),
                 false => Recording::new(&params, record),
             };
             recording.forward(&params, &Pass::training());

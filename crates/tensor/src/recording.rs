@@ -125,14 +125,14 @@ pub struct Recording<E: Element> {
     pub(crate) fed: Fed<E>,
     pub(crate) backward_pass: Option<BackwardPass>,
     /// Whether it has only half of every layer's units, and another recording the other half.
-    pub(crate) halved: bool,
+    pub(crate) is_shard: bool,
 }
 
 /// From this number of rows on it pays to give each thread its own part of the rows for a whole pass.
 const KEPT_FROM: usize = 128;
 
 impl<E: Element> Recording<E> {
-    pub(crate) fn empty(fingerprint: u64, halved: bool) -> Self {
+    pub(crate) fn empty(fingerprint: u64, is_shard: bool) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -145,7 +145,7 @@ impl<E: Element> Recording<E> {
             grads: Slab::new(),
             fed: Fed { indices: Vec::new(), most: Vec::new(), used: Vec::new(), counts: Vec::new() },
             backward_pass: None,
-            halved,
+            is_shard,
         }
     }
 

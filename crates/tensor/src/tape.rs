@@ -1,6 +1,6 @@
 //! Recording: operations are computed as they are recorded, or only recorded.
 
-use crate::kernels::{Meetings, Place};
+use crate::kernels::{Communicator, Endpoint};
 use crate::op::{Op, RowRule, can_be_cut};
 use crate::recording::{Home, IndexTensor, Node};
 use crate::slab::Slab;
@@ -35,14 +35,15 @@ pub struct Tape<'p, E: Element> {
     computes: bool,
     training: Cell<bool>,
     step: Cell<u64>,
-    half: Option<Half<E>>,
+    shard: Option<Shard<E>>,
 }
 
-/// Which half of every layer's units a tape has, and where it exchanges numbers with the other half.
-struct Half<E> {
+/// Which half of every layer's units a tape has, 0 or 1, and how it exchanges numbers with the other half.
+struct Shard<E> {
     side: usize,
-    meetings: Arc<Meetings<E>>,
-    met: Cell<usize>,
+    communicator: Arc<Communicator<E>>,
+    /// How many endpoints were made so far.
+    endpoints: Cell<usize>,
 }
 
 impl<E: Element> Default for Tape<'_, E> {
@@ -61,15 +62,16 @@ impl<E: Element> Recording<E> {
     }
 
     /// As [`Recording::new`], for a computation with half of every layer's units, side 0 or 1, which
-    /// exchanges numbers with the other half at `meetings`. Both halves must record the same operations.
-    pub fn half<R>(
+    /// exchanges numbers with the other half by `communicator` (tensor parallelism). Both must record the same
+    /// operations.
+    pub fn shard<R>(
         params: &Params<E>,
         side: usize,
-        meetings: &Arc<Meetings<E>>,
+        communicator: &Arc<Communicator<E>>,
         f: impl FnOnce(&Tape<'_, E>) -> R,
     ) -> (Self, R) {
-        let half = Half { side, meetings: Arc::clone(meetings), met: Cell::new(0) };
-        let tape = Tape::make(Some(params), false, Some(half));
+        let shard = Shard { side, communicator: Arc::clone(communicator), endpoints: Cell::new(0) };
+        let tape = Tape::make(Some(params), false, Some(shard));
         let result = f(&tape);
         (tape.finish(), result)
     }
@@ -86,18 +88,18 @@ impl<'p, E: Element> Tape<'p, E> {
         Self::make(Some(params), true, None)
     }
 
-    fn make(params: Option<&'p Params<E>>, computes: bool, half: Option<Half<E>>) -> Self {
+    fn make(params: Option<&'p Params<E>>, computes: bool, shard: Option<Shard<E>>) -> Self {
         let fingerprint = params.map_or(0, Params::fingerprint);
         Self {
             params,
             none: Params::new(),
             param_nodes: RefCell::new(vec![None; params.map_or(0, |params| params.entries().len())]),
-            recording: RefCell::new(Recording::empty(fingerprint, half.is_some())),
+            recording: RefCell::new(Recording::empty(fingerprint, shard.is_some())),
             grads: RefCell::new(None),
             computes,
             training: Cell::new(true),
             step: Cell::new(0),
-            half,
+            shard,
         }
     }
 
@@ -310,19 +312,20 @@ impl<'p, E: Element> Tape<'p, E> {
     /// Which half of a computation this is: 0 or 1.
     ///
     /// # Panics
-    /// If the tape is not one half.
+    /// If the tape is not one of [`Recording::shard`].
     pub(crate) fn side(&self) -> usize {
-        self.half.as_ref().expect("a tape of `Recording::half`").side
+        self.shard.as_ref().expect("a tape of `Recording::shard`").side
     }
 
-    /// The next place to exchange numbers with the same operation of the other half, at most `len` at a time.
+    /// An endpoint for an operation that exchanges at most `len` numbers at a time with the same operation of the
+    /// other half.
     ///
     /// # Panics
     /// As [`Tape::side`].
-    pub(crate) fn place(&self, len: usize) -> Place<E> {
-        let half = self.half.as_ref().expect("a tape of `Recording::half`");
-        half.met.set(half.met.get() + 1);
-        half.meetings.place(half.met.get() - 1, half.side, len)
+    pub(crate) fn endpoint(&self, len: usize) -> Endpoint<E> {
+        let shard = self.shard.as_ref().expect("a tape of `Recording::shard`");
+        shard.endpoints.set(shard.endpoints.get() + 1);
+        shard.communicator.endpoint(shard.endpoints.get() - 1, shard.side, len)
     }
 
     /// Computes the gradient of the scalar `loss` with respect to everything that it depends on. Gradients of
@@ -370,6 +373,6 @@ impl<'p, E: Element> Tape<'p, E> {
 
 impl<E: Element> Recording<E> {
     pub(crate) fn cut(&self, units: usize) -> Option<usize> {
-        (!self.halved && can_be_cut(units)).then_some(units / 2)
+        (!self.is_shard && can_be_cut(units)).then_some(units / 2)
     }
 }

@@ -40,7 +40,7 @@ pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use norm::{Norm, norm_rows, norm_rows_backward, norm_rows_weight};
 pub use optim::{adamw_step, momentum_step};
-pub use partners::{Meetings, Place};
+pub use partners::{Communicator, Endpoint};
 pub use peak::peak_gflops;
 pub use pool::{MAX_THREADS, Pool};
 pub(crate) use pool::{enter, parallel_rows};
