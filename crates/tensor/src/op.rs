@@ -78,7 +78,7 @@ pub trait Op<E: Element>: Send {
 
     /// How the operation treats the rows of a batch; see [`RowRule`].
     fn row_rule(&self) -> RowRule {
-        RowRule::Mixes
+        RowRule::AcrossRows
     }
 
     /// Whether its kernels divide the rows of a batch among the threads in the same way as other operations,
@@ -101,16 +101,17 @@ pub trait Op<E: Element>: Send {
 /// often each row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowRule {
-    /// It combines rows without knowing how often each counts: equal rows must not be merged.
-    Mixes,
     /// Row i of the output depends only on row i of the inputs, or rows are weighted by their counts.
-    Keeps,
+    PerRow,
     /// Row i of the output depends on row i of the inputs and on i itself: equal rows must not be merged.
-    KeepsApart,
-    /// The output has a row for each row of an index tensor, along the index tensor's axis.
-    Chooses(Option<usize>),
-    /// The output has no rows any more; each input row was weighted by its count.
-    Ends,
+    PerRowIndex,
+    /// The output's rows are those of an axis, such as that of an index tensor with a row of the output for each
+    /// index.
+    AlongAxis(Option<usize>),
+    /// It combines rows without knowing how often each counts: equal rows must not be merged.
+    AcrossRows,
+    /// The output has no rows; it is a sum or mean in which each input row was weighted by its count.
+    WeightedReduction,
 }
 
 /// The inputs' values, in the order given to the operation.

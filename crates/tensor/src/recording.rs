@@ -305,7 +305,9 @@ impl<E: Element> Recording<E> {
         (0..self.nodes.len()).all(|id| {
             let from_rows = self.inputs[id].iter().any(|&i| self.nodes[i].axis.is_some());
             match &self.ops[id] {
-                Some(op) => !from_rows || !matches!(op.row_rule(), RowRule::Mixes | RowRule::KeepsApart),
+                Some(op) => {
+                    !from_rows || !matches!(op.row_rule(), RowRule::AcrossRows | RowRule::PerRowIndex)
+                }
                 None => !from_rows || self.nodes[id].axis.is_some(),
             }
         })

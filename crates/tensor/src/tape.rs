@@ -274,9 +274,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
         let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
         let axis = match op.row_rule() {
-            RowRule::Chooses(axis) => axis,
-            RowRule::Keeps | RowRule::KeepsApart => inputs.iter().find_map(|&i| recording.nodes[i].axis),
-            RowRule::Ends | RowRule::Mixes => None,
+            RowRule::AlongAxis(axis) => axis,
+            RowRule::PerRow | RowRule::PerRowIndex => inputs.iter().find_map(|&i| recording.nodes[i].axis),
+            RowRule::WeightedReduction | RowRule::AcrossRows => None,
         };
         let root = recording.nodes.len();
         let node = Node { shape, layout, home: Home::Local, root, needs_grad, axis };

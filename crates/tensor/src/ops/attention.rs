@@ -56,7 +56,7 @@ impl<E: Element> Op<E> for Attention<E> {
     // output depends on are then equal too, and arriving gradients are already sums over the equal ones. Only
     // dropout forbids it, since its mask differs from row to row.
     fn row_rule(&self) -> RowRule {
-        if self.heads.dropout.is_some() { RowRule::KeepsApart } else { RowRule::Keeps }
+        if self.heads.dropout.is_some() { RowRule::PerRowIndex } else { RowRule::PerRow }
     }
 
     // Trees are divided by heads instead; the gain from dividing the rest of the net by rows outweighs that.

@@ -79,7 +79,7 @@ impl<E: Element> Op<E> for BatchNorm<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {

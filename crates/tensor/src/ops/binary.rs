@@ -129,7 +129,7 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
         if v.axis().is_some() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
     };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
-    let row_rule = if rows { RowRule::Keeps } else { RowRule::Mixes };
+    let row_rule = if rows { RowRule::PerRow } else { RowRule::AcrossRows };
     let width = shape.row();
     let op = Binary::<F> { shape, strides, alike, width, row_rule, function: std::marker::PhantomData };
     a.tape().record(op, &[a.id(), b.id()], shape)

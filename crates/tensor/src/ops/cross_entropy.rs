@@ -81,7 +81,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        if self.targets.rows.is_some() { RowRule::Ends } else { RowRule::Mixes }
+        if self.targets.rows.is_some() { RowRule::WeightedReduction } else { RowRule::AcrossRows }
     }
 
     fn keeps_rows(&self) -> bool {

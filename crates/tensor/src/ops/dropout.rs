@@ -36,7 +36,7 @@ impl<E: Element> Op<E> for Dropout<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::KeepsApart
+        RowRule::PerRowIndex
     }
 
     fn keeps_rows(&self) -> bool {

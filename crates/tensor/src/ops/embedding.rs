@@ -21,7 +21,7 @@ impl<E: Element> Op<E> for Embedding {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(self.axis)
+        RowRule::AlongAxis(self.axis)
     }
 
     fn keeps_rows(&self) -> bool {

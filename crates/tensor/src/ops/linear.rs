@@ -22,7 +22,7 @@ impl<E: Element> Op<E> for Linear<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {

@@ -202,7 +202,7 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         a: if rows { [k, 1] } else { a_strides },
         b: b_strides,
         rows,
-        row_rule: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
+        row_rule: if rows && b.axis().is_none() { RowRule::PerRow } else { RowRule::AcrossRows },
     };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }

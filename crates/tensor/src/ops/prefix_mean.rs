@@ -27,7 +27,7 @@ impl<E: Element> Op<E> for PrefixMean<E> {
 
     // As in attention: a row may stand for several equal ones if all rows before it are equal too.
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     // s_i = s_before + x_i        y_i = s_i / (number of summed rows)

@@ -13,7 +13,7 @@ impl<E: Element> Op<E> for Stack {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(Some(self.axis))
+        RowRule::AlongAxis(Some(self.axis))
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {

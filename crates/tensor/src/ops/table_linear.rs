@@ -237,7 +237,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(self.axis)
+        RowRule::AlongAxis(self.axis)
     }
 
     fn keeps_rows(&self) -> bool {
