@@ -105,8 +105,8 @@ pub enum RowRule {
     PerRow,
     /// Row i of the output depends on row i of the inputs and on i itself: equal rows must not be merged.
     PerRowIndex,
-    /// The output's rows are those of an axis, such as that of an index tensor with a row of the output for each
-    /// index.
+    /// The output has the rows of this axis, such as that of the index tensor that chooses them; None if their
+    /// number does not vary.
     AlongAxis(Option<usize>),
     /// It combines rows without knowing how often each counts: equal rows must not be merged.
     AcrossRows,

@@ -178,23 +178,25 @@ fn turns(n: usize) -> Vec<f32> {
 fn attentions(n: usize) -> Vec<f32> {
     let mut tree = Tree::new(9);
     tree.set(&[0, 0, 1, 1, 3, 4, 3, 0, 6]);
-    let one =
-        |of: fn(usize, usize) -> Vec<f32>, context: Context<'_>, rows: usize, [heads, size]: [usize; 2]| {
-            let (width, qkv, dy) = (heads * size, of(rows * 3 * heads * size, 1), of(rows * heads * size, 2));
-            let (mut y, mut stats, mut dx) =
-                (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
-            let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
-            attend(call, &mut y, &mut stats);
-            attend_backward(call, &y, &stats, &dy, &mut dx, true);
-            let mut newest = vec![0.0; width];
-            let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
-            attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);
-            [y, stats.concat(), dx, newest].concat()
-        };
-    let mut all = both(|of| one(of, Context::Sequences(3), 6, [2, n]));
-    all.append(&mut both(|of| one(of, Context::Tree(&tree), 9, [2, n])));
+    let one = |of: fn(usize, usize) -> Vec<f32>,
+               causal_rows: CausalRows<'_>,
+               rows: usize,
+               [heads, size]: [usize; 2]| {
+        let (width, qkv, dy) = (heads * size, of(rows * 3 * heads * size, 1), of(rows * heads * size, 2));
+        let (mut y, mut stats, mut dx) =
+            (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
+        let call = Attention { qkv: &qkv, width, heads, causal_rows, dropout: None };
+        attend(call, &mut y, &mut stats);
+        attend_backward(call, &y, &stats, &dy, &mut dx, true);
+        let mut newest = vec![0.0; width];
+        let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
+        attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);
+        [y, stats.concat(), dx, newest].concat()
+    };
+    let mut all = both(|of| one(of, CausalRows::Sequences(3), 6, [2, n]));
+    all.append(&mut both(|of| one(of, CausalRows::Tree(&tree), 9, [2, n])));
     // Rows longer than a block, and rows of few vectors.
-    all.append(&mut one(spread, Context::Sequences(n), n, [1, 5]));
+    all.append(&mut one(spread, CausalRows::Sequences(n), n, [1, 5]));
     all
 }
 

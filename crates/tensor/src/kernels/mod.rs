@@ -32,7 +32,7 @@ mod transpose;
 
 use std::sync::OnceLock;
 
-pub use attention::{Attention, Cache, Context, Tree, attend, attend_backward, attend_cached};
+pub use attention::{Attention, Cache, CausalRows, Tree, attend, attend_backward, attend_cached};
 pub use cells::{Cell, CellBackward, CellForward, cell_backward, cell_forward};
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
 pub use gemm::{gemm, gemm_batched, gemm_over_rows, gemm_packed, pack};
