@@ -2,7 +2,7 @@
 
 use crate::kernels::{self, End};
 use crate::op::{Grad, InputGrads, Inputs, ParamValues};
-use crate::recording::{Home, env};
+use crate::recording::{Storage, env};
 use crate::{Element, Grads, NodeId, Params, Pass, Recording};
 use std::ops::Range;
 
@@ -116,11 +116,11 @@ impl<E: Element> Recording<E> {
             None => self.prepare_backward(from, access.params()),
         };
         self.grads.match_len(&self.values);
-        for &root in &backward.zeroed {
-            let node = self.nodes[root];
-            let memory = match node.home {
-                Home::Param => grads.values_mut(),
-                Home::Local => self.grads.all_mut(),
+        for &base in &backward.zeroed {
+            let node = self.nodes[base];
+            let memory = match node.storage {
+                Storage::Params => grads.values_mut(),
+                Storage::Recording => self.grads.all_mut(),
             };
             bytemuck::fill_zeroes(&mut memory[node.layout.offset..][..node.layout.extent(&node.shape)]);
         }
@@ -128,7 +128,10 @@ impl<E: Element> Recording<E> {
             bytemuck::fill_zeroes(&mut grads.values_mut()[range.clone()]);
         }
         let node = self.nodes[from];
-        assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
+        assert!(
+            node.storage == Storage::Recording && node.base == from,
+            "backward starts from an operation's output"
+        );
         self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
         kernels::enter(pass.pool, self.keeps_rows(), || {
             for &task in &backward.tasks {
@@ -206,12 +209,12 @@ impl<E: Element> Recording<E> {
         // Per parameter: the operation whose weight it is, if no other operation has a gradient for it.
         let mut only_user: Vec<Option<usize>> = vec![None; self.nodes.len()];
         reached[loss] = true;
-        touched[self.nodes[loss].root] = true;
+        touched[self.nodes[loss].base] = true;
         for id in (0..=loss).rev() {
             if !reached[id] || !self.nodes[id].needs_grad {
                 continue;
             }
-            // A view's gradient is the same view of its root's gradient: nothing to run, only to pass on.
+            // A view's gradient is the same view of its base's gradient: nothing to run, only to pass on.
             let is_op = self.ops[id].is_some();
             if is_op {
                 order.push(id);
@@ -227,32 +230,33 @@ impl<E: Element> Recording<E> {
                     continue;
                 }
                 let node = &self.nodes[input];
-                let root = &self.nodes[node.root];
-                let whole = node.layout.offset == root.layout.offset
-                    && node.shape.len() == root.shape.len()
+                let base = &self.nodes[node.base];
+                let whole = node.layout.offset == base.layout.offset
+                    && node.shape.len() == base.shape.len()
                     && node.layout.extent(&node.shape) == node.shape.len();
-                if touched[node.root] {
+                if touched[node.base] {
                     add[id][k] = true;
-                    only_user[node.root] = None;
+                    only_user[node.base] = None;
                 } else if !whole {
-                    zeroed.push(node.root);
+                    zeroed.push(node.base);
                     add[id][k] = true;
-                } else if node.root == input && node.home == Home::Param && Some(k) == weight {
+                } else if node.base == input && node.storage == Storage::Params && Some(k) == weight {
                     only_user[input] = Some(id);
                 }
-                touched[node.root] = true;
+                touched[node.base] = true;
             }
         }
         let untouched = |&id: &usize| {
             let node = &self.nodes[id];
-            node.root == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
+            node.base == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
         };
         zeroed.extend((0..self.nodes.len()).filter(untouched));
-        let is_parameter = |&id: &usize| self.nodes[id].root == id && self.nodes[id].home == Home::Param;
+        let is_parameter =
+            |&id: &usize| self.nodes[id].base == id && self.nodes[id].storage == Storage::Params;
         let updated_last =
             (0..self.nodes.len()).filter(is_parameter).filter(|&id| only_user[id].is_none()).collect();
         let recorded = |range: &Range<usize>| {
-            self.nodes.iter().any(|node| node.home == Home::Param && node.layout.offset == range.start)
+            self.nodes.iter().any(|node| node.storage == Storage::Params && node.layout.offset == range.start)
         };
         let unused = params.trained().map(|entry| entry.range()).filter(|range| !recorded(range)).collect();
         BackwardPass { from: loss, tasks: self.tasks(&order, &only_user), add, zeroed, unused, updated_last }

@@ -1,5 +1,5 @@
 use crate::kernels::{End, parallel_rows};
-use crate::recording::{Fed, Home, Node};
+use crate::recording::{Fed, Node, Storage};
 use crate::{Element, Indices};
 use std::ops::Range;
 
@@ -131,9 +131,9 @@ impl<'a, E: Element> Inputs<'a, E> {
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
         let range = node.span(self.used);
-        match node.home {
-            Home::Param => self.params.get(range),
-            Home::Local => &self.values[range],
+        match node.storage {
+            Storage::Params => self.params.get(range),
+            Storage::Recording => &self.values[range],
         }
     }
 
@@ -200,9 +200,9 @@ impl<E: Element> InputGrads<'_, E> {
         if !node.needs_grad {
             return None;
         }
-        let memory = match node.home {
-            Home::Param => &mut *self.params,
-            Home::Local => &mut *self.values,
+        let memory = match node.storage {
+            Storage::Params => &mut *self.params,
+            Storage::Recording => &mut *self.values,
         };
         let data = &mut memory[node.span(self.used)];
         Some(Grad { data, add: self.add[k] })

@@ -29,10 +29,13 @@ pub struct Axis {
     pub(crate) index: usize,
 }
 
+/// Where a node's elements lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Home {
-    Param,
-    Local,
+pub(crate) enum Storage {
+    /// In the parameters that a pass is given.
+    Params,
+    /// In the recording's own memory.
+    Recording,
 }
 
 /// A node's properties, apart from its operation.
@@ -40,9 +43,9 @@ pub(crate) enum Home {
 pub(crate) struct Node {
     pub shape: Shape,
     pub layout: Layout,
-    pub home: Home,
-    /// The node that owns the memory: this one, unless it is a view.
-    pub root: usize,
+    pub storage: Storage,
+    /// The node whose memory it uses: its own, unless it is a view.
+    pub base: usize,
     pub needs_grad: bool,
     /// The axis of its first dimension, if its number of rows varies.
     pub axis: Option<usize>,
@@ -188,7 +191,7 @@ impl<E: Element> Recording<E> {
     pub fn set(&mut self, id: NodeId, f: impl FnOnce(&mut [E])) {
         let at = self.at(id);
         let node = self.nodes[at];
-        let is_leaf = self.ops[at].is_none() && node.root == at && node.home == Home::Local;
+        let is_leaf = self.ops[at].is_none() && node.base == at && node.storage == Storage::Recording;
         assert!(is_leaf, "only a leaf can be set");
         f(&mut self.values.all_mut()[node.layout.offset..][..node.shape.len()]);
     }
@@ -211,7 +214,7 @@ impl<E: Element> Recording<E> {
 
     fn plain_span(&self, id: NodeId) -> Range<usize> {
         let node = &self.nodes[self.at(id)];
-        let plain = node.home == Home::Local && node.layout.is_contiguous(&node.shape);
+        let plain = node.storage == Storage::Recording && node.layout.is_contiguous(&node.shape);
         assert!(plain, "the elements do not lie row-major in the recording");
         node.span(&self.fed.used)
     }
@@ -223,7 +226,7 @@ impl<E: Element> Recording<E> {
     #[inline]
     pub fn item(&self, id: NodeId) -> E {
         let node = &self.nodes[self.at(id)];
-        let one = node.shape.len() == 1 && node.home == Home::Local;
+        let one = node.shape.len() == 1 && node.storage == Storage::Recording;
         assert!(one, "item() is for a computed tensor of one element, not of shape {:?}", node.shape);
         self.values.all()[node.layout.offset]
     }
@@ -270,7 +273,8 @@ impl<E: Element> Recording<E> {
     /// threads.
     pub(crate) fn keeps_rows(&self) -> bool {
         // The number of rows of the logits, the last matrix.
-        let last = self.nodes.iter().rev().find(|node| node.home == Home::Local && node.shape.rank() > 1);
+        let last =
+            self.nodes.iter().rev().find(|node| node.storage == Storage::Recording && node.shape.rank() > 1);
         let rows = last.map_or(0, |node| node.stored(&self.fed.used) / node.shape.last().max(1));
         rows >= KEPT_FROM && self.ops.iter().flatten().all(|op| op.keeps_rows())
     }

@@ -2,7 +2,7 @@
 
 use crate::kernels::{Communicator, Endpoint};
 use crate::op::{Op, RowRule, can_be_cut};
-use crate::recording::{Home, IndexTensor, Node};
+use crate::recording::{IndexTensor, Node, Storage};
 use crate::slab::Slab;
 use crate::{Axis, Element, Grads, Indices, Layout, NodeId, ParamId, Params, Pass, Recording, Shape, Var};
 use std::cell::{Cell, RefCell};
@@ -138,9 +138,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let mut nodes = self.param_nodes.borrow_mut();
         let node = nodes[id.index].unwrap_or_else(|| {
             let mut recording = self.recording.borrow_mut();
-            let root = recording.nodes.len();
+            let base = recording.nodes.len();
             let (shape, layout) = (entry.shape, entry.layout);
-            let node = Node { shape, layout, home: Home::Param, root, needs_grad: true, axis: None };
+            let node = Node { shape, layout, storage: Storage::Params, base, needs_grad: true, axis: None };
             recording.push(node, None, Vec::new())
         });
         nodes[id.index] = Some(node);
@@ -187,8 +187,12 @@ impl<'p, E: Element> Tape<'p, E> {
     fn new_leaf(&self, shape: Shape, needs_grad: bool, axis: Option<usize>) -> NodeId {
         let mut recording = self.recording.borrow_mut();
         let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
-        let root = recording.nodes.len();
-        recording.push(Node { shape, layout, home: Home::Local, root, needs_grad, axis }, None, Vec::new())
+        let base = recording.nodes.len();
+        recording.push(
+            Node { shape, layout, storage: Storage::Recording, base, needs_grad, axis },
+            None,
+            Vec::new(),
+        )
     }
 
     /// A number of rows that varies from pass to pass, at most `most`.
@@ -278,8 +282,8 @@ impl<'p, E: Element> Tape<'p, E> {
             RowRule::PerRow | RowRule::PerRowIndex => inputs.iter().find_map(|&i| recording.nodes[i].axis),
             RowRule::WeightedReduction | RowRule::AcrossRows => None,
         };
-        let root = recording.nodes.len();
-        let node = Node { shape, layout, home: Home::Local, root, needs_grad, axis };
+        let base = recording.nodes.len();
+        let node = Node { shape, layout, storage: Storage::Recording, base, needs_grad, axis };
         let id = recording.push(node, Some(Box::new(op)), inputs);
         if self.computes {
             recording.run(id.index, self.params(), &self.pass());
@@ -292,12 +296,12 @@ impl<'p, E: Element> Tape<'p, E> {
     pub(crate) fn view(&self, of: NodeId, shape: Shape, layout: Layout) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let of = recording.at(of);
-        let base = recording.nodes[of];
+        let viewed = recording.nodes[of];
         let same_rows = layout.is_contiguous(&shape)
-            && layout.offset == base.layout.offset
+            && layout.offset == viewed.layout.offset
             && shape.rank() > 0
-            && shape.dims()[0] == base.shape.dims()[0];
-        let node = Node { shape, layout, axis: base.axis.filter(|_| same_rows), ..base };
+            && shape.dims()[0] == viewed.shape.dims()[0];
+        let node = Node { shape, layout, axis: viewed.axis.filter(|_| same_rows), ..viewed };
         let id = recording.push(node, None, vec![of]);
         drop(recording);
         self.var(id)
@@ -351,9 +355,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let mut recording = self.recording.borrow_mut();
         recording.values.allocate();
         let node = &recording.nodes[recording.at(id)];
-        let memory = match node.home {
-            Home::Param => self.params().values(),
-            Home::Local => recording.values.all(),
+        let memory = match node.storage {
+            Storage::Params => self.params().values(),
+            Storage::Recording => recording.values.all(),
         };
         crate::params::gather(memory, &node.shape, &node.layout)
     }
@@ -363,9 +367,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let (recording, grads) = (self.recording.borrow(), self.grads.borrow());
         let grads = grads.as_ref().expect("a backward pass comes before its gradients are read");
         let node = &recording.nodes[recording.at(id)];
-        let memory = match node.home {
-            Home::Param => grads.values(),
-            Home::Local => recording.grads.all(),
+        let memory = match node.storage {
+            Storage::Params => grads.values(),
+            Storage::Recording => recording.grads.all(),
         };
         crate::params::gather(memory, &node.shape, &node.layout)
     }
