@@ -189,7 +189,7 @@ pub struct InputGrads<'a, E> {
 impl<E: Element> InputGrads<'_, E> {
     /// Whether input `k` needs a gradient.
     #[inline]
-    pub fn wants(&self, k: usize) -> bool {
+    pub fn needs_grad(&self, k: usize) -> bool {
         self.nodes[self.ids[k]].needs_grad
     }
 

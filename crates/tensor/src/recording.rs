@@ -68,11 +68,11 @@ impl Node {
     }
 }
 
-/// What a recording is given from outside, besides the elements of its leaves.
+/// What a pass is given besides the elements of leaves: index tensors, and the rows in use of each axis.
 pub(crate) struct Fed<E> {
     pub indices: Vec<IndexTensor>,
     /// Per axis: the maximum number of rows, the number in use, and each row's count (empty: 1 each).
-    pub most: Vec<usize>,
+    pub capacity: Vec<usize>,
     pub used: Vec<usize>,
     pub counts: Vec<Vec<E>>,
 }
@@ -146,7 +146,7 @@ impl<E: Element> Recording<E> {
             inputs: Vec::new(),
             values: Slab::new(),
             grads: Slab::new(),
-            fed: Fed { indices: Vec::new(), most: Vec::new(), used: Vec::new(), counts: Vec::new() },
+            fed: Fed { indices: Vec::new(), capacity: Vec::new(), used: Vec::new(), counts: Vec::new() },
             backward_pass: None,
             is_shard,
         }
@@ -240,15 +240,15 @@ impl<E: Element> Recording<E> {
     }
 
     /// Sets the rows in use, and their counts, to those of a pass.
-    pub(crate) fn use_rows(&mut self, rows: &[Rows], often: &[u32]) {
-        let Fed { most, used, counts, .. } = &mut self.fed;
+    pub(crate) fn use_rows(&mut self, rows: &[Rows], row_counts: &[u32]) {
+        let Fed { capacity, used, counts, .. } = &mut self.fed;
         assert!(rows.len() <= used.len(), "the recording has {} axes, not {}", used.len(), rows.len());
         for (axis, (used, counts)) in used.iter_mut().zip(counts).enumerate() {
             counts.clear();
-            *used = rows.get(axis).map_or(most[axis], |rows| rows.used());
-            assert!(*used <= most[axis], "{used} rows of an axis of at most {}", most[axis]);
+            *used = rows.get(axis).map_or(capacity[axis], |rows| rows.used());
+            assert!(*used <= capacity[axis], "{used} rows of an axis of at most {}", capacity[axis]);
             if let Some(&Rows::Counted { rows, from }) = rows.get(axis) {
-                counts.extend(often[from..from + rows].iter().map(|&c| E::of(f64::from(c))));
+                counts.extend(row_counts[from..from + rows].iter().map(|&c| E::of(f64::from(c))));
             }
         }
     }

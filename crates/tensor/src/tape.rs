@@ -195,14 +195,14 @@ impl<'p, E: Element> Tape<'p, E> {
         )
     }
 
-    /// A number of rows that varies from pass to pass, at most `most`.
-    pub fn axis(&self, most: usize) -> Axis {
+    /// A number of rows that varies from pass to pass, at most `capacity`.
+    pub fn axis(&self, capacity: usize) -> Axis {
         let mut recording = self.recording.borrow_mut();
         let fed = &mut recording.fed;
-        fed.most.push(most);
-        fed.used.push(most);
-        fed.counts.push(Vec::with_capacity(most));
-        Axis { recording: recording.id, index: recording.fed.most.len() - 1 }
+        fed.capacity.push(capacity);
+        fed.used.push(capacity);
+        fed.counts.push(Vec::with_capacity(capacity));
+        Axis { recording: recording.id, index: recording.fed.capacity.len() - 1 }
     }
 
     /// A tensor of zeros with a row for each row of an axis, to be [set](Recording::set) later.
@@ -210,7 +210,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// # Shapes
     /// `row` is the shape of one row.
     pub fn rows(&self, axis: Axis, row: &[usize]) -> Var<'_, E> {
-        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        let shape = Shape::new(&[&[self.capacity(axis)], row].concat());
         self.var(self.new_leaf(shape, false, Some(axis.index)))
     }
 
@@ -231,7 +231,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// # Shapes
     /// `row` is the shape of one row: `[]` for one integer, `[T]` for a context.
     pub fn index_rows(&self, axis: Axis, row: &[usize]) -> Indices {
-        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        let shape = Shape::new(&[&[self.capacity(axis)], row].concat());
         self.push_indices(IndexTensor { shape, axis: Some(axis.index), data: vec![0; shape.len()] })
     }
 
@@ -241,10 +241,11 @@ impl<'p, E: Element> Tape<'p, E> {
         Indices { recording: recording.id, index: recording.fed.indices.len() - 1 }
     }
 
-    pub(crate) fn most(&self, axis: Axis) -> usize {
+    /// The maximum number of rows of an axis.
+    pub(crate) fn capacity(&self, axis: Axis) -> usize {
         let recording = self.recording.borrow();
         assert!(axis.recording == recording.id, "this axis is of another recording");
-        recording.fed.most[axis.index]
+        recording.fed.capacity[axis.index]
     }
 
     /// The shape of an index tensor.

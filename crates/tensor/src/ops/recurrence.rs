@@ -162,7 +162,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
             E::transpose(x.get(1), h, g, &mut self.transposed);
         }
         let weight = if self.by_columns { &self.transposed } else { x.get(1) };
-        let (goes_on, keep_rows) = (self.has_first && grads.wants(3), self.keeps_rows_of_levels(rows));
+        let (goes_on, keep_rows) = (self.has_first && grads.needs_grad(3), self.keeps_rows_of_levels(rows));
         let packed = self.packs(rows).then(|| {
             E::pack(weight, h, self.packed.all_mut());
             self.packed.all()

@@ -61,7 +61,7 @@ impl<'t, E: Element> Var<'t, E> {
         let width = parts[0].shape().last();
         let fits = |part: &Var<'t, E>| part.shape().rank() == 2 && part.shape().last() == width;
         assert!(parts.iter().all(fits), "stack_rows: rows of different lengths");
-        let shape = Shape::new(&[tape.most(axis), width]);
+        let shape = Shape::new(&[tape.capacity(axis), width]);
         let ids: Vec<_> = parts.iter().map(|part| part.contiguous().id()).collect();
         tape.record(Stack { axis: axis.index }, &ids, shape)
     }
