@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p charloom-tensor --example kernels [FILE OF WORDS]`; `CHARLOOM_ISA=avx2` asks for less.
 
-use charloom_tensor::kernels::{self, Activation, Attention, CausalRows, End, Gemm, Isa, Norm, Tree};
+use charloom_tensor::kernels::{self, Activation, Attention, CausalRows, Epilogue, Gemm, Isa, Norm, Tree};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -146,7 +146,7 @@ fn products(peak: f64) {
                     b_strides: [n, 1],
                     c,
                     c_stride: n,
-                    end: End::Set,
+                    epilogue: Epilogue::Set,
                 });
             });
             100.0 * 2e-3 * (m * n * k) as f64 / us / peak

@@ -1,6 +1,6 @@
 //! The backward pass of a recording.
 
-use crate::kernels::{self, End};
+use crate::kernels::{self, Epilogue};
 use crate::op::{Grad, InputGrads, Inputs, ParamValues};
 use crate::recording::{Storage, env};
 use crate::{Element, Grads, NodeId, Params, Pass, Recording};
@@ -183,13 +183,18 @@ impl<E: Element> Recording<E> {
                         let piece = nodes[ids[k]].span(used);
                         let (weight, params) = ParamValues::lend(params.values_mut(), piece);
                         let x = Inputs { nodes, ids, params, values, used };
-                        op.weight_grad(x, grad, weight, End::AddScaled(-*rate));
+                        op.weight_grad(x, grad, weight, Epilogue::AddScaled(-*rate));
                     }
                     _ => {
                         let params = ParamValues::all(access.params().values());
                         let x = Inputs { nodes, ids, params, values, used };
                         if let Some(g) = grads.get(k) {
-                            op.weight_grad(x, grad, g.data, if g.add { End::Add } else { End::Set });
+                            op.weight_grad(
+                                x,
+                                grad,
+                                g.data,
+                                if g.add { Epilogue::Add } else { Epilogue::Set },
+                            );
                         }
                     }
                 }

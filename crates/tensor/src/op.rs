@@ -1,4 +1,4 @@
-use crate::kernels::{End, parallel_rows};
+use crate::kernels::{Epilogue, parallel_rows};
 use crate::recording::{Fed, Node, Storage};
 use crate::{Element, Indices};
 use std::ops::Range;
@@ -60,9 +60,9 @@ pub trait Op<E: Element>: Send {
         None
     }
 
-    /// Computes the weight's gradient as a product written to `c` as `end` says. It is called some time after
+    /// Computes the weight's gradient as a product written to `c` as `epilogue` says. It is called some time after
     /// `backward`; the weight itself must not be read any more.
-    fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _end: End<'_, E>) {}
+    fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _epilogue: Epilogue<'_, E>) {}
 
     /// Whether `backward` sends numbers to another thread and [`receive`](Op::receive) waits for the answer,
     /// so that other work can be done in between.

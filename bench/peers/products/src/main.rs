@@ -5,7 +5,7 @@
 //! each round every library has a turn. `peak` is a core's peak in GFLOP/s, from a loop of fused
 //! multiply-adds.
 
-use charloom_tensor::kernels::{self, End};
+use charloom_tensor::kernels::{self, Epilogue};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::hint::black_box;
@@ -45,7 +45,7 @@ impl Product {
             b_strides: [n, 1],
             c,
             c_stride: n,
-            end: End::Set,
+            epilogue: Epilogue::Set,
         });
     }
 

@@ -1,6 +1,6 @@
 use super::{AdamW, Slabs};
 use charloom_tensor::Element;
-use charloom_tensor::kernels::{End, Gemm};
+use charloom_tensor::kernels::{Epilogue, Gemm};
 
 /// Momentum with orthogonalized updates: all directions of a weight matrix move equally far.
 ///
@@ -120,7 +120,18 @@ fn orthogonalize<E: Element>(matrix: &mut [E], [rows, columns]: [usize; 2], scra
 
 /// C = A B of (m, k) and (k, n)
 fn product<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E]) {
-    E::gemm(Gemm { m, n, k, a, a_strides: [k, 1], b, b_strides: [n, 1], c, c_stride: n, end: End::Set });
+    E::gemm(Gemm {
+        m,
+        n,
+        k,
+        a,
+        a_strides: [k, 1],
+        b,
+        b_strides: [n, 1],
+        c,
+        c_stride: n,
+        epilogue: Epilogue::Set,
+    });
 }
 
 #[cfg(test)]

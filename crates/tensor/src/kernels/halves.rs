@@ -52,7 +52,8 @@ pub(super) fn in_halves(
 mod tests {
     use crate::kernels::tests::numbers;
     use crate::kernels::{
-        Activation, End, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference, scatter_rows,
+        Activation, Epilogue, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference,
+        scatter_rows,
     };
 
     /// The result of `sum` with one thread; two and five threads must give the same bits.
@@ -85,13 +86,15 @@ mod tests {
                 let (a, b) = (numbers(rows * m, 1), numbers(rows * n, 2));
                 let fast = any_threads(m * n, |c| {
                     let (a, b, a_strides) = (&a[..], &b[..], [1, m]);
-                    let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
-                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
+                    let (b_strides, c_stride, epilogue) =
+                        ([n, 1], n, if add { Epilogue::Add } else { Epilogue::Set });
+                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, epilogue });
                 });
                 let (a, b, mut plain) = (wide(&a), wide(&b), wide(&numbers(m * n, 9)));
                 let (a, b, c, a_strides) = (&a[..], &b[..], &mut plain[..], [1, m]);
-                let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
-                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
+                let (b_strides, c_stride, epilogue) =
+                    ([n, 1], n, if add { Epilogue::Add } else { Epilogue::Set });
+                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, epilogue });
                 assert_close(&fast, &plain);
             }
         }

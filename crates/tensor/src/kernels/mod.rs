@@ -71,12 +71,12 @@ pub struct Gemm<'a, E> {
     /// The row stride of C.
     pub c_stride: usize,
     /// How C is updated with the product.
-    pub end: End<'a, E>,
+    pub epilogue: Epilogue<'a, E>,
 }
 
-/// How C is updated with a product.
+/// How C is updated with a product; the name is that of cuBLASLt and CUTLASS.
 #[derive(Clone, Copy)]
-pub enum End<'a, E> {
+pub enum Epilogue<'a, E> {
     /// C = A B
     Set,
     /// C = bias + A B, with the bias added to every row as the first term of each sum.
@@ -102,9 +102,11 @@ impl<E> Gemm<'_, E> {
         assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
         assert!(k == 0 || end(k - 1, br, end(n - 1, bc, 1)) <= self.b.len(), "B is too short");
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
-        match self.end {
-            End::Bias(bias) | End::AddBias(bias) => assert!(bias.len() >= n, "the bias is too short"),
-            End::Set | End::Add | End::AddScaled(_) => {}
+        match self.epilogue {
+            Epilogue::Bias(bias) | Epilogue::AddBias(bias) => {
+                assert!(bias.len() >= n, "the bias is too short")
+            }
+            Epilogue::Set | Epilogue::Add | Epilogue::AddScaled(_) => {}
         }
     }
 }

@@ -1,6 +1,6 @@
 //! C = A B, for matrices and for batches of them
 
-use crate::kernels::{End, Gemm};
+use crate::kernels::{Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
@@ -25,7 +25,7 @@ type Strides = [usize; MAX_DIMS];
 impl Matmul {
     /// Computes one product for each matrix of the batch; `strides` are the batch's in A, B and C of `call`.
     fn each<E: Element>(&self, strides: [Strides; 3], call: Gemm<'_, E>) {
-        let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+        let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
         let dims = self.batch.dims();
         // The last dimensions along which all matrices are equally far apart form one batched call.
         let (mut outer, mut count, mut stride) = (dims.len(), 1, [0; 3]);
@@ -40,7 +40,11 @@ impl Matmul {
         }
         for_each(&Shape::new(&dims[..outer]), strides, |[i, j, l]| {
             let (a, b, c) = (&a[i..], &b[j..], &mut c[l..]);
-            E::gemm_batched(count, stride, Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+            E::gemm_batched(
+                count,
+                stride,
+                Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue },
+            );
         });
     }
 }
@@ -57,8 +61,11 @@ impl<E: Element> Op<E> for Matmul {
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (n, k, a_strides, b_strides) = (self.n, self.k, self.a, self.b);
         let m = if self.rows { out.len() / n } else { self.m };
-        let (a, b, end) = (x.get(0), x.get(1), End::Set);
-        self.each(self.batch_strides, Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, end });
+        let (a, b, epilogue) = (x.get(0), x.get(1), Epilogue::Set);
+        self.each(
+            self.batch_strides,
+            Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, epilogue },
+        );
     }
 
     // dA = dC B^T and dB = A^T dC; if A or B has column-major matrices, dA^T = B dC^T or dB^T = dC^T A. A
@@ -73,16 +80,17 @@ impl<E: Element> Op<E> for Matmul {
     ) {
         let (n, k, [a_row, a_col], [b_row, b_col]) = (self.n, self.k, self.a, self.b);
         let m = if self.rows { out.len() / n } else { self.m };
-        let ([a_batch, b_batch, c_batch], end) = (self.batch_strides, End::Add);
+        let ([a_batch, b_batch, c_batch], epilogue) = (self.batch_strides, Epilogue::Add);
         if let Some(g) = grads.get(0) {
             let (b, c) = (x.get(1), g.zeroed());
             if a_col == 1 {
                 let (a_strides, b_strides, c_stride) = ([n, 1], [b_col, b_row], a_row);
-                let call = Gemm { m, n: k, k: n, a: grad, a_strides, b, b_strides, c, c_stride, end };
+                let call = Gemm { m, n: k, k: n, a: grad, a_strides, b, b_strides, c, c_stride, epilogue };
                 self.each([c_batch, b_batch, a_batch], call);
             } else {
                 let (a_strides, b_strides, c_stride) = ([b_row, b_col], [1, n], a_col);
-                let call = Gemm { m: k, n: m, k: n, a: b, a_strides, b: grad, b_strides, c, c_stride, end };
+                let call =
+                    Gemm { m: k, n: m, k: n, a: b, a_strides, b: grad, b_strides, c, c_stride, epilogue };
                 self.each([b_batch, c_batch, a_batch], call);
             }
         }
@@ -90,11 +98,12 @@ impl<E: Element> Op<E> for Matmul {
             let (a, c) = (x.get(0), g.zeroed());
             if b_col == 1 {
                 let (a_strides, b_strides, c_stride) = ([a_col, a_row], [n, 1], b_row);
-                let call = Gemm { m: k, n, k: m, a, a_strides, b: grad, b_strides, c, c_stride, end };
+                let call = Gemm { m: k, n, k: m, a, a_strides, b: grad, b_strides, c, c_stride, epilogue };
                 self.each([a_batch, c_batch, b_batch], call);
             } else {
                 let (a_strides, b_strides, c_stride) = ([1, n], [a_row, a_col], b_col);
-                let call = Gemm { m: n, n: k, k: m, a: grad, a_strides, b: a, b_strides, c, c_stride, end };
+                let call =
+                    Gemm { m: n, n: k, k: m, a: grad, a_strides, b: a, b_strides, c, c_stride, epilogue };
                 self.each([c_batch, a_batch, b_batch], call);
             }
         }

@@ -1,6 +1,6 @@
 //! A recurrent layer over whole sequences: states[i] = cell(x[i], states[parent of i])
 
-use crate::kernels::{self, Cell, CellBackward, CellForward, End, Gemm};
+use crate::kernels::{self, Cell, CellBackward, CellForward, Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::slab::Slab;
 use crate::{Element, Indices, Shape, Var};
@@ -130,7 +130,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                     b_strides: [g, 1],
                     c: gates,
                     c_stride: g,
-                    end: End::Bias(x.get(2)),
+                    epilogue: Epilogue::Bias(x.get(2)),
                 };
                 multiply(product, packed);
                 E::cell_forward(CellForward {
@@ -207,7 +207,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                         b_strides: [h, 1],
                         c: d_before,
                         c_stride: s,
-                        end: if self.cell == Cell::Gru { End::Add } else { End::Set },
+                        epilogue: if self.cell == Cell::Gru { Epilogue::Add } else { Epilogue::Set },
                     };
                     multiply(product, packed);
                     if let Some(parents) = parents.filter(|_| from > 0) {
@@ -232,13 +232,13 @@ impl<E: Element> Op<E> for Recurrence<E> {
     }
 
     // dW^T = h_before^T dgates over all rows, or dW = dgates^T h_before
-    fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
+    fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], epilogue: Epilogue<'_, E>) {
         let ([g, s], h) = (self.widths(), self.hidden);
         let (of_states, of_gates) = ((&self.before[..], s, h), (&self.gates[..], g, g));
         let ((a, a_stride, m), (b, b_stride, n)) =
             if self.by_columns { (of_states, of_gates) } else { (of_gates, of_states) };
         let (k, a_strides, b_strides) = (grad.len() / s, [1, a_stride], [b_stride, 1]);
-        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, end });
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, epilogue });
     }
 }
 

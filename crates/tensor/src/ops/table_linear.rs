@@ -5,7 +5,7 @@
 //! the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
 //! contributions are the weight's columns. The cost hardly grows with the batch.
 
-use crate::kernels::{Activation, End, Gemm};
+use crate::kernels::{Activation, Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices};
 
@@ -159,7 +159,7 @@ impl<E: Element> TableLinear<E> {
                 b_strides: [h, 1],
                 c: &mut self.table[start * h..],
                 c_stride: h,
-                end: End::Set,
+                epilogue: Epilogue::Set,
             });
         }
     }
@@ -207,7 +207,7 @@ impl<E: Element> TableLinear<E> {
                         b_strides: [n, 1],
                         c: c_transposed,
                         c_stride: n,
-                        end: End::Set,
+                        epilogue: Epilogue::Set,
                     });
                     E::transpose(&c_transposed[..width * n], width, n, c);
                 } else {
@@ -221,7 +221,7 @@ impl<E: Element> TableLinear<E> {
                         b_strides: [inputs, 1],
                         c,
                         c_stride: width,
-                        end: End::Set,
+                        epilogue: Epilogue::Set,
                     });
                 }
                 E::scatter_rows(None, c, c, width, &slot_token[slots.clone()], 1, to);
@@ -330,7 +330,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
     }
 
     // dW_t^T = embedding^T dtable over the slots of position t
-    fn weight_grad(&mut self, _: Inputs<'_, E>, _: &[E], c: &mut [E], end: End<'_, E>) {
+    fn weight_grad(&mut self, _: Inputs<'_, E>, _: &[E], c: &mut [E], epilogue: Epilogue<'_, E>) {
         let Source::Embedding(width) = self.source else { return };
         let h = self.outputs;
         for (t, c) in c.chunks_exact_mut(width * h).enumerate() {
@@ -345,7 +345,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 b_strides: [h, 1],
                 c,
                 c_stride: h,
-                end,
+                epilogue,
             });
         }
     }

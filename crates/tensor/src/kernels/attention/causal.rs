@@ -10,7 +10,7 @@ use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
 use crate::kernels::transpose::transpose_isa;
-use crate::kernels::{End, Gemm, Isa, dispatch};
+use crate::kernels::{Epilogue, Gemm, Isa, dispatch};
 use crate::rng::DropoutMask;
 
 /// The number of queries in a block.
@@ -97,7 +97,7 @@ fn products(
         b_strides: [stride, 1],
         c: scores,
         c_stride: stride,
-        end: End::Set,
+        epilogue: Epilogue::Set,
     });
 }
 
@@ -193,7 +193,7 @@ fn attend_sequence(
                     b_strides: [size, 1],
                     c: &mut y[first * width + head * size..],
                     c_stride: width,
-                    end: End::Set,
+                    epilogue: Epilogue::Set,
                 });
             }
         }
@@ -315,11 +315,11 @@ fn backward_sequence(
                     b_strides: [size, 1],
                     c: &mut dx[first * 3 * width + head * size..],
                     c_stride: 3 * width,
-                    end: if add { End::Add } else { End::Set },
+                    epilogue: if add { Epilogue::Add } else { Epilogue::Set },
                 });
                 // dk += ds^T q, dv += p^T dy
                 for (a, b, c) in [(d, q, &mut *dks), (p, dy_of, &mut *dvs)] {
-                    let (a_strides, end) = ([1, stride], End::Add);
+                    let (a_strides, epilogue) = ([1, stride], Epilogue::Add);
                     product(Gemm {
                         m: n,
                         n: size,
@@ -330,7 +330,7 @@ fn backward_sequence(
                         b_strides: [size, 1],
                         c,
                         c_stride: size,
-                        end,
+                        epilogue,
                     });
                 }
             }

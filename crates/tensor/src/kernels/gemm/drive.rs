@@ -9,7 +9,7 @@ use crate::kernels::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::kernels::simd::{Avx2, Avx512};
 use crate::kernels::simd::{Portable, Simd};
-use crate::kernels::{End, Gemm};
+use crate::kernels::{Epilogue, Gemm};
 use std::mem::MaybeUninit;
 
 /// The largest part of k that is summed in one pass (BLIS's kc): a strip of B and the rows of A that it is multiplied
@@ -36,18 +36,18 @@ pub(super) unsafe fn gemm_on<S: Strips>(
     scratch: &mut Scratch,
 ) {
     call.check();
-    let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref end } = call;
+    let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref epilogue } = call;
     if m == 0 || n == 0 {
         return;
     }
     // Matched by reference: a copy would load as a whole what was just written in pieces, and stall on those
     // writes.
-    let (add, bias) = match *end {
-        End::Set => (None, None),
-        End::Bias(bias) => (None, Some(bias)),
-        End::Add => (Some(1.0), None),
-        End::AddBias(bias) => (Some(1.0), Some(bias)),
-        End::AddScaled(scale) => (Some(scale), None),
+    let (add, bias) = match *epilogue {
+        Epilogue::Set => (None, None),
+        Epilogue::Bias(bias) => (None, Some(bias)),
+        Epilogue::Add => (Some(1.0), None),
+        Epilogue::AddBias(bias) => (Some(1.0), Some(bias)),
+        Epilogue::AddScaled(scale) => (Some(scale), None),
     };
     // Blocks read B along its rows: a B with contiguous columns is transposed by packing.
     let b_across = b_strides[1] != 1;

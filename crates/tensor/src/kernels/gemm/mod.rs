@@ -13,7 +13,7 @@ use super::pool::{ROW_GRAIN, is_serial, parallel_for};
 use super::rows::add_scaled_isa;
 use super::scratch::Scratch;
 use super::team::Shared;
-use super::{End, Gemm, Isa, dispatch};
+use super::{Epilogue, Gemm, Isa, dispatch};
 use drive::{gemm_on, pack_on};
 use packing::{Packing, packing};
 use std::cell::RefCell;
@@ -73,7 +73,7 @@ fn gemm_parallel(mut call: Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
         return gemm_serial(&mut call, prepacked_b);
     }
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
     if m == 0 || n == 0 {
         return;
     }
@@ -83,7 +83,7 @@ fn gemm_parallel(mut call: Gemm<'_, f32>, prepacked_b: Option<&[f32]>) {
         // SAFETY: the pieces of different rows do not overlap; `check` has shown that they lie in C.
         let c = unsafe { c.piece(rows.start * c_stride..(rows.end - 1) * c_stride + n) };
         gemm_serial(
-            &mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, end },
+            &mut Gemm { m: rows.len(), n, k, a, a_strides, b, b_strides, c, c_stride, epilogue },
             prepacked_b,
         );
     });
@@ -101,7 +101,7 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
         return gemm(call);
     }
     call.check();
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
     if count == 0 || m == 0 || n == 0 {
         return;
     }
@@ -110,7 +110,7 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
     let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     let one = |i: usize, c: &mut [f32]| {
         let (a, b) = (&a[i * a_batch..], &b[i * b_batch..]);
-        gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
+        gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue }, None);
     };
     let len = (m - 1) * c_stride + n;
     if c_batch < len {
@@ -134,28 +134,28 @@ pub fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, f32>
 /// # Panics
 /// As [`gemm`].
 pub fn gemm_over_rows(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
     // The test treats C as if it were square.
     if m == 0 || n == 0 || c_stride != n || !is_halved(k, 2, n) {
-        return gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+        return gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue });
     }
     let len = m * n;
     let shared = Shared::new(&mut c[..len]);
     // A step of gradient descent needs the sum of both halves.
-    let descent = if let End::AddScaled(scale) = end { Some(scale) } else { None };
+    let descent = if let Epilogue::AddScaled(scale) = epilogue { Some(scale) } else { None };
     in_halves(
         k,
         2 * len * k,
         [if descent.is_some() { len } else { 0 }, len],
         |second, rows, scratch| {
             let (a, b) = (&a[rows.start * a_strides[1]..], &b[rows.start * b_strides[0]..]);
-            let (c, end) = match second || descent.is_some() {
-                true => (scratch, End::Set),
+            let (c, epilogue) = match second || descent.is_some() {
+                true => (scratch, Epilogue::Set),
                 // SAFETY: only the first half has it, which is computed once.
-                false => (unsafe { shared.all() }, end),
+                false => (unsafe { shared.all() }, epilogue),
             };
             let k = rows.len();
-            gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end }, None);
+            gemm_serial(&mut Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue }, None);
         },
         |first, second| {
             // SAFETY: both halves are done.

@@ -4,19 +4,19 @@ use crate::kernels::tests::numbers;
 
 /// Sums in the order of the kernels, one element at a time; does not touch the gaps between C's rows.
 fn one_by_one(call: Gemm<'_, f32>) {
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
     for row in 0..m {
         for (column, c) in c[row * c_stride..][..n].iter_mut().enumerate() {
-            let begin = if let End::Bias(bias) = end { bias[column] } else { 0.0 };
+            let begin = if let Epilogue::Bias(bias) = epilogue { bias[column] } else { 0.0 };
             let sum = (0..k).fold(begin, |sum, l| {
                 a[row * a_strides[0] + l * a_strides[1]]
                     .mul_add(b[l * b_strides[0] + column * b_strides[1]], sum)
             });
-            *c = match end {
-                End::Set | End::Bias(_) => sum,
-                End::Add => sum + *c,
-                End::AddBias(bias) => (sum + *c) + bias[column],
-                End::AddScaled(scale) => *c + scale * sum,
+            *c = match epilogue {
+                Epilogue::Set | Epilogue::Bias(_) => sum,
+                Epilogue::Add => sum + *c,
+                Epilogue::AddBias(bias) => (sum + *c) + bias[column],
+                Epilogue::AddScaled(scale) => *c + scale * sum,
             };
         }
     }
@@ -41,8 +41,14 @@ fn every_shape_equals_the_plain_loops() {
             }
             for [transposed, b_across] in [[false; 2], [true, false], [false, true], [true; 2]] {
                 let (a, b, bias) = (numbers(m * k, 1), numbers((k + 2) * (n + 2), 2), numbers(n, 3));
-                let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
-                for end in ends {
+                let epilogues = [
+                    Epilogue::Set,
+                    Epilogue::Bias(&bias),
+                    Epilogue::Add,
+                    Epilogue::AddBias(&bias),
+                    Epilogue::AddScaled(-0.3),
+                ];
+                for epilogue in epilogues {
                     let before = numbers(m * (n + 1), 4);
                     let call = |c| Gemm {
                         m,
@@ -54,7 +60,7 @@ fn every_shape_equals_the_plain_loops() {
                         b_strides: if b_across { [1, k + 2] } else { [n + 2, 1] },
                         c,
                         c_stride: n + 1,
-                        end,
+                        epilogue,
                     };
                     let (mut fast, mut plain) = (before.clone(), before.clone());
                     gemm_isa(
@@ -79,7 +85,7 @@ fn a_batch_equals_its_products() {
     const SIZES: [usize; 3] = [7, 17, 3];
     fn product<'a>(a: &'a [f32], b: &'a [f32], c: &'a mut [f32]) -> Gemm<'a, f32> {
         let [m, n, k] = SIZES;
-        Gemm { m, n, k, a, a_strides: [1, m], b, b_strides: [n, 1], c, c_stride: n, end: End::Add }
+        Gemm { m, n, k, a, a_strides: [1, m], b, b_strides: [n, 1], c, c_stride: n, epilogue: Epilogue::Add }
     }
     let [m, n, k] = SIZES;
     let (a, b, before) = (numbers(COUNT * m * k, 1), numbers(COUNT * k * n, 2), numbers(COUNT * m * n, 3));
@@ -105,7 +111,13 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
     let (a, b, bias, before) = (numbers(m * k, 1), numbers(k * n, 2), numbers(n, 3), numbers(m * n, 4));
     for isa in Isa::available() {
         for a_strides in [[k, 1], [1, m]] {
-            for end in [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)] {
+            for epilogue in [
+                Epilogue::Set,
+                Epilogue::Bias(&bias),
+                Epilogue::Add,
+                Epilogue::AddBias(&bias),
+                Epilogue::AddScaled(-0.3),
+            ] {
                 let results =
                     [(false, false), (false, true), (true, false), (true, true)].map(|(pack_a, pack_b)| {
                         let mut c = before.clone();
@@ -121,7 +133,7 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                             b_strides: [n, 1],
                             c: c_of,
                             c_stride: n,
-                            end,
+                            epilogue,
                         };
                         gemm_isa(isa, call, packing, &mut Scratch::new());
                         c
@@ -129,7 +141,7 @@ fn where_k_is_cut_and_what_is_packed_does_not_show() {
                 assert!(results.iter().all(|c| *c == results[0]), "{isa:?}, A {a_strides:?}");
                 let mut wanted = before.clone();
                 let (a, b, c) = (&a[..], &b[..], &mut wanted[..]);
-                one_by_one(Gemm { m, n, k, a, a_strides, b, b_strides: [n, 1], c, c_stride: n, end });
+                one_by_one(Gemm { m, n, k, a, a_strides, b, b_strides: [n, 1], c, c_stride: n, epilogue });
                 assert_eq!(results[0], wanted, "{isa:?}, A {a_strides:?}");
             }
         }
@@ -144,9 +156,9 @@ fn a_matrix_packed_beforehand_gives_the_same_bits() {
         pack(&b, n, &mut packed);
         let run = |packed: Option<&[f32]>| {
             let mut c = vec![0.0; m * n];
-            let (a_strides, end, c_of) = ([k, 1], End::Bias(&bias), &mut c[..]);
+            let (a_strides, epilogue, c_of) = ([k, 1], Epilogue::Bias(&bias), &mut c[..]);
             let call =
-                Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: c_of, c_stride: n, end };
+                Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: c_of, c_stride: n, epilogue };
             match packed {
                 Some(packed) => gemm_packed(call, packed),
                 None => gemm(call),
@@ -171,7 +183,7 @@ fn short_slices_are_refused() {
         b_strides: [2, 1],
         c: &mut c,
         c_stride: 2,
-        end: End::Set,
+        epilogue: Epilogue::Set,
     });
 }
 
@@ -200,11 +212,28 @@ fn nothing_beyond_an_operand_is_touched() {
             };
             let (a, b) = (numbers::<f32>(of_a, 1), numbers::<f32>(of_b, 2));
             let (bias, before) = (numbers(n, 3), numbers::<f32>(length(m, c_stride, n), 4));
-            let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
-            let end = ends[turn % ends.len()];
+            let epilogues = [
+                Epilogue::Set,
+                Epilogue::Bias(&bias),
+                Epilogue::Add,
+                Epilogue::AddBias(&bias),
+                Epilogue::AddScaled(-0.3),
+            ];
+            let epilogue = epilogues[turn % epilogues.len()];
             macro_rules! call {
                 ($c:expr, $b:expr, $b_strides:expr) => {
-                    Gemm { m, n, k, a: &a, a_strides, b: $b, b_strides: $b_strides, c: $c, c_stride, end }
+                    Gemm {
+                        m,
+                        n,
+                        k,
+                        a: &a,
+                        a_strides,
+                        b: $b,
+                        b_strides: $b_strides,
+                        c: $c,
+                        c_stride,
+                        epilogue,
+                    }
                 };
             }
             let mut wanted = before.clone();
@@ -252,7 +281,7 @@ fn strides_that_are_never_used_do_not_matter() {
         [a_stride, b_stride, c_stride]: [usize; 3],
     ) {
         let (a_strides, b_strides) = ([a_stride; 2], [b_stride, 1]);
-        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end: End::Add });
+        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue: Epilogue::Add });
     }
     let (far, mut c, mut many) = (usize::MAX, [1.0; 3], [1.0; 200]);
     for stride in [far, far - 7, far - 100, far / 2, far / 8] {
@@ -280,7 +309,7 @@ fn a_batch_that_overflows_is_refused() {
         b_strides: [1, 1],
         c,
         c_stride: 1,
-        end: End::Set,
+        epilogue: Epilogue::Set,
     };
     gemm_batched(1 << (usize::BITS / 2 + 1), [0, 0, 1 << (usize::BITS / 2 - 1)], call);
 }
@@ -290,7 +319,7 @@ fn a_batch_that_overflows_is_refused() {
 fn nothing_is_summed_where_c_has_no_numbers() {
     let many = vec![1.0; 300];
     for (m, n, a, b) in [(0, 1, &[][..], &many[..]), (1, 0, &many[..], &[][..])] {
-        let (a_strides, end) = ([1, 1], End::Set);
+        let (a_strides, epilogue) = ([1, 1], Epilogue::Set);
         gemm_over_rows(Gemm {
             m,
             n,
@@ -301,7 +330,7 @@ fn nothing_is_summed_where_c_has_no_numbers() {
             b_strides: [n + 1, 1],
             c: &mut [],
             c_stride: n,
-            end,
+            epilogue,
         });
     }
     pack(&[], 0, &mut []);

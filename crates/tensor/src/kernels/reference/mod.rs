@@ -5,7 +5,7 @@ mod cells;
 mod norm;
 mod rotary;
 
-use super::{Activation, End, Gemm};
+use super::{Activation, Epilogue, Gemm};
 use crate::Element;
 
 pub use attention::{attend, attend_backward, attend_cached};
@@ -19,7 +19,7 @@ const PART: usize = 64;
 /// A matrix product; see [`Gemm`].
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
-    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_strides: [br, bc], c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_strides: [br, bc], c, c_stride, epilogue } = call;
     if n == 0 {
         return;
     }
@@ -32,11 +32,11 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
                 c.iter_mut().zip(row).for_each(|(c, &b)| *c += a * b);
             }
         };
-        match end {
-            End::Set => c.fill(E::zero()),
-            End::Bias(bias) => c.copy_from_slice(&bias[..n]),
-            End::Add | End::AddBias(_) => {}
-            End::AddScaled(scale) => {
+        match epilogue {
+            Epilogue::Set => c.fill(E::zero()),
+            Epilogue::Bias(bias) => c.copy_from_slice(&bias[..n]),
+            Epilogue::Add | Epilogue::AddBias(_) => {}
+            Epilogue::AddScaled(scale) => {
                 for (part, c) in c.chunks_mut(PART).enumerate() {
                     let product = &mut [E::zero(); PART][..c.len()];
                     add_product(product, part * PART);
@@ -46,7 +46,7 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
             }
         }
         add_product(c, 0);
-        if let End::AddBias(bias) = end {
+        if let Epilogue::AddBias(bias) = epilogue {
             c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b);
         }
     }
@@ -55,11 +55,11 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
 /// `count` products of equal shape, one after another; in product i the operands begin at i times their
 /// batch strides.
 pub fn gemm_batched<E: Element>(count: usize, [a_batch, b_batch, c_batch]: [usize; 3], call: Gemm<'_, E>) {
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
     let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     for i in 0..count {
         let (a, b, c) = (&a[i * a_batch..], &b[i * b_batch..], &mut c[i * c_batch..]);
-        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue });
     }
 }
 
