@@ -1,6 +1,6 @@
 //! Attention of the newest row of each sequence, given the keys and values of the earlier rows.
 
-use super::row::{self, Transposed, attend_row, push};
+use super::row::{self, Transposed, attend_row, write_column};
 use super::{Cache, with_scratch};
 use crate::kernels::pool::{ROW_GRAIN, parallel_for};
 use crate::kernels::simd::Simd;
@@ -26,10 +26,10 @@ unsafe fn attend_newest_on<S: Simd>(
         "keys and values of a path"
     );
     let (size, scale) = (width / heads, 1.0 / ((width / heads) as f32).sqrt());
-    // SAFETY: the caller's promise; `own` has three times `width` numbers, keys and values have `stride` places, all heads
-    // together are as wide as a row, and there is a place in `stats` for each.
+    // SAFETY: the caller's promise; `own` has three times `width` numbers, keys and values have `stride`
+    // places, all heads together are as wide as a row, and `stats` has two numbers for each.
     unsafe {
-        push(own.as_ptr().add(width), width, keys.as_mut_ptr(), stride, length);
+        write_column(own.as_ptr().add(width), width, keys.as_mut_ptr(), stride, length);
         values[length * width..][..width].copy_from_slice(&own[2 * width..]);
         let transposed = Transposed { start: keys.as_ptr(), stride, size, heads };
         let stats = stats.as_mut_ptr().cast();

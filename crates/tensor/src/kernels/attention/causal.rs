@@ -58,7 +58,7 @@ fn copy_rows(from: &[f32], from_stride: usize, size: usize, to: &mut [f32]) {
 /// Prefetches the first `size` numbers of rows `stride` apart, which are read soon; the hardware prefetcher
 /// does not recognize such distances.
 #[inline(always)]
-unsafe fn fetch_on<S: Simd>(rows: &[f32], stride: usize, size: usize) {
+unsafe fn prefetch_on<S: Simd>(rows: &[f32], stride: usize, size: usize) {
     for row in rows.chunks(stride) {
         for at in (0..size).step_by(LINE) {
             // SAFETY: the caller guarantees S's target features; any address may be asked for.
@@ -68,7 +68,7 @@ unsafe fn fetch_on<S: Simd>(rows: &[f32], stride: usize, size: usize) {
 }
 
 dispatch! {
-    fn fetch_isa(rows: &[f32], stride: usize, size: usize) = fetch_on
+    fn prefetch_isa(rows: &[f32], stride: usize, size: usize) = prefetch_on
 }
 
 /// A product on this thread only.
@@ -119,19 +119,19 @@ impl Block {
 }
 
 #[inline(always)]
-unsafe fn weigh_rows_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
+unsafe fn softmax_block_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
     block.check(scores);
     let Block { sizes: Sizes { stride, scale, heads, .. }, first, columns } = block;
     for (r, (s, stats)) in scores.chunks_exact_mut(stride).zip(stats.iter_mut().step_by(heads)).enumerate() {
         let width = first + r + 1;
         // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding.
-        *stats = unsafe { row::weigh::<S>(s.as_mut_ptr(), width, scale) };
+        *stats = unsafe { row::softmax::<S>(s.as_mut_ptr(), width, scale) };
         s[width..columns].fill(0.0);
     }
 }
 
 dispatch! {
-    fn weigh_rows_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = weigh_rows_on
+    fn softmax_block_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = softmax_block_on
 }
 
 /// [`super::attend`] for sequences of `length` rows.
@@ -167,7 +167,7 @@ fn attend_sequence(
     let block = BLOCK.min(length);
     with_scratch([size * stride, length * size, block * stride], |[keys, values, scores]| {
         for head in 0..heads {
-            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
+            let [q, k, v] = [0, 1, 2].map(|which| &qkv[which * width + head * size..]);
             transpose_isa(isa, k, 3 * width, [length, size], keys, stride);
             copy_rows(v, 3 * width, size, values);
             for first in (0..length).step_by(block) {
@@ -176,11 +176,11 @@ fn attend_sequence(
                 let scores = &mut scores[..m * stride];
                 products(sizes, &q[first * 3 * width..], 3 * width, keys, [m, n], scores);
                 let rows = Block { sizes, first, columns: n };
-                weigh_rows_isa(isa, rows, scores, &mut stats[first * heads + head..]);
+                softmax_block_isa(isa, rows, scores, &mut stats[first * heads + head..]);
                 if let Some(mask) = call.dropout {
                     for (r, s) in scores.chunks_exact_mut(stride).enumerate() {
-                        let place = first + r;
-                        row::drop_weights(mask.row((start + place) * heads + head), &mut s[..=place]);
+                        let position = first + r;
+                        row::apply_dropout(mask.row((start + position) * heads + head), &mut s[..=position]);
                     }
                 }
                 product(Gemm {
@@ -203,7 +203,7 @@ fn attend_sequence(
 /// Turns scores into weights, and the products of dy with the values into the gradients of the scores; both
 /// are 0 where a query does not attend.
 #[inline(always)]
-unsafe fn slopes_on<S: Simd>(
+unsafe fn score_grads_on<S: Simd>(
     block: Block,
     scores: &mut [f32],
     d: &mut [f32],
@@ -219,17 +219,18 @@ unsafe fn slopes_on<S: Simd>(
         let at = first + r + 1;
         let (y, dy) = (&y[r * width..][..size], &dy[r * size..][..size]);
         let mask = mask.map(|(mask, row)| mask.row(row + r * heads));
-        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding, a head has `size` numbers.
+        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding, a
+        // head has `size` numbers.
         unsafe {
-            row::weigh_again::<S>(p.as_mut_ptr(), at, scale, stats);
+            row::recompute_softmax::<S>(p.as_mut_ptr(), at, scale, stats);
             if let Some(mask) = mask {
-                row::drop_weights(mask, &mut d[..at]);
+                row::apply_dropout(mask, &mut d[..at]);
             }
             let mean = row::dot::<S>(y.as_ptr(), dy.as_ptr(), size);
-            row::slopes::<S>(p.as_ptr(), d.as_mut_ptr(), at, mean, scale);
+            row::score_grads::<S>(p.as_ptr(), d.as_mut_ptr(), at, mean, scale);
         }
         if let Some(mask) = mask {
-            row::drop_weights(mask, &mut p[..at]);
+            row::apply_dropout(mask, &mut p[..at]);
         }
         p[at..columns].fill(0.0);
         d[at..columns].fill(0.0);
@@ -237,10 +238,10 @@ unsafe fn slopes_on<S: Simd>(
 }
 
 dispatch! {
-    fn slopes_isa(
+    fn score_grads_isa(
         block: Block, scores: &mut [f32], d: &mut [f32], results: [&[f32]; 2], stats: &[[f32; 2]],
         mask: Option<(DropoutMask, usize)>,
-    ) = slopes_on
+    ) = score_grads_on
 }
 
 /// [`super::attend_backward`] for sequences of `length` rows.
@@ -284,7 +285,7 @@ fn backward_sequence(
     let lens = [size * stride, size * stride, all, all, all, all, all, block * stride, block * stride];
     with_scratch(lens, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
         for head in 0..heads {
-            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
+            let [q, k, v] = [0, 1, 2].map(|which| &qkv[which * width + head * size..]);
             transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, stride);
             transpose_isa(isa, v, 3 * width, [length, size], transposed_values, stride);
             copy_rows(q, 3 * width, size, qs);
@@ -297,13 +298,13 @@ fn backward_sequence(
                 let n = first + m;
                 let (p, d) = (&mut p[..m * stride], &mut d[..m * stride]);
                 let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
-                fetch_isa(isa, &y[first * width + head * size..n * width], width, size);
+                prefetch_isa(isa, &y[first * width + head * size..n * width], width, size);
                 products(sizes, q, size, transposed_keys, [m, n], p);
                 products(sizes, dy_of, size, transposed_values, [m, n], d);
                 let results = [&y[first * width + head * size..], dy_of];
                 let mask = call.dropout.map(|mask| (mask, (start + first) * heads + head));
                 let rows = Block { sizes, first, columns: n };
-                slopes_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
+                score_grads_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
                 // dq = ds k
                 product(Gemm {
                     m,
@@ -336,13 +337,13 @@ fn backward_sequence(
             }
             if head + 1 < heads {
                 let next = (head + 1) * size;
-                for part in 0..3 {
-                    fetch_isa(isa, &qkv[part * width + next..], 3 * width, size);
+                for which in 0..3 {
+                    prefetch_isa(isa, &qkv[which * width + next..], 3 * width, size);
                 }
-                fetch_isa(isa, &dy[next..], width, size);
+                prefetch_isa(isa, &dy[next..], width, size);
             }
-            for (part, from) in [(1, &*dks), (2, &*dvs)] {
-                let to = dx[part * width + head * size..].chunks_mut(3 * width);
+            for (which, from) in [(1, &*dks), (2, &*dvs)] {
+                let to = dx[which * width + head * size..].chunks_mut(3 * width);
                 for (to, from) in to.zip(from.chunks_exact(size)) {
                     match add {
                         true => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),
