@@ -75,7 +75,7 @@ impl<'s> Scope<'s> {
     pub fn at(&mut self, part: &str) -> Scope<'_> {
         let (path, gain, scale) = (self.name(part), self.gain, self.scale);
         let store = match &mut self.store {
-            Store::Draw { params, init } => Store::Draw { params, init: init.again() },
+            Store::Draw { params, init } => Store::Draw { params, init: init.reborrow() },
             Store::Shapes(shapes) => Store::Shapes(shapes),
         };
         Scope { store, path, gain, scale }

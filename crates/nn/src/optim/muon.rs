@@ -57,9 +57,9 @@ pub(super) struct Scratch<E> {
 
 impl<E: Element> Scratch<E> {
     /// Enough for matrices of each of these (rows, columns).
-    pub fn new(sides: impl Iterator<Item = [usize; 2]>) -> Self {
+    pub fn new(matrices: impl Iterator<Item = [usize; 2]>) -> Self {
         let (mut len, mut square) = (0, 0);
-        sides.for_each(|[a, b]| (len, square) = (len.max(a * b), square.max(a.min(b).pow(2))));
+        matrices.for_each(|[a, b]| (len, square) = (len.max(a * b), square.max(a.min(b).pow(2))));
         let [x, transposed, next] = [(); 3].map(|()| vec![E::zero(); len]);
         let [gram, squared] = [(); 2].map(|()| vec![E::zero(); square]);
         Self { x, transposed, next, gram, square: squared }
