@@ -132,7 +132,7 @@ pub struct Recording<E: Element> {
 }
 
 /// From this number of rows on it pays to give each thread its own part of the rows for a whole pass.
-const KEPT_FROM: usize = 128;
+const MIN_ROWS_TO_KEEP: usize = 128;
 
 impl<E: Element> Recording<E> {
     pub(crate) fn empty(fingerprint: u64, is_shard: bool) -> Self {
@@ -276,7 +276,7 @@ impl<E: Element> Recording<E> {
         let last =
             self.nodes.iter().rev().find(|node| node.storage == Storage::Recording && node.shape.rank() > 1);
         let rows = last.map_or(0, |node| node.stored(&self.fed.used) / node.shape.last().max(1));
-        rows >= KEPT_FROM && self.ops.iter().flatten().all(|op| op.keeps_rows())
+        rows >= MIN_ROWS_TO_KEEP && self.ops.iter().flatten().all(|op| op.keeps_rows())
     }
 
     pub(crate) fn run(&mut self, id: usize, params: &Params<E>, pass: &Pass<'_>) {

@@ -13,7 +13,7 @@ use super::{Isa, dispatch, reference};
 use std::ops::Range;
 
 /// How many vectors of channels are summed side by side.
-const WIDE: usize = 4;
+const BLOCK: usize = 4;
 
 /// The inputs of sums over some channels.
 struct Channels<'a> {
@@ -40,9 +40,9 @@ macro_rules! blocks {
         let mut at = 0;
         while at < $range.len() {
             let left = $range.len() - at;
-            if left >= WIDE * S::LANES {
-                $sums::<S, WIDE>($($argument,)* at, S::LANES);
-                at += WIDE * S::LANES;
+            if left >= BLOCK * S::LANES {
+                $sums::<S, BLOCK>($($argument,)* at, S::LANES);
+                at += BLOCK * S::LANES;
             } else {
                 $sums::<S, 1>($($argument,)* at, left.min(S::LANES));
                 at += left.min(S::LANES);
@@ -73,7 +73,8 @@ unsafe fn moments_of<S: Simd, const N: usize>(
     let &Channels { x, with: counts, channels, ref range } = call;
     let rows = x.len() / channels;
     let per_count = if counts.is_empty() { 1 } else { rows / counts.len() };
-    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row.
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends
+    // within a row.
     unsafe {
         let mut n = 0.0;
         let mut sums = [S::splat(0.0); N];
@@ -197,8 +198,8 @@ unsafe fn sums_of<S: Simd, const N: usize>(
     last: usize,
 ) {
     let &Channels { x, with: d, channels, ref range } = call;
-    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row
-    // and is as long as the sums.
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends
+    // within a row and is as long as the sums.
     unsafe {
         let mut means = [S::splat(0.0); N];
         for (v, m) in means.iter_mut().enumerate() {

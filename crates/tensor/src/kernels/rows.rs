@@ -6,7 +6,7 @@ use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
 /// How many vectors are summed side by side.
-const SIDE: usize = 8;
+const BLOCK: usize = 8;
 
 #[inline(always)]
 unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
@@ -17,10 +17,11 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
     let mut i = 0;
     // Several vectors side by side: the additions of one wait for each other, and each cache line is read
     // once.
-    while i + SIDE * S::LANES <= width {
-        // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access stays in its row.
+    while i + BLOCK * S::LANES <= width {
+        // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access
+        // stays in its row.
         unsafe {
-            let mut totals = [S::splat(0.0); SIDE];
+            let mut totals = [S::splat(0.0); BLOCK];
             for (v, total) in totals.iter_mut().enumerate() {
                 *total = S::load(sum.as_ptr().add(i + v * S::LANES));
             }
@@ -33,7 +34,7 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
                 S::store(sum.as_mut_ptr().add(i + v * S::LANES), total);
             }
         }
-        i += SIDE * S::LANES;
+        i += BLOCK * S::LANES;
     }
     while i < width {
         let n = (width - i).min(S::LANES);

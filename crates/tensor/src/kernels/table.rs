@@ -27,8 +27,8 @@ unsafe fn gather_block<S: Simd, F: Unary, const N: usize>(
     let (table, bias) = (table[at..].as_ptr(), bias[at..].as_ptr());
     for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
         let y = y[at..].as_mut_ptr();
-        // SAFETY: the caller guarantees S's target features, that the columns end within the row, and that each slot's row
-        // lies in the table.
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, and that
+        // each slot's row lies in the table.
         unsafe {
             if last == S::LANES {
                 let mut sums = Several::<S, N>::load(bias);
@@ -63,8 +63,8 @@ unsafe fn gather<S: Simd, F: Unary>(
     assert!(slots.iter().all(|&s| (s as usize) < rows), "a slot outside the table");
     let mut at = 0;
     while at < width {
-        // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row lies in the
-        // table.
+        // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row
+        // lies in the table.
         unsafe {
             if width - at >= BLOCK * S::LANES {
                 gather_block::<S, F, BLOCK>(table, bias, slots, per_row, y, [at, S::LANES]);
@@ -127,7 +127,7 @@ pub fn gather_rows(
 }
 
 /// The arguments of [`scatter_rows`], for the columns of one thread: the table is still borrowed, and nothing
-/// else accesses these columns of it meanwhile.
+/// else accesses its columns `columns` meanwhile.
 struct Scatter<'a> {
     activation: Option<Activation>,
     v: &'a [f32],
@@ -152,8 +152,8 @@ unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
     let table = call.table.start().wrapping_add(at);
     for ((d, v), slots) in rows.zip(slots.chunks_exact(per_row)) {
         let (d, v) = (d[at..].as_ptr(), v[at..].as_ptr());
-        // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each slot's row
-        // lies in the table, and that no other thread has these columns.
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each
+        // slot's row lies in the table, and that no other thread has these columns.
         unsafe {
             // Whole vectors are stored without a mask: a masked store cannot be forwarded to the load in the
             // next row.

@@ -33,9 +33,9 @@ struct Recurrence<E> {
 }
 
 /// From this mean number of rows per level on, packing the weight pays.
-const PACKED_FROM: usize = 8;
+const MIN_ROWS_TO_PACK: usize = 8;
 /// From this mean number of rows per level on, each thread keeps its rows for a level's product and cells.
-const KEPT_FROM: usize = 32;
+const MIN_ROWS_TO_KEEP: usize = 32;
 
 impl<E: Element> Recurrence<E> {
     /// G H and S H: the lengths of a row of gates and of a row of states.
@@ -45,12 +45,12 @@ impl<E: Element> Recurrence<E> {
 
     /// Whether each thread keeps its part of a level's rows; `rows` is the number in all levels.
     fn keeps_rows_of_levels(&self, rows: usize) -> bool {
-        rows >= KEPT_FROM * (self.starts.len() - 1)
+        rows >= MIN_ROWS_TO_KEEP * (self.starts.len() - 1)
     }
 
     /// Whether the weight is packed for the products of all levels; `rows` is the number in all levels.
     fn packs(&self, rows: usize) -> bool {
-        rows >= PACKED_FROM * (self.starts.len() - 1)
+        rows >= MIN_ROWS_TO_PACK * (self.starts.len() - 1)
     }
 
     /// Finds the levels of the first `rows` rows.

@@ -54,7 +54,7 @@ pub(super) unsafe fn gemm_on<S: Strips>(
     let packing = Packing { b: packing.b || b_across, ..packing };
     let most_k = if packing.b || m >= MIN_ROWS { KC } else { KC_OF_FEW_ROWS };
     let [parts, kc, padded_n] = parts_of::<S>(k, n, most_k);
-    let mc = even(m, MC);
+    let mc = even_piece(m, MC);
     let packs_a = packing.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packing.b && packing.prepacked_b.is_none();
     // A with contiguous rows is read along them. Packed rows are one cache line further apart than they are
@@ -76,10 +76,11 @@ pub(super) unsafe fn gemm_on<S: Strips>(
     if let Some(prepacked_b) = packing.prepacked_b {
         assert!(packing.b && padded_n * k <= prepacked_b.len(), "the packed B is too short");
     }
-    // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
-    // `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they are not read, nor copied), and
-    // the slices of `scratch` are as long as what is written there: parts of k and of m are at most `kc` and `mc` long, and
-    // `padded_n` columns are whole vectors. Sums over earlier parts of k were written by the part before.
+    // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and
+    // columns below `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they
+    // are not read, nor copied), and the slices of `scratch` are as long as what is written there: parts of k
+    // and of m are at most `kc` and `mc` long, and `padded_n` columns are whole vectors. Sums over earlier
+    // parts of k were written by the part before.
     unsafe {
         for part in 0..parts {
             let (from, to) = ((part * kc).min(k), ((part + 1) * kc).min(k));
@@ -152,8 +153,12 @@ pub(super) unsafe fn gemm_on<S: Strips>(
                     macro_rules! blocks {
                         ($($w:literal)*) => {
                             match (vectors, a_across) {
-                                $(($w, false) if const { $w <= S::WIDE } => S::blocks_of::<$w, false>(&strip),
-                                ($w, true) if const { $w <= S::WIDE } => S::blocks_of::<$w, true>(&strip),)*
+                                $(($w, false) if const { $w <= S::STRIP_VECTORS } => {
+                                    S::blocks_of::<$w, false>(&strip)
+                                }
+                                ($w, true) if const { $w <= S::STRIP_VECTORS } => {
+                                    S::blocks_of::<$w, true>(&strip)
+                                })*
                                 _ => unreachable!("strips have at most three vectors"),
                             }
                         };
@@ -166,12 +171,12 @@ pub(super) unsafe fn gemm_on<S: Strips>(
     }
 }
 
-/// Over k and n: the number of parts of at most `most` that k is split into, the longest part, and n rounded
-/// up to whole vectors.
+/// The number of parts of at most `most` that k is divided into, the length of the first, which is the longest,
+/// and n rounded up to whole vectors.
 #[inline(always)]
 fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
     let parts = k.div_ceil(most).max(1);
-    [parts, even(k, most), n.div_ceil(S::LANES) * S::LANES]
+    [parts, even_piece(k, most), n.div_ceil(S::LANES) * S::LANES]
 }
 
 /// Packs all of B, whose rows are contiguous, part after part of k.
@@ -184,8 +189,8 @@ pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     let [_, kc, padded_n] = parts_of::<S>(k, n, KC);
     assert!(padded_n * k <= to.len(), "too short for the packed B");
     for from in (0..k).step_by(kc.max(1)) {
-        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and as many whole vectors fit into
-        // `to`.
+        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and as many whole
+        // vectors fit into `to`.
         unsafe {
             let to = to.as_mut_ptr().add(from * padded_n);
             pack_b::<S>(b.as_ptr().add(from * n), n, kc.min(k - from), n, to);
@@ -229,7 +234,7 @@ pub(super) trait Strips: Simd {
     /// See [`blocks_of`].
     ///
     /// # Safety
-    /// As there.
+    /// As for [`blocks_of`].
     unsafe fn blocks_of<const W: usize, const ACROSS: bool>(strip: &Strip<'_>);
 }
 
@@ -258,8 +263,8 @@ strips!(Portable);
 /// arithmetic units would wait for its sums.
 ///
 /// # Safety
-/// S's target features hold; the strip's rows and columns lie in A, B, C and, where k is in several parts, whole vectors of
-/// them in `sums`, which hold the sums unless this is the first part.
+/// S's target features hold; the strip's rows and columns lie in A, B, C and, where k is in several parts,
+/// whole vectors of them in `sums`, which hold the sums unless this is the first part.
 #[inline(always)]
 unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
     let &Strip {
@@ -284,7 +289,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
     } = strip;
     let tail = width - (W - 1) * S::LANES;
     // A bias padded to whole vectors, and the sums that cannot be written to C directly.
-    const { assert!(S::SUMS * S::LANES <= MAX_BLOCK && S::WIDE * S::LANES <= MAX_BLOCK_WIDTH) };
+    const { assert!(S::ACCUMULATORS * S::LANES <= MAX_BLOCK && S::STRIP_VECTORS * S::LANES <= MAX_BLOCK_WIDTH) };
     let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; MAX_BLOCK]>::uninit());
     let first_bias = match bias.filter(|_| add.is_none()) {
         None => std::ptr::null(),
@@ -295,11 +300,11 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         }
     };
     let last_bias = bias.filter(|_| add.is_some());
-    let at_once = last && (S::MASKS || tail == S::LANES) && last_bias.is_none();
-    let [low, higher] = heights::<S>(rows);
+    let at_once = last && (S::FAST_MASKS || tail == S::LANES) && last_bias.is_none();
+    let [min_height, taller_until] = heights::<S>(rows);
     let mut row = 0;
     while row < rows {
-        let high = low + usize::from(row < higher);
+        let height = min_height + usize::from(row < taller_until);
         let sums = sums.wrapping_add(row * sums_stride);
         let c = c.wrapping_add(row * c_stride);
         let (start, start_stride) = if first { (first_bias, 0) } else { (sums.cast_const(), sums_stride) };
@@ -310,7 +315,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         };
         let (next, next_stride) = if last { (c, c_stride) } else { (sums, sums_stride) };
         let (a, a_stride) = match (packed, ACROSS) {
-            (true, true) => (a.wrapping_add(row * k), high),
+            (true, true) => (a.wrapping_add(row * k), height),
             (false, true) => (a.wrapping_add(row), a_stride),
             (_, false) => (a.wrapping_add(row.wrapping_mul(a_stride)), a_stride),
         };
@@ -333,11 +338,14 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
         };
         macro_rules! blocks {
             ($($r:literal)*) => {
-                match high {
-                    // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is null or a row of whole
-                    // vectors. Where the sums are not written to C at once (a last vector in part without masks, or a
-                    // bias after what C was), they go to `tile`, which holds any block; `add` is None then.
-                    $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
+                match height {
+                    // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is
+                    // null or a row of whole vectors. Where the sums are not written to C at once (a last
+                    // vector in part without masks, or a bias after what C was), they go to `tile`, which
+                    // holds any block; `add` is None then.
+                    $($r if const { $r * S::STRIP_VECTORS <= S::ACCUMULATORS } => unsafe {
+                        block::<S, $r, W, ACROSS>(&call)
+                    },)*
                     _ => unreachable!("blocks have as many sums as registers hold"),
                 }
             };
@@ -347,28 +355,29 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'
             // SAFETY: the caller's promise; the block's sums are in `tile`, and the bias has `width` numbers.
             unsafe {
                 let bias = last_bias.map(|bias| &bias[column..column + width]);
-                finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
+                finish::<S>([height, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
             };
         }
-        row += high;
+        row += height;
     }
 }
 
 /// The size of the first of several nearly equal pieces of `left`, each at most `most`.
 #[inline(always)]
-fn even(left: usize, most: usize) -> usize {
+fn even_piece(left: usize, most: usize) -> usize {
     // Without a division if possible: it takes as long as a small block.
     if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
 }
 
-/// The minimum height of the blocks of `rows` rows, and the row up to which blocks are one row higher.
+/// The minimum height of the blocks that `rows` rows are divided into, and the row up to which blocks are one
+/// row taller.
 #[inline(always)]
 pub(super) fn heights<S: Simd>(rows: usize) -> [usize; 2] {
-    let most = S::SUMS / S::WIDE;
+    let most = S::ACCUMULATORS / S::STRIP_VECTORS;
     if rows <= most {
         return [rows, 0];
     }
     let blocks = rows.div_ceil(most);
-    let low = rows / blocks;
-    [low, (rows - low * blocks) * (low + 1)]
+    let min_height = rows / blocks;
+    [min_height, (rows - min_height * blocks) * (min_height + 1)]
 }

@@ -106,8 +106,8 @@ impl Arithmetic for Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const SUMS: usize = 12;
-    const WIDE: usize = 2;
+    const ACCUMULATORS: usize = 12;
+    const STRIP_VECTORS: usize = 2;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m256 {
         // SAFETY: see above.

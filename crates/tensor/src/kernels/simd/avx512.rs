@@ -85,9 +85,9 @@ impl Arithmetic for Avx512 {
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
-    const SUMS: usize = 24;
-    const WIDE: usize = 3;
-    const MASKS: bool = true;
+    const ACCUMULATORS: usize = 24;
+    const STRIP_VECTORS: usize = 3;
+    const FAST_MASKS: bool = true;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {
         // SAFETY: see above.
