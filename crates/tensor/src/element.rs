@@ -122,7 +122,8 @@ macro_rules! kernels {
         /// Each row of `y` is the bias plus the `per_row` table rows that its slots name, under an activation
         /// (not one whose slope depends on x).
         fn gather_rows(
-            table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [Self],
+            table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>,
+            y: &mut [Self],
         ) {
             $($from)::+::gather_rows(table, bias, slots, per_row, activation, y);
         }

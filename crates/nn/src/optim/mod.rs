@@ -28,7 +28,8 @@ use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recordi
 /// let w = params.add("w", &[2], &[1.0, -2.0]);
 /// let b = params.add("b", &[1], &[0.5]);
 /// // Weight decay on `w` only; `b` is frozen.
-/// let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.1).grouped(&params, |entry, group| match &*entry.name {
+/// let adamw = Optimizer::adamw(&params, AdamW::default(), 0.1);
+/// let mut adamw = adamw.grouped(&params, |entry, group| match &*entry.name {
 ///     "b" => Group { lr_factor: 0.0, ..group },
 ///     _ => group,
 /// });

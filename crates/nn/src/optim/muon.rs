@@ -11,8 +11,9 @@ use charloom_tensor::kernels::{Epilogue, Gemm};
 /// other parameters, embeddings too.
 ///
 /// # Source
-/// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al. 2025, "Muon is
-/// scalable for LLM training"; `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, here in single precision
+/// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al.
+/// 2025, "Muon is scalable for LLM training"; `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, here
+/// in single precision
 ///
 /// ```
 /// use charloom_nn::{AdamW, Muon, Optimizer};

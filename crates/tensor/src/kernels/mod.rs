@@ -237,7 +237,8 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512($($arg: $ty),*) {
-                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic function here asks for.
+                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic
+                // function here asks for.
                 unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
@@ -253,8 +254,8 @@ macro_rules! dispatch {
                 unsafe { $generic::<$crate::kernels::simd::Neon>($($arg),*) }
             }
             match isa {
-                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have, and these functions,
-                // which only the kernels see, get theirs from nowhere else.
+                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have,
+                // and these functions, which only the kernels see, get theirs from nowhere else.
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.

@@ -79,8 +79,8 @@ unsafe fn norm_rows_on<S: Simd>(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], s
     let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats);
     for ((x, y), stats) in rows {
         let (x, y) = (x.as_ptr(), y.as_mut_ptr());
-        // SAFETY: the caller guarantees S's target features; the rows, and weight and bias where there are any, have `width`
-        // elements, and every access ends there.
+        // SAFETY: the caller guarantees S's target features; the rows, and weight and bias where there are
+        // any, have `width` elements, and every access ends there.
         unsafe {
             let mean = if centred {
                 let mut sum = Lanes::<S>::splat(0.0);
@@ -240,8 +240,8 @@ unsafe fn norm_rows_weight_on<S: Simd>(
         let n = if whole { BLOCK * S::LANES } else { (columns - at).min(S::LANES) };
         let to = dweight[at..].as_mut_ptr();
         let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(stats);
-        // SAFETY: the caller guarantees S's target features; `n` columns from `at` on lie in `dweight`, and from `first + at`
-        // on in every row.
+        // SAFETY: the caller guarantees S's target features; `n` columns from `at` on lie in `dweight`, and
+        // from `first + at` on in every row.
         unsafe {
             let mut sums = [S::splat(0.0); BLOCK];
             if whole {

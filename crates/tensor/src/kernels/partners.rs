@@ -16,7 +16,7 @@ pub struct Communicator<E> {
 
 #[derive(Default)]
 struct State {
-    /// Whether both threads are at work; if not, waiting for the other would never end.
+    /// Whether both threads are in [`Communicator::work`]; if not, waiting for the other would never end.
     live: AtomicBool,
     /// Whether one of them panicked.
     broken: AtomicBool,
@@ -37,11 +37,12 @@ struct Side<E> {
     has_endpoint: AtomicBool,
 }
 
-// SAFETY: turns are counted here by `sent`, so without those of a side that was alone, which touch nothing of the other's.
-// `numbers[n % 2]` is written only by the one `Endpoint` of its side, between that side's turns n - 1 and n. The endpoint
-// sends in turn n only after it has received in turn n - 1: it has seen that the other side sent in turn n - 1, which that
-// side did after it had read the numbers of turn n - 2. They are read only by the other side's endpoint, after it has seen,
-// with acquire order, the count that was stored with release order after the writing.
+// SAFETY: turns are counted here by `sent`, so without those of a side that was alone, which touch nothing of
+// the other's. `numbers[n % 2]` is written only by the one `Endpoint` of its side, between that side's turns
+// n - 1 and n. The endpoint sends in turn n only after it has received in turn n - 1: it has seen that the
+// other side sent in turn n - 1, which that side did after it had read the numbers of turn n - 2. They are
+// read only by the other side's endpoint, after it has seen, with acquire order, the count that was stored
+// with release order after the writing.
 unsafe impl<E: Send + Sync> Sync for Exchange<E> {}
 
 /// One side of an exchange.
@@ -143,8 +144,8 @@ impl<E: Element> Endpoint<E> {
         assert!(self.pending.is_none(), "an endpoint receives before it sends again");
         let own = &self.exchange.sides[self.side];
         let turn = own.sent.load(Ordering::Relaxed);
-        // SAFETY: this is the side's one endpoint, borrowed mutably, and the partner has read what was here two turns ago; see
-        // `Exchange`.
+        // SAFETY: this is the side's one endpoint, borrowed mutably, and the partner has read what was here
+        // two turns ago; see `Exchange`.
         let numbers = unsafe { &mut *own.numbers[(turn % 2) as usize].get() };
         write(&mut numbers.all_mut()[..len]);
         let alone = !self.state.live.load(Ordering::Relaxed);
@@ -173,8 +174,8 @@ impl<E: Element> Endpoint<E> {
             }
             other
         };
-        // SAFETY: the partner has sent this turn's numbers and does not write here before it has seen this side's next
-        // turn; see `Exchange`. This side's own are not being written.
+        // SAFETY: the partner has sent this turn's numbers and does not write here before it has seen this
+        // side's next turn; see `Exchange`. This side's own are not being written.
         let numbers = unsafe { &*from.numbers[(number % 2) as usize].get() };
         read(&numbers.all()[..len]);
         // Only after reading: if the wait panics, nothing may be sent again, since the partner may be

@@ -129,8 +129,8 @@ impl Current {
         if self.pool.is_null() {
             return None;
         }
-        // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back at its end, on
-        // the same thread; it is copied to no other.
+        // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back
+        // at its end, on the same thread; it is copied to no other.
         let pool = unsafe { &*self.pool };
         let least_work = pool.least_work;
         let least_work = if self.keep_rows { least_work.min(LEAST_WORK_OF_KEPT_ROWS) } else { least_work };
@@ -157,8 +157,8 @@ fn run(team: &Team, parts: usize, f: &(dyn Fn(usize) + Sync)) {
         let _leave = Leave(CURRENT.replace(Current { in_part: true, ..NO_POOL }));
         f(part);
     };
-    // SAFETY: one thread at a time is in the pool, which `in_use` sees to, and none gives its team a job while it does a part of
-    // one (not even a panic's hook does), since it is not in the pool then.
+    // SAFETY: one thread at a time is in the pool, which `in_use` sees to, and none gives its team a job
+    // while it does a part of one (not even a panic's hook does), since it is not in the pool then.
     unsafe { team.run(parts, &in_part) }
 }
 

@@ -7,8 +7,8 @@ use super::{Isa, dispatch};
 /// Writes the transpose of `rows` rows of `cols` numbers.
 ///
 /// # Safety
-/// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `rows` numbers fit at `to`,
-/// `to_stride` apart.
+/// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `rows` numbers
+/// fit at `to`, `to_stride` apart.
 #[inline(always)]
 pub(super) unsafe fn transpose_part<S: Simd>(
     from: *const f32,

@@ -245,7 +245,8 @@ impl<'t, E: Element> Var<'t, E> {
     /// As [`Var::cross_entropy`], but the loss of an example is mixed with its mean under a given
     /// distribution q, such as a teacher's.
     ///
-    /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
+    /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with
+    /// `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
     ///
     /// # Shapes
     /// As [`Var::cross_entropy`]; the soft targets' `rows` (B)

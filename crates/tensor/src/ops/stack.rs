@@ -54,8 +54,8 @@ impl<'t, E: Element> Var<'t, E> {
     /// (N, H), (M, H) -> (N + M, H)
     ///
     /// # Panics
-    /// If there is no part, the rows differ in length, or the axis is of another recording; when it is computed, if the
-    /// number of rows in use is not that of the parts.
+    /// If there is no part, the rows differ in length, or the axis is of another recording; when it is
+    /// computed, if the number of rows in use is not that of the parts.
     pub fn stack_rows(parts: &[Var<'t, E>], axis: Axis) -> Var<'t, E> {
         let tape = parts.first().expect("stack_rows: there is no tensor").tape();
         let width = parts[0].shape().last();

@@ -101,7 +101,9 @@ unsafe fn attend_on<S: Simd>(
 }
 
 dispatch! {
-    fn attend_isa(group: &HeadGroup<'_>, y: Shared<f32>, stats: Shared<[f32; 2]>, scratch: [&mut [f32]; 3]) = attend_on
+    fn attend_isa(
+        group: &HeadGroup<'_>, y: Shared<f32>, stats: Shared<[f32; 2]>, scratch: [&mut [f32]; 3],
+    ) = attend_on
 }
 
 /// [`super::attend`] for the nodes of trees.
