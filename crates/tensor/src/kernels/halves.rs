@@ -25,13 +25,13 @@ pub(super) fn is_halved(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
-/// Calls `part` for the first half of the rows (with false) and for the second (with true), each with
+/// Calls `sum` for the first half of the rows (with false) and for the second (with true), each with
 /// a slice of `first` or `second` numbers with arbitrary contents; then `join` with both slices.
 pub(super) fn in_halves(
     rows: usize,
     work: usize,
     [first, second]: [usize; 2],
-    part: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
+    sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
     join: impl FnOnce(&mut [f32], &[f32]),
 ) {
     let middle = pool::middle_row(rows);
@@ -41,8 +41,8 @@ pub(super) fn in_halves(
         // SAFETY: each half has its own, and `halves` calls it once for each.
         let slice = |half: usize| unsafe { slices[half].all() };
         pool::two_parts(work, &|half| match half {
-            0 => part(false, 0..middle, slice(0)),
-            _ => part(true, middle..rows, slice(1)),
+            0 => sum(false, 0..middle, slice(0)),
+            _ => sum(true, middle..rows, slice(1)),
         });
         join(first, second);
     });

@@ -146,9 +146,9 @@ pub enum Isa {
     Avx512,
     /// 256-bit vectors with fused multiply-add (x86-64).
     Avx2,
-    /// Portable code, compiled for the minimum instruction set of the target.
+    /// 128-bit vectors (aarch64).
     Neon,
-    /// Plain code, compiled for the least that the target has.
+    /// Scalar code, compiled for the minimum instruction set of the target.
     Portable,
 }
 

@@ -17,7 +17,7 @@ struct Reduce<E> {
     /// The columns that the partner kept, which are sent to it.
     sent: Range<usize>,
     /// Zeros, if there is no bias.
-    no_bias: Vec<E>,
+    zero_bias: Vec<E>,
 }
 
 impl<E: Element> Op<E> for Reduce<E> {
@@ -30,7 +30,7 @@ impl<E: Element> Op<E> for Reduce<E> {
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
-        let bias = if self.no_bias.is_empty() { x.get(1) } else { &self.no_bias };
+        let bias = if self.zero_bias.is_empty() { x.get(1) } else { &self.zero_bias };
         let (x, sent, kept) = (x.get(0), self.sent.clone(), self.kept.clone());
         let numbers = x.len() / self.width * sent.len();
         let send = |to: &mut [E]| {
@@ -59,7 +59,7 @@ impl<E: Element> Op<E> for Reduce<E> {
         if let Some(g) = grads.get(0) {
             set_columns(g, self.width, self.kept.clone(), grad);
         }
-        if self.no_bias.is_empty()
+        if self.zero_bias.is_empty()
             && let Some(g) = grads.get(1)
         {
             E::sum_rows(grad, g.zeroed());
@@ -166,9 +166,9 @@ impl<'t, E: Element> Var<'t, E> {
             assert_eq!(bias.shape().dims(), [kept.len()], "a bias for each column that is kept");
             inputs.push(bias.contiguous().id());
         }
-        let no_bias = if bias.is_none() { vec![E::zero(); kept.len()] } else { Vec::new() };
+        let zero_bias = if bias.is_none() { vec![E::zero(); kept.len()] } else { Vec::new() };
         let shape = Shape::new(&[rows, kept.len()]);
-        self.tape().record(Reduce { endpoint, width, kept, sent, no_bias }, &inputs, shape)
+        self.tape().record(Reduce { endpoint, width, kept, sent, zero_bias }, &inputs, shape)
     }
 
     /// A tensor that both partners have; its gradient is the sum of both partners' gradients.

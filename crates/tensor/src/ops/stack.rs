@@ -47,8 +47,8 @@ impl<E: Element> Op<E> for Stack {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The rows in use of all parts, one after another, as the rows of `axis`, of which as many must be in
-    /// use as of all parts together.
+    /// The rows in use of all parts, one after another. They are the rows of `axis`, whose number in use must be
+    /// the sum of the parts'.
     ///
     /// # Shapes
     /// (N, H), (M, H) -> (N + M, H)
