@@ -1,16 +1,11 @@
 //! The order in which a product's blocks are computed, and where their sums go.
 
-use super::block::{Block, block, finish};
-use super::pack::{copy_rows, pack_a, pack_b, pack_b_across, vectors};
+use super::pack::{copy_rows, pack_a, pack_b, pack_b_across, vectors, whole_strips};
 use super::packing::{MIN_ROWS, Packing};
+use super::strips::{BlocksOf, Strips};
 use crate::kernels::scratch::{LINE, Scratch};
-#[cfg(target_arch = "aarch64")]
-use crate::kernels::simd::Neon;
-#[cfg(target_arch = "x86_64")]
-use crate::kernels::simd::{Avx2, Avx512};
-use crate::kernels::simd::{Portable, Simd};
+use crate::kernels::simd::Simd;
 use crate::kernels::{Epilogue, Gemm};
-use std::mem::MaybeUninit;
 
 /// The largest part of k that is summed in one pass (BLIS's kc): a strip of B and the rows of A that it is multiplied
 /// with fit into the L2 cache. Each further part is another pass over C.
@@ -21,16 +16,12 @@ const KC_OF_FEW_ROWS: usize = KC / 2;
 /// The most rows of C that are computed at a time (BLIS's mc): their part of A fits into the L2 cache.
 const MC: usize = if cfg!(miri) { 12 } else { 96 };
 
-/// The maximum number of elements in a block, and in a row of one.
-const MAX_BLOCK: usize = 24 * 16;
-const MAX_BLOCK_WIDTH: usize = 3 * 16;
-
 /// A matrix product; see [`Gemm`].
 ///
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: Strips>(
+pub(super) unsafe fn gemm_on<S: BlocksOf>(
     call: &mut Gemm<'_, f32>,
     packing: Packing<'_>,
     scratch: &mut Scratch,
@@ -109,12 +100,17 @@ pub(super) unsafe fn gemm_on<S: Strips>(
                 let mut column = 0;
                 while column < n {
                     let vectors = vectors::<S>(n - column);
-                    let width = (n - column).min(vectors * S::LANES);
-                    let strip_b = match packing.prepacked_b {
+                    // Whole strips in a row are computed by one call.
+                    let (strips, width) = match whole_strips::<S>(n - column) {
+                        0 => (1, (n - column).min(vectors * S::LANES)),
+                        strips => (strips, S::STRIP_VECTORS * S::LANES),
+                    };
+                    let first_b = match packing.prepacked_b {
                         Some(prepacked_b) => prepacked_b.as_ptr().add(from * padded_n + column * k),
                         None if packs_b => packed_b.add(column * k),
                         None => b.wrapping_add(column),
                     };
+                    let b_stride = if packing.b { vectors * S::LANES } else { b_strides[0] };
                     // Rows of an unpacked B may be read beyond the strip's end as long as that is inside B.
                     let whole = match packing.b || width == vectors * S::LANES {
                         true => k,
@@ -127,7 +123,8 @@ pub(super) unsafe fn gemm_on<S: Strips>(
                         true => (c, c_stride),
                         false => (sums.add(row * padded_n + column), padded_n),
                     };
-                    let strip = Strip {
+                    let call = Strips {
+                        strips,
                         rows,
                         k,
                         a: if packs_a { packed_a } else { a },
@@ -136,8 +133,9 @@ pub(super) unsafe fn gemm_on<S: Strips>(
                             _ => a_strides[if a_across { 1 } else { 0 }],
                         },
                         packed: packs_a,
-                        b: strip_b,
-                        b_stride: if packing.b { vectors * S::LANES } else { b_strides[0] },
+                        b: first_b,
+                        b_strip_stride: if packing.b { k * b_stride } else { width },
+                        b_stride,
                         whole,
                         sums,
                         sums_stride,
@@ -154,17 +152,17 @@ pub(super) unsafe fn gemm_on<S: Strips>(
                         ($($w:literal)*) => {
                             match (vectors, a_across) {
                                 $(($w, false) if const { $w <= S::STRIP_VECTORS } => {
-                                    S::blocks_of::<$w, false>(&strip)
+                                    S::blocks_of::<$w, false>(&call)
                                 }
                                 ($w, true) if const { $w <= S::STRIP_VECTORS } => {
-                                    S::blocks_of::<$w, true>(&strip)
+                                    S::blocks_of::<$w, true>(&call)
                                 })*
                                 _ => unreachable!("strips have at most three vectors"),
                             }
                         };
                     }
                     blocks!(1 2 3);
-                    column += width;
+                    column += strips * width;
                 }
             }
         }
@@ -198,186 +196,9 @@ pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     }
 }
 
-/// Some rows of a strip of columns of C.
-pub(super) struct Strip<'a> {
-    rows: usize,
-    k: usize,
-    a: *const f32,
-    /// A's row stride, or its column stride if it is read across.
-    a_stride: usize,
-    /// Whether A is packed: each group of rows column by column.
-    packed: bool,
-    b: *const f32,
-    b_stride: usize,
-    /// How many rows of B may be read in whole vectors.
-    whole: usize,
-    /// The sums over earlier parts of k, in whole vectors; unused if k is in one part.
-    sums: *mut f32,
-    sums_stride: usize,
-    /// Whether this is k's first part.
-    first: bool,
-    /// Whether this is k's last part.
-    last: bool,
-    c: *mut f32,
-    c_stride: usize,
-    /// If given, the product times this factor is added to C; otherwise it overwrites C.
-    add: Option<f32>,
-    /// Added to every row: as the first term if `add` is None, else last, after the previous C.
-    bias: Option<&'a [f32]>,
-    column: usize,
-    width: usize,
-}
-
-/// The strips of an instruction set, in functions of their own: inlined into their loops they would take a
-/// minute to compile.
-pub(super) trait Strips: Simd {
-    /// See [`blocks_of`].
-    ///
-    /// # Safety
-    /// As for [`blocks_of`].
-    unsafe fn blocks_of<const W: usize, const ACROSS: bool>(strip: &Strip<'_>);
-}
-
-macro_rules! strips {
-    ($simd:ty $(, $features:literal)?) => {
-        impl Strips for $simd {
-            #[inline(never)]
-            $(#[target_feature(enable = $features)])?
-            unsafe fn blocks_of<const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
-                // SAFETY: the caller's promise.
-                unsafe { blocks_of::<Self, W, ACROSS>(strip) }
-            }
-        }
-    };
-}
-
-#[cfg(target_arch = "x86_64")]
-strips!(Avx512, "avx512f");
-#[cfg(target_arch = "x86_64")]
-strips!(Avx2, "avx2,fma");
-#[cfg(target_arch = "aarch64")]
-strips!(Neon, "neon");
-strips!(Portable);
-
-/// All rows of a strip of `W` vectors, in blocks of about equal height: in a block of a few rows the
-/// arithmetic units would wait for its sums.
-///
-/// # Safety
-/// S's target features hold; the strip's rows and columns lie in A, B, C and, where k is in several parts,
-/// whole vectors of them in `sums`, which hold the sums unless this is the first part.
-#[inline(always)]
-unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(strip: &Strip<'_>) {
-    let &Strip {
-        rows,
-        k,
-        a,
-        a_stride,
-        packed,
-        b,
-        b_stride,
-        whole,
-        sums,
-        sums_stride,
-        first,
-        last,
-        c,
-        c_stride,
-        add,
-        bias,
-        column,
-        width,
-    } = strip;
-    let tail = width - (W - 1) * S::LANES;
-    // A bias padded to whole vectors, and the sums that cannot be written to C directly.
-    const { assert!(S::ACCUMULATORS * S::LANES <= MAX_BLOCK && S::STRIP_VECTORS * S::LANES <= MAX_BLOCK_WIDTH) };
-    let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; MAX_BLOCK]>::uninit());
-    let first_bias = match bias.filter(|_| add.is_none()) {
-        None => std::ptr::null(),
-        Some(bias) if tail == S::LANES => bias[column..column + width].as_ptr(),
-        Some(bias) => {
-            bias_row.write([0.0; MAX_BLOCK_WIDTH])[..width].copy_from_slice(&bias[column..column + width]);
-            bias_row.as_ptr().cast()
-        }
-    };
-    let last_bias = bias.filter(|_| add.is_some());
-    let at_once = last && (S::FAST_MASKS || tail == S::LANES) && last_bias.is_none();
-    let [min_height, taller_until] = heights::<S>(rows);
-    let mut row = 0;
-    while row < rows {
-        let height = min_height + usize::from(row < taller_until);
-        let sums = sums.wrapping_add(row * sums_stride);
-        let c = c.wrapping_add(row * c_stride);
-        let (start, start_stride) = if first { (first_bias, 0) } else { (sums.cast_const(), sums_stride) };
-        let (to, to_stride) = match last {
-            false => (sums, sums_stride),
-            true if at_once => (c, c_stride),
-            true => (tile.as_mut_ptr().cast(), W * S::LANES),
-        };
-        let (next, next_stride) = if last { (c, c_stride) } else { (sums, sums_stride) };
-        let (a, a_stride) = match (packed, ACROSS) {
-            (true, true) => (a.wrapping_add(row * k), height),
-            (false, true) => (a.wrapping_add(row), a_stride),
-            (_, false) => (a.wrapping_add(row.wrapping_mul(a_stride)), a_stride),
-        };
-        let call = Block {
-            k,
-            a,
-            a_stride,
-            b,
-            b_stride,
-            whole,
-            tail,
-            start,
-            start_stride,
-            to,
-            to_stride,
-            to_tail: if at_once { tail } else { S::LANES },
-            add: add.filter(|_| at_once),
-            next,
-            next_stride,
-        };
-        macro_rules! blocks {
-            ($($r:literal)*) => {
-                match height {
-                    // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is
-                    // null or a row of whole vectors. Where the sums are not written to C at once (a last
-                    // vector in part without masks, or a bias after what C was), they go to `tile`, which
-                    // holds any block; `add` is None then.
-                    $($r if const { $r * S::STRIP_VECTORS <= S::ACCUMULATORS } => unsafe {
-                        block::<S, $r, W, ACROSS>(&call)
-                    },)*
-                    _ => unreachable!("blocks have as many sums as registers hold"),
-                }
-            };
-        }
-        blocks!(1 2 3 4 5 6 7 8 9 10 11 12);
-        if last && !at_once {
-            // SAFETY: the caller's promise; the block's sums are in `tile`, and the bias has `width` numbers.
-            unsafe {
-                let bias = last_bias.map(|bias| &bias[column..column + width]);
-                finish::<S>([height, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
-            };
-        }
-        row += height;
-    }
-}
-
 /// The size of the first of several nearly equal pieces of `left`, each at most `most`.
 #[inline(always)]
 fn even_piece(left: usize, most: usize) -> usize {
     // Without a division if possible: it takes as long as a small block.
     if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
-}
-
-/// The minimum height of the blocks that `rows` rows are divided into, and the row up to which blocks are one
-/// row taller.
-#[inline(always)]
-pub(super) fn heights<S: Simd>(rows: usize) -> [usize; 2] {
-    let most = S::ACCUMULATORS / S::STRIP_VECTORS;
-    if rows <= most {
-        return [rows, 0];
-    }
-    let blocks = rows.div_ceil(most);
-    let min_height = rows / blocks;
-    [min_height, (rows - min_height * blocks) * (min_height + 1)]
 }

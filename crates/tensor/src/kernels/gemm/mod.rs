@@ -7,6 +7,7 @@ mod block;
 mod drive;
 mod pack;
 mod packing;
+mod strips;
 
 use super::halves::{in_halves, is_halved};
 use super::pool::{ROW_GRAIN, is_serial, parallel_for};

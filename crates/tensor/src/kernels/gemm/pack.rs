@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which blocks read them.
 
-use super::drive::heights;
+use super::strips::heights;
 use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::transpose::transpose_part;
@@ -20,6 +20,15 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
     }
 }
 
+/// How many strips of the largest width, all of whole vectors, come next where C has `columns` columns left.
+#[inline(always)]
+pub(super) fn whole_strips<S: Simd>(columns: usize) -> usize {
+    let strip = S::STRIP_VECTORS * S::LANES;
+    let (whole, left) = (columns / strip, columns % strip);
+    // If one vector is left over, `vectors` divides it and the last strip into two halves.
+    if S::STRIP_VECTORS > 2 && left > 0 && left <= S::LANES { whole.saturating_sub(1) } else { whole }
+}
+
 /// Packs `k` rows of B, `n` columns wide, strip by strip: the rows of each strip one after another, the last
 /// vector padded with zeros. `k` is at least 1.
 ///
@@ -28,6 +37,7 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
 /// at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
+    let whole = whole_strips::<S>(n) * S::STRIP_VECTORS * S::LANES;
     // Along B's rows, the order in memory, which the hardware prefetcher recognizes.
     for l in 0..k {
         // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last
@@ -35,7 +45,7 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
         unsafe {
             let from = from.add(l * stride);
             let mut column = 0;
-            while n - column >= 2 * S::STRIP_VECTORS * S::LANES {
+            while column < whole {
                 let to = to.add(column * k + l * S::STRIP_VECTORS * S::LANES);
                 for at in (0..S::STRIP_VECTORS * S::LANES).step_by(S::LANES) {
                     if at % LINE == 0 {
