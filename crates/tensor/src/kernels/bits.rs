@@ -221,7 +221,7 @@ fn transposes(n: usize) -> Vec<f32> {
     all
 }
 
-/// One product with every `End`, and also with A transposed.
+/// One product with every `Epilogue`, and also with A transposed.
 fn epilogues(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f32> {
     let (a, b, bias, before) = (of(m * k, 1), of(k * n, 2), of(n, 3), of(m * n, 4));
     let epilogues = [

@@ -38,7 +38,7 @@ pub(super) fn in_halves(
     SCRATCH.with_borrow_mut(|scratch| {
         let [first, second] = scratch.slices([first, second]);
         let slices = [Shared::new(first), Shared::new(second)];
-        // SAFETY: each half has its own, and `halves` calls it once for each.
+        // SAFETY: each half has a slice of its own, and `two_parts` runs each half once.
         let slice = |half: usize| unsafe { slices[half].all() };
         pool::two_parts(work, &|half| match half {
             0 => sum(false, 0..middle, slice(0)),
