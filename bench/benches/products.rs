@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use charloom_tensor::kernels::{self, End, Gemm};
+use charloom_tensor::kernels::{self, Epilogue, Gemm};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 /// Rows, outputs and inputs of layers: of notebook 001's model, of the deep net, then mostly of equal sizes.
@@ -46,7 +46,7 @@ fn product(c: &mut Criterion, name: &str, [m, n, k]: [usize; 3], turned: bool) {
                 b_strides: [n, 1],
                 c,
                 c_stride: n,
-                end: End::Set,
+                epilogue: Epilogue::Set,
             });
         });
     });

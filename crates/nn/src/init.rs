@@ -44,8 +44,8 @@ impl<'g> Initializer<'g> {
         Self { init, generator }
     }
 
-    /// A shorter borrow of this initializer.
-    pub(crate) fn again(&mut self) -> Initializer<'_> {
+    /// The same initializer, borrowed for a shorter time.
+    pub(crate) fn reborrow(&mut self) -> Initializer<'_> {
         Initializer { init: self.init, generator: self.generator }
     }
 

@@ -58,5 +58,5 @@ pub use optim::{
 };
 pub use recurrent::Recurrent;
 pub use schedule::{LearningRate, Schedule};
-pub use scope::{Plan, Scope};
+pub use scope::{Scope, TensorShapes};
 pub use sequential::{Layer, Sequential};

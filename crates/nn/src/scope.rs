@@ -4,19 +4,20 @@ use charloom_tensor::{ParamId, Params};
 
 use crate::Initializer;
 
-/// Where layers declare their tensors: forms their full names, and draws their values or only plans them.
+/// Where layers declare their tensors: forms their full names, and draws their values or only lists their
+/// shapes.
 ///
 /// Tensors are drawn in single precision, as in torch; [`Params::cast`] converts them for a computation in
 /// f64.
 ///
 /// ```
-/// use charloom_nn::{Init, Initializer, Linear, Plan, Scope};
+/// use charloom_nn::{Init, Initializer, Linear, Scope, TensorShapes};
 /// use charloom_tensor::{Params, rng::TorchGenerator};
 ///
 /// // The size of a layer too large to draw.
-/// let mut plan = Plan::default();
-/// Linear::new(&mut Scope::plan(&mut plan).at("layers.0"), 1_000_000_000, 1_000_000_000, true);
-/// assert_eq!(plan.parameters(), 1_000_000_001_000_000_000);
+/// let mut shapes = TensorShapes::default();
+/// Linear::new(&mut Scope::shapes(&mut shapes).at("layers.0"), 1_000_000_000, 1_000_000_000, true);
+/// assert_eq!(shapes.parameters(), 1_000_000_001_000_000_000);
 /// // Drawn in the order of declaration.
 /// let mut params = Params::<f32>::new();
 /// let mut generator = TorchGenerator::new(42);
@@ -33,17 +34,17 @@ pub struct Scope<'s> {
 
 enum Store<'s> {
     Draw { params: &'s mut Params<f32>, init: Initializer<'s> },
-    Plan(&'s mut Plan),
+    Shapes(&'s mut TensorShapes),
 }
 
-/// Names and shapes of tensors that are planned but not drawn.
+/// The names and shapes of tensors that are not drawn.
 #[derive(Clone, Debug, Default)]
-pub struct Plan {
+pub struct TensorShapes {
     /// Name, shape, and whether it is trained.
     tensors: Vec<(String, Vec<usize>, bool)>,
 }
 
-impl Plan {
+impl TensorShapes {
     /// How many numbers are trained, at most [`u64::MAX`].
     #[must_use]
     pub fn parameters(&self) -> u64 {
@@ -65,17 +66,17 @@ impl<'s> Scope<'s> {
         Self { store: Store::Draw { params, init }, path: String::new(), gain: 1.0, scale: 1.0 }
     }
 
-    /// A scope whose tensors are only listed in `plan`.
-    pub fn plan(plan: &'s mut Plan) -> Self {
-        Self { store: Store::Plan(plan), path: String::new(), gain: 1.0, scale: 1.0 }
+    /// A scope whose tensors are only listed in `shapes`.
+    pub fn shapes(shapes: &'s mut TensorShapes) -> Self {
+        Self { store: Store::Shapes(shapes), path: String::new(), gain: 1.0, scale: 1.0 }
     }
 
     /// The scope of a part: its name is appended to this scope's path.
     pub fn at(&mut self, part: &str) -> Scope<'_> {
         let (path, gain, scale) = (self.name(part), self.gain, self.scale);
         let store = match &mut self.store {
-            Store::Draw { params, init } => Store::Draw { params, init: init.again() },
-            Store::Plan(plan) => Store::Plan(plan),
+            Store::Draw { params, init } => Store::Draw { params, init: init.reborrow() },
+            Store::Shapes(shapes) => Store::Shapes(shapes),
         };
         Scope { store, path, gain, scale }
     }
@@ -144,7 +145,7 @@ impl<'s> Scope<'s> {
         self.drawn(name, &dims, |params, name, init| params.add_by_columns(name, dims, &draw(init)))
     }
 
-    /// A tensor to be trained that `add` draws and adds under its full name, unless it is only planned.
+    /// A tensor to be trained that `add` draws and adds under its full name, unless it is only listed.
     fn drawn(
         &mut self,
         name: &str,
@@ -154,7 +155,7 @@ impl<'s> Scope<'s> {
         let name = self.name(name);
         match &mut self.store {
             Store::Draw { params, init } => add(params, &name, init),
-            Store::Plan(plan) => plan.push(name, dims, true),
+            Store::Shapes(shapes) => shapes.push(name, dims, true),
         }
     }
 
@@ -168,14 +169,14 @@ impl<'s> Scope<'s> {
         let name = self.name(name);
         match &mut self.store {
             Store::Draw { params, .. } => params.add_buffer(&name, dims, &vec![value; dims.iter().product()]),
-            Store::Plan(plan) => plan.push(name, dims, false),
+            Store::Shapes(shapes) => shapes.push(name, dims, false),
         }
     }
 }
 
-impl Plan {
+impl TensorShapes {
     fn push(&mut self, name: String, dims: &[usize], trained: bool) -> ParamId {
         self.tensors.push((name, dims.to_vec(), trained));
-        ParamId::planned()
+        ParamId::placeholder()
     }
 }

@@ -5,7 +5,7 @@ use plotters::prelude::IntoDrawingArea;
 use plotters::style::{Color, IntoFont, TextStyle};
 
 use super::figure::{Figure, Heat, Lines, Points, is_finite, thinned};
-use super::scene::{At, Ink, Pen, Role, Scene, Shape, UNIT};
+use super::scene::{At, Ink, Role, Scene, SceneBackend, Shape, UNIT};
 use charloom::{Error, Result};
 
 /// The size of a chart in pixels.
@@ -116,7 +116,7 @@ fn chart(
     let failed = |error| Error::Failed(format!("the picture cannot be drawn: {error}"));
     let style = |size: i32| TextStyle::from(("sans-serif", size * UNIT).into_font()).color(&INK);
     let place = {
-        let area = Pen(scene).into_drawing_area();
+        let area = SceneBackend(scene).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin_top(head * UNIT)
             .margin_right(18 * UNIT)

@@ -17,26 +17,26 @@ pub(super) fn cap_height() -> f64 {
     f64::from(FACE.capital_height().unwrap_or(1400)) / units_per_em()
 }
 
-/// A character: its glyph, or that the font has none.
+/// A character of a text: its glyph, or itself if the font has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
+pub(super) enum Letter {
     /// The glyph.
     Glyph(u16),
-    /// The font has none.
+    /// The font has no glyph for this character.
     Missing(char),
 }
 
-impl Sign {
+impl Letter {
     /// The glyph, or the font's empty box if it has none.
     pub(super) fn glyph(self) -> u16 {
         if let Self::Glyph(glyph) = self { glyph } else { 0 }
     }
 }
 
-/// The signs of a text, each with its x, and the width of the text, all in font units.
-pub(super) fn glyphs(text: &str) -> (Vec<(Sign, u32)>, u32) {
+/// The letters of a text, each with its x, and the width of the text, all in font units.
+pub(super) fn glyphs(text: &str) -> (Vec<(Letter, u32)>, u32) {
     let mut at = 0;
-    let signs = text.chars().map(|character| {
+    let letters = text.chars().map(|character| {
         let here = at;
         let glyph = FACE.glyph_index(character);
         at += match glyph {
@@ -44,10 +44,10 @@ pub(super) fn glyphs(text: &str) -> (Vec<(Sign, u32)>, u32) {
             None if is_wide(character) => u32::from(FACE.units_per_em()),
             None => u32::from(FACE.glyph_hor_advance(GlyphId(0)).unwrap_or(0)),
         };
-        (glyph.map_or(Sign::Missing(character), |glyph| Sign::Glyph(glyph.0)), here)
+        (glyph.map_or(Letter::Missing(character), |glyph| Letter::Glyph(glyph.0)), here)
     });
-    let signs = signs.collect();
-    (signs, at)
+    let letters = letters.collect();
+    (letters, at)
 }
 
 /// Whether a character is an em wide in other fonts: the blocks of Han, kana, Hangul and emoji.

@@ -10,7 +10,7 @@ use plotters_backend::{
     FontTransform,
 };
 
-use super::font::{self, Sign};
+use super::font::{self, Letter};
 
 /// Units per pixel: plotters' coordinates are whole numbers, and whole pixels are too coarse for curves.
 pub(super) const UNIT: i32 = 10;
@@ -126,7 +126,7 @@ impl Scene {
             Shape::Text { text, .. } => Some(text),
             _ => None,
         });
-        let missing = |(sign, _)| if let Sign::Missing(c) = sign { Some(c) } else { None };
+        let missing = |(letter, _)| if let Letter::Missing(c) = letter { Some(c) } else { None };
         texts.flat_map(|text| font::glyphs(text).0).filter_map(missing).collect()
     }
 
@@ -149,11 +149,11 @@ impl Scene {
 }
 
 /// A backend of plotters that draws on a scene.
-pub(super) struct Pen<'a>(pub &'a mut Scene);
+pub(super) struct SceneBackend<'a>(pub &'a mut Scene);
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
-impl DrawingBackend for Pen<'_> {
+impl DrawingBackend for SceneBackend<'_> {
     type ErrorType = Infallible;
 
     fn get_size(&self) -> (u32, u32) {

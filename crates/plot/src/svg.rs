@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use super::font::{self, Sign};
+use super::font::{self, Letter};
 use super::scene::Role;
 use super::scene::{At, Ink, Scene, Shape, UNIT};
 use super::theme::Paint;
@@ -36,9 +36,9 @@ fn letters(scene: &Scene, id: &str, svg: &mut String) {
         Shape::Text { text, .. } => Some(text),
         _ => None,
     });
-    let signs = texts.flat_map(|text| font::glyphs(text).0);
-    let of_font = |(sign, _)| if let Sign::Glyph(glyph) = sign { Some(glyph) } else { None };
-    let used: BTreeSet<u16> = signs.filter_map(of_font).collect();
+    let letters = texts.flat_map(|text| font::glyphs(text).0);
+    let of_font = |(letter, _)| if let Letter::Glyph(glyph) = letter { Some(glyph) } else { None };
+    let used: BTreeSet<u16> = letters.filter_map(of_font).collect();
     svg.push_str("<defs>\n");
     for glyph in used {
         let mut path = PathData(String::new());
@@ -81,19 +81,20 @@ fn write_shape(shape: &Shape, paint: Paint, id: &str, svg: &mut String) {
                 svg,
                 "<g transform=\"translate({x} {y}){turn} scale({scale} -{scale})\" style=\"{fill}\">"
             );
-            let signs = font::glyphs(text).0;
-            for (sign, at) in &signs {
-                let Sign::Glyph(glyph) = sign else { continue };
+            let letters = font::glyphs(text).0;
+            for (letter, at) in &letters {
+                let Letter::Glyph(glyph) = letter else { continue };
                 let _ = match at {
                     0 => write!(svg, "<use href=\"#{id}{glyph}\"/>"),
                     at => write!(svg, "<use href=\"#{id}{glyph}\" x=\"{at}\"/>"),
                 };
             }
-            for run in signs.chunk_by(|a, b| is_missing(a) == is_missing(b)).filter(|run| is_missing(&run[0]))
+            for run in
+                letters.chunk_by(|a, b| is_missing(a) == is_missing(b)).filter(|run| is_missing(&run[0]))
             {
                 let text: String = run
                     .iter()
-                    .filter_map(|(s, _)| if let Sign::Missing(c) = s { Some(*c) } else { None })
+                    .filter_map(|(s, _)| if let Letter::Missing(c) = s { Some(*c) } else { None })
                     .collect();
                 let (at, em) = (run[0].1, font::units_per_em());
                 let _ = write!(
@@ -107,10 +108,10 @@ fn write_shape(shape: &Shape, paint: Paint, id: &str, svg: &mut String) {
     };
 }
 
-/// Whether the font has no glyph for it. Such signs in a row are written as one text, since marks and joiners
+/// Whether the font has no glyph for it. Such letters in a row are written as one text, since marks and joiners
 /// belong to the letters around them.
-fn is_missing((sign, _): &(Sign, u32)) -> bool {
-    matches!(sign, Sign::Missing(_))
+fn is_missing((letter, _): &(Letter, u32)) -> bool {
+    matches!(letter, Letter::Missing(_))
 }
 
 fn style(what: &str, ink: Ink, paint: Paint) -> String {

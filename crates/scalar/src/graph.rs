@@ -83,7 +83,7 @@ impl Graph {
         let ids = |v: &Value<'g>| self.id_of(*v);
         let b = ids(&b);
         let mut nodes = self.nodes.borrow_mut();
-        let start = small(nodes.operands.len());
+        let start = id_of_index(nodes.operands.len());
         nodes.operands.push(b);
         let mut y = nodes.values[b as usize];
         for (w, x) in w.iter().zip(x) {
@@ -91,7 +91,7 @@ impl Graph {
             y += nodes.values[w as usize] * nodes.values[x as usize];
             nodes.operands.extend([w, x]);
         }
-        let len = small(nodes.operands.len()) - start;
+        let len = id_of_index(nodes.operands.len()) - start;
         drop(nodes);
         self.push(y, Op::Affine { start, len })
     }
@@ -138,7 +138,7 @@ impl Graph {
         nodes.ops.truncate(mark.nodes);
         nodes.births.truncate(mark.nodes);
         nodes.operands.truncate(mark.operands);
-        nodes.labels.split_off(&small(mark.nodes));
+        nodes.labels.split_off(&id_of_index(mark.nodes));
         nodes.epoch = nodes.epoch.wrapping_add(1);
     }
 
@@ -149,7 +149,7 @@ impl Graph {
 
     pub(crate) fn push(&self, value: f64, op: Op) -> Value<'_> {
         let mut nodes = self.nodes.borrow_mut();
-        let id = small(nodes.values.len());
+        let id = id_of_index(nodes.values.len());
         let epoch = nodes.epoch;
         nodes.values.push(value);
         nodes.grads.push(0.0);
@@ -242,8 +242,8 @@ impl Nodes {
     }
 }
 
-/// Checks that an id fits into 32 bits; a larger graph would not fit into most memories.
-fn small(n: usize) -> u32 {
+/// An index as an id of 32 bits; a larger graph would not fit into most memories.
+fn id_of_index(n: usize) -> u32 {
     u32::try_from(n).expect("a graph holds at most 2^32 nodes; cut it back with Graph::truncate")
 }
 

@@ -39,7 +39,7 @@ pub fn progress(trials: &[Trial]) -> Figure {
 pub fn against(setting: &Setting, trials: &[Trial]) -> Figure {
     let of = |state| {
         let of = trials.iter().filter(move |trial| trial.state == state);
-        apart(of.filter_map(|trial| Some((place(setting, trial)?, trial.loss?))))
+        apart(of.filter_map(|trial| Some((coordinate(setting, trial)?, trial.loss?))))
     };
     let pruned = of(State::Pruned);
     let mut all = vec![series("trained to the end", 0, of(State::Done))];
@@ -63,8 +63,10 @@ pub fn against(setting: &Setting, trials: &[Trial]) -> Figure {
 pub fn parallel(space: &Space, trials: &[Trial]) -> Figure {
     let done: Vec<&Trial> = sorted(trials).into_iter().filter(|t| t.state == State::Done).collect();
     let settings: Vec<&Setting> = space.settings.iter().filter(|setting| varies(setting, trials)).collect();
-    let mut axes: Vec<Vec<Option<f64>>> =
-        settings.iter().map(|setting| done.iter().map(|trial| place(setting, trial)).collect()).collect();
+    let mut axes: Vec<Vec<Option<f64>>> = settings
+        .iter()
+        .map(|setting| done.iter().map(|trial| coordinate(setting, trial)).collect())
+        .collect();
     axes.push(done.iter().map(|trial| trial.loss).collect());
     for axis in &mut axes {
         let values = || axis.iter().flatten();
@@ -104,7 +106,7 @@ pub fn figures(space: &Space, trials: &[Trial]) -> Vec<(String, Figure)> {
 }
 
 /// A trial's coordinate on a setting's axis.
-fn place(setting: &Setting, trial: &Trial) -> Option<f64> {
+fn coordinate(setting: &Setting, trial: &Trial) -> Option<f64> {
     let value = trial.settings.get(&setting.name)?;
     match &setting.domain {
         Domain::Choices(choices) if !choices.iter().all(Value::is_number) => {

@@ -32,8 +32,8 @@ pub(super) fn propose(
     let mut generator = generator(spec.sampler_seed, number);
     Ok(match spec.sampler {
         Sampler::Grid => combination(space, number)?,
-        Sampler::Tpe if finished.len() >= STARTUP => Some(learned(space, finished, &mut generator)?),
-        Sampler::Random | Sampler::Tpe => Some(drawn(space, &mut generator)),
+        Sampler::Tpe if finished.len() >= STARTUP => Some(propose_by_tpe(space, finished, &mut generator)?),
+        Sampler::Random | Sampler::Tpe => Some(propose_at_random(space, &mut generator)),
     })
 }
 
@@ -55,7 +55,7 @@ fn fill(space: &Space, mut value: impl FnMut(&Setting) -> Result<Value>) -> Resu
     Ok(settings)
 }
 
-fn drawn(space: &Space, generator: &mut Xoshiro256PlusPlus) -> Settings {
+fn propose_at_random(space: &Space, generator: &mut Xoshiro256PlusPlus) -> Settings {
     let draw = |setting: &Setting| {
         let [low, high] = bounds(&setting.domain);
         let u: f64 = generator.random();
@@ -64,7 +64,7 @@ fn drawn(space: &Space, generator: &mut Xoshiro256PlusPlus) -> Settings {
     fill(space, draw).expect("drawing does not fail")
 }
 
-fn learned(
+fn propose_by_tpe(
     space: &Space,
     finished: &[(Settings, f64)],
     generator: &mut Xoshiro256PlusPlus,
@@ -81,11 +81,11 @@ fn learned(
         builder.gamma(GAMMA).candidates(CANDIDATES);
         let mut optimizer = builder.build(estimator, range).map_err(|e| failed(&e))?;
         for (settings, loss) in finished {
-            let place = settings.get(&setting.name).and_then(|value| place(&setting.domain, value));
-            optimizer.tell(place.unwrap_or(f64::NAN), *loss).map_err(|e| failed(&e))?;
+            let point = settings.get(&setting.name).and_then(|value| point(&setting.domain, value));
+            optimizer.tell(point.unwrap_or(f64::NAN), *loss).map_err(|e| failed(&e))?;
         }
-        let place = optimizer.ask(generator).map_err(|e| failed(&e))?;
-        Ok(value(&setting.domain, place))
+        let point = optimizer.ask(generator).map_err(|e| failed(&e))?;
+        Ok(value(&setting.domain, point))
     })
 }
 
@@ -100,22 +100,22 @@ fn bounds(domain: &Domain) -> [f64; 2] {
 }
 
 /// The value of a point in the interval.
-fn value(domain: &Domain, place: f64) -> Value {
+fn value(domain: &Domain, point: f64) -> Value {
     match *domain {
-        Domain::Choices(ref choices) => choices[(place as usize).min(choices.len() - 1)].clone(),
+        Domain::Choices(ref choices) => choices[(point as usize).min(choices.len() - 1)].clone(),
         Domain::Int { low, high, log } => {
-            json!((if log { place.exp() } else { place }.floor() as i64).clamp(low, high))
+            json!((if log { point.exp() } else { point }.floor() as i64).clamp(low, high))
         }
         Domain::Float { low, high, log, .. } => {
-            json!((if log { place.exp() } else { place }).clamp(low, high))
+            json!((if log { point.exp() } else { point }).clamp(low, high))
         }
     }
 }
 
 /// The inverse of [`value`]: a point of the interval with this value.
-fn place(domain: &Domain, value: &Value) -> Option<f64> {
+fn point(domain: &Domain, value: &Value) -> Option<f64> {
     let [low, high] = bounds(domain);
-    let place = match *domain {
+    let point = match *domain {
         Domain::Choices(ref choices) => choices.iter().position(|choice| choice == value)? as f64,
         Domain::Int { log, .. } => {
             let x = value.as_f64()? + 0.5;
@@ -129,7 +129,7 @@ fn place(domain: &Domain, value: &Value) -> Option<f64> {
             }
         }
     };
-    Some(place.clamp(low, high.next_down()))
+    Some(point.clamp(low, high.next_down()))
 }
 
 /// Combination `number` of a grid: the last setting varies fastest, and an inactive one adds no combinations.

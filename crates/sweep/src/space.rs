@@ -212,8 +212,8 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
             let layer: usize = layer.parse().map_err(|_| Error::usage(format!("no setting {name:?}")))?;
             let width = value.as_u64().and_then(|n| usize::try_from(n).ok());
             let width = width.ok_or_else(|| Error::usage(format!("{name} = {value} is no width")))?;
-            if let Some(place) = widths.get_mut(layer.wrapping_sub(1)) {
-                *place = width;
+            if let Some(of_layer) = widths.get_mut(layer.wrapping_sub(1)) {
+                *of_layer = width;
             }
         }
     }

@@ -49,7 +49,7 @@ enum End {
     Finished(SeedResult),
     Pruned(SeedResult),
     /// Stopped, or claimed by another worker.
-    Broken,
+    Abandoned,
 }
 
 impl Run<'_> {
@@ -75,7 +75,7 @@ impl Run<'_> {
                     ending.state = State::Pruned;
                     break;
                 }
-                Ok(End::Broken) => return Ok(None),
+                Ok(End::Abandoned) => return Ok(None),
                 Err(Failure::Study(error)) => return Err(error),
                 Err(Failure::Trial(error)) => {
                     ending.state = State::Failed;
@@ -114,23 +114,23 @@ impl Run<'_> {
         let outcome = training.run(None, self.stop, &mut watch);
         let verdict = watch.verdict;
         ending.steps += training.steps().map_or(1, |[done, _]| done);
-        let is_poor = matches!(verdict, Verdict::Poor);
+        let is_pruned = matches!(verdict, Verdict::Prune);
         let outcome = match (verdict, outcome) {
             (Verdict::StudyFailed(error), _) => return Err(Failure::Study(error)),
             (_, Err(error)) => return Err(error.into()),
-            (Verdict::Lost, _) => return Ok(End::Broken),
+            (Verdict::ClaimLost, _) => return Ok(End::Abandoned),
             (_, Ok(outcome)) => outcome,
         };
         // A trial that is pruned is stopped too.
-        if outcome.end == train::End::Stopped && !is_poor {
-            return Ok(End::Broken);
+        if outcome.end == train::End::Stopped && !is_pruned {
+            return Ok(End::Abandoned);
         }
         let Some((loss, step)) = outcome.best else {
             let message = "nothing in the validation split is judged; give more text";
             return Err(Error::Failed(message.to_owned()).into());
         };
         let mut best = SeedResult { seed, loss, step, test: None };
-        if is_poor {
+        if is_pruned {
             return Ok(End::Pruned(best));
         }
         if training.steps().is_none() {
@@ -163,9 +163,9 @@ struct Watch<'a, 'r> {
 enum Verdict {
     GoOn,
     /// It is pruned: others were better at this step.
-    Poor,
+    Prune,
     /// Another worker has the trial now.
-    Lost,
+    ClaimLost,
     /// The database failed.
     StudyFailed(Error),
 }
@@ -180,11 +180,11 @@ impl Observer for Watch<'_, '_> {
         if self.rungs.contains(&step) {
             self.verdict = match (self.report)(self.curve) {
                 Ok(Some(others)) if goes_on(loss, &others, self.reduction) => Verdict::GoOn,
-                Ok(Some(_)) => Verdict::Poor,
-                Ok(None) => Verdict::Lost,
+                Ok(Some(_)) => Verdict::Prune,
+                Ok(None) => Verdict::ClaimLost,
                 Err(error) => Verdict::StudyFailed(error),
             };
-            if !matches!(self.verdict, Verdict::Lost | Verdict::StudyFailed(_)) {
+            if !matches!(self.verdict, Verdict::ClaimLost | Verdict::StudyFailed(_)) {
                 self.curve.clear();
             }
         }

@@ -124,7 +124,7 @@ pub fn work(
     let token = format!("{:016x}", rand::random::<u64>());
     let began = Instant::now();
     // `stop` is the caller's; `halt` is also set by one worker's error, to end the others.
-    let broken = Mutex::new(None);
+    let failure = Mutex::new(None);
     let halt = AtomicBool::new(false);
     let done = (Mutex::new(false), Condvar::new());
     thread::scope(|scope| {
@@ -132,11 +132,11 @@ pub fn work(
             .map(|i| {
                 let worker =
                     Worker { name: format!("{token}-{i}"), address, data, stop, halt: &halt, began, observe };
-                let broken = &broken;
+                let failure = &failure;
                 scope.spawn(move || {
                     if let Err(error) = worker.run() {
                         worker.halt.store(true, Ordering::Relaxed);
-                        let mut first = broken.lock().unwrap_or_else(|e| e.into_inner());
+                        let mut first = failure.lock().unwrap_or_else(|e| e.into_inner());
                         first.get_or_insert(error);
                     }
                 })
@@ -156,23 +156,23 @@ pub fn work(
             std::panic::resume_unwind(panic);
         }
     });
-    broken.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+    failure.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
 }
 
 /// Renews the leases of all threads' trials until they are done, and passes `stop` on to the threads.
 fn beat(study: &mut Study, token: &str, done: &(Mutex<bool>, Condvar), stop: &AtomicBool, halt: &AtomicBool) {
-    let often = Duration::from_secs_f64(study.spec().lease / 4.0);
+    let interval = Duration::from_secs_f64(study.spec().lease / 4.0);
     let mut last = Instant::now();
     let mut is_done = done.0.lock().unwrap_or_else(|e| e.into_inner());
     while !*is_done {
-        is_done = match done.1.wait_timeout(is_done, often.min(STOP)) {
+        is_done = match done.1.wait_timeout(is_done, interval.min(STOP)) {
             Ok((is_done, _)) => is_done,
             Err(poisoned) => poisoned.into_inner().0,
         };
         if stop.load(Ordering::Relaxed) {
             halt.store(true, Ordering::Relaxed);
         }
-        if last.elapsed() >= often {
+        if last.elapsed() >= interval {
             // If it fails until a lease ends, another worker can claim the trial, and the result here is
             // discarded.
             let _ = study.renew(token);

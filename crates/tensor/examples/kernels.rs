@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p charloom-tensor --example kernels [FILE OF WORDS]`; `CHARLOOM_ISA=avx2` asks for less.
 
-use charloom_tensor::kernels::{self, Activation, Attention, Context, End, Gemm, Isa, Norm, Tree};
+use charloom_tensor::kernels::{self, Activation, Attention, CausalRows, Epilogue, Gemm, Isa, Norm, Tree};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
@@ -69,7 +69,7 @@ fn elementwise() {
 /// Forward and backward of one attention whose rows look at `pairs` rows in all.
 fn attention(
     name: &str,
-    context: Context<'_>,
+    causal_rows: CausalRows<'_>,
     rows: usize,
     pairs: usize,
     [width, heads]: [usize; 2],
@@ -78,7 +78,7 @@ fn attention(
     let (qkv, dy) = (numbers(rows * 3 * width, 1), numbers(rows * width, 2));
     let (mut y, mut stats, mut dx) =
         (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], vec![0.0; rows * 3 * width]);
-    let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
+    let call = Attention { qkv: &qkv, width, heads, causal_rows, dropout: None };
     let forward = microseconds(|| kernels::attend(black_box(call), &mut y, &mut stats));
     let backward =
         microseconds(|| kernels::attend_backward(black_box(call), &y, &stats, &dy, &mut dx, false));
@@ -92,7 +92,7 @@ fn attention(
     );
 }
 
-/// The parents of the trie of so many of the file's words, in the order in which they first occur, level by level.
+/// The parents in the trie of `count` words from all over the file, level by level.
 fn trie(words: &[&str], count: usize) -> Vec<u32> {
     let step = words.len() / count;
     let mut parents = vec![0];
@@ -146,7 +146,7 @@ fn products(peak: f64) {
                     b_strides: [n, 1],
                     c,
                     c_stride: n,
-                    end: End::Set,
+                    epilogue: Epilogue::Set,
                 });
             });
             100.0 * 2e-3 * (m * n * k) as f64 / us / peak
@@ -168,7 +168,7 @@ fn main() {
     {
         let name = format!("B {batch}, T {length}, C {width}, {heads} heads");
         let pairs = batch * length * (length + 1) / 2;
-        attention(&name, Context::Sequences(length), batch * length, pairs, [width, heads], peak);
+        attention(&name, CausalRows::Sequences(length), batch * length, pairs, [width, heads], peak);
     }
     let file = std::env::args().nth(1).unwrap_or_else(|| "fixtures/data/words.txt".to_owned());
     let text = std::fs::read_to_string(&file).expect("a file of words");
@@ -181,7 +181,7 @@ fn main() {
         (1..parents.len()).for_each(|i| depths.push(depths[parents[i] as usize] + 1));
         let name = format!("{count} words, {} nodes, C {width}", parents.len());
         let pairs = depths.iter().sum();
-        attention(&name, Context::Tree(&tree), parents.len(), pairs, [width, heads], peak);
+        attention(&name, CausalRows::Tree(&tree), parents.len(), pairs, [width, heads], peak);
         println!("  {:32} its order {set:8.2} us", "");
     }
 }

@@ -19,9 +19,9 @@ macro_rules! kernels {
         }
 
         /// `count` products of equal shape; in product i the operands A, B and C begin at i times their
-        /// `steps`.
-        fn gemm_batched(count: usize, steps: [usize; 3], call: Gemm<'_, Self>) {
-            $($from)::+::gemm_batched(count, steps, call);
+        /// `batch_strides`.
+        fn gemm_batched(count: usize, batch_strides: [usize; 3], call: Gemm<'_, Self>) {
+            $($from)::+::gemm_batched(count, batch_strides, call);
         }
 
         /// As [`Element::gemm`] for a `k` over the rows of a batch; the sum may be computed in another order.
@@ -29,8 +29,8 @@ macro_rules! kernels {
             $($from)::+::gemm_over_rows(call);
         }
 
-        /// Packs B, of `n` columns, for [`Element::gemm_packed`]; `to` has room for `n` rounded up to a
-        /// multiple of 16.
+        /// Packs B, of `n` columns, for [`Element::gemm_packed`]; `to` has for each row of B as many numbers as
+        /// `n` rounded up to a multiple of 16.
         fn pack(b: &[Self], n: usize, to: &mut [Self]) {
             $($from)::+::pack(b, n, to);
         }
@@ -122,7 +122,8 @@ macro_rules! kernels {
         /// Each row of `y` is the bias plus the `per_row` table rows that its slots name, under an activation
         /// (not one whose slope depends on x).
         fn gather_rows(
-            table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>, y: &mut [Self],
+            table: &[Self], bias: &[Self], slots: &[u32], per_row: usize, activation: Option<Activation>,
+            y: &mut [Self],
         ) {
             $($from)::+::gather_rows(table, bias, slots, per_row, activation, y);
         }
@@ -163,10 +164,10 @@ macro_rules! kernels {
             $($from)::+::channel_backward(x, d, counts, abc, dx, add);
         }
 
-        /// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as
+        /// `y = x + z + bias`, row by row: rows of `x` are `stride` apart, rows of `z` and `y` are as long as
         /// `bias`.
-        fn add_rows(x: &[Self], step: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
-            $($from)::+::add_rows(x, step, z, bias, y);
+        fn add_rows(x: &[Self], stride: usize, z: &[Self], bias: &[Self], y: &mut [Self]) {
+            $($from)::+::add_rows(x, stride, z, bias, y);
         }
 
         /// Adds every row of `d` to `sum`.

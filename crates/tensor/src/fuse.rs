@@ -3,7 +3,7 @@ use crate::ops::embedding::Embedding;
 use crate::ops::linear::Linear;
 use crate::ops::one_hot::OneHot;
 use crate::ops::table_linear::{Source, TableLinear, TableLinearOptions};
-use crate::recording::Home;
+use crate::recording::Storage;
 use crate::{Element, Indices, NodeId, Recording};
 
 impl<E: Element> Recording<E> {
@@ -22,7 +22,7 @@ impl<E: Element> Recording<E> {
         for id in 0..self.nodes.len() {
             self.fuse_table_linear(id, &uses);
         }
-        self.plan = None;
+        self.backward_pass = None;
     }
 
     /// The operation of a node, if it has this type.
@@ -82,7 +82,7 @@ impl<E: Element> Recording<E> {
             self.nodes[dead].needs_grad &= dead == id;
         }
         // If the table is computed by another layer, its rows are not split into two halves.
-        let is_param = ids.first().is_some_and(|&table| self.nodes[table].home == Home::Param);
+        let is_param = ids.first().is_some_and(|&table| self.nodes[table].storage == Storage::Params);
         let (axis, cut) = (self.fed.indices[indices.index].axis, self.cut(outputs).filter(|_| is_param));
         let op = TableLinear::new(source, indices, size, TableLinearOptions { bias, activation, axis, cut });
         self.ops[id] = Some(Box::new(op));

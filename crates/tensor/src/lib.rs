@@ -27,12 +27,12 @@ extern crate self as charloom_tensor;
 #[path = "../tests/it/check.rs"]
 mod check;
 
+mod backward;
 mod element;
 mod fuse;
 mod op;
 mod params;
 mod pass;
-mod plan;
 mod print;
 mod recording;
 mod shape;

@@ -1,5 +1,5 @@
-use crate::kernels::{End, share_rows};
-use crate::recording::{Fed, Home, Node};
+use crate::kernels::{Epilogue, parallel_rows};
+use crate::recording::{Fed, Node, Storage};
 use crate::{Element, Indices};
 use std::ops::Range;
 
@@ -60,9 +60,9 @@ pub trait Op<E: Element>: Send {
         None
     }
 
-    /// Computes the weight's gradient as a product written to `c` as `end` says. It is called some time after
+    /// Computes the weight's gradient as a product written to `c` as `epilogue` says. It is called some time after
     /// `backward`; the weight itself must not be read any more.
-    fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _end: End<'_, E>) {}
+    fn weight_grad(&mut self, _x: Inputs<'_, E>, _grad: &[E], _c: &mut [E], _epilogue: Epilogue<'_, E>) {}
 
     /// Whether `backward` sends numbers to another thread and [`receive`](Op::receive) waits for the answer,
     /// so that other work can be done in between.
@@ -78,7 +78,7 @@ pub trait Op<E: Element>: Send {
 
     /// How the operation treats the rows of a batch; see [`RowRule`].
     fn row_rule(&self) -> RowRule {
-        RowRule::Mixes
+        RowRule::AcrossRows
     }
 
     /// Whether its kernels divide the rows of a batch among the threads in the same way as other operations,
@@ -101,16 +101,17 @@ pub trait Op<E: Element>: Send {
 /// often each row counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RowRule {
-    /// It combines rows without knowing how often each counts: equal rows must not be merged.
-    Mixes,
     /// Row i of the output depends only on row i of the inputs, or rows are weighted by their counts.
-    Keeps,
+    PerRow,
     /// Row i of the output depends on row i of the inputs and on i itself: equal rows must not be merged.
-    KeepsApart,
-    /// The output has a row for each row of an index tensor, along the index tensor's axis.
-    Chooses(Option<usize>),
-    /// The output has no rows any more; each input row was weighted by its count.
-    Ends,
+    PerRowIndex,
+    /// The output has the rows of this axis, such as that of the index tensor that chooses them; None if their
+    /// number does not vary.
+    AlongAxis(Option<usize>),
+    /// It combines rows without knowing how often each counts: equal rows must not be merged.
+    AcrossRows,
+    /// The output has no rows; it is a sum or mean in which each input row was weighted by its count.
+    WeightedReduction,
 }
 
 /// The inputs' values, in the order given to the operation.
@@ -130,9 +131,9 @@ impl<'a, E: Element> Inputs<'a, E> {
     pub fn get(&self, k: usize) -> &'a [E] {
         let node = &self.nodes[self.ids[k]];
         let range = node.span(self.used);
-        match node.home {
-            Home::Param => self.params.get(range),
-            Home::Local => &self.values[range],
+        match node.storage {
+            Storage::Params => self.params.get(range),
+            Storage::Recording => &self.values[range],
         }
     }
 
@@ -188,7 +189,7 @@ pub struct InputGrads<'a, E> {
 impl<E: Element> InputGrads<'_, E> {
     /// Whether input `k` needs a gradient.
     #[inline]
-    pub fn wants(&self, k: usize) -> bool {
+    pub fn needs_grad(&self, k: usize) -> bool {
         self.nodes[self.ids[k]].needs_grad
     }
 
@@ -199,9 +200,9 @@ impl<E: Element> InputGrads<'_, E> {
         if !node.needs_grad {
             return None;
         }
-        let memory = match node.home {
-            Home::Param => &mut *self.params,
-            Home::Local => &mut *self.values,
+        let memory = match node.storage {
+            Storage::Params => &mut *self.params,
+            Storage::Recording => &mut *self.values,
         };
         let data = &mut memory[node.span(self.used)];
         Some(Grad { data, add: self.add[k] })
@@ -230,9 +231,9 @@ impl<E: Element> Grad<'_, E> {
 
 impl<'a, E: Element> Grad<'a, E> {
     /// Divides it among the threads by whole rows: `part(at, g)` gets the part that begins at element `at`.
-    pub(crate) fn share_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
+    pub(crate) fn parallel_rows(self, width: usize, work: usize, part: impl Fn(usize, Grad<'_, E>) + Sync) {
         let add = self.add;
-        share_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
+        parallel_rows(self.data, width, work, |at, data| part(at, Grad { data, add }));
     }
 
     /// The memory, set to zeros if it held no gradient: for an operation that adds to elements in any order.

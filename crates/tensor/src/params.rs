@@ -70,8 +70,8 @@ pub struct ParamId {
 }
 
 impl ParamId {
-    /// A placeholder for a tensor that does not exist yet; refused by all parameters.
-    pub fn planned() -> Self {
+    /// The handle of no tensor, for a layer whose tensors are only listed; refused by all parameters.
+    pub fn placeholder() -> Self {
         Self { index: usize::MAX, fingerprint: 0 }
     }
 }

@@ -143,8 +143,8 @@ impl Printer<'_> {
         if dim == self.dims.len() {
             return vec![self.values[at]];
         }
-        let step: usize = self.dims[dim + 1..].iter().product();
-        self.places(dim).into_iter().flatten().flat_map(|i| self.shown(dim + 1, at + i * step)).collect()
+        let stride: usize = self.dims[dim + 1..].iter().product();
+        self.places(dim).into_iter().flatten().flat_map(|i| self.shown(dim + 1, at + i * stride)).collect()
     }
 
     fn rows(&self, dim: usize, at: usize, indent: usize, form: (Form, usize), text: &mut String) {
@@ -162,13 +162,13 @@ impl Printer<'_> {
             let lines: Vec<String> = cells.chunks(fit).map(|line| line.join(", ")).collect();
             *text += &lines.join(&format!(",\n{margin}"));
         } else {
-            let step: usize = self.dims[dim + 1..].iter().product();
+            let stride: usize = self.dims[dim + 1..].iter().product();
             for (k, place) in places.iter().enumerate() {
                 if k > 0 {
                     let _ = write!(text, ",{}{margin}", "\n".repeat(inner));
                 }
                 match place {
-                    Some(i) => self.rows(dim + 1, at + i * step, indent + 1, form, text),
+                    Some(i) => self.rows(dim + 1, at + i * stride, indent + 1, form, text),
                     None => *text += "...",
                 }
             }

@@ -1,8 +1,8 @@
 //! A recorded computation: its operations, its own memory, and how it is run.
 
+use crate::backward::BackwardPass;
 use crate::kernels;
 use crate::op::{Env, Inputs, Op, ParamValues, RowRule};
-use crate::plan::Plan;
 use crate::slab::Slab;
 use crate::{Element, Layout, Params, Pass, Rows, Shape};
 use std::ops::Range;
@@ -29,10 +29,13 @@ pub struct Axis {
     pub(crate) index: usize,
 }
 
+/// Where a node's elements lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Home {
-    Param,
-    Local,
+pub(crate) enum Storage {
+    /// In the parameters that a pass is given.
+    Params,
+    /// In the recording's own memory.
+    Recording,
 }
 
 /// A node's properties, apart from its operation.
@@ -40,9 +43,9 @@ pub(crate) enum Home {
 pub(crate) struct Node {
     pub shape: Shape,
     pub layout: Layout,
-    pub home: Home,
-    /// The node that owns the memory: this one, unless it is a view.
-    pub root: usize,
+    pub storage: Storage,
+    /// The node whose memory it uses: its own, unless it is a view.
+    pub base: usize,
     pub needs_grad: bool,
     /// The axis of its first dimension, if its number of rows varies.
     pub axis: Option<usize>,
@@ -65,11 +68,11 @@ impl Node {
     }
 }
 
-/// What a recording is given from outside, besides the elements of its leaves.
+/// What a pass is given besides the elements of leaves: index tensors, and the rows in use of each axis.
 pub(crate) struct Fed<E> {
     pub indices: Vec<IndexTensor>,
     /// Per axis: the maximum number of rows, the number in use, and each row's count (empty: 1 each).
-    pub most: Vec<usize>,
+    pub capacity: Vec<usize>,
     pub used: Vec<usize>,
     pub counts: Vec<Vec<E>>,
 }
@@ -123,16 +126,16 @@ pub struct Recording<E: Element> {
     pub(crate) values: Slab<E>,
     pub(crate) grads: Slab<E>,
     pub(crate) fed: Fed<E>,
-    pub(crate) plan: Option<Plan>,
+    pub(crate) backward_pass: Option<BackwardPass>,
     /// Whether it has only half of every layer's units, and another recording the other half.
-    pub(crate) halved: bool,
+    pub(crate) is_shard: bool,
 }
 
 /// From this number of rows on it pays to give each thread its own part of the rows for a whole pass.
-const KEPT_FROM: usize = 128;
+const MIN_ROWS_TO_KEEP: usize = 128;
 
 impl<E: Element> Recording<E> {
-    pub(crate) fn empty(fingerprint: u64, halved: bool) -> Self {
+    pub(crate) fn empty(fingerprint: u64, is_shard: bool) -> Self {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -143,9 +146,9 @@ impl<E: Element> Recording<E> {
             inputs: Vec::new(),
             values: Slab::new(),
             grads: Slab::new(),
-            fed: Fed { indices: Vec::new(), most: Vec::new(), used: Vec::new(), counts: Vec::new() },
-            plan: None,
-            halved,
+            fed: Fed { indices: Vec::new(), capacity: Vec::new(), used: Vec::new(), counts: Vec::new() },
+            backward_pass: None,
+            is_shard,
         }
     }
 
@@ -153,7 +156,7 @@ impl<E: Element> Recording<E> {
         self.nodes.push(node);
         self.ops.push(op);
         self.inputs.push(inputs);
-        self.plan = None;
+        self.backward_pass = None;
         NodeId { recording: self.id, index: self.nodes.len() - 1 }
     }
 
@@ -188,7 +191,7 @@ impl<E: Element> Recording<E> {
     pub fn set(&mut self, id: NodeId, f: impl FnOnce(&mut [E])) {
         let at = self.at(id);
         let node = self.nodes[at];
-        let is_leaf = self.ops[at].is_none() && node.root == at && node.home == Home::Local;
+        let is_leaf = self.ops[at].is_none() && node.base == at && node.storage == Storage::Recording;
         assert!(is_leaf, "only a leaf can be set");
         f(&mut self.values.all_mut()[node.layout.offset..][..node.shape.len()]);
     }
@@ -211,7 +214,7 @@ impl<E: Element> Recording<E> {
 
     fn plain_span(&self, id: NodeId) -> Range<usize> {
         let node = &self.nodes[self.at(id)];
-        let plain = node.home == Home::Local && node.layout.is_contiguous(&node.shape);
+        let plain = node.storage == Storage::Recording && node.layout.is_contiguous(&node.shape);
         assert!(plain, "the elements do not lie row-major in the recording");
         node.span(&self.fed.used)
     }
@@ -223,7 +226,7 @@ impl<E: Element> Recording<E> {
     #[inline]
     pub fn item(&self, id: NodeId) -> E {
         let node = &self.nodes[self.at(id)];
-        let one = node.shape.len() == 1 && node.home == Home::Local;
+        let one = node.shape.len() == 1 && node.storage == Storage::Recording;
         assert!(one, "item() is for a computed tensor of one element, not of shape {:?}", node.shape);
         self.values.all()[node.layout.offset]
     }
@@ -237,15 +240,15 @@ impl<E: Element> Recording<E> {
     }
 
     /// Sets the rows in use, and their counts, to those of a pass.
-    pub(crate) fn use_rows(&mut self, rows: &[Rows], often: &[u32]) {
-        let Fed { most, used, counts, .. } = &mut self.fed;
+    pub(crate) fn use_rows(&mut self, rows: &[Rows], row_counts: &[u32]) {
+        let Fed { capacity, used, counts, .. } = &mut self.fed;
         assert!(rows.len() <= used.len(), "the recording has {} axes, not {}", used.len(), rows.len());
         for (axis, (used, counts)) in used.iter_mut().zip(counts).enumerate() {
             counts.clear();
-            *used = rows.get(axis).map_or(most[axis], |rows| rows.used());
-            assert!(*used <= most[axis], "{used} rows of an axis of at most {}", most[axis]);
+            *used = rows.get(axis).map_or(capacity[axis], |rows| rows.used());
+            assert!(*used <= capacity[axis], "{used} rows of an axis of at most {}", capacity[axis]);
             if let Some(&Rows::Counted { rows, from }) = rows.get(axis) {
-                counts.extend(often[from..from + rows].iter().map(|&c| E::of(f64::from(c))));
+                counts.extend(row_counts[from..from + rows].iter().map(|&c| E::of(f64::from(c))));
             }
         }
     }
@@ -270,9 +273,10 @@ impl<E: Element> Recording<E> {
     /// threads.
     pub(crate) fn keeps_rows(&self) -> bool {
         // The number of rows of the logits, the last matrix.
-        let last = self.nodes.iter().rev().find(|node| node.home == Home::Local && node.shape.rank() > 1);
+        let last =
+            self.nodes.iter().rev().find(|node| node.storage == Storage::Recording && node.shape.rank() > 1);
         let rows = last.map_or(0, |node| node.stored(&self.fed.used) / node.shape.last().max(1));
-        rows >= KEPT_FROM && self.ops.iter().flatten().all(|op| op.keeps_rows())
+        rows >= MIN_ROWS_TO_KEEP && self.ops.iter().flatten().all(|op| op.keeps_rows())
     }
 
     pub(crate) fn run(&mut self, id: usize, params: &Params<E>, pass: &Pass<'_>) {
@@ -305,7 +309,9 @@ impl<E: Element> Recording<E> {
         (0..self.nodes.len()).all(|id| {
             let from_rows = self.inputs[id].iter().any(|&i| self.nodes[i].axis.is_some());
             match &self.ops[id] {
-                Some(op) => !from_rows || !matches!(op.row_rule(), RowRule::Mixes | RowRule::KeepsApart),
+                Some(op) => {
+                    !from_rows || !matches!(op.row_rule(), RowRule::AcrossRows | RowRule::PerRowIndex)
+                }
                 None => !from_rows || self.nodes[id].axis.is_some(),
             }
         })

@@ -112,10 +112,10 @@ impl Layout {
     /// Row-major from `offset`, without gaps.
     pub fn contiguous(shape: &Shape, offset: usize) -> Self {
         let mut strides = [0; MAX_DIMS];
-        let mut step = 1;
+        let mut stride = 1;
         for i in (0..shape.rank()).rev() {
-            strides[i] = step;
-            step *= shape.dims()[i];
+            strides[i] = stride;
+            stride *= shape.dims()[i];
         }
         Self { offset, strides }
     }
@@ -157,14 +157,14 @@ pub(crate) fn for_each<const N: usize>(
     }
     // The last dimension has a loop of its own; the others count up like an odometer.
     let last = shape.rank().max(1) - 1;
-    let (n, steps) = (shape.last(), strides.map(|s| s[last]));
+    let (n, last_strides) = (shape.last(), strides.map(|s| s[last]));
     let mut index = [0usize; MAX_DIMS];
     let mut at = [0usize; N];
     loop {
         let mut place = at;
         for _ in 0..n {
             f(place);
-            (0..N).for_each(|k| place[k] += steps[k]);
+            (0..N).for_each(|k| place[k] += last_strides[k]);
         }
         let mut d = last;
         loop {

@@ -10,9 +10,9 @@ pub(crate) struct Slab<E> {
     memory: Vec<u128>,
     /// How many elements of `memory` come before the first cache line.
     skipped: usize,
-    /// How many cache lines exist, and how many are planned.
-    made: usize,
-    planned: usize,
+    /// How many cache lines are allocated, and how many are reserved (at least as many).
+    allocated: usize,
+    reserved: usize,
     numbers: std::marker::PhantomData<E>,
 }
 
@@ -20,30 +20,31 @@ pub(crate) struct Slab<E> {
 const LINE: usize = 64 / size_of::<u128>();
 
 impl<E> Slab<E> {
-    pub fn new() -> Self {
-        Self { memory: Vec::new(), skipped: 0, made: 0, planned: 0, numbers: std::marker::PhantomData }
+    pub const fn new() -> Self {
+        Self { memory: Vec::new(), skipped: 0, allocated: 0, reserved: 0, numbers: std::marker::PhantomData }
     }
 
-    /// Makes the memory that was planned, and no more.
-    pub fn make(&mut self) {
-        self.make_of(self.planned);
+    /// Allocates the memory that was reserved, and no more.
+    pub fn allocate(&mut self) {
+        self.allocate_lines(self.reserved);
     }
 
-    /// Makes the memory that was planned; a new allocation has the given number of cache lines.
-    fn make_of(&mut self, lines: usize) {
-        if self.skipped + self.planned * LINE > self.memory.len() {
+    /// Allocates the memory that was reserved; if the present allocation is too small, a new one of `lines` cache
+    /// lines.
+    fn allocate_lines(&mut self, lines: usize) {
+        if self.skipped + self.reserved * LINE > self.memory.len() {
             let old = std::mem::replace(&mut self.memory, vec![0; lines * LINE + LINE - 1]);
-            let used = self.skipped..self.skipped + self.made * LINE;
+            let used = self.skipped..self.skipped + self.allocated * LINE;
             self.skipped = self.memory.as_ptr().addr().wrapping_neg() % 64 / size_of::<u128>();
             self.memory[self.skipped..][..used.len()].copy_from_slice(&old[used]);
         }
-        self.made = self.planned;
+        self.allocated = self.reserved;
     }
 
     /// Takes the length of `other`; new elements are zero.
     pub fn match_len(&mut self, other: &Self) {
-        self.planned = other.planned;
-        self.make();
+        self.reserved = other.reserved;
+        self.allocate();
     }
 }
 
@@ -52,26 +53,26 @@ impl<E: Element> Slab<E> {
 
     /// Adds memory for `len` more numbers, all zero, and returns where they start.
     pub fn grow(&mut self, len: usize) -> usize {
-        let start = self.plan(len);
-        // Doubles, so that many small pieces cost few copies; memory beyond the plan is not touched.
-        self.make_of(self.planned.max(2 * self.made));
+        let start = self.reserve(len);
+        // Doubles, so that many small pieces cost few copies; memory that is not reserved is not touched.
+        self.allocate_lines(self.reserved.max(2 * self.allocated));
         start
     }
 
-    /// As [`Slab::grow`], but the memory is made later, by [`Slab::make`]: once for all planned pieces,
+    /// As [`Slab::grow`], but the memory is allocated later, by [`Slab::allocate`]: once for all pieces,
     /// without copies.
-    pub fn plan(&mut self, len: usize) -> usize {
-        let start = self.planned;
-        self.planned += len.div_ceil(Self::PER_LINE);
+    pub fn reserve(&mut self, len: usize) -> usize {
+        let start = self.reserved;
+        self.reserved += len.div_ceil(Self::PER_LINE);
         start * Self::PER_LINE
     }
 
     pub fn all(&self) -> &[E] {
-        bytemuck::cast_slice(&self.memory[self.skipped..][..self.made * LINE])
+        bytemuck::cast_slice(&self.memory[self.skipped..][..self.allocated * LINE])
     }
 
     pub fn all_mut(&mut self) -> &mut [E] {
-        bytemuck::cast_slice_mut(&mut self.memory[self.skipped..][..self.made * LINE])
+        bytemuck::cast_slice_mut(&mut self.memory[self.skipped..][..self.allocated * LINE])
     }
 }
 
@@ -85,7 +86,7 @@ impl<E> Clone for Slab<E> {
     fn clone(&self) -> Self {
         let mut copy = Self::new();
         copy.match_len(self);
-        let of_self = &self.memory[self.skipped..][..self.made * LINE];
+        let of_self = &self.memory[self.skipped..][..self.allocated * LINE];
         copy.memory[copy.skipped..][..of_self.len()].copy_from_slice(of_self);
         copy
     }
@@ -104,8 +105,8 @@ mod tests {
         let mut slab = Slab::<f32>::new();
         let mut starts = Vec::new();
         for len in 1..200 {
-            let start = if len % 3 == 0 { slab.plan(len) } else { slab.grow(len) };
-            slab.make();
+            let start = if len % 3 == 0 { slab.reserve(len) } else { slab.grow(len) };
+            slab.allocate();
             assert!(is_on_lines(&slab) && start % 16 == 0);
             assert_eq!(slab.all()[start..], vec![0.0; len.next_multiple_of(16)]);
             slab.all_mut()[start..][..len].fill(len as f32);
@@ -120,12 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_is_made_at_once() {
-        let (mut planned, mut like) = (Slab::<f64>::new(), Slab::new());
-        assert_eq!([planned.plan(3), planned.plan(20), planned.plan(0), planned.plan(1)], [0, 8, 32, 32]);
-        assert!(planned.all().is_empty());
-        planned.make();
-        like.match_len(&planned);
-        assert_eq!([planned.all().len(), like.all().len(), planned.memory.len()], [40, 40, 5 * 4 + 3]);
+    fn what_is_reserved_is_allocated_at_once() {
+        let (mut reserved, mut like) = (Slab::<f64>::new(), Slab::new());
+        assert_eq!(
+            [reserved.reserve(3), reserved.reserve(20), reserved.reserve(0), reserved.reserve(1)],
+            [0, 8, 32, 32]
+        );
+        assert!(reserved.all().is_empty());
+        reserved.allocate();
+        like.match_len(&reserved);
+        assert_eq!([reserved.all().len(), like.all().len(), reserved.memory.len()], [40, 40, 5 * 4 + 3]);
     }
 }

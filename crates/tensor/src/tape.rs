@@ -1,8 +1,8 @@
 //! Recording: operations are computed as they are recorded, or only recorded.
 
-use crate::kernels::{Meetings, Place};
+use crate::kernels::{Communicator, Endpoint};
 use crate::op::{Op, RowRule, can_be_cut};
-use crate::recording::{Home, IndexTensor, Node};
+use crate::recording::{IndexTensor, Node, Storage};
 use crate::slab::Slab;
 use crate::{Axis, Element, Grads, Indices, Layout, NodeId, ParamId, Params, Pass, Recording, Shape, Var};
 use std::cell::{Cell, RefCell};
@@ -35,14 +35,15 @@ pub struct Tape<'p, E: Element> {
     computes: bool,
     training: Cell<bool>,
     step: Cell<u64>,
-    half: Option<Half<E>>,
+    shard: Option<Shard<E>>,
 }
 
-/// Which half of every layer's units a tape has, and where it exchanges numbers with the other half.
-struct Half<E> {
+/// Which half of every layer's units a tape has, 0 or 1, and how it exchanges numbers with the other half.
+struct Shard<E> {
     side: usize,
-    meetings: Arc<Meetings<E>>,
-    met: Cell<usize>,
+    communicator: Arc<Communicator<E>>,
+    /// How many endpoints were made so far.
+    endpoints: Cell<usize>,
 }
 
 impl<E: Element> Default for Tape<'_, E> {
@@ -61,15 +62,16 @@ impl<E: Element> Recording<E> {
     }
 
     /// As [`Recording::new`], for a computation with half of every layer's units, side 0 or 1, which
-    /// exchanges numbers with the other half at `meetings`. Both halves must record the same operations.
-    pub fn half<R>(
+    /// exchanges numbers with the other half by `communicator` (tensor parallelism). Both must record the same
+    /// operations.
+    pub fn shard<R>(
         params: &Params<E>,
         side: usize,
-        meetings: &Arc<Meetings<E>>,
+        communicator: &Arc<Communicator<E>>,
         f: impl FnOnce(&Tape<'_, E>) -> R,
     ) -> (Self, R) {
-        let half = Half { side, meetings: Arc::clone(meetings), met: Cell::new(0) };
-        let tape = Tape::make(Some(params), false, Some(half));
+        let shard = Shard { side, communicator: Arc::clone(communicator), endpoints: Cell::new(0) };
+        let tape = Tape::make(Some(params), false, Some(shard));
         let result = f(&tape);
         (tape.finish(), result)
     }
@@ -86,25 +88,25 @@ impl<'p, E: Element> Tape<'p, E> {
         Self::make(Some(params), true, None)
     }
 
-    fn make(params: Option<&'p Params<E>>, computes: bool, half: Option<Half<E>>) -> Self {
+    fn make(params: Option<&'p Params<E>>, computes: bool, shard: Option<Shard<E>>) -> Self {
         let fingerprint = params.map_or(0, Params::fingerprint);
         Self {
             params,
             none: Params::new(),
             param_nodes: RefCell::new(vec![None; params.map_or(0, |params| params.entries().len())]),
-            recording: RefCell::new(Recording::empty(fingerprint, half.is_some())),
+            recording: RefCell::new(Recording::empty(fingerprint, shard.is_some())),
             grads: RefCell::new(None),
             computes,
             training: Cell::new(true),
             step: Cell::new(0),
-            half,
+            shard,
         }
     }
 
     /// The recording, to be run again.
     pub fn finish(self) -> Recording<E> {
         let mut recording = self.recording.into_inner();
-        recording.values.make();
+        recording.values.allocate();
         recording
     }
 
@@ -136,9 +138,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let mut nodes = self.param_nodes.borrow_mut();
         let node = nodes[id.index].unwrap_or_else(|| {
             let mut recording = self.recording.borrow_mut();
-            let root = recording.nodes.len();
+            let base = recording.nodes.len();
             let (shape, layout) = (entry.shape, entry.layout);
-            let node = Node { shape, layout, home: Home::Param, root, needs_grad: true, axis: None };
+            let node = Node { shape, layout, storage: Storage::Params, base, needs_grad: true, axis: None };
             recording.push(node, None, Vec::new())
         });
         nodes[id.index] = Some(node);
@@ -170,32 +172,37 @@ impl<'p, E: Element> Tape<'p, E> {
         assert_eq!(data.len(), shape.len(), "a tensor of shape {shape:?} has {} elements", shape.len());
         let id = self.new_leaf(shape, needs_grad, None);
         let mut recording = self.recording.borrow_mut();
-        recording.values.make();
+        recording.values.allocate();
         recording.set(id, |to| to.copy_from_slice(data));
         drop(recording);
         self.var(id)
     }
 
-    /// Reserves memory for `len` values: now if the tape computes, else when the recording is finished.
-    fn room(&self, values: &mut Slab<E>, len: usize) -> usize {
-        if self.computes { values.grow(len) } else { values.plan(len) }
+    /// Reserves memory for `len` values and returns where it starts. It is allocated at once if the tape computes,
+    /// else when the recording is finished.
+    fn reserve(&self, values: &mut Slab<E>, len: usize) -> usize {
+        if self.computes { values.grow(len) } else { values.reserve(len) }
     }
 
     fn new_leaf(&self, shape: Shape, needs_grad: bool, axis: Option<usize>) -> NodeId {
         let mut recording = self.recording.borrow_mut();
-        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
-        let root = recording.nodes.len();
-        recording.push(Node { shape, layout, home: Home::Local, root, needs_grad, axis }, None, Vec::new())
+        let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
+        let base = recording.nodes.len();
+        recording.push(
+            Node { shape, layout, storage: Storage::Recording, base, needs_grad, axis },
+            None,
+            Vec::new(),
+        )
     }
 
-    /// A number of rows that varies from pass to pass, at most `most`.
-    pub fn axis(&self, most: usize) -> Axis {
+    /// A number of rows that varies from pass to pass, at most `capacity`.
+    pub fn axis(&self, capacity: usize) -> Axis {
         let mut recording = self.recording.borrow_mut();
         let fed = &mut recording.fed;
-        fed.most.push(most);
-        fed.used.push(most);
-        fed.counts.push(Vec::with_capacity(most));
-        Axis { recording: recording.id, index: recording.fed.most.len() - 1 }
+        fed.capacity.push(capacity);
+        fed.used.push(capacity);
+        fed.counts.push(Vec::with_capacity(capacity));
+        Axis { recording: recording.id, index: recording.fed.capacity.len() - 1 }
     }
 
     /// A tensor of zeros with a row for each row of an axis, to be [set](Recording::set) later.
@@ -203,7 +210,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// # Shapes
     /// `row` is the shape of one row.
     pub fn rows(&self, axis: Axis, row: &[usize]) -> Var<'_, E> {
-        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        let shape = Shape::new(&[&[self.capacity(axis)], row].concat());
         self.var(self.new_leaf(shape, false, Some(axis.index)))
     }
 
@@ -224,7 +231,7 @@ impl<'p, E: Element> Tape<'p, E> {
     /// # Shapes
     /// `row` is the shape of one row: `[]` for one integer, `[T]` for a context.
     pub fn index_rows(&self, axis: Axis, row: &[usize]) -> Indices {
-        let shape = Shape::new(&[&[self.most(axis)], row].concat());
+        let shape = Shape::new(&[&[self.capacity(axis)], row].concat());
         self.push_indices(IndexTensor { shape, axis: Some(axis.index), data: vec![0; shape.len()] })
     }
 
@@ -234,10 +241,11 @@ impl<'p, E: Element> Tape<'p, E> {
         Indices { recording: recording.id, index: recording.fed.indices.len() - 1 }
     }
 
-    pub(crate) fn most(&self, axis: Axis) -> usize {
+    /// The maximum number of rows of an axis.
+    pub(crate) fn capacity(&self, axis: Axis) -> usize {
         let recording = self.recording.borrow();
         assert!(axis.recording == recording.id, "this axis is of another recording");
-        recording.fed.most[axis.index]
+        recording.fed.capacity[axis.index]
     }
 
     /// The shape of an index tensor.
@@ -268,15 +276,15 @@ impl<'p, E: Element> Tape<'p, E> {
     pub fn record(&self, op: impl Op<E> + 'static, inputs: &[NodeId], shape: Shape) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let inputs: Vec<usize> = inputs.iter().map(|&id| recording.at(id)).collect();
-        let layout = Layout::contiguous(&shape, self.room(&mut recording.values, shape.len()));
+        let layout = Layout::contiguous(&shape, self.reserve(&mut recording.values, shape.len()));
         let needs_grad = inputs.iter().any(|&i| recording.nodes[i].needs_grad);
         let axis = match op.row_rule() {
-            RowRule::Chooses(axis) => axis,
-            RowRule::Keeps | RowRule::KeepsApart => inputs.iter().find_map(|&i| recording.nodes[i].axis),
-            RowRule::Ends | RowRule::Mixes => None,
+            RowRule::AlongAxis(axis) => axis,
+            RowRule::PerRow | RowRule::PerRowIndex => inputs.iter().find_map(|&i| recording.nodes[i].axis),
+            RowRule::WeightedReduction | RowRule::AcrossRows => None,
         };
-        let root = recording.nodes.len();
-        let node = Node { shape, layout, home: Home::Local, root, needs_grad, axis };
+        let base = recording.nodes.len();
+        let node = Node { shape, layout, storage: Storage::Recording, base, needs_grad, axis };
         let id = recording.push(node, Some(Box::new(op)), inputs);
         if self.computes {
             recording.run(id.index, self.params(), &self.pass());
@@ -289,12 +297,12 @@ impl<'p, E: Element> Tape<'p, E> {
     pub(crate) fn view(&self, of: NodeId, shape: Shape, layout: Layout) -> Var<'_, E> {
         let mut recording = self.recording.borrow_mut();
         let of = recording.at(of);
-        let base = recording.nodes[of];
+        let viewed = recording.nodes[of];
         let same_rows = layout.is_contiguous(&shape)
-            && layout.offset == base.layout.offset
+            && layout.offset == viewed.layout.offset
             && shape.rank() > 0
-            && shape.dims()[0] == base.shape.dims()[0];
-        let node = Node { shape, layout, axis: base.axis.filter(|_| same_rows), ..base };
+            && shape.dims()[0] == viewed.shape.dims()[0];
+        let node = Node { shape, layout, axis: viewed.axis.filter(|_| same_rows), ..viewed };
         let id = recording.push(node, None, vec![of]);
         drop(recording);
         self.var(id)
@@ -309,19 +317,20 @@ impl<'p, E: Element> Tape<'p, E> {
     /// Which half of a computation this is: 0 or 1.
     ///
     /// # Panics
-    /// If the tape is not one half.
+    /// If the tape is not one of [`Recording::shard`].
     pub(crate) fn side(&self) -> usize {
-        self.half.as_ref().expect("a tape of `Recording::half`").side
+        self.shard.as_ref().expect("a tape of `Recording::shard`").side
     }
 
-    /// The next place to exchange numbers with the same operation of the other half, at most `len` at a time.
+    /// An endpoint for an operation that exchanges at most `len` numbers at a time with the same operation of the
+    /// other half.
     ///
     /// # Panics
     /// As [`Tape::side`].
-    pub(crate) fn place(&self, len: usize) -> Place<E> {
-        let half = self.half.as_ref().expect("a tape of `Recording::half`");
-        half.met.set(half.met.get() + 1);
-        half.meetings.place(half.met.get() - 1, half.side, len)
+    pub(crate) fn endpoint(&self, len: usize) -> Endpoint<E> {
+        let shard = self.shard.as_ref().expect("a tape of `Recording::shard`");
+        shard.endpoints.set(shard.endpoints.get() + 1);
+        shard.communicator.endpoint(shard.endpoints.get() - 1, shard.side, len)
     }
 
     /// Computes the gradient of the scalar `loss` with respect to everything that it depends on. Gradients of
@@ -345,11 +354,11 @@ impl<'p, E: Element> Tape<'p, E> {
     /// A node's elements in row-major order, whether it is a parameter or not.
     pub(crate) fn read(&self, id: NodeId) -> Vec<E> {
         let mut recording = self.recording.borrow_mut();
-        recording.values.make();
+        recording.values.allocate();
         let node = &recording.nodes[recording.at(id)];
-        let memory = match node.home {
-            Home::Param => self.params().values(),
-            Home::Local => recording.values.all(),
+        let memory = match node.storage {
+            Storage::Params => self.params().values(),
+            Storage::Recording => recording.values.all(),
         };
         crate::params::gather(memory, &node.shape, &node.layout)
     }
@@ -359,9 +368,9 @@ impl<'p, E: Element> Tape<'p, E> {
         let (recording, grads) = (self.recording.borrow(), self.grads.borrow());
         let grads = grads.as_ref().expect("a backward pass comes before its gradients are read");
         let node = &recording.nodes[recording.at(id)];
-        let memory = match node.home {
-            Home::Param => grads.values(),
-            Home::Local => recording.grads.all(),
+        let memory = match node.storage {
+            Storage::Params => grads.values(),
+            Storage::Recording => recording.grads.all(),
         };
         crate::params::gather(memory, &node.shape, &node.layout)
     }
@@ -369,6 +378,6 @@ impl<'p, E: Element> Tape<'p, E> {
 
 impl<E: Element> Recording<E> {
     pub(crate) fn cut(&self, units: usize) -> Option<usize> {
-        (!self.halved && can_be_cut(units)).then_some(units / 2)
+        (!self.is_shard && can_be_cut(units)).then_some(units / 2)
     }
 }

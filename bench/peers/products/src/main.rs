@@ -5,7 +5,7 @@
 //! each round every library has a turn. `peak` is a core's peak in GFLOP/s, from a loop of fused
 //! multiply-adds.
 
-use charloom_tensor::kernels::{self, End};
+use charloom_tensor::kernels::{self, Epilogue};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use std::hint::black_box;
@@ -45,28 +45,28 @@ impl Product {
             b_strides: [n, 1],
             c,
             c_stride: n,
-            end: End::Set,
+            epilogue: Epilogue::Set,
         });
     }
 
     fn gemm(&mut self) {
-        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|step| step as isize));
-        let (a, b, c, n_step) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
+        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|stride| stride as isize));
+        let (a, b, c, n_stride) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
         let one = gemm::Parallelism::None;
         // SAFETY: the matrices have these sizes and strides.
         unsafe {
             gemm::gemm(
-                m, n, k, c, 1, n_step, false, a, column, row, b, 1, n_step, 0.0, 1.0, false, false, false,
+                m, n, k, c, 1, n_stride, false, a, column, row, b, 1, n_stride, 0.0, 1.0, false, false, false,
                 one,
             );
         }
     }
 
     fn matrixmultiply(&mut self) {
-        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|step| step as isize));
-        let (a, b, c, n_step) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
+        let ([m, n, k], [row, column]) = (self.sizes, self.strides().map(|stride| stride as isize));
+        let (a, b, c, n_stride) = (self.a.as_ptr(), self.b.as_ptr(), self.c.as_mut_ptr(), n as isize);
         // SAFETY: the matrices have these sizes and strides.
-        unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, row, column, b, n_step, 1, 0.0, c, n_step, 1) };
+        unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a, row, column, b, n_stride, 1, 0.0, c, n_stride, 1) };
     }
 
     fn faer(&mut self) {

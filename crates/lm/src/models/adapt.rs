@@ -161,7 +161,7 @@ impl<'a> Learner<'a> {
                 let (token, probs) = recording.probs(loss, example);
                 log_probs.clear();
                 log_probs.extend(probs.iter().map(|&p| libm::logf(p)));
-                log_probs[token as usize] = -recording.costs(loss)[example];
+                log_probs[token as usize] = -recording.losses(loss)[example];
                 see(place, token, &log_probs);
                 place += 1;
             }

@@ -1,6 +1,6 @@
 //! The size of a model, before anything of it is allocated.
 
-use charloom_nn::{Plan, Scope};
+use charloom_nn::{Scope, TensorShapes};
 
 use super::{Learning, Net, Stack, kind, mixture};
 use crate::config::{self, Batch, Config};
@@ -18,12 +18,12 @@ const MAX_ACTIVATIONS: u64 = 1 << 30;
 ///
 /// # Errors
 /// There is no model of that kind.
-pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(Plan, Net)>> {
+pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(TensorShapes, Net)>> {
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => {
-            let mut plan = Plan::default();
-            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::plan(&mut plan))?;
-            Ok(Some((plan, net)))
+            let mut shapes = TensorShapes::default();
+            let net = kind.net(&config.model, vocab, config.train.seed, &mut Scope::shapes(&mut shapes))?;
+            Ok(Some((shapes, net)))
         }
         Learning::ByCounting(_) | Learning::OfMembers => Ok(None),
     }

@@ -332,7 +332,7 @@ fn optimizer(params: &Params<f32>, train: &TrainConfig) -> Optimizer<f32> {
     let optimizer = match is_grouped {
         false => optimizer,
         true => optimizer.grouped(params, |entry, group| Group {
-            lr: if is_frozen(entry) { 0.0 } else { group.lr },
+            lr_factor: if is_frozen(entry) { 0.0 } else { group.lr_factor },
             weight_decay: if has_no_decay(entry) { 0.0 } else { group.weight_decay },
         }),
     };

@@ -28,8 +28,9 @@ use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recordi
 /// let w = params.add("w", &[2], &[1.0, -2.0]);
 /// let b = params.add("b", &[1], &[0.5]);
 /// // Weight decay on `w` only; `b` is frozen.
-/// let mut adamw = Optimizer::adamw(&params, AdamW::default(), 0.1).grouped(&params, |entry, group| match &*entry.name {
-///     "b" => Group { lr: 0.0, ..group },
+/// let adamw = Optimizer::adamw(&params, AdamW::default(), 0.1);
+/// let mut adamw = adamw.grouped(&params, |entry, group| match &*entry.name {
+///     "b" => Group { lr_factor: 0.0, ..group },
 ///     _ => group,
 /// });
 /// let mut grads = Grads::zeros(&params);
@@ -42,7 +43,7 @@ use charloom_tensor::{Element, Entry, Grads, Kind, NodeId, Params, Pass, Recordi
 pub struct Optimizer<E> {
     rule: Rule,
     /// Which ranges of the parameters are updated how.
-    stretches: Vec<Stretch>,
+    ranges: Vec<GroupRange>,
     steps: u64,
     /// The momentum, Adam's first moment, or RMSprop's mean of squares; empty if the rule has none.
     first: Vec<E>,
@@ -67,16 +68,16 @@ pub struct Group {
     /// The weight decay: torch's L2 term for [`Sgd`] and [`RmsProp`], decoupled for [`AdamW`] and [`Muon`].
     pub weight_decay: f64,
     /// A factor of the learning rate; 0 freezes the group.
-    pub lr: f64,
+    pub lr_factor: f64,
 }
 
-/// A range of parameters that are updated alike.
+/// A range of parameters of one group.
 #[derive(Clone, Debug)]
-struct Stretch {
+struct GroupRange {
     range: Range<usize>,
     group: Group,
-    /// For a matrix that Muon updates as a whole: its rows and columns in memory.
-    sides: Option<[usize; 2]>,
+    /// If it is a matrix that Muon updates as a whole: its rows and columns in memory.
+    matrix: Option<[usize; 2]>,
 }
 
 /// A range of parameters, with their gradients and state.
@@ -88,7 +89,7 @@ struct Slabs<'a, E> {
 }
 
 /// The rows and columns in memory of a linear layer's weight; None for any other tensor.
-fn sides(entry: &Entry) -> Option<[usize; 2]> {
+fn matrix_dims(entry: &Entry) -> Option<[usize; 2]> {
     match *entry.shape.dims() {
         [outputs, inputs] if entry.is_by_columns() => Some([inputs, outputs]),
         [outputs, inputs] => (entry.kind == Kind::Weight).then_some([outputs, inputs]),
@@ -118,34 +119,34 @@ impl<E: Element> Optimizer<E> {
     pub fn muon(params: &Params<E>, muon: Muon, weight_decay: f64) -> Self {
         let len = params.values().len();
         let optimizer = Self::new(params, Rule::Muon(muon), weight_decay, [len, len]);
-        let scratch = muon::Scratch::new(params.trained().filter_map(sides));
+        let scratch = muon::Scratch::new(params.trained().filter_map(matrix_dims));
         Self { scratch, ..optimizer.grouped(params, |_, group| group) }
     }
 
     fn new(params: &Params<E>, rule: Rule, weight_decay: f64, lens: [usize; 2]) -> Self {
         let [first, second] = lens.map(|len| vec![E::zero(); len]);
-        let group = Group { weight_decay, lr: 1.0 };
-        let stretches = vec![Stretch { range: 0..params.values().len(), group, sides: None }];
+        let group = Group { weight_decay, lr_factor: 1.0 };
+        let ranges = vec![GroupRange { range: 0..params.values().len(), group, matrix: None }];
         let scratch = muon::Scratch::new(std::iter::empty());
-        Self { rule, stretches, steps: 0, first, second, average: None, scratch }
+        Self { rule, ranges, steps: 0, first, second, average: None, scratch }
     }
 
     /// Puts each parameter in the group that `group` returns, given its entry and the default group.
     #[must_use]
     pub fn grouped(mut self, params: &Params<E>, group: impl Fn(&Entry, Group) -> Group) -> Self {
-        let Some(&Stretch { group: of_all, .. }) = self.stretches.first() else { return self };
-        let mut stretches: Vec<Stretch> = Vec::new();
+        let Some(&GroupRange { group: of_all, .. }) = self.ranges.first() else { return self };
+        let mut ranges: Vec<GroupRange> = Vec::new();
         for entry in params.trained() {
             let group = group(entry, of_all);
-            let sides = sides(entry).filter(|_| matches!(self.rule, Rule::Muon(_)));
-            match stretches.last_mut() {
-                Some(last) if last.group == group && sides.is_none() && last.sides.is_none() => {
+            let matrix = matrix_dims(entry).filter(|_| matches!(self.rule, Rule::Muon(_)));
+            match ranges.last_mut() {
+                Some(last) if last.group == group && matrix.is_none() && last.matrix.is_none() => {
                     last.range.end = entry.range().end;
                 }
-                _ => stretches.push(Stretch { range: entry.range(), group, sides }),
+                _ => ranges.push(GroupRange { range: entry.range(), group, matrix }),
             }
         }
-        self.stretches = stretches;
+        self.ranges = ranges;
         self
     }
 
@@ -175,7 +176,7 @@ impl<E: Element> Optimizer<E> {
     pub fn step(&mut self, params: &mut Params<E>, grads: &mut Grads<E>, lr: f64) {
         self.steps += 1;
         let (values, grads) = (params.values_mut(), grads.values_mut());
-        for Stretch { range, group, sides } in self.stretches.iter().filter(|s| s.group.lr != 0.0) {
+        for GroupRange { range, group, matrix } in self.ranges.iter().filter(|s| s.group.lr_factor != 0.0) {
             let part = |slab: &Vec<E>| if slab.is_empty() { 0..0 } else { range.clone() };
             let (first, second) = (part(&self.first), part(&self.second));
             let slabs = Slabs {
@@ -184,11 +185,11 @@ impl<E: Element> Optimizer<E> {
                 first: &mut self.first[first],
                 second: &mut self.second[second],
             };
-            let (lr, decay) = (lr * group.lr, group.weight_decay);
-            match (self.rule, *sides) {
+            let (lr, decay) = (lr * group.lr_factor, group.weight_decay);
+            match (self.rule, *matrix) {
                 (Rule::Sgd(sgd), _) => sgd.step(lr, decay, slabs),
                 (Rule::RmsProp(rmsprop), _) => rmsprop.step(lr, decay, slabs),
-                (Rule::Muon(muon), Some(sides)) => muon.step(lr, decay, slabs, sides, &mut self.scratch),
+                (Rule::Muon(muon), Some(matrix)) => muon.step(lr, decay, slabs, matrix, &mut self.scratch),
                 (Rule::AdamW(adamw) | Rule::Muon(Muon { adamw, .. }), _) => {
                     adamw.step(self.steps, lr, decay, slabs);
                 }
@@ -225,17 +226,17 @@ impl<E: Element> Optimizer<E> {
     }
 
     /// Sets the gradients of frozen parameters to 0, so that a norm of all gradients does not count them.
-    pub fn leave_out_frozen(&self, grads: &mut Grads<E>) {
-        for Stretch { range, .. } in self.stretches.iter().filter(|s| s.group.lr == 0.0) {
+    pub fn zero_frozen(&self, grads: &mut Grads<E>) {
+        for GroupRange { range, .. } in self.ranges.iter().filter(|s| s.group.lr_factor == 0.0) {
             grads.values_mut()[range.clone()].fill(E::zero());
         }
     }
 
     /// Whether a step is `p -= lr g` for all parameters, and nothing else.
     fn is_plain(&self) -> bool {
-        let plain = Group { weight_decay: 0.0, lr: 1.0 };
+        let plain = Group { weight_decay: 0.0, lr_factor: 1.0 };
         matches!(self.rule, Rule::Sgd(_))
             && self.first.is_empty()
-            && matches!(&self.stretches[..], [stretch] if stretch.group == plain)
+            && matches!(&self.ranges[..], [range] if range.group == plain)
     }
 }

@@ -1,6 +1,6 @@
 use super::{AdamW, Slabs};
 use charloom_tensor::Element;
-use charloom_tensor::kernels::{End, Gemm};
+use charloom_tensor::kernels::{Epilogue, Gemm};
 
 /// Momentum with orthogonalized updates: all directions of a weight matrix move equally far.
 ///
@@ -11,8 +11,9 @@ use charloom_tensor::kernels::{End, Gemm};
 /// other parameters, embeddings too.
 ///
 /// # Source
-/// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al. 2025, "Muon is
-/// scalable for LLM training"; `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, here in single precision
+/// Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; the factor: Liu et al.
+/// 2025, "Muon is scalable for LLM training"; `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, here
+/// in single precision
 ///
 /// ```
 /// use charloom_nn::{AdamW, Muon, Optimizer};
@@ -57,9 +58,9 @@ pub(super) struct Scratch<E> {
 
 impl<E: Element> Scratch<E> {
     /// Enough for matrices of each of these (rows, columns).
-    pub fn new(sides: impl Iterator<Item = [usize; 2]>) -> Self {
+    pub fn new(matrices: impl Iterator<Item = [usize; 2]>) -> Self {
         let (mut len, mut square) = (0, 0);
-        sides.for_each(|[a, b]| (len, square) = (len.max(a * b), square.max(a.min(b).pow(2))));
+        matrices.for_each(|[a, b]| (len, square) = (len.max(a * b), square.max(a.min(b).pow(2))));
         let [x, transposed, next] = [(); 3].map(|()| vec![E::zero(); len]);
         let [gram, squared] = [(); 2].map(|()| vec![E::zero(); square]);
         Self { x, transposed, next, gram, square: squared }
@@ -120,7 +121,18 @@ fn orthogonalize<E: Element>(matrix: &mut [E], [rows, columns]: [usize; 2], scra
 
 /// C = A B of (m, k) and (k, n)
 fn product<E: Element>([m, n, k]: [usize; 3], a: &[E], b: &[E], c: &mut [E]) {
-    E::gemm(Gemm { m, n, k, a, a_strides: [k, 1], b, b_strides: [n, 1], c, c_stride: n, end: End::Set });
+    E::gemm(Gemm {
+        m,
+        n,
+        k,
+        a,
+        a_strides: [k, 1],
+        b,
+        b_strides: [n, 1],
+        c,
+        c_stride: n,
+        epilogue: Epilogue::Set,
+    });
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ impl<E: Element> Optimizer<E> {
             Rule::Sgd(_) if self.first.is_empty() => &[],
             Rule::Sgd(_) => &["momentum"],
             Rule::RmsProp(_) => &["rmsprop.v"],
-            Rule::Muon(_) if super::sides(entry).is_some() => &["momentum"],
+            Rule::Muon(_) if super::matrix_dims(entry).is_some() => &["momentum"],
             Rule::Muon(_) | Rule::AdamW(_) => &["adam.m", "adam.v"],
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LossRow, Written};
+use super::{LossRow, SampleRow};
 use crate::{Figure, Lines};
 use charloom::data::Data;
 use charloom::data::DataCard;
@@ -35,7 +35,7 @@ pub(super) struct Gathered {
     pub curves: Vec<Lines>,
     pub is_text: bool,
     pub novel: String,
-    pub samples: Vec<Written>,
+    pub samples: Vec<SampleRow>,
     pub pictures: Vec<Figure>,
     /// `None` if the layers were not inspected.
     pub findings: Option<Vec<String>>,
@@ -153,10 +153,10 @@ fn losses(model: &dyn LanguageModel, data: &Data) -> Result<Vec<LossRow>> {
     let mut rows = Vec::new();
     for (name, split) in splits {
         let Some(evaluation) = evaluate(model, split)? else { continue };
-        let ignorance = baselines(&data.splits.train, split, data.vocab.len())?;
+        let baselines = baselines(&data.splits.train, split, data.vocab.len())?;
         let [loss, bits] = [evaluation.loss, evaluation.bits_per_char].map(|loss| format!("{loss:.4}"));
         let shown = |loss: fn(&Baselines) -> f64| {
-            ignorance.as_ref().map_or_else(String::new, |ignorance| format!("{:.4}", loss(ignorance)))
+            baselines.as_ref().map_or_else(String::new, |baselines| format!("{:.4}", loss(baselines)))
         };
         let (bigram, unigram, uniform) = (shown(|b| b.bigram), shown(|b| b.unigram), shown(|b| b.uniform));
         let perplexity = format!("{:.3}", evaluation.perplexity);
@@ -187,7 +187,11 @@ fn card(card: &DataCard, worded: fn(&str) -> String) -> Vec<(String, String)> {
     std::iter::once(source).chain(lines.map(pair)).chain(hints).collect()
 }
 
-fn samples(model: &dyn LanguageModel, checkpoint: &Checkpoint, data: Option<&Data>) -> Result<Vec<Written>> {
+fn samples(
+    model: &dyn LanguageModel,
+    checkpoint: &Checkpoint,
+    data: Option<&Data>,
+) -> Result<Vec<SampleRow>> {
     let is_text = checkpoint.vocab.mode() == Mode::Text;
     let default = SampleOptions::default();
     let (n, max_length) = if is_text { (1, CHARACTERS) } else { (WORDS, default.max_length) };
@@ -203,7 +207,7 @@ fn samples(model: &dyn LanguageModel, checkpoint: &Checkpoint, data: Option<&Dat
             Some(Novelty::InTest) => "in test",
             None => "",
         };
-        Ok(Written { is_known: sample.novelty != Some(Novelty::New), text: sample.text, novelty })
+        Ok(SampleRow { is_known: sample.novelty != Some(Novelty::New), text: sample.text, novelty })
     });
     written.collect()
 }

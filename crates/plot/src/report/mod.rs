@@ -47,7 +47,7 @@ struct Chart {
 }
 
 /// A sample and whether it is new.
-struct Written {
+struct SampleRow {
     text: String,
     is_known: bool,
     novelty: &'static str,

@@ -22,12 +22,12 @@ use crate::{Graph, Value};
 #[derive(Clone, Debug)]
 pub struct Expression {
     source: String,
-    /// The instructions of a stack machine, each with its span in the source: evaluated without recursion.
-    steps: Vec<(Step, Range<usize>)>,
+    /// Of a stack machine, so that evaluation needs no recursion; each with its span in the source.
+    instructions: Vec<(Instruction, Range<usize>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+enum Instruction {
     Number(f64),
     /// Pushes the value of the name at this span.
     Name,
@@ -103,7 +103,7 @@ impl Expression {
     /// # Errors
     /// If it is malformed; the error has the position.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
-        Ok(Self { source: source.to_string(), steps: parse::parse(source)? })
+        Ok(Self { source: source.to_string(), instructions: parse::parse(source)? })
     }
 
     /// Computes it in `graph`. Each name becomes a labelled leaf with its number in `names`.
@@ -119,11 +119,11 @@ impl Expression {
         }
         let mut known: BTreeMap<&str, Value<'g>> = BTreeMap::new();
         let mut stack = Vec::new();
-        for (step, span) in &self.steps {
+        for (instruction, span) in &self.instructions {
             let mut pop = || stack.pop().expect("the parser puts operands before operators");
-            let value = match step {
-                Step::Number(x) => graph.constant(*x),
-                Step::Name => {
+            let value = match instruction {
+                Instruction::Number(x) => graph.constant(*x),
+                Instruction::Name => {
                     let name = &self.source[span.clone()];
                     match (known.get(name), given.get(name)) {
                         (Some(&value), _) => value,
@@ -138,7 +138,7 @@ impl Expression {
                         }
                     }
                 }
-                Step::Assign => {
+                Instruction::Assign => {
                     let name = &self.source[span.clone()];
                     let value = pop();
                     if given.contains_key(name) {
@@ -148,11 +148,11 @@ impl Expression {
                     known.insert(name, value);
                     if value.has_label() { value } else { value.label(name) }
                 }
-                Step::Drop => {
+                Instruction::Drop => {
                     pop();
                     continue;
                 }
-                Step::Unary(function) => {
+                Instruction::Unary(function) => {
                     let x = pop();
                     match function {
                         Function::Neg => -x,
@@ -164,7 +164,7 @@ impl Expression {
                         Function::Sqrt => x.sqrt(),
                     }
                 }
-                Step::Binary(operator) => {
+                Instruction::Binary(operator) => {
                     let (b, a) = (pop(), pop());
                     match operator {
                         Operator::Add => a + b,

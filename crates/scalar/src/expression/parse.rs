@@ -1,9 +1,9 @@
-//! Parses text into steps: an operator-precedence parser of bounded depth.
+//! Parses text into the instructions of a stack machine: an operator-precedence parser of bounded depth.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::{ExpressionError, Function, Operator, Step};
+use super::{ExpressionError, Function, Instruction, Operator};
 
 /// The maximum nesting of parentheses, signs and powers; formulas written by hand stay far below.
 const DEEPEST: usize = 200;
@@ -24,7 +24,7 @@ const PRODUCT: u8 = 2;
 const SIGN: u8 = 3;
 const POWER: u8 = 4;
 
-type Steps = Vec<(Step, Range<usize>)>;
+type Instructions = Vec<(Instruction, Range<usize>)>;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Token {
@@ -42,24 +42,30 @@ struct Parser<'s> {
     depth: usize,
     /// The names used or assigned so far.
     names: BTreeSet<&'s str>,
-    steps: Steps,
+    instructions: Instructions,
 }
 
-pub(super) fn parse(source: &str) -> Result<Steps, ExpressionError> {
-    let mut parser =
-        Parser { source, token: Token::End, span: 0..0, depth: 0, names: BTreeSet::new(), steps: Vec::new() };
+pub(super) fn parse(source: &str) -> Result<Instructions, ExpressionError> {
+    let mut parser = Parser {
+        source,
+        token: Token::End,
+        span: 0..0,
+        depth: 0,
+        names: BTreeSet::new(),
+        instructions: Vec::new(),
+    };
     parser.advance()?;
     loop {
         parser.statement()?;
         if parser.token == Token::Symbol(";") {
             parser.advance()?;
             if parser.token != Token::End {
-                parser.emit(Step::Drop, parser.span.clone());
+                parser.emit(Instruction::Drop, parser.span.clone());
                 continue;
             }
         }
         return match parser.token {
-            Token::End => Ok(parser.steps),
+            Token::End => Ok(parser.instructions),
             _ => Err(parser.unexpected("an operator or the end")),
         };
     }
@@ -79,22 +85,23 @@ impl Parser<'_> {
         }
         self.advance()?;
         self.advance()?;
-        let first = self.steps.len();
+        let first = self.instructions.len();
         self.formula(SUM)?;
         let text = &self.source[name.clone()];
-        let itself =
-            |(step, span): &&(Step, Range<usize>)| *step == Step::Name && self.source[span.clone()] == *text;
-        if let Some((_, span)) = self.steps[first..].iter().find(itself) {
+        let itself = |(instruction, span): &&(Instruction, Range<usize>)| {
+            *instruction == Instruction::Name && self.source[span.clone()] == *text
+        };
+        if let Some((_, span)) = self.instructions[first..].iter().find(itself) {
             return Err(
                 self.error(format!("`{text}` is computed from itself; take another name"), span.clone())
             );
         }
-        self.emit(Step::Assign, name);
+        self.emit(Instruction::Assign, name);
         Ok(())
     }
 
     /// Operands joined by operators of at least the given precedence.
-    fn formula(&mut self, tightness: u8) -> Result<(), ExpressionError> {
+    fn formula(&mut self, min_precedence: u8) -> Result<(), ExpressionError> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return Err(
@@ -103,7 +110,7 @@ impl Parser<'_> {
         }
         self.operand()?;
         while let Token::Symbol(symbol) = self.token {
-            let (operator, binds) = match symbol {
+            let (operator, precedence) = match symbol {
                 "+" => (Operator::Add, SUM),
                 "-" => (Operator::Sub, SUM),
                 "*" => (Operator::Mul, PRODUCT),
@@ -111,15 +118,15 @@ impl Parser<'_> {
                 "^" | "**" => (Operator::Pow, POWER),
                 _ => break,
             };
-            if binds < tightness {
+            if precedence < min_precedence {
                 break;
             }
             let span = self.span.clone();
             self.advance()?;
             // Powers are right-associative, and their exponent may have a sign; the others are
             // left-associative.
-            self.formula(if binds == POWER { SIGN } else { binds + 1 })?;
-            self.emit(Step::Binary(operator), span);
+            self.formula(if precedence == POWER { SIGN } else { precedence + 1 })?;
+            self.emit(Instruction::Binary(operator), span);
         }
         self.depth -= 1;
         Ok(())
@@ -130,13 +137,13 @@ impl Parser<'_> {
         let span = self.span.clone();
         match self.token {
             Token::Number(x) => {
-                self.emit(Step::Number(x), span);
+                self.emit(Instruction::Number(x), span);
                 self.advance()
             }
             Token::Symbol("-") => {
                 self.advance()?;
                 self.formula(SIGN)?;
-                self.emit(Step::Unary(Function::Neg), span);
+                self.emit(Instruction::Unary(Function::Neg), span);
                 Ok(())
             }
             Token::Symbol("+") => {
@@ -163,7 +170,7 @@ impl Parser<'_> {
                 self.advance()?;
                 self.formula(SUM)?;
                 self.expect(")")?;
-                self.emit(Step::Unary(*function), span);
+                self.emit(Instruction::Unary(*function), span);
             }
             (None, true) if name == "pow" => {
                 self.advance()?;
@@ -171,7 +178,7 @@ impl Parser<'_> {
                 self.expect(",")?;
                 self.formula(SUM)?;
                 self.expect(")")?;
-                self.emit(Step::Binary(Operator::Pow), span);
+                self.emit(Instruction::Binary(Operator::Pow), span);
             }
             (None, true) => {
                 let known = FUNCTIONS.map(|(known, _)| known).join(", ");
@@ -184,14 +191,14 @@ impl Parser<'_> {
             }
             (None, false) => {
                 self.names.insert(name);
-                self.emit(Step::Name, span);
+                self.emit(Instruction::Name, span);
             }
         }
         Ok(())
     }
 
-    fn emit(&mut self, step: Step, span: Range<usize>) {
-        self.steps.push((step, span));
+    fn emit(&mut self, instruction: Instruction, span: Range<usize>) {
+        self.instructions.push((instruction, span));
     }
 
     fn expect(&mut self, symbol: &'static str) -> Result<(), ExpressionError> {

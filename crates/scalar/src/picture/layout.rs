@@ -1,6 +1,6 @@
 //! Positions of the nodes of a picture, in columns from left to right; every edge joins neighbouring columns.
 //!
-//! The steps are Sugiyama's: assign each node a column, insert waypoints in the columns that edges pass,
+//! The method is Sugiyama's: assign each node a column, insert waypoints in the columns that edges pass,
 //! order each column for few crossings, choose heights that keep edges level. Layout crates do not route
 //! edges.
 
@@ -81,17 +81,17 @@ impl Layout {
     /// The points of each column in their initial order: that of a depth-first walk from the result to the
     /// inputs.
     fn columns(&self, inputs: &[Vec<usize>]) -> Vec<Vec<usize>> {
-        let mut met = vec![usize::MAX; inputs.len()];
+        let mut visit = vec![usize::MAX; inputs.len()];
         let mut stack: Vec<usize> = (inputs.len().saturating_sub(1)..inputs.len()).collect();
         let mut count = 0;
         while let Some(i) = stack.pop() {
-            if met[i] == usize::MAX {
-                met[i] = count;
+            if visit[i] == usize::MAX {
+                visit[i] = count;
                 count += 1;
                 stack.extend(inputs[i].iter().rev());
             }
         }
-        let mut key: Vec<usize> = met;
+        let mut key: Vec<usize> = visit;
         key.resize(self.points.len(), 0);
         for &(from, to) in &self.edges {
             if self.points[to].node.is_none() {

@@ -178,23 +178,25 @@ fn turns(n: usize) -> Vec<f32> {
 fn attentions(n: usize) -> Vec<f32> {
     let mut tree = Tree::new(9);
     tree.set(&[0, 0, 1, 1, 3, 4, 3, 0, 6]);
-    let one =
-        |of: fn(usize, usize) -> Vec<f32>, context: Context<'_>, rows: usize, [heads, size]: [usize; 2]| {
-            let (width, qkv, dy) = (heads * size, of(rows * 3 * heads * size, 1), of(rows * heads * size, 2));
-            let (mut y, mut stats, mut dx) =
-                (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
-            let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
-            attend(call, &mut y, &mut stats);
-            attend_backward(call, &y, &stats, &dy, &mut dx, true);
-            let mut newest = vec![0.0; width];
-            let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
-            attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);
-            [y, stats.concat(), dx, newest].concat()
-        };
-    let mut all = both(|of| one(of, Context::Sequences(3), 6, [2, n]));
-    all.append(&mut both(|of| one(of, Context::Tree(&tree), 9, [2, n])));
+    let one = |of: fn(usize, usize) -> Vec<f32>,
+               causal_rows: CausalRows<'_>,
+               rows: usize,
+               [heads, size]: [usize; 2]| {
+        let (width, qkv, dy) = (heads * size, of(rows * 3 * heads * size, 1), of(rows * heads * size, 2));
+        let (mut y, mut stats, mut dx) =
+            (vec![0.0; rows * width], vec![[0.0; 2]; rows * heads], of(rows * 3 * width, 3));
+        let call = Attention { qkv: &qkv, width, heads, causal_rows, dropout: None };
+        attend(call, &mut y, &mut stats);
+        attend_backward(call, &y, &stats, &dy, &mut dx, true);
+        let mut newest = vec![0.0; width];
+        let cache = Cache { keys: &y, values: &dy, lengths: &[rows as u32] };
+        attend_cached(&qkv[..3 * width], width, heads, cache, &mut newest);
+        [y, stats.concat(), dx, newest].concat()
+    };
+    let mut all = both(|of| one(of, CausalRows::Sequences(3), 6, [2, n]));
+    all.append(&mut both(|of| one(of, CausalRows::Tree(&tree), 9, [2, n])));
     // Rows longer than a block, and rows of few vectors.
-    all.append(&mut one(spread, Context::Sequences(n), n, [1, 5]));
+    all.append(&mut one(spread, CausalRows::Sequences(n), n, [1, 5]));
     all
 }
 
@@ -219,14 +221,22 @@ fn transposes(n: usize) -> Vec<f32> {
     all
 }
 
-/// One product with every `End`, and also with A transposed.
-fn ends(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f32> {
+/// One product with every `Epilogue`, and also with A transposed.
+fn epilogues(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f32> {
     let (a, b, bias, before) = (of(m * k, 1), of(k * n, 2), of(n, 3), of(m * n, 4));
-    let ends = [End::Set, End::Bias(&bias), End::Add, End::AddBias(&bias), End::AddScaled(-0.3)];
+    let epilogues = [
+        Epilogue::Set,
+        Epilogue::Bias(&bias),
+        Epilogue::Add,
+        Epilogue::AddBias(&bias),
+        Epilogue::AddScaled(-0.3),
+    ];
     let mut all = Vec::new();
-    for (a_strides, end) in [[k, 1], [1, m]].into_iter().flat_map(|a| ends.map(|end| (a, end))) {
+    for (a_strides, epilogue) in
+        [[k, 1], [1, m]].into_iter().flat_map(|a| epilogues.map(|epilogue| (a, epilogue)))
+    {
         let mut c = before.clone();
-        gemm(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: &mut c, c_stride: n, end });
+        gemm(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides: [n, 1], c: &mut c, c_stride: n, epilogue });
         all.append(&mut c);
     }
     all
@@ -235,19 +245,19 @@ fn ends(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f
 fn products(n: usize) -> Vec<f32> {
     let over_rows = |m, k| {
         let (a, b, mut c) = (spread(m * k, 1), spread(k * n, 2), spread(m * n, 3));
-        let (a_strides, b_strides, c_stride, end) = ([1, m], [n, 1], n, End::AddScaled(-0.1));
-        gemm_over_rows(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides, c: &mut c, c_stride, end });
+        let (a_strides, b_strides, c_stride, epilogue) = ([1, m], [n, 1], n, Epilogue::AddScaled(-0.1));
+        gemm_over_rows(Gemm { m, n, k, a: &a, a_strides, b: &b, b_strides, c: &mut c, c_stride, epilogue });
         c
     };
     [
-        ends(1, n, 3, unusual),
-        ends(n, 3, 0, spread),
-        ends(n, 27, 33, spread),
-        ends(7, n, n, spread),
-        ends(13, 2, n, unusual),
+        epilogues(1, n, 3, unusual),
+        epilogues(n, 3, 0, spread),
+        epilogues(n, 27, 33, spread),
+        epilogues(7, n, n, spread),
+        epilogues(13, 2, n, unusual),
         over_rows(5, MANY_ROWS + 3),
         // Large enough that operands are packed and k is split.
-        ends(50, n, 400, spread),
+        epilogues(50, n, 400, spread),
     ]
     .concat()
 }

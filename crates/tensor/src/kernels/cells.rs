@@ -2,7 +2,7 @@
 
 mod formulas;
 
-use super::pool::{ROWS, split};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch};
@@ -209,9 +209,9 @@ pub fn cell_forward(call: CellForward<'_, f32>) {
     let CellForward { cell, hidden: h, x, gates, before, after, kept } = call;
     let (g, s) = (cell.gates() * h, cell.states() * h);
     let [gates, after, kept] = [gates, after, kept].map(Shared::new);
-    split(rows, ROWS, WORK * rows * g, |part| {
+    parallel_for(rows, ROW_GRAIN, WORK * rows * g, |part| {
         let of = |width: usize| part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let [gates, after, kept] = unsafe { [gates.piece(of(g)), after.piece(of(s)), kept.piece(of(h))] };
         let (x, before) = (&x[of(g)], &before[of(s)]);
         forward_isa(Isa::detect(), CellForward { cell, hidden: h, x, gates, before, after, kept });
@@ -227,9 +227,9 @@ pub fn cell_backward(call: CellBackward<'_, f32>) {
     let CellBackward { cell, hidden: h, gates, before, after, kept, d_after, d_x, add, d_before } = call;
     let (g, s) = (cell.gates() * h, cell.states() * h);
     let [gates, d_x, d_before] = [gates, d_x, d_before].map(Shared::new);
-    split(rows, ROWS, WORK * rows * g, |part| {
+    parallel_for(rows, ROW_GRAIN, WORK * rows * g, |part| {
         let of = |width: usize| part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let [gates, d_x, d_before] = unsafe { [gates.piece(of(g)), d_x.piece(of(g)), d_before.piece(of(s))] };
         let call = CellBackward {
             cell,

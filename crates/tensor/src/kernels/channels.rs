@@ -5,15 +5,15 @@
 //! compiler vectorizes for each instruction set.
 
 use super::gemm::load;
-use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, cut, split};
+use super::halves::{in_halves, is_halved};
+use super::pool::{ROW_GRAIN, middle_row, parallel_for};
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
 use std::ops::Range;
 
 /// How many vectors of channels are summed side by side.
-const WIDE: usize = 4;
+const BLOCK: usize = 4;
 
 /// The inputs of sums over some channels.
 struct Channels<'a> {
@@ -40,9 +40,9 @@ macro_rules! blocks {
         let mut at = 0;
         while at < $range.len() {
             let left = $range.len() - at;
-            if left >= WIDE * S::LANES {
-                $sums::<S, WIDE>($($argument,)* at, S::LANES);
-                at += WIDE * S::LANES;
+            if left >= BLOCK * S::LANES {
+                $sums::<S, BLOCK>($($argument,)* at, S::LANES);
+                at += BLOCK * S::LANES;
             } else {
                 $sums::<S, 1>($($argument,)* at, left.min(S::LANES));
                 at += left.min(S::LANES);
@@ -56,7 +56,7 @@ macro_rules! blocks {
 unsafe fn store<S: Simd, const N: usize>(p: *mut f32, all: [S::V; N], last: usize) {
     for (v, x) in all.into_iter().enumerate() {
         let n = if v + 1 == N { last } else { S::LANES };
-        // SAFETY: the caller guarantees S's target features, and room for these elements at `p`.
+        // SAFETY: the caller guarantees S's target features, and that these elements fit at `p`.
         unsafe { S::store_head(p.add(v * S::LANES), n, x) };
     }
 }
@@ -73,7 +73,8 @@ unsafe fn moments_of<S: Simd, const N: usize>(
     let &Channels { x, with: counts, channels, ref range } = call;
     let rows = x.len() / channels;
     let per_count = if counts.is_empty() { 1 } else { rows / counts.len() };
-    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row.
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends
+    // within a row.
     unsafe {
         let mut n = 0.0;
         let mut sums = [S::splat(0.0); N];
@@ -119,15 +120,15 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
     let (channels, work) = (mean.len(), 8 * x.len());
     let rows = x.len() / channels;
     let (mean, squares) = (Shared::new(mean), Shared::new(squares));
-    if (counts.is_empty() || counts.len() == rows) && worthwhile(rows, channels, channels) {
+    if (counts.is_empty() || counts.len() == rows) && is_halved(rows, channels, channels) {
         let counts = |rows: Range<usize>| if counts.is_empty() { counts } else { &counts[rows] };
         return in_halves(
             rows,
             work,
             [0, 2 * channels],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let (mean, squares) = match second {
-                    true => room.split_at_mut(channels),
+                    true => scratch.split_at_mut(channels),
                     // SAFETY: only the first half has them.
                     false => unsafe { (mean.all(), squares.all()) },
                 };
@@ -136,19 +137,19 @@ pub fn channel_moments(x: &[f32], counts: &[f32], mean: &mut [f32], squares: &mu
                 channel_moments_isa(Isa::detect(), call, mean, squares);
             },
             |_, second| {
-                let cut = cut(rows);
+                let middle = middle_row(rows);
                 let examples = |part: Range<usize>| match counts(part.clone()) {
                     [] => part.len() as f32,
                     counts => counts.iter().sum(),
                 };
                 // SAFETY: both halves are done.
                 let (mean, squares) = unsafe { (mean.all(), squares.all()) };
-                join_moments([examples(0..cut), examples(cut..rows)], second, mean, squares);
+                join_moments([examples(0..middle), examples(middle..rows)], second, mean, squares);
             },
         );
     }
-    split(channels, 16, work, |range| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(channels, 16, work, |range| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (mean, squares) = unsafe { (mean.piece(range.clone()), squares.piece(range.clone())) };
         channel_moments_isa(Isa::detect(), Channels { x, with: counts, channels, range }, mean, squares);
     });
@@ -179,9 +180,9 @@ pub fn channel_affine(x: &[f32], scale: &[f32], shift: &[f32], y: &mut [f32]) {
     let c = scale.len();
     let y_len = y.len();
     let y = Shared::new(y);
-    split(y_len / c, ROWS, 8 * y_len, |rows| {
+    parallel_for(y_len / c, ROW_GRAIN, 8 * y_len, |rows| {
         let part = rows.start * c..rows.end * c;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.clone()) };
         channel_affine_isa(Isa::detect(), &x[part], scale, shift, y);
     });
@@ -197,8 +198,8 @@ unsafe fn sums_of<S: Simd, const N: usize>(
     last: usize,
 ) {
     let &Channels { x, with: d, channels, ref range } = call;
-    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends within a row
-    // and is as long as the sums.
+    // SAFETY: the caller guarantees S's target features, and that the vectors end with the range, which ends
+    // within a row and is as long as the sums.
     unsafe {
         let mut means = [S::splat(0.0); N];
         for (v, m) in means.iter_mut().enumerate() {
@@ -245,14 +246,14 @@ pub fn channel_sums(
     let (channels, work) = (sum.len(), 8 * x.len());
     let rows = x.len() / channels;
     let sums = [Shared::new(sum), Shared::new(sum_hat)];
-    if worthwhile(rows, channels, channels) {
+    if is_halved(rows, channels, channels) {
         return in_halves(
             rows,
             work,
             [0, 2 * channels],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let of_half = match second {
-                    true => <[_; 2]>::from(room.split_at_mut(channels)),
+                    true => <[_; 2]>::from(scratch.split_at_mut(channels)),
                     // SAFETY: only the first half has them.
                     false => sums.map(|sums| unsafe { sums.all() }),
                 };
@@ -269,8 +270,8 @@ pub fn channel_sums(
         );
     }
     let [sum, sum_hat] = sums;
-    split(channels, 16, work, |range| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(channels, 16, work, |range| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let sums = unsafe { [sum.piece(range.clone()), sum_hat.piece(range.clone())] };
         let of = [&mean[range.clone()], &inv_std[range.clone()]];
         channel_sums_isa(Isa::detect(), Channels { x, with: d, channels, range }, of, sums);
@@ -303,10 +304,10 @@ pub fn channel_backward(x: &[f32], d: &[f32], counts: &[f32], abc: [&[f32]; 3], 
     let unit = if counts.is_empty() { 1 } else { x.len() / c / counts.len() };
     let (rows, work) = (x.len() / c, 8 * x.len());
     let dx = Shared::new(dx);
-    split(rows, ROWS * unit.max(1), work, |rows| {
+    parallel_for(rows, ROW_GRAIN * unit.max(1), work, |rows| {
         let part = rows.start * c..rows.end * c;
         let counts = if counts.is_empty() { counts } else { &counts[rows.start / unit..rows.end / unit] };
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let dx = unsafe { dx.piece(part.clone()) };
         channel_backward_isa(Isa::detect(), &x[part.clone()], &d[part], counts, abc, dx, add);
     });

@@ -5,46 +5,44 @@
 //! rows are split at the same place for any number of threads, so the result has the same bits.
 
 use super::pool;
+use super::scratch::Scratch;
 use super::team::Shared;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// Sums over at least this many rows are computed in two halves, see `worthwhile`: the exchange between the
+/// Sums over at least this many rows are computed in two halves, see `is_halved`: the exchange between the
 /// cores is then cheap in comparison.
 pub const MANY_ROWS: usize = 256;
 
 thread_local! {
-    static ROOM: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// For the sums of the halves.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 /// Whether a sum of `len` numbers over `rows` rows of `width` numbers is computed in two halves: only if
 /// adding the halves is cheap compared to the summing.
-pub(super) fn worthwhile(rows: usize, width: usize, len: usize) -> bool {
+pub(super) fn is_halved(rows: usize, width: usize, len: usize) -> bool {
     rows >= MANY_ROWS && len <= rows * width / 4
 }
 
-/// Calls `part` for the first half of the rows (with false) and for the second (with true), each with room of
-/// `first` or `second` numbers with arbitrary contents; then `join` with both.
+/// Calls `sum` for the first half of the rows (with false) and for the second (with true), each with
+/// a slice of `first` or `second` numbers with arbitrary contents; then `join` with both slices.
 pub(super) fn in_halves(
     rows: usize,
     work: usize,
     [first, second]: [usize; 2],
-    part: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
+    sum: impl Fn(bool, Range<usize>, &mut [f32]) + Sync,
     join: impl FnOnce(&mut [f32], &[f32]),
 ) {
-    let cut = pool::cut(rows);
-    ROOM.with_borrow_mut(|all| {
-        // Grows once: the memory is kept from call to call.
-        if all.len() < first + second {
-            all.resize(first + second, 0.0);
-        }
-        let (first, second) = all[..first + second].split_at_mut(first);
-        let rooms = [Shared::new(first), Shared::new(second)];
-        // SAFETY: each half has its own, and `halves` calls it once for each.
-        let room = |half: usize| unsafe { rooms[half].all() };
-        pool::halves(work, &|half| match half {
-            0 => part(false, 0..cut, room(0)),
-            _ => part(true, cut..rows, room(1)),
+    let middle = pool::middle_row(rows);
+    SCRATCH.with_borrow_mut(|scratch| {
+        let [first, second] = scratch.slices([first, second]);
+        let slices = [Shared::new(first), Shared::new(second)];
+        // SAFETY: each half has a slice of its own, and `two_parts` runs each half once.
+        let slice = |half: usize| unsafe { slices[half].all() };
+        pool::two_parts(work, &|half| match half {
+            0 => sum(false, 0..middle, slice(0)),
+            _ => sum(true, middle..rows, slice(1)),
         });
         join(first, second);
     });
@@ -54,7 +52,8 @@ pub(super) fn in_halves(
 mod tests {
     use crate::kernels::tests::numbers;
     use crate::kernels::{
-        Activation, End, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference, scatter_rows,
+        Activation, Epilogue, Gemm, Pool, channel_moments, channel_sums, gemm_over_rows, reference,
+        scatter_rows,
     };
 
     /// The result of `sum` with one thread; two and five threads must give the same bits.
@@ -87,13 +86,15 @@ mod tests {
                 let (a, b) = (numbers(rows * m, 1), numbers(rows * n, 2));
                 let fast = any_threads(m * n, |c| {
                     let (a, b, a_strides) = (&a[..], &b[..], [1, m]);
-                    let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
-                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
+                    let (b_strides, c_stride, epilogue) =
+                        ([n, 1], n, if add { Epilogue::Add } else { Epilogue::Set });
+                    gemm_over_rows(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, epilogue });
                 });
                 let (a, b, mut plain) = (wide(&a), wide(&b), wide(&numbers(m * n, 9)));
                 let (a, b, c, a_strides) = (&a[..], &b[..], &mut plain[..], [1, m]);
-                let (b_strides, c_stride, end) = ([n, 1], n, if add { End::Add } else { End::Set });
-                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, end });
+                let (b_strides, c_stride, epilogue) =
+                    ([n, 1], n, if add { Epilogue::Add } else { Epilogue::Set });
+                reference::gemm(Gemm { m, n, k: rows, a, a_strides, b, b_strides, c, c_stride, epilogue });
                 assert_close(&fast, &plain);
             }
         }

@@ -3,7 +3,7 @@
 use super::activation::{
     Exp, Gelu, GeluSlope, GeluTanh, NormalCdf, Product, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary,
 };
-use super::pool::split;
+use super::pool::parallel_for;
 use super::simd::{Arithmetic, Several, Simd};
 use super::team::Shared;
 use super::{Activation, Isa, dispatch};
@@ -120,8 +120,8 @@ dispatch! {
 pub fn activate(activation: Activation, x: &[f32], y: &mut [f32]) {
     let n = x.len().min(y.len());
     let y = Shared::new(y);
-    split(n, 16, WORK * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, WORK * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.clone()) };
         activate_isa(Isa::detect(), activation, &x[part], y);
     });
@@ -177,8 +177,8 @@ pub fn activate_backward(kind: Activation, x: &[f32], y: &[f32], dy: &[f32], dx:
     let dx = Shared::new(dx);
     // A slope in terms of x recomputes the function; one in terms of y is a product or two.
     let work = if kind.slope_is_of_x() { 2 * WORK } else { WORK / 2 };
-    split(n, 16, work * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, work * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let dx = unsafe { dx.piece(part.clone()) };
         let x = if kind.slope_is_of_x() { &x[part.clone()] } else { x };
         activate_backward_isa(Isa::detect(), kind, x, &y[part.clone()], &dy[part], dx, add);

@@ -1,8 +1,8 @@
 //! exp, ln, tanh and erf on vectors, by operations that give the same bits in every instruction set.
 //!
 //! # Source
-//! Cephes' `expf` and `logf` polynomials; the rational approximations of tanh (odd degree 13 over even degree 6) and erf (odd
-//! degree 13 over even degree 8) that Eigen and XLA use.
+//! Cephes' `expf` and `logf` polynomials; the rational approximations of tanh (odd degree 13 over even degree
+//! 6) and erf (odd degree 13 over even degree 8) that Eigen and XLA use.
 // Coefficients as published: rounding them to f32 by hand would only hide typing errors.
 #![expect(clippy::excessive_precision)]
 

@@ -23,6 +23,7 @@ mod pool;
 pub mod reference;
 mod rotary;
 mod rows;
+mod scratch;
 mod simd;
 mod softmax;
 mod table;
@@ -31,7 +32,7 @@ mod transpose;
 
 use std::sync::OnceLock;
 
-pub use attention::{Attention, Cache, Context, Tree, attend, attend_backward, attend_cached};
+pub use attention::{Attention, Cache, CausalRows, Tree, attend, attend_backward, attend_cached};
 pub use cells::{Cell, CellBackward, CellForward, cell_backward, cell_forward};
 pub use channels::{channel_affine, channel_backward, channel_moments, channel_sums};
 pub use gemm::{gemm, gemm_batched, gemm_over_rows, gemm_packed, pack};
@@ -39,10 +40,10 @@ pub use halves::MANY_ROWS;
 pub use map::{activate, activate_backward, exp};
 pub use norm::{Norm, norm_rows, norm_rows_backward, norm_rows_weight};
 pub use optim::{adamw_step, momentum_step};
-pub use partners::{Meetings, Place};
+pub use partners::{Communicator, Endpoint};
 pub use peak::peak_gflops;
 pub use pool::{MAX_THREADS, Pool};
-pub(crate) use pool::{enter, share_rows};
+pub(crate) use pool::{enter, parallel_rows};
 pub use rotary::{Rotary, rotate};
 pub use rows::{add_rows, add_scaled, scale_rows, sum_rows};
 pub use softmax::{log_softmax_rows, softmax_rows};
@@ -70,12 +71,12 @@ pub struct Gemm<'a, E> {
     /// The row stride of C.
     pub c_stride: usize,
     /// How C is updated with the product.
-    pub end: End<'a, E>,
+    pub epilogue: Epilogue<'a, E>,
 }
 
-/// How C is updated with a product.
+/// How C is updated with a product; the name is that of cuBLASLt and CUTLASS.
 #[derive(Clone, Copy)]
-pub enum End<'a, E> {
+pub enum Epilogue<'a, E> {
     /// C = A B
     Set,
     /// C = bias + A B, with the bias added to every row as the first term of each sum.
@@ -97,13 +98,15 @@ impl<E> Gemm<'_, E> {
         if m == 0 || n == 0 {
             return;
         }
-        let end = |rows: usize, step: usize, more: usize| rows.saturating_mul(step).saturating_add(more);
+        let end = |rows: usize, stride: usize, more: usize| rows.saturating_mul(stride).saturating_add(more);
         assert!(k == 0 || end(m - 1, ar, end(k - 1, ac, 1)) <= self.a.len(), "A is too short");
         assert!(k == 0 || end(k - 1, br, end(n - 1, bc, 1)) <= self.b.len(), "B is too short");
         assert!(end(m - 1, c_stride, n) <= self.c.len(), "C is too short");
-        match self.end {
-            End::Bias(bias) | End::AddBias(bias) => assert!(bias.len() >= n, "the bias is too short"),
-            End::Set | End::Add | End::AddScaled(_) => {}
+        match self.epilogue {
+            Epilogue::Bias(bias) | Epilogue::AddBias(bias) => {
+                assert!(bias.len() >= n, "the bias is too short")
+            }
+            Epilogue::Set | Epilogue::Add | Epilogue::AddScaled(_) => {}
         }
     }
 }
@@ -143,9 +146,9 @@ pub enum Isa {
     Avx512,
     /// 256-bit vectors with fused multiply-add (x86-64).
     Avx2,
-    /// Portable code, compiled for the minimum instruction set of the target.
+    /// 128-bit vectors (aarch64).
     Neon,
-    /// Plain code, compiled for the least that the target has.
+    /// Scalar code, compiled for the minimum instruction set of the target.
     Portable,
 }
 
@@ -234,7 +237,8 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512($($arg: $ty),*) {
-                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic function here asks for.
+                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic
+                // function here asks for.
                 unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
@@ -250,8 +254,8 @@ macro_rules! dispatch {
                 unsafe { $generic::<$crate::kernels::simd::Neon>($($arg),*) }
             }
             match isa {
-                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have, and these functions,
-                // which only the kernels see, get theirs from nowhere else.
+                // SAFETY: `Isa::detect` and `Isa::available` name only what the machine was found to have,
+                // and these functions, which only the kernels see, get theirs from nowhere else.
                 #[cfg(target_arch = "x86_64")]
                 $crate::kernels::Isa::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.

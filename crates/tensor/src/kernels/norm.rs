@@ -1,6 +1,6 @@
 //! Norms of rows.
 
-use super::pool::{ROWS, split};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::simd::{Lanes, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch};
@@ -79,8 +79,8 @@ unsafe fn norm_rows_on<S: Simd>(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], s
     let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(stats);
     for ((x, y), stats) in rows {
         let (x, y) = (x.as_ptr(), y.as_mut_ptr());
-        // SAFETY: the caller guarantees S's target features; the rows, and weight and bias where there are any, have `width`
-        // elements, and every access ends there.
+        // SAFETY: the caller guarantees S's target features; the rows, and weight and bias where there are
+        // any, have `width` elements, and every access ends there.
         unsafe {
             let mean = if centred {
                 let mut sum = Lanes::<S>::splat(0.0);
@@ -128,9 +128,9 @@ dispatch! {
 pub fn norm_rows(norm: Norm<'_, f32>, x: &[f32], y: &mut [f32], stats: &mut [[f32; 2]]) {
     let width = norm.width;
     let (y, stats) = (Shared::new(y), Shared::new(stats));
-    split(x.len() / width, ROWS, WORK * x.len(), |part| {
+    parallel_for(x.len() / width, ROW_GRAIN, WORK * x.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (y, stats) = unsafe { (y.piece(numbers.clone()), stats.piece(part)) };
         norm_rows_isa(Isa::detect(), norm, &x[numbers], y, stats);
     });
@@ -212,9 +212,9 @@ pub fn norm_rows_backward(
 ) {
     let width = norm.width;
     let dx = Shared::new(dx);
-    split(x.len() / width, ROWS, WORK * x.len(), |part| {
+    parallel_for(x.len() / width, ROW_GRAIN, WORK * x.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let dx = unsafe { dx.piece(numbers.clone()) };
         norm_rows_backward_isa(Isa::detect(), norm, &x[numbers.clone()], &stats[part], &dy[numbers], dx, add);
     });
@@ -240,8 +240,8 @@ unsafe fn norm_rows_weight_on<S: Simd>(
         let n = if whole { BLOCK * S::LANES } else { (columns - at).min(S::LANES) };
         let to = dweight[at..].as_mut_ptr();
         let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(stats);
-        // SAFETY: the caller guarantees S's target features; `n` columns from `at` on lie in `dweight`, and from `first + at`
-        // on in every row.
+        // SAFETY: the caller guarantees S's target features; `n` columns from `at` on lie in `dweight`, and
+        // from `first + at` on in every row.
         unsafe {
             let mut sums = [S::splat(0.0); BLOCK];
             if whole {
@@ -283,9 +283,9 @@ dispatch! {
 pub fn norm_rows_weight(x: &[f32], stats: &[[f32; 2]], dy: &[f32], dweight: &mut [f32]) {
     let width = dweight.len();
     let dweight = Shared::new(dweight);
-    split(width, 16, 4 * x.len(), |columns| {
+    parallel_for(width, 16, 4 * x.len(), |columns| {
         let first = columns.start;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let dweight = unsafe { dweight.piece(columns) };
         norm_rows_weight_isa(Isa::detect(), x, stats, dy, width, first, dweight);
     });

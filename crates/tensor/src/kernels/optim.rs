@@ -1,6 +1,6 @@
 //! Steps of optimizers with state: plain loops, which the compiler vectorizes for each instruction set.
 
-use super::pool::split;
+use super::pool::parallel_for;
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
@@ -18,8 +18,8 @@ dispatch! {
 pub fn momentum_step(rates: [f32; 3], g: &[f32], v: &mut [f32], p: &mut [f32]) {
     let n = p.len();
     let (v, p) = (Shared::new(v), Shared::new(p));
-    split(n, 16, 16 * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, 16 * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (v, p) = unsafe { (v.piece(part.clone()), p.piece(part.clone())) };
         momentum_isa(Isa::detect(), rates, &g[part], v, p);
     });
@@ -38,8 +38,8 @@ dispatch! {
 pub fn adamw_step(rates: [f32; 7], g: &[f32], m: &mut [f32], v: &mut [f32], p: &mut [f32]) {
     let n = p.len();
     let (m, v, p) = (Shared::new(m), Shared::new(v), Shared::new(p));
-    split(n, 16, 40 * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, 40 * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (m, v, p) = unsafe { (m.piece(part.clone()), v.piece(part.clone()), p.piece(part.clone())) };
         adamw_isa(Isa::detect(), rates, &g[part], m, v, p);
     });

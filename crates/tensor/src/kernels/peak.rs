@@ -39,13 +39,13 @@ unsafe fn chains<S: Simd, const CHAINS: usize>(result: &mut f32) {
 unsafe fn chains_on<S: Simd>(operations: &mut usize, result: &mut f32) {
     // SAFETY: the caller guarantees S's target features.
     unsafe {
-        if S::SUMS >= 24 {
+        if S::ACCUMULATORS >= 24 {
             chains::<S, 24>(result);
         } else {
             chains::<S, 12>(result);
         }
     }
-    *operations = 2 * S::SUMS * S::LANES * LONG;
+    *operations = 2 * S::ACCUMULATORS * S::LANES * LONG;
 }
 
 dispatch! {

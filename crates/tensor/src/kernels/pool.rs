@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The least work of a thread, in floating-point operations. Results of another thread are fetched from its
 /// core's cache, which takes longer than less work than this.
-const LEAST: usize = 4_000_000;
+const LEAST_WORK: usize = 4_000_000;
 /// The least work if all kernels give a thread the same rows, whose numbers then stay in its core's cache.
-const LEAST_OF_ROWS: usize = 200_000;
-/// Rows are divided at multiples of this.
-pub(super) const ROWS: usize = 8;
+const LEAST_WORK_OF_KEPT_ROWS: usize = 200_000;
+/// The grain of rows for [`parallel_for`]: a thread's rows begin at a multiple of it.
+pub(super) const ROW_GRAIN: usize = 8;
 /// The maximum number of threads in a pool.
 pub const MAX_THREADS: usize = 256;
 
@@ -45,10 +45,10 @@ struct Current {
     in_part: bool,
 }
 
-const ALONE: Current = Current { pool: std::ptr::null(), keep_rows: false, in_part: false };
+const NO_POOL: Current = Current { pool: std::ptr::null(), keep_rows: false, in_part: false };
 
 thread_local! {
-    static CURRENT: Cell<Current> = const { Cell::new(ALONE) };
+    static CURRENT: Cell<Current> = const { Cell::new(NO_POOL) };
 }
 
 impl Pool {
@@ -57,7 +57,7 @@ impl Pool {
     /// # Panics
     /// If `threads` is 0 or above [`MAX_THREADS`].
     pub fn new(threads: usize) -> Self {
-        Self::with_least_work(threads, LEAST)
+        Self::with_least_work(threads, LEAST_WORK)
     }
 
     /// As [`Pool::new`], but each thread is given at least `least_work` floating-point operations: for tests
@@ -107,7 +107,7 @@ impl Pool {
         }
         let free = self.team.is_some() && !self.in_use.swap(true, Ordering::Acquire);
         let _leave = Leave(before, free.then_some(self));
-        CURRENT.set(if free { Current { pool: self, keep_rows, in_part: false } } else { ALONE });
+        CURRENT.set(if free { Current { pool: self, keep_rows, in_part: false } } else { NO_POOL });
         f()
     }
 }
@@ -129,17 +129,17 @@ impl Current {
         if self.pool.is_null() {
             return None;
         }
-        // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back at its end, on
-        // the same thread; it is copied to no other.
+        // SAFETY: the pointer is set by `Pool::enter` from a reference that outlives the call, and put back
+        // at its end, on the same thread; it is copied to no other.
         let pool = unsafe { &*self.pool };
-        let least = pool.least_work;
-        let least = if self.keep_rows { least.min(LEAST_OF_ROWS) } else { least };
-        pool.team.as_ref().map(|team| (team, least))
+        let least_work = pool.least_work;
+        let least_work = if self.keep_rows { least_work.min(LEAST_WORK_OF_KEPT_ROWS) } else { least_work };
+        pool.team.as_ref().map(|team| (team, least_work))
     }
 
     /// As `team`, but only if `work` (floating-point operations) is worth two threads.
     fn team_for(&self, work: usize) -> Option<(&Team, usize)> {
-        self.team().filter(|&(_, least)| work / 2 >= least)
+        self.team().filter(|&(_, least_work)| work / 2 >= least_work)
     }
 }
 
@@ -154,21 +154,21 @@ fn run(team: &Team, parts: usize, f: &(dyn Fn(usize) + Sync)) {
         }
     }
     let in_part = |part: usize| {
-        let _leave = Leave(CURRENT.replace(Current { in_part: true, ..ALONE }));
+        let _leave = Leave(CURRENT.replace(Current { in_part: true, ..NO_POOL }));
         f(part);
     };
-    // SAFETY: one thread at a time is in the pool, which `in_use` sees to, and none gives its team a job while it does a part of
-    // one (not even a panic's hook does), since it is not in the pool then.
+    // SAFETY: one thread at a time is in the pool, which `in_use` sees to, and none gives its team a job
+    // while it does a part of one (not even a panic's hook does), since it is not in the pool then.
     unsafe { team.run(parts, &in_part) }
 }
 
-/// The row at which the second half of `rows` begins: where [`split`] divides them for two threads.
-pub(super) fn cut(rows: usize) -> usize {
-    rows.div_ceil(ROWS) / 2 * ROWS
+/// The row at which the second half of `rows` begins: where [`parallel_for`] divides them for two threads.
+pub(super) fn middle_row(rows: usize) -> usize {
+    rows.div_ceil(ROW_GRAIN) / 2 * ROW_GRAIN
 }
 
 /// Calls `f` with 0 and with 1, on two threads if `work` (floating-point operations) is enough.
-pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
+pub(super) fn two_parts(work: usize, f: &(dyn Fn(usize) + Sync)) {
     match CURRENT.get().team_for(work) {
         Some((team, _)) => run(team, 2, f),
         None => {
@@ -183,7 +183,7 @@ pub(super) fn halves(work: usize, f: &(dyn Fn(usize) + Sync)) {
 ///
 /// # Panics
 /// If the pool has one thread, lost one in a panic, or is in use.
-pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
+pub(super) fn two_threads(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
     let team = pool.team.as_ref().expect("a pool of two threads");
     assert!(!team.first_has_panicked(), "the other thread panicked");
     pool.enter(false, || {
@@ -192,26 +192,26 @@ pub(super) fn together(pool: &Pool, f: &(dyn Fn(usize) + Sync)) {
     });
 }
 
-/// Whether `work` (floating-point operations) is too little for [`split`] to divide.
-pub(super) fn is_left_alone(work: usize) -> bool {
+/// Whether `work` (floating-point operations) is too little for [`parallel_for`] to divide.
+pub(super) fn is_serial(work: usize) -> bool {
     CURRENT.get().team_for(work).is_none()
 }
 
 /// Calls `f` on ranges that together are `0..n`, on several threads if `work` (floating-point operations) is
-/// enough. Ranges start at multiples of `unit`.
-pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
+/// enough. Ranges start at multiples of `grain`.
+pub(super) fn parallel_for(n: usize, grain: usize, work: usize, f: impl Fn(Range<usize>) + Sync) {
     let current = CURRENT.get();
-    let Some((team, least)) = current.team_for(work) else { return f(0..n) };
-    let units = n.div_ceil(unit);
+    let Some((team, least_work)) = current.team_for(work) else { return f(0..n) };
+    let grains = n.div_ceil(grain);
     let threads = team.threads();
     // A lot of work is divided into several parts per thread, since one core may be slower than another; but
     // not if each core is to keep its rows.
-    let several = if current.keep_rows { 0 } else { (4 * threads).min(work / least / 4) };
-    let parts = threads.min(work / least).max(several).min(units);
+    let several = if current.keep_rows { 0 } else { (4 * threads).min(work / least_work / 4) };
+    let parts = threads.min(work / least_work).max(several).min(grains);
     if parts < 2 {
         return f(0..n);
     }
-    let at = |part: usize| (units * part / parts * unit).min(n);
+    let at = |part: usize| (grains * part / parts * grain).min(n);
     if parts <= threads {
         return run(team, parts, &|part| f(at(part)..at(part + 1)));
     }
@@ -229,7 +229,7 @@ pub(super) fn split(n: usize, unit: usize, work: usize, f: impl Fn(Range<usize>)
 
 /// Divides the rows of `y`, each of `width` numbers, among the threads: calls `f` with the index at which a
 /// part begins in `y`, and the part.
-pub(crate) fn share_rows<E: Send>(
+pub(crate) fn parallel_rows<E: Send>(
     y: &mut [E],
     width: usize,
     work: usize,
@@ -238,9 +238,9 @@ pub(crate) fn share_rows<E: Send>(
     assert!(y.is_empty() || y.len().is_multiple_of(width), "numbers beside the rows");
     let rows = y.len().checked_div(width).unwrap_or(0);
     let y = Shared::new(y);
-    split(rows, ROWS, work, |rows| {
+    parallel_for(rows, ROW_GRAIN, work, |rows| {
         let numbers = rows.start * width..rows.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         f(numbers.start, unsafe { y.piece(numbers) });
     });
 }
@@ -259,8 +259,8 @@ mod tests {
                 let mut all = vec![0u32; 1000 + round];
                 let shared = Shared::new(&mut all);
                 pool.enter(false, || {
-                    split(1000 + round, 16, 100 * LEAST, |range| {
-                        // SAFETY: ranges of a split do not overlap.
+                    parallel_for(1000 + round, 16, 100 * LEAST_WORK, |range| {
+                        // SAFETY: `parallel_for`'s ranges do not overlap.
                         unsafe { shared.piece(range) }.iter_mut().for_each(|x| *x += 1);
                     })
                 });
@@ -273,7 +273,9 @@ mod tests {
     fn a_panic_reaches_the_owner() {
         let pool = Pool::new(3);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            pool.enter(false, || split(30, 10, 100 * LEAST, |range| assert!(range.start != 20, "no")));
+            pool.enter(false, || {
+                parallel_for(30, 10, 100 * LEAST_WORK, |range| assert!(range.start != 20, "no"))
+            });
         }));
         assert!(result.is_err());
     }
@@ -294,7 +296,7 @@ mod tests {
                 _ => {}
             };
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                pool.enter(false, || split(30, 10, 100 * LEAST, part));
+                pool.enter(false, || parallel_for(30, 10, 100 * LEAST_WORK, part));
             }));
             assert!(result.is_err() && done.into_inner());
         }
@@ -306,7 +308,7 @@ mod tests {
         let all = |from: usize| {
             let sum = AtomicUsize::new(0);
             pool.enter(false, || {
-                split(30, 10, 100 * LEAST, |range| {
+                parallel_for(30, 10, 100 * LEAST_WORK, |range| {
                     assert!(range.start >= from, "no");
                     sum.fetch_add(range.len(), Ordering::Relaxed);
                 })
@@ -325,9 +327,9 @@ mod tests {
         let pool = Pool::new(3);
         let visits: Vec<_> = (0..30 * 30).map(|_| AtomicUsize::new(0)).collect();
         pool.enter(false, || {
-            split(30, 1, 100 * LEAST, |rows| {
+            parallel_for(30, 1, 100 * LEAST_WORK, |rows| {
                 for row in rows {
-                    split(30, 1, 100 * LEAST, |columns| {
+                    parallel_for(30, 1, 100 * LEAST_WORK, |columns| {
                         for column in columns {
                             visits[row * 30 + column].fetch_add(1, Ordering::Relaxed);
                         }
@@ -345,14 +347,14 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let sum = AtomicUsize::new(0);
             pool.enter(false, || {
-                split(100, 1, 100 * LEAST, |range| {
+                parallel_for(100, 1, 100 * LEAST_WORK, |range| {
                     sum.fetch_add(range.len(), Ordering::Relaxed);
                 });
             });
             assert_eq!(sum.load(Ordering::Relaxed), 100);
             std::thread::sleep(std::time::Duration::from_millis(20));
             let met = AtomicUsize::new(0);
-            together(&pool, &|_| {
+            two_threads(&pool, &|_| {
                 met.fetch_add(1, Ordering::Relaxed);
                 let mut looks = 0;
                 while met.load(Ordering::Relaxed) < 2 {
@@ -370,7 +372,7 @@ mod tests {
                 let other = scope.spawn(|| {
                     let sum = AtomicUsize::new(0);
                     pool.enter(false, || {
-                        split(100, 1, 100 * LEAST, |range| {
+                        parallel_for(100, 1, 100 * LEAST_WORK, |range| {
                             sum.fetch_add(range.len(), Ordering::Relaxed);
                         });
                     });

@@ -1,6 +1,6 @@
 //! Rotary positions: pairs of numbers rotated by angles that grow with the position.
 
-use super::pool::{ROWS, split};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
@@ -42,9 +42,9 @@ pub fn rotate(rotary: Rotary<'_, f32>, positions: &[u32], x: &[f32], y: &mut [f3
     let numbers = positions.len().checked_mul(width);
     assert!(numbers.is_some_and(|numbers| numbers <= y.len()), "a row for each position");
     let y = Shared::new(y);
-    split(positions.len(), ROWS, 6 * x.len(), |part| {
+    parallel_for(positions.len(), ROW_GRAIN, 6 * x.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(numbers.clone()) };
         rotate_isa(Isa::detect(), rotary, &positions[part], &x[numbers], y, back, add);
     });

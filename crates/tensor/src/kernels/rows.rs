@@ -1,12 +1,12 @@
 //! Operations on whole rows: sums of rows, scaled rows, `y += scale x`.
 
-use super::pool::split;
+use super::pool::parallel_for;
 use super::simd::Simd;
 use super::team::Shared;
 use super::{Isa, dispatch, reference};
 
 /// How many vectors are summed side by side.
-const SIDE: usize = 8;
+const BLOCK: usize = 8;
 
 #[inline(always)]
 unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
@@ -17,10 +17,11 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
     let mut i = 0;
     // Several vectors side by side: the additions of one wait for each other, and each cache line is read
     // once.
-    while i + SIDE * S::LANES <= width {
-        // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access stays in its row.
+    while i + BLOCK * S::LANES <= width {
+        // SAFETY: the caller guarantees S's target features; the vectors end below `width`, so every access
+        // stays in its row.
         unsafe {
-            let mut totals = [S::splat(0.0); SIDE];
+            let mut totals = [S::splat(0.0); BLOCK];
             for (v, total) in totals.iter_mut().enumerate() {
                 *total = S::load(sum.as_ptr().add(i + v * S::LANES));
             }
@@ -33,7 +34,7 @@ unsafe fn sum_rows_on<S: Simd>(d: &[f32], stride: usize, sum: &mut [f32]) {
                 S::store(sum.as_mut_ptr().add(i + v * S::LANES), total);
             }
         }
-        i += SIDE * S::LANES;
+        i += BLOCK * S::LANES;
     }
     while i < width {
         let n = (width - i).min(S::LANES);
@@ -59,9 +60,9 @@ pub fn sum_rows(d: &[f32], sum: &mut [f32]) {
     let sum = Shared::new(sum);
     // A thread's columns lie in rows that other threads may have cached: only a very large sum is worth
     // dividing.
-    split(width, 16, d.len(), |columns| {
+    parallel_for(width, 16, d.len(), |columns| {
         let first = columns.start;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let sum = unsafe { sum.piece(columns) };
         sum_rows_isa(Isa::detect(), &d[first..], width, sum);
     });
@@ -121,25 +122,25 @@ dispatch! {
 pub fn add_scaled(scale: f32, x: &[f32], y: &mut [f32]) {
     let n = x.len().min(y.len());
     let y = Shared::new(y);
-    split(n, 16, 8 * n, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(n, 16, 8 * n, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.clone()) };
         add_scaled_isa(Isa::detect(), scale, &x[part], y);
     });
 }
 
 #[inline(always)]
-unsafe fn add_rows_on<S: Simd>(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
-    reference::add_rows(x, step, z, bias, y);
+unsafe fn add_rows_on<S: Simd>(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    reference::add_rows(x, stride, z, bias, y);
 }
 
 dispatch! {
-    fn add_rows_isa(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
+    fn add_rows_isa(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) = add_rows_on
 }
 
-/// `y = x + z + bias`, row by row: rows of `x` are `step` apart, rows of `z` and `y` are as long as `bias`.
-pub fn add_rows(x: &[f32], step: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
-    add_rows_isa(Isa::detect(), x, step, z, bias, y);
+/// `y = x + z + bias`, row by row: rows of `x` are `stride` apart, rows of `z` and `y` are as long as `bias`.
+pub fn add_rows(x: &[f32], stride: usize, z: &[f32], bias: &[f32], y: &mut [f32]) {
+    add_rows_isa(Isa::detect(), x, stride, z, bias, y);
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Softmax along rows.
 
-use super::pool::{ROWS, split};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::simd::{Arithmetic, LANES, Lanes, Several, Simd, each_vector};
 use super::team::Shared;
 use super::{Isa, dispatch, math};
@@ -46,7 +46,8 @@ unsafe fn short_row<S: Simd, const W: usize>(x: *const f32, p: *mut f32, last: u
 /// As [`short_row`], for a row of any length, which is read again for each of the three steps.
 #[inline(always)]
 unsafe fn long_row<S: Simd>(x: *const f32, p: *mut f32, width: usize) -> [f32; 2] {
-    // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p, where every access ends.
+    // SAFETY: the caller guarantees S's target features, and a row of that length at x and at p, where every
+    // access ends.
     unsafe {
         let least = S::splat(f32::NEG_INFINITY);
         let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
@@ -137,9 +138,9 @@ dispatch! {
 pub fn softmax_rows(logits: &[f32], width: usize, probs: &mut [f32], lse: &mut [[f32; 2]]) {
     let rows = logits.len() / width;
     let (probs, lse) = (Shared::new(probs), Shared::new(lse));
-    split(rows, ROWS, 60 * logits.len(), |part| {
+    parallel_for(rows, ROW_GRAIN, 60 * logits.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let (probs, lse) = unsafe { (probs.piece(numbers.clone()), lse.piece(part)) };
         softmax_rows_isa(Isa::detect(), &logits[numbers], width, probs, lse);
     });
@@ -158,7 +159,8 @@ unsafe fn log_softmax_rows_on<S: Simd>(logits: &[f32], width: usize, y: &mut [f3
         // SAFETY: the caller guarantees S's target features.
         unsafe { softmax_rows_on::<S>(x, width, y, lse) };
         for ((x, y), &mut [max, log_sum]) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(lse) {
-            // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
+            // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access
+            // ends there.
             unsafe {
                 let (x, y, max, log_sum) = (x.as_ptr(), y.as_mut_ptr(), S::splat(max), S::splat(log_sum));
                 let mut i = 0;
@@ -181,9 +183,9 @@ dispatch! {
 pub fn log_softmax_rows(logits: &[f32], width: usize, y: &mut [f32]) {
     let rows = logits.len() / width;
     let y = Shared::new(y);
-    split(rows, ROWS, 60 * logits.len(), |part| {
+    parallel_for(rows, ROW_GRAIN, 60 * logits.len(), |part| {
         let numbers = part.start * width..part.end * width;
-        // SAFETY: the parts of a split do not overlap.
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(numbers.clone()) };
         log_softmax_rows_isa(Isa::detect(), &logits[numbers], width, y);
     });

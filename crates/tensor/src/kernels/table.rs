@@ -1,8 +1,8 @@
 //! Sums of table rows: a first layer over a small vocabulary.
 
 use super::activation::{Gelu, GeluTanh, Identity, Relu, Sigmoid, Slope, SquaredRelu, Tanh, Unary};
-use super::halves::{in_halves, worthwhile};
-use super::pool::{ROWS, split};
+use super::halves::{in_halves, is_halved};
+use super::pool::{ROW_GRAIN, parallel_for};
 use super::rows::add_scaled_isa;
 use super::simd::{Several, Simd};
 use super::team::Shared;
@@ -27,8 +27,8 @@ unsafe fn gather_block<S: Simd, F: Unary, const N: usize>(
     let (table, bias) = (table[at..].as_ptr(), bias[at..].as_ptr());
     for (y, slots) in y.chunks_exact_mut(width).zip(slots.chunks_exact(per_row)) {
         let y = y[at..].as_mut_ptr();
-        // SAFETY: the caller guarantees S's target features, that the columns end within the row, and that each slot's row
-        // lies in the table.
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, and that
+        // each slot's row lies in the table.
         unsafe {
             if last == S::LANES {
                 let mut sums = Several::<S, N>::load(bias);
@@ -63,8 +63,8 @@ unsafe fn gather<S: Simd, F: Unary>(
     assert!(slots.iter().all(|&s| (s as usize) < rows), "a slot outside the table");
     let mut at = 0;
     while at < width {
-        // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row lies in the
-        // table.
+        // SAFETY: the caller guarantees S's target features; the columns end at `width`, and every slot's row
+        // lies in the table.
         unsafe {
             if width - at >= BLOCK * S::LANES {
                 gather_block::<S, F, BLOCK>(table, bias, slots, per_row, y, [at, S::LANES]);
@@ -118,8 +118,8 @@ pub fn gather_rows(
     let width = bias.len();
     let rows = y.len() / width;
     let y = Shared::new(y);
-    split(rows, ROWS, 40 * rows * width, |part| {
-        // SAFETY: the parts of a split do not overlap.
+    parallel_for(rows, ROW_GRAIN, 40 * rows * width, |part| {
+        // SAFETY: `parallel_for`'s ranges do not overlap.
         let y = unsafe { y.piece(part.start * width..part.end * width) };
         let slots = &slots[part.start * per_row..part.end * per_row];
         gather_rows_isa(Isa::detect(), table, bias, slots, per_row, activation, y);
@@ -127,7 +127,7 @@ pub fn gather_rows(
 }
 
 /// The arguments of [`scatter_rows`], for the columns of one thread: the table is still borrowed, and nothing
-/// else accesses these columns of it meanwhile.
+/// else accesses its columns `columns` meanwhile.
 struct Scatter<'a> {
     activation: Option<Activation>,
     v: &'a [f32],
@@ -152,8 +152,8 @@ unsafe fn scatter_block<S: Simd, F: Slope, const N: usize>(
     let table = call.table.start().wrapping_add(at);
     for ((d, v), slots) in rows.zip(slots.chunks_exact(per_row)) {
         let (d, v) = (d[at..].as_ptr(), v[at..].as_ptr());
-        // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each slot's row
-        // lies in the table, and that no other thread has these columns.
+        // SAFETY: the caller guarantees S's target features, that the columns end within the row, that each
+        // slot's row lies in the table, and that no other thread has these columns.
         unsafe {
             // Whole vectors are stored without a mask: a masked store cannot be forwarded to the load in the
             // next row.
@@ -240,20 +240,20 @@ pub fn scatter_rows(
 ) {
     let (rows, work) = (d.len() / width, 20 * d.len());
     let (len, table) = (table.len(), Shared::new(table));
-    if worthwhile(rows, per_row * width, len) {
+    if is_halved(rows, per_row * width, len) {
         return in_halves(
             rows,
             work,
             [0, len],
-            |second, rows, room| {
+            |second, rows, scratch| {
                 let numbers = rows.start * width..rows.end * width;
                 let (v, d) = (&v[numbers.clone()], &d[numbers]);
                 let slots = &slots[rows.start * per_row..rows.end * per_row];
-                // The first half has the table, the second its own room.
+                // The first half has the table, the second a sum of its own.
                 let (mut of_half, columns) = (table, 0..width);
                 if second {
-                    room.fill(0.0);
-                    of_half = Shared::new(room);
+                    scratch.fill(0.0);
+                    of_half = Shared::new(scratch);
                 }
                 let call = Scatter { activation, v, d, width, slots, per_row, table: of_half, columns };
                 scatter_rows_isa(Isa::detect(), call);
@@ -263,7 +263,7 @@ pub fn scatter_rows(
         );
     }
     // Rows of different examples add to the same table rows, so threads divide the columns, not the rows.
-    split(width, 16, work, |columns| {
+    parallel_for(width, 16, work, |columns| {
         scatter_rows_isa(Isa::detect(), Scatter { activation, v, d, width, slots, per_row, table, columns });
     });
 }

@@ -67,7 +67,8 @@ impl<T> Shared<T> {
     /// The elements `range` of the slice.
     ///
     /// # Safety
-    /// The slice is still borrowed, and nothing else reaches these elements meanwhile: neither another piece nor `start`.
+    /// The slice is still borrowed, and nothing else reaches these elements meanwhile: neither another piece
+    /// nor `start`.
     pub unsafe fn piece<'a>(self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len, "a piece outside its slice");
         // SAFETY: the range lies in the slice; the rest is the caller's promise.
@@ -95,9 +96,9 @@ struct Desk {
     stop: AtomicBool,
 }
 
-// SAFETY: `job` is written only by the team's owner while the state is DONE, before POSTED is stored with release order;
-// it is read only by who has moved the state from POSTED to CLAIMED with acquire order, and the owner waits for DONE
-// before it writes again.
+// SAFETY: `job` is written only by the team's owner while the state is DONE, before POSTED is stored with
+// release order; it is read only by who has moved the state from POSTED to CLAIMED with acquire order, and
+// the owner waits for DONE before it writes again.
 unsafe impl Sync for Desk {}
 // SAFETY: as above; the pointer in it is used only while the owner waits in `Team::run`.
 unsafe impl Send for Desk {}
@@ -187,8 +188,8 @@ impl Team {
     /// The team has no job: no other thread gives it one meanwhile, nor does anything that is called from a part.
     pub unsafe fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
         let helpers = &self.helpers[..parts - 1];
-        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function does not
-        // return or unwind before all of them are done: `Waiting` sees to it.
+        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function
+        // does not return or unwind before all of them are done: `Waiting` sees to it.
         let job: Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
         for Helper { desk, thread } in helpers {
             // SAFETY: the team has no job, so the desk's last part is done and nobody reads `job`; see `Desk`.
@@ -196,7 +197,7 @@ impl Team {
             let posted = desk.state.load(Ordering::Relaxed) - DONE + STATES + POSTED;
             desk.state.store(posted, Ordering::Release);
             // Together with the fence in `help`: either this thread sees `sleeping`, or the helper sees the
-            // posted part. Otherwise the helper might sleep on, and in `together` the other thread would wait
+            // posted part. Otherwise the helper might sleep on, and in `two_threads` the other thread would wait
             // for it forever.
             fence(Ordering::SeqCst);
             if desk.sleeping.load(Ordering::Relaxed)

@@ -75,7 +75,7 @@ fn all() -> Vec<f32> {
         b_strides: [WIDTH, 1],
         c: a,
         c_stride: WIDTH,
-        end: End::AddBias(&first),
+        epilogue: Epilogue::AddBias(&first),
     });
     let (many, other) = (numbers(256 * 2, 8), numbers(256 * 3, 9));
     gemm_over_rows(Gemm {
@@ -88,7 +88,7 @@ fn all() -> Vec<f32> {
         b_strides: [3, 1],
         c: &mut products,
         c_stride: 3,
-        end: End::AddScaled(-0.1),
+        epilogue: Epilogue::AddScaled(-0.1),
     });
     let mut batch = [0.5; 4 * 6];
     gemm_batched(
@@ -104,7 +104,7 @@ fn all() -> Vec<f32> {
             b_strides: [3, 1],
             c: &mut batch,
             c_stride: 3,
-            end: End::Add,
+            epilogue: Epilogue::Add,
         },
     );
     let mut statistics = [[0.5; 2]; 4];

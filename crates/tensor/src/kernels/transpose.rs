@@ -1,21 +1,21 @@
 //! Transposes.
 
-use super::gemm::LINE;
+use super::scratch::LINE;
 use super::simd::Simd;
 use super::{Isa, dispatch};
 
 /// Writes the transpose of `rows` rows of `cols` numbers.
 ///
 /// # Safety
-/// S's target features hold; the rows lie at `from`, `from_step` apart, and `cols` rows of `rows` numbers fit at `to`,
-/// `to_step` apart.
+/// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `rows` numbers
+/// fit at `to`, `to_stride` apart.
 #[inline(always)]
 pub(super) unsafe fn transpose_part<S: Simd>(
     from: *const f32,
-    from_step: usize,
+    from_stride: usize,
     [rows, cols]: [usize; 2],
     to: *mut f32,
-    to_step: usize,
+    to_stride: usize,
 ) {
     let side = S::LANES.max(8);
     // A cache line is a multiple of any tile's side. Tiles that write the same cache lines of the transpose
@@ -28,11 +28,11 @@ pub(super) unsafe fn transpose_part<S: Simd>(
                 let height = (rows - r).min(side);
                 // SAFETY: the caller's promise: the tile lies inside both matrices.
                 unsafe {
-                    let (from, to) = (from.add(r * from_step + c), to.add(c * to_step + r));
-                    if !S::transpose_tile(from, from_step, to, to_step, height, width) {
+                    let (from, to) = (from.add(r * from_stride + c), to.add(c * to_stride + r));
+                    if !S::transpose_tile(from, from_stride, to, to_stride, height, width) {
                         for i in 0..width {
                             for j in 0..height {
-                                *to.add(i * to_step + j) = *from.add(j * from_step + i);
+                                *to.add(i * to_stride + j) = *from.add(j * from_stride + i);
                             }
                         }
                     }
@@ -45,24 +45,24 @@ pub(super) unsafe fn transpose_part<S: Simd>(
 #[inline(always)]
 unsafe fn transpose_on<S: Simd>(
     from: &[f32],
-    from_step: usize,
+    from_stride: usize,
     [rows, cols]: [usize; 2],
     to: &mut [f32],
-    to_step: usize,
+    to_stride: usize,
 ) {
-    let holds = |len: usize, rows: usize, step: usize, cols: usize| {
-        let needed = || rows.checked_sub(1)?.checked_mul(step)?.checked_add(cols);
-        rows == 0 || cols == 0 || cols <= step && needed().is_some_and(|needed| needed <= len)
+    let holds = |len: usize, rows: usize, stride: usize, cols: usize| {
+        let needed = || rows.checked_sub(1)?.checked_mul(stride)?.checked_add(cols);
+        rows == 0 || cols == 0 || cols <= stride && needed().is_some_and(|needed| needed <= len)
     };
-    let fits = holds(from.len(), rows, from_step, cols) && holds(to.len(), cols, to_step, rows);
+    let fits = holds(from.len(), rows, from_stride, cols) && holds(to.len(), cols, to_stride, rows);
     assert!(fits, "a matrix is too short to transpose");
     // SAFETY: the caller guarantees S's target features; the matrices are as long as was asserted.
-    unsafe { transpose_part::<S>(from.as_ptr(), from_step, [rows, cols], to.as_mut_ptr(), to_step) }
+    unsafe { transpose_part::<S>(from.as_ptr(), from_stride, [rows, cols], to.as_mut_ptr(), to_stride) }
 }
 
 dispatch! {
     pub(super) fn transpose_isa(
-        from: &[f32], from_step: usize, sizes: [usize; 2], to: &mut [f32], to_step: usize,
+        from: &[f32], from_stride: usize, sizes: [usize; 2], to: &mut [f32], to_stride: usize,
     ) = transpose_on
 }
 
@@ -100,13 +100,13 @@ mod tests {
     fn rows_may_lie_apart() {
         for isa in Isa::available() {
             for (rows, cols) in [(1, 1), (7, 9), (8, 16), (17, 24), (33, 40)] {
-                let (from_step, to_step) = (cols + 3, rows + 5);
-                let x = numbers((rows - 1) * from_step + cols);
-                let mut y = vec![9.0; (cols - 1) * to_step + rows];
-                transpose_isa(isa, &x, from_step, [rows, cols], &mut y, to_step);
+                let (from_stride, to_stride) = (cols + 3, rows + 5);
+                let x = numbers((rows - 1) * from_stride + cols);
+                let mut y = vec![9.0; (cols - 1) * to_stride + rows];
+                transpose_isa(isa, &x, from_stride, [rows, cols], &mut y, to_stride);
                 for (i, &y) in y.iter().enumerate() {
-                    let (column, row) = (i / to_step, i % to_step);
-                    let wanted = if row < rows { x[row * from_step + column] } else { 9.0 };
+                    let (column, row) = (i / to_stride, i % to_stride);
+                    let wanted = if row < rows { x[row * from_stride + column] } else { 9.0 };
                     assert_eq!(y, wanted, "{isa:?} {rows}x{cols} at {i}");
                 }
             }

@@ -19,7 +19,7 @@ impl<E: Element> Op<E> for Activate {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {

@@ -1,6 +1,6 @@
 //! y_i = sum_j p_ij v_j with p_ij = softmax_j(q_i k_j / sqrt(D)), over the rows j that row i attends to
 
-use super::context::Before;
+use super::causal_input::CausalInput;
 use crate::kernels;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
@@ -25,7 +25,7 @@ struct Attention<E> {
     heads: Heads,
     /// C
     width: usize,
-    before: Before,
+    causal: CausalInput,
     /// Per row and head: the largest score m, and `1 / sum exp(score - m)`.
     stats: Vec<[E; 2]>,
 }
@@ -38,7 +38,7 @@ impl<E: Element> Attention<E> {
             qkv: x.get(0),
             width,
             heads: heads.count,
-            context: self.before.context(),
+            causal_rows: self.causal.rows(),
             dropout,
         }
     }
@@ -46,9 +46,9 @@ impl<E: Element> Attention<E> {
 
 impl<E: Element> Op<E> for Attention<E> {
     fn name(&self) -> &'static str {
-        match self.before {
-            Before::Sequences(_) => "causal_attention",
-            Before::Tree(..) => "tree_attention",
+        match self.causal {
+            CausalInput::Sequences(_) => "causal_attention",
+            CausalInput::Tree(..) => "tree_attention",
         }
     }
 
@@ -56,7 +56,7 @@ impl<E: Element> Op<E> for Attention<E> {
     // output depends on are then equal too, and arriving gradients are already sums over the equal ones. Only
     // dropout forbids it, since its mask differs from row to row.
     fn row_rule(&self) -> RowRule {
-        if self.heads.dropout.is_some() { RowRule::KeepsApart } else { RowRule::Keeps }
+        if self.heads.dropout.is_some() { RowRule::PerRowIndex } else { RowRule::PerRow }
     }
 
     // Trees are divided by heads instead; the gain from dividing the rest of the net by rows outweighs that.
@@ -66,7 +66,7 @@ impl<E: Element> Op<E> for Attention<E> {
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let rows = out.len() / self.width;
-        self.before.follow(rows, env);
+        self.causal.read_parents(rows, env);
         let mut stats = std::mem::take(&mut self.stats);
         E::attend(self.call(x, env), out, &mut stats[..rows * self.heads.count]);
         self.stats = stats;
@@ -118,8 +118,8 @@ impl<'t, E: Element> Var<'t, E> {
     /// assert_eq!(qkv.tree_attention(1, tape.indices(&[2], &[0, 1])).data(), [5.0, 7.0]);
     /// ```
     pub fn causal_attention(self, heads: impl Into<Heads>, length: usize) -> Var<'t, E> {
-        let before = Before::sequences("causal_attention", self.rows(), length);
-        self.attention(heads.into(), before)
+        let causal = CausalInput::sequences("causal_attention", self.rows(), length);
+        self.attention(heads.into(), causal)
     }
 
     /// As [`Var::causal_attention`] for nodes of trees: each attends to itself and its ancestors. Sequences
@@ -134,11 +134,11 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Panics
     /// If the sizes do not fit, or a node comes before its parent.
     pub fn tree_attention(self, heads: impl Into<Heads>, parents: Indices) -> Var<'t, E> {
-        let before = Before::tree("tree_attention", self.tape(), self.rows(), parents);
-        self.attention(heads.into(), before)
+        let causal = CausalInput::tree("tree_attention", self.tape(), self.rows(), parents);
+        self.attention(heads.into(), causal)
     }
 
-    fn attention(self, heads: Heads, before: Before) -> Var<'t, E> {
+    fn attention(self, heads: Heads, causal: CausalInput) -> Var<'t, E> {
         let x = self.contiguous();
         let (shape, count) = (x.shape(), heads.count);
         let &[rows, all] = shape.dims() else {
@@ -149,7 +149,7 @@ impl<'t, E: Element> Var<'t, E> {
             all > 0 && all.is_multiple_of(3) && count > 0 && width.is_multiple_of(count),
             "attention: rows of {all} are not three times {count} heads"
         );
-        let op = Attention { heads, width, before, stats: vec![[E::zero(); 2]; rows * count] };
+        let op = Attention { heads, width, causal, stats: vec![[E::zero(); 2]; rows * count] };
         self.tape().record(op, &[x.id()], Shape::new(&[rows, width]))
     }
 }

@@ -23,9 +23,9 @@ struct BatchNorm<E> {
     /// The running statistics' ranges in the buffers, and the weight of a new value.
     running: [Range<usize>; 2],
     momentum: f64,
-    /// The new running statistics after a pass in training.
-    moved: [Vec<E>; 2],
-    has_moved: bool,
+    /// The new running statistics, if the last pass was in training.
+    new_running: [Vec<E>; 2],
+    has_new: bool,
     /// Per channel: the batch's mean, and 1 / sqrt(var + eps).
     mean: Vec<E>,
     inv_std: Vec<E>,
@@ -55,10 +55,10 @@ impl<E: Element> BatchNorm<E> {
         E::channel_moments(x, counts, &mut self.mean, &mut self.inv_std);
         let n = self.examples(x.len() / c, counts);
         let (keep, momentum) = (E::of(1.0 - self.momentum), E::of(self.momentum));
-        let [mean, var] = &mut self.moved;
+        let [mean, var] = &mut self.new_running;
         mean.copy_from_slice(&env.buffers[self.running[0].clone()]);
         var.copy_from_slice(&env.buffers[self.running[1].clone()]);
-        self.has_moved = true;
+        self.has_new = true;
         for (r, &m) in mean.iter_mut().zip(&self.mean) {
             *r = keep * *r + momentum * m;
         }
@@ -79,7 +79,7 @@ impl<E: Element> Op<E> for BatchNorm<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {
@@ -92,7 +92,7 @@ impl<E: Element> Op<E> for BatchNorm<E> {
         if env.training {
             self.measure(x, env);
         } else {
-            self.has_moved = false;
+            self.has_new = false;
             self.mean.copy_from_slice(&env.buffers[self.running[0].clone()]);
             for (s, &v) in self.inv_std.iter_mut().zip(&env.buffers[self.running[1].clone()]) {
                 *s = (v + self.eps).sqrt().recip();
@@ -107,8 +107,8 @@ impl<E: Element> Op<E> for BatchNorm<E> {
     }
 
     fn store_buffers(&self, buffers: &mut [E]) {
-        for (range, moved) in self.running.iter().zip(&self.moved).filter(|_| self.has_moved) {
-            buffers[range.clone()].copy_from_slice(moved);
+        for (range, new) in self.running.iter().zip(&self.new_running).filter(|_| self.has_new) {
+            buffers[range.clone()].copy_from_slice(new);
         }
     }
 
@@ -202,8 +202,8 @@ impl<'t, E: Element> Var<'t, E> {
             axis: x.axis(),
             running: [running.mean, running.var].map(|id| self.tape().buffer(id)),
             momentum: running.momentum,
-            moved: [per_channel(), per_channel()],
-            has_moved: false,
+            new_running: [per_channel(), per_channel()],
+            has_new: false,
             mean: per_channel(),
             inv_std: per_channel(),
             scale: per_channel(),

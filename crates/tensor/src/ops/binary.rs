@@ -1,6 +1,6 @@
 //! Operations on two tensors, element by element, with broadcasting.
 
-use crate::kernels::share_rows;
+use crate::kernels::parallel_rows;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
@@ -74,7 +74,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (a, b) = (x.get(0), x.get(1));
         if self.alike {
-            share_rows(out, self.width, WORK * out.len(), |at, y| {
+            parallel_rows(out, self.width, WORK * out.len(), |at, y| {
                 let (a, b) = (&a[at..][..y.len()], &b[at..][..y.len()]);
                 y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (&a, &b))| *y = F::value(a, b));
             });
@@ -97,7 +97,7 @@ impl<E: Element, F: Function<E>> Op<E> for Binary<F> {
         for side in 0..2 {
             let Some(g) = grads.get(side) else { continue };
             if self.alike {
-                g.share_rows(self.width, WORK * grad.len(), |at, g| {
+                g.parallel_rows(self.width, WORK * grad.len(), |at, g| {
                     // Slices of one known length, and a loop per side, let the compiler vectorize.
                     let n = g.data.len();
                     let (a, b, y, dy) = (&a[at..][..n], &b[at..][..n], &out[at..][..n], &grad[at..][..n]);
@@ -129,7 +129,7 @@ fn record<'t, E: Element, F: Function<E>>(a: Var<'t, E>, b: Var<'t, E>) -> Var<'
         if v.axis().is_some() { v.shape().rank() == shape.rank() } else { s[0] == 0 }
     };
     let rows = shape.rank() > 0 && follows(a, &strides[0]) && follows(b, &strides[1]);
-    let row_rule = if rows { RowRule::Keeps } else { RowRule::Mixes };
+    let row_rule = if rows { RowRule::PerRow } else { RowRule::AcrossRows };
     let width = shape.row();
     let op = Binary::<F> { shape, strides, alike, width, row_rule, function: std::marker::PhantomData };
     a.tape().record(op, &[a.id(), b.id()], shape)

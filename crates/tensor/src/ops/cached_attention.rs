@@ -16,7 +16,7 @@ impl<E: Element> Op<E> for CachedAttention {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {

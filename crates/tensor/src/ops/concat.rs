@@ -86,7 +86,7 @@ impl<'t, E: Element> Var<'t, E> {
         let rows = dim > 0 && parts.iter().all(|p| p.axis().is_some());
         let op = Concat {
             widths: shapes.iter().map(|s| s.dims()[dim..].iter().product()).collect(),
-            row_rule: if rows { RowRule::Keeps } else { RowRule::Mixes },
+            row_rule: if rows { RowRule::PerRow } else { RowRule::AcrossRows },
         };
         let ids: Vec<_> = parts.iter().map(|p| p.contiguous().id()).collect();
         parts[0].tape().record(op, &ids, Shape::new(&sizes[..first.rank()]))

@@ -49,22 +49,22 @@ struct CrossEntropy<E> {
     probs: Vec<E>,
     /// Each row's maximum m, and `ln sum exp(logit - m)`.
     lse: Vec<[E; 2]>,
-    /// How many counting examples each row has.
+    /// How often each row counts: the sum over its examples.
     weights: Vec<E>,
     /// The loss of each example.
-    costs: Vec<E>,
+    losses: Vec<E>,
 }
 
 impl<E: Element> CrossEntropy<E> {
     /// (row, token, count, index) of every example that counts.
     fn examples<'a>(&self, env: &Env<'a, E>) -> impl Iterator<Item = (usize, usize, E, usize)> + 'a {
         let Targets { tokens, rows, ignore_index } = self.targets;
-        let (tokens, often) = (env.indices(tokens), env.counts(self.examples_axis));
+        let (tokens, counts) = (env.indices(tokens), env.counts(self.examples_axis));
         let rows = rows.map(|r| env.indices(r));
-        let counts = move |&(_, &t): &(usize, &u32)| Some(t) != ignore_index;
+        let is_counted = move |&(_, &t): &(usize, &u32)| Some(t) != ignore_index;
         let row = move |i: usize| rows.map_or(i, |r| r[i] as usize);
-        let often = move |i: usize| often.get(i).copied().unwrap_or(E::one());
-        tokens.iter().enumerate().filter(counts).map(move |(i, &t)| (row(i), t as usize, often(i), i))
+        let count = move |i: usize| counts.get(i).copied().unwrap_or(E::one());
+        tokens.iter().enumerate().filter(is_counted).map(move |(i, &t)| (row(i), t as usize, count(i), i))
     }
 
     /// The distribution of example `i`, and its weight.
@@ -81,7 +81,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        if self.targets.rows.is_some() { RowRule::Ends } else { RowRule::Mixes }
+        if self.targets.rows.is_some() { RowRule::WeightedReduction } else { RowRule::AcrossRows }
     }
 
     fn keeps_rows(&self) -> bool {
@@ -94,24 +94,24 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         E::softmax_rows(logits, v, &mut self.probs[..rows * v], &mut self.lse[..rows]);
         // In f64, so that a sum of hundreds of thousands of f32 loses no precision.
         let (mut sum, mut n) = (0.0, 0.0);
-        let mut costs = std::mem::take(&mut self.costs);
-        for (row, token, often, i) in self.examples(env) {
+        let mut losses = std::mem::take(&mut self.losses);
+        for (row, token, count, i) in self.examples(env) {
             let [max, log_sum] = self.lse[row];
             let logits = &logits[row * v..][..v];
-            let of_token = max - logits[token] + log_sum;
+            let token_loss = max - logits[token] + log_sum;
             let loss = match self.soft(env, i) {
-                None => of_token,
+                None => token_loss,
                 Some((probs, weight)) => {
-                    let of_probs =
+                    let soft_loss =
                         probs.iter().zip(logits).map(|(&q, &x)| q * (max - x + log_sum)).sum::<E>();
-                    of_token + weight * (of_probs - of_token)
+                    token_loss + weight * (soft_loss - token_loss)
                 }
             };
-            costs[i] = loss;
-            sum += often.f64() * loss.f64();
-            n += often.f64();
+            losses[i] = loss;
+            sum += count.f64() * loss.f64();
+            n += count.f64();
         }
-        self.costs = costs;
+        self.losses = losses;
         out[0] = E::of(sum / n);
     }
 
@@ -135,14 +135,14 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
             of_rows.copy_from_slice(counts);
         } else {
             bytemuck::fill_zeroes(of_rows);
-            self.examples(env).for_each(|(row, _, often, _)| of_rows[row] += often);
+            self.examples(env).for_each(|(row, _, count, _)| of_rows[row] += count);
         }
         let scale = grad[0] / of_rows.iter().copied().sum();
         of_rows.iter_mut().for_each(|w| *w *= scale);
         E::scale_rows(of_rows, &self.probs[..rows * v], g.data, g.add);
         self.weights = weights;
-        for (row, token, often, i) in self.examples(env) {
-            let (row, times) = (&mut g.data[row * v..][..v], scale * often);
+        for (row, token, count, i) in self.examples(env) {
+            let (row, times) = (&mut g.data[row * v..][..v], scale * count);
             match self.soft(env, i) {
                 None => row[token] -= times,
                 Some((probs, weight)) => {
@@ -170,15 +170,15 @@ impl<E: Element> Recording<E> {
     ///
     /// # Panics
     /// If `loss` is no cross-entropy of this recording.
-    pub fn costs(&mut self, loss: NodeId) -> &[E] {
-        &self.cross_entropy_mut(loss).costs
+    pub fn losses(&mut self, loss: NodeId) -> &[E] {
+        &self.cross_entropy_mut(loss).losses
     }
 
     /// The token of an example of a [`cross_entropy`](Var::cross_entropy), and the predicted probabilities of
     /// all tokens, after a forward pass.
     ///
     /// # Panics
-    /// As [`Recording::costs`]; if there is no such example.
+    /// As [`Recording::losses`]; if there is no such example.
     pub fn probs(&mut self, loss: NodeId, example: usize) -> (u32, &[E]) {
         let Targets { tokens, rows, .. } = self.cross_entropy_mut(loss).targets;
         let of_example = |indices: Indices| self.fed.indices[indices.index].data[example];
@@ -239,13 +239,14 @@ impl<'t, E: Element> Var<'t, E> {
     /// assert!((logits.grad()[1] - (1.0 / 3.0 - 1.0) / 2.0).abs() < 1e-12);
     /// ```
     pub fn cross_entropy(self, targets: impl Into<Targets>) -> Var<'t, E> {
-        self.judged_by(targets.into(), None)
+        self.record_cross_entropy(targets.into(), None)
     }
 
     /// As [`Var::cross_entropy`], but the loss of an example is mixed with its mean under a given
     /// distribution q, such as a teacher's.
     ///
-    /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
+    /// `loss = 1/n sum_i ((1 - w) l(i, target_i) + w sum_v q_iv l(i, v))` with
+    /// `l(i, v) = logsumexp(logits[row_i]) - logits[row_i, v]`
     ///
     /// # Shapes
     /// As [`Var::cross_entropy`]; the soft targets' `rows` (B)
@@ -257,10 +258,10 @@ impl<'t, E: Element> Var<'t, E> {
     /// Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network", at temperature 1; torch's
     /// `cross_entropy` with class probabilities.
     pub fn cross_entropy_with(self, targets: impl Into<Targets>, soft: SoftTargets<E>) -> Var<'t, E> {
-        self.judged_by(targets.into(), Some(soft))
+        self.record_cross_entropy(targets.into(), Some(soft))
     }
 
-    fn judged_by(self, targets: Targets, soft: Option<SoftTargets<E>>) -> Var<'t, E> {
+    fn record_cross_entropy(self, targets: Targets, soft: Option<SoftTargets<E>>) -> Var<'t, E> {
         let logits = self.contiguous();
         let shape = logits.shape();
         assert_eq!(shape.rank(), 2, "cross_entropy takes logits of two dimensions, not of shape {shape:?}");
@@ -288,7 +289,7 @@ impl<'t, E: Element> Var<'t, E> {
             probs: vec![E::zero(); rows * classes],
             lse: vec![[E::zero(); 2]; rows],
             weights: vec![E::zero(); rows],
-            costs: vec![E::zero(); examples],
+            losses: vec![E::zero(); examples],
         };
         self.tape().record(op, &[logits.id()], Shape::new(&[]))
     }
@@ -338,7 +339,7 @@ mod tests {
             recording.forward(&params, &pass);
             let mut grads = Grads::zeros(&params);
             recording.backward(&params, &mut grads, loss, &pass);
-            let mean = recording.costs(loss)[..3]
+            let mean = recording.losses(loss)[..3]
                 .iter()
                 .zip([0.5, 0.25, 0.25])
                 .map(|(cost, share)| cost * share)

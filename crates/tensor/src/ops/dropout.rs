@@ -1,6 +1,6 @@
 //! y = x / (1 - p) where the mask keeps it, 0 elsewhere
 
-use crate::kernels::share_rows;
+use crate::kernels::parallel_rows;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::rng::DropoutMask;
 use crate::{Element, Var};
@@ -19,7 +19,7 @@ struct Dropout<E> {
 impl<E: Element> Dropout<E> {
     fn draw(&mut self, mask: DropoutMask, len: usize) {
         let scale = E::of(mask.scale);
-        share_rows(&mut self.mask[..len], self.width, WORK * len, |at, part| {
+        parallel_rows(&mut self.mask[..len], self.width, WORK * len, |at, part| {
             // Each part begins at an even row, hence at an even element.
             for (i, pair) in (at / 2..).zip(part.chunks_mut(2)) {
                 for (m, kept) in pair.iter_mut().zip(mask.pair(i)) {
@@ -36,7 +36,7 @@ impl<E: Element> Op<E> for Dropout<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::KeepsApart
+        RowRule::PerRowIndex
     }
 
     fn keeps_rows(&self) -> bool {
@@ -49,7 +49,7 @@ impl<E: Element> Op<E> for Dropout<E> {
         }
         self.draw(self.layer.at(env.step, env.replica), out.len());
         let (x, mask) = (x.get(0), &self.mask);
-        share_rows(out, self.width, WORK * out.len(), |at, y| {
+        parallel_rows(out, self.width, WORK * out.len(), |at, y| {
             let (x, mask) = (&x[at..][..y.len()], &mask[at..][..y.len()]);
             y.iter_mut().zip(x.iter().zip(mask)).for_each(|(y, (&x, &m))| *y = x * m);
         });
@@ -65,7 +65,7 @@ impl<E: Element> Op<E> for Dropout<E> {
         env: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        g.share_rows(self.width, WORK * grad.len(), |at, g| {
+        g.parallel_rows(self.width, WORK * grad.len(), |at, g| {
             let n = g.data.len();
             let (dy, mask) = (&grad[at..][..n], &self.mask[at..][..n]);
             match env.training {

@@ -1,6 +1,6 @@
 //! Rows of a table, chosen by integers: y[i] = table[index[i]].
 
-use crate::kernels::share_rows;
+use crate::kernels::parallel_rows;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, MAX_DIMS, Shape, Var};
 
@@ -21,7 +21,7 @@ impl<E: Element> Op<E> for Embedding {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(self.axis)
+        RowRule::AlongAxis(self.axis)
     }
 
     fn keeps_rows(&self) -> bool {
@@ -30,7 +30,7 @@ impl<E: Element> Op<E> for Embedding {
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let (table, indices, width) = (x.get(0), env.indices(self.indices), self.width);
-        share_rows(out, width, WORK * out.len(), |at, out| {
+        parallel_rows(out, width, WORK * out.len(), |at, out| {
             for (out, &i) in out.chunks_exact_mut(width).zip(&indices[at / width..]) {
                 out.copy_from_slice(&table[i as usize * width..][..width]);
             }

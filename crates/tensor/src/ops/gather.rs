@@ -11,7 +11,7 @@ struct Gather {
     strides: [[usize; MAX_DIMS]; 2],
     /// The size of x along the dimension, and its stride there.
     size: usize,
-    step: usize,
+    stride: usize,
 }
 
 impl Gather {
@@ -21,7 +21,7 @@ impl Gather {
         for_each(&self.shape, self.strides, |[i, k]| {
             let chosen = indices[k] as usize;
             assert!(chosen < self.size, "gather: index {chosen} is not below {}", self.size);
-            f(i + chosen * self.step, k);
+            f(i + chosen * self.stride, k);
         });
     }
 }
@@ -83,9 +83,9 @@ impl<'t, E: Element> Var<'t, E> {
             "gather along dimension {dim}: indices {shape:?} do not fit {sx:?}"
         );
         let mut strides = self.layout().strides;
-        let step = std::mem::take(&mut strides[dim]);
+        let stride = std::mem::take(&mut strides[dim]);
         let strides = [strides, Layout::contiguous(&shape, 0).strides];
-        let op = Gather { indices, shape, strides, size: sx.dims()[dim], step };
+        let op = Gather { indices, shape, strides, size: sx.dims()[dim], stride };
         self.tape().record(op, &[self.id()], shape)
     }
 }

@@ -34,7 +34,7 @@ impl<E: Element> Op<E> for RowNorm<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {

@@ -1,6 +1,6 @@
 //! y = x W^T + b
 
-use crate::kernels::{End, Gemm};
+use crate::kernels::{Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, MAX_DIMS, Shape, Var};
 
@@ -22,7 +22,7 @@ impl<E: Element> Op<E> for Linear<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn keeps_rows(&self) -> bool {
@@ -43,11 +43,11 @@ impl<E: Element> Op<E> for Linear<E> {
                 b_strides,
                 c: out,
                 c_stride: n_out,
-                end: match (from > 0, self.bias && last) {
-                    (false, false) => End::Set,
-                    (false, true) => End::Bias(x.get(2)),
-                    (true, false) => End::Add,
-                    (true, true) => End::AddBias(x.get(2)),
+                epilogue: match (from > 0, self.bias && last) {
+                    (false, false) => Epilogue::Set,
+                    (false, true) => Epilogue::Bias(x.get(2)),
+                    (true, false) => Epilogue::Add,
+                    (true, true) => Epilogue::AddBias(x.get(2)),
                 },
             });
         };
@@ -84,7 +84,7 @@ impl<E: Element> Op<E> for Linear<E> {
                     b_strides: [rows, 1],
                     c: dx_t,
                     c_stride: rows,
-                    end: End::Set,
+                    epilogue: Epilogue::Set,
                 });
                 E::transpose(dx_t, n_in, rows, g.data);
             } else {
@@ -98,7 +98,7 @@ impl<E: Element> Op<E> for Linear<E> {
                     b_strides: if self.by_columns { [1, n_out] } else { [n_in, 1] },
                     c: g.data,
                     c_stride: n_in,
-                    end: if g.add { End::Add } else { End::Set },
+                    epilogue: if g.add { Epilogue::Add } else { Epilogue::Set },
                 });
             }
         }
@@ -115,11 +115,11 @@ impl<E: Element> Op<E> for Linear<E> {
     }
 
     // dW^T = x^T dy as (in, out), or dW = dy^T x as (out, in)
-    fn weight_grad(&mut self, x: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
+    fn weight_grad(&mut self, x: Inputs<'_, E>, grad: &[E], c: &mut [E], epilogue: Epilogue<'_, E>) {
         let (n_in, n_out, x) = (self.inputs, self.outputs, x.get(0));
         let (m, n, a, b) = if self.by_columns { (n_in, n_out, x, grad) } else { (n_out, n_in, grad, x) };
         let (k, a_strides, b_strides, c_stride) = (grad.len() / n_out, [1, m], [n, 1], n);
-        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue });
     }
 
     fn as_any(&mut self) -> Option<&mut dyn std::any::Any> {

@@ -1,6 +1,6 @@
 //! C = A B, for matrices and for batches of them
 
-use crate::kernels::{End, Gemm};
+use crate::kernels::{Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::shape::for_each;
 use crate::{Element, MAX_DIMS, Shape, Var};
@@ -8,7 +8,7 @@ use crate::{Element, MAX_DIMS, Shape, Var};
 struct Matmul {
     /// C's dimensions before the last two, and their strides in A, B and C.
     batch: Shape,
-    steps: [Steps; 3],
+    batch_strides: [Strides; 3],
     m: usize,
     n: usize,
     k: usize,
@@ -20,26 +20,31 @@ struct Matmul {
     row_rule: RowRule,
 }
 
-type Steps = [usize; MAX_DIMS];
+type Strides = [usize; MAX_DIMS];
 
 impl Matmul {
-    /// Computes one product for each matrix of the batch.
-    fn each<E: Element>(&self, [a_steps, b_steps, c_steps]: [Steps; 3], call: Gemm<'_, E>) {
-        let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
-        let (dims, steps) = (self.batch.dims(), [a_steps, b_steps, c_steps]);
-        // The last dimensions along which all matrices have equal distances form one batched call.
-        let (mut outer, mut count, mut step) = (dims.len(), 1, [0; 3]);
+    /// Computes one product for each matrix of the batch; `strides` are the batch's in A, B and C of `call`.
+    fn each<E: Element>(&self, strides: [Strides; 3], call: Gemm<'_, E>) {
+        let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
+        let dims = self.batch.dims();
+        // The last dimensions along which all matrices are equally far apart form one batched call.
+        let (mut outer, mut count, mut stride) = (dims.len(), 1, [0; 3]);
         while let Some(d) = outer.checked_sub(1)
-            && (count == 1 || steps.iter().zip(step).all(|(steps, step)| steps[d] == step * count))
+            && (count == 1
+                || strides.iter().zip(stride).all(|(strides, stride)| strides[d] == stride * count))
         {
             if count == 1 {
-                step = steps.map(|steps| steps[d]);
+                stride = strides.map(|strides| strides[d]);
             }
             (outer, count) = (d, count * dims[d]);
         }
-        for_each(&Shape::new(&dims[..outer]), steps, |[i, j, l]| {
+        for_each(&Shape::new(&dims[..outer]), strides, |[i, j, l]| {
             let (a, b, c) = (&a[i..], &b[j..], &mut c[l..]);
-            E::gemm_batched(count, step, Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+            E::gemm_batched(
+                count,
+                stride,
+                Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue },
+            );
         });
     }
 }
@@ -56,8 +61,11 @@ impl<E: Element> Op<E> for Matmul {
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
         let (n, k, a_strides, b_strides) = (self.n, self.k, self.a, self.b);
         let m = if self.rows { out.len() / n } else { self.m };
-        let (a, b, end) = (x.get(0), x.get(1), End::Set);
-        self.each(self.steps, Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, end });
+        let (a, b, epilogue) = (x.get(0), x.get(1), Epilogue::Set);
+        self.each(
+            self.batch_strides,
+            Gemm { m, n, k, a, a_strides, b, b_strides, c: out, c_stride: n, epilogue },
+        );
     }
 
     // dA = dC B^T and dB = A^T dC; if A or B has column-major matrices, dA^T = B dC^T or dB^T = dC^T A. A
@@ -72,29 +80,31 @@ impl<E: Element> Op<E> for Matmul {
     ) {
         let (n, k, [a_row, a_col], [b_row, b_col]) = (self.n, self.k, self.a, self.b);
         let m = if self.rows { out.len() / n } else { self.m };
-        let ([a_steps, b_steps, c_steps], end) = (self.steps, End::Add);
+        let ([a_batch, b_batch, c_batch], epilogue) = (self.batch_strides, Epilogue::Add);
         if let Some(g) = grads.get(0) {
             let (b, c) = (x.get(1), g.zeroed());
             if a_col == 1 {
                 let (a_strides, b_strides, c_stride) = ([n, 1], [b_col, b_row], a_row);
-                let call = Gemm { m, n: k, k: n, a: grad, a_strides, b, b_strides, c, c_stride, end };
-                self.each([c_steps, b_steps, a_steps], call);
+                let call = Gemm { m, n: k, k: n, a: grad, a_strides, b, b_strides, c, c_stride, epilogue };
+                self.each([c_batch, b_batch, a_batch], call);
             } else {
                 let (a_strides, b_strides, c_stride) = ([b_row, b_col], [1, n], a_col);
-                let call = Gemm { m: k, n: m, k: n, a: b, a_strides, b: grad, b_strides, c, c_stride, end };
-                self.each([b_steps, c_steps, a_steps], call);
+                let call =
+                    Gemm { m: k, n: m, k: n, a: b, a_strides, b: grad, b_strides, c, c_stride, epilogue };
+                self.each([b_batch, c_batch, a_batch], call);
             }
         }
         if let Some(g) = grads.get(1) {
             let (a, c) = (x.get(0), g.zeroed());
             if b_col == 1 {
                 let (a_strides, b_strides, c_stride) = ([a_col, a_row], [n, 1], b_row);
-                let call = Gemm { m: k, n, k: m, a, a_strides, b: grad, b_strides, c, c_stride, end };
-                self.each([a_steps, c_steps, b_steps], call);
+                let call = Gemm { m: k, n, k: m, a, a_strides, b: grad, b_strides, c, c_stride, epilogue };
+                self.each([a_batch, c_batch, b_batch], call);
             } else {
                 let (a_strides, b_strides, c_stride) = ([1, n], [a_row, a_col], b_col);
-                let call = Gemm { m: n, n: k, k: m, a: grad, a_strides, b: a, b_strides, c, c_stride, end };
-                self.each([c_steps, a_steps, b_steps], call);
+                let call =
+                    Gemm { m: n, n: k, k: m, a: grad, a_strides, b: a, b_strides, c, c_stride, epilogue };
+                self.each([c_batch, a_batch, b_batch], call);
             }
         }
     }
@@ -182,18 +192,18 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
     // If B is one matrix, all rows of A form one matrix.
     let rows = b.shape().rank() == 2 && a.is_contiguous();
     let (lead_a, lead_b) = (leading(&a.shape()), leading(&b.shape()));
-    let mut c_steps = [0; MAX_DIMS];
-    let mut step = m * n;
+    let mut c_batch = [0; MAX_DIMS];
+    let mut stride = m * n;
     for d in (0..batch.rank()).rev() {
-        c_steps[d] = step;
-        step *= batch.dims()[d];
+        c_batch[d] = stride;
+        stride *= batch.dims()[d];
     }
     let op = Matmul {
         batch: if rows { Shape::new(&[]) } else { *batch },
-        steps: [
+        batch_strides: [
             a.layout().broadcast_strides(&lead_a, batch),
             b.layout().broadcast_strides(&lead_b, batch),
-            c_steps,
+            c_batch,
         ],
         m: if rows { a.shape().len() / k } else { m },
         n,
@@ -201,7 +211,7 @@ fn product<'t, E: Element>(a: Var<'t, E>, b: Var<'t, E>, batch: &Shape, shape: S
         a: if rows { [k, 1] } else { a_strides },
         b: b_strides,
         rows,
-        row_rule: if rows && b.axis().is_none() { RowRule::Keeps } else { RowRule::Mixes },
+        row_rule: if rows && b.axis().is_none() { RowRule::PerRow } else { RowRule::AcrossRows },
     };
     a.tape().record(op, &[a.id(), b.id()], shape)
 }

@@ -15,7 +15,7 @@ impl<E: Element> Op<E> for OneHot {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(self.axis)
+        RowRule::AlongAxis(self.axis)
     }
 
     fn forward(&mut self, _: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {

@@ -3,42 +3,44 @@
 //! A layer that gets half of the units as its inputs computes only one half of each sum; the partner computes
 //! the other. A tensor that both partners use whole gets the sum of both gradients.
 
-use crate::kernels::Place;
+use crate::kernels::Endpoint;
 use crate::op::{Env, Grad, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Shape, Var};
 use std::ops::Range;
 
-/// y = x + the partner's x + bias, for the columns that this side keeps.
+/// y = x + the partner's x + bias, in the columns that this side kept.
 struct Reduce<E> {
-    place: Place<E>,
+    endpoint: Endpoint<E>,
     /// The columns of x.
     width: usize,
-    keeps: Range<usize>,
-    gives: Range<usize>,
-    no_bias: Vec<E>,
+    kept: Range<usize>,
+    /// The columns that the partner kept, which are sent to it.
+    sent: Range<usize>,
+    /// Zeros, if there is no bias.
+    zero_bias: Vec<E>,
 }
 
 impl<E: Element> Op<E> for Reduce<E> {
     fn name(&self) -> &'static str {
-        if self.keeps == self.gives { "all_reduce" } else { "reduce_scatter" }
+        if self.kept == self.sent { "all_reduce" } else { "reduce_scatter" }
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
-        let bias = if self.no_bias.is_empty() { x.get(1) } else { &self.no_bias };
-        let (x, gives, keeps) = (x.get(0), self.gives.clone(), self.keeps.clone());
-        let numbers = x.len() / self.width * gives.len();
-        let give = |to: &mut [E]| {
-            for (to, x) in to.chunks_exact_mut(gives.len()).zip(x.chunks_exact(self.width)) {
-                to.copy_from_slice(&x[gives.clone()]);
+        let bias = if self.zero_bias.is_empty() { x.get(1) } else { &self.zero_bias };
+        let (x, sent, kept) = (x.get(0), self.sent.clone(), self.kept.clone());
+        let numbers = x.len() / self.width * sent.len();
+        let send = |to: &mut [E]| {
+            for (to, x) in to.chunks_exact_mut(sent.len()).zip(x.chunks_exact(self.width)) {
+                to.copy_from_slice(&x[sent.clone()]);
             }
         };
-        self.place.give(numbers, give);
-        self.place.take(numbers, |other| {
-            E::add_rows(&x[keeps.start..], self.width, other, bias, out);
+        self.endpoint.send(numbers, send);
+        self.endpoint.receive(numbers, |other| {
+            E::add_rows(&x[kept.start..], self.width, other, bias, out);
         });
     }
 
@@ -52,12 +54,12 @@ impl<E: Element> Op<E> for Reduce<E> {
         _: &Env<'_, E>,
     ) {
         if self.receives() {
-            self.place.give(grad.len(), |to| to.copy_from_slice(grad));
+            self.endpoint.send(grad.len(), |to| to.copy_from_slice(grad));
         }
         if let Some(g) = grads.get(0) {
-            put(g, self.width, self.keeps.clone(), grad);
+            set_columns(g, self.width, self.kept.clone(), grad);
         }
-        if self.no_bias.is_empty()
+        if self.zero_bias.is_empty()
             && let Some(g) = grads.get(1)
         {
             E::sum_rows(grad, g.zeroed());
@@ -65,20 +67,20 @@ impl<E: Element> Op<E> for Reduce<E> {
     }
 
     fn receives(&self) -> bool {
-        self.keeps != self.gives
+        self.kept != self.sent
     }
 
     fn receive(&mut self, grad: &[E], grads: &mut InputGrads<'_, E>) {
-        self.place.take(grad.len(), |other| {
+        self.endpoint.receive(grad.len(), |other| {
             if let Some(g) = grads.get(0) {
-                put(g, self.width, self.gives.clone(), other);
+                set_columns(g, self.width, self.sent.clone(), other);
             }
         });
     }
 }
 
 /// Sets some columns of a gradient, or adds to them.
-fn put<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &[E]) {
+fn set_columns<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &[E]) {
     for (row, from) in to.data.chunks_exact_mut(width).zip(from.chunks_exact(columns.len())) {
         let data = &mut row[columns.clone()];
         if to.add {
@@ -90,7 +92,7 @@ fn put<E: Element>(to: Grad<'_, E>, width: usize, columns: Range<usize>, from: &
 }
 
 /// y = x, which the partner has too; dx = dy + the partner's dy
-struct Replicated<E>(Place<E>);
+struct Replicated<E>(Endpoint<E>);
 
 impl<E: Element> Op<E> for Replicated<E> {
     fn name(&self) -> &'static str {
@@ -102,7 +104,7 @@ impl<E: Element> Op<E> for Replicated<E> {
     }
 
     fn backward(&mut self, _: Inputs<'_, E>, _: &[E], grad: &[E], _: &mut InputGrads<'_, E>, _: &Env<'_, E>) {
-        self.0.give(grad.len(), |to| to.copy_from_slice(grad));
+        self.0.send(grad.len(), |to| to.copy_from_slice(grad));
     }
 
     fn receives(&self) -> bool {
@@ -110,7 +112,7 @@ impl<E: Element> Op<E> for Replicated<E> {
     }
 
     fn receive(&mut self, grad: &[E], grads: &mut InputGrads<'_, E>) {
-        self.0.take(grad.len(), |other| {
+        self.0.receive(grad.len(), |other| {
             if let Some(g) = grads.get(0) {
                 g.each(|i| grad[i] + other[i]);
             }
@@ -125,7 +127,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// x (B, C), bias (C) -> (B, C)
     ///
     /// # Panics
-    /// If the tape is not one of [`Recording::half`](crate::Recording::half).
+    /// If the tape is not one of [`Recording::shard`](crate::Recording::shard).
     ///
     /// # Source
     /// Shoeybi et al. 2019, "Megatron-LM"
@@ -153,25 +155,20 @@ impl<'t, E: Element> Var<'t, E> {
         self.sum_of_partners(sides[side].clone(), sides[1 - side].clone(), bias)
     }
 
-    fn sum_of_partners(
-        self,
-        keeps: Range<usize>,
-        gives: Range<usize>,
-        bias: Option<Var<'t, E>>,
-    ) -> Var<'t, E> {
+    fn sum_of_partners(self, kept: Range<usize>, sent: Range<usize>, bias: Option<Var<'t, E>>) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = x.shape();
         assert_eq!(shape.rank(), 2, "partners share rows of columns, not a tensor of shape {shape:?}");
         let (rows, width) = (shape.dims()[0], shape.dims()[1]);
-        let place = self.tape().place(rows * gives.len());
+        let endpoint = self.tape().endpoint(rows * sent.len());
         let mut inputs = vec![x.id()];
         if let Some(bias) = bias {
-            assert_eq!(bias.shape().dims(), [keeps.len()], "a bias for each column that is kept");
+            assert_eq!(bias.shape().dims(), [kept.len()], "a bias for each column that is kept");
             inputs.push(bias.contiguous().id());
         }
-        let no_bias = if bias.is_none() { vec![E::zero(); keeps.len()] } else { Vec::new() };
-        let shape = Shape::new(&[rows, keeps.len()]);
-        self.tape().record(Reduce { place, width, keeps, gives, no_bias }, &inputs, shape)
+        let zero_bias = if bias.is_none() { vec![E::zero(); kept.len()] } else { Vec::new() };
+        let shape = Shape::new(&[rows, kept.len()]);
+        self.tape().record(Reduce { endpoint, width, kept, sent, zero_bias }, &inputs, shape)
     }
 
     /// A tensor that both partners have; its gradient is the sum of both partners' gradients.
@@ -186,15 +183,15 @@ impl<'t, E: Element> Var<'t, E> {
     /// As [`Var::all_reduce`].
     pub fn replicated(self) -> Var<'t, E> {
         let x = self.contiguous();
-        let place = self.tape().place(x.shape().len());
-        self.tape().record(Replicated(place), &[x.id()], x.shape())
+        let endpoint = self.tape().endpoint(x.shape().len());
+        self.tape().record(Replicated(endpoint), &[x.id()], x.shape())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::kernels::tests::numbers;
-    use crate::kernels::{Meetings, Pool};
+    use crate::kernels::{Communicator, Pool};
     use crate::ops::Targets;
     use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording, Tape};
     use std::sync::Arc;
@@ -217,7 +214,7 @@ mod tests {
         all.chunks(width).flat_map(|row| &row[from..to]).copied().collect()
     }
 
-    fn net<E: Element>(half: Option<(usize, &Arc<Meetings<E>>)>) -> Net<E> {
+    fn net<E: Element>(half: Option<(usize, &Arc<Communicator<E>>)>) -> Net<E> {
         // The range of hidden units of this half.
         let (from, to) = half.map_or((0, WIDE), |(side, _)| (side * WIDE / 2, (side + 1) * WIDE / 2));
         let (w, n) = (WIDE, to - from);
@@ -245,7 +242,7 @@ mod tests {
             }
         };
         let (recording, loss) = match half {
-            Some((side, meetings)) => Recording::half(&params, side, meetings, record),
+            Some((side, communicator)) => Recording::shard(&params, side, communicator, record),
             None => Recording::new(&params, record),
         };
         let grads = Grads::zeros(&params);
@@ -267,9 +264,9 @@ mod tests {
     fn check<E: Element>(tolerance: f64) {
         let mut whole = net::<E>(None);
         whole.step();
-        let meetings = Arc::new(Meetings::default());
-        let mut halves = [0, 1].map(|side| net(Some((side, &meetings))));
-        meetings.work(&Pool::new(2), &mut halves, |_, half| half.step());
+        let communicator = Arc::new(Communicator::default());
+        let mut halves = [0, 1].map(|side| net(Some((side, &communicator))));
+        communicator.work(&Pool::new(2), &mut halves, |_, half| half.step());
         let close = |a: &[E], b: &[E], what: &str| {
             assert_eq!(a.len(), b.len(), "{what}");
             for (a, b) in a.iter().zip(b) {

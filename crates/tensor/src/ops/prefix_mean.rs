@@ -1,13 +1,12 @@
 //! y_i = the mean of x_j over row i and the rows before it
 
-use super::context::Before;
-use crate::kernels::Context;
+use super::causal_input::CausalInput;
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices, Var};
 
 struct PrefixMean<E> {
     width: usize,
-    before: Before,
+    causal: CausalInput,
     /// Per row: the sum up to it; in backward the sum of the gradients from it on.
     sums: Vec<E>,
 }
@@ -19,30 +18,30 @@ fn add<E: Element>(to: &mut [E], from: &[E]) {
 
 impl<E: Element> Op<E> for PrefixMean<E> {
     fn name(&self) -> &'static str {
-        match self.before {
-            Before::Sequences(_) => "causal_mean",
-            Before::Tree(..) => "tree_mean",
+        match self.causal {
+            CausalInput::Sequences(_) => "causal_mean",
+            CausalInput::Tree(..) => "tree_mean",
         }
     }
 
     // As in attention: a row may stand for several equal ones if all rows before it are equal too.
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     // s_i = s_before + x_i        y_i = s_i / (number of summed rows)
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
         let width = self.width;
-        self.before.follow(out.len() / width, env);
-        let context: Context<'_> = self.before.context();
+        self.causal.read_parents(out.len() / width, env);
+        let rows = self.causal.rows();
         for (row, (x, y)) in x.get(0).chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
             let (before, sum) = self.sums.split_at_mut(row * width);
-            let (place, sum) = (context.place(row), &mut sum[..width]);
+            let (position, sum) = (rows.position(row), &mut sum[..width]);
             sum.copy_from_slice(x);
-            if place > 0 {
-                add(sum, &before[context.before(row) * width..][..width]);
+            if position > 0 {
+                add(sum, &before[rows.previous(row) * width..][..width]);
             }
-            let share = E::of((place + 1) as f64).recip();
+            let share = E::of((position + 1) as f64).recip();
             y.iter_mut().zip(sum).for_each(|(y, &mut sum)| *y = sum * share);
         }
     }
@@ -57,16 +56,16 @@ impl<E: Element> Op<E> for PrefixMean<E> {
         _: &Env<'_, E>,
     ) {
         let Some(g) = grads.get(0) else { return };
-        let (width, context) = (self.width, self.before.context());
+        let (width, rows) = (self.width, self.causal.rows());
         let sums = &mut self.sums[..out.len()];
         bytemuck::fill_zeroes(sums);
         for (row, dy) in grad.chunks_exact(width).enumerate().rev() {
             let (before, sum) = sums.split_at_mut(row * width);
-            let (place, sum) = (context.place(row), &mut sum[..width]);
-            let share = E::of((place + 1) as f64).recip();
+            let (position, sum) = (rows.position(row), &mut sum[..width]);
+            let share = E::of((position + 1) as f64).recip();
             sum.iter_mut().zip(dy).for_each(|(sum, &dy)| *sum += dy * share);
-            if place > 0 {
-                add(&mut before[context.before(row) * width..][..width], sum);
+            if position > 0 {
+                add(&mut before[rows.previous(row) * width..][..width], sum);
             }
         }
         g.each(|i| sums[i]);
@@ -96,7 +95,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// assert_eq!(x.causal_mean(2).data(), [1.0, 2.0, 10.0, 15.0]);
     /// ```
     pub fn causal_mean(self, length: usize) -> Var<'t, E> {
-        self.prefix_mean(Before::sequences("causal_mean", self.rows(), length))
+        self.prefix_mean(CausalInput::sequences("causal_mean", self.rows(), length))
     }
 
     /// As [`Var::causal_mean`] for nodes of trees: the mean of each node and its ancestors; see
@@ -108,17 +107,17 @@ impl<'t, E: Element> Var<'t, E> {
     /// # Panics
     /// If the sizes do not fit, or a node comes before its parent.
     pub fn tree_mean(self, parents: Indices) -> Var<'t, E> {
-        self.prefix_mean(Before::tree("tree_mean", self.tape(), self.rows(), parents))
+        self.prefix_mean(CausalInput::tree("tree_mean", self.tape(), self.rows(), parents))
     }
 
-    fn prefix_mean(self, before: Before) -> Var<'t, E> {
+    fn prefix_mean(self, causal: CausalInput) -> Var<'t, E> {
         let x = self.contiguous();
         let shape = x.shape();
         assert!(
             shape.rank() == 2 && shape.last() > 0,
             "a mean of what came before takes rows, not shape {shape:?}"
         );
-        let op = PrefixMean { width: shape.last(), before, sums: vec![E::zero(); shape.len()] };
+        let op = PrefixMean { width: shape.last(), causal, sums: vec![E::zero(); shape.len()] };
         self.tape().record(op, &[x.id()], shape)
     }
 }

@@ -1,6 +1,6 @@
 //! A recurrent layer over whole sequences: states[i] = cell(x[i], states[parent of i])
 
-use crate::kernels::{self, Cell, CellBackward, CellForward, End, Gemm};
+use crate::kernels::{self, Cell, CellBackward, CellForward, Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::slab::Slab;
 use crate::{Element, Indices, Shape, Var};
@@ -33,9 +33,9 @@ struct Recurrence<E> {
 }
 
 /// From this mean number of rows per level on, packing the weight pays.
-const PACKED_FROM: usize = 8;
+const MIN_ROWS_TO_PACK: usize = 8;
 /// From this mean number of rows per level on, each thread keeps its rows for a level's product and cells.
-const KEPT_FROM: usize = 32;
+const MIN_ROWS_TO_KEEP: usize = 32;
 
 impl<E: Element> Recurrence<E> {
     /// G H and S H: the lengths of a row of gates and of a row of states.
@@ -45,12 +45,12 @@ impl<E: Element> Recurrence<E> {
 
     /// Whether each thread keeps its part of a level's rows; `rows` is the number in all levels.
     fn keeps_rows_of_levels(&self, rows: usize) -> bool {
-        rows >= KEPT_FROM * (self.starts.len() - 1)
+        rows >= MIN_ROWS_TO_KEEP * (self.starts.len() - 1)
     }
 
     /// Whether the weight is packed for the products of all levels; `rows` is the number in all levels.
     fn packs(&self, rows: usize) -> bool {
-        rows >= PACKED_FROM * (self.starts.len() - 1)
+        rows >= MIN_ROWS_TO_PACK * (self.starts.len() - 1)
     }
 
     /// Finds the levels of the first `rows` rows.
@@ -87,7 +87,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {
@@ -130,7 +130,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                     b_strides: [g, 1],
                     c: gates,
                     c_stride: g,
-                    end: End::Bias(x.get(2)),
+                    epilogue: Epilogue::Bias(x.get(2)),
                 };
                 multiply(product, packed);
                 E::cell_forward(CellForward {
@@ -162,7 +162,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
             E::transpose(x.get(1), h, g, &mut self.transposed);
         }
         let weight = if self.by_columns { &self.transposed } else { x.get(1) };
-        let (goes_on, keep_rows) = (self.has_first && grads.wants(3), self.keeps_rows_of_levels(rows));
+        let (goes_on, keep_rows) = (self.has_first && grads.needs_grad(3), self.keeps_rows_of_levels(rows));
         let packed = self.packs(rows).then(|| {
             E::pack(weight, h, self.packed.all_mut());
             self.packed.all()
@@ -207,7 +207,7 @@ impl<E: Element> Op<E> for Recurrence<E> {
                         b_strides: [h, 1],
                         c: d_before,
                         c_stride: s,
-                        end: if self.cell == Cell::Gru { End::Add } else { End::Set },
+                        epilogue: if self.cell == Cell::Gru { Epilogue::Add } else { Epilogue::Set },
                     };
                     multiply(product, packed);
                     if let Some(parents) = parents.filter(|_| from > 0) {
@@ -232,13 +232,13 @@ impl<E: Element> Op<E> for Recurrence<E> {
     }
 
     // dW^T = h_before^T dgates over all rows, or dW = dgates^T h_before
-    fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], end: End<'_, E>) {
+    fn weight_grad(&mut self, _: Inputs<'_, E>, grad: &[E], c: &mut [E], epilogue: Epilogue<'_, E>) {
         let ([g, s], h) = (self.widths(), self.hidden);
         let (of_states, of_gates) = ((&self.before[..], s, h), (&self.gates[..], g, g));
-        let ((a, step, m), (b, b_step, n)) =
+        let ((a, a_stride, m), (b, b_stride, n)) =
             if self.by_columns { (of_states, of_gates) } else { (of_gates, of_states) };
-        let (k, a_strides, b_strides) = (grad.len() / s, [1, step], [b_step, 1]);
-        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, end });
+        let (k, a_strides, b_strides) = (grad.len() / s, [1, a_stride], [b_stride, 1]);
+        E::gemm_over_rows(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride: n, epilogue });
     }
 }
 
@@ -304,7 +304,7 @@ impl<'t, E: Element> Var<'t, E> {
                 "recurrence: a parent for each row"
             );
         }
-        let room = |width: usize| vec![E::zero(); rows * width];
+        let rows_of = |width: usize| vec![E::zero(); rows * width];
         // For either layout of the weight, with its columns rounded up to a multiple of 16.
         let mut packed = Slab::new();
         packed.grow((g.next_multiple_of(16) * hidden).max(hidden.next_multiple_of(16) * g));
@@ -315,11 +315,11 @@ impl<'t, E: Element> Var<'t, E> {
             by_columns,
             has_first: first.is_some(),
             starts: Vec::with_capacity(rows + 2),
-            gates: room(g),
-            before: room(s),
-            kept: room(hidden),
-            d_states: room(s),
-            d_before: room(s),
+            gates: rows_of(g),
+            before: rows_of(s),
+            kept: rows_of(hidden),
+            d_states: rows_of(s),
+            d_before: rows_of(s),
             unwanted: Vec::new(),
             transposed: vec![E::zero(); g * hidden],
             packed,

@@ -174,7 +174,8 @@ impl<'t, E: Element> Var<'t, E> {
                 rank += 1;
             }
         }
-        let row_rule = if self.axis().is_some() && !reduced[0] { RowRule::Keeps } else { RowRule::Mixes };
+        let row_rule =
+            if self.axis().is_some() && !reduced[0] { RowRule::PerRow } else { RowRule::AcrossRows };
         let contiguous = layout.is_contiguous(&shape);
         let op = Reduce { kind, shape, strides: layout.strides, reduced, contiguous, row_rule };
         self.tape().record(op, &[self.id()], Shape::new(&sizes[..rank]))

@@ -51,7 +51,7 @@ impl<E: Element> Op<E> for Rotate<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], env: &Env<'_, E>) {

@@ -105,7 +105,7 @@ impl<'t, E: Element> Var<'t, E> {
     /// Whether both are views of the same memory, even if of different parts of it.
     pub fn shares_memory(self, other: Var<'t, E>) -> bool {
         let recording = self.tape().recording.borrow();
-        recording.nodes[self.id().index].root == recording.nodes[other.id().index].root
+        recording.nodes[self.id().index].base == recording.nodes[other.id().index].base
     }
 }
 

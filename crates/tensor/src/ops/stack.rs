@@ -13,7 +13,7 @@ impl<E: Element> Op<E> for Stack {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(Some(self.axis))
+        RowRule::AlongAxis(Some(self.axis))
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {
@@ -47,21 +47,21 @@ impl<E: Element> Op<E> for Stack {
 }
 
 impl<'t, E: Element> Var<'t, E> {
-    /// The rows in use of all parts, one after another, as the rows of `axis`, of which as many must be in
-    /// use as of all parts together.
+    /// The rows in use of all parts, one after another. They are the rows of `axis`, whose number in use must be
+    /// the sum of the parts'.
     ///
     /// # Shapes
     /// (N, H), (M, H) -> (N + M, H)
     ///
     /// # Panics
-    /// If there is no part, the rows differ in length, or the axis is of another recording; when it is computed, if the
-    /// number of rows in use is not that of the parts.
+    /// If there is no part, the rows differ in length, or the axis is of another recording; when it is
+    /// computed, if the number of rows in use is not that of the parts.
     pub fn stack_rows(parts: &[Var<'t, E>], axis: Axis) -> Var<'t, E> {
         let tape = parts.first().expect("stack_rows: there is no tensor").tape();
         let width = parts[0].shape().last();
         let fits = |part: &Var<'t, E>| part.shape().rank() == 2 && part.shape().last() == width;
         assert!(parts.iter().all(fits), "stack_rows: rows of different lengths");
-        let shape = Shape::new(&[tape.most(axis), width]);
+        let shape = Shape::new(&[tape.capacity(axis), width]);
         let ids: Vec<_> = parts.iter().map(|part| part.contiguous().id()).collect();
         tape.record(Stack { axis: axis.index }, &ids, shape)
     }

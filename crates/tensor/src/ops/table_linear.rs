@@ -5,7 +5,7 @@
 //! the batch is computed once, and a row of the output is the sum of its T pairs. With one-hot inputs the
 //! contributions are the weight's columns. The cost hardly grows with the batch.
 
-use crate::kernels::{Activation, End, Gemm};
+use crate::kernels::{Activation, Epilogue, Gemm};
 use crate::op::{Env, InputGrads, Inputs, Op, RowRule};
 use crate::{Element, Indices};
 
@@ -43,9 +43,10 @@ pub(crate) struct TableLinear<E> {
     cut: Option<usize>,
     /// The slot of each (row, position).
     slots: Vec<u32>,
-    /// Per (position, token): the step in which it last occurred, and its slot then.
+    /// Per (position, token): the forward pass in which it last occurred, and its slot then.
     pairs: Vec<(u32, u32)>,
-    stamp: u32,
+    /// The number of the present forward pass.
+    pass: u32,
     /// The token of each slot, and where the slots of each position start.
     slot_token: Vec<u32>,
     starts: Vec<usize>,
@@ -61,7 +62,8 @@ pub(crate) struct TableLinear<E> {
     table_grad: Vec<E>,
     /// The sum before the activation, where backward needs it.
     sums: Vec<E>,
-    no_bias: Vec<E>,
+    /// The bias of a layer that has none.
+    zero_bias: Vec<E>,
     /// Slot 0 for every row.
     one_slot: Vec<u32>,
 }
@@ -93,7 +95,7 @@ impl<E: Element> TableLinear<E> {
             cut,
             slots: vec![0; rows * positions],
             pairs: vec![(0, 0); positions * tokens],
-            stamp: 0,
+            pass: 0,
             // One more than there can be, since `assign` always writes the next slot's token.
             slot_token: vec![0; slots + 1],
             starts: vec![0; positions + 1],
@@ -104,18 +106,18 @@ impl<E: Element> TableLinear<E> {
             table: zeros(slots * outputs),
             table_grad: zeros(slots * outputs),
             sums: zeros(kept),
-            no_bias: zeros(outputs),
+            zero_bias: zeros(outputs),
             one_slot: vec![0; rows],
         }
     }
 
     /// Assigns a slot to every pair of position and token in the batch, position by position.
     fn assign(&mut self, tokens: &[u32]) {
-        if self.stamp == u32::MAX {
+        if self.pass == u32::MAX {
             self.pairs.fill((0, 0));
-            self.stamp = 0;
+            self.pass = 0;
         }
-        self.stamp += 1;
+        self.pass += 1;
         // Without branches, since whether a pair is new is unpredictable: the next slot's token is always
         // written.
         let mut count = 0;
@@ -125,9 +127,9 @@ impl<E: Element> TableLinear<E> {
                 self.slots.chunks_exact_mut(self.positions).zip(tokens.chunks_exact(self.positions))
             {
                 let pair = &mut self.pairs[t * self.tokens + tokens[t] as usize];
-                let known = u32::from(pair.0 == self.stamp);
+                let known = u32::from(pair.0 == self.pass);
                 slots[t] = known * pair.1 + (1 - known) * count as u32;
-                *pair = (self.stamp, slots[t]);
+                *pair = (self.pass, slots[t]);
                 self.slot_token[count] = tokens[t];
                 count += 1 - known as usize;
             }
@@ -159,7 +161,7 @@ impl<E: Element> TableLinear<E> {
                 b_strides: [h, 1],
                 c: &mut self.table[start * h..],
                 c_stride: h,
-                end: End::Set,
+                epilogue: Epilogue::Set,
             });
         }
     }
@@ -207,7 +209,7 @@ impl<E: Element> TableLinear<E> {
                         b_strides: [n, 1],
                         c: c_transposed,
                         c_stride: n,
-                        end: End::Set,
+                        epilogue: Epilogue::Set,
                     });
                     E::transpose(&c_transposed[..width * n], width, n, c);
                 } else {
@@ -221,7 +223,7 @@ impl<E: Element> TableLinear<E> {
                         b_strides: [inputs, 1],
                         c,
                         c_stride: width,
-                        end: End::Set,
+                        epilogue: Epilogue::Set,
                     });
                 }
                 E::scatter_rows(None, c, c, width, &slot_token[slots.clone()], 1, to);
@@ -237,7 +239,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Chooses(self.axis)
+        RowRule::AlongAxis(self.axis)
     }
 
     fn keeps_rows(&self) -> bool {
@@ -265,7 +267,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 (Some(x.get(0)), 1)
             }
         };
-        let bias = if self.bias { x.get(at_bias) } else { &self.no_bias };
+        let bias = if self.bias { x.get(at_bias) } else { &self.zero_bias };
         let table = weight.unwrap_or(&self.table);
         if let Some(kind) = self.activation.filter(|kind| kind.slope_is_of_x()) {
             let sums = &mut self.sums[..out.len()];
@@ -330,7 +332,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
     }
 
     // dW_t^T = embedding^T dtable over the slots of position t
-    fn weight_grad(&mut self, _: Inputs<'_, E>, _: &[E], c: &mut [E], end: End<'_, E>) {
+    fn weight_grad(&mut self, _: Inputs<'_, E>, _: &[E], c: &mut [E], epilogue: Epilogue<'_, E>) {
         let Source::Embedding(width) = self.source else { return };
         let h = self.outputs;
         for (t, c) in c.chunks_exact_mut(width * h).enumerate() {
@@ -345,7 +347,7 @@ impl<E: Element> Op<E> for TableLinear<E> {
                 b_strides: [h, 1],
                 c,
                 c_stride: h,
-                end,
+                epilogue,
             });
         }
     }

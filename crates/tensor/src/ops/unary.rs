@@ -48,7 +48,7 @@ impl<E: Element, F: Function<E>> Op<E> for Unary<F> {
     }
 
     fn row_rule(&self) -> RowRule {
-        RowRule::Keeps
+        RowRule::PerRow
     }
 
     fn forward(&mut self, x: Inputs<'_, E>, out: &mut [E], _: &Env<'_, E>) {

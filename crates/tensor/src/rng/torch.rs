@@ -6,7 +6,7 @@ use super::state::{GeneratorState, InvalidState};
 use super::{unit_f32, unit_f64};
 
 /// For ranges from this on torch's `randint` draws 64 random bits per integer, for smaller ones 32.
-const WIDE: u64 = 1 << 28;
+const WIDE_RANGE: u64 = 1 << 28;
 
 /// The generator of `torch.Generator().manual_seed(seed)`: MT19937, and torch's rules for drawing from it.
 ///
@@ -127,7 +127,7 @@ impl TorchGenerator {
     /// If `high` is 0.
     pub fn randint_into(&mut self, high: u32, out: &mut [u32]) {
         assert!(high > 0, "randint: no integer lies in [0, 0); high must be at least 1");
-        if u64::from(high) >= WIDE {
+        if u64::from(high) >= WIDE_RANGE {
             let range = u64::from(high);
             return out.iter_mut().for_each(|value| *value = (self.random64() % range) as u32);
         }
@@ -159,7 +159,7 @@ impl TorchGenerator {
     }
 
     fn random_bits(&mut self, range: u64) -> u64 {
-        if range < WIDE { u64::from(self.random32()) } else { self.random64() }
+        if range < WIDE_RANGE { u64::from(self.random32()) } else { self.random64() }
     }
 
     /// The whole state, from which [`Self::from_state`] continues with the same numbers.

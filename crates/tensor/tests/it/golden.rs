@@ -189,8 +189,8 @@ fn replay<E: Element>(case: &OpCase, tolerance: &Tolerance) -> Result<(), String
     Ok(())
 }
 
-/// How close f32 is to be. The slope of attention's score is p (v dy - y dy): where p is 1 or 0 it vanishes only to the
-/// rounding of these two, which are as large as the inputs' products.
+/// How close f32 is to be. The slope of attention's score is p (v dy - y dy): where p is 1 or 0 it vanishes
+/// only to the rounding of these two, which are as large as the inputs' products.
 fn tolerance(op: &str, case: &OpCase) -> Tolerance {
     let largest = case.inputs.iter().flat_map(|input| &input.data).fold(1.0_f64, |most, x| most.max(x.abs()));
     let scale = if op.ends_with("attention") { largest } else { 1.0 };

@@ -220,8 +220,8 @@ fn a_recording_is_run_with_its_parameters() {
     Net::<f64>::new(false, 0.0).recording.forward(&Params::new(), &Pass::evaluation());
 }
 
-/// The loss of two levels, the second of which has `rows` rows in use; then all gradients. In layers this wide sums over units
-/// are made in two halves, and a layer on an embedding is a table's.
+/// The loss of two levels, the second of which has `rows` rows in use; then all gradients. In layers this
+/// wide sums over units are made in two halves, and a layer on an embedding is a table's.
 fn levels(rows: Option<usize>, used_before: bool) -> Vec<f64> {
     const WIDE: usize = 64;
     let mut params = Params::<f32>::new();

@@ -182,7 +182,7 @@ impl Alone {
                     clip_grad_value(grads, *clip_value);
                 }
                 if *clip > 0.0 {
-                    work.optimizer.leave_out_frozen(grads);
+                    work.optimizer.zero_frozen(grads);
                     clip_grad_norm(grads, *clip);
                 }
                 pool.enter(false, || work.optimizer.step(params, grads, work.lr));

@@ -12,7 +12,7 @@ mod parts;
 use std::sync::Arc;
 
 use charloom_nn::{Layer, Linear, Optimizer};
-use charloom_tensor::kernels::{MANY_ROWS, MAX_THREADS, Meetings, Pool};
+use charloom_tensor::kernels::{Communicator, MANY_ROWS, MAX_THREADS, Pool};
 use charloom_tensor::{Grads, ParamId, Params, Pass, Recording, Tape, can_be_cut};
 
 use super::{StepRecording, Work};
@@ -25,7 +25,7 @@ use crate::train::optimizer;
 const MIN_WORK: usize = 1_500_000;
 
 pub(super) struct Halves {
-    meetings: Arc<Meetings<f32>>,
+    communicator: Arc<Communicator<f32>>,
     both: [Half; 2],
     /// Whether the newest parameters and optimizer state are in the halves rather than in the trainer's
     /// model.
@@ -65,11 +65,11 @@ impl Halves {
     /// If [`Halves::most_threads`] is 0.
     pub fn new(model: &Neural, shape: Shape, train: &TrainConfig) -> Self {
         let stack = model.net.stack().expect("only layers over a window are halved");
-        let meetings = Arc::new(Meetings::default());
+        let communicator = Arc::new(Communicator::default());
         let half = |side| {
             let (params, layers) = parts::half(stack, &model.params, side);
             let (recording, recorded) =
-                Recording::half(&params, side, &meetings, |tape| layers.loss(tape, shape));
+                Recording::shard(&params, side, &communicator, |tape| layers.loss(tape, shape));
             Half {
                 grads: Grads::zeros(&params),
                 optimizer: optimizer(&params, train),
@@ -79,7 +79,7 @@ impl Halves {
             }
         };
         let both = [half(0), half(1)];
-        Self { meetings, both, holds_newest: false }
+        Self { communicator, both, holds_newest: false }
     }
 
     /// As [`Ways::step`](super::Ways::step).
@@ -88,7 +88,7 @@ impl Halves {
             self.enter(work.model, work.optimizer, work.step);
         }
         let (feed, lr, step) = (&*work.feed, work.lr, work.step);
-        self.meetings.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
+        self.communicator.work(pool, &mut self.both, |_, half| half.step(feed, lr, step));
         self.both[0].loss
     }
 

@@ -3,14 +3,14 @@
 //!
 //! A block's scores stay in the cache; the matrix of all scores never exists.
 
-use super::room::with_room;
-use super::{Attention, row};
-use crate::kernels::gemm::{self, LINE};
-use crate::kernels::pool::split;
+use super::{Attention, row, with_scratch};
+use crate::kernels::gemm;
+use crate::kernels::pool::parallel_for;
+use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::team::Shared;
 use crate::kernels::transpose::transpose_isa;
-use crate::kernels::{End, Gemm, Isa, dispatch};
+use crate::kernels::{Epilogue, Gemm, Isa, dispatch};
 use crate::rng::DropoutMask;
 
 /// The number of queries in a block.
@@ -23,7 +23,7 @@ struct Sizes {
     width: usize,
     heads: usize,
     size: usize,
-    step: usize,
+    stride: usize,
     scale: f32,
 }
 
@@ -32,7 +32,14 @@ impl Sizes {
         let (width, heads) = (call.width, call.heads);
         let size = width / heads;
         // One cache line more, so that rows a power of two apart do not collide in the cache.
-        Self { length, width, heads, size, step: row::room(length) + 16, scale: 1.0 / (size as f32).sqrt() }
+        Self {
+            length,
+            width,
+            heads,
+            size,
+            stride: row::padded(length) + 16,
+            scale: 1.0 / (size as f32).sqrt(),
+        }
     }
 
     /// Estimated operations of a sequence in a pass with `products` matrix products.
@@ -41,18 +48,18 @@ impl Sizes {
     }
 }
 
-/// Copies the first `size` numbers of each row, `from_step` apart, to contiguous rows.
-fn copy_rows(from: &[f32], from_step: usize, size: usize, to: &mut [f32]) {
-    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_step)) {
+/// Copies the first `size` numbers of each row, `from_stride` apart, to contiguous rows.
+fn copy_rows(from: &[f32], from_stride: usize, size: usize, to: &mut [f32]) {
+    for (to, from) in to.chunks_exact_mut(size).zip(from.chunks(from_stride)) {
         to.copy_from_slice(&from[..size]);
     }
 }
 
-/// Prefetches the first `size` numbers of rows `step` apart, which are read soon; the hardware prefetcher
+/// Prefetches the first `size` numbers of rows `stride` apart, which are read soon; the hardware prefetcher
 /// does not recognize such distances.
 #[inline(always)]
-unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
-    for row in rows.chunks(step) {
+unsafe fn prefetch_on<S: Simd>(rows: &[f32], stride: usize, size: usize) {
+    for row in rows.chunks(stride) {
         for at in (0..size).step_by(LINE) {
             // SAFETY: the caller guarantees S's target features; any address may be asked for.
             unsafe { S::prefetch(row.as_ptr().wrapping_add(at)) };
@@ -61,12 +68,12 @@ unsafe fn fetch_on<S: Simd>(rows: &[f32], step: usize, size: usize) {
 }
 
 dispatch! {
-    fn fetch_isa(rows: &[f32], step: usize, size: usize) = fetch_on
+    fn prefetch_isa(rows: &[f32], stride: usize, size: usize) = prefetch_on
 }
 
 /// A product on this thread only.
 fn product(mut call: Gemm<'_, f32>) {
-    gemm::gemm_alone(&mut call, None);
+    gemm::gemm_serial(&mut call, None);
 }
 
 /// The scores of a block of queries: `q` (queries, D) times the transposed keys up to the last of these
@@ -74,23 +81,23 @@ fn product(mut call: Gemm<'_, f32>) {
 fn products(
     sizes: Sizes,
     q: &[f32],
-    q_step: usize,
+    q_stride: usize,
     transposed: &[f32],
     [m, n]: [usize; 2],
     scores: &mut [f32],
 ) {
-    let Sizes { size, step, .. } = sizes;
+    let Sizes { size, stride, .. } = sizes;
     product(Gemm {
         m,
         n,
         k: size,
         a: q,
-        a_strides: [q_step, 1],
+        a_strides: [q_stride, 1],
         b: transposed,
-        b_strides: [step, 1],
+        b_strides: [stride, 1],
         c: scores,
-        c_stride: step,
-        end: End::Set,
+        c_stride: stride,
+        epilogue: Epilogue::Set,
     });
 }
 
@@ -103,28 +110,28 @@ struct Block {
 }
 
 impl Block {
-    /// Panics unless every row has room for all columns, and no query attends to keys beyond them.
+    /// Panics unless every row holds all columns and their padding, and no query attends to keys beyond them.
     fn check(&self, scores: &[f32]) {
-        let Self { sizes: Sizes { step, .. }, first, columns } = *self;
-        let fits = row::room(columns) <= step && first + scores.len() / step <= columns;
-        assert!(fits, "a block's rows have room for its columns");
+        let Self { sizes: Sizes { stride, .. }, first, columns } = *self;
+        let fits = row::padded(columns) <= stride && first + scores.len() / stride <= columns;
+        assert!(fits, "a block's rows hold its columns");
     }
 }
 
 #[inline(always)]
-unsafe fn weigh_rows_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
+unsafe fn softmax_block_on<S: Simd>(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) {
     block.check(scores);
-    let Block { sizes: Sizes { step, scale, heads, .. }, first, columns } = block;
-    for (r, (s, stats)) in scores.chunks_exact_mut(step).zip(stats.iter_mut().step_by(heads)).enumerate() {
+    let Block { sizes: Sizes { stride, scale, heads, .. }, first, columns } = block;
+    for (r, (s, stats)) in scores.chunks_exact_mut(stride).zip(stats.iter_mut().step_by(heads)).enumerate() {
         let width = first + r + 1;
-        // SAFETY: the caller guarantees S's target features; a row has room for all columns.
-        *stats = unsafe { row::weigh::<S>(s.as_mut_ptr(), width, scale) };
+        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding.
+        *stats = unsafe { row::softmax::<S>(s.as_mut_ptr(), width, scale) };
         s[width..columns].fill(0.0);
     }
 }
 
 dispatch! {
-    fn weigh_rows_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = weigh_rows_on
+    fn softmax_block_isa(block: Block, scores: &mut [f32], stats: &mut [[f32; 2]]) = softmax_block_on
 }
 
 /// [`super::attend`] for sequences of `length` rows.
@@ -133,10 +140,10 @@ pub(super) fn attend(call: Attention<'_, f32>, length: usize, y: &mut [f32], sta
     let Sizes { width, heads, .. } = sizes;
     let sequences = y.len() / (length * width);
     let (y, stats) = (Shared::new(y), Shared::new(stats));
-    split(sequences, 1, sequences * sizes.work(2), |part| {
+    parallel_for(sequences, 1, sequences * sizes.work(2), |part| {
         for i in part {
             let rows = i * length..(i + 1) * length;
-            // SAFETY: the sequences of a split are different ones.
+            // SAFETY: `parallel_for`'s ranges do not overlap.
             let (y, stats) = unsafe {
                 (
                     y.piece(rows.start * width..rows.end * width),
@@ -155,26 +162,25 @@ fn attend_sequence(
     y: &mut [f32],
     stats: &mut [[f32; 2]],
 ) {
-    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let block = BLOCK.min(length);
-    with_room([size * step, length * size, block * step], |[keys, values, scores]| {
-        let values = &mut values[..length * size];
+    with_scratch([size * stride, length * size, block * stride], |[keys, values, scores]| {
         for head in 0..heads {
-            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
-            transpose_isa(isa, k, 3 * width, [length, size], keys, step);
+            let [q, k, v] = [0, 1, 2].map(|which| &qkv[which * width + head * size..]);
+            transpose_isa(isa, k, 3 * width, [length, size], keys, stride);
             copy_rows(v, 3 * width, size, values);
             for first in (0..length).step_by(block) {
                 let m = block.min(length - first);
                 let n = first + m;
-                let scores = &mut scores[..m * step];
+                let scores = &mut scores[..m * stride];
                 products(sizes, &q[first * 3 * width..], 3 * width, keys, [m, n], scores);
                 let rows = Block { sizes, first, columns: n };
-                weigh_rows_isa(isa, rows, scores, &mut stats[first * heads + head..]);
+                softmax_block_isa(isa, rows, scores, &mut stats[first * heads + head..]);
                 if let Some(mask) = call.dropout {
-                    for (r, s) in scores.chunks_exact_mut(step).enumerate() {
-                        let place = first + r;
-                        row::drop_weights(mask.row((start + place) * heads + head), &mut s[..=place]);
+                    for (r, s) in scores.chunks_exact_mut(stride).enumerate() {
+                        let position = first + r;
+                        row::apply_dropout(mask.row((start + position) * heads + head), &mut s[..=position]);
                     }
                 }
                 product(Gemm {
@@ -182,12 +188,12 @@ fn attend_sequence(
                     n: size,
                     k: n,
                     a: scores,
-                    a_strides: [step, 1],
+                    a_strides: [stride, 1],
                     b: values,
                     b_strides: [size, 1],
                     c: &mut y[first * width + head * size..],
                     c_stride: width,
-                    end: End::Set,
+                    epilogue: Epilogue::Set,
                 });
             }
         }
@@ -197,7 +203,7 @@ fn attend_sequence(
 /// Turns scores into weights, and the products of dy with the values into the gradients of the scores; both
 /// are 0 where a query does not attend.
 #[inline(always)]
-unsafe fn slopes_on<S: Simd>(
+unsafe fn score_grads_on<S: Simd>(
     block: Block,
     scores: &mut [f32],
     d: &mut [f32],
@@ -206,23 +212,25 @@ unsafe fn slopes_on<S: Simd>(
     mask: Option<(DropoutMask, usize)>,
 ) {
     block.check(scores);
-    let Block { sizes: Sizes { width, heads, size, step, scale, .. }, first, columns } = block;
-    let rows = scores.chunks_exact_mut(step).zip(d.chunks_exact_mut(step)).zip(stats.iter().step_by(heads));
+    let Block { sizes: Sizes { width, heads, size, stride, scale, .. }, first, columns } = block;
+    let rows =
+        scores.chunks_exact_mut(stride).zip(d.chunks_exact_mut(stride)).zip(stats.iter().step_by(heads));
     for (r, ((p, d), &stats)) in rows.enumerate() {
         let at = first + r + 1;
         let (y, dy) = (&y[r * width..][..size], &dy[r * size..][..size]);
         let mask = mask.map(|(mask, row)| mask.row(row + r * heads));
-        // SAFETY: the caller guarantees S's target features; a row has room for all columns, a head has `size` numbers.
+        // SAFETY: the caller guarantees S's target features; a row holds all columns and their padding, a
+        // head has `size` numbers.
         unsafe {
-            row::weigh_again::<S>(p.as_mut_ptr(), at, scale, stats);
+            row::recompute_softmax::<S>(p.as_mut_ptr(), at, scale, stats);
             if let Some(mask) = mask {
-                row::drop_weights(mask, &mut d[..at]);
+                row::apply_dropout(mask, &mut d[..at]);
             }
             let mean = row::dot::<S>(y.as_ptr(), dy.as_ptr(), size);
-            row::slopes::<S>(p.as_ptr(), d.as_mut_ptr(), at, mean, scale);
+            row::score_grads::<S>(p.as_ptr(), d.as_mut_ptr(), at, mean, scale);
         }
         if let Some(mask) = mask {
-            row::drop_weights(mask, &mut p[..at]);
+            row::apply_dropout(mask, &mut p[..at]);
         }
         p[at..columns].fill(0.0);
         d[at..columns].fill(0.0);
@@ -230,10 +238,10 @@ unsafe fn slopes_on<S: Simd>(
 }
 
 dispatch! {
-    fn slopes_isa(
+    fn score_grads_isa(
         block: Block, scores: &mut [f32], d: &mut [f32], results: [&[f32]; 2], stats: &[[f32; 2]],
         mask: Option<(DropoutMask, usize)>,
-    ) = slopes_on
+    ) = score_grads_on
 }
 
 /// [`super::attend_backward`] for sequences of `length` rows.
@@ -250,12 +258,12 @@ pub(super) fn attend_backward(
     let Sizes { width, heads, .. } = sizes;
     let sequences = y.len() / (length * width);
     let dx = Shared::new(dx);
-    split(sequences, 1, sequences * sizes.work(5), |part| {
+    parallel_for(sequences, 1, sequences * sizes.work(5), |part| {
         for i in part {
             let rows = i * length..(i + 1) * length;
             let stats = &stats[rows.start * heads..rows.end * heads];
             let numbers = rows.start * width..rows.end * width;
-            // SAFETY: the sequences of a split are different ones.
+            // SAFETY: `parallel_for`'s ranges do not overlap.
             let dx = unsafe { dx.piece(3 * numbers.start..3 * numbers.end) };
             backward_sequence(&call, sizes, rows.start, [&y[numbers.clone()], &dy[numbers]], stats, dx, add);
         }
@@ -271,16 +279,15 @@ fn backward_sequence(
     dx: &mut [f32],
     add: bool,
 ) {
-    let (isa, Sizes { length, width, heads, size, step, .. }) = (Isa::detect(), sizes);
+    let (isa, Sizes { length, width, heads, size, stride, .. }) = (Isa::detect(), sizes);
     let qkv = &call.qkv[start * 3 * width..(start + length) * 3 * width];
     let (block, all) = (BLOCK.min(length), length * size);
-    let room = [size * step, size * step, all, all, all, all, all, block * step, block * step];
-    with_room(room, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
-        let [qs, ks, dys, dks, dvs] = [qs, ks, dys, dks, dvs].map(|room| &mut room[..all]);
+    let lens = [size * stride, size * stride, all, all, all, all, all, block * stride, block * stride];
+    with_scratch(lens, |[transposed_keys, transposed_values, qs, ks, dys, dks, dvs, p, d]| {
         for head in 0..heads {
-            let [q, k, v] = [0, 1, 2].map(|part| &qkv[part * width + head * size..]);
-            transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, step);
-            transpose_isa(isa, v, 3 * width, [length, size], transposed_values, step);
+            let [q, k, v] = [0, 1, 2].map(|which| &qkv[which * width + head * size..]);
+            transpose_isa(isa, k, 3 * width, [length, size], transposed_keys, stride);
+            transpose_isa(isa, v, 3 * width, [length, size], transposed_values, stride);
             copy_rows(q, 3 * width, size, qs);
             copy_rows(k, 3 * width, size, ks);
             copy_rows(&dy[head * size..], width, size, dys);
@@ -289,31 +296,31 @@ fn backward_sequence(
             for first in (0..length).step_by(block) {
                 let m = block.min(length - first);
                 let n = first + m;
-                let (p, d) = (&mut p[..m * step], &mut d[..m * step]);
+                let (p, d) = (&mut p[..m * stride], &mut d[..m * stride]);
                 let (q, dy_of) = (&qs[first * size..], &dys[first * size..]);
-                fetch_isa(isa, &y[first * width + head * size..n * width], width, size);
+                prefetch_isa(isa, &y[first * width + head * size..n * width], width, size);
                 products(sizes, q, size, transposed_keys, [m, n], p);
                 products(sizes, dy_of, size, transposed_values, [m, n], d);
                 let results = [&y[first * width + head * size..], dy_of];
                 let mask = call.dropout.map(|mask| (mask, (start + first) * heads + head));
                 let rows = Block { sizes, first, columns: n };
-                slopes_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
+                score_grads_isa(isa, rows, p, d, results, &stats[first * heads + head..], mask);
                 // dq = ds k
                 product(Gemm {
                     m,
                     n: size,
                     k: n,
                     a: d,
-                    a_strides: [step, 1],
+                    a_strides: [stride, 1],
                     b: ks,
                     b_strides: [size, 1],
                     c: &mut dx[first * 3 * width + head * size..],
                     c_stride: 3 * width,
-                    end: if add { End::Add } else { End::Set },
+                    epilogue: if add { Epilogue::Add } else { Epilogue::Set },
                 });
                 // dk += ds^T q, dv += p^T dy
                 for (a, b, c) in [(d, q, &mut *dks), (p, dy_of, &mut *dvs)] {
-                    let (a_strides, end) = ([1, step], End::Add);
+                    let (a_strides, epilogue) = ([1, stride], Epilogue::Add);
                     product(Gemm {
                         m: n,
                         n: size,
@@ -324,19 +331,19 @@ fn backward_sequence(
                         b_strides: [size, 1],
                         c,
                         c_stride: size,
-                        end,
+                        epilogue,
                     });
                 }
             }
             if head + 1 < heads {
                 let next = (head + 1) * size;
-                for part in 0..3 {
-                    fetch_isa(isa, &qkv[part * width + next..], 3 * width, size);
+                for which in 0..3 {
+                    prefetch_isa(isa, &qkv[which * width + next..], 3 * width, size);
                 }
-                fetch_isa(isa, &dy[next..], width, size);
+                prefetch_isa(isa, &dy[next..], width, size);
             }
-            for (part, from) in [(1, &*dks), (2, &*dvs)] {
-                let to = dx[part * width + head * size..].chunks_mut(3 * width);
+            for (which, from) in [(1, &*dks), (2, &*dvs)] {
+                let to = dx[which * width + head * size..].chunks_mut(3 * width);
                 for (to, from) in to.zip(from.chunks_exact(size)) {
                     match add {
                         true => to.iter_mut().zip(from).for_each(|(to, from)| *to += from),

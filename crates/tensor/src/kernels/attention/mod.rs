@@ -1,19 +1,29 @@
-//! Attention: each row gets a mean of the values in its context, weighted by how well its query fits their
+//! Attention: each row gets a mean of the values of some rows, weighted by how well its query fits their
 //! keys.
 //!
 //! `y_i = sum_j p_ij v_j`, `p_ij = softmax_j(q_i k_j / sqrt(size of a head))`, in each head separately.
 
 mod cached;
 mod causal;
-mod context;
-mod room;
+mod causal_rows;
 mod row;
 mod tree;
 
 pub use cached::attend_cached;
-pub use context::{Context, Tree};
+pub use causal_rows::{CausalRows, Tree};
 
+use super::scratch::Scratch;
 use crate::rng::DropoutMask;
+use std::cell::RefCell;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
+}
+
+/// Calls `f` with slices of these lengths of the thread's scratch memory.
+fn with_scratch<const N: usize, T>(lens: [usize; N], f: impl FnOnce([&mut [f32]; N]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| f(scratch.slices(lens)))
+}
 
 /// The inputs and settings of an attention.
 #[derive(Clone, Copy)]
@@ -25,7 +35,7 @@ pub struct Attention<'a, E> {
     /// The number of heads that C is divided into.
     pub heads: usize,
     /// Which rows each row attends to.
-    pub context: Context<'a>,
+    pub causal_rows: CausalRows<'a>,
     /// The dropout of the weights p; row i's head h uses mask row i heads + h.
     pub dropout: Option<DropoutMask>,
 }
@@ -44,14 +54,14 @@ pub struct Cache<'a, E> {
 impl<E> Attention<'_, E> {
     /// Panics unless the sizes fit each other and the number of rows of results.
     fn check(&self, rows: usize) {
-        let Self { qkv, width, heads, context, .. } = self;
+        let Self { qkv, width, heads, causal_rows, .. } = self;
         check_heads(*width, *heads);
         assert_eq!(qkv.len(), rows * 3 * width, "a query, a key and a value for each row");
-        match context {
-            Context::Sequences(length) => {
+        match causal_rows {
+            CausalRows::Sequences(length) => {
                 assert!(*length > 0 && rows.is_multiple_of(*length), "whole sequences")
             }
-            Context::Tree(tree) => assert_eq!(tree.rows(), rows, "a place in a tree for each row"),
+            CausalRows::Tree(tree) => assert_eq!(tree.rows(), rows, "a node of a tree for each row"),
         }
     }
 }
@@ -68,9 +78,9 @@ fn check_heads(width: usize, heads: usize) {
 /// If the sizes do not fit.
 pub fn attend(call: Attention<'_, f32>, y: &mut [f32], stats: &mut [[f32; 2]]) {
     call.check(y.len() / call.width);
-    match call.context {
-        Context::Sequences(length) => causal::attend(call, length, y, stats),
-        Context::Tree(tree) => tree::attend(call, tree, y, stats),
+    match call.causal_rows {
+        CausalRows::Sequences(length) => causal::attend(call, length, y, stats),
+        CausalRows::Tree(tree) => tree::attend(call, tree, y, stats),
     }
 }
 
@@ -87,9 +97,9 @@ pub fn attend_backward(
     add: bool,
 ) {
     call.check(y.len() / call.width);
-    match call.context {
-        Context::Sequences(length) => causal::attend_backward(call, length, y, stats, dy, dx, add),
-        Context::Tree(tree) => {
+    match call.causal_rows {
+        CausalRows::Sequences(length) => causal::attend_backward(call, length, y, stats, dy, dx, add),
+        CausalRows::Tree(tree) => {
             // Tree nodes add to the gradients of their ancestors.
             if !add {
                 dx.fill(0.0);

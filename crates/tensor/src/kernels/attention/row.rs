@@ -7,7 +7,7 @@ use crate::kernels::simd::{LANES, Lanes, Simd, each_vector};
 use crate::rng::DropoutMask;
 
 /// The length of a row of `width` scores, with padding.
-pub(super) fn room(width: usize) -> usize {
+pub(super) fn padded(width: usize) -> usize {
     width.next_multiple_of(LANES)
 }
 
@@ -17,8 +17,8 @@ pub(super) fn room(width: usize) -> usize {
 /// # Safety
 /// S's target features hold; `s` is a row of at least one score.
 #[inline(always)]
-pub(super) unsafe fn weigh<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f32; 2] {
-    // SAFETY: the caller's promise; whole vectors end in the row's room.
+pub(super) unsafe fn softmax<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f32; 2] {
+    // SAFETY: the caller's promise; whole vectors end in the row's padding.
     unsafe {
         let least = S::splat(f32::NEG_INFINITY);
         let mut m = Lanes::<S>::splat(f32::NEG_INFINITY);
@@ -51,13 +51,18 @@ pub(super) unsafe fn weigh<S: Simd>(s: *mut f32, width: usize, scale: f32) -> [f
     }
 }
 
-/// Computes the same weights again, from the scores and the result of [`weigh`].
+/// Computes the same weights again, from the scores and the result of [`softmax`].
 ///
 /// # Safety
-/// As there.
+/// As for [`softmax`].
 #[inline(always)]
-pub(super) unsafe fn weigh_again<S: Simd>(s: *mut f32, width: usize, scale: f32, [max, share]: [f32; 2]) {
-    // SAFETY: as there.
+pub(super) unsafe fn recompute_softmax<S: Simd>(
+    s: *mut f32,
+    width: usize,
+    scale: f32,
+    [max, share]: [f32; 2],
+) {
+    // SAFETY: the caller's promise; whole vectors end in the row's padding.
     unsafe {
         let (factor, shift, share) = (S::splat(scale), S::splat(-max), S::splat(share));
         let mut at = 0;
@@ -79,8 +84,8 @@ pub(super) unsafe fn weigh_again<S: Simd>(s: *mut f32, width: usize, scale: f32,
 /// # Safety
 /// S's target features hold; `p` and `d` are rows of `width`.
 #[inline(always)]
-pub(super) unsafe fn slopes<S: Simd>(p: *const f32, d: *mut f32, width: usize, mean: f32, scale: f32) {
-    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+pub(super) unsafe fn score_grads<S: Simd>(p: *const f32, d: *mut f32, width: usize, mean: f32, scale: f32) {
+    // SAFETY: the caller's promise; whole vectors end in the rows' padding.
     unsafe {
         let (mean, factor) = (S::splat(mean), S::splat(scale));
         for at in (0..width).step_by(S::LANES) {
@@ -113,7 +118,7 @@ pub(super) unsafe fn dot<S: Simd>(a: *const f32, b: *const f32, n: usize) -> f32
 }
 
 /// Applies a row's dropout mask to its weights.
-pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
+pub(super) fn apply_dropout(mask: DropoutMask, weights: &mut [f32]) {
     let scale = mask.scale as f32;
     for (i, pair) in weights.chunks_mut(2).enumerate() {
         for (weight, kept) in pair.iter_mut().zip(mask.pair(i)) {
@@ -128,16 +133,17 @@ pub(super) fn drop_weights(mask: DropoutMask, weights: &mut [f32]) {
 pub(super) struct Transposed {
     pub start: *const f32,
     /// The row stride, including padding: a multiple of [`LANES`].
-    pub step: usize,
+    pub stride: usize,
     /// The size of a head, and the number of heads.
     pub size: usize,
     pub heads: usize,
 }
 
-/// Per head, the products of `q` with the first `width` columns: rows of scores, `step` apart.
+/// Per head, the products of `q` with the first `width` columns: rows of scores, `stride` apart.
 ///
 /// # Safety
-/// S's target features hold; all heads lie at `q`, and places and scores in their rows' room.
+/// S's target features hold; all heads lie at `q`, and in the rows of keys and of scores the first `width`
+/// numbers and their padding.
 #[inline(always)]
 pub(super) unsafe fn products<S: Simd>(
     q: *const f32,
@@ -167,7 +173,7 @@ pub(super) unsafe fn products<S: Simd>(
 /// [`products`] of `N` heads from `head` on.
 ///
 /// # Safety
-/// As there.
+/// As for [`products`].
 #[inline(always)]
 unsafe fn products_of<S: Simd, const N: usize>(
     q: *const f32,
@@ -176,36 +182,36 @@ unsafe fn products_of<S: Simd, const N: usize>(
     width: usize,
     scores: *mut f32,
 ) {
-    let Transposed { start, step, size, .. } = transposed;
-    // SAFETY: the caller's promise; whole vectors end in the rows' room.
+    let Transposed { start, stride, size, .. } = transposed;
+    // SAFETY: the caller's promise; whole vectors end in the rows' padding.
     unsafe {
         for at in (0..width).step_by(S::LANES) {
             let mut sums = [S::splat(0.0); N];
             for i in 0..size {
                 for (n, sum) in sums.iter_mut().enumerate() {
                     let row = (head + n) * size + i;
-                    *sum = S::fma(S::splat(*q.add(row)), S::load(start.add(row * step + at)), *sum);
+                    *sum = S::fma(S::splat(*q.add(row)), S::load(start.add(row * stride + at)), *sum);
                 }
             }
             for (n, &sum) in sums.iter().enumerate() {
-                S::store(scores.add((head + n) * step + at), sum);
+                S::store(scores.add((head + n) * stride + at), sum);
             }
         }
     }
 }
 
-/// Per head, `y = sum_j p_j v_j` over the first `width` rows of values, `values_step` apart, with all heads
+/// Per head, `y = sum_j p_j v_j` over the first `width` rows of values, `values_stride` apart, with all heads
 /// side by side.
 ///
 /// # Safety
-/// S's target features hold; rows of weights, `weights_step` apart, rows of values, and all heads at `y` are there.
+/// S's target features hold; rows of weights, `weights_stride` apart, rows of values, and all heads at `y` are there.
 #[inline(always)]
-pub(super) unsafe fn mix<S: Simd>(
+pub(super) unsafe fn weighted_sum<S: Simd>(
     [size, heads, width]: [usize; 3],
     weights: *const f32,
-    weights_step: usize,
+    weights_stride: usize,
     values: *const f32,
-    values_step: usize,
+    values_stride: usize,
     y: *mut f32,
 ) {
     for head in 0..heads {
@@ -214,24 +220,24 @@ pub(super) unsafe fn mix<S: Simd>(
             let n = (size - at).min(S::LANES);
             // SAFETY: the caller's promise; all vectors end in the head.
             unsafe {
-                let weights = weights.add(head * weights_step);
+                let weights = weights.add(head * weights_stride);
                 let (values, y) = (values.add(head * size + at), y.add(head * size + at));
                 if n < S::LANES {
                     let mut sum = S::splat(0.0);
                     for j in 0..width {
                         sum = S::fma(
                             S::splat(*weights.add(j)),
-                            S::load_head(values.add(j * values_step), n),
+                            S::load_head(values.add(j * values_stride), n),
                             sum,
                         );
                     }
                     S::store_head(y, n, sum);
                     at += n;
                 } else if size - at >= 4 * S::LANES {
-                    mix_vectors::<S, 4>(width, weights, values, values_step, y);
+                    weighted_sum_vectors::<S, 4>(width, weights, values, values_stride, y);
                     at += 4 * S::LANES;
                 } else {
-                    mix_vectors::<S, 1>(width, weights, values, values_step, y);
+                    weighted_sum_vectors::<S, 1>(width, weights, values, values_stride, y);
                     at += S::LANES;
                 }
             }
@@ -239,16 +245,16 @@ pub(super) unsafe fn mix<S: Simd>(
     }
 }
 
-/// `N` vectors of one head of [`mix`].
+/// `N` vectors of one head of [`weighted_sum`].
 ///
 /// # Safety
-/// As there.
+/// As for [`weighted_sum`].
 #[inline(always)]
-unsafe fn mix_vectors<S: Simd, const N: usize>(
+unsafe fn weighted_sum_vectors<S: Simd, const N: usize>(
     width: usize,
     weights: *const f32,
     values: *const f32,
-    step: usize,
+    stride: usize,
     y: *mut f32,
 ) {
     // SAFETY: the caller's promise.
@@ -257,7 +263,7 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
         for j in 0..width {
             let weight = S::splat(*weights.add(j));
             for (i, sum) in sums.iter_mut().enumerate() {
-                *sum = S::fma(weight, S::load(values.add(j * step + i * S::LANES)), *sum);
+                *sum = S::fma(weight, S::load(values.add(j * stride + i * S::LANES)), *sum);
             }
         }
         for (i, &sum) in sums.iter().enumerate() {
@@ -266,23 +272,23 @@ unsafe fn mix_vectors<S: Simd, const N: usize>(
     }
 }
 
-/// Writes column `place` of a path: the `n` numbers at `from`, one to each row.
+/// Writes a column of [`Transposed`] numbers: the `n` numbers at `from`, one to each row.
 ///
 /// # Safety
-/// `n` rows, `step` apart, have that place at `to`, and `n` numbers lie at `from`.
+/// `n` rows with that column lie at `to`, `stride` apart, and `n` numbers at `from`.
 #[inline(always)]
-pub(super) unsafe fn push(from: *const f32, n: usize, to: *mut f32, step: usize, place: usize) {
+pub(super) unsafe fn write_column(from: *const f32, n: usize, to: *mut f32, stride: usize, column: usize) {
     for i in 0..n {
         // SAFETY: the caller's promise.
-        unsafe { *to.add(i * step + place) = *from.add(i) };
+        unsafe { *to.add(i * stride + column) = *from.add(i) };
     }
 }
 
 /// The attention of one row to a path of `width` rows, given their transposed keys and their values in rows.
 ///
 /// # Safety
-/// S's target features hold; all heads' numbers lie at `q`, `y`, in the keys and in each row of values; `scores` has a row,
-/// and `stats` a place, for each head.
+/// S's target features hold; all heads' numbers lie at `q`, `y`, in the keys and in each row of values; there are
+/// a row of `scores` and a pair of `stats` for each head.
 #[expect(clippy::too_many_arguments, reason = "pointers into what each caller lays out otherwise")]
 #[inline(always)]
 pub(super) unsafe fn attend_row<S: Simd>(
@@ -296,17 +302,17 @@ pub(super) unsafe fn attend_row<S: Simd>(
     y: *mut f32,
     stats: *mut [f32; 2],
 ) {
-    let Transposed { step, size, heads, .. } = keys;
-    assert!(scores.len() >= heads * step && room(width) <= step, "a row of scores for each head");
+    let Transposed { stride, size, heads, .. } = keys;
+    assert!(scores.len() >= heads * stride && padded(width) <= stride, "a row of scores for each head");
     // SAFETY: the caller's promise.
     unsafe {
         products::<S>(q, keys, width, scores.as_mut_ptr());
-        for (head, s) in scores.chunks_exact_mut(step).take(heads).enumerate() {
-            *stats.add(head) = weigh::<S>(s.as_mut_ptr(), width, scale);
+        for (head, s) in scores.chunks_exact_mut(stride).take(heads).enumerate() {
+            *stats.add(head) = softmax::<S>(s.as_mut_ptr(), width, scale);
             if let Some((mask, first)) = mask {
-                drop_weights(mask.row(first + head), &mut s[..width]);
+                apply_dropout(mask.row(first + head), &mut s[..width]);
             }
         }
-        mix::<S>([size, heads, width], scores.as_ptr(), step, values, heads * size, y);
+        weighted_sum::<S>([size, heads, width], scores.as_ptr(), stride, values, heads * size, y);
     }
 }

@@ -39,22 +39,22 @@ fn run(call: Attention<'_, f32>, plain: bool) -> Vec<f32> {
 
 /// Calls `f` for sequences and trees of many sizes, without and with dropout.
 pub(in crate::kernels) fn each(mut f: impl FnMut(Attention<'_, f32>)) {
-    let mut both = |context: Context<'_>, rows: usize, heads: usize, size: usize| {
+    let mut both = |causal_rows: CausalRows<'_>, rows: usize, heads: usize, size: usize| {
         let (width, qkv) = (heads * size, numbers(rows * 3 * heads * size, rows));
         for dropout in [None, Some(DropoutMask::new(0.3, 1, 2).at(3, 0))] {
-            f(Attention { qkv: &qkv, width, heads, context, dropout });
+            f(Attention { qkv: &qkv, width, heads, causal_rows, dropout });
         }
     };
     for [count, length, heads, size] in SEQUENCES {
         if !cfg!(miri) || length < 20 {
-            both(Context::Sequences(length), count * length, heads, size);
+            both(CausalRows::Sequences(length), count * length, heads, size);
         }
     }
     for parents in TREES {
         let mut tree = Tree::new(parents.len());
         tree.set(parents);
         for [heads, size] in [[1, 1], [2, 3], [7, 8], [3, 16], [2, 35]] {
-            both(Context::Tree(&tree), parents.len(), heads, size);
+            both(CausalRows::Tree(&tree), parents.len(), heads, size);
         }
     }
 }
@@ -82,16 +82,16 @@ fn threads_share_sequences_and_heads() {
 fn a_sequence_is_a_path() {
     let (length, heads, size) = (40, 3, 16);
     let (width, qkv) = (heads * size, numbers::<f32>(length * 3 * heads * size, 1));
-    let of = |context| {
-        let call = Attention { qkv: &qkv, width, heads, context, dropout: None };
+    let of = |causal_rows| {
+        let call = Attention { qkv: &qkv, width, heads, causal_rows, dropout: None };
         let (mut y, mut stats) = (vec![0.0; length * width], vec![[0.0; 2]; length * heads]);
         attend(call, &mut y, &mut stats);
         y
     };
     let mut tree = Tree::new(length);
     tree.set(&(0..length as u32).map(|i| i.saturating_sub(1)).collect::<Vec<_>>());
-    let y = of(Context::Sequences(length));
-    assert_eq!(y, of(Context::Tree(&tree)));
+    let y = of(CausalRows::Sequences(length));
+    assert_eq!(y, of(CausalRows::Tree(&tree)));
     let part = |part: usize| -> Vec<f32> {
         qkv.chunks_exact(3 * width).flat_map(|row| row[part * width..][..width].to_vec()).collect()
     };

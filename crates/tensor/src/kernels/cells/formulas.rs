@@ -35,8 +35,9 @@ pub(super) struct Backward {
 /// A cell's formulas for one vector of units; `WHOLE` if the vector is full.
 ///
 /// # Safety
-/// S's target features hold. At each place lie `n` units, at most a vector's, of which there are all if `WHOLE`; at those of gates
-/// the cell's other gates follow, and at those of an lstm's states the second one, each `hidden` further.
+/// S's target features hold. At each place lie `n` units, at most a vector's, of which there are all if
+/// `WHOLE`; at those of gates the cell's other gates follow, and at those of an lstm's states the second one,
+/// each `hidden` further.
 pub(super) trait Formulas {
     unsafe fn forward<S: Simd, const WHOLE: bool>(at: Forward);
     unsafe fn backward<S: Simd, const WHOLE: bool>(at: Backward);

@@ -40,20 +40,22 @@ pub(super) struct Block {
 /// Vector `v` of a row of `W` vectors, the last of which has `last` elements.
 ///
 /// # Safety
-/// S's target features hold; that vector's elements lie there, if the first one's do at `p`.
+/// S's target features hold; the row begins at `p`.
 #[inline(always)]
 pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
     // SAFETY: the caller's promise.
     unsafe { if v + 1 == W { S::load_head(p.add(v * S::LANES), last) } else { S::load(p.add(v * S::LANES)) } }
 }
 
-/// A block of `R` rows by `W` vectors. `ACROSS`: each of A's columns lies side by side; otherwise its rows do.
+/// A block of `R` rows by `W` vectors. The numbers of a column of A lie side by side if `ACROSS`, else those
+/// of a row.
 ///
 /// # Safety
-/// S's target features hold; `R` rows of A lie there, `k` rows of `W` vectors of B (the first `whole` of them whole, the last
-/// vector of the others with `tail` numbers), and `R` rows of `W` whole vectors at `start`, if it is not null, and at `to`, where
-/// the last has `to_tail` numbers if S has masks. `start` may be `to`; `next` may be any address. What is at `start`, and at `to`
-/// where the sums are added to it, are numbers; otherwise `to` may be memory that nothing was written to.
+/// S's target features hold. At `a` are `R` rows of A; at `b` are `k` rows of `W` vectors of B (the first
+/// `whole` rows have whole vectors, the last vector of the others has `tail` numbers); at `start`, if it is
+/// not null, and at `to` are `R` rows of `W` whole vectors, but at `to` the last has `to_tail` numbers if S
+/// has fast masks. `start` may be `to`; `next` may be any address. The memory at `start` is initialized, and
+/// so is that at `to` if the sums are added to it.
 #[inline(always)]
 // Counted loops and unchecked arithmetic: this is compiled for every block size, so iterators and checks
 // would bloat it.
@@ -125,24 +127,24 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
         for r in 0..R {
             let row = to.wrapping_add(r.wrapping_mul(to_stride));
             for v in 0..W {
-                let place = row.wrapping_add(v * S::LANES);
-                let is_cut = S::MASKS && v + 1 == W;
+                let dest = row.wrapping_add(v * S::LANES);
+                let is_cut = S::FAST_MASKS && v + 1 == W;
                 let sum = match add {
                     None => acc[r][v],
                     // Rounded twice, as in `add_scaled`.
                     Some(scale) => {
-                        let before = if is_cut { S::load_head(place, to_tail) } else { S::load(place) };
+                        let before = if is_cut { S::load_head(dest, to_tail) } else { S::load(dest) };
                         S::add(before, S::mul(S::splat(scale), acc[r][v]))
                     }
                 };
-                if is_cut { S::store_head(place, to_tail, sum) } else { S::store(place, sum) }
+                if is_cut { S::store_head(dest, to_tail, sum) } else { S::store(dest, sum) }
             }
         }
     }
 }
 
 /// Writes a block's sums to `rows` rows and `columns` columns at `c`, or with `add` adds `add` times the sums
-/// to what is there; then adds the bias, if any.
+/// to C; then adds the bias, if any.
 ///
 /// # Safety
 /// S's target features hold; `rows` rows of `columns` numbers lie at `c`, `c_stride` apart, whole vectors of

@@ -1,106 +1,80 @@
-//! The order in which a product's blocks are computed, and which operands are packed.
+//! The order in which a product's blocks are computed, and where their sums go.
 
-use super::pack::{LINE, Room, copy_rows, pack_a, pack_b, pack_b_across, vectors, whole_strips};
+use super::pack::{copy_rows, pack_a, pack_b, pack_b_across, vectors, whole_strips};
+use super::packing::{MIN_ROWS, Packing};
 use super::strips::{BlocksOf, Strips};
+use crate::kernels::scratch::{LINE, Scratch};
 use crate::kernels::simd::Simd;
-use crate::kernels::{End, Gemm, Isa};
+use crate::kernels::{Epilogue, Gemm};
 
-/// The largest part of k that is summed in one pass: a strip of B and the rows of A that it is multiplied
+/// The largest part of k that is summed in one pass (BLIS's kc): a strip of B and the rows of A that it is multiplied
 /// with fit into the L2 cache. Each further part is another pass over C.
-const PART: usize = if cfg!(miri) { 4 } else { 512 };
-/// The largest part if fewer than [`OFTEN`] rows of C read an unpacked B, so that another pass over C is
+const KC: usize = if cfg!(miri) { 4 } else { 512 };
+/// The largest part if fewer than [`MIN_ROWS`] rows of C read an unpacked B, so that another pass over C is
 /// cheap: with AVX2 a strip of B, 16 kB, then stays in the L1 cache.
-const PART_OF_FEW: usize = PART / 2;
-/// How many rows of C are computed at a time: their part of A fits into the L2 cache.
-const ROWS: usize = if cfg!(miri) { 12 } else { 96 };
-
-/// Which operands are packed.
-#[derive(Clone, Copy)]
-pub(super) struct Packed<'a> {
-    pub a: bool,
-    pub b: bool,
-    /// B packed beforehand; only if `b` is true.
-    pub ready: Option<&'a [f32]>,
-}
-
-/// The smallest operand that is packed: a smaller one is soon in the L1 cache whatever its layout.
-const LARGE: usize = 128 * 128;
-/// The fewest rows of C for which packing B pays.
-const OFTEN: usize = 48;
-/// The same with AVX-512: a block does 24 multiply-adds per three vectors of B, during which these come from
-/// the L2 cache.
-const OFTEN_AVX512: usize = 256;
-
-/// From these strides on, rows of A, or columns of A read across, collide in the caches and are on a page
-/// each: A is copied if at least `WIDE` columns of C read it.
-const FAR_ROWS: usize = 512;
-const FAR_COLUMNS: usize = 352;
-const WIDE: usize = 256;
-/// Columns of A a multiple of this apart fall into one set of the L1 cache: copying pays from fewer columns of C on.
-const ONE_SET: usize = 1024;
-const WIDE_IN_ONE_SET: usize = 128;
-
-/// Which operands are worth packing for these sizes. With AVX-512 an A that is read across is not
-/// packed, since each number read is used in 48 products, not in 16.
-pub(super) fn packing(isa: Isa, call: &Gemm<'_, f32>) -> Packed<'static> {
-    let &Gemm { m, n, k, a_strides: [row, column], .. } = call;
-    let is_avx512 = isa == Isa::Avx512;
-    let is_far = if column == 1 { row >= FAR_ROWS } else { !is_avx512 && column >= FAR_COLUMNS };
-    let wide = if column.is_multiple_of(ONE_SET) { WIDE_IN_ONE_SET } else { WIDE };
-    let often = if is_avx512 { OFTEN_AVX512 } else { OFTEN };
-    Packed { a: is_far && n >= wide && m * k >= LARGE, b: m >= often && n * k >= LARGE, ready: None }
-}
+const KC_OF_FEW_ROWS: usize = KC / 2;
+/// The most rows of C that are computed at a time (BLIS's mc): their part of A fits into the L2 cache.
+const MC: usize = if cfg!(miri) { 12 } else { 96 };
 
 /// A matrix product; see [`Gemm`].
 ///
 /// # Safety
 /// S's target features hold.
 #[inline(always)]
-pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Packed<'_>, room: &mut Room) {
+pub(super) unsafe fn gemm_on<S: BlocksOf>(
+    call: &mut Gemm<'_, f32>,
+    packing: Packing<'_>,
+    scratch: &mut Scratch,
+) {
     call.check();
-    let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref end } = call;
+    let &mut Gemm { m, n, k, a, a_strides, b, b_strides, ref mut c, c_stride, ref epilogue } = call;
     if m == 0 || n == 0 {
         return;
     }
     // Matched by reference: a copy would load as a whole what was just written in pieces, and stall on those
     // writes.
-    let (add, bias) = match *end {
-        End::Set => (None, None),
-        End::Bias(bias) => (None, Some(bias)),
-        End::Add => (Some(1.0), None),
-        End::AddBias(bias) => (Some(1.0), Some(bias)),
-        End::AddScaled(scale) => (Some(scale), None),
+    let (add, bias) = match *epilogue {
+        Epilogue::Set => (None, None),
+        Epilogue::Bias(bias) => (None, Some(bias)),
+        Epilogue::Add => (Some(1.0), None),
+        Epilogue::AddBias(bias) => (Some(1.0), Some(bias)),
+        Epilogue::AddScaled(scale) => (Some(scale), None),
     };
     // Blocks read B along its rows: a B with contiguous columns is transposed by packing.
     let b_across = b_strides[1] != 1;
-    let packed = Packed { b: packed.b || b_across, ..packed };
-    let [parts, longest, wide] = parts_of::<S>(k, n, if packed.b || m >= OFTEN { PART } else { PART_OF_FEW });
-    let rows = even(m, ROWS);
-    let packs_a = packed.a || (a_strides[0] != 1 && a_strides[1] != 1);
-    let packs_b = packed.b && packed.ready.is_none();
+    let packing = Packing { b: packing.b || b_across, ..packing };
+    let most_k = if packing.b || m >= MIN_ROWS { KC } else { KC_OF_FEW_ROWS };
+    let [parts, kc, padded_n] = parts_of::<S>(k, n, most_k);
+    let mc = even_piece(m, MC);
+    let packs_a = packing.a || (a_strides[0] != 1 && a_strides[1] != 1);
+    let packs_b = packing.b && packing.prepacked_b.is_none();
     // A with contiguous rows is read along them. Packed rows are one cache line further apart than they are
     // long, so that they do not collide in the cache.
-    let across = a_strides[1] != 1;
-    let along = longest + LINE;
+    let a_across = a_strides[1] != 1;
+    let packed_a_stride = kc + LINE;
     // Without adding to C, sums over earlier parts of k are kept in C itself, where whole vectors fit.
     let in_c = add.is_none();
     let sums_needed = parts > 1 && !(in_c && n % S::LANES == 0);
     let sizes = [
-        if packs_b { wide * longest } else { 0 },
-        if packs_a { rows * along } else { 0 },
-        if sums_needed { m * wide } else { 0 },
+        if packs_b { padded_n * kc } else { 0 },
+        if packs_a { mc * packed_a_stride } else { 0 },
+        if sums_needed { m * padded_n } else { 0 },
     ];
-    let [b_room, a_room, sums] = if sizes == [0; 3] { [std::ptr::null_mut(); 3] } else { room.parts(sizes) };
-    if let Some(ready) = packed.ready {
-        assert!(packed.b && wide * k <= ready.len(), "the packed B is too short");
+    let [packed_b, packed_a, sums] = match sizes == [0; 3] {
+        true => [std::ptr::null_mut(); 3],
+        false => scratch.slices(sizes).map(<[f32]>::as_mut_ptr),
+    };
+    if let Some(prepacked_b) = packing.prepacked_b {
+        assert!(packing.b && padded_n * k <= prepacked_b.len(), "the packed B is too short");
     }
-    // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and columns below
-    // `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they are not read, nor copied), and
-    // the rooms are as large as what is written there: parts of k and rows are no longer than `longest` and `rows`, and
-    // `wide` columns are whole vectors. Sums over earlier parts of k were written by the part before.
+    // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and
+    // columns below `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they
+    // are not read, nor copied), and the slices of `scratch` are as long as what is written there: parts of k
+    // and of m are at most `kc` and `mc` long, and `padded_n` columns are whole vectors. Sums over earlier
+    // parts of k were written by the part before.
     unsafe {
         for part in 0..parts {
-            let (from, to) = ((part * longest).min(k), ((part + 1) * longest).min(k));
+            let (from, to) = ((part * kc).min(k), ((part + 1) * kc).min(k));
             let k = to - from;
             // Empty slices have no row to point to.
             let ([a, b], b_len) = if k == 0 {
@@ -111,17 +85,17 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Pack
             };
             if packs_b && k > 0 {
                 match b_across {
-                    true => pack_b_across::<S>(b, b_strides[1], k, n, b_room),
-                    false => pack_b::<S>(b, b_strides[0], k, n, b_room),
+                    true => pack_b_across::<S>(b, b_strides[1], k, n, packed_b),
+                    false => pack_b::<S>(b, b_strides[0], k, n, packed_b),
                 }
             }
-            for row in (0..m).step_by(rows) {
-                let rows = rows.min(m - row);
+            for row in (0..m).step_by(mc) {
+                let rows = mc.min(m - row);
                 let a = a.wrapping_add(row.wrapping_mul(a_strides[0]));
-                match (packs_a && k > 0, across) {
+                match (packs_a && k > 0, a_across) {
                     (false, _) => {}
-                    (true, true) => pack_a::<S>(a, a_strides, [rows, k], a_room),
-                    (true, false) => copy_rows(a, a_strides[0], [rows, k], a_room, along),
+                    (true, true) => pack_a::<S>(a, a_strides, [rows, k], packed_a),
+                    (true, false) => copy_rows(a, a_strides[0], [rows, k], packed_a, packed_a_stride),
                 }
                 let mut column = 0;
                 while column < n {
@@ -129,16 +103,16 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Pack
                     // Whole strips in a row are computed by one call.
                     let (strips, width) = match whole_strips::<S>(n - column) {
                         0 => (1, (n - column).min(vectors * S::LANES)),
-                        strips => (strips, S::WIDE * S::LANES),
+                        strips => (strips, S::STRIP_VECTORS * S::LANES),
                     };
-                    let first_b = match packed.ready {
-                        Some(ready) => ready.as_ptr().add(from * wide + column * k),
-                        None if packs_b => b_room.add(column * k),
+                    let first_b = match packing.prepacked_b {
+                        Some(prepacked_b) => prepacked_b.as_ptr().add(from * padded_n + column * k),
+                        None if packs_b => packed_b.add(column * k),
                         None => b.wrapping_add(column),
                     };
-                    let b_stride = if packed.b { vectors * S::LANES } else { b_strides[0] };
+                    let b_stride = if packing.b { vectors * S::LANES } else { b_strides[0] };
                     // Rows of an unpacked B may be read beyond the strip's end as long as that is inside B.
-                    let whole = match packed.b || width == vectors * S::LANES {
+                    let whole = match packing.b || width == vectors * S::LANES {
                         true => k,
                         false => b_len
                             .checked_sub(column + vectors * S::LANES)
@@ -147,20 +121,20 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Pack
                     let c = c.as_mut_ptr().add(row * c_stride + column);
                     let (sums, sums_stride) = match in_c && width == vectors * S::LANES || !sums_needed {
                         true => (c, c_stride),
-                        false => (sums.add(row * wide + column), wide),
+                        false => (sums.add(row * padded_n + column), padded_n),
                     };
                     let call = Strips {
                         strips,
                         rows,
                         k,
-                        a: if packs_a { a_room } else { a },
-                        a_stride: match (packs_a, across) {
-                            (true, false) => along,
-                            _ => a_strides[if across { 1 } else { 0 }],
+                        a: if packs_a { packed_a } else { a },
+                        a_stride: match (packs_a, a_across) {
+                            (true, false) => packed_a_stride,
+                            _ => a_strides[if a_across { 1 } else { 0 }],
                         },
                         packed: packs_a,
                         b: first_b,
-                        next_b: if packed.b { k * b_stride } else { width },
+                        b_strip_stride: if packing.b { k * b_stride } else { width },
                         b_stride,
                         whole,
                         sums,
@@ -176,9 +150,13 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Pack
                     };
                     macro_rules! blocks {
                         ($($w:literal)*) => {
-                            match (vectors, across) {
-                                $(($w, false) if const { $w <= S::WIDE } => S::blocks_of::<$w, false>(&call),
-                                ($w, true) if const { $w <= S::WIDE } => S::blocks_of::<$w, true>(&call),)*
+                            match (vectors, a_across) {
+                                $(($w, false) if const { $w <= S::STRIP_VECTORS } => {
+                                    S::blocks_of::<$w, false>(&call)
+                                }
+                                ($w, true) if const { $w <= S::STRIP_VECTORS } => {
+                                    S::blocks_of::<$w, true>(&call)
+                                })*
                                 _ => unreachable!("strips have at most three vectors"),
                             }
                         };
@@ -191,12 +169,12 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(call: &mut Gemm<'_, f32>, packed: Pack
     }
 }
 
-/// Over k and n: the number of parts of at most `most` that k is split into, the longest part, and n rounded
-/// up to whole vectors.
+/// The number of parts of at most `most` that k is divided into, the length of the first, which is the longest,
+/// and n rounded up to whole vectors.
 #[inline(always)]
 fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
     let parts = k.div_ceil(most).max(1);
-    [parts, even(k, most), n.div_ceil(S::LANES) * S::LANES]
+    [parts, even_piece(k, most), n.div_ceil(S::LANES) * S::LANES]
 }
 
 /// Packs all of B, whose rows are contiguous, part after part of k.
@@ -206,20 +184,21 @@ fn parts_of<S: Simd>(k: usize, n: usize, most: usize) -> [usize; 3] {
 #[inline(always)]
 pub(super) unsafe fn pack_on<S: Simd>(b: &[f32], n: usize, to: &mut [f32]) {
     let k = b.len().checked_div(n).unwrap_or(0);
-    let [_, longest, wide] = parts_of::<S>(k, n, PART);
-    assert!(wide * k <= to.len(), "no room for the packed B");
-    for from in (0..k).step_by(longest.max(1)) {
-        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and there is room for whole vectors.
+    let [_, kc, padded_n] = parts_of::<S>(k, n, KC);
+    assert!(padded_n * k <= to.len(), "too short for the packed B");
+    for from in (0..k).step_by(kc.max(1)) {
+        // SAFETY: the caller guarantees S's target features; the part's rows lie in `b`, and as many whole
+        // vectors fit into `to`.
         unsafe {
-            let to = to.as_mut_ptr().add(from * wide);
-            pack_b::<S>(b.as_ptr().add(from * n), n, longest.min(k - from), n, to);
+            let to = to.as_mut_ptr().add(from * padded_n);
+            pack_b::<S>(b.as_ptr().add(from * n), n, kc.min(k - from), n, to);
         }
     }
 }
 
 /// The size of the first of several nearly equal pieces of `left`, each at most `most`.
 #[inline(always)]
-fn even(left: usize, most: usize) -> usize {
+fn even_piece(left: usize, most: usize) -> usize {
     // Without a division if possible: it takes as long as a small block.
     if left <= most { left } else { left.div_ceil(left.div_ceil(most)) }
 }

@@ -1,51 +1,9 @@
 //! Copies of operands in the order in which blocks read them.
 
 use super::strips::heights;
+use crate::kernels::scratch::LINE;
 use crate::kernels::simd::Simd;
 use crate::kernels::transpose::transpose_part;
-use std::cell::RefCell;
-
-/// A cache line: packed vectors begin at one, so that no load touches two.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[expect(dead_code, reason = "reached through pointers")] [f32; LINE]);
-
-/// Numbers in a cache line.
-pub(in super::super) const LINE: usize = 16;
-
-/// A thread's memory for packed operands, which grows to the largest size needed so far.
-#[derive(Default)]
-pub(super) struct Room {
-    lines: Vec<Line>,
-}
-
-impl Room {
-    /// Room for three operands of these sizes, with arbitrary contents.
-    pub fn parts(&mut self, sizes: [usize; 3]) -> [*mut f32; 3] {
-        let lines = sizes.map(|size| size.div_ceil(LINE));
-        let all = lines.iter().sum();
-        if self.lines.len() < all {
-            self.lines.resize(all, Line([0.0; LINE]));
-        }
-        let start = self.lines.as_mut_ptr();
-        let mut at = 0;
-        lines.map(|lines| {
-            let part = start.wrapping_add(at).cast();
-            at += lines;
-            part
-        })
-    }
-}
-
-thread_local! {
-    static ROOM: RefCell<Room> = const { RefCell::new(Room { lines: Vec::new() }) };
-}
-
-/// Calls `f` with this thread's room.
-pub(super) fn with_room<T>(f: impl FnOnce(&mut Room) -> T) -> T {
-    ROOM.with_borrow_mut(f)
-}
-
 /// How many rows ahead of the packing B is prefetched.
 const AHEAD: usize = 4;
 
@@ -55,41 +13,47 @@ pub(super) fn vectors<S: Simd>(columns: usize) -> usize {
     let left = columns.div_ceil(S::LANES);
     // One more than a strip holds is split into two halves: a narrow strip would leave the arithmetic units
     // waiting.
-    if left == S::WIDE + 1 && S::WIDE > 2 { left.div_ceil(2) } else { left.min(S::WIDE) }
+    if left == S::STRIP_VECTORS + 1 && S::STRIP_VECTORS > 2 {
+        left.div_ceil(2)
+    } else {
+        left.min(S::STRIP_VECTORS)
+    }
 }
 
 /// How many strips of the largest width, all of whole vectors, come next where C has `columns` columns left.
 #[inline(always)]
 pub(super) fn whole_strips<S: Simd>(columns: usize) -> usize {
-    let (whole, left) = (columns / (S::WIDE * S::LANES), columns % (S::WIDE * S::LANES));
-    // One vector that is left over shares what it needs with the strip before, as `vectors` says.
-    if S::WIDE > 2 && left > 0 && left <= S::LANES { whole.saturating_sub(1) } else { whole }
+    let strip = S::STRIP_VECTORS * S::LANES;
+    let (whole, left) = (columns / strip, columns % strip);
+    // If one vector is left over, `vectors` divides it and the last strip into two halves.
+    if S::STRIP_VECTORS > 2 && left > 0 && left <= S::LANES { whole.saturating_sub(1) } else { whole }
 }
 
 /// Packs `k` rows of B, `n` columns wide, strip by strip: the rows of each strip one after another, the last
 /// vector padded with zeros. `k` is at least 1.
 ///
 /// # Safety
-/// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit at `to`.
+/// S's target features hold; the rows, `stride` apart, lie at `from`, and `k` times as many whole vectors fit
+/// at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, n: usize, to: *mut f32) {
-    let whole = whole_strips::<S>(n) * S::WIDE * S::LANES;
+    let whole = whole_strips::<S>(n) * S::STRIP_VECTORS * S::LANES;
     // Along B's rows, the order in memory, which the hardware prefetcher recognizes.
     for l in 0..k {
-        // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last column; a strip's rows
-        // are as long as its vectors.
+        // SAFETY: the caller's promise. Vectors begin below `n`, since strips have none beyond the last
+        // column; a strip's rows are as long as its vectors.
         unsafe {
             let from = from.add(l * stride);
             let mut column = 0;
             while column < whole {
-                let to = to.add(column * k + l * S::WIDE * S::LANES);
-                for at in (0..S::WIDE * S::LANES).step_by(S::LANES) {
+                let to = to.add(column * k + l * S::STRIP_VECTORS * S::LANES);
+                for at in (0..S::STRIP_VECTORS * S::LANES).step_by(S::LANES) {
                     if at % LINE == 0 {
                         S::prefetch(from.wrapping_add(AHEAD.wrapping_mul(stride)).wrapping_add(column + at));
                     }
                     S::store(to.add(at), S::load(from.add(column + at)));
                 }
-                column += S::WIDE * S::LANES;
+                column += S::STRIP_VECTORS * S::LANES;
             }
             while column < n {
                 let wide = vectors::<S>(n - column) * S::LANES;
@@ -110,7 +74,7 @@ pub(super) unsafe fn pack_b<S: Simd>(from: *const f32, stride: usize, k: usize, 
 /// As [`pack_b`], for a B with contiguous columns, `stride` apart.
 ///
 /// # Safety
-/// As there.
+/// S's target features hold; the columns lie at `from`, and `k` times as many whole vectors as hold `n` fit at `to`.
 #[inline(always)]
 pub(super) unsafe fn pack_b_across<S: Simd>(
     from: *const f32,
@@ -123,11 +87,12 @@ pub(super) unsafe fn pack_b_across<S: Simd>(
     while column < n {
         let wide = vectors::<S>(n - column) * S::LANES;
         let columns = wide.min(n - column);
-        // SAFETY: the caller's promise: so many columns of `k` numbers, and as many rows of the strip.
+        // SAFETY: the caller's promise: `columns` columns of `k` numbers lie in B, and the strip's `k` rows
+        // fit at `to`.
         unsafe {
             let to = to.add(column * k);
             if columns < wide {
-                // Where the last vector is a part: its other numbers stay zeros.
+                // The last vector is not whole: its other numbers stay zeros.
                 (1..=k).for_each(|l| S::store(to.add(l * wide - S::LANES), S::splat(0.0)));
             }
             transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide);
@@ -151,42 +116,46 @@ pub(super) unsafe fn pack_a<S: Simd>(
     [rows, k]: [usize; 2],
     to: *mut f32,
 ) {
-    let [low, higher] = heights::<S>(rows);
+    let [min_height, taller_until] = heights::<S>(rows);
     for first in (0..k).step_by(COLUMNS) {
         let mut row = 0;
         while row < rows {
-            let high = low + usize::from(row < higher);
+            let height = min_height + usize::from(row < taller_until);
             let columns = first..(first + COLUMNS).min(k);
-            // SAFETY: the caller's promise: the group's numbers lie there, and its places.
-            let (from, to) =
-                unsafe { (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * high)) };
-            // Whole vectors are read if enough rows are left, and written where the group has room for them:
+            // SAFETY: the caller's promise: the group's numbers lie at `from` and fit at `to`.
+            let (from, to) = unsafe {
+                (from.add(row * strides[0] + first * strides[1]), to.add(row * k + first * height))
+            };
+            // Whole vectors are read if enough rows are left, and written where they stay within the group:
             // the surplus is overwritten by the next columns.
-            let vectors = high.next_multiple_of(S::LANES);
-            let ahead = (vectors - high).div_ceil(high);
+            let vectors = height.next_multiple_of(S::LANES);
+            let ahead = (vectors - height).div_ceil(height);
             let fast = match strides[0] {
                 1 => columns.end.min(k.saturating_sub(ahead)).saturating_sub(first),
                 _ => 0,
             };
             let whole = rows - row >= vectors;
             for l in 0..fast {
-                for at in (0..high).step_by(S::LANES) {
+                for at in (0..height).step_by(S::LANES) {
                     // SAFETY: as above.
                     unsafe {
                         let from = from.add(l * strides[1] + at);
-                        let x =
-                            if whole { S::load(from) } else { S::load_head(from, (high - at).min(S::LANES)) };
-                        S::store(to.add(l * high + at), x);
+                        let x = if whole {
+                            S::load(from)
+                        } else {
+                            S::load_head(from, (height - at).min(S::LANES))
+                        };
+                        S::store(to.add(l * height + at), x);
                     }
                 }
             }
             for l in fast..columns.len() {
-                for r in 0..high {
+                for r in 0..height {
                     // SAFETY: as above.
-                    unsafe { *to.add(l * high + r) = *from.add(r * strides[0] + l * strides[1]) };
+                    unsafe { *to.add(l * height + r) = *from.add(r * strides[0] + l * strides[1]) };
                 }
             }
-            row += high;
+            row += height;
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::kernels::simd::{Portable, Simd};
 use std::mem::MaybeUninit;
 
 /// The maximum number of elements in a block, and in a row of one.
-const BLOCK: usize = 24 * 16;
-const ROW: usize = 3 * 16;
+const MAX_BLOCK: usize = 24 * 16;
+const MAX_BLOCK_WIDTH: usize = 3 * 16;
 
 /// Some rows of strips of columns of C, side by side. A strip is as wide as a block.
 pub(super) struct Strips<'a> {
@@ -23,9 +23,9 @@ pub(super) struct Strips<'a> {
     pub a_stride: usize,
     /// Whether A is packed: each group of rows column by column.
     pub packed: bool,
-    /// The first strip's B, and how far it is to the next one's.
+    /// B at the first strip, and the stride from strip to strip.
     pub b: *const f32,
-    pub next_b: usize,
+    pub b_strip_stride: usize,
     pub b_stride: usize,
     /// How many rows of B may be read in whole vectors.
     pub whole: usize,
@@ -54,7 +54,7 @@ pub(super) trait BlocksOf: Simd {
     /// See [`blocks_of`].
     ///
     /// # Safety
-    /// As there.
+    /// As for [`blocks_of`].
     unsafe fn blocks_of<const W: usize, const ACROSS: bool>(call: &Strips<'_>);
 }
 
@@ -83,8 +83,9 @@ strips!(Portable);
 /// arithmetic units would wait for its sums.
 ///
 /// # Safety
-/// S's target features hold; the strips' rows and columns lie in A, B, C and, where k is in several parts, whole vectors of
-/// them in `sums`, which hold the sums unless this is the first part. If there are several strips, all are of whole vectors.
+/// S's target features hold; the strips' rows and columns lie in A, B, C and, where k is in several parts,
+/// whole vectors of them in `sums`, which hold the sums unless this is the first part. If there are several
+/// strips, all are of whole vectors.
 #[inline(always)]
 unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'_>) {
     let &Strips {
@@ -95,7 +96,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'
         a_stride,
         packed,
         mut b,
-        next_b,
+        b_strip_stride,
         b_stride,
         whole,
         mut sums,
@@ -110,25 +111,25 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'
         width,
     } = call;
     let tail = width - (W - 1) * S::LANES;
-    // A bias padded to whole vectors, and room for sums that cannot be written to C directly.
-    const { assert!(S::SUMS * S::LANES <= BLOCK && S::WIDE * S::LANES <= ROW) };
-    let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; BLOCK]>::uninit());
+    // A bias padded to whole vectors, and the sums that cannot be written to C directly.
+    const { assert!(S::ACCUMULATORS * S::LANES <= MAX_BLOCK && S::STRIP_VECTORS * S::LANES <= MAX_BLOCK_WIDTH) };
+    let (mut bias_row, mut tile) = (MaybeUninit::uninit(), MaybeUninit::<[f32; MAX_BLOCK]>::uninit());
     let bias = bias.map(|bias| &bias[column..column + strips * width]);
     let mut first_bias = match bias.filter(|_| add.is_none()) {
         None => std::ptr::null(),
         Some(bias) if tail == S::LANES => bias.as_ptr(),
         Some(bias) => {
-            bias_row.write([0.0; ROW])[..width].copy_from_slice(bias);
+            bias_row.write([0.0; MAX_BLOCK_WIDTH])[..width].copy_from_slice(bias);
             bias_row.as_ptr().cast()
         }
     };
     let last_bias = bias.filter(|_| add.is_some());
-    let at_once = last && (S::MASKS || tail == S::LANES) && last_bias.is_none();
-    let [low, higher] = heights::<S>(rows);
+    let at_once = last && (S::FAST_MASKS || tail == S::LANES) && last_bias.is_none();
+    let [min_height, taller_until] = heights::<S>(rows);
     for strip in 0..strips {
         let mut row = 0;
         while row < rows {
-            let high = low + usize::from(row < higher);
+            let height = min_height + usize::from(row < taller_until);
             let sums = sums.wrapping_add(row * sums_stride);
             let c = c.wrapping_add(row * c_stride);
             let (start, start_stride) =
@@ -140,7 +141,7 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'
             };
             let (next, next_stride) = if last { (c, c_stride) } else { (sums, sums_stride) };
             let (a, a_stride) = match (packed, ACROSS) {
-                (true, true) => (a.wrapping_add(row * k), high),
+                (true, true) => (a.wrapping_add(row * k), height),
                 (false, true) => (a.wrapping_add(row), a_stride),
                 (_, false) => (a.wrapping_add(row.wrapping_mul(a_stride)), a_stride),
             };
@@ -163,11 +164,14 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'
             };
             macro_rules! blocks {
                 ($($r:literal)*) => {
-                    match high {
-                        // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias` is null or a row of
-                        // whole vectors. Where the sums are not written to C at once (a last vector in part without masks, or a
-                        // bias after what C was), they go to `tile`, which holds any block; `add` is None then.
-                        $($r if const { $r * S::WIDE <= S::SUMS } => unsafe { block::<S, $r, W, ACROSS>(&call) },)*
+                    match height {
+                        // SAFETY: the caller's promise; the block's rows are among the strip's. `first_bias`
+                        // is null or a row of whole vectors. Where the sums are not written to C at once (a
+                        // last vector in part without masks, or a bias after what C was), they go to `tile`,
+                        // which holds any block; `add` is None then.
+                        $($r if const { $r * S::STRIP_VECTORS <= S::ACCUMULATORS } => unsafe {
+                            block::<S, $r, W, ACROSS>(&call)
+                        },)*
                         _ => unreachable!("blocks have as many sums as registers hold"),
                     }
                 };
@@ -177,26 +181,27 @@ unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'
                 // SAFETY: the caller's promise; the block's sums are in `tile`, and the bias has `width` numbers.
                 unsafe {
                     let bias = last_bias.map(|bias| &bias[strip * width..(strip + 1) * width]);
-                    finish::<S>([high, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
+                    finish::<S>([height, width], tile.as_ptr().cast(), W * S::LANES, c, c_stride, add, bias)
                 };
             }
-            row += high;
+            row += height;
         }
-        (b, c, sums) = (b.wrapping_add(next_b), c.wrapping_add(width), sums.wrapping_add(width));
+        (b, c, sums) = (b.wrapping_add(b_strip_stride), c.wrapping_add(width), sums.wrapping_add(width));
         if !first_bias.is_null() {
             first_bias = first_bias.wrapping_add(width);
         }
     }
 }
 
-/// The minimum height of the blocks of `rows` rows, and the row up to which blocks are one row higher.
+/// The minimum height of the blocks that `rows` rows are divided into, and the row up to which blocks are one
+/// row taller.
 #[inline(always)]
 pub(super) fn heights<S: Simd>(rows: usize) -> [usize; 2] {
-    let most = S::SUMS / S::WIDE;
+    let most = S::ACCUMULATORS / S::STRIP_VECTORS;
     if rows <= most {
         return [rows, 0];
     }
     let blocks = rows.div_ceil(most);
-    let low = rows / blocks;
-    [low, (rows - low * blocks) * (low + 1)]
+    let min_height = rows / blocks;
+    [min_height, (rows - min_height * blocks) * (min_height + 1)]
 }

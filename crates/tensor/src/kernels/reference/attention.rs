@@ -38,8 +38,8 @@ impl<'a, E: Element> Head<'a, E> {
         &self.call.qkv[self.at(row, part)..][..self.size]
     }
 
-    /// The range of this head in a row of C numbers.
-    fn place(&self) -> std::ops::Range<usize> {
+    /// The range of this row's head in rows of C numbers.
+    fn range(&self) -> std::ops::Range<usize> {
         let at = self.row * self.call.width + self.head * self.size;
         at..at + self.size
     }
@@ -48,21 +48,21 @@ impl<'a, E: Element> Head<'a, E> {
         E::of(self.size as f64).sqrt().recip()
     }
 
-    /// Calls `f` for each row of the context with its scaled score and the dropout factor of its weight.
-    fn context(&self, mut f: impl FnMut(usize, E, E)) {
-        let context = self.call.context;
+    /// Calls `f` for each row that this one attends to, with its scaled score and the dropout factor of its weight.
+    fn each_score(&self, mut f: impl FnMut(usize, E, E)) {
+        let rows = self.call.causal_rows;
         let mask = self.call.dropout.map(|mask| mask.row(self.row * self.call.heads + self.head));
         let mut row = self.row;
-        for place in (0..=context.place(self.row)).rev() {
+        for position in (0..=rows.position(self.row)).rev() {
             let score = dot(self.part(self.row, 0), self.part(row, 1)) * self.scale();
             let factor = match mask {
                 None => E::one(),
-                Some(mask) if mask.keeps(place) => E::of(mask.scale),
+                Some(mask) if mask.keeps(position) => E::of(mask.scale),
                 Some(_) => E::zero(),
             };
             f(row, score, factor);
-            if place > 0 {
-                row = context.before(row);
+            if position > 0 {
+                row = rows.previous(row);
             }
         }
     }
@@ -73,12 +73,12 @@ impl<'a, E: Element> Head<'a, E> {
 pub fn attend<E: Element>(call: Attention<'_, E>, y: &mut [E], stats: &mut [[E; 2]]) {
     Head::each(call, |head| {
         let mut max = E::neg_infinity();
-        head.context(|_, score, _| max = max.max(score));
+        head.each_score(|_, score, _| max = max.max(score));
         let mut sum = E::zero();
-        head.context(|_, score, _| sum += (score - max).exp());
-        let (y, share) = (&mut y[head.place()], sum.recip());
+        head.each_score(|_, score, _| sum += (score - max).exp());
+        let (y, share) = (&mut y[head.range()], sum.recip());
         y.fill(E::zero());
-        head.context(|row, score, factor| add((score - max).exp() * share * factor, head.part(row, 2), y));
+        head.each_score(|row, score, factor| add((score - max).exp() * share * factor, head.part(row, 2), y));
         stats[head.row * call.heads + head.head] = [max, share];
     });
 }
@@ -97,9 +97,9 @@ pub fn attend_backward<E: Element>(
     }
     Head::each(call, |head| {
         let [max, share] = stats[head.row * call.heads + head.head];
-        let (y, dy) = (&y[head.place()], &dy[head.place()]);
+        let (y, dy) = (&y[head.range()], &dy[head.range()]);
         let mean = dot(dy, y);
-        head.context(|row, score, factor| {
+        head.each_score(|row, score, factor| {
             let p = (score - max).exp() * share;
             let ds = p * (factor * dot(dy, head.part(row, 2)) - mean) * head.scale();
             let mut add_to =

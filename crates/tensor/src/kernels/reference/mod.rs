@@ -5,7 +5,7 @@ mod cells;
 mod norm;
 mod rotary;
 
-use super::{Activation, End, Gemm};
+use super::{Activation, Epilogue, Gemm};
 use crate::Element;
 
 pub use attention::{attend, attend_backward, attend_cached};
@@ -19,7 +19,7 @@ const PART: usize = 64;
 /// A matrix product; see [`Gemm`].
 pub fn gemm<E: Element>(call: Gemm<'_, E>) {
     call.check();
-    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_strides: [br, bc], c, c_stride, end } = call;
+    let Gemm { m, n, k, a, a_strides: [ar, ac], b, b_strides: [br, bc], c, c_stride, epilogue } = call;
     if n == 0 {
         return;
     }
@@ -32,11 +32,11 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
                 c.iter_mut().zip(row).for_each(|(c, &b)| *c += a * b);
             }
         };
-        match end {
-            End::Set => c.fill(E::zero()),
-            End::Bias(bias) => c.copy_from_slice(&bias[..n]),
-            End::Add | End::AddBias(_) => {}
-            End::AddScaled(scale) => {
+        match epilogue {
+            Epilogue::Set => c.fill(E::zero()),
+            Epilogue::Bias(bias) => c.copy_from_slice(&bias[..n]),
+            Epilogue::Add | Epilogue::AddBias(_) => {}
+            Epilogue::AddScaled(scale) => {
                 for (part, c) in c.chunks_mut(PART).enumerate() {
                     let product = &mut [E::zero(); PART][..c.len()];
                     add_product(product, part * PART);
@@ -46,20 +46,20 @@ pub fn gemm<E: Element>(call: Gemm<'_, E>) {
             }
         }
         add_product(c, 0);
-        if let End::AddBias(bias) = end {
+        if let Epilogue::AddBias(bias) = epilogue {
             c.iter_mut().zip(bias).for_each(|(c, &b)| *c += b);
         }
     }
 }
 
 /// `count` products of equal shape, one after another; in product i the operands begin at i times their
-/// steps.
-pub fn gemm_batched<E: Element>(count: usize, [a_step, b_step, c_step]: [usize; 3], call: Gemm<'_, E>) {
-    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end } = call;
-    let [a_step, b_step] = if k == 0 { [0; 2] } else { [a_step, b_step] };
+/// batch strides.
+pub fn gemm_batched<E: Element>(count: usize, [a_batch, b_batch, c_batch]: [usize; 3], call: Gemm<'_, E>) {
+    let Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue } = call;
+    let [a_batch, b_batch] = if k == 0 { [0; 2] } else { [a_batch, b_batch] };
     for i in 0..count {
-        let (a, b, c) = (&a[i * a_step..], &b[i * b_step..], &mut c[i * c_step..]);
-        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, end });
+        let (a, b, c) = (&a[i * a_batch..], &b[i * b_batch..], &mut c[i * c_batch..]);
+        gemm(Gemm { m, n, k, a, a_strides, b, b_strides, c, c_stride, epilogue });
     }
 }
 
@@ -237,11 +237,11 @@ pub fn transpose<E: Element>(from: &[E], rows: usize, cols: usize, to: &mut [E])
     }
 }
 
-/// `y = x + z + bias`, row by row; rows of `x` are `step` apart.
+/// `y = x + z + bias`, row by row; rows of `x` are `stride` apart.
 #[inline(always)]
-pub fn add_rows<E: Element>(x: &[E], step: usize, z: &[E], bias: &[E], y: &mut [E]) {
+pub fn add_rows<E: Element>(x: &[E], stride: usize, z: &[E], bias: &[E], y: &mut [E]) {
     let width = bias.len();
-    for ((y, x), z) in y.chunks_exact_mut(width).zip(x.chunks(step)).zip(z.chunks_exact(width)) {
+    for ((y, x), z) in y.chunks_exact_mut(width).zip(x.chunks(stride)).zip(z.chunks_exact(width)) {
         for (((y, &x), &z), &bias) in y.iter_mut().zip(x).zip(z).zip(bias) {
             *y = (x + z) + bias;
         }

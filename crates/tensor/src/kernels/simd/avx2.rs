@@ -106,8 +106,8 @@ impl Arithmetic for Avx2 {
 
 impl Simd for Avx2 {
     const LANES: usize = 8;
-    const SUMS: usize = 12;
-    const WIDE: usize = 2;
+    const ACCUMULATORS: usize = 12;
+    const STRIP_VECTORS: usize = 2;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m256 {
         // SAFETY: see above.
@@ -164,9 +164,9 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn transpose_tile(
         from: *const f32,
-        from_step: usize,
+        from_stride: usize,
         to: *mut f32,
-        to_step: usize,
+        to_stride: usize,
         height: usize,
         width: usize,
     ) -> bool {
@@ -175,7 +175,7 @@ impl Simd for Avx2 {
             let is_whole = height == 8 && width == 8;
             let mut r = [_mm256_setzero_ps(); 8];
             for (i, r) in r.iter_mut().enumerate() {
-                let from = from.wrapping_add(i.wrapping_mul(from_step));
+                let from = from.wrapping_add(i.wrapping_mul(from_stride));
                 if is_whole {
                     *r = _mm256_loadu_ps(from);
                 } else if i < height {
@@ -201,7 +201,7 @@ impl Simd for Avx2 {
                 t[i + 4] = _mm256_permute2f128_ps::<0x31>(low, high);
             }
             for (i, t) in t.iter().enumerate() {
-                let to = to.wrapping_add(i.wrapping_mul(to_step));
+                let to = to.wrapping_add(i.wrapping_mul(to_stride));
                 if is_whole {
                     _mm256_storeu_ps(to, *t);
                 } else if i < width {

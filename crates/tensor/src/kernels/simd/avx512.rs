@@ -85,9 +85,9 @@ impl Arithmetic for Avx512 {
 
 impl Simd for Avx512 {
     const LANES: usize = 16;
-    const SUMS: usize = 24;
-    const WIDE: usize = 3;
-    const MASKS: bool = true;
+    const ACCUMULATORS: usize = 24;
+    const STRIP_VECTORS: usize = 3;
+    const FAST_MASKS: bool = true;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> __m512 {
         // SAFETY: see above.
@@ -121,9 +121,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn transpose_tile(
         from: *const f32,
-        from_step: usize,
+        from_stride: usize,
         to: *mut f32,
-        to_step: usize,
+        to_stride: usize,
         height: usize,
         width: usize,
     ) -> bool {
@@ -134,7 +134,7 @@ impl Simd for Avx512 {
             let is_whole = height == 16 && width == 16;
             let mut r = [_mm512_setzero_ps(); 16];
             for (i, r) in r.iter_mut().enumerate() {
-                let from = from.wrapping_add(i.wrapping_mul(from_step));
+                let from = from.wrapping_add(i.wrapping_mul(from_stride));
                 if is_whole {
                     *r = _mm512_loadu_ps(from);
                 } else if i < height {
@@ -167,7 +167,7 @@ impl Simd for Avx512 {
                 r[i + 8] = _mm512_shuffle_f32x4::<0xdd>(t[i], t[i + 8]);
             }
             for (i, r) in r.iter().enumerate() {
-                let to = to.wrapping_add(i.wrapping_mul(to_step));
+                let to = to.wrapping_add(i.wrapping_mul(to_stride));
                 if is_whole {
                     _mm512_storeu_ps(to, *r);
                 } else if i < width {

@@ -80,12 +80,12 @@ pub(super) trait Arithmetic: Copy {
 pub(super) trait Simd: Arithmetic {
     /// Elements in a vector.
     const LANES: usize;
-    /// How many vectors of sums a matrix product keeps in registers.
-    const SUMS: usize;
-    /// How many of these are side by side in a row at most; as many vectors of B are in registers too.
-    const WIDE: usize;
+    /// How many vectors of sums a matrix product keeps in registers at most.
+    const ACCUMULATORS: usize;
+    /// How many of these are side by side, in a strip of columns, at most; as many vectors of B are in registers too.
+    const STRIP_VECTORS: usize;
     /// Whether masked loads and stores of a part of a vector are as fast as whole ones.
-    const MASKS: bool = false;
+    const FAST_MASKS: bool = false;
 
     unsafe fn load(p: *const f32) -> Self::V;
     /// A hint that the memory at `p` is needed soon; `p` may be any address.
@@ -102,13 +102,13 @@ pub(super) trait Simd: Arithmetic {
     unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// Transposes a tile of at most `LANES` by `LANES`; returns false if it is not implemented.
     ///
-    /// `from` has `height` rows of `width` elements, `from_step` apart; `to` gets `width` rows of `height`.
+    /// `from` has `height` rows of `width` elements, `from_stride` apart; `to` gets `width` rows of `height`.
     #[inline(always)]
     unsafe fn transpose_tile(
         _from: *const f32,
-        _from_step: usize,
+        _from_stride: usize,
         _to: *mut f32,
-        _to_step: usize,
+        _to_stride: usize,
         _height: usize,
         _width: usize,
     ) -> bool {

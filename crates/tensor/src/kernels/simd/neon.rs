@@ -96,8 +96,8 @@ impl Arithmetic for Neon {
 
 impl Simd for Neon {
     const LANES: usize = 4;
-    const SUMS: usize = 24;
-    const WIDE: usize = 3;
+    const ACCUMULATORS: usize = 24;
+    const STRIP_VECTORS: usize = 3;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> float32x4_t {
         // SAFETY: see above.

@@ -96,8 +96,8 @@ impl Arithmetic for Portable {
 
 impl Simd for Portable {
     const LANES: usize = 1;
-    const SUMS: usize = 12;
-    const WIDE: usize = 1;
+    const ACCUMULATORS: usize = 12;
+    const STRIP_VECTORS: usize = 1;
     #[inline(always)]
     unsafe fn load(p: *const f32) -> f32 {
         // SAFETY: the caller may read one element.

@@ -1,6 +1,6 @@
 /// Which rows each row attends to: itself and rows before it.
 #[derive(Clone, Copy)]
-pub enum Context<'a> {
+pub enum CausalRows<'a> {
     /// Sequences of the given number of rows, one after another: a row attends to those before it in its
     /// sequence.
     Sequences(usize),
@@ -8,19 +8,19 @@ pub enum Context<'a> {
     Tree(&'a Tree),
 }
 
-impl Context<'_> {
-    /// How many rows come before `row` in its context.
+impl CausalRows<'_> {
+    /// The position of `row`: how many rows come before it in its sequence, or on its path from the root.
     #[inline]
-    pub fn place(&self, row: usize) -> usize {
+    pub fn position(&self, row: usize) -> usize {
         match self {
             Self::Sequences(length) => row % length,
             Self::Tree(tree) => tree.depths[row] as usize,
         }
     }
 
-    /// The row directly before `row`; only if its place is not 0.
+    /// The row directly before `row`; only if its position is not 0.
     #[inline]
-    pub fn before(&self, row: usize) -> usize {
+    pub fn previous(&self, row: usize) -> usize {
         match self {
             Self::Sequences(_) => row - 1,
             Self::Tree(tree) => tree.parents[row] as usize,
@@ -44,14 +44,14 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Trees with room for `most` rows.
-    pub fn new(most: usize) -> Self {
-        let room = || Vec::with_capacity(most);
+    /// Trees of at most `capacity` rows.
+    pub fn new(capacity: usize) -> Self {
+        let per_row = || Vec::with_capacity(capacity);
         Self {
-            parents: room(),
-            depths: room(),
-            children: Vec::with_capacity(most),
-            order: room(),
+            parents: per_row(),
+            depths: per_row(),
+            children: Vec::with_capacity(capacity),
+            order: per_row(),
             deepest: 0,
             pairs: 0,
         }
@@ -74,10 +74,10 @@ impl Tree {
             self.deepest = self.deepest.max(depth);
             self.pairs += depth as usize + 1;
         }
-        self.put_in_order();
+        self.order_depth_first();
     }
 
-    fn put_in_order(&mut self) {
+    fn order_depth_first(&mut self) {
         self.children.clear();
         self.children.resize(self.parents.len(), [NONE; 2]);
         let mut root = NONE;

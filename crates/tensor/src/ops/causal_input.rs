@@ -1,18 +1,18 @@
-//! Which rows a row depends on: shared by attention and prefix means.
+//! Which rows a row depends on, for attention and prefix means.
 
-use crate::kernels::{Context, Tree};
+use crate::kernels::{CausalRows, Tree};
 use crate::op::Env;
 use crate::{Element, Indices, Tape};
 
-/// Which rows a row depends on besides itself.
-pub(super) enum Before {
+/// Which rows a row depends on besides itself, as an operation has recorded it.
+pub(super) enum CausalInput {
     /// The rows before it in its sequence, which has the given number of rows.
     Sequences(usize),
-    /// Its ancestors, with the index tensor that the parents come from.
+    /// Its ancestors: the index tensor of the parents, and the trees that they made in the last pass.
     Tree(Indices, Tree),
 }
 
-impl Before {
+impl CausalInput {
     /// # Panics
     /// If the rows are not whole sequences.
     pub fn sequences(name: &str, rows: usize, length: usize) -> Self {
@@ -32,7 +32,7 @@ impl Before {
     ///
     /// # Panics
     /// If the rows in use are not whole sequences, or a row comes before its parent.
-    pub fn follow<E: Element>(&mut self, rows: usize, env: &Env<'_, E>) {
+    pub fn read_parents<E: Element>(&mut self, rows: usize, env: &Env<'_, E>) {
         match self {
             Self::Sequences(length) => {
                 assert!(
@@ -48,10 +48,10 @@ impl Before {
         }
     }
 
-    pub fn context(&self) -> Context<'_> {
+    pub fn rows(&self) -> CausalRows<'_> {
         match self {
-            Self::Sequences(length) => Context::Sequences(*length),
-            Self::Tree(_, tree) => Context::Tree(tree),
+            Self::Sequences(length) => CausalRows::Sequences(*length),
+            Self::Tree(_, tree) => CausalRows::Tree(tree),
         }
     }
 }

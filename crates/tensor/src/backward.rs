@@ -1,23 +1,25 @@
 //! The backward pass of a recording.
 
-use crate::kernels::{self, End};
+use crate::kernels::{self, Epilogue};
 use crate::op::{Grad, InputGrads, Inputs, ParamValues};
-use crate::recording::{Home, env};
+use crate::recording::{Storage, env};
 use crate::{Element, Grads, NodeId, Params, Pass, Recording};
 use std::ops::Range;
 
 /// The backward pass from one node: worked out once, then run in every step.
-pub(crate) struct Plan {
+pub(crate) struct BackwardPass {
+    /// The node that it starts from, mostly the loss.
     from: usize,
     tasks: Vec<Task>,
-    /// Per node and input: whether the gradient is added to what is there already.
+    /// Per node and input: whether the input's gradient is added to, because an earlier task has written it.
     add: Vec<Box<[bool]>>,
-    zero: Vec<usize>,
-    /// The parameters that the recording does not use; their gradient is 0.
-    absent: Vec<Range<usize>>,
-    /// The parameters that gradient descent updates at the end of the pass; the others are updated as soon as
+    /// The nodes whose gradient is set to 0 before the first task.
+    zeroed: Vec<usize>,
+    /// The ranges of parameters that the recording does not use; their gradient is 0.
+    unused: Vec<Range<usize>>,
+    /// The parameters that gradient descent updates after the last task; the others are updated as soon as
     /// their gradient is computed.
-    unstepped: Vec<usize>,
+    updated_last: Vec<usize>,
 }
 
 /// One task of a backward pass: a method to call on the operation of a node.
@@ -57,7 +59,7 @@ impl<E: Element> Recording<E> {
     /// layout.
     pub fn backward(&mut self, params: &Params<E>, grads: &mut Grads<E>, loss: NodeId, pass: &Pass<'_>) {
         self.check_scalar(loss);
-        self.follow_plan(&mut Access::Read(params), grads, loss, &[E::one()], pass);
+        self.run_backward(&mut Access::Read(params), grads, loss, &[E::one()], pass);
     }
 
     /// As [`Recording::backward`], with a step of gradient descent: every parameter p becomes `p - rate g`.
@@ -74,7 +76,7 @@ impl<E: Element> Recording<E> {
         pass: &Pass<'_>,
     ) {
         self.check_scalar(loss);
-        self.follow_plan(&mut Access::Descend(params, rate), grads, loss, &[E::one()], pass);
+        self.run_backward(&mut Access::Descend(params, rate), grads, loss, &[E::one()], pass);
     }
 
     /// As [`Recording::backward`], but from any node that an operation computed, given the gradient with
@@ -90,7 +92,7 @@ impl<E: Element> Recording<E> {
         gradient: &[E],
         pass: &Pass<'_>,
     ) {
-        self.follow_plan(&mut Access::Read(params), grads, node, gradient, pass);
+        self.run_backward(&mut Access::Read(params), grads, node, gradient, pass);
     }
 
     fn check_scalar(&self, loss: NodeId) {
@@ -98,7 +100,7 @@ impl<E: Element> Recording<E> {
         assert_eq!(shape.len(), 1, "backward starts from a single number, not from shape {shape:?}");
     }
 
-    fn follow_plan(
+    fn run_backward(
         &mut self,
         access: &mut Access<'_, E>,
         grads: &mut Grads<E>,
@@ -109,43 +111,46 @@ impl<E: Element> Recording<E> {
         let from = self.at(from);
         assert!(access.params().fingerprint() == self.fingerprint, "recorded with other parameters");
         grads.check(self.fingerprint);
-        let plan = match self.plan.take().filter(|plan| plan.from == from) {
-            Some(plan) => plan,
-            None => self.plan_from(from, access.params()),
+        let backward = match self.backward_pass.take().filter(|backward| backward.from == from) {
+            Some(backward) => backward,
+            None => self.prepare_backward(from, access.params()),
         };
         self.grads.match_len(&self.values);
-        for &root in &plan.zero {
-            let node = self.nodes[root];
-            let memory = match node.home {
-                Home::Param => grads.values_mut(),
-                Home::Local => self.grads.all_mut(),
+        for &base in &backward.zeroed {
+            let node = self.nodes[base];
+            let memory = match node.storage {
+                Storage::Params => grads.values_mut(),
+                Storage::Recording => self.grads.all_mut(),
             };
             bytemuck::fill_zeroes(&mut memory[node.layout.offset..][..node.layout.extent(&node.shape)]);
         }
-        for range in &plan.absent {
+        for range in &backward.unused {
             bytemuck::fill_zeroes(&mut grads.values_mut()[range.clone()]);
         }
         let node = self.nodes[from];
-        assert!(node.home == Home::Local && node.root == from, "backward starts from an operation's output");
+        assert!(
+            node.storage == Storage::Recording && node.base == from,
+            "backward starts from an operation's output"
+        );
         self.grads.all_mut()[node.layout.offset..][..gradient.len()].copy_from_slice(gradient);
         kernels::enter(pass.pool, self.keeps_rows(), || {
-            for &task in &plan.tasks {
-                self.follow(task, &plan, access, grads, pass);
+            for &task in &backward.tasks {
+                self.run_task(task, &backward, access, grads, pass);
             }
         });
         if let Access::Descend(params, rate) = access {
-            for &id in &plan.unstepped {
+            for &id in &backward.updated_last {
                 let range = self.nodes[id].span(&self.fed.used);
                 E::add_scaled(-*rate, &grads.values()[range.clone()], &mut params.values_mut()[range]);
             }
         }
-        self.plan = Some(plan);
+        self.backward_pass = Some(backward);
     }
 
-    fn follow(
+    fn run_task(
         &mut self,
         task: Task,
-        plan: &Plan,
+        backward: &BackwardPass,
         access: &mut Access<'_, E>,
         grads: &mut Grads<E>,
         pass: &Pass<'_>,
@@ -156,7 +161,7 @@ impl<E: Element> Recording<E> {
         let node = &nodes[id];
         let (below, rest) = self.grads.all_mut().split_at_mut(node.layout.offset);
         let (values, grad) = (self.values.all(), &rest[..node.stored(used)]);
-        let add = &plan.add[id][..];
+        let add = &backward.add[id][..];
         let mut grads = InputGrads { nodes, ids, params: grads.values_mut(), values: below, add, used };
         match task {
             // No row is in use, so forward did nothing (see `Recording::run`); inputs' gradients start as
@@ -171,20 +176,25 @@ impl<E: Element> Recording<E> {
                 let x = Inputs { nodes, ids, params: ParamValues::all(params.values()), values, used };
                 op.backward(x, &values[node.span(used)], grad, &mut grads, &env(&self.fed, params, pass));
             }
-            Task::WeightGrad(_, sole) => {
+            Task::WeightGrad(_, only_user) => {
                 let k = op.weight().expect("it has one");
                 match access {
-                    Access::Descend(params, rate) if sole => {
+                    Access::Descend(params, rate) if only_user => {
                         let piece = nodes[ids[k]].span(used);
                         let (weight, params) = ParamValues::lend(params.values_mut(), piece);
                         let x = Inputs { nodes, ids, params, values, used };
-                        op.weight_grad(x, grad, weight, End::AddScaled(-*rate));
+                        op.weight_grad(x, grad, weight, Epilogue::AddScaled(-*rate));
                     }
                     _ => {
                         let params = ParamValues::all(access.params().values());
                         let x = Inputs { nodes, ids, params, values, used };
                         if let Some(g) = grads.get(k) {
-                            op.weight_grad(x, grad, g.data, if g.add { End::Add } else { End::Set });
+                            op.weight_grad(
+                                x,
+                                grad,
+                                g.data,
+                                if g.add { Epilogue::Add } else { Epilogue::Set },
+                            );
                         }
                     }
                 }
@@ -195,21 +205,21 @@ impl<E: Element> Recording<E> {
 
     /// Finds the operations that the gradient passes through, and whether each writes an input's gradient or
     /// adds to it.
-    fn plan_from(&self, loss: usize, params: &Params<E>) -> Plan {
+    fn prepare_backward(&self, loss: usize, params: &Params<E>) -> BackwardPass {
         let mut reached = vec![false; loss + 1];
         let mut touched = vec![false; self.nodes.len()];
         let mut add: Vec<Box<[bool]>> =
             self.inputs[..=loss].iter().map(|inputs| vec![false; inputs.len()].into()).collect();
-        let (mut order, mut zero) = (Vec::new(), Vec::new());
+        let (mut order, mut zeroed) = (Vec::new(), Vec::new());
         // Per parameter: the operation whose weight it is, if no other operation has a gradient for it.
-        let mut sole: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        let mut only_user: Vec<Option<usize>> = vec![None; self.nodes.len()];
         reached[loss] = true;
-        touched[self.nodes[loss].root] = true;
+        touched[self.nodes[loss].base] = true;
         for id in (0..=loss).rev() {
             if !reached[id] || !self.nodes[id].needs_grad {
                 continue;
             }
-            // A view's gradient is the same view of its root's gradient: nothing to run, only to pass on.
+            // A view's gradient is the same view of its base's gradient: nothing to run, only to pass on.
             let is_op = self.ops[id].is_some();
             if is_op {
                 order.push(id);
@@ -225,49 +235,51 @@ impl<E: Element> Recording<E> {
                     continue;
                 }
                 let node = &self.nodes[input];
-                let root = &self.nodes[node.root];
-                let whole = node.layout.offset == root.layout.offset
-                    && node.shape.len() == root.shape.len()
+                let base = &self.nodes[node.base];
+                let whole = node.layout.offset == base.layout.offset
+                    && node.shape.len() == base.shape.len()
                     && node.layout.extent(&node.shape) == node.shape.len();
-                if touched[node.root] {
+                if touched[node.base] {
                     add[id][k] = true;
-                    sole[node.root] = None;
+                    only_user[node.base] = None;
                 } else if !whole {
-                    zero.push(node.root);
+                    zeroed.push(node.base);
                     add[id][k] = true;
-                } else if node.root == input && node.home == Home::Param && Some(k) == weight {
-                    sole[input] = Some(id);
+                } else if node.base == input && node.storage == Storage::Params && Some(k) == weight {
+                    only_user[input] = Some(id);
                 }
-                touched[node.root] = true;
+                touched[node.base] = true;
             }
         }
         let untouched = |&id: &usize| {
             let node = &self.nodes[id];
-            node.root == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
+            node.base == id && node.needs_grad && self.ops[id].is_none() && !touched[id]
         };
-        zero.extend((0..self.nodes.len()).filter(untouched));
-        let is_parameter = |&id: &usize| self.nodes[id].root == id && self.nodes[id].home == Home::Param;
-        let unstepped = (0..self.nodes.len()).filter(is_parameter).filter(|&id| sole[id].is_none()).collect();
+        zeroed.extend((0..self.nodes.len()).filter(untouched));
+        let is_parameter =
+            |&id: &usize| self.nodes[id].base == id && self.nodes[id].storage == Storage::Params;
+        let updated_last =
+            (0..self.nodes.len()).filter(is_parameter).filter(|&id| only_user[id].is_none()).collect();
         let recorded = |range: &Range<usize>| {
-            self.nodes.iter().any(|node| node.home == Home::Param && node.layout.offset == range.start)
+            self.nodes.iter().any(|node| node.storage == Storage::Params && node.layout.offset == range.start)
         };
-        let absent = params.trained().map(|entry| entry.range()).filter(|range| !recorded(range)).collect();
-        Plan { from: loss, tasks: self.tasks(&order, &sole), add, zero, absent, unstepped }
+        let unused = params.trained().map(|entry| entry.range()).filter(|range| !recorded(range)).collect();
+        BackwardPass { from: loss, tasks: self.tasks(&order, &only_user), add, zeroed, unused, updated_last }
     }
 
-    /// The tasks of these operations. No other gradient depends on a weight's, so it is computed while
-    /// numbers of the other half's thread are awaited, if any are still to come.
-    fn tasks(&self, order: &[usize], sole: &[Option<usize>]) -> Vec<Task> {
+    /// The tasks of these operations. No other gradient depends on a weight's, so it is computed while this
+    /// thread waits for the other half's numbers, if it will still wait for any.
+    fn tasks(&self, order: &[usize], only_user: &[Option<usize>]) -> Vec<Task> {
         let (mut tasks, mut weights) = (Vec::new(), Vec::new());
         let op = |id: usize| self.ops[id].as_ref().expect("only operations are in order");
         let mut receiving = order.iter().filter(|&&id| op(id).receives()).count();
         for &id in order {
             tasks.push(Task::Backward(id));
             if let Some(k) = op(id).weight() {
-                let sole = sole[self.inputs[id][k]] == Some(id);
+                let only_user = only_user[self.inputs[id][k]] == Some(id);
                 // A weight that other operations have gradients for keeps its place in the order.
-                let list = if sole && receiving > 0 { &mut weights } else { &mut tasks };
-                list.push(Task::WeightGrad(id, sole));
+                let list = if only_user && receiving > 0 { &mut weights } else { &mut tasks };
+                list.push(Task::WeightGrad(id, only_user));
             }
             if op(id).receives() {
                 tasks.append(&mut weights);
@@ -282,7 +294,7 @@ impl<E: Element> Recording<E> {
 #[cfg(test)]
 mod tests {
     use super::Task::{Backward, Receive, WeightGrad};
-    use crate::kernels::Meetings;
+    use crate::kernels::Communicator;
     use crate::kernels::tests::numbers;
     use crate::ops::Targets;
     use crate::{Element, Grads, NodeId, ParamId, Params, Pass, Recording};
@@ -342,7 +354,7 @@ mod tests {
                 [x, h, y, y.sum_all()].map(|var| var.id())
             };
             let (mut recording, nodes) = match halved {
-                true => Recording::half(&params, 0, &Arc::new(Meetings::default()), record),
+                true => Recording::shard(&params, 0, &Arc::new(Communicator::default()), record),
                 false => Recording::new(&params, record),
             };
             recording.forward(&params, &Pass::training());
@@ -350,7 +362,7 @@ mod tests {
             recording.backward(&params, &mut Grads::zeros(&params), last, &Pass::training());
             let [below, h, y, loss] = nodes.map(|id| id.index);
             let (of_y, of_h) = (WeightGrad(y, true), WeightGrad(h, true));
-            let tasks = recording.plan.unwrap().tasks;
+            let tasks = recording.backward_pass.unwrap().tasks;
             match halved {
                 false => {
                     assert_eq!(
