@@ -4,11 +4,11 @@ use super::scratch::LINE;
 use super::simd::Simd;
 use super::{Isa, dispatch};
 
-/// Writes the transpose of `rows` rows of `cols` numbers.
+/// Writes the transpose of `rows` rows of `cols` numbers, each of its rows with zeros up to `padded` numbers.
 ///
 /// # Safety
-/// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `rows` numbers
-/// fit at `to`, `to_stride` apart.
+/// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `padded` numbers
+/// fit at `to`, `to_stride` apart; `padded` is at least `rows`, and less than a vector more.
 #[inline(always)]
 pub(super) unsafe fn transpose_part<S: Simd>(
     from: *const f32,
@@ -16,6 +16,7 @@ pub(super) unsafe fn transpose_part<S: Simd>(
     [rows, cols]: [usize; 2],
     to: *mut f32,
     to_stride: usize,
+    padded: usize,
 ) {
     let side = S::LANES.max(8);
     // A cache line is a multiple of any tile's side. Tiles that write the same cache lines of the transpose
@@ -25,14 +26,15 @@ pub(super) unsafe fn transpose_part<S: Simd>(
         for c in (0..cols).step_by(side) {
             let width = (cols - c).min(side);
             for r in (band..(band + LINE).min(rows)).step_by(side) {
-                let height = (rows - r).min(side);
+                let (height, written) = ((rows - r).min(side), (padded - r).min(side));
                 // SAFETY: the caller's promise: the tile lies inside both matrices.
                 unsafe {
                     let (from, to) = (from.add(r * from_stride + c), to.add(c * to_stride + r));
-                    if !S::transpose_tile(from, from_stride, to, to_stride, height, width) {
+                    if !S::transpose_tile(from, from_stride, to, to_stride, [height, width], written) {
                         for i in 0..width {
-                            for j in 0..height {
-                                *to.add(i * to_stride + j) = *from.add(j * from_stride + i);
+                            for j in 0..written {
+                                *to.add(i * to_stride + j) =
+                                    if j < height { *from.add(j * from_stride + i) } else { 0.0 };
                             }
                         }
                     }
@@ -57,7 +59,7 @@ unsafe fn transpose_on<S: Simd>(
     let fits = holds(from.len(), rows, from_stride, cols) && holds(to.len(), cols, to_stride, rows);
     assert!(fits, "a matrix is too short to transpose");
     // SAFETY: the caller guarantees S's target features; the matrices are as long as was asserted.
-    unsafe { transpose_part::<S>(from.as_ptr(), from_stride, [rows, cols], to.as_mut_ptr(), to_stride) }
+    unsafe { transpose_part::<S>(from.as_ptr(), from_stride, [rows, cols], to.as_mut_ptr(), to_stride, rows) }
 }
 
 dispatch! {

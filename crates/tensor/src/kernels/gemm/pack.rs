@@ -91,11 +91,7 @@ pub(super) unsafe fn pack_b_across<S: Simd>(
         // fit at `to`.
         unsafe {
             let to = to.add(column * k);
-            if columns < wide {
-                // The last vector is not whole: its other numbers stay zeros.
-                (1..=k).for_each(|l| S::store(to.add(l * wide - S::LANES), S::splat(0.0)));
-            }
-            transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide);
+            transpose_part::<S>(from.add(column * stride), stride, [columns, k], to, wide, wide);
         }
         column += wide;
     }

@@ -167,10 +167,10 @@ impl Simd for Avx2 {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        height: usize,
-        width: usize,
+        [height, width]: [usize; 2],
+        written: usize,
     ) -> bool {
-        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
+        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond `written`.
         unsafe {
             let is_whole = height == 8 && width == 8;
             let mut r = [_mm256_setzero_ps(); 8];
@@ -205,7 +205,7 @@ impl Simd for Avx2 {
                 if is_whole {
                     _mm256_storeu_ps(to, *t);
                 } else if i < width {
-                    Self::store_head(to, height, *t);
+                    Self::store_head(to, written, *t);
                 }
             }
         }

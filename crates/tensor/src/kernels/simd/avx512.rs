@@ -124,10 +124,10 @@ impl Simd for Avx512 {
         from_stride: usize,
         to: *mut f32,
         to_stride: usize,
-        height: usize,
-        width: usize,
+        [height, width]: [usize; 2],
+        written: usize,
     ) -> bool {
-        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond them.
+        // SAFETY: see above; rows beyond `height` or `width` are not touched, nor lanes beyond `written`.
         unsafe {
             // Every loop runs to 16, so that the rows stay in registers. Missing rows are skipped: a load
             // with an empty mask from unmapped memory takes thousands of cycles.
@@ -171,7 +171,7 @@ impl Simd for Avx512 {
                 if is_whole {
                     _mm512_storeu_ps(to, *r);
                 } else if i < width {
-                    _mm512_mask_storeu_ps(to, head(height), *r);
+                    _mm512_mask_storeu_ps(to, head(written), *r);
                 }
             }
         }

@@ -102,15 +102,16 @@ pub(super) trait Simd: Arithmetic {
     unsafe fn head(v: Self::V, n: usize) -> Self::V;
     /// Transposes a tile of at most `LANES` by `LANES`; returns false if it is not implemented.
     ///
-    /// `from` has `height` rows of `width` elements, `from_stride` apart; `to` gets `width` rows of `height`.
+    /// `from` has `height` rows of `width` elements, `from_stride` apart; `to` gets `width` rows of
+    /// `height`, and of zeros up to `written`.
     #[inline(always)]
     unsafe fn transpose_tile(
         _from: *const f32,
         _from_stride: usize,
         _to: *mut f32,
         _to_stride: usize,
-        _height: usize,
-        _width: usize,
+        _sizes: [usize; 2],
+        _written: usize,
     ) -> bool {
         false
     }
