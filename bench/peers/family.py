@@ -169,6 +169,8 @@ def main():
     parser.add_argument("--losses", action="store_true", help="show every peer's parameters and losses")
     arguments = parser.parse_args()
     chosen = {name: case for name, case in CASES.items() if not arguments.cases or name.startswith(tuple(arguments.cases))}
+    if not chosen:
+        parser.error(f"no case begins so; there are {'; '.join(CASES)}")
     print(f"{arguments.threads} threads; microseconds a step, medians of {arguments.rounds}; the goal is PyTorch's ratio")
     columns = "".join(f" {PEERS[peer][0]:>10} {'ratio':>6}" for peer in arguments.peers)
     print(f"{'case':32} {'floor':>10} {'charloom':>10}{columns} {'goal':>6}")
