@@ -46,6 +46,7 @@ mod choose;
 mod claims;
 mod database;
 mod figures;
+mod names;
 mod page;
 mod parse;
 mod prune;

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 
 use charloom::config::ModelConfig;
 use charloom::data::Mode;
-use charloom::words::nearest;
 use charloom::{Config, Error, Result, models, presets};
+
+use super::names::{Known, has, has_layers, known};
 
 /// A trial's settings, name to value, in the order of the space.
 pub type Settings = Map<String, Value>;
@@ -15,7 +16,8 @@ pub type Settings = Map<String, Value>;
 /// The most hidden layers a study may vary.
 const MAX_LAYERS: i64 = 16;
 
-/// The most values that a setting may list: each is tried on the base before a study begins.
+/// The most values that a setting may list, and the most combinations that a value is tried in before a study
+/// begins.
 const MAX_CHOICES: usize = 1000;
 
 /// The values of a setting.
@@ -48,7 +50,8 @@ pub enum Domain {
 /// A setting that varies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
-    /// Its name, as in a configuration: `embed`, `lr`. There are also `layers`, the number of hidden layers,
+    /// Its name, as in a configuration: `embed`, `lr`; a teacher's are `teacher_weight` and
+    /// `teacher_temperature`. There are also `layers`, the number of hidden layers,
     /// `hidden.1`, the first one's width, and `preset`, which replaces the base's model and training.
     pub name: String,
     /// Its values.
@@ -65,7 +68,7 @@ pub struct Space {
 }
 
 impl Space {
-    /// Reads the settings of a specification, and tries each end and choice on the base.
+    /// Reads the settings of a specification, and tries each end and choice.
     pub(super) fn new(
         written: &BTreeMap<String, Value>,
         base: &Config,
@@ -75,7 +78,7 @@ impl Space {
         let mut all = Vec::new();
         for (name, value) in written {
             let name = name.replace('-', "_");
-            let (_, _, is_real) = known(&name)?;
+            let Known { is_real, .. } = known(&name)?;
             all.push(read(&name, value, is_real)?);
         }
         let has_widths = kinds(&all, base).iter().any(|kind| !has_layers(kind));
@@ -99,7 +102,11 @@ impl Space {
         let kinds = kinds(&space.settings, base);
         for setting in &space.settings {
             let of_layer = setting.name.starts_with("hidden.");
-            let (section, key, _) = known(if of_layer { "hidden" } else { &setting.name })?;
+            let Known { section, key, .. } = known(if of_layer { "hidden" } else { &setting.name })?;
+            if section == "teacher" && base.train.teacher.is_none() {
+                let name = &setting.name;
+                return Err(Error::usage(format!("setting {name}: there is no ``teacher``; name a run as one")));
+            }
             let is_own = |kind: &&String| section != "model" || has(kind, &key);
             if setting.when.is_none()
                 && let Some(kind) = kinds.iter().find(|kind| !is_own(kind))
@@ -116,17 +123,57 @@ impl Space {
                     setting.name
                 )));
             }
-            for value in setting.domain.ends() {
-                let mut settings = Map::from_iter([(setting.name.clone(), value.clone())]);
-                if let Some((on, values)) = &setting.when {
-                    settings.extend(values.first().map(|value| (on.clone(), value.clone())));
-                }
-                settings.entry("model").or_insert_with(|| json!(kinds[0]));
-                let tried = apply(base, &settings, mode).and_then(|config| config.validate());
-                tried.map_err(|e| Error::usage(format!("setting {} = {value}: {e}", setting.name)))?;
-            }
+        }
+        for setting in &space.settings {
+            space.check(setting, base, mode)?;
         }
         Ok(space)
+    }
+
+    /// Checks each choice or end of a setting: it must be valid in one of the combinations with those of the
+    /// other settings, of which at most [`MAX_CHOICES`] are tried.
+    fn check(&self, setting: &Setting, base: &Config, mode: Mode) -> Result<()> {
+        for value in setting.domain.ends() {
+            let of = |other: &Setting| match &setting.when {
+                _ if other.name == setting.name => vec![value.clone()],
+                Some((on, values)) if other.name == *on => values.clone(),
+                _ => other.domain.ends(),
+            };
+            let values: Vec<Vec<Value>> = self.settings.iter().map(of).collect();
+            let count = values.iter().map(Vec::len).fold(1, usize::saturating_mul);
+            let mut refused = None;
+            for number in 0..count.min(MAX_CHOICES) {
+                let settings = self.combination(&values, number);
+                if !settings.contains_key(&setting.name) {
+                    continue;
+                }
+                match apply(base, &settings, mode).and_then(|config| config.validate()) {
+                    Ok(()) => {
+                        refused = None;
+                        break;
+                    }
+                    Err(error) => refused = refused.or(Some(error)),
+                }
+            }
+            if let Some(error) = refused {
+                return Err(Error::usage(format!("setting {} = {value}: {error}", setting.name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The active settings of combination `number` of these values of each setting; the first setting varies
+    /// fastest.
+    fn combination(&self, values: &[Vec<Value>], mut number: usize) -> Settings {
+        let mut settings = Map::new();
+        for (setting, values) in self.settings.iter().zip(values) {
+            let value = &values[number % values.len()];
+            number /= values.len();
+            if Self::is_active(setting, &settings) {
+                settings.insert(setting.name.clone(), value.clone());
+            }
+        }
+        settings
     }
 
     /// Whether the setting's condition holds for those already set.
@@ -224,71 +271,16 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         if name == "preset" || of_widths(name) {
             continue;
         }
-        let (section, key, _) = known(name)?;
+        let Known { section, key, .. } = known(name)?;
         // `hidden` may be one width instead of a list: one layer.
         let is_width = key == "hidden" && value.is_u64();
-        config[section][key] = if is_width { json!([value]) } else { value.clone() };
+        let table = if section == "teacher" { &mut config["train"][section] } else { &mut config[section] };
+        table[key] = if is_width { json!([value]) } else { value.clone() };
     }
     let mut config: Config = serde_json::from_value(config).map_err(failed)?;
     config.resolve(mode);
     models::fill(&mut config.model)?;
     Ok(config)
-}
-
-/// Whether this kind of model has this setting; `hidden.N` counts as `hidden`, and so does `layers` unless
-/// the kind has its own.
-fn has(kind: &str, key: &str) -> bool {
-    let of_widths = key == "layers" && !has_layers(kind) || key.starts_with("hidden.");
-    ["kind", "preset"].contains(&key) || has_own(kind, if of_widths { "hidden" } else { key })
-}
-
-/// Whether this kind of model has a setting `layers`, instead of a width for each layer.
-fn has_layers(kind: &str) -> bool {
-    has_own(kind, "layers")
-}
-
-fn has_own(kind: &str, key: &str) -> bool {
-    models::all().any(|of| of.name() == kind && of.settings().iter().any(|setting| setting.key == key))
-}
-
-/// The section and key of a setting, and whether it is a real number.
-fn known(name: &str) -> Result<(&'static str, String, bool)> {
-    if matches!(name, "layers" | "preset") {
-        return Ok(("model", name.to_owned(), false));
-    }
-    if matches!(name, "seed" | "seeds") {
-        return Err(Error::usage(
-            "setting seed: a study does not choose seeds; seeds = N trains each trial N times",
-        ));
-    }
-    let key = if name == "model" { "kind" } else { name };
-    for kind in models::all() {
-        let mut model = ModelConfig::of(kind.name());
-        // `fill` fails for a mixture, which is made of runs and has nothing to vary.
-        if models::fill(&mut model).is_err() {
-            continue;
-        }
-        let model = serde_json::to_value(model).unwrap_or_default();
-        if let Some(default) = model.get(key) {
-            return Ok(("model", key.to_owned(), default.is_f64()));
-        }
-    }
-    let mut config = Config::default();
-    config.resolve(Mode::Lines);
-    // Unset settings are not serialized, so those that depend on the data are set here.
-    (config.train.eval_every, config.train.eval_size) = (Some(1), Some(0));
-    let config = serde_json::to_value(config).unwrap_or_default();
-    if let Some(default) = config["train"].get(key) {
-        return Ok(("train", key.to_owned(), default.is_f64()));
-    }
-    if config["data"].get(key).is_some() {
-        return Err(Error::usage(format!("setting {name}: a study's data is one; put it into the base")));
-    }
-    let of_models = models::all().flat_map(|kind| kind.settings().iter().map(|setting| setting.key));
-    let of_train = config["train"].as_object().into_iter().flat_map(|table| table.keys().map(String::as_str));
-    let keys: Vec<&str> = of_models.chain(of_train).chain(["layers", "model", "preset"]).collect();
-    let hint = nearest(key, &keys).map_or(String::new(), |near| format!("; did you mean {near:?}?"));
-    Err(Error::usage(format!("no setting {name:?}{hint}")))
 }
 
 /// Reads a setting of a specification: a list of values, or a table.

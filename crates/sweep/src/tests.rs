@@ -54,6 +54,41 @@ fn a_grid_is_every_combination_once() {
 }
 
 #[test]
+fn a_setting_without_a_value_of_its_own_can_vary() {
+    let all = grid(json!({"model": ["transformer"], "stride": [1, 32], "feed": ["words"], "eval_every": [5]}));
+    let config = super::space::apply(&Config::default(), &all[1], Mode::Lines).unwrap();
+    assert_eq!(config.model.get("stride").as_deref(), Some("32"));
+    assert_eq!(config.train.feed, Some(charloom::config::Feed::Words));
+}
+
+#[test]
+fn a_value_must_be_valid_in_some_combination() {
+    let all = grid(json!({"model": ["transformer"], "heads": [3, 6], "embed": [12, 24]}));
+    assert_eq!(all.len(), 4);
+    let refused = |settings| {
+        let spec = spec(Sampler::Grid, settings);
+        spec.validate(&Config::default(), Mode::Lines).unwrap_err().to_string()
+    };
+    let said = refused(json!({"model": ["transformer"], "heads": [3, 5], "embed": [12, 24]}));
+    assert!(said.contains("setting heads = 5: ``heads`` 5 does not divide ``embed`` 12"), "{said}");
+    assert!(refused(json!({"lr": [-1, 0.1], "embed": [2, 6]})).contains("setting lr = -1"));
+}
+
+#[test]
+fn the_weight_of_a_teacher_can_vary_if_there_is_one() {
+    let mut base = Config::default();
+    let spec = spec(Sampler::Grid, json!({"teacher_weight": [0.2, 0.8]}));
+    let said = spec.validate(&base, Mode::Lines).unwrap_err().to_string();
+    assert!(said.contains("there is no ``teacher``"), "{said}");
+    let teacher = r#"train.teacher = { path = "run", weight = 0.5 }"#;
+    base.train.teacher = Config::from_toml(teacher, "run.toml".as_ref()).unwrap().train.teacher;
+    let space = spec.validate(&base, Mode::Lines).unwrap();
+    let one = propose(&spec, &space, 1, &[]).unwrap().unwrap();
+    let config = super::space::apply(&base, &one, Mode::Lines).unwrap();
+    assert_eq!(config.train.teacher.map(|teacher| teacher.weight), Some(0.8));
+}
+
+#[test]
 fn a_kind_that_says_itself_how_many_layers_it_has_has_one_width() {
     let all = grid(json!({"model": ["gru"], "layers": [1, 2], "hidden": [8, 16]}));
     assert_eq!(all.len(), 4);

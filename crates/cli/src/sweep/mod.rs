@@ -28,7 +28,8 @@ use tuning::tuning;
 /// Try many settings, and find those of the lowest validation loss
 ///
 /// The flags of data, model and training say what all trials share; --grid and --range what varies. Settings are
-/// named as in a configuration; layers is the number of hidden layers, preset a whole built-in configuration.
+/// named as in a configuration, a teacher's teacher_weight and teacher_temperature; layers is the number of hidden
+/// layers, preset a whole built-in configuration.
 #[derive(clap::Args)]
 #[command(
     allow_negative_numbers = true,
