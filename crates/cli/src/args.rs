@@ -10,7 +10,7 @@ use charloom::{Config, Result, presets};
 
 pub use data::DataFlags;
 pub use model::ModelFlags;
-pub use train::{EVALUATIONS, OPTIMIZER, RATES, TrainFlags};
+pub use train::{EVALUATIONS, OPTIMIZER, RATES, RUNS, TrainFlags};
 
 /// The configuration that `--preset` and `--config` make.
 pub fn base(preset: Option<&str>, file: Option<&std::path::Path>) -> Result<Config> {

@@ -3,7 +3,7 @@
 use charloom::backprop::{Options, Report, Row, report};
 use charloom::{Error, Result};
 
-use crate::args::EVALUATIONS;
+use crate::args::{EVALUATIONS, RUNS};
 use crate::output::Out;
 use crate::setup::{DataPath, Settings, load_data};
 
@@ -38,6 +38,7 @@ pub struct Args {
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     args.settings.refuse(&[&["steps"], EVALUATIONS], "--train says how many steps are made")?;
+    args.settings.refuse(&[RUNS], "the network is as drawn, and learns from the data alone")?;
     let mut config = args.settings.config_from(Some("manual-backprop"), args.data.get())?;
     if let Some(steps) = args.train {
         config.train.steps = steps;

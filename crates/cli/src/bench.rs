@@ -7,7 +7,7 @@ use charloom::{Error, Result, speed};
 
 use crate::args::{EVALUATIONS, RATES};
 use crate::output::Out;
-use crate::setup::{DataPath, Settings, load_data};
+use crate::setup::{DataPath, Settings};
 
 /// Measure how fast a model trains here: steps a second, and the share of what the machine could do
 #[derive(clap::Args)]
@@ -32,7 +32,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         .ok_or_else(|| Error::usage(format!("--seconds {} is not between 0.01 and 3600", args.seconds)))?;
     args.settings.refuse(&[&["steps"], RATES, EVALUATIONS], "only steps are measured, for --seconds")?;
     let mut config = args.settings.config(args.data.get())?;
-    let data = load_data(&mut config)?;
+    let data = args.settings.load_data(&mut config)?;
     let threads = args.threads.map_or_else(threads::available, usize::from);
     let speed = speed::measure(&config, &data, threads, time)?;
     if out.json {

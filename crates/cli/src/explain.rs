@@ -7,7 +7,7 @@ use charloom::{Config, Result, models};
 
 use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, flags};
-use crate::setup::{RunOrData, Settings, What, load_data, read_model, reload_data};
+use crate::setup::{RunOrData, Settings, What, read_model, reload_data};
 
 /// Say what the numbers mean
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         What::Data(path) => {
             args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
             let mut config = args.settings.config(path)?;
-            let data = load_data(&mut config)?;
+            let data = args.settings.load_data(&mut config)?;
             explain::loss(&config, &data, None)?
         }
     };

@@ -4,7 +4,6 @@ use charloom::config::Batch;
 use charloom::gradcheck::{Options, Report, gradcheck};
 use charloom::{Error, Result};
 
-use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::output::{Out, note};
 use crate::setup::{DataPath, Settings, load_data};
 
@@ -34,7 +33,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
+    args.settings.refuse_training()?;
     let mut config = args.settings.config(args.data.get())?;
     let data = load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));

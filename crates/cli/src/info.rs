@@ -6,7 +6,6 @@ use charloom::files::Timing;
 use charloom::{Error, Result, models, speed};
 use serde_json::json;
 
-use crate::args::{EVALUATIONS, OPTIMIZER, RATES};
 use crate::mix;
 use crate::output::{Out, flags, name, note};
 use crate::setup::{RunOrData, Settings, What, load_data, read_model};
@@ -46,7 +45,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
         What::Data(path) => path,
     };
-    args.settings.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER], "nothing is trained here")?;
+    args.settings.refuse_training()?;
     let mut config = args.settings.config(path)?;
     let data = load_data(&mut config)?;
     let mut card = data.card(models::context(&config.model)?);

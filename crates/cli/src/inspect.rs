@@ -7,7 +7,6 @@ use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Error, Result};
 use serde_json::json;
 
-use crate::args::EVALUATIONS;
 use crate::output::{Out, flags, name, note, weights};
 use crate::setup::{RunOrData, Settings, is_model, load_data, read_model, reload_data};
 
@@ -46,7 +45,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 fn untrained(args: &Args) -> Result<Inspection> {
-    args.settings.refuse(&[&["steps"], EVALUATIONS], "nothing is trained here")?;
+    args.settings.refuse_training()?;
     let mut config = args.settings.config(args.what.only_data()?)?;
     let data = load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)

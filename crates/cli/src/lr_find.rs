@@ -10,7 +10,7 @@ use charloom_plot::Theme;
 use crate::args::{EVALUATIONS, RATES};
 use crate::output::{Out, note};
 use crate::plot;
-use crate::setup::{DataPath, Settings, load_data};
+use crate::setup::{DataPath, Settings};
 
 /// Find a learning rate: raise it from step to step, watch the loss (--steps says in how many)
 #[derive(clap::Args)]
@@ -38,13 +38,14 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, out: &mut Out) -> Result<()> {
-    args.settings.refuse(&[RATES, EVALUATIONS], "the rate is what is varied, and nothing is evaluated")?;
+    args.settings
+        .refuse(&[RATES, EVALUATIONS, &["ema"]], "the rate is what is varied, and nothing is evaluated")?;
     let theme = plot::theme(args.theme, args.out.as_deref())?;
     let mut config = args.settings.config(args.data.get())?;
     let defaults = LrFindOptions::default();
     let steps = args.settings.train_flags.batches.steps;
     let steps = steps.map_or(defaults.steps, |steps| usize::try_from(steps).unwrap_or(usize::MAX));
-    let data = load_data(&mut config)?;
+    let data = args.settings.load_data(&mut config)?;
     let found = find(&config, &data, LrFindOptions { from: args.from, to: args.to, steps })?;
     if let Some(path) = &args.csv {
         replace_file(path, table(&found).as_bytes()).map_err(|error| Error::io(path, error))?;

@@ -4,10 +4,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use charloom::config::ModelConfig;
 use charloom::data::{Data, DataConfig, Vocab};
-use charloom::{Checkpoint, Config, Error, Result, files};
+use charloom::{Checkpoint, Config, Error, Result, files, models};
 
-use crate::args::{self, DataFlags, ModelFlags, TrainFlags};
+use crate::args::{self, DataFlags, EVALUATIONS, ModelFlags, OPTIMIZER, RATES, RUNS, TrainFlags};
 use crate::output::detail;
 
 /// Where the data is.
@@ -137,6 +138,17 @@ pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
+/// The model's settings of a run whose weights a training begins with.
+fn model_to_begin_with(run: &Path) -> Result<ModelConfig> {
+    let (_, checkpoint) = read_model(run)?;
+    models::check_trained(&checkpoint.config).map_err(|_| {
+        let first = run.join("seed-1");
+        let such = if first.is_dir() { format!(", such as {}", first.display()) } else { String::new() };
+        Error::model(run, format!("a mixture has no weights of its own; name the run of a member{such}"))
+    })?;
+    Ok(checkpoint.config.model)
+}
+
 /// Loads a configuration's data, and fills in the settings that depend on it, such as the split.
 pub fn load_data(config: &mut Config) -> Result<Data> {
     let data = charloom::load_data(config)?;
@@ -209,6 +221,11 @@ impl Settings {
         self.train_flags.refuse(flags, why)
     }
 
+    /// Refuses the training flags where nothing is trained and no other run is read.
+    pub fn refuse_training(&self) -> Result<()> {
+        self.refuse(&[&["steps"], RATES, EVALUATIONS, OPTIMIZER, RUNS], "nothing is trained here")
+    }
+
     /// Refuses settings beside a run, which has its own.
     pub fn refuse_beside_run(&self) -> Result<()> {
         if self.has_any() {
@@ -242,9 +259,37 @@ impl Settings {
         Ok(config)
     }
 
-    /// The configuration of preset and file, without the flags.
+    /// The configuration of preset and file, without the flags but for the model of --init-from.
     pub fn base(&self, preset: Option<&str>) -> Result<Config> {
-        args::base(self.preset().or(preset), self.config.as_deref())
+        let mut config = args::base(self.preset().or(preset), self.config.as_deref())?;
+        if let Some(run) = self.model_of().filter(|_| preset.is_none()) {
+            config.model = model_to_begin_with(run)?;
+        }
+        Ok(config)
+    }
+
+    /// The run of --init-from, if the model's settings are that run's.
+    fn model_of(&self) -> Option<&Path> {
+        self.train_flags.start.init_from.as_deref().filter(|_| !self.has_base())
+    }
+
+    /// Reads the data of a configuration, which `charloom::settle` has still to complete. A context that only
+    /// the run of --init-from gives is left out where words are read whole.
+    pub fn read_data(&self, config: &mut Config) -> Result<Data> {
+        let data = charloom::read_data(config)?;
+        let is_of_run = self.model_of().is_some() && !self.model_flags.has_context();
+        if is_of_run && models::reads_whole_words(config, data.mode())? {
+            config.model.unset("context");
+        }
+        Ok(data)
+    }
+
+    /// Loads the data of a configuration, and fills in the settings that depend on it, such as the split.
+    pub fn load_data(&self, config: &mut Config) -> Result<Data> {
+        let data = self.read_data(config)?;
+        charloom::settle(config, &data)?;
+        detail("the data is read");
+        Ok(data)
     }
 
     /// Applies the flags to a configuration.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::dashboard;
 use crate::output::{Out, detail, flags, name, note};
-use crate::setup::{DataPath, Settings};
+use crate::setup::{DataPath, Settings, load_data};
 use crate::watch::{self, Watch};
 use crate::{ensemble, eval};
 
@@ -110,12 +110,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         let message = format!("--threads has no effect: a model of kind {kind:?} is counted on one");
         return Err(Error::usage(message));
     }
+    if resumed.is_none() {
+        models::check_trained(&config)?;
+    }
     let data = match (args.size, &resumed) {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
-        (None, None) => begin::load(args, &mut config)?,
-        (_, Some(_)) => charloom::load_data(&mut config)?,
+        (None, None) => args.settings.load_data(&mut config)?,
+        (_, Some(_)) => load_data(&mut config)?,
     };
-    detail("the data is read");
     let card = data.card(models::context(&config.model)?);
     note(flags(&card.to_string()));
     for warning in &card.warnings {

@@ -106,6 +106,7 @@ pub struct Row {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
+    models::check_trained(config)?;
     let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
     let batch = match config.train.batch {

@@ -83,6 +83,7 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
             format!("{from} ``to`` {to}: the rate must rise, and from above 0"),
         ));
     }
+    models::check_trained(config)?;
     if models::counts(config)? {
         return Err(Error::setting(
             "model",
@@ -96,6 +97,8 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
     let rate = |i: usize| 10f64.powf(start + (end - start) * i as f64 / (steps - 1) as f64);
     let mut config = config.clone();
     (config.train.steps, config.train.log_every) = (steps as u64, Some(1));
+    // The trainings of an ensemble differ only in their seeds: one of them is measured.
+    config.train.seeds = 1;
     let mut seen = Seen::default();
     let has_diverged = train(&config, data, (0..steps).map(rate).collect(), &mut seen)?;
     let Seen { rates, losses, has_risen, .. } = seen;

@@ -105,7 +105,9 @@ impl Space {
             let Known { section, key, .. } = known(if of_layer { "hidden" } else { &setting.name })?;
             if section == "teacher" && base.train.teacher.is_none() {
                 let name = &setting.name;
-                return Err(Error::usage(format!("setting {name}: there is no ``teacher``; name a run as one")));
+                return Err(Error::usage(format!(
+                    "setting {name}: there is no ``teacher``; name a run as one"
+                )));
             }
             let is_own = |kind: &&String| section != "model" || has(kind, &key);
             if setting.when.is_none()
@@ -278,6 +280,8 @@ pub(super) fn apply(base: &Config, settings: &Settings, mode: Mode) -> Result<Co
         table[key] = if is_width { json!([value]) } else { value.clone() };
     }
     let mut config: Config = serde_json::from_value(config).map_err(failed)?;
+    // The study says how often a trial is trained, not the base, which may be an ensemble's.
+    config.train.seeds = 1;
     config.resolve(mode);
     models::fill(&mut config.model)?;
     Ok(config)

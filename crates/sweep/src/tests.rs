@@ -55,7 +55,8 @@ fn a_grid_is_every_combination_once() {
 
 #[test]
 fn a_setting_without_a_value_of_its_own_can_vary() {
-    let all = grid(json!({"model": ["transformer"], "stride": [1, 32], "feed": ["words"], "eval_every": [5]}));
+    let all =
+        grid(json!({"model": ["transformer"], "stride": [1, 32], "feed": ["words"], "eval_every": [5]}));
     let config = super::space::apply(&Config::default(), &all[1], Mode::Lines).unwrap();
     assert_eq!(config.model.get("stride").as_deref(), Some("32"));
     assert_eq!(config.train.feed, Some(charloom::config::Feed::Words));

@@ -115,6 +115,8 @@ flags! {
 pub const RATES: &[&str] = RateFlags::KEYS;
 /// The keys of the flags of evaluations and of the metrics' log.
 pub const EVALUATIONS: &[&str] = EvaluationFlags::KEYS;
+/// The keys of the flags of other runs, whose weights or distributions a training uses.
+pub const RUNS: &[&str] = &["init_from", "teacher", "teacher_weight", "teacher_temperature"];
 /// The keys of the optimizer's flags.
 pub const OPTIMIZER: &[&str] = OptimizerFlags::KEYS;
 
@@ -175,8 +177,10 @@ impl TrainFlags {
     fn check(&self, config: &Config) -> Result<()> {
         let mut given = self.given();
         if models::counts(config)? {
+            let Some(flag) = given.next() else { return Ok(()) };
+            models::check_trained(config)?;
             let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
-            return given.next().map_or(Ok(()), |flag| Err(flag.without_effect(&why)));
+            return Err(flag.without_effect(&why));
         }
         given.try_for_each(|flag| flag.check(config))
     }

@@ -18,9 +18,9 @@ use charloom_sweep::{
 };
 use serde_json::{Value, json};
 
-use crate::output::{Out, flags, name, note};
+use crate::output::{Out, detail, flags, name, note};
 use crate::plot;
-use crate::setup::{self, DataPath, RunData, load_data, reload_data};
+use crate::setup::{self, DataPath, RunData, reload_data};
 
 use show::{none_finished, print_best, show, trials};
 use tuning::tuning;
@@ -249,7 +249,8 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
         }
         None => {
             let (spec, mut base) = specification(args)?;
-            let data = read(&mut base)?;
+            let data = args.settings.read_data(&mut base)?;
+            settle_data(&mut base, &data)?;
             charloom_sweep::check_data(&data, &spec)?;
             (Study::create(&address(args)?, &spec, &base)?, data)
         }
@@ -264,13 +265,14 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// Reads the data, and writes its resolved settings into `base`. Other settings that depend on the data are
-/// resolved in each trial, since they may depend on the trial's settings too.
-fn read(base: &mut Config) -> Result<Data> {
+/// Writes the resolved settings of the data into `base`. Other settings that depend on the data are resolved in
+/// each trial, since they may depend on the trial's settings too.
+fn settle_data(base: &mut Config, data: &Data) -> Result<()> {
     let mut resolved = base.clone();
-    let data = load_data(&mut resolved)?;
+    charloom::settle(&mut resolved, data)?;
     base.data = resolved.data;
-    Ok(data)
+    detail("the data is read");
+    Ok(())
 }
 
 /// The specification and the base configuration of file and flags.

@@ -6,7 +6,7 @@ use charloom::{Config, Result};
 use charloom_sweep::{Address, Study, Trial};
 use serde_json::json;
 
-use super::{Work, load, read, work};
+use super::{Work, load, settle_data, work};
 use crate::output::Out;
 
 /// Trains the rows that the study lacks, and prints all beside the notebook's losses.
@@ -25,7 +25,8 @@ pub(super) fn tuning(
     } else {
         let mut base = Config::default();
         base.data.path = data.cloned();
-        let data = read(&mut base)?;
+        let data = charloom::read_data(&mut base)?;
+        settle_data(&mut base, &data)?;
         (Study::create(address, &charloom_sweep::tuning(ours), &base)?, data)
     };
     work(&mut study, &loaded, how)?;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use charloom::config::Generator;
 use charloom::data::{Data, DataConfig, Mode};
 use charloom::ensemble::Ensemble;
-use charloom::files::{self, RunFolder, Timing};
+use charloom::files::{RunFolder, Timing};
 use charloom::models::LanguageModel;
 use charloom::size::{self, BesideCounts, Size};
 use charloom::train::Training;
 use charloom::{Checkpoint, Config, Result, models};
 
 use super::Args;
-use crate::output::{self, flags, note};
+use crate::output::{self, detail, flags, note};
 use crate::setup::load_data;
 
 /// The gain of a mixture, in nats per character, that is worth telling.
@@ -22,9 +22,6 @@ const MATTERS: f64 = 0.01;
 pub fn configured(args: &Args) -> Result<Config> {
     let settings = &args.settings;
     let mut config = settings.base(None)?;
-    if let Some(run) = model_of(args) {
-        config.model = Checkpoint::read(&files::model_file(run)?)?.config.model;
-    }
     if args.size.is_some() {
         // The flags of model and training are applied by `sized`, above the size's settings.
         settings.data_flags.apply(args.data.get(), &mut config);
@@ -33,24 +30,6 @@ pub fn configured(args: &Args) -> Result<Config> {
     }
     config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
     Ok(config)
-}
-
-/// The run of --init-from, if the model's settings are that run's.
-fn model_of(args: &Args) -> Option<&Path> {
-    let run = args.settings.train_flags.start.init_from.as_deref();
-    run.filter(|_| !args.settings.has_base())
-}
-
-/// Loads the data of a new training, and fills in what depends on it. A context that only the run of
-/// --init-from gives is left out where words are read whole.
-pub fn load(args: &Args, config: &mut Config) -> Result<Data> {
-    let data = charloom::read_data(config)?;
-    let is_of_run = model_of(args).is_some() && !args.settings.model_flags.has_context();
-    if is_of_run && models::reads_whole_words(config, data.mode())? {
-        config.model.unset("context");
-    }
-    charloom::settle(config, &data)?;
-    Ok(data)
 }
 
 /// Loads the data, and rebuilds `config`: a size's settings for this data, then the file, then the flags.
@@ -67,6 +46,7 @@ pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
         data = Data::load(&config.data, None)?;
     }
     charloom::settle(config, &data)?;
+    detail("the data is read");
     Ok(data)
 }
 

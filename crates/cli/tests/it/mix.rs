@@ -59,14 +59,15 @@ fn a_mixture_is_a_run_like_any_other() {
     );
     refused(folder, &["mix", "a", "--out", "q"], 2, "two runs or more are needed to mix");
     done(folder, &["train", "--resume", "--out", "m"]);
-    refused(
-        folder,
-        &["train", "--config", "m/config.toml"],
-        2,
-        "--model mixture is made of runs by charloom mix",
-    );
     refused(folder, &["train", "--model", "mixture"], 2, "--model mixture is made of runs by charloom mix");
     refused(folder, &["inspect", "m"], 2, "is no neural network");
+    let not_trained = "a model of kind \"mixture\" is made of runs and is not trained; name the run or";
+    let config = ["names.txt", "--config", "m/config.toml"];
+    for command in ["train", "gradcheck", "bench", "lr-find"] {
+        refused(folder, &[&[command], &config[..]].concat(), 2, not_trained);
+    }
+    refused(folder, &[&["train"], &config[..], &["--steps", "5"]].concat(), 2, not_trained);
+    refused(folder, &["train", "names.txt", "--init-from", "m"], 1, "a mixture has no weights of its own");
     done(folder, &["train", "names.txt", "--model", "ngram", "--split-seed", "7", "--out", "c"]);
     refused(
         folder,
@@ -98,6 +99,34 @@ fn a_size_says_what_counts_and_their_mixture_reach_and_how_to_make_them() {
     }
     let output = charloom(folder, &["train", "names", "--steps", "20", "--out", "own"]);
     assert!(!String::from_utf8(output.stderr).unwrap().contains("counts of n-grams"));
+}
+
+#[test]
+fn a_mixture_of_models_that_read_words_is_not_trained_either() {
+    let folder = trained();
+    let folder = folder.path();
+    let train = "train names.txt --model gru --hidden 4 --steps 2 --batch 4 --seeds 2 --out both";
+    done(folder, &train.split(' ').collect::<Vec<_>>());
+    done(folder, &["mix", "both/seed-1", "both/seed-2", "--out", "m"]);
+    let not_trained = "a model of kind \"mixture\" is made of runs and is not trained; name the run or";
+    let config = ["names.txt", "--config", "m/config.toml"];
+    refused(folder, &[&["train"], &config[..]].concat(), 2, not_trained);
+    done(folder, &["train", "--resume", "--out", "m"]);
+    let such = "name the run of a member, such as both/seed-1";
+    refused(folder, &["train", "names.txt", "--init-from", "both"], 1, such);
+    // One of its trainings is what the others are.
+    done(folder, &["lr-find", "names.txt", "--config", "both/config.toml", "--steps", "10"]);
+    let sweep = "sweep names.txt --config both/config.toml --grid batch=2 --study s.db";
+    done(folder, &sweep.split(' ').collect::<Vec<_>>());
+    let of = |args: &str| {
+        let args = format!("{args} --init-from both/seed-1 --json");
+        json(folder, &args.split(' ').collect::<Vec<_>>())
+    };
+    of("sweep names.txt --grid batch=2 --steps 2 --study t.db");
+    assert!(done(folder, &["sweep", "show", "t.db", "--best"]).contains("hidden = 4\n"));
+    let parameters = &json(folder, &["info", "both/seed-1", "--json"])["parameters"];
+    assert_eq!(&of("bench names.txt --seconds .01")["parameters"], parameters);
+    of("lr-find names.txt --steps 10");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub use net::Net;
 pub(crate) use net::{Recorded, window_targets};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
-pub use open::{count, counts, generator, open};
+pub use open::{check_trained, count, counts, generator, open};
 pub(crate) use plan::plan;
 pub use plan::{check_sizes, multiplications, parameters, reads_whole_words, resolve_feed, steps_a_pass};
 pub use recurrent::{RecurrentNet, RecurrentSettings};

@@ -64,6 +64,22 @@ pub fn counts(config: &Config) -> Result<bool> {
     Ok(!matches!(kind(&config.model)?.learning(), Learning::ByGradients(_)))
 }
 
+/// Refuses to train a configuration's model if it is a mixture.
+///
+/// # Errors
+/// It is one; there is no model of that kind.
+pub fn check_trained(config: &Config) -> Result<()> {
+    if matches!(kind(&config.model)?.learning(), Learning::OfMembers) {
+        let kind = &config.model.kind;
+        let way =
+            "name the run or the configuration of one of its members, or mix runs: charloom mix RUN ...";
+        return Err(Error::usage(format!(
+            "a model of kind {kind:?} is made of runs and is not trained; {way}"
+        )));
+    }
+    Ok(())
+}
+
 /// Makes the model of a configuration that counts, in one pass over the training split; returns it and its
 /// tensors.
 ///
@@ -83,15 +99,12 @@ pub fn counts(config: &Config) -> Result<bool> {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
-    let kind_name = &config.model.kind;
+    check_trained(config)?;
     match kind(&config.model)?.learning() {
         Learning::ByCounting(counting) => counting.count(&config.model, data),
-        Learning::ByGradients(_) => {
-            Err(Error::setting("model", format!("{kind_name} learns by gradients; it cannot be counted")))
-        }
-        Learning::OfMembers => {
-            let message = "is made of runs by charloom mix; train its members";
-            Err(Error::setting("model", format!("{kind_name} {message}")))
+        _ => {
+            let kind = &config.model.kind;
+            Err(Error::setting("model", format!("{kind} learns by gradients; it cannot be counted")))
         }
     }
 }

@@ -85,11 +85,14 @@ pub fn reads_whole_words(config: &Config, mode: Mode) -> Result<bool> {
     Ok(is_recurrent && mode == Mode::Lines)
 }
 
-/// Fills in the feed of a configuration's training on data of this mode.
+/// Fills in the feed of a configuration's training on data of this mode; a mixture is not trained and has none.
 ///
 /// # Errors
 /// A feed that it cannot have, or a context that its feed has no use for.
 pub fn resolve_feed(config: &mut Config, mode: Mode) -> Result<()> {
+    if matches!(kind(&config.model)?.learning(), Learning::OfMembers) {
+        return Ok(());
+    }
     let net = plan(config, 1)?.map(|(_, net)| net);
     let feeds = net.as_ref().map_or(&[][..], |net| net.feeds(mode));
     if let Some(feed) = config.train.feed

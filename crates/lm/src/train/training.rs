@@ -82,7 +82,8 @@ impl<'d> Training<'d> {
     /// As [`Trainer::new`]; a model that can be neither counted nor trained by gradients; more seeds than one.
     pub fn new(config: &Config, data: &'d Data, options: Fit) -> Result<Self> {
         if config.train.seeds > 1 {
-            let message = format!("{} are the trainings of an ensemble; one has 1", config.train.seeds);
+            let message =
+                format!("{} are the trainings of an ensemble; set it to 1 for one", config.train.seeds);
             return Err(Error::setting("seeds", message));
         }
         let evaluate = options.evaluate;

@@ -15,6 +15,12 @@ use crate::{Checkpoint, Error, Result};
 /// A run that cannot be read or that counts; weights that do not fit, all of them named.
 pub(super) fn start(model: &mut Neural, config: &Config, vocab: &Vocab) -> Result<Vec<char>> {
     let Some(run) = &config.train.init_from else { return Ok(Vec::new()) };
+    if !run.exists() {
+        return Err(Error::model(
+            run,
+            "no such run; it is the one of ``init_from``, to begin with its weights",
+        ));
+    }
     let file = model_file(run)?;
     let from = Checkpoint::read(&file)?;
     Neural::check(&from, &file)?;

@@ -49,10 +49,12 @@ const ODD_DATA: [(&str, &str, usize); 14] = [
 ];
 
 /// What `train` refuses beside what command.rs has: flags, exit code, words of the error.
-const REFUSED: [(&str, i32, &str); 48] = [
+const REFUSED: [(&str, i32, &str); 50] = [
     ("folder", 1, "is a directory"),
     ("/dev/zero", 1, "not a regular file"),
     ("names --val none", 1, "none: no such file"),
+    ("names --init-from none", 1, "none: no such run or model file"),
+    ("names --preset bengio --init-from none", 1, "none: no such run; it is the one of --init-from"),
     ("names --context -1", 2, "-1"),
     ("names --context 99999999999999999999", 2, "--context"),
     ("names --model linear --context 1024 --batch 1048577", 2, "--batch 1048577"),
