@@ -14,6 +14,8 @@ use crate::setup::{RunOrData, Settings, is_model, load_data, read_model, reload_
 const UNITS: usize = 64;
 
 /// Look into a network: every layer's values and gradients on a batch, and what is wrong with them
+///
+/// It is one with layers over a window of characters: an mlp, a linear model or a wavenet.
 #[derive(clap::Args)]
 #[command(allow_negative_numbers = true)]
 pub struct Args {

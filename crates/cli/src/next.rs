@@ -23,7 +23,7 @@ pub struct Args {
     /// Only the N likeliest
     #[arg(short, long = "count", value_name = "N")]
     n: Option<usize>,
-    /// The logits too, of which the softmax gives the probabilities
+    /// The logits too, of which the softmax gives the probabilities; of an mlp, a linear model or a wavenet
     #[arg(long)]
     logits: bool,
 }

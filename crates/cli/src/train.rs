@@ -89,6 +89,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         && let Some(ensemble) = Ensemble::resume(path)?
     {
         let (ensemble, data) = begin::resume_ensemble(ensemble, args)?;
+        check(args, ensemble.config())?;
         return ensemble::run(args, ensemble, &data, out);
     }
     let resumed = match &args.out {
@@ -99,17 +100,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         Some((_, checkpoint, data)) => Config { data: data.clone(), ..checkpoint.config.clone() },
         None => begin::configured(args)?,
     };
-    if args.diagnostics && models::counts(&config)? {
-        let kind = &config.model.kind;
-        let message =
-            format!("--diagnostics has no effect: a model of kind {kind:?} has no layers to look at");
-        return Err(Error::usage(message));
-    }
-    if args.threads.is_some() && models::counts(&config)? {
-        let kind = &config.model.kind;
-        let message = format!("--threads has no effect: a model of kind {kind:?} is counted on one");
-        return Err(Error::usage(message));
-    }
     if resumed.is_none() {
         models::check_trained(&config)?;
     }
@@ -118,6 +108,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         (None, None) => args.settings.load_data(&mut config)?,
         (_, Some(_)) => load_data(&mut config)?,
     };
+    check(args, &config)?;
     let card = data.card(models::context(&config.model)?);
     note(flags(&card.to_string()));
     for warning in &card.warnings {
@@ -143,12 +134,6 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let training = Training::new(&config, &data, args.fit())?;
             if let Some(trainer) = training.trainer() {
-                if args.diagnostics && !trainer.diagnoses() {
-                    let kind = &config.model.kind;
-                    return Err(Error::usage(format!(
-                        "--diagnostics has no effect: a model of kind {kind:?} has no layers over a window to look at"
-                    )));
-                }
                 config = trainer.config().clone();
                 if let Some(size @ 1..) = config.train.eval_size {
                     let way = "--eval-size 0 judges all";
@@ -208,6 +193,21 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     begin::tell_counts(args, model, &config, &data, &path)?;
     if args.is_bare() {
         begin::offer(args, &config, &data, Timing::read(&path))?;
+    }
+    Ok(())
+}
+
+/// Refuses flags that have no effect on this kind of model.
+fn check(args: &Args, config: &Config) -> Result<()> {
+    let kind = &config.model.kind;
+    if args.diagnostics && !models::has_window(config)? {
+        let why = "has no layers over a window to look at";
+        return Err(Error::usage(format!("--diagnostics has no effect: a model of kind {kind:?} {why}")));
+    }
+    if args.threads.is_some() && models::counts(config)? {
+        return Err(Error::usage(format!(
+            "--threads has no effect: a model of kind {kind:?} is counted on one"
+        )));
     }
     Ok(())
 }

@@ -146,8 +146,8 @@ pub fn evaluating(split: &str, share: f64) -> String {
 /// [`COLUMNS`].
 fn example(trainer: &mut Trainer) -> Option<String> {
     let (vocab, seed) = (trainer.vocab().clone(), trainer.steps_done());
-    let options =
-        SampleOptions { n: 1, seed, min_length: 1, max_length: COLUMNS, ..SampleOptions::default() };
+    let min_length = usize::from(vocab.mode() == Mode::Lines);
+    let options = SampleOptions { n: 1, seed, min_length, max_length: COLUMNS, ..SampleOptions::default() };
     // An error here is ignored: it must not end the training.
     let sample = Sampler::new(trainer.model(), &vocab, options, None).ok()?.next()?.ok()?;
     let in_a_row = sample.text.replace(char::is_whitespace, " ");

@@ -40,7 +40,9 @@ pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{check_trained, count, counts, generator, open};
 pub(crate) use plan::plan;
-pub use plan::{check_sizes, multiplications, parameters, reads_whole_words, resolve_feed, steps_a_pass};
+pub use plan::{
+    check_sizes, has_window, multiplications, parameters, reads_whole_words, resolve_feed, steps_a_pass,
+};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
 pub use score::See;
 pub(crate) use score::score_words;

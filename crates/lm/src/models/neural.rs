@@ -10,7 +10,7 @@ use super::stack_reader::stack_reader;
 use super::state_reader::StateReader;
 use super::window::count_distinct;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
-use crate::config::Config;
+use crate::config::{Config, ModelConfig};
 use crate::data::Split;
 use crate::feed::WARM_UP;
 use crate::files::NamedTensor;
@@ -42,6 +42,8 @@ pub struct Neural {
     /// The layers.
     pub net: Net,
     vocab: usize,
+    /// The name of its kind, for messages.
+    kind: String,
 }
 
 impl Neural {
@@ -58,13 +60,13 @@ impl Neural {
         let mut params = Params::new();
         let mut scope = Scope::draw(&mut params, Initializer::new(init, generator));
         let net = kind.net(&config.model, vocab, config.train.seed, &mut scope)?;
-        Ok(Self { params, net, vocab })
+        Ok(Self { params, net, vocab, kind: config.model.kind.clone() })
     }
 
     /// The model of these parameters and layers.
     #[cfg(test)]
     pub(super) fn of(params: Params<f32>, net: Net, vocab: usize) -> Self {
-        Self { params, net, vocab }
+        Self { params, net, vocab, kind: String::new() }
     }
 
     /// The layers over a window.
@@ -72,7 +74,16 @@ impl Neural {
     /// # Errors
     /// A model of another kind.
     pub fn stack(&self) -> Result<&Stack> {
-        self.net.stack().ok_or_else(|| Error::usage("this model has no layers over a window of characters"))
+        self.net.stack().ok_or_else(|| {
+            let of = |name| Config { model: ModelConfig::of(name), ..Config::default() };
+            let names = super::all().map(|kind| kind.name());
+            let others: Vec<&str> =
+                names.filter(|name| super::has_window(&of(name)).unwrap_or(false)).collect();
+            let (kind, others) = (&self.kind, others.join(", "));
+            Error::usage(format!(
+                "a model of kind {kind:?} has no layers over a window of characters; one of kind {others} has"
+            ))
+        })
     }
 
     /// The model of a checkpoint; `path` is for messages.

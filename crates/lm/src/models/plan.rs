@@ -85,6 +85,14 @@ pub fn reads_whole_words(config: &Config, mode: Mode) -> Result<bool> {
     Ok(is_recurrent && mode == Mode::Lines)
 }
 
+/// Whether a configuration's model has layers over a window of characters, which can be looked into.
+///
+/// # Errors
+/// There is no model of that kind, or its settings are wrong.
+pub fn has_window(config: &Config) -> Result<bool> {
+    Ok(plan(config, 1)?.is_some_and(|(_, net)| net.stack().is_some()))
+}
+
 /// Fills in the feed of a configuration's training on data of this mode; a mixture is not trained and has none.
 ///
 /// # Errors

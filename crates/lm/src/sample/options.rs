@@ -37,7 +37,7 @@ pub struct SampleOptions {
     pub top_p: f64,
     /// The characters that each word or text begins with.
     pub prefix: String,
-    /// The fewest characters of a word: until then the boundary is not drawn.
+    /// The fewest characters of a word: until then the boundary is not drawn. 0 for a text, which never ends early.
     pub min_length: usize,
     /// The most characters, prefix included; a word that reaches it is cut off, a text ends there.
     pub max_length: usize,
@@ -92,6 +92,10 @@ impl SampleOptions {
                 "has {length} characters, and ``max_length`` is {max_length}: give more than {length}"
             );
             return Err(Error::setting("prefix", message));
+        }
+        if vocab.mode() == Mode::Text && min_length > 0 {
+            let message = format!("{min_length} is for words; a text always has ``max_length`` characters");
+            return Err(Error::setting("min_length", message));
         }
         if vocab.mode() == Mode::Text && (self.novel || self.unique) {
             return Err(Error::usage(

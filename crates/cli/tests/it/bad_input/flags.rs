@@ -9,6 +9,8 @@ fn what_would_have_no_effect_is_refused_by_every_command() {
     let home = trained("--hidden 8 --steps 2");
     let path = home.path();
     done(path, "train names --model ngram --order 3 --out counted");
+    done(path, "train names --model ngram --order 3 --mode text --out text");
+    done(path, "train names --model gru --hidden 8 --batch 4 --steps 2 --out gru");
     fs::write(path.join("other"), "anna\nemma\n").unwrap();
     for (args, said) in [
         ("plot run lr --layer 3", "--layer has no effect: it is of the picture weights"),
@@ -35,6 +37,15 @@ fn what_would_have_no_effect_is_refused_by_every_command() {
         ("train names --model ngram --diagnostics --out none", "--diagnostics has no effect"),
         ("train names --model gru --steps 1 --diagnostics --out none", "--diagnostics has no effect"),
         ("train names --model bow --steps 1 --diagnostics --out none", "--diagnostics has no effect"),
+        ("train names --model gru --seeds 2 --diagnostics --out none", "--diagnostics has no effect"),
+        ("train names --size tiny --model gru --diagnostics --out none", "--diagnostics has no effect"),
+        ("sample text --min-length 20", "--min-length 20 is for words; a text always has --max-length"),
+        (
+            "next gru --logits",
+            "a model of kind \"gru\" has no layers over a window of characters; one of kind mlp",
+        ),
+        ("inspect gru", "one of kind mlp, linear, wavenet has"),
+        ("plot gru dead", "a model of kind \"gru\" has no layers"),
         ("train names --model ngram --threads 2 --out none", "--threads has no effect"),
         ("info names --steps 5", "--steps has no effect: nothing is trained here"),
         ("info names --lr 3", "--lr"),
