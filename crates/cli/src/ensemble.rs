@@ -18,7 +18,8 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
         note(format_args!("training {number} of {seeds}, in {}", path.display()));
         let watch = Watch::open(args, path, Some([0, steps]), !out.json)?;
         Ok((args.fit(), Box::new(watch) as Box<dyn Observer>))
-    })?;
+    });
+    let mixed = mixed.map_err(|error| train::with_room(error, &path))?;
     let Some(mixed) = mixed else {
         watch::say_stopped(&path, None);
         return train::stopped(&path, out);

@@ -2,6 +2,7 @@
 
 mod begin;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use charloom::data::{Data, Mode};
@@ -225,13 +226,24 @@ pub fn say_saved(path: &Path, data: &Data) {
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
 }
 
+/// Adds to the error of a full disk how the run at `path` goes on.
+pub fn with_room(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Io { path: file, source } if source.kind() == ErrorKind::StorageFull => {
+            let way = format!("charloom train --resume --out {} goes on", path.display());
+            Error::model(file, format!("{source}; once there is room, {way}"))
+        }
+        error => error,
+    }
+}
+
 /// Trains, and prints why it ended early; false if it was stopped. `for_people` as in [`Watch::open`].
 fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_people: bool) -> Result<bool> {
     let mut watch = Watch::open(args, run.path(), training.steps(), for_people)?;
     let outcome = training.run(Some(run), &watch::STOP, &mut watch);
     // If there is a dashboard, this restores the terminal.
     drop(watch);
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| with_room(error, run.path()))?;
     if outcome.end == End::OutOfPatience {
         let step = outcome.step;
         note(format_args!("stopped early at step {step}: no better loss for --patience evaluations"));
@@ -320,4 +332,19 @@ fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
         out.line(if mark.is_empty() { text } else { format!("{text:<width$}  {mark}") })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_how_the_run_goes_on() {
+        let of = |kind: ErrorKind| with_room(Error::io("r/last", kind.into()), "r".as_ref()).to_string();
+        let said = of(ErrorKind::StorageFull);
+        assert!(
+            said.starts_with("r/last: no storage space; once there is room, charloom train --resume --out r")
+        );
+        assert!(!of(ErrorKind::PermissionDenied).contains("--resume"));
+    }
 }

@@ -13,8 +13,8 @@ use crate::{Config, Error, Result};
 
 /// The configuration of a run, in its folder.
 pub const CONFIG: &str = "config.toml";
-const BEST: &str = "best.safetensors";
-const LAST: &str = "last.safetensors";
+pub(super) const BEST: &str = "best.safetensors";
+pub(super) const LAST: &str = "last.safetensors";
 const PREVIOUS: &str = "previous.safetensors";
 const SAMPLES: &str = "samples.txt";
 /// The most lines of the diagnostics.
@@ -354,35 +354,6 @@ impl RunFolder {
         let keep = keep.map(|name| self.path.join(name));
         disk::replace(&*self.disk, &path, bytes, keep.as_deref()).map_err(|error| Error::io(&path, error))
     }
-}
-
-/// The model file at a path: `best.safetensors` of a run folder (`last.safetensors` if there is no best); a
-/// path that is no folder, itself.
-///
-/// # Errors
-/// A folder with neither.
-pub fn model_file(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
-        return Ok(path.to_path_buf());
-    }
-    [BEST, LAST].iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-        Error::model(path, "no run folder: it holds neither best.safetensors nor last.safetensors")
-    })
-}
-
-/// The model file of the last step: `last.safetensors` of a run folder; a path that is no folder, itself.
-///
-/// # Errors
-/// A folder without it.
-pub fn last_file(path: &Path) -> Result<PathBuf> {
-    if !path.is_dir() {
-        return Ok(path.to_path_buf());
-    }
-    let file = path.join(LAST);
-    if file.is_file() {
-        return Ok(file);
-    }
-    Err(Error::model(path, "no run folder: it does not hold last.safetensors"))
 }
 
 /// Removes half-written files of a killed program, under the lock; one that cannot be removed does no harm.

@@ -32,10 +32,12 @@ mod checkpoint;
 mod folder;
 mod lines;
 mod metrics;
+mod model_file;
 pub(crate) mod record;
 mod tensors;
 
 pub use checkpoint::Checkpoint;
-pub use folder::{CONFIG, REPORT, RunFolder, last_file, model_file};
+pub use folder::{CONFIG, REPORT, RunFolder};
 pub use metrics::{Metric, Timing};
+pub use model_file::{last_file, model_file};
 pub use tensors::{Made, NamedTensor, TensorData};

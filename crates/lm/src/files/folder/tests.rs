@@ -1,6 +1,7 @@
 use super::*;
 use crate::disk::open_regular;
 use crate::files::checkpoint::tests::example;
+use crate::files::model_file;
 
 fn metric(step: u64) -> Metric {
     Metric { step, split: "batch".to_owned(), loss: 3.31, lr: Some(0.1) }
@@ -69,6 +70,11 @@ fn what_is_no_run_is_refused() {
         RunFolder::resume(&folder.path().join("none")).unwrap_err().to_string().contains("no run to resume")
     );
     assert!(model_file(folder.path()).unwrap_err().to_string().contains("no run folder"));
+    fs::write(folder.path().join(CONFIG), "train.seeds = 2\n").unwrap();
+    fs::create_dir(folder.path().join("seed-1")).unwrap();
+    let unfinished = model_file(folder.path()).unwrap_err().to_string();
+    let way = format!("charloom train --resume --out {} goes on", folder.path().display());
+    assert!(unfinished.contains(&way), "{unfinished}");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     assert_eq!(model_file(&file).unwrap(), file);
