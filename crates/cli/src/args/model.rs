@@ -26,7 +26,7 @@ flags! {
     /// The settings of a model of any kind.
     SettingFlags of model {
         /// Characters the model looks at [default: 3; wavenet 8; transformer and bow the longest word, or 64 of a
-        /// text]
+        /// text; rnn, gru, lstm 128 of a text; less of a text that is shorter]
         context("T"): usize;
         /// Width of the embedding; 0: one-hot input [default: mlp 6, wavenet 24, others 64]
         embed("E"): usize;

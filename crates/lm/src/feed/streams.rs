@@ -44,9 +44,10 @@ impl Streams {
         let n = split.tokens().len();
         let each = n.saturating_sub(1) / streams;
         if each < length {
+            let smaller = if each == 0 { "``batch``" } else { "``batch`` or ``context``" };
             let message = format!(
                 "{n} tokens make {streams} streams of {each}, fewer than the {length} of ``context``; choose a smaller \
-                 ``batch`` or ``context``, or give more text"
+                 {smaller}, or give more text"
             );
             return Err(Error::Failed(message));
         }

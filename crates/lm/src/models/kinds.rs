@@ -236,7 +236,7 @@ pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
 /// As [`fill`]; a feed that is not for the model or the data.
 pub fn suit(config: &mut Config, data: &Data) -> Result<()> {
     kind(&config.model)?.suit(&mut config.model, data)?;
-    super::resolve_feed(config, data.mode())
+    super::resolve_feed(config, data)
 }
 
 /// Checks a model's settings.

@@ -93,11 +93,12 @@ pub fn has_window(config: &Config) -> Result<bool> {
     Ok(plan(config, 1)?.is_some_and(|(_, net)| net.stack().is_some()))
 }
 
-/// Fills in the feed of a configuration's training on data of this mode; a mixture is not trained and has none.
+/// Fills in the feed of a configuration's training on this data; a mixture is not trained and has none.
 ///
 /// # Errors
 /// A feed that it cannot have, or a context that its feed has no use for.
-pub fn resolve_feed(config: &mut Config, mode: Mode) -> Result<()> {
+pub fn resolve_feed(config: &mut Config, data: &Data) -> Result<()> {
+    let mode = data.mode();
     if matches!(kind(&config.model)?.learning(), Learning::OfMembers) {
         return Ok(());
     }
@@ -121,8 +122,13 @@ pub fn resolve_feed(config: &mut Config, mode: Mode) -> Result<()> {
                 let what = format!("{context} has no effect: words are read whole; leave it out");
                 return Err(Error::setting("context", what));
             }
-            (Some(config::Feed::Streams | config::Feed::Random), None) => {
-                config.model.set("context", super::recurrent::CONTEXT)
+            (Some(feed @ (config::Feed::Streams | config::Feed::Random)), None) => {
+                let streams = match config.train.batch {
+                    Batch::Size(size @ 1..) if feed == config::Feed::Streams => size,
+                    _ => 1,
+                };
+                let most = data.splits.train.tokens().len().saturating_sub(1) / streams;
+                config.model.set("context", super::recurrent::CONTEXT.min(most).max(1));
             }
             _ => {}
         }

@@ -8,7 +8,7 @@ use super::{Kind, Learning, Net, NeuralKind, Reach};
 use crate::config::{self, ModelConfig, Setting, Settings};
 use crate::{Result, settings};
 
-/// The default T for running text.
+/// The default T for running text, if that is long enough.
 pub(super) const CONTEXT: usize = 128;
 
 settings! {
@@ -20,7 +20,7 @@ settings! {
         hidden: usize = 128, "from 1 to 65536", |hidden| (1..=65_536).contains(hidden);
         /// How many layers
         layers: usize = 1, "from 1 to 64", |layers| (1..=64).contains(layers);
-        /// T, the tokens of a step in each stream or piece of a running text; 128 unless given
+        /// T, the tokens of a step in each stream or piece of a running text; without it 128, or as many as there are
         context: Option<usize> = None, "from 1 to 65536", |context| context.is_none_or(|t| (1..=65_536).contains(&t));
         /// The share of each layer's outputs set to 0 in training
         dropout: f64 = 0.0, "from 0 to below 1", |dropout| (0.0..1.0).contains(dropout);

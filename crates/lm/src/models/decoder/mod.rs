@@ -86,7 +86,8 @@ impl Reading {
     }
 
     /// Fills in the defaults that depend on the data: for words, a context for the longest training word with
-    /// its boundary, and windows that slide by one token; for a text, those of [`Reading::new`].
+    /// its boundary, and windows that slide by one token; for a text, those of [`Reading::new`], with a smaller
+    /// context where it is shorter.
     pub(super) fn suit(
         model: &mut ModelConfig,
         [context, stride]: [Option<usize>; 2],
@@ -94,7 +95,12 @@ impl Reading {
     ) -> Result<()> {
         let longest = data.splits.train.words().map(Tokens::len).max().unwrap_or(0);
         let of_words = data.mode() == Mode::Lines;
-        let context = context.or(of_words.then_some((longest + 1).min(MAX_CONTEXT)));
+        let default = match data.mode() {
+            Mode::Lines => (longest + 1).min(MAX_CONTEXT),
+            // A piece has a character after it.
+            Mode::Text => CONTEXT.min(data.splits.train.tokens().len().saturating_sub(1)).max(1),
+        };
+        let context = Some(context.unwrap_or(default));
         let reading = Self::new(context, stride.or(of_words.then_some(1)))?;
         model.set("context", reading.context);
         model.set("stride", reading.stride);

@@ -180,6 +180,16 @@ fn a_feed_suits_the_model_and_the_data() {
         let refused = train::Trainer::new(&config, &data).err().unwrap().to_string();
         assert!(refused.contains(said), "{refused}");
     }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "to be, or not to be").unwrap();
+    for (toml, context) in [("kind = 'bow'", "16"), ("kind = 'bow'\ncontext = 4", "4")] {
+        let toml = format!("data.mode = 'text'\n[model]\n{toml}");
+        let mut config = Config::from_toml(&toml, "test".as_ref()).unwrap();
+        config.data.path = Some(file.path().to_path_buf());
+        let data = crate::load_data(&mut config).unwrap();
+        assert_eq!(config.model.get("context").as_deref(), Some(context));
+        assert!(train::Trainer::new(&config, &data).is_ok());
+    }
     let mut config = Config::from_toml("[model]\nkind = 'transformer'", "test".as_ref()).unwrap();
     config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
     let data = crate::load_data(&mut config).unwrap();

@@ -4,7 +4,7 @@ use charloom_tensor::{Grads, Params, Pass, Recording};
 use charloom_testkit::{assert_close, fixture_path};
 
 use crate::Config;
-use crate::config::Feed;
+use crate::config::{Batch, Feed};
 use crate::data::{Data, Tokens};
 use crate::models::{LanguageModel, Net, Neural};
 use crate::train::{StepRecording, Trainer};
@@ -178,4 +178,16 @@ fn what_does_not_fit_the_feed_is_refused() {
     let data = crate::load_data(&mut config).unwrap();
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
     assert!(refused.contains("5 streams of 863, fewer than the 10000 of ``context``"), "{refused}");
+    // Without a context, as many as there are.
+    let default_of = |batch: usize| {
+        let (mut config, _) = text("gru", "");
+        config.model.unset("context");
+        config.train.batch = Batch::Size(batch);
+        let data = crate::load_data(&mut config).unwrap();
+        (config.model.get("context"), Trainer::new(&config, &data).err().map(|error| error.to_string()))
+    };
+    assert_eq!(default_of(5), (Some("128".to_owned()), None));
+    assert_eq!(default_of(863), (Some("5".to_owned()), None));
+    let refused = default_of(5000).1.expect("refused");
+    assert!(refused.contains("choose a smaller ``batch``, or give more text"), "{refused}");
 }
