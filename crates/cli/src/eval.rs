@@ -163,7 +163,11 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
 /// Reports the lines with unknown characters: an error or a note, as `--unknown` says.
 fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
-    let told = format!("{} lines hold unknown characters; the first: {first}", lines.len());
+    let lines = match lines.len() {
+        1 => "1 line holds".to_owned(),
+        count => format!("{count} lines hold"),
+    };
+    let told = format!("{lines} unknown characters; the first: {first}");
     match how {
         Unknown::Refuse => {
             let way = "are not in these figures; ``unknown`` skip leaves them out, floor judges them";

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use charloom::files::RunFolder;
+use charloom::files::{CONFIG, RunFolder};
 use charloom::inspect::{Inspection, Kind, Snapshot};
 use charloom::{Error, Result};
 use serde_json::json;
@@ -48,6 +48,15 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 
 fn untrained(args: &Args) -> Result<Inspection> {
     args.settings.refuse_training()?;
+    if let Some((run, _)) = args.what.only_run()
+        && run.join(CONFIG).is_file()
+    {
+        let config = run.join(CONFIG);
+        return Err(Error::usage(format!(
+            "--untrained looks at a configuration, not at a run; name the data, and --config {}",
+            config.display()
+        )));
+    }
     let mut config = args.settings.config(args.what.only_data()?)?;
     let data = load_data(&mut config)?;
     Inspection::untrained(&config, &data, args.examples as usize)

@@ -65,7 +65,7 @@ pub(super) fn known(name: &str) -> Result<Known> {
         return found("teacher", key, default.is_f64());
     }
     if ["init_from", "teacher"].contains(&key) {
-        let way = format!("--{} says it for all trials", key.replace('_', "-"));
+        let way = format!("``{key}`` beside the settings says it for all trials");
         return Err(Error::usage(format!("setting {name}: a study does not vary runs; {way}")));
     }
     if let Some(default) = config["train"].get(key) {

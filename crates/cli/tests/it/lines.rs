@@ -81,7 +81,7 @@ fn one_unknown_character_costs_one_line_of_an_evaluation() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), all);
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("1 lines hold unknown characters; the first: 'E'"), "{told}");
+    assert!(told.contains("1 line holds unknown characters; the first: 'E'"), "{told}");
     assert_eq!(done(path, "eval run --data some --json --unknown skip"), all);
     let [floored, all] = [done(path, "eval run --data some --json --unknown floor"), all]
         .map(|text| serde_json::from_str::<Value>(&text).unwrap());

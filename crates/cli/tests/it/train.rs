@@ -83,7 +83,7 @@ fn a_text_of_which_little_is_judged_is_trained_on_to_the_end() {
         "--context 32",
         "--context 32 --seeds 2",
         "--model gru",
-        "--model transformer",
+        "--model transformer --context 32",
         "--model gru --seeds 2",
     ] {
         let output = charloom(path, &format!("train h --mode text {args} --steps 5 --out none"));

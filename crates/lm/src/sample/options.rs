@@ -86,6 +86,9 @@ impl SampleOptions {
                 format!("{max_length}: must be at least ``min_length``, {min_length}"),
             ));
         }
+        if max_length == 0 {
+            return Err(Error::out_of_range("max_length", max_length, "at least 1"));
+        }
         if max_length <= prefix.len() {
             let length = prefix.len();
             let message = format!(

@@ -195,7 +195,7 @@ fn wrong_options_are_refused() {
     assert!(refused(|o| o.temperature = f64::INFINITY).contains("``temperature`` inf"));
     assert!(refused(|o| o.top_p = 0.0).contains("``top_p`` 0"));
     assert!(refused(|o| o.top_p = f64::NAN).contains("``top_p`` NaN"));
-    assert!(refused(|o| o.max_length = 0).contains("``max_length`` is 0"));
+    assert!(refused(|o| o.max_length = 0).contains("``max_length`` 0 is out of range"));
     assert!(refused(|o| o.min_length = 501).contains("``max_length`` 500"));
     assert!(refused(|o| o.prefix = "ex".into()).contains("'x' (U+0078, character 2)"));
     assert!(refused(|o| o.novel = true).contains("``data``"));

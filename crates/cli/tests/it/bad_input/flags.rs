@@ -39,6 +39,8 @@ fn what_would_have_no_effect_is_refused_by_every_command() {
         ("train names --model bow --steps 1 --diagnostics --out none", "--diagnostics has no effect"),
         ("train names --model gru --seeds 2 --diagnostics --out none", "--diagnostics has no effect"),
         ("train names --size tiny --model gru --diagnostics --out none", "--diagnostics has no effect"),
+        ("sample run --max-length 0", "--max-length 0 is out of range; it must be at least 1"),
+        ("inspect run --untrained", "not at a run; name the data, and --config run/config.toml"),
         ("sample text --min-length 20", "--min-length 20 is for words; a text always has --max-length"),
         (
             "next gru --logits",
