@@ -47,13 +47,14 @@ pub(crate) const WARM_UP: usize = 1024;
 
 /// The parts of a text of `targets` targets, which are read side by side; at most `max_parts`.
 ///
-/// A part begins to read `warm_up` tokens before its first scored target, or at the text's beginning: so
-/// every target is predicted from all tokens before it, or from at least `warm_up`. Parts are long enough
-/// that warming up is at most a third of all reading.
-pub(crate) fn parts(targets: usize, [max_parts, warm_up]: [usize; 2]) -> Vec<Part> {
+/// A part begins to read at the last multiple of `stride` that is `warm_up` tokens before its first scored
+/// target, or at the text's beginning: so every target is predicted from all tokens before it, or from at
+/// least `warm_up`, and [`windows`] moved on by `stride` are those of the whole text. Parts are long enough
+/// that warming up is about a third of all reading or less.
+pub(crate) fn parts(targets: usize, [max_parts, warm_up]: [usize; 2], stride: usize) -> Vec<Part> {
     let each = targets.div_ceil((targets / (2 * warm_up)).clamp(1, max_parts)).max(1);
     let part = |start: usize| Part {
-        begin: start.saturating_sub(warm_up),
+        begin: start.saturating_sub(warm_up) / stride * stride,
         scored: start..(start + each).min(targets),
     };
     (0..targets).step_by(each).map(part).collect()

@@ -36,7 +36,7 @@ impl TeacherInputs {
     /// `number(i)`.
     fn in_parts(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
         let (mut tokens, mut numbers, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
-        for part in parts(text.len().saturating_sub(1), [MAX_PARTS, WARM_UP]) {
+        for part in parts(text.len().saturating_sub(1), [MAX_PARTS, WARM_UP], 1) {
             let start = tokens.len();
             tokens.extend_from_slice(&text[part.begin + 1..=part.scored.end]);
             // Targets of the warm-up are scored in the part before.

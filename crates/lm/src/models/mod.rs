@@ -189,4 +189,10 @@ pub trait Reader {
     fn distributions(&mut self, state: &State, vocab: usize, known: &mut Distributions) {
         known.fill(state.rows, vocab, |out| self.log_probs(state, out));
     }
+
+    /// The windows that it reads in: a part of a text has those of the whole text if it begins at a multiple of
+    /// their stride. Without windows the stride is 1.
+    fn reading(&self) -> Reading {
+        Reading { context: 1, stride: 1 }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Adapt, Distributions, LanguageModel, Reader, State, Tell};
+use super::{Adapt, Distributions, LanguageModel, Reader, Reading, State, Tell};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{MAX_PARTS, WARM_UP, parts};
@@ -195,12 +195,12 @@ fn judge_words(
 
 /// Reads a text and calls `see` for every token but its first.
 ///
-/// The text is cut into [`parts`], which are read side by side.
+/// The text is cut into [`parts`], which are read side by side, in the windows of the whole text.
 fn judge_text(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
-    most: [usize; 2],
+    [max_parts, warm_up]: [usize; 2],
     see: See<'_>,
     tell: Tell<'_>,
 ) -> Result<()> {
@@ -208,7 +208,8 @@ fn judge_text(
     if judged == 0 {
         return Ok(());
     }
-    let parts = parts(judged, most);
+    let Reading { context, stride } = reader.reading();
+    let parts = parts(judged, [max_parts, warm_up.max(context)], stride);
     let longest = parts.iter().map(|part| part.scored.end - part.begin).max().unwrap_or(0);
     let firsts: Vec<State> = parts.iter().map(|part| reader.start(1, tokens[part.begin])).collect();
     let mut state = State::stacked(&firsts);

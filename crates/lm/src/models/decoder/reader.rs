@@ -206,4 +206,8 @@ impl Reader for DecoderReader<'_> {
             .zip(state.numbers.chunks_exact(row.max(1)))
             .for_each(|(to, row)| to.copy_from_slice(&row[..self.vocab]));
     }
+
+    fn reading(&self) -> Reading {
+        self.reading
+    }
 }

@@ -3,7 +3,7 @@ use charloom_tensor::{Grads, Params, Pass, Recording, Tape, rng::TorchGenerator}
 use super::{CausalRows, Decoder};
 use crate::config::{Batch, Config};
 use crate::data::{Corpus, DataConfig, Mode, Split, Tokens, Vocab};
-use crate::models::{LanguageModel, Net, Neural, score};
+use crate::models::{LanguageModel, Mixture, Net, Neural, Power, score};
 use crate::train;
 
 const WORDS: &str = "anna\nbob\nann\nhannibal\nboba\nanna\nob\nna\n";
@@ -112,6 +112,21 @@ fn a_split_is_scored_as_it_is_read_and_each_target_as_it_is_read_alone() {
             }
             charloom_testkit::assert_close(&scores, &expected, 1e-4, 1e-5);
         }
+    }
+}
+
+#[test]
+fn a_product_reads_a_long_text_in_the_windows_of_each_member_alone() {
+    // Two parts, strides of 3 and 5.
+    let text = TEXT.repeat(50);
+    let split = ready(MODELS[0], &text, Mode::Text).1;
+    for (powers, alone) in [([1.0, 0.0], MODELS[0]), ([0.0, 1.0], MODELS[2])] {
+        let member = |model| Box::new(ready(model, &text, Mode::Text).0) as Box<dyn LanguageModel>;
+        let power = |base| Power { base, by_entropy: vec![0.0; 2] };
+        let members = powers.map(power).into_iter().zip([MODELS[0], MODELS[2]].map(member)).collect();
+        let product = Mixture::product(members).score_split(&split, &mut |_| Ok(())).unwrap();
+        let alone = member(alone).score_split(&split, &mut |_| Ok(())).unwrap();
+        charloom_testkit::assert_close(&product, &alone, 1e-4, 1e-5);
     }
 }
 

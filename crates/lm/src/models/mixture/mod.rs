@@ -14,7 +14,7 @@ pub use weights::{FittedWeights, fit_weights};
 use std::path::Path;
 
 use super::score::{See, judge_split, judged};
-use super::{Adapt, Distributions, LanguageModel, Reach, Reader, State, Tell, score};
+use super::{Adapt, Distributions, LanguageModel, Reach, Reader, Reading, State, Tell, score};
 use crate::data::{Split, memory};
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -291,6 +291,21 @@ impl Reader for MixtureReader<'_> {
             |rows, out| mixture.rule.pool(rows, scratch, out),
         );
     }
+
+    fn reading(&self) -> Reading {
+        let all = self.members.iter().map(|member| member.reading());
+        all.reduce(|one, other| Reading {
+            context: one.context.max(other.context),
+            stride: common_multiple(one.stride, other.stride),
+        })
+        .expect("there is a member")
+    }
+}
+
+/// The least common multiple.
+fn common_multiple(one: usize, other: usize) -> usize {
+    let mut multiples = (1..=other).map(|n| one.saturating_mul(n));
+    multiples.find(|multiple| multiple % other == 0).unwrap_or(usize::MAX)
 }
 
 /// The prefix of a member's tensors in the mixture's file.
