@@ -32,7 +32,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if out.json {
         return out.object(&comparison);
     }
-    let Comparison { split, settings, runs, tests } = &comparison;
+    let Comparison { split, block, settings, runs, tests } = &comparison;
+    let units = block.map_or_else(|| "words".to_owned(), |block| format!("blocks of {block} characters"));
     let head = |first: &str| -> Vec<String> {
         std::iter::once(first.to_owned())
             .chain(runs.iter().map(|run| run.run.display().to_string()))
@@ -56,7 +57,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     row("", &|_| String::new());
     row(&format!("{split} loss"), &|i| format!("{:.4}", runs[i].evaluation.loss));
-    row("train loss", &|i| or_none(runs[i].train_loss.map(|loss| format!("{loss:.4}"))));
+    row("train loss", &|i| {
+        let of = if runs[i].train_is_sample { " (sample)" } else { "" };
+        or_none(runs[i].train_loss.map(|loss| format!("{loss:.4}{of}")))
+    });
     row("parameters", &|i| or_none(runs[i].parameters.map(|n| n.to_string())));
     row("best at step", &|i| or_none(runs[i].steps.map(|steps| format!("{} of {steps}", runs[i].best_step))));
     row("time", &|i| or_none(runs[i].timing.map(|timing| timing.to_string())));
@@ -67,7 +71,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         out.line("")?;
     }
     let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();
-    tests.iter().try_for_each(|test| out.line(words(test, &first)))
+    tests.iter().try_for_each(|test| out.line(verdict(test, &first, &units)))
 }
 
 /// Whether a setting is a run's own: a mixture was not trained, and its members are listed.
@@ -76,12 +80,12 @@ fn is_of(key: &str, run: &Compared) -> bool {
         || !["train.", "model.members."].iter().any(|of_members| key.starts_with(of_members))
 }
 
-/// The result of a test as a sentence.
-fn words(test: &PairedTest, first: &str) -> String {
+/// The result of a test as a sentence; `units` are what is paired.
+fn verdict(test: &PairedTest, first: &str, units: &str) -> String {
     let PairedTest { run, difference, standard_error, t, p, pairs, better } = test;
     let run = run.display();
     let (Some(t), Some(p)) = (t, p) else {
-        return format!("{run} and {first} do not differ on these {pairs} words");
+        return format!("{run} and {first} do not differ on these {pairs} {units}");
     };
     let which = if *difference < 0.0 { "better" } else { "worse" };
     let verdict = match *p < LIKELY {
@@ -90,6 +94,6 @@ fn words(test: &PairedTest, first: &str) -> String {
     };
     format!(
         "{verdict}: {difference:+.4} ± {standard_error:.4} nats per character (standard error, paired over {pairs} \
-         words, {better} of them better; t = {t:.2}, p = {p:.2e})"
+         {units}, {better} of them better; t = {t:.2}, p = {p:.2e})"
     )
 }

@@ -3,7 +3,9 @@
 use charloom::Result;
 use charloom::data::Data;
 use charloom::ensemble::Ensemble;
+use charloom::mix::Mix;
 use charloom::train::Observer;
+use serde_json::json;
 
 use crate::mix;
 use crate::output::{Out, note};
@@ -24,8 +26,15 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
         watch::say_stopped(&path, None);
         return train::stopped(&path, out);
     };
-    train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
-    mix::print(&mixed, &path, out)?;
+    let samples = train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
+    if out.json {
+        let Mix { checkpoint, model, data, members, .. } = &mixed;
+        let mut object = train::object(model, &checkpoint.config, data, &path, &samples)?;
+        object["members"] = json!(members);
+        out.object(&object)?;
+    } else {
+        mix::print(&mixed, &path, out)?;
+    }
     train::say_saved(&path, &mixed.data);
     if mixed.evaluation.is_some() {
         let runs: String = mixed.members.iter().map(|member| format!("{} ", member.run.display())).collect();

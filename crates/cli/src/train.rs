@@ -14,7 +14,7 @@ use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{End, Fit, Threads, Training};
 use charloom::{Checkpoint, Config, Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::dashboard;
 use crate::output::{Out, detail, flags, name, note};
@@ -254,6 +254,43 @@ fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_peop
     Ok(outcome.end != End::Stopped)
 }
 
+/// The losses of the finished model on the training split, or as much of it as the training's evaluations judge
+/// (all of a large split could take longer than the training), and on the validation split.
+fn losses(model: &dyn LanguageModel, config: &Config, data: &Data) -> Result<Vec<eval::Row>> {
+    let sample = config.train.sample_of(&data.splits.train);
+    let judged = sample.as_ref().unwrap_or(&data.splits.train);
+    let mut rows: Vec<eval::Row> = eval::row("train", model, data, judged, None)?.into_iter().collect();
+    if data.splits.val.tokens().len() > 1 {
+        rows.extend(eval::rows(model, data, "val", None)?);
+    }
+    Ok(rows)
+}
+
+/// The result of a training for `--json`.
+pub fn object(
+    model: &dyn LanguageModel,
+    config: &Config,
+    data: &Data,
+    path: &Path,
+    samples: &[Sample],
+) -> Result<Value> {
+    let rows = losses(model, config, data)?;
+    let last =
+        rows.last().ok_or_else(|| Error::Failed("nothing in the training split is judged".to_owned()))?;
+    let parameters = models::parameters(config, data.vocab.len())?;
+    let mut object = json!({"run": name(path), "parameters": parameters});
+    for row in &rows {
+        object[row.name] = json!(row.evaluation);
+    }
+    let flat = json!(last.evaluation);
+    for (key, value) in flat.as_object().into_iter().flatten() {
+        object[key] = value.clone();
+    }
+    object["baselines"] = json!(last.baselines);
+    object["samples"] = json!(samples);
+    Ok(object)
+}
+
 /// Prints the losses and samples of the finished model.
 fn report(
     model: &dyn LanguageModel,
@@ -263,30 +300,12 @@ fn report(
     samples: &[Sample],
     out: &mut Out,
 ) -> Result<()> {
-    // As in the training's evaluations: all of a large split could take longer than the training.
-    let judged = match config.train.eval_size {
-        None | Some(0) => data.splits.train.clone(),
-        Some(size) => data.splits.train.sample(size),
-    };
-    let mut rows: Vec<eval::Row> = eval::row("train", model, data, &judged, None)?.into_iter().collect();
-    if data.splits.val.tokens().len() > 1 {
-        rows.extend(eval::rows(model, data, "val", None)?);
-    }
     if out.json {
-        let last =
-            rows.last().ok_or_else(|| Error::Failed("nothing in the training split is judged".to_owned()))?;
-        let parameters = models::parameters(config, data.vocab.len())?;
-        let mut object = json!({"run": name(path), "parameters": parameters});
-        for row in &rows {
-            object[row.name] = json!(row.evaluation);
-        }
-        let flat = json!(last.evaluation);
-        for (key, value) in flat.as_object().into_iter().flatten() {
-            object[key] = value.clone();
-        }
-        object["baselines"] = json!(last.baselines);
-        object["samples"] = json!(samples);
-        return out.object(&object);
+        return out.object(&object(model, config, data, path, samples)?);
+    }
+    let mut rows = losses(model, config, data)?;
+    if let (Some(_), Some(train)) = (config.train.sample_of(&data.splits.train), rows.first_mut()) {
+        train.name = "train (sample)";
     }
     eval::print(&rows, None, out)?;
     let shown = if config.notebook.is_some() { samples.len() } else { samples.len().min(10) };

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataConfig, Mode};
+use crate::data::{DataConfig, Mode, Split};
 
 pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
 pub use names::{
@@ -159,6 +159,15 @@ fn one() -> f64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_one(number: &u64) -> bool {
     *number == 1
+}
+
+impl TrainConfig {
+    /// The sample of the training split that evaluations judge; None if they judge all of it.
+    #[must_use]
+    pub fn sample_of(&self, train: &Split) -> Option<Split> {
+        let size = self.eval_size.filter(|&size| size > 0 && size < train.tokens().len())?;
+        Some(train.sample(size))
+    }
 }
 
 impl Default for TrainConfig {

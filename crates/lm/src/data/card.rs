@@ -58,7 +58,8 @@ pub struct DataCard {
     pub duplicates: Option<usize>,
     /// T, the context length that examples are counted for.
     pub context: usize,
-    /// Examples in each split.
+    /// Examples in each split: the characters and boundaries of words, or the characters of a text that have
+    /// `context` others, and at least one, before them.
     pub examples: OfSplits,
     /// The shares of words repeated between splits; none for a text.
     pub leaked: Option<Leaked>,
@@ -78,7 +79,7 @@ impl DataCard {
         };
         let counts = |split: &Split| match split.mode() {
             Mode::Lines => split.tokens().len(),
-            Mode::Text => split.tokens().len().saturating_sub(context),
+            Mode::Text => split.tokens().len().saturating_sub(context.max(1)),
         };
         let mut warnings = source.warnings.clone();
         for (name, split) in [("validation", &splits.val), ("test", &splits.test)] {
@@ -193,8 +194,10 @@ impl fmt::Display for DataCard {
         let OfSplits { train, val, test } = self.examples;
         let [train, val, test] = [train, val, test].map(grouped);
         write!(f, "  examples    {train} training, {val} validation, {test} test")?;
-        if self.context > 0 {
-            write!(f, " (context {})", self.context)?;
+        match (self.mode, self.context) {
+            (_, 0) => {}
+            (Mode::Lines, context) => write!(f, " (context {context})")?,
+            (Mode::Text, context) => write!(f, " (characters after {context} others)")?,
         }
         if let Some(Leaked { val, test }) = self.leaked {
             write!(f, "\n  leaked      {:.1} % of validation and ", val * 100.0)?;

@@ -21,6 +21,8 @@ const BLOCK: usize = 100;
 pub struct Comparison {
     /// `val` or `test`.
     pub split: String,
+    /// The characters of a block, of which a running text's pairs are; None for words.
+    pub block: Option<usize>,
     /// The settings that are not the same in all runs.
     pub settings: Vec<Setting>,
     /// The runs, in the order in which they were named.
@@ -52,6 +54,8 @@ pub struct Compared {
     /// # Units
     /// Nats per character.
     pub train_loss: Option<f64>,
+    /// Whether that is of a sample of the training split, `eval_size` characters.
+    pub train_is_sample: bool,
     /// The number of its trained parameters; None for an n-gram model.
     pub parameters: Option<u64>,
     /// The members of a mixture; none of another model.
@@ -153,6 +157,7 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
     let settings = keys.into_iter().map(|key| Setting { key: key.clone(), values: values(key) });
     Ok(Comparison {
         split: split.to_owned(),
+        block: (first.mode == Mode::Text).then_some(BLOCK),
         settings: settings
             .filter(|setting| setting.values.windows(2).any(|pair| pair[0] != pair[1]))
             .collect(),
@@ -192,7 +197,11 @@ impl Opened {
         };
         let scores = model.score_split(of, &mut |_| Ok(()))?;
         if scores.is_empty() {
-            return Err(Error::usage(format!("the {split} split of {} is empty", path.display())));
+            let run = path.display();
+            return Err(Error::usage(format!(
+                "nothing in the {split} split of {run} is judged; compare on the other one of val and test, or train \
+                 with a longer text"
+            )));
         }
         // A text's first character is not scored.
         let first = usize::from(of.boundary().is_none());
@@ -208,6 +217,7 @@ impl Opened {
                 run: path.to_path_buf(),
                 evaluation: Evaluation::new(mean, losses.len()),
                 train_loss,
+                train_is_sample: config.train.sample_of(&data.splits.train).is_some(),
                 parameters: models::parameters(config, checkpoint.vocab.len())?,
                 members: models::members(config, checkpoint.vocab.len())?,
                 best_step: checkpoint.step,

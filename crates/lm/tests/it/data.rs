@@ -267,6 +267,7 @@ fn tiny_shakespeare_is_a_text() {
     let card = DataCard::new(corpus.source(), &vocab, &splits, 8);
     assert_eq!((card.mode, card.characters, card.vocab_size), (Mode::Text, 1_115_394, 65));
     assert_eq!((card.examples.train, card.examples.val), (1_003_854 - 8, 111_540 - 8));
+    assert!(card.to_string().ends_with(" test (characters after 8 others)"));
     assert_eq!((card.duplicates, card.leaked), (None, None));
 }
 
