@@ -97,15 +97,11 @@ pub fn evaluate<'py>(
             Some(adapt) => evaluate_adapting(reader, &split, adapt, &mut listen)?,
             None => evaluate_telling(reader, &split, &mut listen)?,
         };
-        let evaluation =
-            evaluated.ok_or_else(|| Error::usage("nothing in this text is judged; give more of it"))?;
-        Ok(match with_unknown.is_empty() {
-            true => evaluation,
-            false => {
-                let reader = Listening { model: reader, signals: &signals };
-                with_floor(&reader, &model.checkpoint.vocab, evaluation, &with_unknown)
-            }
-        })
+        if with_unknown.is_empty() {
+            return evaluated.ok_or_else(|| Error::usage("nothing in this text is judged; give more of it"));
+        }
+        let reader = Listening { model: reader, signals: &signals };
+        Ok(with_floor(&reader, &model.checkpoint.vocab, evaluated, &with_unknown))
     };
     let pool = Pool::new(threads::available());
     let evaluated = py.detach(|| pool.enter(false, || signals.run(evaluate)));

@@ -74,8 +74,10 @@ pub fn split_of_known(
     let mut corpus = text.corpus(&in_mode_of(vocab, config))?;
     let (lines, first) = corpus.take_unknown(vocab);
     match first {
-        Some(first) if corpus.text().is_empty() => {
-            Err(Error::data(text.path(), format!("every line has an unknown character; the first: {first}")))
+        Some(first) if corpus.text().is_empty() && unknown == Unknown::Skip => {
+            let way = "``unknown`` floor judges such lines";
+            let message = format!("every line has an unknown character; the first: {first}; {way}");
+            Err(Error::data(text.path(), message))
         }
         _ => Ok((Split::of(&corpus, vocab)?, lines)),
     }

@@ -66,7 +66,8 @@ def test_strings_with_unknown_characters_are_refused_left_out_or_judged(run, nam
     (run.parent / "more.txt").write_text("\n".join([*some, "Quinn"]) + "\n")
     assert floor["loss"] == said("eval", run, run.parent / "more.txt", "--unknown", "floor")["loss"]
     with pytest.raises(cl.DataError, match="every line"):
-        model.evaluate(["Q"], unknown="floor")
+        model.evaluate(["Q"], unknown="skip")
+    assert model.evaluate(["Q"], unknown="floor")["examples"] == 2
 
 
 def test_a_loaded_run_reads_its_data_again(run, names):

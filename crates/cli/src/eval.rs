@@ -1,6 +1,6 @@
 //! `charloom eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use charloom::data::{Data, DataConfig, Split};
 use charloom::error::UnknownCharacter;
@@ -52,12 +52,13 @@ pub struct Args {
 }
 
 impl Args {
-    fn adapt<'s>(&self, data: &'s Data, is_foreign: bool) -> Result<Option<Adapt<'s>>> {
+    /// `own` is the data that the model was trained on, if it is at hand.
+    fn adapt<'s>(&self, own: Option<&'s Data>) -> Result<Option<Adapt<'s>>> {
         let Some(lr) = self.adapt else { return Ok(None) };
         let train = || {
             let way = "without --data, or use the plain rule";
             let message = format!("--adapt-rule rms measures the training split; evaluate {way}");
-            if is_foreign { Err(Error::usage(message)) } else { Ok(&data.splits.train) }
+            own.map(|data| &data.splits.train).ok_or_else(|| Error::usage(message))
         };
         Adapt::with(lr, self.adapt_segment, self.adapt_rule, self.adapt_decay, train).map(Some)
     }
@@ -79,17 +80,19 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
-    let Read { data, is_foreign, unknown } = read(args, &checkpoint)?;
+    let Read { path, data, is_foreign, unknown } = read(args, &checkpoint)?;
     let wanted = if is_foreign { "train" } else { args.split.as_deref().unwrap_or("val") };
-    let adapt = args.adapt(&data, is_foreign)?;
-    let mut rows = rows(&*model, &data, wanted, adapt.as_ref())?;
+    let adapt = args.adapt(data.as_ref().filter(|_| !is_foreign))?;
+    let mut rows = match &data {
+        Some(data) => rows(&*model, data, wanted, adapt.as_ref())?,
+        None => Vec::new(),
+    };
     if is_foreign {
-        rows.iter_mut().for_each(|row| (row.name, row.baselines) = ("all", None));
-        if args.unknown == Some(Unknown::Floor) {
-            rows.iter_mut().for_each(|row| {
-                row.evaluation = with_floor(&*model, &data.vocab, row.evaluation, &unknown.0);
-            });
+        let mut judged = rows.pop().map(|row| row.evaluation);
+        if args.unknown == Some(Unknown::Floor) && !unknown.0.is_empty() {
+            judged = Some(with_floor(&*model, &checkpoint.vocab, judged, &unknown.0));
         }
+        rows.extend(judged.map(|evaluation| Row { name: "all", evaluation, baselines: None }));
     }
     let all = total(&rows, wanted);
     if out.json {
@@ -111,12 +114,14 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     } else {
         print(&rows, (rows.len() > 1).then_some(&all), out)?;
     }
-    tell(args.unknown.unwrap_or(Unknown::Refuse), &data, &unknown)
+    tell(args.unknown.unwrap_or(Unknown::Refuse), &path, &unknown)
 }
 
 /// The data to evaluate.
 struct Read {
-    data: Data,
+    path: PathBuf,
+    /// `None` if every line is left out.
+    data: Option<Data>,
     /// Whether it is other data than the model was trained on.
     is_foreign: bool,
     /// The lines left out of `data` for a character unknown to the model, and the first such character.
@@ -125,7 +130,12 @@ struct Read {
 
 fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
     let (config, vocab) = (&checkpoint.config.data, Some(checkpoint.vocab.clone()));
-    let own = |data| Read { data, is_foreign: false, unknown: Default::default() };
+    let own = |data: Data| Read {
+        path: data.source.path.clone(),
+        data: Some(data),
+        is_foreign: false,
+        unknown: Default::default(),
+    };
     let moved = args.data.get().map(PathBuf::as_path);
     if moved.is_none() && (args.lossy || args.unknown.is_some()) {
         let message =
@@ -150,18 +160,23 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
     }
     note(format_args!("{foreign}; all of it is evaluated"));
     let unknown = corpus.take_unknown(&checkpoint.vocab);
-    if let (true, Some(character)) = (corpus.text().is_empty(), unknown.1) {
-        return Err(Error::data(
-            path,
-            format!("every line has an unknown character; the first: {character}"),
-        ));
-    }
     (named.split, named.val, named.test) = (Some([1.0, 0.0, 0.0]), None, None);
-    Ok(Read { data: Data::of(corpus, &named, vocab)?, is_foreign: true, unknown })
+    let data = match unknown.1 {
+        Some(character) if corpus.text().is_empty() => {
+            if args.unknown != Some(Unknown::Floor) {
+                let way = "``unknown`` floor judges such lines";
+                let message = format!("every line has an unknown character; the first: {character}; {way}");
+                return Err(Error::data(path, message));
+            }
+            None
+        }
+        _ => Some(Data::of(corpus, &named, vocab)?),
+    };
+    Ok(Read { path: path.to_path_buf(), data, is_foreign: true, unknown })
 }
 
 /// Reports the lines with unknown characters: an error or a note, as `--unknown` says.
-fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
+fn tell(how: Unknown, path: &Path, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
     let lines = match lines.len() {
         1 => "1 line holds".to_owned(),
@@ -171,7 +186,7 @@ fn tell(how: Unknown, data: &Data, (lines, first): &(Vec<String>, Option<Unknown
     match how {
         Unknown::Refuse => {
             let way = "are not in these figures; ``unknown`` skip leaves them out, floor judges them";
-            return Err(Error::data(&data.source.path, format!("{told}; such lines {way}")));
+            return Err(Error::data(path, format!("{told}; such lines {way}")));
         }
         Unknown::Skip => note(format_args!("{told}; left out")),
         Unknown::Floor => {

@@ -273,7 +273,9 @@ fn given(weights: &[f64], runs: usize) -> Result<Vec<f64>> {
     let said = if weights.len() != runs {
         format!("has {} numbers for {runs} runs; give one for each", weights.len())
     } else if !weights.iter().all(|weight| (0.0..=1.0).contains(weight)) || (sum - 1.0).abs() > 1e-6 {
-        format!("{weights:?}: each must be from 0 to 1, and their sum, {sum}, be 1")
+        let given: Vec<String> = weights.iter().map(f64::to_string).collect();
+        let given = given.join(",");
+        format!("{given}: each must be from 0 to 1, and their sum, {sum}, be 1")
     } else {
         return Ok(weights.to_vec());
     };

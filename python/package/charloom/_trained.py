@@ -41,7 +41,8 @@ class Trained(LanguageModel):
         return [{"step": line["step"], names[line["split"]]: line["loss"]} for line in lines if line["split"] in names]
 
     def __repr__(self) -> str:
-        return f"<charloom {self.config_['model']['kind']}, {self.n_parameters_} parameters>"
+        n, kind = self.n_parameters_, self.config_["model"]["kind"]
+        return f"<charloom {kind}>" if n is None else f"<charloom {kind}, {n} parameters>"
 
     def _repr_html_(self) -> str:
         return _html.model(self)

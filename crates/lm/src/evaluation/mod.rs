@@ -35,6 +35,8 @@ impl Evaluation {
     /// The evaluation of this mean loss.
     #[must_use]
     pub fn new(loss: f64, examples: usize) -> Self {
+        // It turns -0, minus the logarithm of 1, into 0.
+        let loss = loss + 0.0;
         Self { loss, bits_per_char: loss / std::f64::consts::LN_2, perplexity: loss.exp(), examples }
     }
 
@@ -132,17 +134,17 @@ pub fn evaluation_of(scores: &[f32]) -> Result<Option<Evaluation>> {
     of_total(scores.iter().map(|&log_prob| -f64::from(log_prob)).sum(), scores.len())
 }
 
-/// Adds these texts to an evaluation, whatever their characters are: see [`score_with_floor`].
+/// Adds these texts, of whatever characters, to an evaluation, if there is one: see [`score_with_floor`].
 #[must_use]
 pub fn with_floor(
     model: &dyn LanguageModel,
     vocab: &Vocab,
-    judged: Evaluation,
+    judged: Option<Evaluation>,
     texts: &[String],
 ) -> Evaluation {
     let scores = texts.iter().map(|text| score_with_floor(model, vocab, text));
     let scored = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
-    Evaluation::of_all(&std::iter::once(judged).chain(scored).collect::<Vec<_>>())
+    Evaluation::of_all(&judged.into_iter().chain(scored).collect::<Vec<_>>())
 }
 
 fn of_total(total: f64, judged: usize) -> Result<Option<Evaluation>> {

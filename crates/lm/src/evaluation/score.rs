@@ -144,12 +144,14 @@ pub fn score_with_floor(model: &dyn LanguageModel, vocab: &Vocab, text: &str) ->
 impl Score {
     fn of(text: &str, characters: impl IntoIterator<Item = CharacterScore>) -> Self {
         let characters: Vec<CharacterScore> = characters.into_iter().collect();
-        let log_prob: f64 = characters.iter().map(|character| character.log_prob).sum();
+        // It turns -0, the sum of no numbers, into 0.
+        let log_prob = characters.iter().map(|character| character.log_prob).sum::<f64>() + 0.0;
+        let lost = 0.0 - log_prob;
         Self {
             text: text.to_owned(),
             log_prob,
-            bits: -log_prob / std::f64::consts::LN_2,
-            loss: -log_prob / characters.len().max(1) as f64,
+            bits: lost / std::f64::consts::LN_2,
+            loss: lost / characters.len().max(1) as f64,
             characters,
         }
     }
