@@ -27,7 +27,8 @@ pub struct Loss {
     pub vocab_size: usize,
     /// ln V: the loss of a model that gives every character the same probability, as an untrained one should.
     pub expected: f64,
-    /// The loss of the configuration's untrained model on its first minibatch; none for an n-gram model.
+    /// The loss of the configuration's untrained model on its first minibatch; none for a model without steps:
+    /// n-grams, a mixture.
     pub untrained: Option<f64>,
     /// The split that baselines and run are measured on: `val`, or `train` if nothing in `val` is scored.
     pub split: &'static str,
@@ -110,18 +111,21 @@ impl Loss {
             });
         }
         if let Some(run) = self.run {
-            let loss = run.loss;
+            let (loss, has_steps) = (run.loss, self.untrained.is_some());
             said.push(if loss > self.expected {
-                "The run is worse than no model at all; a lower ``lr`` may help.".to_owned()
+                let way = if has_steps { "; a lower ``lr`` may help" } else { "" };
+                format!("The run is worse than no model at all{way}.")
             } else if loss > unigram {
-                format!(
-                    "The run has not yet learned how often each character occurs ({unigram:.4}); it needs more \
-                     ``steps``."
-                )
+                let way = if has_steps { "; it needs more ``steps``" } else { "" };
+                format!("The run has not yet learned how often each character occurs ({unigram:.4}){way}.")
             } else if loss > bigram {
-                format!("The run knows how often characters occur, but not yet what follows what ({bigram:.4}).")
+                format!(
+                    "The run knows how often characters occur, but not yet what follows what ({bigram:.4})."
+                )
             } else if bigram - loss < EQUAL {
-                format!("The run is as good as the bigram ({bigram:.4}), which knows the last character alone.")
+                format!(
+                    "The run is as good as the bigram ({bigram:.4}), which knows the last character alone."
+                )
             } else {
                 format!(
                     "The run is {:.4} better than the bigram: it makes use of more than the last character.",
@@ -190,11 +194,11 @@ mod tests {
 
     #[test]
     fn each_sentence_follows_from_its_numbers() {
-        let of = |loss: f64, train: f64| {
+        let of_run = |loss: f64, train: f64, untrained| {
             Loss {
                 vocab_size: 27,
                 expected: 27f64.ln(),
-                untrained: None,
+                untrained,
                 split: "val",
                 baselines: Baselines { uniform: 27f64.ln(), unigram: 2.8, bigram: 2.5 },
                 train: Some(Evaluation::new(train, 10)),
@@ -203,8 +207,12 @@ mod tests {
             .sentences()
             .join(" ")
         };
+        let of = |loss, train| of_run(loss, train, Some(3.3));
         assert!(of(3.4, 3.4).contains("worse than no model"));
         assert!(of(3.0, 3.0).contains("needs more ``steps``"));
+        // A mixture has no steps.
+        let [worst, bad] = [3.4, 3.0].map(|loss| of_run(loss, loss, None));
+        assert!(worst.contains("no model at all.") && bad.contains("occurs (2.8000)."), "{worst} {bad}");
         assert!(of(2.6, 2.6).contains("what follows what"));
         assert!(of(2.1, 2.05).contains("0.4000 better than the bigram"));
         assert!(of(2.5, 2.5).contains("as good as the bigram"));
