@@ -82,7 +82,8 @@ fn of_machine(out: &mut Out) -> Result<()> {
 fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     let (file, checkpoint) = read_model(path)?;
     let config = &checkpoint.config;
-    let vocab: String = checkpoint.vocab.characters().iter().collect();
+    let boundary = checkpoint.vocab.boundary();
+    let vocab: String = checkpoint.vocab.characters()[usize::from(boundary.is_some())..].iter().collect();
     let parameters = models::parameters(config, checkpoint.vocab.len())?;
     let timing = Timing::read(path);
     let tensors = || checkpoint.tensors.iter().map(|tensor| (&tensor.name, &tensor.shape));
@@ -101,11 +102,15 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     if let Some(parameters) = parameters {
         out.line(format_args!("  parameters  {parameters}"))?;
     }
-    out.line(format_args!("  steps       {}", checkpoint.step))?;
+    if !models::counts(config)? {
+        out.line(format_args!("  weights     of step {} of {}", checkpoint.step, config.train.steps))?;
+    }
     if let Some(timing) = timing {
         out.line(format_args!("  time        {timing}"))?;
     }
-    out.line(format_args!("  vocabulary  {} ({})", checkpoint.vocab.len(), vocab.escape_debug()))?;
+    let boundary = if boundary.is_some() { "boundary and " } else { "" };
+    let count = checkpoint.vocab.len();
+    out.line(format_args!("  vocabulary  {count} ({boundary}{})", vocab.escape_debug()))?;
     out.line("")?;
     if !members.is_empty() {
         mix::listed("member", &members, out)?;

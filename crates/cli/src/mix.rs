@@ -65,15 +65,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 
 /// What a mixture is made of, with `head` above it.
 pub fn listed(head: &str, members: &[Listed], out: &mut Out) -> Result<()> {
-    let is_product =
-        members.iter().any(|member| !member.by_entropy.is_empty() && !member.member.contains('.'));
-    let weight = if is_product { "base power" } else { "weight" };
-    let mut table = vec![[head, weight, "parameters"].map(str::to_owned).to_vec()];
-    table.extend(members.iter().map(|Listed { member, model, weight, parameters, .. }| {
-        let parameters = parameters.map_or_else(|| "-".to_owned(), |count| count.to_string());
-        vec![format!("{member} ({model})"), format!("{weight:.4}"), parameters]
-    }));
-    out.table(&table)
+    out.table(&Listed::table(members, head))
 }
 
 /// Each member's weight and loss, and the mixture's loss.

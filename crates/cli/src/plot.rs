@@ -164,6 +164,10 @@ pub fn write(figure: &Figure, path: &Path, theme: Theme) -> Result<()> {
 fn figure(args: &Args) -> Result<Figure> {
     if let What::Loss | What::Lr = args.what {
         let runs = args.runs.iter().map(|path| metrics(path)).collect::<Result<Vec<_>>>()?;
+        if !runs.iter().any(|(_, metrics)| metrics.iter().any(|metric| metric.lr.is_some())) {
+            let message = "counts and mixtures have no steps to draw; 'charloom eval RUN' tells the loss";
+            return Err(Error::usage(message));
+        }
         return Ok(match args.what {
             What::Lr => charloom_plot::learning_rates(&runs),
             _ => charloom_plot::losses(&runs, args.smooth, args.log),

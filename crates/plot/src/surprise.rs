@@ -7,7 +7,10 @@ use charloom::evaluation::{CharacterScore, score};
 use charloom::models::LanguageModel;
 use charloom::{Error, Result};
 
-/// A row for each word, a cell for each character with its surprise, -log2 p, in bits.
+/// The most characters in a row.
+const LONGEST: usize = 40;
+
+/// A row for each word, or several for a long one, a cell for each character with its surprise, -log2 p, in bits.
 ///
 /// # Errors
 /// A character that the model has never seen; no words.
@@ -24,8 +27,9 @@ pub fn surprise(model: &dyn LanguageModel, vocab: &Vocab, words: &[String]) -> R
             let bits = (-character.log_prob / std::f64::consts::LN_2).max(0.0) + 0.0;
             Cell { value: bits, text: visible(character.character), note: format!("{bits:.1}") }
         };
-        cells.push(scored.characters.iter().map(cell).collect());
         rows.push(format!("{:.1} bits", scored.bits));
+        cells.extend(scored.characters.chunks(LONGEST).map(|some| some.iter().map(cell).collect()));
+        rows.resize(cells.len(), String::new());
     }
     let title = "Surprise at each character, in bits".to_owned();
     Ok(Figure::Heat(Heat { title, rows, gaps: [0, 0], full: None, cells }))

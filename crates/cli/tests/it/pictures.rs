@@ -65,7 +65,7 @@ fn wrong_use_is_told_in_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     charloom(folder, &["train", "--model", "bigram", "--out", "n"]).success();
-    charloom(folder, &["plot", "n", "loss", "-o", "x.gif"]).code(2).stderr(contains(".svg or .png"));
+    charloom(folder, &["plot", "n", "bigram", "-o", "x.gif"]).code(2).stderr(contains(".svg or .png"));
     charloom(folder, &["plot", "n", "n", "bigram"]).code(2).stderr(contains("name one"));
     charloom(folder, &["plot", "n", "embedding"]).code(2).stderr(contains("no embedding"));
     charloom(folder, &["plot", "n", "surprise"]).code(2).stderr(contains("--words"));
@@ -118,4 +118,29 @@ fn a_file_that_was_there_is_replaced_as_a_whole() {
         assert!(fs::metadata(folder.join(name)).unwrap().len() > 100, "{name}");
         fs::remove_file(folder.join("kept")).unwrap();
     }
+}
+
+#[test]
+fn what_has_no_steps_has_no_curve_and_a_mixture_tells_how_it_is_made() {
+    let folder = runs();
+    let folder = folder.path();
+    charloom(folder, &["train", "--model", "ngram", "--out", "counts"]).success();
+    charloom(folder, &["mix", "a", "counts", "--weights", ".25,.75", "--out", "m"]).success();
+    for run in ["counts", "m"] {
+        for what in ["loss", "lr"] {
+            charloom(folder, &["plot", run, what])
+                .code(2)
+                .stderr(contains("no steps to draw; 'charloom eval RUN'"));
+        }
+    }
+    charloom(folder, &["report", "m"]).success();
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("charloom mix RUN-0 RUN-1 --weights 0.25,0.75 --out RUN</pre>"));
+    assert!(
+        page.contains("0 (mlp)") && page.contains("<td>0.7500") && !page.contains("--config config.toml")
+    );
+    charloom(folder, &["info", "m"])
+        .success()
+        .stdout(contains("27 (boundary and abc").and(contains("steps  ").not()));
+    charloom(folder, &["info", "a"]).success().stdout(contains("  weights     of step 200 of 200\n"));
 }

@@ -10,7 +10,7 @@ use charloom::data::Mode;
 use charloom::evaluation::{Baselines, baselines, evaluate};
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind};
-use charloom::models::{self, LanguageModel, Neural};
+use charloom::models::{self, LanguageModel, Listed, Neural};
 use charloom::sample::{Known, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
 
@@ -42,6 +42,8 @@ pub(super) struct Gathered {
     pub tables: Vec<(&'static str, Vec<Vec<String>>)>,
     pub layers: Vec<Figure>,
     pub card: Vec<(String, String)>,
+    /// Of a mixture; none of another model.
+    pub members: Vec<Listed>,
     pub configuration: Vec<(String, Vec<(String, String)>)>,
     pub toml: String,
 }
@@ -141,6 +143,7 @@ impl Gathered {
             tables,
             layers,
             card,
+            members: models::members(config, checkpoint.vocab.len())?,
             configuration: sections(config),
             toml: config.to_toml(),
         })

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Report;
 use crate::html::Page;
+use charloom::models::Listed;
 
 const SCRIPT: &str = include_str!("../../templates/report.js");
 
@@ -116,6 +117,18 @@ impl Report {
         page.figures(&self.layers).markup("</section>\n");
     }
 
+    fn members(&self, page: &mut Page) {
+        let members = &self.gathered.members;
+        if members.is_empty() {
+            return;
+        }
+        section(page, "Members").markup("<div class=\"scroll\"><table class=\"layers\">\n");
+        for row in Listed::table(members, "member") {
+            page.row(&row[0], &row[1..]);
+        }
+        page.markup("</table></div>\n</section>\n");
+    }
+
     fn settings(&self, page: &mut Page) {
         let gathered = &self.gathered;
         if !gathered.card.is_empty() {
@@ -134,10 +147,23 @@ impl Report {
             page.markup("</table>\n");
         }
         page.markup("</div>\n</section>\n");
-        section(page, "How to reproduce it").markup(
-            "<p>Save this as config.toml; the same charloom on the same data gives the same bytes.</p>\n<pre>",
-        );
-        page.text(&gathered.toml).markup("</pre>\n<pre>charloom train --config config.toml</pre>\n");
+        self.members(page);
+        section(page, "How to reproduce it");
+        if gathered.members.is_empty() {
+            page.markup(
+                "<p>Save this as config.toml; the same charloom on the same data gives the same bytes.</p>\n<pre>",
+            );
+            page.text(&gathered.toml).markup("</pre>\n<pre>charloom train --config config.toml</pre>\n");
+        } else {
+            let numbers = gathered.members.iter().map(|member| &member.member);
+            let runs: String = numbers.filter(|n| !n.contains('.')).map(|n| format!("RUN-{n} ")).collect();
+            let flags = Listed::flags(&gathered.members);
+            page.markup(
+                "<p>Train the members, each with its own of these settings, then mix them.</p>\n<pre>",
+            );
+            page.text(&gathered.toml).markup("</pre>\n<pre>charloom mix ").text(runs).text(flags);
+            page.markup(" --out RUN</pre>\n");
+        }
         page.markup("<p>Made by charloom ").text(charloom::VERSION).markup(".</p>\n</section>\n");
     }
 }

@@ -144,6 +144,11 @@ fn surprise_is_in_bits() {
     assert_eq!(cells, ["a", "b", "."]);
     // Untrained, every character is as likely as any other.
     assert!(heat.cells[0].iter().all(|cell| (cell.value - 27f64.log2()).abs() < 1e-4), "{:?}", heat.cells[0]);
+    let Figure::Heat(long) = surprise(&model, &vocab, &["ab".repeat(50)]).unwrap() else {
+        panic!("no cells");
+    };
+    let lengths: Vec<usize> = long.cells.iter().map(Vec::len).collect();
+    assert_eq!((lengths, long.rows.len()), (vec![40, 40, 21], 3), "a long word has several rows");
     assert!(surprise(&model, &vocab, &["é".to_owned()]).is_err());
     assert!(surprise(&model, &vocab, &[]).is_err());
 }

@@ -186,6 +186,35 @@ pub struct Listed {
     pub parameters: Option<u64>,
 }
 
+impl Listed {
+    /// Rows for people, the first of them the columns' names, `head` and what a member's weight is.
+    #[must_use]
+    pub fn table(members: &[Self], head: &str) -> Vec<Vec<String>> {
+        let weight = if Self::is_product(members) { "base power" } else { "weight" };
+        let mut table = vec![[head, weight, "parameters"].map(str::to_owned).to_vec()];
+        table.extend(members.iter().map(|Self { member, model, weight, parameters, .. }| {
+            let parameters = parameters.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            vec![format!("{member} ({model})"), format!("{weight:.4}"), parameters]
+        }));
+        table
+    }
+
+    /// Whether the mixture of these members is a product.
+    fn is_product(members: &[Self]) -> bool {
+        members.iter().any(|member| !member.by_entropy.is_empty() && !member.member.contains('.'))
+    }
+
+    /// How `charloom mix` combines runs as these members are: its flags after the runs.
+    #[must_use]
+    pub fn flags(members: &[Self]) -> String {
+        if Self::is_product(members) {
+            return "--product".to_owned();
+        }
+        let own = members.iter().filter(|member| !member.member.contains('.'));
+        format!("--weights {}", own.map(|member| member.weight.to_string()).collect::<Vec<_>>().join(","))
+    }
+}
+
 /// The members of a mixture, after each mixture its own; none if the model is no mixture.
 ///
 /// # Errors
