@@ -11,7 +11,7 @@ use charloom::models::Tell;
 use charloom::train::heed;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
-use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde::Serialize;
 use terminal_size::{Height, Width, terminal_size};
 
@@ -195,6 +195,18 @@ pub fn bar(length: u64, what: &'static str) -> ProgressBar {
     shown_as(BAR, length, what)
 }
 
+/// As [`bar`], for what is mostly done within a second: it is shown after one.
+pub fn late_bar(length: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
+    let bar = begun(bar, BAR, what);
+    let shown = bar.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        shown.set_draw_target(ProgressDrawTarget::stderr());
+    });
+    bar
+}
+
 /// Shows a line below the progress bar.
 pub fn show_below(bar: &ProgressBar, line: &str) {
     let literal = line.replace('{', "{{").replace('}', "}}");
@@ -225,7 +237,11 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 fn shown_as(template: &str, length: u64, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(length).with_style(style(template)).with_prefix(what);
+    begun(ProgressBar::new(length), template, what)
+}
+
+fn begun(bar: ProgressBar, template: &str, what: &'static str) -> ProgressBar {
+    let bar = bar.with_style(style(template)).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::iter;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use charloom::config::Stream;
 use charloom::data::Mode;
@@ -14,7 +15,7 @@ use indicatif::ProgressBar;
 use regex_lite::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::output::{Out, bar, name, note, weights};
+use crate::output::{Out, late_bar, name, note, weights};
 use crate::setup::{RunData, read_checkpoint, reload_data};
 
 /// Let a model write
@@ -147,7 +148,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     ]);
     if let Some(n) = args.top {
         let found = sample::top(&*model, vocab, n, &args.prefix, args.max_length, &mut || Ok(()))?;
-        return print(found.into_iter().map(Ok), vocab.mode(), &about, out).map(|_| ());
+        let bar = ProgressBar::hidden();
+        return print(found.into_iter().map(Ok), vocab.mode(), &about, &bar, out).map(|_| ());
     }
     let is_text = vocab.mode() == Mode::Text;
     let known = if args.novel && !is_text { Some(known(args, &checkpoint)?) } else { None };
@@ -180,7 +182,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     if let Some(generator) = generator {
         sampler = sampler.with_generator(generator);
     }
-    let bar = if out.is_terminal { ProgressBar::hidden() } else { bar(wanted, "sampling") };
+    let bar = late_bar(wanted, "sampling");
     let mut missed = 0;
     let next = || {
         while missed < MISSED_CHARACTERS {
@@ -191,11 +193,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
                 return Some(sample);
             }
             missed += sample.map_or(0, |sample| sample.drawn());
+            bar.set_message(format!("{} drawn", sampler.tried()));
         }
         None
     };
     let matching = iter::from_fn(next).take(wanted as usize).inspect(|_| bar.inc(1));
-    let count = print(matching, vocab.mode(), &about, out)?;
+    let count = print(matching, vocab.mode(), &about, &bar, out)?;
     bar.finish_and_clear();
     if count < wanted {
         let given =
@@ -224,14 +227,18 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// Prints samples as they come, in JSON with the fields of `about` after them; returns their number.
+/// How long samples may wait in a buffer before they are written.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Prints samples as they come, above `bar`, in JSON with the fields of `about` after them; returns their number.
 fn print(
     samples: impl Iterator<Item = Result<Sample>>,
     mode: Mode,
     about: &Map<String, Value>,
+    bar: &ProgressBar,
     out: &mut Out,
 ) -> Result<u64> {
-    let mut count = 0;
+    let (mut count, mut written) = (0, Instant::now());
     if out.json {
         out.text("{\"samples\":[")?;
     }
@@ -242,9 +249,14 @@ fn print(
             out.text(format_args!("{comma}{}", json!(sample)))?;
         } else {
             let text = out.shown(&sample.text, mode);
-            out.line(text)?;
+            // On a terminal the bar makes way for the line.
+            if out.is_terminal { bar.suspend(|| out.line(text))? } else { out.line(text)? }
         }
         count += 1;
+        if written.elapsed() > PATIENCE {
+            out.flush()?;
+            written = Instant::now();
+        }
     }
     if out.json {
         let about: String = about.iter().map(|(key, value)| format!(",{}:{value}", json!(key))).collect();

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::{Batch, Config, TrainConfig};
 use crate::data::Data;
 use crate::feed::Feed;
-use crate::models::{self, Neural};
+use crate::models::{self, Neural, Tell};
 use crate::train::{self, StepRecording};
 use crate::{Error, Result};
 
@@ -106,6 +106,14 @@ pub struct Row {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
+    gradcheck_telling(config, data, options, &mut |_| Ok(()))
+}
+
+/// As [`gradcheck`]. `tell` is called with the share of the parameters done, and its error ends the check.
+///
+/// # Errors
+/// As [`gradcheck`], and those of `tell`.
+pub fn gradcheck_telling(config: &Config, data: &Data, options: &Options, tell: Tell<'_>) -> Result<Report> {
     models::check_trained(config)?;
     let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
@@ -148,9 +156,10 @@ pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Repo
                 analytic.iter_mut().for_each(|g| *g += 0.01);
             }
             let mut choice = StreamRng::new(config.train.seed, 1 + i as u64);
-            check(&mut checked, of, &analytic, options, &mut choice)
+            tell(i as f64 / entries.len() as f64)?;
+            Ok(check(&mut checked, of, &analytic, options, &mut choice))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let passed = rows.iter().all(|row| row.passed);
     let parameters = checked.params.parameter_count();
     Ok(Report { parameters, batch, loss, tolerance: options.tolerance, rows, passed })
@@ -271,6 +280,21 @@ mod tests {
         let mut config = Config::from_toml(toml, "test.toml".as_ref()).unwrap();
         let data = crate::load_data(&mut config).unwrap();
         gradcheck(&config, &data, options).unwrap()
+    }
+
+    #[test]
+    fn it_tells_each_parameter_and_ends_when_told_to() {
+        let mut config = Config::from_toml("model.hidden = [4]", "test.toml".as_ref()).unwrap();
+        let data = crate::load_data(&mut config).unwrap();
+        let options = Options { elements: Some(1), ..Options::default() };
+        let mut told = Vec::new();
+        let ended = gradcheck_telling(&config, &data, &options, &mut |share| {
+            told.push(share);
+            if share < 0.5 { Ok(()) } else { Err(Error::Interrupted) }
+        });
+        assert!(matches!(ended, Err(Error::Interrupted)));
+        // Of five parameters the fourth is not checked.
+        assert_eq!(told, [0.0, 0.2, 0.4, 0.6]);
     }
 
     #[test]

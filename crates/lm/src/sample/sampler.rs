@@ -1,4 +1,5 @@
 use std::collections::{HashSet, VecDeque};
+use std::ops::RangeInclusive;
 
 use charloom_tensor::rng::{StreamRng, TorchGenerator};
 
@@ -16,8 +17,9 @@ pub const ATTEMPTS: u32 = 10_000;
 /// by [`Sample::drawn`].
 pub const MISSED_CHARACTERS: u64 = 1 << 22;
 
-/// How many words are drawn side by side.
-const BATCH: u64 = 1024;
+/// How many words are drawn side by side: at first few, so that these come soon, then as many as were drawn
+/// so far.
+const BATCHES: RangeInclusive<u64> = 32..=1024;
 /// The most numbers in the distributions of a batch: 16 MiB.
 const NUMBERS: usize = 1 << 22;
 
@@ -129,7 +131,10 @@ impl<'a> Sampler<'a> {
     /// Draws the next words, side by side.
     fn batch(&mut self) -> Result<()> {
         let size = match self.options.stream {
-            Stream::Words => self.wanted.min(BATCH).min((NUMBERS / self.vocab_size) as u64).max(1),
+            Stream::Words => {
+                let most = self.wanted.min((NUMBERS / self.vocab_size) as u64).max(1);
+                self.next.clamp(*BATCHES.start(), *BATCHES.end()).min(most)
+            }
             Stream::Torch | Stream::TorchCdf => 1,
         };
         let draft = |i| Draft {

@@ -82,6 +82,10 @@ fn more_words_only_extend_the_list() {
     assert_eq!(draw(1500, 1), many[..1500]);
     assert_ne!(draw(7, 2), many[..7]);
     assert_eq!(many.len(), 3000);
+    // The first come soon: not many are drawn beside them.
+    let options = SampleOptions { n: 3000, ..SampleOptions::default() };
+    let mut sampler = Sampler::new(&model, &vocab, options, None).unwrap();
+    assert!(sampler.next().unwrap().is_ok() && sampler.tried() < 100);
 }
 
 #[test]
