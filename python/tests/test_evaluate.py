@@ -75,6 +75,7 @@ def test_a_loaded_run_reads_its_data_again(run, names):
     assert len(set(model.sample(20, novel=True)).intersection(names)) < 10
     fitted = cl.Ngram(order=2).fit(names, out=run.parent / "of memory")
     assert fitted.evaluate()["examples"] > 0
+    assert repr(cl.load(run.parent / "of memory")) == "<charloom ngram>" and " parameters>" in repr(model)
     with pytest.raises(cl.CharloomError, match="not kept with a model; give the text"):
         cl.load(run.parent / "of memory").evaluate()
     moved = run.parent / "elsewhere.txt"
