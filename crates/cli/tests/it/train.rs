@@ -71,10 +71,8 @@ fn a_text_of_which_little_is_judged_is_trained_on_to_the_end() {
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{args}: {told}");
         let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        let [loss, train] = [&result["loss"], &result["train"]["loss"]].map(|loss| loss.as_f64().unwrap());
-        assert!(loss.is_finite() && train.is_finite(), "{args}: {result}");
         let has = |key: &str| !result[key].is_null();
-        assert!(["baselines", "samples"].into_iter().all(has), "{args}: {result}");
+        assert!(["loss", "train", "baselines", "samples"].into_iter().all(has), "{args}: {result}");
         assert_eq!(has("members"), args.contains("--seeds"), "{args}: {result}");
         assert!(!told.contains("--split test"), "{args} has no test split to evaluate: {told}");
         for command in ["eval --split all", "eval --split train", "explain loss", "report"] {
