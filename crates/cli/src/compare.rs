@@ -74,10 +74,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     tests.iter().try_for_each(|test| out.line(verdict(test, &first, &units)))
 }
 
-/// Whether a setting is a run's own: a mixture was not trained, and its members are listed.
+/// Whether a setting had an effect on a run: what was not trained has no steps, and a mixture's members are
+/// listed.
 fn is_of(key: &str, run: &Compared) -> bool {
-    run.members.is_empty()
-        || !["train.", "model.members."].iter().any(|of_members| key.starts_with(of_members))
+    let is_of_training = key.starts_with("train.") && run.steps.is_none();
+    !is_of_training && !key.starts_with("model.members.")
 }
 
 /// The result of a test as a sentence; `units` are what is paired.

@@ -37,6 +37,8 @@ fn a_mixture_is_a_run_like_any_other() {
     assert_eq!(json(folder, &["eval", "p", "--json"])["loss"], product["loss"]);
     assert_eq!(done(folder, &["sample", "p", "-n", "3"]).lines().count(), 3);
     done(folder, &["train", "names.txt", "--hidden", "8", "--steps", "20", "--out", "net"]);
+    let compared = done(folder, &["compare", "net", "b"]);
+    assert!(compared.contains("\ntrain.steps ") && !compared.contains("200000"), "{compared}");
     let adapting = json(folder, &["mix", "a", "net", "--product", "--adapt", ".05", "--out", "l", "--json"]);
     assert_eq!(json(folder, &["eval", "l", "--adapt", ".05", "--json"])["loss"], adapting["loss"]);
     assert_ne!(json(folder, &["eval", "l", "--json"])["loss"], adapting["loss"]);
