@@ -28,7 +28,7 @@ def test_a_run_is_begun_with_anothers_weights_and_learns_from_a_teacher(names, t
     assert not np.array_equal(alone.score_samples(names[:9]), taught.score_samples(names[:9]))
     with pytest.raises(ValueError, match="teacher_weight"):
         cl.MLP(teacher_weight=0.5).fit(names)
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(cl.ModelError, match="nowhere: no such run"):
         cl.MLP(init_from="nowhere", steps=5).fit(names)
 
 
