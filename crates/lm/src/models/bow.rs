@@ -9,7 +9,7 @@ use crate::{Result, settings};
 settings! {
     /// The settings of a bag of words.
     pub BowSettings {
-        /// T, the characters it looks at; without it the longest training word and its end, or 64 of a text (at most all of it)
+        /// T, the characters it looks at; without it the longest training word and its end, or at most 64 of a text
         context: Option<usize> = None, "from 1 to 65536", |context| context.is_none_or(|t| (1..=MAX_CONTEXT).contains(&t));
         /// How far a window moves on where a sequence is longer; without it 1, or a quarter of the context for a text
         stride: Option<usize> = None, "from 1 to 65536", |stride| stride.is_none_or(|s| (1..=MAX_CONTEXT).contains(&s));
