@@ -224,13 +224,7 @@ fn transposes(n: usize) -> Vec<f32> {
 /// One product with every `Epilogue`, and also with A transposed.
 fn epilogues(m: usize, n: usize, k: usize, of: fn(usize, usize) -> Vec<f32>) -> Vec<f32> {
     let (a, b, bias, before) = (of(m * k, 1), of(k * n, 2), of(n, 3), of(m * n, 4));
-    let epilogues = [
-        Epilogue::Set,
-        Epilogue::Bias(&bias),
-        Epilogue::Add,
-        Epilogue::AddBias(&bias),
-        Epilogue::AddScaled(-0.3),
-    ];
+    let epilogues = tests::epilogues(&bias);
     let mut all = Vec::new();
     for (a_strides, epilogue) in
         [[k, 1], [1, m]].into_iter().flat_map(|a| epilogues.map(|epilogue| (a, epilogue)))

@@ -26,6 +26,11 @@ pub(crate) fn numbers<E: Element>(n: usize, seed: usize) -> Vec<E> {
     (0..n).map(|i| E::of(((i * 7919 + seed * 104_729) % 1000) as f64 / 500.0 - 1.0)).collect()
 }
 
+/// Every way in which a product can end.
+pub(super) fn epilogues(bias: &[f32]) -> [Epilogue<'_, f32>; 5] {
+    [Epilogue::Set, Epilogue::Bias(bias), Epilogue::Add, Epilogue::AddBias(bias), Epilogue::AddScaled(-0.3)]
+}
+
 /// Asserts that a kernel's results are within 1e-5 of the plain loop's.
 pub(super) fn assert_close(isa: Isa, fast: &[f32], plain: &[f32]) {
     for (i, (f, p)) in fast.iter().zip(plain).enumerate() {

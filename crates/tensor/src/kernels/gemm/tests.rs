@@ -1,6 +1,6 @@
 use super::*;
 use crate::kernels::reference;
-use crate::kernels::tests::numbers;
+use crate::kernels::tests::{epilogues, numbers};
 
 /// Sums in the order of the kernels, one element at a time; does not touch the gaps between C's rows.
 fn one_by_one(call: Gemm<'_, f32>) {
@@ -41,13 +41,7 @@ fn every_shape_equals_the_plain_loops() {
             }
             for [transposed, b_across] in [[false; 2], [true, false], [false, true], [true; 2]] {
                 let (a, b, bias) = (numbers(m * k, 1), numbers((k + 2) * (n + 2), 2), numbers(n, 3));
-                let epilogues = [
-                    Epilogue::Set,
-                    Epilogue::Bias(&bias),
-                    Epilogue::Add,
-                    Epilogue::AddBias(&bias),
-                    Epilogue::AddScaled(-0.3),
-                ];
+                let epilogues = epilogues(&bias);
                 for epilogue in epilogues {
                     let before = numbers(m * (n + 1), 4);
                     let call = |c| Gemm {
@@ -212,13 +206,7 @@ fn nothing_beyond_an_operand_is_touched() {
             };
             let (a, b) = (numbers::<f32>(of_a, 1), numbers::<f32>(of_b, 2));
             let (bias, before) = (numbers(n, 3), numbers::<f32>(length(m, c_stride, n), 4));
-            let epilogues = [
-                Epilogue::Set,
-                Epilogue::Bias(&bias),
-                Epilogue::Add,
-                Epilogue::AddBias(&bias),
-                Epilogue::AddScaled(-0.3),
-            ];
+            let epilogues = epilogues(&bias);
             let epilogue = epilogues[turn % epilogues.len()];
             macro_rules! call {
                 ($c:expr, $b:expr, $b_strides:expr) => {
