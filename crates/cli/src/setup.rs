@@ -142,7 +142,7 @@ pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
 fn model_to_begin_with(run: &Path) -> Result<ModelConfig> {
     let (_, checkpoint) = read_model(run)?;
     models::check_trained(&checkpoint.config).map_err(|_| {
-        let first = run.join("seed-1");
+        let first = files::seed_folder(run, 1);
         let such = if first.is_dir() { format!(", such as {}", first.display()) } else { String::new() };
         Error::model(run, format!("a mixture has no weights of its own; name the run of a member{such}"))
     })?;

@@ -304,7 +304,9 @@ fn report(
         return out.object(&object(model, config, data, path, samples)?);
     }
     let mut rows = losses(model, config, data)?;
-    if let (Some(_), Some(train)) = (config.train.sample_of(&data.splits.train), rows.first_mut()) {
+    if config.train.is_sampled(&data.splits.train)
+        && let Some(train) = rows.first_mut()
+    {
         train.name = "train (sample)";
     }
     eval::print(&rows, None, out)?;

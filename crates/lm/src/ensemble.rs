@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use crate::data::Data;
-use crate::files::{self, RunFolder};
+use crate::files::{self, RunFolder, seed_folder};
 use crate::mix::{Mix, Weights, mix};
 use crate::train::{End, Fit, Observer, Training, heed};
 use crate::{Config, Error, Result, models};
@@ -70,7 +70,7 @@ impl Ensemble {
         // Old runs are removed before the first training, because [`Ensemble::run`] resumes those that it
         // finds.
         for number in 1..=seeds {
-            let folder = RunFolder::create(&ensemble.path_of(number), true)?;
+            let folder = RunFolder::create(&seed_folder(ensemble.path(), number), true)?;
             folder.write_config(&ensemble.config_of(number))?;
         }
         ensemble.out.write_config(config)?;
@@ -114,10 +114,6 @@ impl Ensemble {
         self.out.path()
     }
 
-    fn path_of(&self, number: u64) -> PathBuf {
-        self.path().join(format!("seed-{number}"))
-    }
-
     fn config_of(&self, number: u64) -> Config {
         let mut config = self.config.clone();
         config.train.seed += number - 1;
@@ -130,7 +126,8 @@ impl Ensemble {
     /// # Errors
     /// As [`Training::run`] and [`mix`].
     pub fn run<'o>(&mut self, data: &Data, stop: &AtomicBool, begin: Begin<'_, 'o>) -> Result<Option<Mix>> {
-        let runs: Vec<PathBuf> = (1..=self.config.train.seeds).map(|number| self.path_of(number)).collect();
+        let runs: Vec<PathBuf> =
+            (1..=self.config.train.seeds).map(|number| seed_folder(self.path(), number)).collect();
         for (number, path) in (1..).zip(&runs) {
             let (options, mut observer) = begin(number, path)?;
             let config = self.config_of(number);

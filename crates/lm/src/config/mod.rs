@@ -165,8 +165,13 @@ impl TrainConfig {
     /// The sample of the training split that evaluations judge; None if they judge all of it.
     #[must_use]
     pub fn sample_of(&self, train: &Split) -> Option<Split> {
-        let size = self.eval_size.filter(|&size| size > 0 && size < train.tokens().len())?;
-        Some(train.sample(size))
+        self.is_sampled(train).then(|| train.sample(self.eval_size.unwrap_or(0)))
+    }
+
+    /// Whether evaluations judge a sample of the training split, not all of it.
+    #[must_use]
+    pub fn is_sampled(&self, train: &Split) -> bool {
+        self.eval_size.is_some_and(|size| size > 0 && size < train.tokens().len())
     }
 }
 

@@ -217,7 +217,7 @@ impl Opened {
                 run: path.to_path_buf(),
                 evaluation: Evaluation::new(mean, losses.len()),
                 train_loss,
-                train_is_sample: config.train.sample_of(&data.splits.train).is_some(),
+                train_is_sample: config.train.is_sampled(&data.splits.train),
                 parameters: models::parameters(config, checkpoint.vocab.len())?,
                 members: models::members(config, checkpoint.vocab.len())?,
                 best_step: checkpoint.step,

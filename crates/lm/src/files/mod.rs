@@ -39,5 +39,5 @@ mod tensors;
 pub use checkpoint::Checkpoint;
 pub use folder::{CONFIG, REPORT, RunFolder};
 pub use metrics::{Metric, Timing};
-pub use model_file::{last_file, model_file};
+pub use model_file::{last_file, model_file, seed_folder};
 pub use tensors::{Made, NamedTensor, TensorData};

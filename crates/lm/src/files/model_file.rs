@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use super::folder::{BEST, CONFIG, LAST};
 use crate::{Error, Result};
 
+/// The run folder of an ensemble's training, numbered from 1, in the ensemble's folder.
+#[must_use]
+pub fn seed_folder(ensemble: &Path, number: u64) -> PathBuf {
+    ensemble.join(format!("seed-{number}"))
+}
+
 /// The model file at a path: `best.safetensors` of a run folder (`last.safetensors` if there is no best); a
 /// path that is no folder, itself.
 ///
@@ -15,7 +21,7 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_path_buf());
     }
     [BEST, LAST].iter().map(|name| path.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-        let first = path.join("seed-1");
+        let first = seed_folder(path, 1);
         if path.join(CONFIG).is_file() && first.is_dir() {
             let (path_shown, first) = (path.display(), first.display());
             let way =

@@ -34,7 +34,7 @@ pub(super) fn resolve(
         if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MAX_SAMPLE) }
     });
     train.eval_size = Some(size);
-    let judged = if size == 0 { splits.train.clone() } else { splits.train.sample(size) };
+    let judged = train.sample_of(&splits.train).unwrap_or_else(|| splits.train.clone());
     if train.eval_every.is_none() {
         train.eval_every = Some(due(work(&judged)? + val).max(twentieth).min(train.steps.max(1)));
     }
