@@ -101,8 +101,8 @@ flags! {
     EvaluationFlags of train {
         /// Steps between evaluations [default: a twentieth of the run, or more to keep them to a tenth of the time]
         eval_every("N"): u64;
-        /// Characters of the training split that an evaluation judges; 0: all [default: all, or the validation split's
-        /// number]
+        /// Characters of the training split that an evaluation judges; 0: all [default: all, or the validation
+        /// split's number]
         eval_size("N"): usize;
         /// Steps between lines of the metrics [default: a thousandth of the run]
         log_every("N"): u64;

@@ -106,7 +106,8 @@ fn what_cannot_be_read_or_written_fails_in_one_line() {
         (&["train", "--config", "none.toml"], "none.toml"),
         (
             &["train", "--config", "bad.toml"],
-            "bad.toml: line 2: [model] --hiden: a model of kind \"mlp\" has no setting \"hiden\"; did you mean \"hidden\"?",
+            "bad.toml: line 2: [model] --hiden: a model of kind \"mlp\" has no setting \"hiden\"; \
+             did you mean \"hidden\"?",
         ),
         (&["train", "names.txt", "--model", "ngram", "--out", "a"], "a: exists; --resume --out a"),
         (&["train", "names.txt", "--model", "ngram", "--out", "file/b"], "file/b"),

@@ -11,7 +11,8 @@ use charloom::Checkpoint;
 /// Trainings with all that a state may have: a generator, moments, averages, states that are carried on.
 const TRAININGS: [&str; 3] = [
     "train names --hidden 30 --steps 4000 --eval-every 40 --log-every 10 --batch 8",
-    "train names --mode text --model gru --hidden 16 --context 16 --batch 4 --ema 0.9 --steps 1500 --eval-every 40 --log-every 10",
+    "train names --mode text --model gru --hidden 16 --context 16 --batch 4 --ema 0.9 --steps 1500 \
+     --eval-every 40 --log-every 10",
     "train names --model transformer --layers 1 --embed 16 --batch 8 --optimizer adamw --steps 1500 --eval-every 40 --log-every 10",
 ];
 

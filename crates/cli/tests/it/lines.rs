@@ -125,7 +125,8 @@ fn a_word_where_a_file_is_wanted_is_told_how_it_is_scored() {
     for (name, said) in [
         (
             "emma",
-            "error: emma: no such file; it is a file of lines that is wanted here. A word is piped in: echo WORD | charloom score run\n",
+            "error: emma: no such file; it is a file of lines that is wanted here. \
+             A word is piped in: echo WORD | charloom score run\n",
         ),
         ("run", "error: run: is a directory; it is a file of lines that is wanted here\n"),
     ] {
