@@ -37,6 +37,22 @@ pub(super) struct Block {
     pub next_stride: usize,
 }
 
+/// From how many products on a block's part of C is prefetched while they are added: fewer are done before it arrives.
+const MIN_PREFETCHED: usize = 64;
+
+/// The same value, computed before a loop and kept in a register: the compiler, which does not see what it is, cannot
+/// compute it anew in each round.
+macro_rules! opaque {
+    ($value:expr) => {{
+        #[allow(unused_mut)]
+        let mut value = $value;
+        // SAFETY: there are no instructions.
+        #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+        std::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
+        value
+    }};
+}
+
 /// Vector `v` of a row of `W` vectors, the last of which has `last` elements.
 ///
 /// # Safety
@@ -91,38 +107,51 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
                 }
             }
         }
+        // The rows of A; unused if it is read across.
+        let rows: [_; R] = std::array::from_fn(|r| opaque!(a.wrapping_add(r.wrapping_mul(row))));
+        let mut done = 0;
         macro_rules! add_products {
-            ($l:literal, $v:ident, $p:ident => $load:expr) => {
-                let mut bs = [S::splat(0.0); W];
-                for $v in 0..W {
-                    let $p = b.wrapping_add($v * S::LANES);
-                    bs[$v] = $load;
-                }
-                b = b.wrapping_add(b_stride);
-                let a = a.wrapping_add($l * column);
-                for r in 0..R {
-                    let x = S::splat(*a.wrapping_add(r.wrapping_mul(row)));
-                    for v in 0..W {
-                        acc[r][v] = S::fma(x, bs[v], acc[r][v]);
+            ($count:literal, $v:ident, $p:ident => $load:expr) => {
+                for l in 0..$count {
+                    let mut bs = [S::splat(0.0); W];
+                    for $v in 0..W {
+                        let $p = b.wrapping_add($v * S::LANES);
+                        bs[$v] = $load;
+                    }
+                    b = b.wrapping_add(b_stride);
+                    for r in 0..R {
+                        let x = if ACROSS {
+                            a.wrapping_add(l * column + r)
+                        } else {
+                            rows[r].wrapping_add(done + l)
+                        };
+                        let x = S::splat(*x);
+                        for v in 0..W {
+                            acc[r][v] = S::fma(x, bs[v], acc[r][v]);
+                        }
                     }
                 }
+                a = a.wrapping_add($count * column);
+                done += $count;
             };
         }
         // A row of a block spans at most the cache lines of its first and last numbers.
-        for r in 0..R {
-            let row = next.wrapping_add(r * next_stride);
-            S::prefetch(row);
-            S::prefetch(row.wrapping_add(W * S::LANES - 1));
+        if k >= MIN_PREFETCHED {
+            for r in 0..R {
+                let row = next.wrapping_add(r * next_stride);
+                S::prefetch(row);
+                S::prefetch(row.wrapping_add(W * S::LANES - 1));
+            }
         }
-        let pairs = whole.min(k) / 2;
-        for _ in 0..pairs {
-            add_products!(0, v, p => S::load(p));
+        let whole = whole.min(k);
+        for _ in 0..whole / 2 {
+            add_products!(2, v, p => S::load(p));
+        }
+        if whole % 2 == 1 {
             add_products!(1, v, p => S::load(p));
-            a = a.wrapping_add(2 * column);
         }
-        for _ in 2 * pairs..k {
-            add_products!(0, v, p => if v + 1 == W { S::load_head(p, tail) } else { S::load(p) });
-            a = a.wrapping_add(column);
+        for _ in whole..k {
+            add_products!(1, v, p => if v + 1 == W { S::load_head(p, tail) } else { S::load(p) });
         }
         for r in 0..R {
             let row = to.wrapping_add(r.wrapping_mul(to_stride));

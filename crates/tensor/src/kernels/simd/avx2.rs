@@ -23,6 +23,26 @@ unsafe fn power(n: __m256i) -> __m256 {
     unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(n, _mm256_set1_epi32(127)))) }
 }
 
+/// The same vectors, which the compiler must have in registers at this point.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+#[cfg_attr(miri, expect(unused_mut))]
+fn in_registers([mut a, mut b, mut c, mut d]: [__m256; 4]) -> [__m256; 4] {
+    // SAFETY: there are no instructions.
+    #[cfg(not(miri))]
+    unsafe {
+        std::arch::asm!(
+            "/* {0} {1} {2} {3} */",
+            inout(ymm_reg) a,
+            inout(ymm_reg) b,
+            inout(ymm_reg) c,
+            inout(ymm_reg) d,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    [a, b, c, d]
+}
+
 // SAFETY of every function below: the caller guarantees AVX2 and FMA, and the reads and writes that the trait
 // names.
 impl Arithmetic for Avx2 {
@@ -56,6 +76,11 @@ impl Arithmetic for Avx2 {
     unsafe fn fma(a: __m256, b: __m256, c: __m256) -> __m256 {
         // SAFETY: see above.
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn in_step(vectors: [__m256; 4]) -> [__m256; 4] {
+        // SAFETY: see above.
+        unsafe { in_registers(vectors) }
     }
     #[inline(always)]
     unsafe fn max(a: __m256, b: __m256) -> __m256 {

@@ -64,6 +64,12 @@ pub(super) trait Arithmetic: Copy {
         // SAFETY: the caller's promise.
         unsafe { Self::scale(p, n) }
     }
+    /// The same vectors, computed in step: the compiler puts no operation on one before they are all there. It would
+    /// compute one after the other, each a chain of operations that wait for the one before.
+    #[inline(always)]
+    unsafe fn in_step(vectors: [Self::V; 4]) -> [Self::V; 4] {
+        vectors
+    }
     /// m and e of x = m 2^e, with m from sqrt(1/2) to sqrt(2) and whole e, for normal x above 0.
     unsafe fn frexp(x: Self::V) -> [Self::V; 2];
     /// `x` where `a > 0`, else 0 (0 where `a` is NaN).

@@ -64,13 +64,27 @@ impl<S: Arithmetic, const N: usize> Arithmetic for Several<S, N> {
         sub(a, b);
         mul(a, b);
         div(a, b);
-        fma(a, b, c);
         max(a, b);
         min(a, b);
         round(a);
         scale(p, n);
         scale_normal(p, n);
         where_positive(a, x);
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let mut result = c;
+        // SAFETY: see above.
+        unsafe {
+            for i in 0..N {
+                result[i] = S::fma(a[i], b[i], c[i]);
+            }
+            if N == 4 {
+                let four = S::in_step([result[0], result[1], result[2], result[3]]);
+                result.copy_from_slice(&four);
+            }
+        }
+        result
     }
     #[inline(always)]
     unsafe fn frexp(x: [S::V; N]) -> [[S::V; N]; 2] {
