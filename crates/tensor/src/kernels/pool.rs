@@ -280,6 +280,14 @@ mod tests {
         assert!(result.is_err());
     }
 
+    /// Panics when it is dropped, as what a panic carries may.
+    struct Unlucky;
+    impl Drop for Unlucky {
+        fn drop(&mut self) {
+            panic!("no");
+        }
+    }
+
     #[test]
     fn a_panic_waits_for_the_other_parts() {
         for _ in 0..5 {
@@ -288,7 +296,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(20));
             let done = AtomicBool::new(false);
             let part = |range: Range<usize>| match range.start {
-                10 => panic!("no"),
+                10 => std::panic::panic_any(Unlucky),
                 20 => {
                     std::thread::sleep(std::time::Duration::from_millis(5));
                     done.store(true, Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! A team: an owner thread and its helper threads, which run the parts of one job at a time.
 
 use std::cell::UnsafeCell;
+use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -188,9 +189,10 @@ impl Team {
     /// The team has no job: no other thread gives it one meanwhile, nor does anything that is called from a part.
     pub unsafe fn run(&self, parts: usize, f: &(dyn Fn(usize) + Sync)) {
         let helpers = &self.helpers[..parts - 1];
-        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and this function
-        // does not return or unwind before all of them are done: `Waiting` sees to it.
-        let job: Job = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
+        // SAFETY: only the lifetime changes; the pointer is used only by parts of this job, and from the first
+        // post on this function does not return or unwind before all of them are done: `Waiting` sees to it.
+        let job: Job = unsafe { mem::transmute::<&(dyn Fn(usize) + Sync), Job>(f) };
+        let waiting = Waiting(helpers);
         for Helper { desk, thread } in helpers {
             // SAFETY: the team has no job, so the desk's last part is done and nobody reads `job`; see `Desk`.
             unsafe { *desk.job.get() = Some(job) };
@@ -206,7 +208,6 @@ impl Team {
                 thread.thread().unpark();
             }
         }
-        let waiting = Waiting(helpers);
         f(0);
         drop(waiting);
         let panicked = helpers.iter().any(|helper| helper.desk.panicked.load(Ordering::Relaxed));
@@ -216,7 +217,8 @@ impl Team {
 
 /// On drop, waits for the helpers and runs the parts that none of them has claimed: a helper that the system
 /// has suspended before that delays nobody. A panic in such a part waits for the other parts, which use what
-/// the job borrows; [`Done`] has noted it for the end of [`Team::run`].
+/// the job borrows; [`Done`] has noted it for the end of [`Team::run`]. What it carried is leaked: a destructor
+/// that panics would not wait.
 struct Waiting<'a>(&'a [Helper]);
 
 impl Drop for Waiting<'_> {
@@ -226,9 +228,13 @@ impl Drop for Waiting<'_> {
             loop {
                 let state = helper.desk.state.load(Ordering::Acquire);
                 let work = || helper.desk.work(state, i + 1);
+                let after_panic = |carried| {
+                    mem::forget(carried);
+                    true
+                };
                 match state % STATES {
                     DONE => break,
-                    POSTED if catch_unwind(AssertUnwindSafe(work)).unwrap_or(true) => break,
+                    POSTED if catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(after_panic) => break,
                     _ => wait(&mut polls),
                 }
             }
@@ -242,8 +248,8 @@ impl Drop for Team {
             helper.desk.stop.store(true, Ordering::Relaxed);
             if let Some(thread) = helper.thread.take() {
                 thread.thread().unpark();
-                // A panic was already reported when it happened.
-                let _ = thread.join();
+                // A panic was already reported when it happened. What it carried is leaked, as in `Waiting`.
+                thread.join().unwrap_or_else(mem::forget);
             }
         }
     }
