@@ -211,6 +211,8 @@ pub(super) fn parallel_for(n: usize, grain: usize, work: usize, f: impl Fn(Range
     if parts < 2 {
         return f(0..n);
     }
+    // Callers write to these ranges: they would overlap if this product wrapped.
+    assert!(grains.checked_mul(parts).is_some(), "too many rows to divide");
     let at = |part: usize| (grains * part / parts * grain).min(n);
     if parts <= threads {
         return run(team, parts, &|part| f(at(part)..at(part + 1)));
