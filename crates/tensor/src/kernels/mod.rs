@@ -228,7 +228,8 @@ impl Isa {
 /// Defines `fn $name($args)` that runs `$generic::<S>($args)` compiled for the instruction set `isa`.
 ///
 /// The generic function is inlined into one function per instruction set, so that the `target_feature`
-/// attribute applies to all of it.
+/// attribute applies to all of it. If it asks for more than target features in its `# Safety`, as those that get
+/// a `Shared` do, only callers that see to that may call `$name`, although it is not an unsafe function.
 macro_rules! dispatch {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) = $generic:ident) => {
         $(#[$doc])*
@@ -237,20 +238,20 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f")]
             fn avx512($($arg: $ty),*) {
-                // SAFETY: this function's target feature is what `Avx512` needs, and all that a generic
-                // function here asks for.
+                // SAFETY: this function's target feature is what `Avx512` needs; the caller sees to all else that
+                // the generic function asks for.
                 unsafe { $generic::<$crate::kernels::simd::Avx512>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             fn avx2($($arg: $ty),*) {
-                // SAFETY: this function's target features are what `Avx2` needs.
+                // SAFETY: as for `Avx512`.
                 unsafe { $generic::<$crate::kernels::simd::Avx2>($($arg),*) }
             }
             #[cfg(target_arch = "aarch64")]
             #[target_feature(enable = "neon")]
             fn neon($($arg: $ty),*) {
-                // SAFETY: this function's target feature is what `Neon` needs.
+                // SAFETY: this function's target feature is what `Neon` needs; the rest is as for `Avx512`.
                 unsafe { $generic::<$crate::kernels::simd::Neon>($($arg),*) }
             }
             match isa {
@@ -264,7 +265,7 @@ macro_rules! dispatch {
                 // SAFETY: as above.
                 #[cfg(target_arch = "aarch64")]
                 $crate::kernels::Isa::Neon => unsafe { neon($($arg),*) },
-                // SAFETY: plain code needs nothing.
+                // SAFETY: plain code needs no target features; the rest is as for `Avx512`.
                 _ => unsafe { $generic::<$crate::kernels::simd::Portable>($($arg),*) },
             }
         }

@@ -204,6 +204,8 @@ unsafe fn scatter<S: Simd, F: Slope>(call: &Scatter<'_>, v: &[f32]) {
     }
 }
 
+/// # Safety
+/// S's target features hold; so does what [`Scatter`] says of its table.
 #[inline(always)]
 unsafe fn scatter_rows_on<S: Simd>(call: Scatter<'_>) {
     // SAFETY: the caller guarantees S's target features; nothing else reaches the columns, as `Scatter` says.

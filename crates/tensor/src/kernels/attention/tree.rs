@@ -112,6 +112,7 @@ pub(super) fn attend(call: Attention<'_, f32>, tree: &Tree, y: &mut [f32], stats
     each_group(call, tree, 2, |group| {
         let path = group.width() * group.stride;
         with_scratch([path, path, group.heads.len() * group.stride], |scratch| {
+            // `y` and `stats` are borrowed until `each_group` returns, and its groups have different heads.
             attend_isa(Isa::detect(), &group, y, stats, scratch);
         });
     });
@@ -272,6 +273,7 @@ pub(super) fn attend_backward(
     each_group(call, tree, 5, |group| {
         let (path, rows) = (group.width() * group.stride, group.heads.len() * group.stride);
         with_scratch([path, path, rows, rows], |scratch| {
+            // As in `attend`, for `dx`.
             backward_isa(Isa::detect(), &group, [y, dy], stats, dx, scratch);
         });
     });
