@@ -9,7 +9,7 @@ use crate::kernels::transpose::transpose_isa;
 use crate::kernels::{Isa, dispatch};
 
 /// # Safety
-/// S's target features hold; `stride` is a multiple of a vector, and `heads` divides the width.
+/// S's target features hold.
 #[inline(always)]
 unsafe fn attend_newest_on<S: Simd>(
     own: &[f32],
@@ -27,7 +27,8 @@ unsafe fn attend_newest_on<S: Simd>(
     );
     let (size, scale) = (width / heads, 1.0 / ((width / heads) as f32).sqrt());
     // SAFETY: the caller's promise; `own` has three times `width` numbers, keys and values have `stride`
-    // places, all heads together are as wide as a row, and `stats` has two numbers for each.
+    // places, more than `length`, all heads together are at most as wide as a row, and `stats` has two numbers
+    // for each. `attend_row` asserts that a row of keys or scores holds its padding.
     unsafe {
         write_column(own.as_ptr().add(width), width, keys.as_mut_ptr(), stride, length);
         values[length * width..][..width].copy_from_slice(&own[2 * width..]);
