@@ -8,7 +8,7 @@ use super::{Isa, dispatch};
 ///
 /// # Safety
 /// S's target features hold; the rows lie at `from`, `from_stride` apart, and `cols` rows of `padded` numbers
-/// fit at `to`, `to_stride` apart; `padded` is at least `rows`, and less than a vector more.
+/// fit at `to`, `to_stride` apart; `padded` is `rows`, or `rows` rounded up to whole vectors.
 #[inline(always)]
 pub(super) unsafe fn transpose_part<S: Simd>(
     from: *const f32,

@@ -56,7 +56,7 @@ macro_rules! opaque {
 /// Vector `v` of a row of `W` vectors, the last of which has `last` elements.
 ///
 /// # Safety
-/// S's target features hold; the row begins at `p`.
+/// S's target features hold; the row lies at `p`, and `v` is below `W`.
 #[inline(always)]
 pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: usize, last: usize) -> S::V {
     // SAFETY: the caller's promise.

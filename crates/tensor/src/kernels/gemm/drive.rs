@@ -70,8 +70,9 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(
     // SAFETY: the caller guarantees S's target features. `check` has shown that rows below `m` and `k` and
     // columns below `k` and `n` lie inside the slices (of A and B only if there are any: where k is 0 they
     // are not read, nor copied), and the slices of `scratch` are as long as what is written there: parts of k
-    // and of m are at most `kc` and `mc` long, and `padded_n` columns are whole vectors. Sums over earlier
-    // parts of k were written by the part before.
+    // and of m are at most `kc` and `mc` long, and `padded_n` columns are whole vectors. No length overflows: B
+    // and C are in memory, and these are at most a vector longer for each row. Sums over earlier parts of k
+    // were written by the part before.
     unsafe {
         for part in 0..parts {
             let (from, to) = ((part * kc).min(k), ((part + 1) * kc).min(k));

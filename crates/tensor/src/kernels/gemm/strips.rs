@@ -84,8 +84,9 @@ strips!(Portable);
 ///
 /// # Safety
 /// S's target features hold; the strips' rows and columns lie in A, B, C and, where k is in several parts,
-/// whole vectors of them in `sums`, which hold the sums unless this is the first part. If there are several
-/// strips, all are of whole vectors.
+/// whole vectors of them in `sums`, which hold the sums unless this is the first part. `W` vectors hold a strip's
+/// columns, and fewer do not; `whole` rows of B may be read in as many. If there are several strips, all are of
+/// whole vectors.
 #[inline(always)]
 unsafe fn blocks_of<S: Simd, const W: usize, const ACROSS: bool>(call: &Strips<'_>) {
     let &Strips {

@@ -109,7 +109,7 @@ pub(super) trait Simd: Arithmetic {
     /// Transposes a tile of at most `LANES` by `LANES`; returns false if it is not implemented.
     ///
     /// `from` has `height` rows of `width` elements, `from_stride` apart; `to` gets `width` rows of
-    /// `height`, and of zeros up to `written`.
+    /// `height`, and of zeros up to `written`, which is at least `height` and at most `LANES`.
     #[inline(always)]
     unsafe fn transpose_tile(
         _from: *const f32,
