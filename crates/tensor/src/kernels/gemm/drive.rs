@@ -13,6 +13,10 @@ const KC: usize = if cfg!(miri) { 4 } else { 512 };
 /// The largest part if fewer than [`MIN_ROWS`] rows of C read an unpacked B, so that another pass over C is
 /// cheap: with AVX2 a strip of B, 16 kB, then stays in the L1 cache.
 const KC_OF_FEW_ROWS: usize = KC / 2;
+/// The largest part if A is read across with vectors of at most 8 numbers: the cache lines of 6 of its rows, one for each
+/// of its columns, then stay in the L1 cache for the next blocks, which read the numbers beside them. (With AVX-512 it was
+/// not measured.)
+const KC_ACROSS: usize = KC / 4;
 /// The most rows of C that are computed at a time (BLIS's mc): their part of A fits into the L2 cache.
 const MC: usize = if cfg!(miri) { 12 } else { 96 };
 
@@ -43,14 +47,19 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(
     // Blocks read B along its rows: a B with contiguous columns is transposed by packing.
     let b_across = b_strides[1] != 1;
     let packing = Packing { b: packing.b || b_across, ..packing };
-    let most_k = if packing.b || m >= MIN_ROWS { KC } else { KC_OF_FEW_ROWS };
-    let [parts, kc, padded_n] = parts_of::<S>(k, n, most_k);
-    let mc = even_piece(m, MC);
     let packs_a = packing.a || (a_strides[0] != 1 && a_strides[1] != 1);
     let packs_b = packing.b && packing.prepacked_b.is_none();
-    // A with contiguous rows is read along them. Packed rows are one cache line further apart than they are
-    // long, so that they do not collide in the cache.
+    // A with contiguous rows is read along them.
     let a_across = a_strides[1] != 1;
+    let most_k = match packing.b || m >= MIN_ROWS {
+        _ if packing.prepacked_b.is_some() => KC,
+        _ if a_across && !packs_a && S::LANES <= 8 => KC_ACROSS,
+        true => KC,
+        false => KC_OF_FEW_ROWS,
+    };
+    let [parts, kc, padded_n] = parts_of::<S>(k, n, most_k);
+    let mc = even_piece(m, MC);
+    // Packed rows are one cache line further apart than they are long, so that they do not collide in the cache.
     let packed_a_stride = kc + LINE;
     // Without adding to C, sums over earlier parts of k are kept in C itself, where whole vectors fit.
     let in_c = add.is_none();
