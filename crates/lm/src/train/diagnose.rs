@@ -44,7 +44,7 @@ impl Trainer {
         let Ok(stack) = self.model.stack() else { return Ok(()) };
         let examples = self.train.examples(stack.context)?;
         let probe = Probe::new(&self.model.params, stack, &examples, ROWS);
-        let every = interval(self.config.train.steps, self.ways.rows());
+        let every = interval(self.config.train.steps, self.stepper.rows());
         self.diagnostics = Some(Diagnostics { probe, every, before: Vec::new(), records: Vec::new() });
         Ok(())
     }

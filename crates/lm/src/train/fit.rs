@@ -364,7 +364,7 @@ fn judge(
     };
     let model = trainer.averaged.as_ref().unwrap_or(&trainer.model);
     let evaluate = || evaluate_telling(model, of, &mut tell);
-    let evaluation = trainer.ways.pool().enter(false, evaluate);
+    let evaluation = trainer.stepper.pool().enter(false, evaluate);
     evaluation.map_err(|error| match error {
         Error::Failed(what) => keeper.kept(trainer.diverged(&what)),
         other => other,

@@ -5,12 +5,12 @@ mod counted;
 mod diagnose;
 mod fit;
 mod state;
+mod step;
 mod teacher;
 #[cfg(test)]
 mod tests;
 mod training;
 mod warm;
-mod ways;
 
 use charloom_nn::{AdamW, Group, LearningRate, Muon, Optimizer, RmsProp, Schedule, Sgd};
 use charloom_tensor::kernels::Pool;
@@ -28,11 +28,11 @@ pub use counted::save_counted;
 use diagnose::Diagnostics;
 pub use fit::{End, Event, Observer, Outcome, Unwatched, heed, run};
 use state::Progress;
-use teacher::Answers;
+pub(crate) use step::StepRecording;
+use step::{StepArgs, Stepper};
+use teacher::SoftTargets;
 pub(crate) use teacher::name_teacher;
 pub use training::{Evaluate, Fit, Training, fit};
-pub(crate) use ways::StepRecording;
-use ways::{Ways, Work};
 
 /// The threads that a training uses.
 pub enum Threads {
@@ -80,7 +80,7 @@ pub struct Trainer {
     averaged: Option<Neural>,
     generator: TorchGenerator,
     feed: Box<dyn Feed>,
-    ways: Ways,
+    stepper: Stepper,
     learning_rate: LearningRate,
     /// The learning rate of each step, in place of its schedule.
     rates: Option<Vec<f64>>,
@@ -122,11 +122,11 @@ impl Trainer {
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));
         let (mut feed, _) = feed::<f32>(&model, &model.params, &data.splits.train, &config.train)?;
         let sample = budget::resolve(&mut config.train, &model, &data.splits, feed.targets())?;
-        let answers = match &mut config.train.teacher {
+        let soft_targets = match &mut config.train.teacher {
             None => None,
             Some(teacher) => {
                 name_teacher(teacher)?;
-                Some(Answers::new(teacher, &data.vocab, &feed.add_teacher(&data.splits.train))?)
+                Some(SoftTargets::new(teacher, &data.vocab, &feed.add_teacher(&data.splits.train))?)
             }
         };
         let optimizer = optimizer(&model.params, &config.train);
@@ -136,7 +136,7 @@ impl Trainer {
             train: data.splits.train.clone(),
             sample,
             val: data.splits.val.clone(),
-            ways: Ways::new(&model, &*feed, &config.train, answers.as_ref())?,
+            stepper: Stepper::new(&model, &*feed, &config.train, soft_targets.as_ref())?,
             model,
             averaged: averaged.transpose()?,
             generator,
@@ -155,7 +155,7 @@ impl Trainer {
     /// The same training on these threads. Any number of threads gives the same bits.
     #[must_use]
     pub fn with_threads(mut self, threads: Threads) -> Self {
-        self.ways = self.ways.with_threads(threads);
+        self.stepper = self.stepper.with_threads(threads);
         self
     }
 
@@ -174,7 +174,7 @@ impl Trainer {
         let mut sum = 0.0;
         for batch in 0..batches {
             self.feed.draw(&mut self.generator);
-            let mut work = Work {
+            let mut args = StepArgs {
                 model: &mut self.model,
                 optimizer: &mut self.optimizer,
                 feed: &mut *self.feed,
@@ -182,7 +182,7 @@ impl Trainer {
                 step: self.step,
                 batch: [batch, batches],
             };
-            let loss = self.ways.step(&mut work);
+            let loss = self.stepper.step(&mut args);
             if !loss.is_finite() {
                 return Err(self.diverged(&format!("the loss is {loss}")));
             }
@@ -194,9 +194,9 @@ impl Trainer {
     }
 
     /// Writes the newest parameters and optimizer state back to `self.model` and `self.optimizer`, if the
-    /// two-thread step holds them.
+    /// shards hold them.
     fn sync_model(&mut self) {
-        self.ways.leave(&mut self.model, &mut self.optimizer, self.step);
+        self.stepper.sync(&mut self.model, &mut self.optimizer, self.step);
     }
 
     /// The model that is evaluated and saved: with the average of the weights, if one is kept.
@@ -289,7 +289,7 @@ pub(crate) fn feed<E: Precision>(
 ) -> Result<(Box<dyn Feed>, StepRecording<E>)> {
     for merged in [true, false] {
         let feed = model.net.feed(train, config, merged)?;
-        if let Some(step) = ways::record(params, &model.net, &*feed, config.batch)? {
+        if let Some(step) = step::record(params, &model.net, &*feed, config.batch)? {
             return Ok((feed, step));
         }
     }

@@ -18,7 +18,7 @@ const SIDE_BY_SIDE: usize = 512;
 
 /// A teacher's distributions, and their weight in the loss.
 #[derive(Clone)]
-pub(super) struct Answers {
+pub(super) struct SoftTargets {
     /// The probabilities of each distribution, by its number in the feed.
     ///
     /// # Shapes
@@ -27,7 +27,7 @@ pub(super) struct Answers {
     pub weight: f64,
 }
 
-impl Answers {
+impl SoftTargets {
     /// Reads a teacher and computes all distributions, once.
     ///
     /// # Errors

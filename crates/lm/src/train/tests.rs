@@ -29,7 +29,7 @@ impl<E: Precision> Prepared<E> {
         let params = model.params.cast::<E>();
         let feed = model.net.feed(&data.splits.train, &config.train, merge).unwrap();
         let (mut feed, mut step) =
-            match ways::record(&params, &model.net, &*feed, config.train.batch).unwrap() {
+            match step::record(&params, &model.net, &*feed, config.train.batch).unwrap() {
                 Some(step) => (feed, step),
                 None => super::feed(&model, &params, &data.splits.train, &config.train).unwrap(),
             };
@@ -255,11 +255,11 @@ fn two_threads_halve_what_can_be_halved() {
         ["[model]\nhidden = [200]", "[model]\nhidden = [128, 64]\nnorm = 'batch'\n[train]\nbatch = 64"]
     {
         let mut trainer = train(model);
-        assert!(trainer.ways.is_halved(), "{model}");
+        assert!(trainer.stepper.is_sharded(), "{model}");
         let before = trainer.model().tensors();
-        assert!(!trainer.ways.is_halved(), "the whole model is there when it is asked for");
+        assert!(!trainer.stepper.is_sharded(), "the whole model is there when it is asked for");
         trainer.step().unwrap();
-        assert!(trainer.ways.is_halved());
+        assert!(trainer.stepper.is_sharded());
         assert_ne!(trainer.model().tensors(), before);
     }
     for model in [
@@ -271,7 +271,7 @@ fn two_threads_halve_what_can_be_halved() {
         "[model]\nhidden = [200]\n[train]\nbatch = 2",
         "[model]\nkind = 'linear'\n[train]\nbatch = 1024",
     ] {
-        assert!(!train(model).ways.is_halved(), "{model}");
+        assert!(!train(model).stepper.is_sharded(), "{model}");
     }
 }
 

@@ -180,7 +180,7 @@ fn what_cannot_teach_is_refused() {
 }
 
 #[test]
-fn answers_that_do_not_fit_are_told_before_the_teacher_is_asked() {
+fn soft_targets_that_do_not_fit_into_memory_are_refused_before_the_teacher_is_read() {
     assert!(check_memory(5_000_000, 65, Some(2 << 30)).is_ok() && check_memory(usize::MAX, 65, None).is_ok());
     let said = check_memory(5_000_000, 65, Some(1 << 30)).unwrap_err().to_string();
     let count = "``teacher`` has 5000000 distributions of 65 characters to give";

@@ -6,11 +6,11 @@ use charloom_nn::{clip_grad_norm, clip_grad_value};
 use charloom_tensor::kernels::Pool;
 use charloom_tensor::{Element, Grads, Indices, NodeId, Params, Pass, Recording};
 
-use super::Work;
+use super::StepArgs;
 use crate::config::{Batch, TrainConfig};
 use crate::feed::{Feed, MAX_NUMBERS, Shape};
 use crate::models::{Net, Neural, Precision, Recorded};
-use crate::train::Answers;
+use crate::train::SoftTargets;
 use crate::{Error, Result};
 
 /// The recorded loss of a batch, and the inputs that each step sets.
@@ -92,7 +92,7 @@ pub(crate) fn record<E: Precision>(
     };
     let most = MAX_NUMBERS / net.widest().max(1);
     if rows > most {
-        let way = match shape {
+        let hint = match shape {
             Shape::Streams { streams: pieces, .. } | Shape::Blocks { sequences: pieces, .. } => {
                 format!("a ``context`` of at most {}", most / pieces.max(1))
             }
@@ -100,7 +100,7 @@ pub(crate) fn record<E: Precision>(
         };
         let widest = net.widest();
         let message = format!(
-            "{batch}: {rows} rows of up to {widest} numbers are too many, {most} the most; choose {way}"
+            "{batch}: {rows} rows of up to {widest} numbers are too many, {most} the most; choose {hint}"
         );
         let message = format!("{message} or a smaller batch");
         return Err(Error::setting("batch", message));
@@ -109,7 +109,8 @@ pub(crate) fn record<E: Precision>(
     Ok((!feed.merges() || step.recording.is_mergeable()).then_some(step))
 }
 
-pub(super) struct Alone {
+/// The step of all units, as one recording.
+pub(super) struct WholeStep {
     step: StepRecording<f32>,
     grads: Grads<f32>,
     /// What an update's batches have given so far, if it has several.
@@ -119,18 +120,18 @@ pub(super) struct Alone {
     clip_value: f64,
 }
 
-impl Alone {
+impl WholeStep {
     pub fn new(
         model: &Neural,
         feed: &dyn Feed,
         train: &TrainConfig,
-        answers: Option<&Answers>,
+        soft_targets: Option<&SoftTargets>,
     ) -> Result<Self> {
         let step = record(&model.params, &model.net, feed, train.batch)?;
         let mut step = step.ok_or_else(|| Error::usage("this model cannot be trained on merged rows"))?;
-        if let Some(Answers { table, weight }) = answers {
-            let soft_targets = step.recording.add_soft_targets(step.loss, Arc::clone(table), *weight);
-            step.soft_targets = Some(soft_targets);
+        if let Some(SoftTargets { table, weight }) = soft_targets {
+            let indices = step.recording.add_soft_targets(step.loss, Arc::clone(table), *weight);
+            step.soft_targets = Some(indices);
         }
         let rows = match feed.shape() {
             Shape::Windows { rows, .. } | Shape::Joined { windows: rows, .. } => rows,
@@ -148,23 +149,23 @@ impl Alone {
         self.rows
     }
 
-    /// As [`Ways::step`](super::Ways::step).
-    pub fn step(&mut self, work: &mut Work<'_>, pool: &Pool) -> f32 {
+    /// As [`Stepper::step`](super::Stepper::step).
+    pub fn step(&mut self, args: &mut StepArgs<'_>, pool: &Pool) -> f32 {
         let Self { step, grads, update, clip, clip_value, .. } = self;
-        let [batch, batches] = work.batch;
+        let [batch, batches] = args.batch;
         if let (Some(update), 0) = (&mut *update, batch) {
-            update.buffers.copy_from_slice(work.model.params.buffers());
+            update.buffers.copy_from_slice(args.model.params.buffers());
         }
-        step.fill(&*work.feed);
+        step.fill(&*args.feed);
         let pass = Pass {
             training: true,
-            step: work.step.wrapping_mul(batches).wrapping_add(batch),
-            rows: work.feed.rows(),
-            counts: work.feed.counts(),
+            step: args.step.wrapping_mul(batches).wrapping_add(batch),
+            rows: args.feed.rows(),
+            counts: args.feed.counts(),
             pool: Some(pool),
             ..Pass::default()
         };
-        let (params, recording) = (&mut work.model.params, &mut step.recording);
+        let (params, recording) = (&mut args.model.params, &mut step.recording);
         recording.forward(params, &pass);
         let loss = recording.item(step.loss);
         if loss.is_finite() {
@@ -172,9 +173,9 @@ impl Alone {
             if *clip > 0.0 || *clip_value > 0.0 || update.is_some() {
                 recording.backward(params, grads, step.loss, &pass);
                 if let Some(update) = update {
-                    update.add(grads, work.batch);
+                    update.add(grads, args.batch);
                     if batch + 1 < batches {
-                        step.carry(work.feed);
+                        step.carry(args.feed);
                         return loss;
                     }
                 }
@@ -182,16 +183,16 @@ impl Alone {
                     clip_grad_value(grads, *clip_value);
                 }
                 if *clip > 0.0 {
-                    work.optimizer.zero_frozen(grads);
+                    args.optimizer.zero_frozen(grads);
                     clip_grad_norm(grads, *clip);
                 }
-                pool.enter(false, || work.optimizer.step(params, grads, work.lr));
+                pool.enter(false, || args.optimizer.step(params, grads, args.lr));
             } else {
                 pool.enter(false, || {
-                    work.optimizer.descend(recording, params, grads, step.loss, work.lr, &pass);
+                    args.optimizer.descend(recording, params, grads, step.loss, args.lr, &pass);
                 });
             }
-            step.carry(work.feed);
+            step.carry(args.feed);
         } else if let Some(update) = update {
             params.buffers_mut().copy_from_slice(&update.buffers);
         }
@@ -199,7 +200,7 @@ impl Alone {
     }
 }
 
-/// An update of several batches.
+/// An update of several batches (gradient accumulation).
 struct Update {
     /// The sum of the gradients of its batches so far.
     sum: Grads<f32>,
