@@ -56,7 +56,7 @@ impl Distinct {
                 return Err(at);
             }
             let (start, end) = (slot - 1, slot - 1 + word.len());
-            if end <= tokens.len() && tokens.part(start..end) == word {
+            if end <= tokens.len() && tokens.slice(start..end) == word {
                 return Ok(start);
             }
             at = (at + 1) & mask;

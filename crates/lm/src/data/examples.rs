@@ -116,11 +116,11 @@ impl Examples {
     /// If i is not below [`Examples::len`].
     pub fn context(&self, i: usize) -> impl Iterator<Item = u32> {
         let at = i + self.first_target();
-        let before = self.split.tokens().part(at.saturating_sub(self.length)..at);
+        let before = self.split.tokens().slice(at.saturating_sub(self.length)..at);
         // Only the tokens after the last boundary are of this word; boundaries stand for those before.
         let boundary = self.split.boundary();
         let word = match before.iter().rposition(|token| Some(token) == boundary) {
-            Some(end) => before.part(end + 1..before.len()),
+            Some(end) => before.slice(end + 1..before.len()),
             None => before,
         };
         repeat_n(boundary.unwrap_or_default(), self.length - word.len()).chain(word.iter())
@@ -134,11 +134,11 @@ impl Examples {
         let (at, tokens) = (i + self.first_target(), self.split.tokens());
         let mut start = at.saturating_sub(self.length);
         if let Some(boundary) = self.split.boundary()
-            && let Some(end) = tokens.part(start..at).iter().rposition(|token| token == boundary)
+            && let Some(end) = tokens.slice(start..at).iter().rposition(|token| token == boundary)
         {
             start += end + 1;
         }
-        tokens.part(start..at + 1)
+        tokens.slice(start..at + 1)
     }
 
     /// The target of example i.

@@ -107,18 +107,18 @@ impl Split {
     /// [`Mode::Lines`]: each word followed by a boundary. [`Mode::Text`]: the text.
     #[must_use]
     pub fn tokens(&self) -> Tokens<'_> {
-        self.row.tokens().part(self.range.clone())
+        self.row.tokens().slice(self.range.clone())
     }
 
     /// As [`Split::tokens`], with the boundary before the first word in [`Mode::Lines`].
     pub(crate) fn tokens_with_start(&self) -> Tokens<'_> {
-        self.row.tokens().part(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
+        self.row.tokens().slice(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
     }
 
     /// The words, without boundaries; nothing in [`Mode::Text`].
     pub fn words(&self) -> impl Iterator<Item = Tokens<'_>> {
         let words = self.boundary.map(|boundary| self.tokens().split_inclusive(boundary));
-        words.into_iter().flatten().map(|word| word.part(0..word.len() - 1))
+        words.into_iter().flatten().map(|word| word.slice(0..word.len() - 1))
     }
 
     /// Calls `see` with the position and the tokens of each word, the boundary that ends it included. A
@@ -144,7 +144,7 @@ impl Split {
             return Ok(Arc::clone(examples));
         }
         // Of a copy of this split with a cache of its own: a shared one would be a reference cycle.
-        let examples = Arc::new(Examples::new(&self.part(self.range.clone()), length)?);
+        let examples = Arc::new(Examples::new(&self.slice(self.range.clone()), length)?);
         known.push(Arc::clone(&examples));
         Ok(examples)
     }
@@ -169,11 +169,11 @@ impl Split {
     pub fn sample(&self, tokens: usize) -> Self {
         let (all, end) = (self.range.len(), self.range.end);
         if self.boundary.is_none() || tokens >= all {
-            return self.part(end - tokens.min(all)..end);
+            return self.slice(end - tokens.min(all)..end);
         }
         let mut bytes = Vec::new();
         // A row of words begins with a boundary.
-        self.row.tokens().part(0..1).append_to(&mut bytes);
+        self.row.tokens().slice(0..1).append_to(&mut bytes);
         let mut passed = 0;
         self.each_word(|_, word| {
             if passed == 0 {
@@ -186,13 +186,13 @@ impl Split {
         Self { range: 1..row.tokens().len(), row, examples: Arc::default(), boundary: self.boundary }
     }
 
-    /// Cuts it into pieces of about `tokens` tokens: of whole words, or of a text. A piece of a text begins
-    /// with the last `context` tokens of the piece before it.
-    pub(crate) fn pieces(&self, tokens: usize, context: usize) -> Vec<Self> {
-        let mut pieces = Vec::new();
+    /// Cuts it into chunks of about `tokens` tokens: of whole words, or of a text. A chunk of a text begins
+    /// with the last `context` tokens of the chunk before it.
+    pub(crate) fn chunks(&self, tokens: usize, context: usize) -> Vec<Self> {
+        let mut chunks = Vec::new();
         let mut start = self.range.start;
         while start < self.range.end {
-            let rest = self.row.tokens().part(start..self.range.end);
+            let rest = self.row.tokens().slice(start..self.range.end);
             let least = tokens.clamp(1, rest.len());
             let end = match self.boundary {
                 None => least,
@@ -202,14 +202,14 @@ impl Split {
                 }
             };
             let before = if self.boundary.is_none() { context.min(start - self.range.start) } else { 0 };
-            pieces.push(self.part(start - before..start + end));
+            chunks.push(self.slice(start - before..start + end));
             start += end;
         }
-        pieces
+        chunks
     }
 
     /// The split of this range of the row.
-    fn part(&self, range: Range<usize>) -> Self {
+    fn slice(&self, range: Range<usize>) -> Self {
         Self { row: self.row.clone(), range, examples: Arc::default(), boundary: self.boundary }
     }
 }
@@ -258,7 +258,7 @@ impl Splits {
             let train = Split::of(corpus, vocab)?;
             let of = |file: Option<&Corpus>| match file {
                 Some(file) => Split::of(file, vocab),
-                None => Ok(train.part(train.range.start..train.range.start)),
+                None => Ok(train.slice(train.range.start..train.range.start)),
             };
             return Ok(Self { val: of(val)?, test: of(test)?, train });
         }
@@ -275,13 +275,13 @@ impl Splits {
             }
         };
         let Range { start, end } = whole.range.clone();
-        Ok(Self { train: whole.part(start..a), val: whole.part(a..b), test: whole.part(b..end) })
+        Ok(Self { train: whole.slice(start..a), val: whole.slice(a..b), test: whole.slice(b..end) })
     }
 
     /// All tokens of the corpus: training, validation, test. If files replace splits, those of the training
     /// split.
     pub(super) fn whole(&self) -> Split {
         let first = usize::from(self.train.boundary.is_some());
-        self.train.part(first..self.train.row.tokens().len())
+        self.train.slice(first..self.train.row.tokens().len())
     }
 }

@@ -63,7 +63,7 @@ impl<'a> Tokens<'a> {
     /// If the range ends after the last token.
     #[must_use]
     #[inline]
-    pub fn part(self, range: Range<usize>) -> Self {
+    pub fn slice(self, range: Range<usize>) -> Self {
         Self { bytes: &self.bytes[range.start * self.width..range.end * self.width], width: self.width }
     }
 
@@ -84,7 +84,7 @@ impl<'a> Tokens<'a> {
         let mut rest = self;
         std::iter::from_fn(move || {
             let part = rest.until(end)?;
-            rest = rest.part(part.len()..rest.len());
+            rest = rest.slice(part.len()..rest.len());
             Some(part)
         })
     }
@@ -97,7 +97,7 @@ impl<'a> Tokens<'a> {
             _ => self.iter().position(|token| token == end),
         };
         let length = place.map_or(self.len(), |place| place + 1);
-        (length > 0).then(|| self.part(0..length))
+        (length > 0).then(|| self.slice(0..length))
     }
 
     /// Compares two sequences, each [up to its first `end`](Tokens::until), in one pass.
@@ -164,7 +164,7 @@ impl<'a> Tokens<'a> {
             _ => {
                 for (at, token) in self.iter().enumerate() {
                     if token == end {
-                        see(start, self.part(start..at + 1));
+                        see(start, self.slice(start..at + 1));
                         start = at + 1;
                     }
                 }
@@ -305,19 +305,19 @@ mod tests {
             let tokens = row.tokens();
             assert_eq!((row.width, tokens.len(), tokens.to_vec()), (width, 4, all.to_vec()));
             assert_eq!([0, 1, 2, 3].map(|i| tokens.at(i)), all);
-            assert_eq!(tokens.part(1..3).to_vec(), all[1..3]);
-            assert!(tokens.part(4..4).is_empty() && tokens.part(4..4).first().is_none());
+            assert_eq!(tokens.slice(1..3).to_vec(), all[1..3]);
+            assert!(tokens.slice(4..4).is_empty() && tokens.slice(4..4).first().is_none());
             let mut bytes = Vec::new();
-            for part in [tokens.part(0..1), tokens.part(1..4)] {
+            for part in [tokens.slice(0..1), tokens.slice(1..4)] {
                 part.append_to(&mut bytes);
             }
             assert_eq!(row.like(bytes).tokens(), tokens);
-            assert_eq!((tokens.largest(), tokens.part(0..0).largest()), (all.into_iter().max(), None));
+            assert_eq!((tokens.largest(), tokens.slice(0..0).largest()), (all.into_iter().max(), None));
             let twos = all.iter().filter(|&&token| token == all[1]).count();
             assert_eq!((tokens.count(all[1]), tokens.count(vocab as u32)), (twos, 0));
-            assert_eq!(tokens.part(0..1).hash(), tokens.part(2..3).hash());
+            assert_eq!(tokens.slice(0..1).hash(), tokens.slice(2..3).hash());
             // Ordered as numbers, not by their little-endian bytes.
-            assert_eq!(tokens.part(0..2).cmp(&tokens.part(2..4)), all[..2].cmp(&all[2..]));
+            assert_eq!(tokens.slice(0..2).cmp(&tokens.slice(2..4)), all[..2].cmp(&all[2..]));
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
         let all = [2, 1, 0, 2, 1, 0, 2, 3, 1, 0, 0, 2, 1];
         for vocab in [4, 300] {
             let row = row(&all, vocab);
-            let rest = |start: usize| row.tokens().part(start..all.len());
+            let rest = |start: usize| row.tokens().slice(start..all.len());
             for (a, b) in (0..=all.len()).flat_map(|a| (0..=all.len()).map(move |b| (a, b))) {
                 let part = |start: usize| rest(start).until(0).map(Tokens::to_vec);
                 let wanted = part(a).cmp(&part(b));
@@ -361,7 +361,7 @@ mod tests {
             narrow.tokens().each_ended(0, |_, part| {
                 assert_eq!(
                     part,
-                    row.tokens().part(0..row.tokens().len()).split_inclusive(0).nth(count).unwrap()
+                    row.tokens().slice(0..row.tokens().len()).split_inclusive(0).nth(count).unwrap()
                 );
                 count += 1;
             });

@@ -1,4 +1,4 @@
-//! Minibatches of pieces of a running text, T tokens each; the token after each is its target.
+//! Minibatches of blocks of a running text, T tokens each; the token after each is its target.
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
@@ -6,7 +6,7 @@ use super::{Feed, Shape, TeacherInputs};
 use crate::data::Split;
 use crate::{Error, Result};
 
-/// Draws where B pieces of T tokens begin, `randint(0, n - T, (B,))`.
+/// Draws where B blocks of T tokens begin, `randint(0, n - T, (B,))`.
 pub(crate) struct Blocks {
     split: Split,
     length: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Batches of `size` pieces of `length` tokens; with `by_place` the first tokens of all, then the second,
+    /// Batches of `size` blocks of `length` tokens; with `by_place` the first tokens of all, then the second,
     /// and so on.
     ///
     /// # Errors
@@ -118,7 +118,7 @@ mod tests {
     use crate::feed::streams::tests::split;
 
     #[test]
-    fn pieces_begin_where_randint_says_and_lie_one_after_another_or_side_by_side() {
+    fn blocks_begin_where_randint_says_and_lie_one_after_another_or_side_by_side() {
         let split = split("abcdefghijkl");
         let mut drawn = [0; 2];
         TorchGenerator::new(5).randint_into(9, &mut drawn);

@@ -2,22 +2,26 @@
 
 mod all_windows;
 mod blocks;
+mod chunks;
 mod joined;
-mod nodes;
-mod pieces;
+mod sliding_windows;
 mod streams;
 mod teacher_inputs;
+mod trie;
 mod windows;
+mod word_windows;
 mod words;
 
 pub(crate) use all_windows::AllWindows;
 pub(crate) use blocks::Blocks;
+pub(crate) use chunks::{BURN_IN, MAX_CHUNKS, chunks};
 pub(crate) use joined::{Joined, Joints};
-pub(crate) use nodes::Nodes;
-pub(crate) use pieces::{MAX_PARTS, Pieces, WARM_UP, parts, windows};
+pub(crate) use sliding_windows::sliding_windows;
 pub(crate) use streams::Streams;
 pub(crate) use teacher_inputs::{Sequence, TeacherInputs};
+pub(crate) use trie::Trie;
 pub(crate) use windows::Windows;
+pub(crate) use word_windows::WordWindows;
 pub(crate) use words::{Layout, Words};
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
@@ -146,7 +150,7 @@ pub(crate) enum Shape {
         /// Whether each batch begins with the states after the batch before; else states begin anew.
         carried: bool,
     },
-    /// Pieces of a running text, T tokens each, one after another. Index tensors: the tokens (B T), the
+    /// Blocks of a running text, T tokens each, one after another. Index tensors: the tokens (B T), the
     /// targets (B T). No axes.
     Blocks {
         /// B

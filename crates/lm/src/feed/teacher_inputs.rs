@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{MAX_PARTS, WARM_UP, parts};
+use super::{BURN_IN, MAX_CHUNKS, chunks};
 use crate::data::Split;
 
 /// Sequences of tokens. Each token has the number of the teacher's distribution that predicts it;
@@ -29,20 +29,20 @@ impl TeacherInputs {
     /// The inputs of a text: a number for each target.
     pub fn of_text(split: &Split) -> Self {
         let count = split.tokens().len().saturating_sub(1);
-        Self::in_parts(&split.tokens().to_vec(), count, |target| target as u32)
+        Self::in_chunks(&split.tokens().to_vec(), count, |target| target as u32)
     }
 
-    /// The inputs of a text, cut into parts that are read side by side. Target i, the token at i + 1, has
+    /// The inputs of a text, cut into chunks that are read side by side. Target i, the token at i + 1, has
     /// `number(i)`.
-    fn in_parts(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
+    fn in_chunks(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
         let (mut tokens, mut numbers, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
-        for part in parts(text.len().saturating_sub(1), [MAX_PARTS, WARM_UP], 1) {
+        for chunk in chunks(text.len().saturating_sub(1), [MAX_CHUNKS, BURN_IN], 1) {
             let start = tokens.len();
-            tokens.extend_from_slice(&text[part.begin + 1..=part.scored.end]);
-            // Targets of the warm-up are scored in the part before.
-            numbers.resize(start + part.scored.start - part.begin, count as u32);
-            numbers.extend(part.scored.map(&number));
-            sequences.push(Sequence { first: text[part.begin], range: start..tokens.len() });
+            tokens.extend_from_slice(&text[chunk.begin + 1..=chunk.scored.end]);
+            // Targets of the burn-in are scored in the chunk before.
+            numbers.resize(start + chunk.scored.start - chunk.begin, count as u32);
+            numbers.extend(chunk.scored.map(&number));
+            sequences.push(Sequence { first: text[chunk.begin], range: start..tokens.len() });
         }
         Self { tokens, sequences, numbers, count, is_trie: false }
     }
@@ -55,7 +55,7 @@ impl TeacherInputs {
             let number = |target: usize| {
                 (target + 1).checked_sub(length).map_or(count as u32, |example| class(example) as u32)
             };
-            return Self::in_parts(&tokens, count, number);
+            return Self::in_chunks(&tokens, count, number);
         };
         let mut start = 0;
         let word = |word: &[u32]| {

@@ -2,8 +2,7 @@
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::pieces::Pieces;
-use super::{Feed, Nodes, Shape, TeacherInputs};
+use super::{Feed, Shape, TeacherInputs, Trie, WordWindows};
 use crate::data::Split;
 
 /// Draws minibatches of words, `randint(0, words, (B,))`.
@@ -12,7 +11,7 @@ use crate::data::Split;
 /// words; each (node, next token) pair counts as often as it occurs. A word longer than the model's context
 /// is read in windows, each a sequence of its own.
 pub(crate) struct Words {
-    pieces: Pieces,
+    word_windows: WordWindows,
     layout: Layout,
     /// Every batch is all words.
     full: bool,
@@ -20,26 +19,26 @@ pub(crate) struct Words {
     drawn: Vec<u32>,
     /// The windows of the batch's words, sorted.
     windows: Vec<u32>,
-    batch: Nodes,
+    trie: Trie,
     /// The most nodes of a batch, and the most pairs.
     max_nodes: usize,
     /// The number of targets of all words.
     all_targets: usize,
     rows: Vec<Rows>,
-    /// With a teacher: the number of the distribution after each of the pieces' inputs.
+    /// With a teacher: the number of the distribution after each of the windows' inputs.
     numbers: Vec<u32>,
     /// With a teacher: the number of each pair's distribution.
     soft_targets: Vec<u32>,
 }
 
-/// How a batch is laid out.
+/// How the trie of a batch is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Layout {
     /// As [`Shape::Tree`], word by word. Equal prefixes are always one node, even with dropout: then all
     /// words that share the node have the same values dropped.
-    ByWord,
+    TreeByWord,
     /// As [`Shape::Tree`], level by level.
-    ByLevel {
+    TreeByLevel {
         /// Whether equal prefixes are one node.
         merged: bool,
     },
@@ -52,13 +51,15 @@ pub(crate) enum Layout {
 
 impl Words {
     /// Batches of `size` words; `full`: all of them.
-    pub fn new(pieces: Pieces, size: usize, full: bool, layout: Layout) -> Self {
-        let size = if full { pieces.words() } else { size };
-        let [longest, of_word, different] = pieces.most_inputs();
+    pub fn new(word_windows: WordWindows, size: usize, full: bool, layout: Layout) -> Self {
+        let size = if full { word_windows.words() } else { size };
+        let [longest, of_word, different] = word_windows.max_inputs();
         let all = match layout {
-            Layout::ByWord | Layout::ByLevel { merged: true } | Layout::Levels { merged: true } => different,
+            Layout::TreeByWord | Layout::TreeByLevel { merged: true } | Layout::Levels { merged: true } => {
+                different
+            }
             // Without merging, each word has nodes of its own.
-            _ if full => pieces.targets(),
+            _ if full => word_windows.targets(),
             _ => usize::MAX,
         };
         let max_nodes = size.saturating_mul(of_word).min(all);
@@ -66,14 +67,14 @@ impl Words {
             layout,
             full,
             drawn: if full { (0..size as u32).collect() } else { vec![0; size] },
-            windows: Vec::with_capacity(size.saturating_mul(pieces.most_windows())),
-            batch: Nodes::with_room(max_nodes, longest),
+            windows: Vec::with_capacity(size.saturating_mul(word_windows.max_windows())),
+            trie: Trie::with_room(max_nodes, longest),
             max_nodes,
-            all_targets: pieces.targets(),
+            all_targets: word_windows.targets(),
             rows: Vec::with_capacity(longest + 2),
             numbers: Vec::new(),
             soft_targets: Vec::new(),
-            pieces,
+            word_windows,
         }
     }
 }
@@ -82,7 +83,7 @@ impl Feed for Words {
     fn shape(&self) -> Shape {
         match self.layout {
             Layout::Levels { .. } => {
-                let [levels, ..] = self.pieces.most_inputs();
+                let [levels, ..] = self.word_windows.max_inputs();
                 Shape::Levels { levels, rows: self.drawn.len(), pairs: self.max_nodes }
             }
             _ => Shape::Tree { nodes: self.max_nodes, pairs: self.max_nodes },
@@ -90,7 +91,7 @@ impl Feed for Words {
     }
 
     fn examples(&self) -> usize {
-        self.pieces.words()
+        self.word_windows.words()
     }
 
     fn targets(&self) -> usize {
@@ -98,56 +99,56 @@ impl Feed for Words {
     }
 
     fn draw(&mut self, generator: &mut TorchGenerator) {
-        let Self { pieces, layout, full, drawn, windows, batch, rows, numbers, soft_targets, .. } = self;
-        if *full && !batch.tokens.is_empty() {
+        let Self { word_windows, layout, full, drawn, windows, trie, rows, numbers, soft_targets, .. } = self;
+        if *full && !trie.tokens.is_empty() {
             return;
         }
         if !*full {
-            generator.randint_into(pieces.words() as u32, drawn);
+            generator.randint_into(word_windows.words() as u32, drawn);
         }
         windows.clear();
-        drawn.iter().for_each(|&word| windows.extend_from_slice(pieces.of_word(word as usize)));
+        drawn.iter().for_each(|&word| windows.extend_from_slice(word_windows.of_word(word as usize)));
         windows.sort_unstable();
-        batch.clear();
-        let apart = matches!(layout, Layout::ByLevel { merged: false } | Layout::Levels { merged: false });
+        trie.clear();
+        let apart =
+            matches!(layout, Layout::TreeByLevel { merged: false } | Layout::Levels { merged: false });
         for &i in &*windows {
-            let (sequence, scored_from) = pieces.piece(i as usize);
+            let (sequence, scored_from) = word_windows.window(i as usize);
             if apart {
-                batch.keep_apart();
+                trie.keep_apart();
             }
-            batch.add(sequence.iter(), scored_from, 1);
+            trie.add(sequence.iter(), scored_from, 1);
             if !numbers.is_empty() {
-                soft_targets.resize(batch.targets.len(), 0);
-                let of_piece = &numbers[pieces.inputs(i as usize)][scored_from..];
-                batch
-                    .pairs(scored_from)
-                    .zip(of_piece)
+                soft_targets.resize(trie.targets.len(), 0);
+                let of_window = &numbers[word_windows.inputs(i as usize)][scored_from..];
+                trie.pairs(scored_from)
+                    .zip(of_window)
                     .for_each(|(pair, &number)| soft_targets[pair] = number);
             }
         }
         rows.clear();
-        if *layout != Layout::ByWord {
-            batch.sort_by_level();
+        if *layout != Layout::TreeByWord {
+            trie.sort_by_level();
         }
         if let Layout::Levels { .. } = layout {
-            batch.count_parents_by_level();
-            let [levels, ..] = pieces.most_inputs();
-            rows.extend((0..levels).map(|level| Rows::First(batch.level(level).len())));
+            trie.count_parents_by_level();
+            let [levels, ..] = word_windows.max_inputs();
+            rows.extend((0..levels).map(|level| Rows::First(trie.level(level).len())));
         }
-        rows.push(Rows::First(batch.tokens.len()));
-        rows.push(Rows::Counted { rows: batch.targets.len(), from: 0 });
+        rows.push(Rows::First(trie.tokens.len()));
+        rows.push(Rows::Counted { rows: trie.targets.len(), from: 0 });
     }
 
     fn input(&self, k: usize) -> &[u32] {
-        let Nodes { tokens, parents, positions, targets, nodes, .. } = &self.batch;
+        let Trie { tokens, parents, positions, targets, nodes, .. } = &self.trie;
         match self.layout {
             Layout::Levels { .. } => {
                 // The tokens of each level, the parents of each but the first, and after them the pairs.
                 let of_levels = self.rows.len().saturating_sub(2) * 2 - 1;
                 match k {
-                    0 => &tokens[self.batch.level(0)],
-                    _ if k < of_levels && k % 2 == 1 => &tokens[self.batch.level(k.div_ceil(2))],
-                    _ if k < of_levels => &parents[self.batch.level(k / 2)],
+                    0 => &tokens[self.trie.level(0)],
+                    _ if k < of_levels && k % 2 == 1 => &tokens[self.trie.level(k.div_ceil(2))],
+                    _ if k < of_levels => &parents[self.trie.level(k / 2)],
                     _ => [targets, nodes][k - of_levels],
                 }
             }
@@ -160,15 +161,15 @@ impl Feed for Words {
     }
 
     fn counts(&self) -> &[u32] {
-        &self.batch.counts
+        &self.trie.counts
     }
 
     fn merges(&self) -> bool {
-        matches!(self.layout, Layout::ByLevel { merged: true } | Layout::Levels { merged: true })
+        matches!(self.layout, Layout::TreeByLevel { merged: true } | Layout::Levels { merged: true })
     }
 
     fn add_teacher(&mut self, _: &Split) -> TeacherInputs {
-        let (inputs, numbers) = self.pieces.teacher_inputs();
+        let (inputs, numbers) = self.word_windows.teacher_inputs();
         self.numbers = numbers;
         self.soft_targets = Vec::with_capacity(self.max_nodes);
         inputs
@@ -188,8 +189,9 @@ mod tests {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("words", words.as_bytes(), &config).unwrap();
         let vocab = Vocab::of(Mode::Lines, [&corpus]);
-        let pieces = Pieces::of_words(&Split::of(&corpus, &vocab).unwrap(), context, stride).unwrap();
-        Words::new(pieces, 0, true, layout)
+        let word_windows =
+            WordWindows::of_words(&Split::of(&corpus, &vocab).unwrap(), context, stride).unwrap();
+        Words::new(word_windows, 0, true, layout)
     }
 
     const WHOLE: [usize; 2] = [usize::MAX, 1];
@@ -214,7 +216,7 @@ mod tests {
 
     #[test]
     fn equal_beginnings_are_one_node_and_pairs_count_as_often_as_they_occur() {
-        let mut words = words(FOUR, [4, 1], Layout::ByWord);
+        let mut words = words(FOUR, [4, 1], Layout::TreeByWord);
         for _ in 0..2 {
             words.draw(&mut TorchGenerator::new(1));
             assert_eq!(words.input(0), [0, A, B, C, B, A]);
@@ -242,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_tree_may_have_its_nodes_level_by_level() {
-        let mut words = words(FOUR, WHOLE, Layout::ByLevel { merged: true });
+        let mut words = words(FOUR, WHOLE, Layout::TreeByLevel { merged: true });
         for _ in 0..2 {
             words.draw(&mut TorchGenerator::new(1));
             assert_eq!(used(&words), [6, 8]);
@@ -253,13 +255,13 @@ mod tests {
 
     #[test]
     fn words_kept_apart_have_nodes_of_their_own() {
-        for layout in [Layout::ByLevel { merged: false }, Layout::Levels { merged: false }] {
+        for layout in [Layout::TreeByLevel { merged: false }, Layout::Levels { merged: false }] {
             let mut words = words(FOUR, WHOLE, layout);
             for _ in 0..2 {
                 words.draw(&mut TorchGenerator::new(1));
                 // Of ab, ab, abc, ba: the roots; a, a, a, b; b, b, b, a; c.
                 let first = match layout {
-                    Layout::ByLevel { .. } => {
+                    Layout::TreeByLevel { .. } => {
                         assert_eq!(used(&words), [13, 13]);
                         assert_eq!(words.input(0), [0, 0, 0, 0, A, A, A, B, B, B, B, A, C]);
                         assert_eq!(words.input(1), [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 10]);
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_longer_word_is_read_in_windows_that_slide() {
-        let mut words = words("abc\n", [3, 1], Layout::ByWord);
+        let mut words = words("abc\n", [3, 1], Layout::TreeByWord);
         words.draw(&mut TorchGenerator::new(1));
         // The boundary, a, b; then a, b, c, of which only the token after the last is scored.
         assert_eq!([words.input(0), words.input(1)], [&[0, 1, 2, 1, 2, 3], &[0, 0, 1, 3, 3, 4]]);
@@ -289,9 +291,11 @@ mod tests {
 
     #[test]
     fn a_teacher_is_asked_once_for_each_beginning() {
-        for layout in [Layout::ByWord, Layout::ByLevel { merged: true }, Layout::Levels { merged: true }] {
+        for layout in
+            [Layout::TreeByWord, Layout::TreeByLevel { merged: true }, Layout::Levels { merged: true }]
+        {
             let mut words = words(FOUR, WHOLE, layout);
-            let split = |words: &Words| words.pieces.teacher_inputs().0;
+            let split = |words: &Words| words.word_windows.teacher_inputs().0;
             // "", a, ab, abc, b, ba
             let inputs = split(&words);
             assert_eq!((inputs.count, inputs.is_trie), (6, true));
@@ -301,7 +305,7 @@ mod tests {
                 .map(|sequence| inputs.numbers[sequence.range.clone()].to_vec())
                 .collect();
             assert_eq!(asked, [vec![0, 1, 2], vec![0, 1, 2, 3], vec![0, 4, 5]]);
-            (words.numbers, words.soft_targets) = (words.pieces.teacher_inputs().1, Vec::new());
+            (words.numbers, words.soft_targets) = (words.word_windows.teacher_inputs().1, Vec::new());
             words.draw(&mut TorchGenerator::new(1));
             assert_eq!(words.soft_targets(), [0, 1, 2, 2, 3, 0, 4, 5]);
         }
@@ -310,8 +314,8 @@ mod tests {
     #[test]
     fn of_windows_that_words_share_a_teacher_is_asked_in_each_word() {
         // In windows of two, stride 1: of "ab" (-, a) (a, b); of "cab" (-, c) (c, a) (a, b).
-        let mut words = words("ab\ncab\n", [2, 1], Layout::ByWord);
-        let (inputs, numbers) = words.pieces.teacher_inputs();
+        let mut words = words("ab\ncab\n", [2, 1], Layout::TreeByWord);
+        let (inputs, numbers) = words.word_windows.teacher_inputs();
         assert!(!inputs.is_trie);
         let of = |k: usize| &inputs.numbers[inputs.sequences[k].range.clone()];
         // After "ab" and after "cab" it sees the same two.

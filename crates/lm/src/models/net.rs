@@ -8,7 +8,7 @@ use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{AllWindows, Blocks, Feed, Joined, Layout, Pieces, Shape, Streams, Windows, Words};
+use crate::feed::{AllWindows, Blocks, Feed, Joined, Layout, Shape, Streams, Windows, WordWindows, Words};
 use crate::{Error, Result};
 
 /// The layers of a neural model, by the way in which they read.
@@ -67,8 +67,8 @@ impl Net {
             Batch::Size(size) => (size, false),
             Batch::Full => (0, true),
         };
-        let words = |context, stride, layout| match Pieces::of_words(split, context, stride) {
-            Some(pieces) => Ok(Box::new(Words::new(pieces, size, full, layout)) as Box<dyn Feed>),
+        let words = |context, stride, layout| match WordWindows::of_words(split, context, stride) {
+            Some(windows) => Ok(Box::new(Words::new(windows, size, full, layout)) as Box<dyn Feed>),
             None if split.boundary().is_some() => {
                 Err(Error::Failed("no words to train on; give more text".to_owned()))
             }
@@ -100,7 +100,7 @@ impl Net {
             Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {
                 let decoder::Reading { context, stride } = decoder.reading;
-                if is_text { blocks(context, false) } else { words(context, stride, Layout::ByWord) }
+                if is_text { blocks(context, false) } else { words(context, stride, Layout::TreeByWord) }
             }
             Self::Recurrent(net) if is_text => {
                 let length = net.context.unwrap_or(super::recurrent::CONTEXT);
@@ -112,7 +112,7 @@ impl Net {
                     }
                 }
             }
-            Self::Recurrent(_) => words(usize::MAX, 1, Layout::ByLevel { merged }),
+            Self::Recurrent(_) => words(usize::MAX, 1, Layout::TreeByLevel { merged }),
         }
     }
 

@@ -12,7 +12,7 @@ use super::window::count_distinct;
 use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
 use crate::config::{Config, ModelConfig};
 use crate::data::Split;
-use crate::feed::WARM_UP;
+use crate::feed::BURN_IN;
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
@@ -223,7 +223,7 @@ impl LanguageModel for Neural {
             }
             // A line longer than a window is read in windows: `before` tokens of context, then a segment.
             Net::Recurrent(_) => {
-                let (segment, before) = (adapt.segment, WARM_UP);
+                let (segment, before) = (adapt.segment, BURN_IN);
                 let reading = Reading { context: before + segment, stride: segment };
                 adapt::judge_trees(&self.params, &self.net, reading, split, adapt, see, tell)
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Adapt, Distributions, LanguageModel, Reader, Reading, State, Tell};
 use crate::Result;
 use crate::data::Split;
-use crate::feed::{MAX_PARTS, WARM_UP, parts};
+use crate::feed::{BURN_IN, MAX_CHUNKS, chunks};
 
 /// Words that are read side by side, shared prefixes once. In larger groups few more prefixes would be
 /// shared.
@@ -68,11 +68,11 @@ pub(super) fn judge_split(
     tell: Tell<'_>,
 ) -> Result<()> {
     let Some(boundary) = split.boundary() else {
-        return judge_text(reader, vocab, &split.tokens().to_vec(), [MAX_PARTS, WARM_UP], see, tell);
+        return judge_text(reader, vocab, &split.tokens().to_vec(), [MAX_CHUNKS, BURN_IN], see, tell);
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
-    let rest = |start: u32| tokens.part(start as usize..tokens.len());
+    let rest = |start: u32| tokens.slice(start as usize..tokens.len());
     let starts = starts_in_order(split, vocab, boundary);
     let (count, mut some, mut done) = (starts.len(), Vec::new(), 0);
     for starts in starts.chunks(SIDE_BY_SIDE) {
@@ -91,7 +91,7 @@ pub(super) fn judge_split(
 /// The start of each word, sorted by the words' tokens, then by start.
 fn starts_in_order(split: &Split, vocab: usize, boundary: u32) -> Vec<u32> {
     let tokens = split.tokens();
-    let rest = |start: u32| tokens.part(start as usize..tokens.len());
+    let rest = |start: u32| tokens.slice(start as usize..tokens.len());
     let begins = |visit: &mut dyn FnMut(usize, u32)| {
         split.words().fold(0, |start, word| {
             visit(rest(start).first().map_or(0, |token| token as usize + 1), start);
@@ -195,12 +195,12 @@ fn judge_words(
 
 /// Reads a text and calls `see` for every token but its first.
 ///
-/// The text is cut into [`parts`], which are read side by side, in the windows of the whole text.
+/// The text is cut into [`chunks`], which are read side by side, in the windows of the whole text.
 fn judge_text(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
-    [max_parts, warm_up]: [usize; 2],
+    [max_chunks, burn_in]: [usize; 2],
     see: See<'_>,
     tell: Tell<'_>,
 ) -> Result<()> {
@@ -209,22 +209,22 @@ fn judge_text(
         return Ok(());
     }
     let Reading { context, stride } = reader.reading();
-    let parts = parts(judged, [max_parts, warm_up.max(context)], stride);
-    let longest = parts.iter().map(|part| part.scored.end - part.begin).max().unwrap_or(0);
-    let firsts: Vec<State> = parts.iter().map(|part| reader.start(1, tokens[part.begin])).collect();
+    let chunks = chunks(judged, [max_chunks, burn_in.max(context)], stride);
+    let longest = chunks.iter().map(|chunk| chunk.scored.end - chunk.begin).max().unwrap_or(0);
+    let firsts: Vec<State> = chunks.iter().map(|chunk| reader.start(1, tokens[chunk.begin])).collect();
     let mut state = State::stacked(&firsts);
     let (mut known, mut next) = (Distributions::default(), Vec::new());
     for step in 0..longest {
         reader.distributions(&state, vocab, &mut known);
-        for (part, &number) in parts.iter().zip(known.rows()) {
-            let place = part.begin + step;
-            if part.scored.contains(&place) {
+        for (chunk, &number) in chunks.iter().zip(known.rows()) {
+            let place = chunk.begin + step;
+            if chunk.scored.contains(&place) {
                 see(place, tokens[place + 1], known.log_probs(number));
             }
         }
-        // A part that is done reads on beside the others; its results are not used.
+        // A chunk that is done reads on beside the others; its results are not used.
         next.clear();
-        next.extend(parts.iter().map(|part| tokens[(part.begin + step + 1).min(judged)]));
+        next.extend(chunks.iter().map(|chunk| tokens[(chunk.begin + step + 1).min(judged)]));
         reader.read(&mut state, &next);
         if step % 8 == 0 {
             tell(step as f64 / longest as f64)?;
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_part_of_a_text_knows_what_stands_before_it() {
         let tokens: Vec<u32> = (0..200).map(|i| i * i % 7 % 4).collect();
-        let score = |parts, warm_up| {
+        let score = |chunks, burn_in| {
             let mut told = 0;
             let mut tell = |_| {
                 told += 1;
@@ -321,19 +321,20 @@ mod tests {
             };
             let mut scores = vec![0.0; tokens.len() - 1];
             let mut see = |place, token, all: &[f32]| scores[place] = all[token as usize];
-            judge_text(&mut Hashing { reads: 0 }, 4, &tokens, [parts, warm_up], &mut see, &mut tell).unwrap();
+            judge_text(&mut Hashing { reads: 0 }, 4, &tokens, [chunks, burn_in], &mut see, &mut tell)
+                .unwrap();
             scores
         };
         let whole = alone(tokens[0], &tokens[1..]);
         assert_eq!(score(1, 10), whole);
-        // Nine parts of 23 tokens, of which all but the first read 10 before those that they score.
-        let parts = score(64, 10);
-        assert_eq!(parts.len(), 199);
+        // Nine chunks of 23 tokens, of which all but the first read 10 before those that they score.
+        let chunks = score(64, 10);
+        assert_eq!(chunks.len(), 199);
         for (start, begin) in [(23, 13), (46, 36), (184, 174)] {
             let of_part = &alone(tokens[begin], &tokens[begin + 1..])[start - begin..];
-            assert_eq!(parts[start..start + 5], of_part[..5]);
+            assert_eq!(chunks[start..start + 5], of_part[..5]);
         }
-        assert_eq!(parts[..23], whole[..23]);
+        assert_eq!(chunks[..23], whole[..23]);
         let mut see = |place, _, _: &[f32]| panic!("{place} of a text of one token is judged");
         judge_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut see, &mut |_| Ok(())).unwrap();
     }

@@ -46,7 +46,7 @@ impl Reader for WindowReader<'_> {
 }
 
 /// The most examples that are scored at once: finding their equal contexts takes about 16 bytes an example.
-const PIECE: usize = 1 << 19;
+const CHUNK: usize = 1 << 19;
 
 /// The most windows that are computed at once: enough to keep a matrix product busy.
 pub(super) const WINDOWS: usize = 512;
@@ -103,7 +103,7 @@ impl WindowReader<'_> {
         let Some(first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
         let mut state = self.start(1, first);
         let mut row = vec![0.0; self.vocab];
-        let unfilled = tokens.part(1..tokens.len().min(self.length.max(1)));
+        let unfilled = tokens.slice(1..tokens.len().min(self.length.max(1)));
         unfilled
             .iter()
             .map(|token| {
@@ -120,7 +120,7 @@ impl WindowReader<'_> {
         let length = self.length;
         // With T = 0 a text's first character is an example too, but it is not scored.
         let mut skipped = split.examples(length)?.len() + scores.len() - judged(split);
-        each_piece(split, length, tell, |examples, tell| {
+        each_chunk(split, length, tell, |examples, tell| {
             // The log-probabilities of each context's distinct targets, and where those of each context
             // start.
             let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
@@ -147,7 +147,7 @@ impl WindowReader<'_> {
         let head = self.head(split);
         let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();
         let mut judged = head.len();
-        each_piece(split, self.length, tell, |examples, tell| {
+        each_chunk(split, self.length, tell, |examples, tell| {
             judged += examples.len();
             self.each_distinct(examples, tell, |d, log_probs| {
                 for (&(_, often), &log_prob) in examples.distinct_targets(d).iter().zip(log_probs) {
@@ -162,30 +162,30 @@ impl WindowReader<'_> {
 /// The number of distinct contexts that are computed to score a split.
 pub(super) fn count_distinct(split: &Split, context: usize) -> Result<usize> {
     let mut count = 0;
-    each_piece(split, context, &mut |_| Ok(()), |examples, _| {
+    each_chunk(split, context, &mut |_| Ok(()), |examples, _| {
         count += examples.distinct_len();
         Ok(())
     })?;
     Ok(count)
 }
 
-/// Calls `judge` with the examples of a split; if they are more than PIECE, with those of one piece after
-/// another, so that only one piece is in memory.
-fn each_piece(
+/// Calls `judge` with the examples of a split; if they are more than CHUNK, with those of one chunk after
+/// another, so that only one chunk is in memory.
+fn each_chunk(
     split: &Split,
     context: usize,
     tell: Tell<'_>,
     mut judge: impl FnMut(&Examples, Tell<'_>) -> Result<()>,
 ) -> Result<()> {
     let examples = split.examples(context)?;
-    if examples.len() <= PIECE {
+    if examples.len() <= CHUNK {
         return judge(&examples, tell);
     }
-    let pieces = split.pieces(PIECE, context);
-    for (i, piece) in pieces.iter().enumerate() {
-        // Not `piece.examples`, which would keep them in memory for later calls.
-        let examples = Examples::new(piece, context)?;
-        judge(&examples, &mut |share| tell((i as f64 + share) / pieces.len() as f64))?;
+    let chunks = split.chunks(CHUNK, context);
+    for (i, chunk) in chunks.iter().enumerate() {
+        // Not `chunk.examples`, which would keep them in memory for later calls.
+        let examples = Examples::new(chunk, context)?;
+        judge(&examples, &mut |share| tell((i as f64 + share) / chunks.len() as f64))?;
     }
     Ok(())
 }

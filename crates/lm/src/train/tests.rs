@@ -105,7 +105,7 @@ fn a_row_is_the_same_whatever_its_company() {
         let model_of = Prepared::<f32>::new(&config, true).model;
         let vocab = model_of.vocab_size();
         let mut reader = model_of.reader();
-        let tokens = data.splits.train.tokens().part(0..700).to_vec();
+        let tokens = data.splits.train.tokens().slice(0..700).to_vec();
         let mut together = vec![0.0; 700 * vocab];
         let mut state = reader.start(700, 0);
         reader.read(&mut state, &tokens);

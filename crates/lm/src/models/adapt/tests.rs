@@ -196,7 +196,7 @@ fn a_segments_gradient_is_that_of_its_words_read_one_by_one() {
         let (data, mut model) = rereading(model, mode);
         let split = &data.splits.train;
         let adapted = scores(&model, split, Adapt { segment: 13, ..Adapt::new(0.3).unwrap() });
-        let tokens = split.tokens_with_start().part(0..14).to_vec();
+        let tokens = split.tokens_with_start().slice(0..14).to_vec();
         let mut gradient = vec![0.0; model.params.values().len()];
         let mut start = 0;
         for at in 1..tokens.len() {
@@ -212,7 +212,7 @@ fn a_segments_gradient_is_that_of_its_words_read_one_by_one() {
 }
 
 #[test]
-fn every_token_is_judged_once_and_in_order_with_as_much_before_it_as_in_an_evaluation() {
+fn every_token_is_scored_once_and_in_order_with_as_much_before_it_as_in_an_evaluation() {
     for (mode, context, stride, size) in
         [(Mode::Lines, 30, 1, 7), (Mode::Lines, 3, 1, 5), (Mode::Text, 16, 4, 50), (Mode::Text, 16, 16, 3)]
     {
@@ -220,13 +220,13 @@ fn every_token_is_judged_once_and_in_order_with_as_much_before_it_as_in_an_evalu
         let split = &data.splits.val;
         let (tokens, segments) = segments(split, Reading { context, stride }, size);
         let mut next = 0;
-        for (k, pieces) in segments.iter().enumerate() {
-            for piece in pieces {
-                assert_eq!(piece.from + piece.judged, next);
-                assert!(piece.to - piece.from <= context && next / size == k && (piece.to - 1) / size == k);
-                let begins = mode == Mode::Lines && tokens[piece.from] == 0 || piece.from == 0;
-                assert!(begins || piece.judged + 1 > context - stride);
-                next = piece.to;
+        for (k, spans) in segments.iter().enumerate() {
+            for span in spans {
+                assert_eq!(span.from + span.scored_from, next);
+                assert!(span.to - span.from <= context && next / size == k && (span.to - 1) / size == k);
+                let begins = mode == Mode::Lines && tokens[span.from] == 0 || span.from == 0;
+                assert!(begins || span.scored_from + 1 > context - stride);
+                next = span.to;
             }
         }
         assert_eq!((next, tokens.len()), (tokens.len() - 1, next + 1));

@@ -4,23 +4,23 @@ use charloom_tensor::{Params, Pass, Recording, Rows};
 
 use super::{Adapt, Learner};
 use crate::data::Split;
-use crate::feed::{MAX_NUMBERS, Nodes, Shape, windows};
+use crate::feed::{MAX_NUMBERS, Shape, Trie, sliding_windows};
 use crate::models::net::{Net, Recorded};
 use crate::models::{Reading, See, Tell};
 use crate::{Error, Result};
 
-/// A piece of a window, as indices of all tokens: its inputs are `from..to`, of which the first `judged` are
+/// A span of a window, as indices of all tokens: its inputs are `from..to`, of which the first `scored_from` are
 /// context only; the targets of the others are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
+pub(super) struct Span {
     pub from: usize,
-    pub judged: usize,
+    pub scored_from: usize,
     pub to: usize,
 }
 
-/// A split's tokens, and the pieces of each segment: every token is scored once, in order, with the same
+/// A split's tokens, and the spans of each segment: every token is scored once, in order, with the same
 /// context as in an evaluation.
-pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32>, Vec<Vec<Piece>>) {
+pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32>, Vec<Vec<Span>>) {
     let tokens = split.tokens_with_start().to_vec();
     let judged = tokens.len().saturating_sub(1);
     let sequences: Vec<usize> = match split.boundary() {
@@ -29,12 +29,12 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
     };
     let (mut segments, mut start) = (vec![Vec::new(); judged.div_ceil(size)], 0);
     for inputs in sequences.into_iter().filter(|&inputs| inputs > 0) {
-        for window in windows(inputs, reading.context, reading.stride) {
+        for window in sliding_windows(inputs, reading.context, reading.stride) {
             let from = start + window.start;
             let (mut next, end) = (from + window.scored_from, from + window.inputs);
             while next < end {
                 let to = end.min((next / size + 1) * size);
-                segments[next / size].push(Piece { from, judged: next - from, to });
+                segments[next / size].push(Span { from, scored_from: next - from, to });
                 next = to;
             }
         }
@@ -59,7 +59,7 @@ pub(in super::super) fn judge_trees(
 ) -> Result<()> {
     Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
         let (tokens, segments) = segments(split, reading, adapt.segment);
-        let read = |pieces: &Vec<Piece>| pieces.iter().map(|piece| piece.to - piece.from).sum();
+        let read = |spans: &Vec<Span>| spans.iter().map(|span| span.to - span.from).sum();
         let nodes: usize = segments.iter().take(most).map(read).max().unwrap_or(0);
         if nodes == 0 {
             return Ok(());
@@ -74,17 +74,17 @@ pub(in super::super) fn judge_trees(
         let (mut recording, Recorded { inputs, loss, .. }) =
             Recording::new(params, |tape| net.loss(tape, Shape::Tree { nodes, pairs: nodes }));
         recording.fuse(&[loss]);
-        let longest = segments.iter().flatten().map(|piece| piece.to - piece.from).max().unwrap_or(0);
-        let (mut batch, mut examples) = (Nodes::with_room(nodes, longest), Vec::new());
-        for pieces in segments.iter().take(most) {
+        let longest = segments.iter().flatten().map(|span| span.to - span.from).max().unwrap_or(0);
+        let (mut batch, mut examples) = (Trie::with_room(nodes, longest), Vec::new());
+        for spans in segments.iter().take(most) {
             batch.clear();
             examples.clear();
-            for piece in pieces {
-                batch.add(tokens[piece.from..=piece.to].iter().copied(), piece.judged, 1);
-                examples.extend(batch.pairs(piece.judged));
+            for span in spans {
+                batch.add(tokens[span.from..=span.to].iter().copied(), span.scored_from, 1);
+                examples.extend(batch.pairs(span.scored_from));
             }
             batch.sort_by_level();
-            let Nodes { tokens, parents, targets, nodes, positions, counts, .. } = &batch;
+            let Trie { tokens, parents, targets, nodes, positions, counts, .. } = &batch;
             for (&input, data) in inputs.iter().zip([tokens, parents, targets, nodes, positions]) {
                 recording.set_indices(input, |to| to[..data.len()].copy_from_slice(data));
             }

@@ -20,7 +20,7 @@ pub(in super::super) fn of_tree<E: Precision>(
     recorded
 }
 
-/// Records the loss of `sequences` pieces of `length` tokens of a text.
+/// Records the loss of `sequences` blocks of `length` tokens of a text.
 pub(in super::super) fn of_blocks<E: Precision>(
     decoder: &Decoder,
     tape: &Tape<'_, E>,

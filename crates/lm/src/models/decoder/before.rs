@@ -7,7 +7,7 @@ use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
 pub(super) enum CausalRows<'t, E: Element> {
     /// Sequences of T tokens; row b T + t is token t of sequence b.
     Sequences(usize),
-    /// Nodes of a tree; the indices are the rows of their parents.
+    /// Trie of a tree; the indices are the rows of their parents.
     Tree(Indices),
     /// The next token of each sequence, whose earlier tokens are in a cache.
     Cached(KvCache<'t, E>),

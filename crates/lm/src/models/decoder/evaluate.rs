@@ -6,7 +6,7 @@ use super::batch::positions;
 use super::{CausalRows, Decoder, Reading};
 use crate::Result;
 use crate::data::Split;
-use crate::feed::{Nodes, Pieces, windows};
+use crate::feed::{Trie, WordWindows, sliding_windows};
 use crate::models::{Tell, score};
 
 /// The most rows that are computed at once, unless one window has more.
@@ -29,18 +29,18 @@ pub(in super::super) fn score_split(
     if split.boundary().is_none() {
         return score_text(params, decoder, &split.tokens().to_vec(), tell);
     }
-    let Some(pieces) = Pieces::of_words(split, context, stride) else { return Ok(Vec::new()) };
-    let of_pieces = score_pieces(params, decoder, &pieces, tell)?;
-    let mut scores = Vec::with_capacity(pieces.targets());
-    scores.extend(of_words(&pieces, &of_pieces));
+    let Some(windows) = WordWindows::of_words(split, context, stride) else { return Ok(Vec::new()) };
+    let of_windows = score_windows(params, decoder, &windows, tell)?;
+    let mut scores = Vec::with_capacity(windows.targets());
+    scores.extend(of_words(&windows, &of_windows));
     Ok(scores)
 }
 
-/// The scores of words in order, from those of their windows ([`score_pieces`]).
-fn of_words(pieces: &Pieces, (scores, starts): &(Vec<f32>, Vec<u32>)) -> impl Iterator<Item = f32> {
-    let windows = (0..pieces.words()).flat_map(|word| pieces.of_word(word));
+/// The scores of words in order, from those of their windows ([`score_windows`]).
+fn of_words(windows: &WordWindows, (scores, starts): &(Vec<f32>, Vec<u32>)) -> impl Iterator<Item = f32> {
+    let all = (0..windows.words()).flat_map(|word| windows.of_word(word));
     let of_window = |&i: &u32| &scores[starts[i as usize] as usize..starts[i as usize + 1] as usize];
-    windows.flat_map(of_window).copied()
+    all.flat_map(of_window).copied()
 }
 
 /// See [`LanguageModel::total_loss`](crate::models::LanguageModel::total_loss).
@@ -51,17 +51,18 @@ pub(in super::super) fn total_loss(
     tell: Tell<'_>,
 ) -> Result<(f64, usize)> {
     let Reading { context, stride } = decoder.reading;
-    let Some(pieces) = Pieces::of_words(split, context, stride) else {
+    let Some(windows) = WordWindows::of_words(split, context, stride) else {
         return Ok(score::total_loss(score_split(params, decoder, split, tell)?));
     };
-    let of_pieces = score_pieces(params, decoder, &pieces, tell)?;
-    Ok(score::total_loss(of_words(&pieces, &of_pieces)))
+    let of_windows = score_windows(params, decoder, &windows, tell)?;
+    Ok(score::total_loss(of_words(&windows, &of_windows)))
 }
 
 /// See [`LanguageModel::evaluation_work`](crate::models::LanguageModel::evaluation_work).
 pub(in super::super) fn work(decoder: &Decoder, split: &Split) -> usize {
     let Reading { context, stride } = decoder.reading;
-    let of = |inputs: usize| windows(inputs, context, stride).map(|window| window.inputs).sum::<usize>();
+    let of =
+        |inputs: usize| sliding_windows(inputs, context, stride).map(|window| window.inputs).sum::<usize>();
     match split.boundary() {
         Some(_) => split.words().map(|word| of(word.len() + 1)).sum(),
         None => of(split.tokens().len().saturating_sub(1)),
@@ -69,34 +70,34 @@ pub(in super::super) fn work(decoder: &Decoder, split: &Split) -> usize {
 }
 
 /// The scores of each window's scored tokens, one window after another, and where each window's start.
-fn score_pieces(
+fn score_windows(
     params: &Params<f32>,
     decoder: &Decoder,
-    pieces: &Pieces,
+    windows: &WordWindows,
     tell: Tell<'_>,
 ) -> Result<(Vec<f32>, Vec<u32>)> {
-    let [longest, ..] = pieces.most_inputs();
+    let [longest, ..] = windows.max_inputs();
     let most = rows_at_once(decoder).max(longest);
     let mut forest = Forest::new(params, decoder, most);
-    let mut starts = Vec::with_capacity(pieces.len() + 1);
+    let mut starts = Vec::with_capacity(windows.len() + 1);
     starts.push(0);
-    for i in 0..pieces.len() {
-        let (sequence, judged) = pieces.piece(i);
+    for i in 0..windows.len() {
+        let (sequence, judged) = windows.window(i);
         starts.push(starts[i] + (sequence.len() - 1 - judged) as u32);
     }
-    let (mut scores, mut places) = (Vec::with_capacity(starts[pieces.len()] as usize), Vec::new());
-    let mut nodes = Nodes::with_room(most, longest);
-    for i in 0..pieces.len() {
-        let (sequence, judged) = pieces.piece(i);
+    let (mut scores, mut places) = (Vec::with_capacity(starts[windows.len()] as usize), Vec::new());
+    let mut nodes = Trie::with_room(most, longest);
+    for i in 0..windows.len() {
+        let (sequence, judged) = windows.window(i);
         nodes.add(sequence.iter(), judged, 1);
         places.extend(nodes.pairs(judged));
         let next_fits = nodes.tokens.len() + longest <= most;
-        if !next_fits || i + 1 == pieces.len() {
+        if !next_fits || i + 1 == windows.len() {
             let of_pairs = forest.log_probs(&nodes);
             scores.extend(places.iter().map(|&pair| of_pairs[pair]));
             places.clear();
             nodes.clear();
-            tell((i + 1) as f64 / pieces.len() as f64)?;
+            tell((i + 1) as f64 / windows.len() as f64)?;
         }
     }
     Ok((scores, starts))
@@ -128,7 +129,7 @@ impl<'m> Forest<'m> {
     }
 
     /// The log-probability of each (node, target) pair.
-    fn log_probs(&mut self, nodes: &Nodes) -> &[f32] {
+    fn log_probs(&mut self, nodes: &Trie) -> &[f32] {
         let rows = nodes.tokens.len();
         for (input, data) in self.inputs.into_iter().zip([&nodes.tokens, &nodes.parents, &nodes.positions]) {
             self.recording.set_indices(input, |to| to[..rows].copy_from_slice(data));
@@ -152,7 +153,7 @@ fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tel
     };
     let Reading { context, stride } = decoder.reading;
     let length = context.min(inputs);
-    let all: Vec<_> = windows(inputs, context, stride).collect();
+    let all: Vec<_> = sliding_windows(inputs, context, stride).collect();
     let sequences = (rows_at_once(decoder) / length).clamp(1, all.len());
     let (mut recording, (of_tokens, logits)) = Recording::new(params, |tape| {
         let of_tokens = tape.indices(&[sequences * length], &vec![0; sequences * length]);

@@ -1,7 +1,7 @@
 //! Decoders: embeddings, then blocks in which each token takes in those before it, then logits.
 //!
 //! All else is computed position by position, for all rows of a batch in one matrix. [`CausalRows`] says what
-//! the rows are and how each finds those before it. So one forward pass serves trees of words, pieces of
+//! the rows are and how each finds those before it. So one forward pass serves trees of words, blocks of
 //! running text, and reading token by token.
 
 mod batch;
@@ -97,7 +97,7 @@ impl Reading {
         let of_words = data.mode() == Mode::Lines;
         let default = match data.mode() {
             Mode::Lines => (longest + 1).min(MAX_CONTEXT),
-            // A piece has a character after it.
+            // A block has a character after it.
             Mode::Text => CONTEXT.min(data.splits.train.tokens().len().saturating_sub(1)).max(1),
         };
         let context = Some(context.unwrap_or(default));

@@ -207,7 +207,7 @@ fn random_pieces_of_a_text_have_the_loss_of_each_read_alone_with_a_state_of_zero
         let Net::Recurrent(layers) = &net else { panic!("of another kind") };
         let mut expected = (0.0, vec![0.0; params.values().len()]);
         for offset in offsets {
-            let piece = split.tokens().part(offset as usize..offset as usize + 10).to_vec();
+            let piece = split.tokens().slice(offset as usize..offset as usize + 10).to_vec();
             let (mut recording, loss) = Recording::new(&params, |tape: &Tape<'_, f64>| {
                 let parents: Vec<u32> = (0..9u32).map(|i| i.saturating_sub(1)).collect();
                 let [tokens, targets, parents] =

@@ -79,7 +79,7 @@ fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32],
     let bits = (u32::BITS - examples.largest().leading_zeros()).max(1);
     // The sort key: the first tokens in the sort order, as many as fit into 64 bits.
     let key = |gram: Tokens<'_>| {
-        let context = gram.part(0..gram.len() - 1);
+        let context = gram.slice(0..gram.len() - 1);
         let padding = std::iter::repeat_n(0, examples.context_length() - context.len());
         let tokens = context.iter().rev().chain(padding).chain([gram.at(context.len())]);
         tokens.take((u64::BITS / bits) as usize).fold(0, |key, token| key << bits | u64::from(token))

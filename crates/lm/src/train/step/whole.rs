@@ -93,8 +93,8 @@ pub(crate) fn record<E: Precision>(
     let most = MAX_NUMBERS / net.widest().max(1);
     if rows > most {
         let hint = match shape {
-            Shape::Streams { streams: pieces, .. } | Shape::Blocks { sequences: pieces, .. } => {
-                format!("a ``context`` of at most {}", most / pieces.max(1))
+            Shape::Streams { streams: sequences, .. } | Shape::Blocks { sequences, .. } => {
+                format!("a ``context`` of at most {}", most / sequences.max(1))
             }
             _ => "smaller layers".to_owned(),
         };

@@ -2,7 +2,7 @@
 
 /// A trie: a node for each different prefix, parents before children.
 #[derive(Default)]
-pub(crate) struct Nodes {
+pub(crate) struct Trie {
     /// Each node's token, the row of its parent (a root is its own parent), and its position: the number of
     /// its ancestors.
     pub tokens: Vec<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct Nodes {
 /// No pair yet.
 const NONE: u32 = u32::MAX;
 
-impl Nodes {
+impl Trie {
     /// Room for `nodes` nodes of sequences of at most `longest` inputs.
     pub fn with_room(nodes: usize, longest: usize) -> Self {
         let room = || Vec::with_capacity(nodes);
@@ -59,7 +59,7 @@ impl Nodes {
     }
 
     /// Adds a sequence: its inputs, then the target of the last input. The tokens after inputs from
-    /// `scored_from` on are targets and count `times`. Nodes are shared only with the sequence added before,
+    /// `scored_from` on are targets and count `times`. Trie are shared only with the sequence added before,
     /// so add sequences in sorted order.
     pub fn add(&mut self, sequence: impl Iterator<Item = u32> + Clone, scored_from: usize, times: u32) {
         let shared = self.last.iter().zip(sequence.clone()).take_while(|(a, b)| *a == b).count();
