@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use charloom_tensor::{Rows, rng::TorchGenerator};
 
-use super::{Feed, Joints, Shape, TeacherInputs};
+use super::{Feed, NeighbourPairs, Shape, TeacherInputs};
 use crate::data::{Examples, Split};
 
 /// All examples as one batch, which is the same in every step.
@@ -65,21 +65,21 @@ impl AllWindows {
     }
 
     /// As merged, for a model that joins neighbours: contexts of 2^`stages` tokens share the rows of equal pairs,
-    /// fours and so on; see [`Joined`](super::Joined).
-    pub fn joined(examples: Arc<Examples>, stages: usize) -> Self {
+    /// fours and so on; see [`PairedWindows`](super::PairedWindows).
+    pub fn paired(examples: Arc<Examples>, stages: usize) -> Self {
         let all = Self::merged(examples);
         let windows = all.examples.distinct_len();
         let (of_windows, of_targets) = all.counts.split_at(windows);
-        let mut joints = Joints::new(stages, windows, all.examples.largest() as usize + 1);
-        joints.join(&all.inputs[0], |window| of_windows[window]);
+        let mut pairs = NeighbourPairs::new(stages, windows, all.examples.largest() as usize + 1);
+        pairs.find(&all.inputs[0], |window| of_windows[window]);
         let targets = of_targets.len();
-        let parts = (0..stages).map(|stage| joints.parts(stage).to_vec());
-        let axis_of_targets = Rows::Counted { rows: targets, from: joints.counts.len() };
+        let of_stages = (0..stages).map(|stage| pairs.members(stage).to_vec());
+        let axis_of_targets = Rows::Counted { rows: targets, from: pairs.counts.len() };
         Self {
-            shape: Shape::Joined { windows, stages, targets },
-            inputs: parts.chain(all.inputs.into_iter().skip(1)).collect(),
-            rows: joints.rows.iter().copied().chain([axis_of_targets]).collect(),
-            counts: [&joints.counts[..], of_targets].concat(),
+            shape: Shape::PairedWindows { windows, stages, targets },
+            inputs: of_stages.chain(all.inputs.into_iter().skip(1)).collect(),
+            rows: pairs.rows.iter().copied().chain([axis_of_targets]).collect(),
+            counts: [&pairs.counts[..], of_targets].concat(),
             examples: all.examples,
             soft_targets: Vec::new(),
         }
@@ -165,12 +165,12 @@ mod tests {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
         let corpus = Corpus::from_bytes("here", b"ab\nab\nb\n", &config).unwrap();
         let split = Split::of(&corpus, &Vocab::of(Mode::Lines, [&corpus])).unwrap();
-        let joined = AllWindows::joined(split.examples(4).unwrap(), 2);
+        let paired = AllWindows::paired(split.examples(4).unwrap(), 2);
         // The contexts ...., ...a, ..ab and ...b have the pairs .., .a, ab and .b.
-        assert_eq!(joined.input(0), [0, 0, 0, 1, 1, 2, 0, 2]);
-        assert_eq!(joined.input(1), [0, 0, 0, 1, 0, 2, 0, 3]);
-        assert_eq!([joined.input(2), joined.input(3)], [[1, 2, 2, 0, 0], [0, 0, 1, 2, 3]]);
-        assert_eq!(joined.counts(), [[11, 2, 2, 1, 3, 2, 2, 1].as_slice(), &[2, 1, 2, 2, 1]].concat());
-        assert_eq!(joined.rows(), [(4, 0), (4, 4), (5, 8)].map(|(rows, from)| Rows::Counted { rows, from }));
+        assert_eq!(paired.input(0), [0, 0, 0, 1, 1, 2, 0, 2]);
+        assert_eq!(paired.input(1), [0, 0, 0, 1, 0, 2, 0, 3]);
+        assert_eq!([paired.input(2), paired.input(3)], [[1, 2, 2, 0, 0], [0, 0, 1, 2, 3]]);
+        assert_eq!(paired.counts(), [[11, 2, 2, 1, 3, 2, 2, 1].as_slice(), &[2, 1, 2, 2, 1]].concat());
+        assert_eq!(paired.rows(), [(4, 0), (4, 4), (5, 8)].map(|(rows, from)| Rows::Counted { rows, from }));
     }
 }

@@ -3,7 +3,7 @@
 mod all_windows;
 mod blocks;
 mod chunks;
-mod joined;
+mod paired_windows;
 mod sliding_windows;
 mod streams;
 mod teacher_inputs;
@@ -15,7 +15,7 @@ mod words;
 pub(crate) use all_windows::AllWindows;
 pub(crate) use blocks::Blocks;
 pub(crate) use chunks::{BURN_IN, MAX_CHUNKS, chunks};
-pub(crate) use joined::{Joined, Joints};
+pub(crate) use paired_windows::{NeighbourPairs, PairedWindows};
 pub(crate) use sliding_windows::sliding_windows;
 pub(crate) use streams::Streams;
 pub(crate) use teacher_inputs::{Sequence, TeacherInputs};
@@ -109,9 +109,9 @@ pub(crate) enum Shape {
         merged: bool,
     },
     /// Windows whose tokens are joined in pairs, stage after stage. Index tensors: for each stage the two
-    /// parts of its joints (rows, 2), tokens in the first stage, else rows of the stage before; then the
+    /// members of its pairs (rows, 2), tokens in the first stage, else rows of the stage before; then the
     /// targets (B), and each target's row of the last stage (B). Axes: each stage's rows, the targets.
-    Joined {
+    PairedWindows {
         /// The windows: the examples, of a full batch those with different contexts.
         windows: usize,
         /// The logarithm of T.

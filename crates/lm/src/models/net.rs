@@ -8,7 +8,9 @@ use super::stepped::{Cell, Precision, Recurrent, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
-use crate::feed::{AllWindows, Blocks, Feed, Joined, Layout, Shape, Streams, Windows, WordWindows, Words};
+use crate::feed::{
+    AllWindows, Blocks, Feed, Layout, PairedWindows, Shape, Streams, Windows, WordWindows, Words,
+};
 use crate::{Error, Result};
 
 /// The layers of a neural model, by the way in which they read.
@@ -90,8 +92,8 @@ impl Net {
                     return Err(Error::Failed(message));
                 }
                 Ok(match stack.stages().filter(|_| merged) {
-                    Some(stages) if full => Box::new(AllWindows::joined(examples, stages)),
-                    Some(stages) => Box::new(Joined::new(examples, size, stages)),
+                    Some(stages) if full => Box::new(AllWindows::paired(examples, stages)),
+                    Some(stages) => Box::new(PairedWindows::new(examples, size, stages)),
                     None if full && merged => Box::new(AllWindows::merged(examples)),
                     None if full => Box::new(AllWindows::apart(examples)),
                     None => Box::new(Windows::new(examples, size, merged)),
@@ -137,9 +139,9 @@ impl Net {
                 let inputs = [contexts, targets.tokens].into_iter().chain(targets.rows).collect();
                 Recorded { inputs, loss, carried: Vec::new() }
             }
-            (Self::Window(stack), Shape::Joined { windows, stages, targets }) => {
-                let mut inputs = joints(tape, windows, stages);
-                let logits = stack.logits_of_joints(tape, &inputs);
+            (Self::Window(stack), Shape::PairedWindows { windows, stages, targets }) => {
+                let mut inputs = pair_indices(tape, windows, stages);
+                let logits = stack.logits_of_pairs(tape, &inputs);
                 let targets = window_targets(tape, targets, true);
                 let loss = logits.cross_entropy(targets).id();
                 inputs.extend([targets.tokens].into_iter().chain(targets.rows));
@@ -202,9 +204,9 @@ pub(crate) fn window_targets<E: Element>(tape: &Tape<'_, E>, count: usize, merge
     Targets { tokens, rows: Some(rows), ignore_index: None }
 }
 
-/// The index tensors of [`Stack::logits_of_joints`]: for each stage the two indices of its pairs, on an axis
+/// The index tensors of [`Stack::logits_of_pairs`]: for each stage the two members of its pairs, on an axis
 /// of its own.
-pub(super) fn joints<E: Element>(tape: &Tape<'_, E>, windows: usize, stages: usize) -> Vec<Indices> {
+pub(super) fn pair_indices<E: Element>(tape: &Tape<'_, E>, windows: usize, stages: usize) -> Vec<Indices> {
     let most = |stage: usize| windows << (stages - 1 - stage);
     (0..stages).map(|stage| tape.index_rows(tape.axis(most(stage)), &[2])).collect()
 }

@@ -51,24 +51,24 @@ impl Stack {
         (all && layers.first().as_ref().is_some_and(joining)).then_some(stages)
     }
 
-    /// As [`Stack::logits`], but equal pairs of neighbours are computed once. `parts` has for each
-    /// [stage](Stack::stages) the two indices of each pair: tokens in the first stage, rows of the stage
+    /// As [`Stack::logits`], but equal pairs of neighbours are computed once. `pairs` has for each
+    /// [stage](Stack::stages) the two members of each pair: tokens in the first stage, rows of the stage
     /// before in the others.
     ///
     /// # Shapes
-    /// parts (n, 2) for each stage -> (n of the last one, V)
-    pub(crate) fn logits_of_joints<'t, E: Element>(
+    /// pairs (n, 2) for each stage -> (n of the last one, V)
+    pub(crate) fn logits_of_pairs<'t, E: Element>(
         &self,
         tape: &'t Tape<'t, E>,
-        parts: &[Indices],
+        pairs: &[Indices],
     ) -> Var<'t, E> {
-        let mut parts = parts.iter();
-        let first = *parts.next().expect("a stage");
+        let mut pairs = pairs.iter();
+        let first = *pairs.next().expect("a stage");
         let mut x = self.input(tape, first);
         for (i, layer) in self.layers.layers.iter().enumerate() {
             x = match layer {
                 Layer::FlattenConsecutive(_) if i > 0 => {
-                    x.embedding(*parts.next().expect("a stage")).flatten(1)
+                    x.embedding(*pairs.next().expect("a stage")).flatten(1)
                 }
                 layer => layer.forward(x),
             };

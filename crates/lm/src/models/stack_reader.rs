@@ -3,9 +3,9 @@
 use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
 
 use super::Stack;
-use super::net::joints;
+use super::net::pair_indices;
 use super::window::{Predict, WINDOWS, WindowReader};
-use crate::feed::Joints;
+use crate::feed::NeighbourPairs;
 
 /// The most elements in the widest layer of the windows that are computed at once.
 const NUMBERS: usize = 1 << 20;
@@ -14,8 +14,8 @@ const NUMBERS: usize = 1 << 20;
 pub(super) fn stack_reader<'m>(params: &'m Params<f32>, stack: &Stack, vocab: usize) -> WindowReader<'m> {
     let most = (NUMBERS / stack.widest.max(1)).clamp(1, WINDOWS);
     let (stack, length) = (stack.without_dropout(), stack.context);
-    let joined = stack.stages().and_then(|stages| predict_pairs(params, &stack, vocab, [most, stages]));
-    let predict = joined.unwrap_or_else(|| predict_windows(params, &stack, vocab, most));
+    let by_pairs = stack.stages().and_then(|stages| predict_pairs(params, &stack, vocab, [most, stages]));
+    let predict = by_pairs.unwrap_or_else(|| predict_windows(params, &stack, vocab, most));
     WindowReader { length, vocab, predict, predict_one: None }
 }
 
@@ -45,31 +45,31 @@ fn predict_pairs<'m>(
     vocab: usize,
     [most, stages]: [usize; 2],
 ) -> Option<Predict<'m>> {
-    let (mut recording, (parts, logits)) = Recording::new(params, |tape| {
-        let parts = joints(tape, most, stages);
-        let logits = stack.logits_of_joints(tape, &parts).id();
-        (parts, logits)
+    let (mut recording, (inputs, logits)) = Recording::new(params, |tape| {
+        let inputs = pair_indices(tape, most, stages);
+        let logits = stack.logits_of_pairs(tape, &inputs).id();
+        (inputs, logits)
     });
     if !recording.is_mergeable() {
         return None;
     }
     recording.fuse(&[logits]);
     let length = stack.context;
-    let mut joints = Joints::new(stages, most, vocab);
+    let mut pairs = NeighbourPairs::new(stages, most, vocab);
     let mut log_probs = vec![0.0; most * vocab];
     Some(Box::new(move |all, out| {
         for (some, out) in all.chunks(most * length).zip(out.chunks_mut(most * vocab)) {
-            joints.join(some, |_| 1);
-            for (stage, &indices) in parts.iter().enumerate() {
-                let parts = joints.parts(stage);
-                recording.set_indices(indices, |to| to[..parts.len()].copy_from_slice(parts));
+            pairs.find(some, |_| 1);
+            for (stage, &indices) in inputs.iter().enumerate() {
+                let members = pairs.members(stage);
+                recording.set_indices(indices, |to| to[..members.len()].copy_from_slice(members));
             }
-            let (rows, counts) = (&joints.rows[..], &joints.counts[..]);
+            let (rows, counts) = (&pairs.rows[..], &pairs.counts[..]);
             recording.forward(params, &Pass { rows, counts, ..Pass::evaluation() });
             recording.with_data(logits, |logits| {
                 kernels::log_softmax_rows(logits, vocab, &mut log_probs[..logits.len()]);
             });
-            for (out, &row) in out.chunks_exact_mut(vocab).zip(&joints.row_of) {
+            for (out, &row) in out.chunks_exact_mut(vocab).zip(&pairs.row_of) {
                 out.copy_from_slice(&log_probs[row as usize * vocab..][..vocab]);
             }
         }

@@ -84,7 +84,7 @@ pub(crate) fn record<E: Precision>(
 ) -> Result<Option<StepRecording<E>>> {
     let shape = feed.shape();
     let rows = match shape {
-        Shape::Windows { rows, .. } | Shape::Joined { windows: rows, .. } => rows,
+        Shape::Windows { rows, .. } | Shape::PairedWindows { windows: rows, .. } => rows,
         Shape::Levels { levels, rows, .. } => levels.saturating_mul(rows),
         Shape::Tree { nodes, .. } => nodes,
         Shape::Streams { streams, length, .. } => streams.saturating_mul(length),
@@ -134,7 +134,7 @@ impl WholeStep {
             step.soft_targets = Some(indices);
         }
         let rows = match feed.shape() {
-            Shape::Windows { rows, .. } | Shape::Joined { windows: rows, .. } => rows,
+            Shape::Windows { rows, .. } | Shape::PairedWindows { windows: rows, .. } => rows,
             Shape::Levels { pairs, .. } | Shape::Tree { pairs, .. } => pairs,
             Shape::Streams { streams, length, .. } => streams * length,
             Shape::Blocks { sequences, length } => sequences * length,
