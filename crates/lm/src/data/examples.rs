@@ -93,7 +93,7 @@ impl Examples {
     /// Whether there are so many examples that finding equal contexts would take more memory than all the
     /// rest.
     #[must_use]
-    pub fn are_many(&self) -> bool {
+    pub fn are_too_many_for_ids(&self) -> bool {
         let is_short = self.length.saturating_mul(self.token_bits() as usize) <= SHORT_BITS;
         self.len() > if is_short { MAX_SHORT_WITH_IDS } else { MAX_WITH_IDS }
     }
@@ -200,7 +200,7 @@ impl Examples {
     /// # Panics
     /// If i is not below [`Examples::len`].
     #[must_use]
-    pub fn class(&self, i: usize) -> usize {
+    pub fn context_id(&self, i: usize) -> usize {
         let ContextIds { packed, target_bits, .. } = self.ids();
         (packed[i] >> target_bits) as usize
     }

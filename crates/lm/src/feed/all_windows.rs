@@ -15,7 +15,7 @@ pub(crate) struct AllWindows {
     inputs: Vec<Vec<u32>>,
     rows: Vec<Rows>,
     counts: Vec<u32>,
-    /// The class of each target's context, if there is a teacher.
+    /// The id of each target's context, if there is a teacher.
     soft_targets: Vec<u32>,
 }
 
@@ -41,15 +41,15 @@ impl AllWindows {
     pub fn merged(examples: Arc<Examples>) -> Self {
         let (rows, context) = (examples.distinct_len(), examples.context_length());
         let mut contexts = Vec::with_capacity(rows * context);
-        contexts.extend((0..rows).flat_map(|class| examples.distinct_context(class)));
+        contexts.extend((0..rows).flat_map(|id| examples.distinct_context(id)));
         let (mut targets, mut row_of) = (Vec::new(), Vec::new());
         let (mut counts, mut counts_of_targets) = (Vec::with_capacity(rows), Vec::new());
-        for class in 0..rows {
-            let of_class = examples.distinct_targets(class);
-            counts.push(of_class.iter().map(|&(_, count)| count).sum());
-            for &(target, count) in of_class {
+        for id in 0..rows {
+            let of_id = examples.distinct_targets(id);
+            counts.push(of_id.iter().map(|&(_, count)| count).sum());
+            for &(target, count) in of_id {
                 targets.push(target);
-                row_of.push(class as u32);
+                row_of.push(id as u32);
                 counts_of_targets.push(count);
             }
         }
@@ -119,13 +119,13 @@ impl Feed for AllWindows {
 
     fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
         let examples = &self.examples;
-        let class = |example: usize| examples.class(example);
+        let context_id = |example: usize| examples.context_id(example);
         self.soft_targets = match &self.inputs[..] {
-            // Where rows are merged, a target's row is the class of its context.
+            // Where rows are merged, a target's row is the id of its context.
             [.., row_of] if self.merges() => row_of.clone(),
-            _ => (0..examples.len()).map(|i| class(i) as u32).collect(),
+            _ => (0..examples.len()).map(|i| context_id(i) as u32).collect(),
         };
-        TeacherInputs::of_windows(split, examples.context_length(), examples.distinct_len(), class)
+        TeacherInputs::of_windows(split, examples.context_length(), examples.distinct_len(), context_id)
     }
 
     fn soft_targets(&self) -> &[u32] {

@@ -47,13 +47,18 @@ impl TeacherInputs {
         Self { tokens, sequences, numbers, count, is_trie: false }
     }
 
-    /// The inputs of windows of `length` tokens: a number for each class of equal contexts.
-    pub fn of_windows(split: &Split, length: usize, count: usize, class: impl Fn(usize) -> usize) -> Self {
+    /// The inputs of windows of `length` tokens: a number for each different context.
+    pub fn of_windows(
+        split: &Split,
+        length: usize,
+        count: usize,
+        context_id: impl Fn(usize) -> usize,
+    ) -> Self {
         let tokens = split.tokens().to_vec();
         let Some(boundary) = split.boundary() else {
             // The first length - 1 targets of a text have no full window.
             let number = |target: usize| {
-                (target + 1).checked_sub(length).map_or(count as u32, |example| class(example) as u32)
+                (target + 1).checked_sub(length).map_or(count as u32, |example| context_id(example) as u32)
             };
             return Self::in_chunks(&tokens, count, number);
         };
@@ -63,7 +68,7 @@ impl TeacherInputs {
             Sequence { first: boundary, range: start - word.len()..start }
         };
         let sequences = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
-        let numbers = (0..tokens.len()).map(|place| class(place) as u32).collect();
+        let numbers = (0..tokens.len()).map(|place| context_id(place) as u32).collect();
         Self { tokens, sequences, numbers, count, is_trie: false }
     }
 }

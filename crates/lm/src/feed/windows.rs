@@ -13,86 +13,88 @@ use crate::data::{Examples, Split};
 /// as often as it occurs.
 pub(crate) struct Windows {
     examples: Arc<Examples>,
-    /// The context of each class, one after the other; empty if they are more than `MOST_TOKENS` tokens.
+    /// The context of each id, one after the other; empty if they are more than `MAX_CONTEXT_TOKENS` tokens.
     contexts: Vec<u32>,
-    /// Which examples are in the batch; the class of each, what comes after it, and its row.
+    /// The examples of the batch, and for each the id of its context, its target and its row.
     drawn: Vec<u32>,
-    class_of: Vec<u32>,
+    context_ids: Vec<u32>,
     targets: Vec<u32>,
     row_of: Vec<u32>,
     /// The contexts of the batch's rows.
     batch: Vec<u32>,
-    /// Examples of equal contexts share a row.
+    /// Whether examples of equal contexts share a row.
     merged: bool,
-    /// There are too many examples to look for equal contexts: each has a class of its own, its index.
-    is_plain: bool,
-    /// The step in which each class was last seen, and its row then.
+    /// Whether there are too many examples to look for equal contexts: the id of a context is then the index of its
+    /// example.
+    without_ids: bool,
+    /// For each context id the step in which it was last seen, and its row then.
     seen: Vec<(u32, u32)>,
+    /// The number of the present step.
     clock: u32,
     /// How many rows and targets the batch has, and the most rows.
     rows: [Rows; 2],
-    most: usize,
-    /// The class of each row, and how many examples it stands for.
-    classes: Vec<u32>,
+    max_rows: usize,
+    /// The context id of each row, and how many examples it stands for.
+    row_ids: Vec<u32>,
     counts: Vec<u32>,
 }
 
-/// The most tokens of contexts that are copied, class by class: what fits in a cache.
-const MOST_TOKENS: usize = 1 << 21;
+/// The most tokens of contexts that are copied, context by context: what fits in a cache.
+const MAX_CONTEXT_TOKENS: usize = 1 << 21;
 
 impl Windows {
     /// Batches of `size` of these examples.
     pub fn new(examples: Arc<Examples>, size: usize, merged: bool) -> Self {
-        let is_plain = examples.are_many();
-        let merged = merged && !is_plain;
-        let classes = if is_plain { examples.len() } else { examples.distinct_len() };
-        let most = if merged { size.min(classes) } else { size };
+        let without_ids = examples.are_too_many_for_ids();
+        let merged = merged && !without_ids;
+        let ids = if without_ids { examples.len() } else { examples.distinct_len() };
+        let max_rows = if merged { size.min(ids) } else { size };
         let mut contexts = Vec::new();
-        if !is_plain && classes * examples.context_length() <= MOST_TOKENS {
-            contexts.reserve_exact(classes * examples.context_length());
-            (0..classes).for_each(|class| contexts.extend(examples.distinct_context(class)));
+        if !without_ids && ids * examples.context_length() <= MAX_CONTEXT_TOKENS {
+            contexts.reserve_exact(ids * examples.context_length());
+            (0..ids).for_each(|id| contexts.extend(examples.distinct_context(id)));
         }
         Self {
             contexts,
             drawn: vec![0; size],
-            class_of: vec![0; size],
+            context_ids: vec![0; size],
             targets: vec![0; size],
             row_of: vec![0; size],
-            batch: vec![0; most * examples.context_length()],
+            batch: vec![0; max_rows * examples.context_length()],
             merged,
-            is_plain,
-            seen: if merged { vec![(0, 0); classes] } else { Vec::new() },
+            without_ids,
+            seen: if merged { vec![(0, 0); ids] } else { Vec::new() },
             clock: 0,
             rows: [Rows::First(size); 2],
-            most,
+            max_rows,
             // One more than there can be: the next row's place is written before it is known whether there is one.
-            classes: vec![0; size + 1],
-            counts: vec![0; most + 1],
+            row_ids: vec![0; size + 1],
+            counts: vec![0; max_rows + 1],
             examples,
         }
     }
 
-    /// The class and the target of each example that is drawn.
+    /// The context id and the target of each example that is drawn.
     fn look_up(&mut self) {
-        let packed = if self.is_plain { None } else { self.examples.with_targets() };
+        let packed = if self.without_ids { None } else { self.examples.with_targets() };
         let Some((packed, bits)) = packed else {
-            for ((class, target), &i) in self.class_of.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
+            for ((id, target), &i) in self.context_ids.iter_mut().zip(&mut self.targets).zip(&self.drawn) {
                 let example = i as usize;
-                *class = if self.is_plain { i } else { self.examples.class(example) as u32 };
+                *id = if self.without_ids { i } else { self.examples.context_id(example) as u32 };
                 *target = self.examples.target(example);
             }
             return;
         };
         // A loop of hardly anything but the look-ups, which are found in no cache, so that many of them wait for memory at
         // the same time.
-        self.class_of.iter_mut().zip(&self.drawn).for_each(|(both, &i)| *both = packed[i as usize]);
+        self.context_ids.iter_mut().zip(&self.drawn).for_each(|(both, &i)| *both = packed[i as usize]);
         let mask = (1 << bits) - 1;
-        for (class, target) in self.class_of.iter_mut().zip(&mut self.targets) {
-            (*class, *target) = (*class >> bits, *class & mask);
+        for (id, target) in self.context_ids.iter_mut().zip(&mut self.targets) {
+            (*id, *target) = (*id >> bits, *id & mask);
         }
     }
 
-    /// Gives each class in the batch a row, in order of appearance.
+    /// Gives each context in the batch a row, in order of appearance.
     fn merge(&mut self) {
         if self.clock == u32::MAX {
             self.seen.fill((0, 0));
@@ -102,12 +104,12 @@ impl Windows {
         let mut rows = 0;
         // Without branches, since whether a context is new cannot be foreseen: the next row is written every time, and what
         // was there is multiplied by 0 or 1.
-        for (row, &class) in self.row_of.iter_mut().zip(&self.class_of) {
-            let seen = &mut self.seen[class as usize];
+        for (row, &id) in self.row_of.iter_mut().zip(&self.context_ids) {
+            let seen = &mut self.seen[id as usize];
             let known = u32::from(seen.0 == self.clock);
             *row = known * seen.1 + (1 - known) * rows as u32;
             *seen = (self.clock, *row);
-            self.classes[rows] = class;
+            self.row_ids[rows] = id;
             let count = &mut self.counts[*row as usize];
             *count = known * *count + 1;
             rows += 1 - known as usize;
@@ -118,7 +120,7 @@ impl Windows {
 
 impl Feed for Windows {
     fn shape(&self) -> Shape {
-        let (rows, context) = (self.most, self.examples.context_length());
+        let (rows, context) = (self.max_rows, self.examples.context_length());
         Shape::Windows { rows, context, targets: self.targets.len(), merged: self.merged }
     }
 
@@ -137,20 +139,20 @@ impl Feed for Windows {
         if self.merged {
             self.merge();
         }
-        let classes = if self.merged { &self.classes } else { &self.class_of };
-        let classes = &classes[..self.rows[0].used()];
+        let ids = if self.merged { &self.row_ids } else { &self.context_ids };
+        let ids = &ids[..self.rows[0].used()];
         let length = self.examples.context_length();
-        for (context, &class) in self.batch.chunks_exact_mut(length.max(1)).zip(classes) {
-            let class = class as usize;
-            match self.contexts.get(class * length..(class + 1) * length) {
+        for (context, &id) in self.batch.chunks_exact_mut(length.max(1)).zip(ids) {
+            let id = id as usize;
+            match self.contexts.get(id * length..(id + 1) * length) {
                 // Shorter than a call to copy them.
                 Some(from) => context.iter_mut().zip(from).for_each(|(to, &token)| *to = token),
-                None if self.is_plain => {
-                    let from = self.examples.context(class);
+                None if self.without_ids => {
+                    let from = self.examples.context(id);
                     context.iter_mut().zip(from).for_each(|(to, token)| *to = token);
                 }
                 None => {
-                    let from = self.examples.distinct_context(class);
+                    let from = self.examples.distinct_context(id);
                     context.iter_mut().zip(from).for_each(|(to, token)| *to = token);
                 }
             }
@@ -178,14 +180,14 @@ impl Feed for Windows {
     }
 
     fn add_teacher(&mut self, split: &Split) -> TeacherInputs {
-        let is_plain = self.is_plain;
+        let without_ids = self.without_ids;
         let examples = &self.examples;
-        let class = |example: usize| if is_plain { example } else { examples.class(example) };
-        let count = if is_plain { examples.len() } else { examples.distinct_len() };
-        TeacherInputs::of_windows(split, examples.context_length(), count, class)
+        let id = |example: usize| if without_ids { example } else { examples.context_id(example) };
+        let count = if without_ids { examples.len() } else { examples.distinct_len() };
+        TeacherInputs::of_windows(split, examples.context_length(), count, id)
     }
 
     fn soft_targets(&self) -> &[u32] {
-        &self.class_of
+        &self.context_ids
     }
 }

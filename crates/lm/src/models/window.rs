@@ -129,10 +129,10 @@ impl WindowReader<'_> {
                 of_targets.extend_from_slice(log_probs);
             })?;
             scores.extend((std::mem::take(&mut skipped)..examples.len()).map(|i| {
-                let class = examples.class(i);
-                let targets = examples.distinct_targets(class);
+                let id = examples.context_id(i);
+                let targets = examples.distinct_targets(id);
                 let place = targets.partition_point(|&(target, _)| target < examples.target(i));
-                of_targets[starts[class] + place]
+                of_targets[starts[id] + place]
             }));
             Ok(())
         })?;

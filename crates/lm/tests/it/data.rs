@@ -309,14 +309,14 @@ proptest! {
         for i in 0..examples.len() {
             for j in 0..i {
                 let same = examples.context(i).eq(examples.context(j));
-                prop_assert_eq!(same, examples.class(i) == examples.class(j));
+                prop_assert_eq!(same, examples.context_id(i) == examples.context_id(j));
             }
-            prop_assert!(examples.distinct_context(examples.class(i)).eq(examples.context(i)));
+            prop_assert!(examples.distinct_context(examples.context_id(i)).eq(examples.context(i)));
         }
         let mut all = 0;
         for d in 0..examples.distinct_len() {
             let mut targets: Vec<u32> =
-                (0..examples.len()).filter(|&i| examples.class(i) == d).map(|i| examples.target(i)).collect();
+                (0..examples.len()).filter(|&i| examples.context_id(i) == d).map(|i| examples.target(i)).collect();
             targets.sort_unstable();
             let same = targets.chunk_by(|a, b| a == b);
             let counted: Vec<_> = same.map(|same| (same[0], same.len() as u32)).collect();

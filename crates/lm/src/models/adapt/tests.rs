@@ -55,7 +55,7 @@ fn a_step_is_the_gradient_of_the_segments_mean_loss() {
     let mut params = model.params.clone();
     let contexts = |range: std::ops::Range<usize>| -> Vec<u32> {
         let examples = data.splits.train.examples(stack.context).unwrap();
-        range.flat_map(|i| examples.distinct_context(examples.class(i)).collect::<Vec<_>>()).collect()
+        range.flat_map(|i| examples.distinct_context(examples.context_id(i)).collect::<Vec<_>>()).collect()
     };
     let (mut recording, loss) = Recording::new(&params, |tape| {
         let indices = tape.indices(&[12, stack.context], &contexts(0..12));

@@ -8,7 +8,7 @@ use crate::train::{Fit, Trainer, Unwatched, fit};
 use crate::{Config, files::RunFolder, load_data};
 
 /// A configuration on words, or on them as one text, its data, and an n-gram teacher of this order.
-fn class(home: &Path, settings: &str, order: usize) -> (Config, Data) {
+fn config_with_teacher(home: &Path, settings: &str, order: usize) -> (Config, Data) {
     let mut config = Config::from_toml(settings, "run.toml".as_ref()).unwrap();
     config.data.path = Some(charloom_testkit::fixture_path("data/words.txt"));
     let path = home.join(format!("teacher-{order}"));
@@ -34,22 +34,22 @@ fn log_probs(model: &dyn LanguageModel, first: u32, before: &[u32]) -> Vec<f64> 
     out.into_iter().map(f64::from).collect()
 }
 
-/// Where in the text each piece of a batch begins, and the length of all.
-fn pieces(feed: &dyn Feed, text: &[u32]) -> (Vec<usize>, usize) {
-    let (pieces, length, by_place) = match feed.shape() {
+/// Where in the text each block of a batch begins, and the length of all.
+fn blocks(feed: &dyn Feed, text: &[u32]) -> (Vec<usize>, usize) {
+    let (blocks, length, by_place) = match feed.shape() {
         Shape::Blocks { sequences, length } => (sequences, length, false),
         Shape::Streams { streams, length, .. } => (streams, length, true),
         other => panic!("{other:?}"),
     };
-    let at = |b: usize, t: usize| feed.input(0)[if by_place { t * pieces + b } else { b * length + t }];
+    let at = |b: usize, t: usize| feed.input(0)[if by_place { t * blocks + b } else { b * length + t }];
     let of = |b: usize| -> usize {
         let tokens: Vec<u32> = (0..length).map(|t| at(b, t)).collect();
         let mut found = text.windows(length).enumerate().filter(|(_, window)| *window == tokens);
-        let (offset, _) = found.next().expect("a piece of the text");
+        let (offset, _) = found.next().expect("a block of the text");
         assert!(found.next().is_none(), "it is there once");
         offset
     };
-    ((0..pieces).map(of).collect(), length)
+    ((0..blocks).map(of).collect(), length)
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
         ("text", "kind = 'rnn'\nhidden = 8\ncontext = 20", "batch = 3\nfeed = 'random'", 4, 2.0),
     ] {
         let toml = format!("[data]\nmode = '{mode}'\n[model]\n{model}\n[train]\n{train}");
-        let (mut config, data) = class(home.path(), &toml, order);
+        let (mut config, data) = config_with_teacher(home.path(), &toml, order);
         config.train.teacher.as_mut().unwrap().temperature = temperature;
         let mut trainer = Trainer::new(&config, &data).unwrap();
         let file = files::model_file(&config.train.teacher.as_ref().unwrap().path).unwrap();
@@ -100,7 +100,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
             }
             (None, models::Net::Window(_)) => (2..text.len()).for_each(|at| add([&text[..at]; 2], text[at])),
             (None, _) => {
-                let (offsets, length) = pieces(&*trainer.feed, &text);
+                let (offsets, length) = blocks(&*trainer.feed, &text);
                 for from in offsets {
                     (from + 1..=from + length).for_each(|at| add([&text[from..at], &text[..at]], text[at]));
                 }
@@ -114,8 +114,11 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
 #[test]
 fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluation() {
     let home = tempfile::tempdir().unwrap();
-    let (config, data) =
-        class(home.path(), "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4", 3);
+    let (config, data) = config_with_teacher(
+        home.path(),
+        "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4",
+        3,
+    );
     let student = Trainer::new(&config, &data).unwrap().into_model();
     let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
     let text = data.vocab.decode(&tokens);
@@ -134,7 +137,7 @@ fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluatio
 #[test]
 fn a_training_with_a_teacher_resumes_to_the_same_bits_and_only_with_the_same_teacher() {
     let home = tempfile::tempdir().unwrap();
-    let (config, data) = class(home.path(), "[model]\nhidden = [64]\n[train]\nsteps = 40", 4);
+    let (config, data) = config_with_teacher(home.path(), "[model]\nhidden = [64]\n[train]\nsteps = 40", 4);
     let teacher = config.train.teacher.clone().unwrap();
     assert_eq!(teacher.sha256.as_ref().map(String::len), Some(64));
     let mut whole = Trainer::new(&config, &data).unwrap();
@@ -152,7 +155,7 @@ fn a_training_with_a_teacher_resumes_to_the_same_bits_and_only_with_the_same_tea
     let mut alone = Trainer::new(&alone, &data).unwrap();
     assert_ne!(alone.step().unwrap(), Trainer::new(&config, &data).unwrap().step().unwrap());
     // Another file in its place.
-    let (_, _) = class(home.path(), "[data]\nsplit_seed = 7", 4);
+    let (_, _) = config_with_teacher(home.path(), "[data]\nsplit_seed = 7", 4);
     let refused = Trainer::resume(&half, &data, "half".as_ref()).err().expect("refused").to_string();
     assert!(refused.contains("is another file than the teacher"), "{refused}");
     let mut again = config;
@@ -162,7 +165,7 @@ fn a_training_with_a_teacher_resumes_to_the_same_bits_and_only_with_the_same_tea
 #[test]
 fn what_cannot_teach_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let (mut config, data) = class(home.path(), "[model]\nhidden = [8]", 3);
+    let (mut config, data) = config_with_teacher(home.path(), "[model]\nhidden = [8]", 3);
     let refused =
         |config: &Config, data: &Data| Trainer::new(config, data).err().expect("refused").to_string();
     let mut other = config.clone();
