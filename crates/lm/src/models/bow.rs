@@ -1,6 +1,6 @@
 use charloom_nn::{Embedding, Init, Linear, Scope};
 
-use super::decoder::{Block, Decoder, Look, MAX_CONTEXT, Mlp, Reading};
+use super::decoder::{Block, Decoder, MAX_CONTEXT, Mlp, SlidingWindow, TokenMixer};
 use super::{Kind, Learning, Net, NeuralKind, Reach};
 use crate::config::{self, Activation, ModelConfig, Setting, Settings};
 use crate::data::Data;
@@ -47,12 +47,12 @@ impl Kind for BowKind {
     fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
         let settings: BowSettings = model.read()?;
         model.write(&settings)?;
-        Ok(Reach::AtMost(Reading::new(settings.context, settings.stride)?.context))
+        Ok(Reach::AtMost(SlidingWindow::new(settings.context, settings.stride)?.context))
     }
 
     fn suit(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
         let BowSettings { context, stride, .. } = model.read()?;
-        Reading::suit(model, [context, stride], data)
+        SlidingWindow::suit(model, [context, stride], data)
     }
 
     fn learning(&self) -> Learning<'_> {
@@ -68,9 +68,9 @@ impl NeuralKind for BowKind {
     fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {
         let settings: BowSettings = model.read()?;
         let (width, hidden) = (settings.embed, settings.hidden);
-        let reading = Reading::new(settings.context, settings.stride)?;
+        let sliding_window = SlidingWindow::new(settings.context, settings.stride)?;
         let tokens = Embedding::new(&mut scope.at("wte"), vocab, width);
-        let positions = Some(Embedding::new(&mut scope.at("wpe"), reading.context, width));
+        let positions = Some(Embedding::new(&mut scope.at("wpe"), sliding_window.context, width));
         let mlp = Mlp {
             norm: None,
             c_fc: Linear::new(&mut scope.at("mlp.c_fc"), width, hidden, true),
@@ -80,14 +80,14 @@ impl NeuralKind for BowKind {
             hidden,
         };
         Ok(Net::Attention(Box::new(Decoder {
-            reading,
+            sliding_window,
             width,
             vocab,
             tokens,
             positions,
             dropout: None,
             first_norm: None,
-            blocks: vec![Block { look: Look::Mean, mlp }],
+            blocks: vec![Block { mixer: TokenMixer::Mean, mlp }],
             last_norm: None,
             head: Linear::to_logits(&mut scope.at("lm_head"), width, vocab, true),
         })))

@@ -25,7 +25,7 @@ mod window;
 
 pub use adapt::{Adapt, AdaptRule};
 pub use bow::BowSettings;
-pub use decoder::{Attention, Block, Decoder, Look, Mlp, Reading};
+pub use decoder::{Attention, Block, Decoder, Mlp, SlidingWindow, TokenMixer};
 pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register, suit};
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
@@ -190,9 +190,9 @@ pub trait Reader {
         known.fill(state.rows, vocab, |out| self.log_probs(state, out));
     }
 
-    /// The windows that it reads in: a part of a text has those of the whole text if it begins at a multiple of
+    /// The windows that it reads in: a chunk of a text has those of the whole text if it begins at a multiple of
     /// their stride. Without windows the stride is 1.
-    fn reading(&self) -> Reading {
-        Reading { context: 1, stride: 1 }
+    fn sliding_window(&self) -> SlidingWindow {
+        SlidingWindow { context: 1, stride: 1 }
     }
 }

@@ -37,7 +37,7 @@ impl Net {
         match self {
             Self::Window(stack) => Reach::Window(stack.context),
             Self::Recurrent(_) | Self::Stepped(_) => Reach::Unbounded,
-            Self::Attention(decoder) => Reach::AtMost(decoder.reading.context),
+            Self::Attention(decoder) => Reach::AtMost(decoder.sliding_window.context),
         }
     }
 
@@ -101,7 +101,7 @@ impl Net {
             }
             Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {
-                let decoder::Reading { context, stride } = decoder.reading;
+                let decoder::SlidingWindow { context, stride } = decoder.sliding_window;
                 if is_text { blocks(context, false) } else { words(context, stride, Layout::TreeByWord) }
             }
             Self::Recurrent(net) if is_text => {
@@ -125,7 +125,7 @@ impl Net {
             Self::Window(stack) => stack.widest,
             Self::Recurrent(net) => net.widest(),
             Self::Stepped(cell) => cell.width(),
-            Self::Attention(decoder) => decoder.numbers(),
+            Self::Attention(decoder) => decoder.activations(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use charloom_nn::{Initializer, Scope};
 use charloom_tensor::{Params, Tape, rng::TorchGenerator};
 
-use super::decoder::{self, DecoderReader, Reading};
+use super::decoder::{self, DecoderReader, SlidingWindow};
 use super::stack_reader::stack_reader;
 use super::state_reader::StateReader;
 use super::window::count_distinct;
@@ -224,11 +224,11 @@ impl LanguageModel for Neural {
             // A line longer than a window is read in windows: `before` tokens of context, then a segment.
             Net::Recurrent(_) => {
                 let (segment, before) = (adapt.segment, BURN_IN);
-                let reading = Reading { context: before + segment, stride: segment };
-                adapt::judge_trees(&self.params, &self.net, reading, split, adapt, see, tell)
+                let sliding_window = SlidingWindow { context: before + segment, stride: segment };
+                adapt::judge_trees(&self.params, &self.net, sliding_window, split, adapt, see, tell)
             }
             Net::Attention(decoder) => {
-                adapt::judge_trees(&self.params, &self.net, decoder.reading, split, adapt, see, tell)
+                adapt::judge_trees(&self.params, &self.net, decoder.sliding_window, split, adapt, see, tell)
             }
             Net::Stepped(_) => Ok(()),
         }

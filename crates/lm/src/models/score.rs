@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Adapt, Distributions, LanguageModel, Reader, Reading, State, Tell};
+use super::{Adapt, Distributions, LanguageModel, Reader, SlidingWindow, State, Tell};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{BURN_IN, MAX_CHUNKS, chunks};
@@ -208,7 +208,7 @@ fn judge_text(
     if judged == 0 {
         return Ok(());
     }
-    let Reading { context, stride } = reader.reading();
+    let SlidingWindow { context, stride } = reader.sliding_window();
     let chunks = chunks(judged, [max_chunks, burn_in.max(context)], stride);
     let longest = chunks.iter().map(|chunk| chunk.scored.end - chunk.begin).max().unwrap_or(0);
     let firsts: Vec<State> = chunks.iter().map(|chunk| reader.start(1, tokens[chunk.begin])).collect();

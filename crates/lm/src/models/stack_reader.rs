@@ -1,4 +1,4 @@
-//! Reading with layers over a window.
+//! SlidingWindow with layers over a window.
 
 use charloom_tensor::{Params, Pass, Recording, Rows, kernels};
 

@@ -1,4 +1,4 @@
-//! Reading with models that have a hidden state.
+//! SlidingWindow with models that have a hidden state.
 
 use charloom_tensor::kernels;
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, Tape, Var};

@@ -1,7 +1,7 @@
 use charloom_nn::{Dropout, Embedding, Init, Layer, LayerNorm, Linear, RmsNorm, Scope};
 use charloom_tensor::ops::Rotary;
 
-use super::decoder::{Attention, Block, Decoder, Look, MAX_CONTEXT, Mlp, Reading};
+use super::decoder::{Attention, Block, Decoder, MAX_CONTEXT, Mlp, SlidingWindow, TokenMixer};
 use super::{Kind, Learning, Net, NeuralKind, Reach};
 use crate::config::{self, Activation, ModelConfig, Norm, Positions, Setting, Settings};
 use crate::data::Data;
@@ -51,7 +51,7 @@ settings! {
 const MAX_CACHED: usize = 1 << 27;
 
 impl TransformerSettings {
-    fn reading(&self) -> Result<Reading> {
+    fn sliding_window(&self) -> Result<SlidingWindow> {
         let Self { heads, embed, .. } = *self;
         if !embed.is_multiple_of(heads) {
             let message =
@@ -65,15 +65,15 @@ impl TransformerSettings {
             );
             return Err(Error::setting("positions", message));
         }
-        let reading = Reading::new(self.context, self.stride)?;
-        let cached = reading.context.saturating_mul(2 * self.layers).saturating_mul(embed);
+        let sliding_window = SlidingWindow::new(self.context, self.stride)?;
+        let cached = sliding_window.context.saturating_mul(2 * self.layers).saturating_mul(embed);
         if cached > MAX_CACHED {
             let most = MAX_CACHED / (2 * self.layers * embed);
             let limit = format!("at most {most} with ``layers`` {} and ``embed`` {embed}", self.layers);
             let limit = format!("{limit}; more with less of these");
-            return Err(Error::out_of_range("context", reading.context, limit));
+            return Err(Error::out_of_range("context", sliding_window.context, limit));
         }
-        Ok(reading)
+        Ok(sliding_window)
     }
 
     fn norm(&self, scope: &mut Scope<'_>) -> Layer {
@@ -120,7 +120,7 @@ impl TransformerSettings {
             dropout: dropout(self.dropout, 3),
             hidden,
         };
-        Block { look: Look::Attention(Box::new(attention)), mlp }
+        Block { mixer: TokenMixer::Attention(Box::new(attention)), mlp }
     }
 }
 
@@ -149,12 +149,12 @@ impl Kind for TransformerKind {
     fn fill(&self, model: &mut ModelConfig) -> Result<Reach> {
         let settings: TransformerSettings = model.read()?;
         model.write(&settings)?;
-        Ok(Reach::AtMost(settings.reading()?.context))
+        Ok(Reach::AtMost(settings.sliding_window()?.context))
     }
 
     fn suit(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
         let TransformerSettings { context, stride, .. } = model.read()?;
-        Reading::suit(model, [context, stride], data)
+        SlidingWindow::suit(model, [context, stride], data)
     }
 
     fn learning(&self) -> Learning<'_> {
@@ -173,15 +173,15 @@ impl NeuralKind for TransformerKind {
 
     fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net> {
         let settings: TransformerSettings = model.read()?;
-        let (reading, width) = (settings.reading()?, settings.embed);
+        let (sliding_window, width) = (settings.sliding_window()?, settings.embed);
         let tokens = Embedding::new(&mut scope.at("wte"), vocab, width);
         let learned = settings.positions == Positions::Learned;
-        let positions = learned.then(|| Embedding::new(&mut scope.at("wpe"), reading.context, width));
+        let positions = learned.then(|| Embedding::new(&mut scope.at("wpe"), sliding_window.context, width));
         let norm = |wanted: bool, name: &str, scope: &mut Scope<'_>| {
             wanted.then(|| settings.norm(&mut scope.at(name)))
         };
         let first_norm = norm(settings.embed_norm, "ln_e", scope);
-        let block = |i| settings.block(i, reading.context, seed, &mut scope.at(&format!("h.{i}")));
+        let block = |i| settings.block(i, sliding_window.context, seed, &mut scope.at(&format!("h.{i}")));
         let blocks = (0..settings.layers).map(block).collect();
         let last_norm = norm(!settings.embed_norm, "ln_f", scope);
         let head = match settings.tie {
@@ -191,7 +191,7 @@ impl NeuralKind for TransformerKind {
         let p = settings.embed_dropout;
         let dropout = (p > 0.0).then_some(Dropout { p, seed, layer: 0 });
         Ok(Net::Attention(Box::new(Decoder {
-            reading,
+            sliding_window,
             width,
             vocab,
             tokens,

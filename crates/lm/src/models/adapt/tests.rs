@@ -6,7 +6,7 @@ use crate::Config;
 use crate::config::ModelConfig;
 use crate::data::{Data, DataConfig, Mode};
 use crate::feed::Shape;
-use crate::models::{LanguageModel, Mixture, Net, Neural, Reading, count, expectations, mean_scores};
+use crate::models::{LanguageModel, Mixture, Net, Neural, SlidingWindow, count, expectations, mean_scores};
 use charloom_tensor::rng::TorchGenerator;
 
 fn text(mode: Mode) -> (Data, Neural, Config) {
@@ -218,7 +218,7 @@ fn every_token_is_scored_once_and_in_order_with_as_much_before_it_as_in_an_evalu
     {
         let data = text(mode).0;
         let split = &data.splits.val;
-        let (tokens, segments) = segments(split, Reading { context, stride }, size);
+        let (tokens, segments) = segments(split, SlidingWindow { context, stride }, size);
         let mut next = 0;
         for (k, spans) in segments.iter().enumerate() {
             for span in spans {

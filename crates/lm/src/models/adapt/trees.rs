@@ -6,7 +6,7 @@ use super::{Adapt, Learner};
 use crate::data::Split;
 use crate::feed::{MAX_NUMBERS, Shape, Trie, sliding_windows};
 use crate::models::net::{Net, Recorded};
-use crate::models::{Reading, See, Tell};
+use crate::models::{See, SlidingWindow, Tell};
 use crate::{Error, Result};
 
 /// A span of a window, as indices of all tokens: its inputs are `from..to`, of which the first `scored_from` are
@@ -20,7 +20,11 @@ pub(super) struct Span {
 
 /// A split's tokens, and the spans of each segment: every token is scored once, in order, with the same
 /// context as in an evaluation.
-pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32>, Vec<Vec<Span>>) {
+pub(super) fn segments(
+    split: &Split,
+    sliding_window: SlidingWindow,
+    size: usize,
+) -> (Vec<u32>, Vec<Vec<Span>>) {
     let tokens = split.tokens_with_start().to_vec();
     let judged = tokens.len().saturating_sub(1);
     let sequences: Vec<usize> = match split.boundary() {
@@ -29,7 +33,7 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
     };
     let (mut segments, mut start) = (vec![Vec::new(); judged.div_ceil(size)], 0);
     for inputs in sequences.into_iter().filter(|&inputs| inputs > 0) {
-        for window in sliding_windows(inputs, reading.context, reading.stride) {
+        for window in sliding_windows(inputs, sliding_window.context, sliding_window.stride) {
             let from = start + window.start;
             let (mut next, end) = (from + window.scored_from, from + window.inputs);
             while next < end {
@@ -51,14 +55,14 @@ pub(super) fn segments(split: &Split, reading: Reading, size: usize) -> (Vec<u32
 pub(in super::super) fn judge_trees(
     params: &Params<f32>,
     net: &Net,
-    reading: Reading,
+    sliding_window: SlidingWindow,
     split: &Split,
     adapt: &Adapt<'_>,
     see: See<'_>,
     tell: Tell<'_>,
 ) -> Result<()> {
     Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
-        let (tokens, segments) = segments(split, reading, adapt.segment);
+        let (tokens, segments) = segments(split, sliding_window, adapt.segment);
         let read = |spans: &Vec<Span>| spans.iter().map(|span| span.to - span.from).sum();
         let nodes: usize = segments.iter().take(most).map(read).max().unwrap_or(0);
         if nodes == 0 {

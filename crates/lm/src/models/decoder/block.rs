@@ -7,18 +7,18 @@ use charloom_tensor::{Element, Indices, Var};
 
 use super::CausalRows;
 
-/// `x + look(x)`, then `x + mlp(x)`.
+/// `x + mixer(x)`, then `x + mlp(x)`.
 #[derive(Clone, Debug)]
 pub struct Block {
     /// The token mixer.
-    pub look: Look,
+    pub mixer: TokenMixer,
     /// Applied to each token by itself.
     pub mlp: Mlp,
 }
 
 /// How a token takes in itself and those before it.
 #[derive(Clone, Debug)]
-pub enum Look {
+pub enum TokenMixer {
     /// By attention.
     Attention(Box<Attention>),
     /// By the mean of all these rows.
@@ -69,9 +69,9 @@ impl Block {
         positions: Indices,
         rows: &mut CausalRows<'t, E>,
     ) -> Var<'t, E> {
-        let mixed = match &self.look {
-            Look::Attention(attention) => attention.forward(x, positions, rows),
-            Look::Mean => rows.mean(x),
+        let mixed = match &self.mixer {
+            TokenMixer::Attention(attention) => attention.forward(x, positions, rows),
+            TokenMixer::Mean => rows.mean(x),
         };
         let x = x + mixed;
         x + self.mlp.forward(x)

@@ -3,7 +3,7 @@
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
 
 use super::batch::positions;
-use super::{CausalRows, Decoder, Reading};
+use super::{CausalRows, Decoder, SlidingWindow};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{Trie, WordWindows, sliding_windows};
@@ -25,7 +25,7 @@ pub(in super::super) fn score_split(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<Vec<f32>> {
-    let Reading { context, stride } = decoder.reading;
+    let SlidingWindow { context, stride } = decoder.sliding_window;
     if split.boundary().is_none() {
         return score_text(params, decoder, &split.tokens().to_vec(), tell);
     }
@@ -50,7 +50,7 @@ pub(in super::super) fn total_loss(
     split: &Split,
     tell: Tell<'_>,
 ) -> Result<(f64, usize)> {
-    let Reading { context, stride } = decoder.reading;
+    let SlidingWindow { context, stride } = decoder.sliding_window;
     let Some(windows) = WordWindows::of_words(split, context, stride) else {
         return Ok(score::total_loss(score_split(params, decoder, split, tell)?));
     };
@@ -60,7 +60,7 @@ pub(in super::super) fn total_loss(
 
 /// See [`LanguageModel::evaluation_work`](crate::models::LanguageModel::evaluation_work).
 pub(in super::super) fn work(decoder: &Decoder, split: &Split) -> usize {
-    let Reading { context, stride } = decoder.reading;
+    let SlidingWindow { context, stride } = decoder.sliding_window;
     let of =
         |inputs: usize| sliding_windows(inputs, context, stride).map(|window| window.inputs).sum::<usize>();
     match split.boundary() {
@@ -151,7 +151,7 @@ fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tel
     let Some(inputs) = tokens.len().checked_sub(1).filter(|&inputs| inputs > 0) else {
         return Ok(Vec::new());
     };
-    let Reading { context, stride } = decoder.reading;
+    let SlidingWindow { context, stride } = decoder.sliding_window;
     let length = context.min(inputs);
     let all: Vec<_> = sliding_windows(inputs, context, stride).collect();
     let sequences = (rows_at_once(decoder) / length).clamp(1, all.len());

@@ -5,8 +5,8 @@
 //! running text, and reading token by token.
 
 mod batch;
-mod before;
 mod block;
+mod causal_rows;
 mod evaluate;
 mod reader;
 #[cfg(test)]
@@ -16,8 +16,8 @@ use charloom_nn::{Dropout, Embedding, Layer, Linear};
 use charloom_tensor::{Element, Indices, Tape, Var};
 
 pub(super) use batch::{of_blocks, of_tree};
-use before::CausalRows;
-pub use block::{Attention, Block, Look, Mlp};
+pub use block::{Attention, Block, Mlp, TokenMixer};
+use causal_rows::CausalRows;
 pub(super) use evaluate::{score_split, total_loss, work};
 pub(super) use reader::DecoderReader;
 
@@ -34,7 +34,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// The windows in which longer sequences are read.
-    pub reading: Reading,
+    pub sliding_window: SlidingWindow,
     /// C
     pub width: usize,
     /// V
@@ -60,17 +60,17 @@ pub struct Decoder {
 /// The first window is a sequence's first T tokens. Each next one begins `stride` tokens later; the tokens
 /// that both have are read again, at their new positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct SlidingWindow {
     /// T
     pub context: usize,
-    /// From 1 to T.
+    /// By how many tokens a window moves on, from 1 to T.
     pub stride: usize,
 }
 
 /// The default T, if the data does not set another.
 const CONTEXT: usize = 64;
 
-impl Reading {
+impl SlidingWindow {
     /// The settings given; by default a context of 64, and a quarter of the context as stride.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Reading {
     }
 
     /// Fills in the defaults that depend on the data: for words, a context for the longest training word with
-    /// its boundary, and windows that slide by one token; for a text, those of [`Reading::new`], with a smaller
+    /// its boundary, and windows that slide by one token; for a text, those of [`SlidingWindow::new`], with a smaller
     /// context where it is shorter.
     pub(super) fn suit(
         model: &mut ModelConfig,
@@ -101,9 +101,9 @@ impl Reading {
             Mode::Text => CONTEXT.min(data.splits.train.tokens().len().saturating_sub(1)).max(1),
         };
         let context = Some(context.unwrap_or(default));
-        let reading = Self::new(context, stride.or(of_words.then_some(1)))?;
-        model.set("context", reading.context);
-        model.set("stride", reading.stride);
+        let sliding_window = Self::new(context, stride.or(of_words.then_some(1)))?;
+        model.set("context", sliding_window.context);
+        model.set("stride", sliding_window.stride);
         Ok(())
     }
 }
@@ -148,7 +148,7 @@ impl Decoder {
     }
 
     /// About how many elements all layers have for one row. A training step keeps them for its backward pass.
-    pub(super) fn numbers(&self) -> usize {
+    pub(super) fn activations(&self) -> usize {
         let of_block =
             |block: &Block| self.width.saturating_mul(9).saturating_add(block.mlp.hidden.saturating_mul(2));
         let of_blocks = self.blocks.iter().map(of_block).fold(0, usize::saturating_add);

@@ -1,9 +1,9 @@
-//! Reading token by token, with a cache of keys and values.
+//! SlidingWindow token by token, with a cache of keys and values.
 
 use charloom_tensor::{Indices, NodeId, Params, Pass, Recording, Rows, kernels};
 
-use super::before::{BlockCache, KvCache};
-use super::{CausalRows, Decoder, Reading};
+use super::causal_rows::{BlockCache, KvCache};
+use super::{CausalRows, Decoder, SlidingWindow};
 use crate::models::{Reader, State};
 
 /// The most sequences that are read at once.
@@ -14,11 +14,11 @@ const NUMBERS: usize = 1 << 24;
 /// Reads with a decoder.
 ///
 /// A state has the tokens of the window and, for each sequence, the log-probabilities of the next token and
-/// the blocks' caches: keys and values, with capacity for [`DecoderReader::room`] tokens, or a sum. When a
-/// window is full, the tokens that it shares with the next are read again (see [`Reading`]).
+/// the blocks' caches: keys and values of as many tokens as its [`DecoderReader::capacity`], or a sum. When a
+/// window is full, the tokens that it shares with the next are read again (see [`SlidingWindow`]).
 pub(in super::super) struct DecoderReader<'m> {
     params: &'m Params<f32>,
-    reading: Reading,
+    sliding_window: SlidingWindow,
     /// V and C.
     vocab: usize,
     width: usize,
@@ -33,40 +33,52 @@ pub(in super::super) struct DecoderReader<'m> {
 
 impl<'m> DecoderReader<'m> {
     pub fn new(params: &'m Params<f32>, decoder: &Decoder) -> Self {
-        let (reading, width) = (decoder.reading, decoder.width);
-        let cache_size = decoder.blocks.len().saturating_mul(2 * width).saturating_mul(reading.context);
+        let (sliding_window, width) = (decoder.sliding_window, decoder.width);
+        let cache_size =
+            decoder.blocks.len().saturating_mul(2 * width).saturating_mul(sliding_window.context);
         let rows = (NUMBERS / cache_size.max(1)).clamp(1, ROWS);
         let (step, (inputs, share, blocks, logits)) = Recording::new(params, |tape| {
             let axis = tape.axis(rows);
             let inputs = [(); 3].map(|()| tape.index_rows(axis, &[]));
             let [tokens, positions, lengths] = inputs;
-            let cache = KvCache::new(tape, axis, reading.context, lengths);
+            let cache = KvCache::new(tape, axis, sliding_window.context, lengths);
             let share = cache.share.id();
             let mut causal_rows = CausalRows::Cached(cache);
             let logits = decoder.logits(tape, [tokens, positions], &mut causal_rows).contiguous().id();
             let CausalRows::Cached(cache) = causal_rows else { unreachable!("it is made of a cache") };
             (inputs, share, cache.blocks, logits)
         });
-        Self { params, reading, vocab: decoder.vocab, width, rows, step, inputs, share, blocks, logits }
+        Self {
+            params,
+            sliding_window,
+            vocab: decoder.vocab,
+            width,
+            rows,
+            step,
+            inputs,
+            share,
+            blocks,
+            logits,
+        }
     }
 
-    /// The size of a sequence's cache with room for `room` tokens.
-    fn cache_size(&self, room: usize) -> usize {
+    /// The size of a sequence's cache with room for `capacity` tokens.
+    fn cache_size(&self, capacity: usize) -> usize {
         let of_block = |block: &BlockCache| match block {
-            BlockCache::Attention { .. } => 2 * room * self.width,
+            BlockCache::Attention { .. } => 2 * capacity * self.width,
             BlockCache::Mean { .. } => self.width,
         };
         self.blocks.iter().map(of_block).sum()
     }
 
     /// The capacity, in tokens, of a cache of `length` tokens: a power of two of at least 8, at most T.
-    fn room(&self, length: usize) -> usize {
-        length.next_power_of_two().max(8).min(self.reading.context)
+    fn capacity(&self, length: usize) -> usize {
+        length.next_power_of_two().max(8).min(self.sliding_window.context)
     }
 
     /// Makes room in each row's cache for one more token than `length`.
     fn grow(&self, state: &mut State, length: usize) {
-        let (old, new) = (self.room(length), self.room(length + 1));
+        let (old, new) = (self.capacity(length), self.capacity(length + 1));
         if length > 0 && old == new {
             return;
         }
@@ -80,7 +92,7 @@ impl<'m> DecoderReader<'m> {
             }
             for block in &self.blocks {
                 let (parts, [old, new]) = match block {
-                    BlockCache::Attention { .. } => (2, [old, new].map(|room| room * self.width)),
+                    BlockCache::Attention { .. } => (2, [old, new].map(|capacity| capacity * self.width)),
                     BlockCache::Mean { .. } => (1, [self.width; 2]),
                 };
                 for _ in 0..parts {
@@ -95,8 +107,8 @@ impl<'m> DecoderReader<'m> {
     /// Reads one more token in each sequence, whose windows have `length` tokens so far.
     fn step(&mut self, state: &mut State, tokens: impl Fn(usize) -> u32, length: usize) {
         self.grow(state, length);
-        let (width, room) = (self.width, self.room(length + 1));
-        let row = self.vocab + self.cache_size(room);
+        let (width, capacity) = (self.width, self.capacity(length + 1));
+        let row = self.vocab + self.cache_size(capacity);
         let old = length * width;
         self.step.set(self.share, |share| share[0] = 1.0 / (length + 1) as f32);
         for (chunk, numbers) in state.numbers.chunks_mut(self.rows * row).enumerate() {
@@ -118,8 +130,8 @@ impl<'m> DecoderReader<'m> {
                 match *block {
                     BlockCache::Attention { keys, values, .. } => {
                         for node in [keys, values] {
-                            feed(node, self.reading.context * width, old, at);
-                            at += room * width;
+                            feed(node, self.sliding_window.context * width, old, at);
+                            at += capacity * width;
                         }
                     }
                     BlockCache::Mean { sum, .. } => {
@@ -129,12 +141,12 @@ impl<'m> DecoderReader<'m> {
                 }
             }
             self.step.forward(self.params, &Pass { rows: &[Rows::First(rows)], ..Pass::evaluation() });
-            self.keep(numbers, [row, room, old]);
+            self.keep(numbers, [row, capacity, old]);
         }
     }
 
     /// Writes the log-probabilities of the next token into the state, and adds this token to the caches.
-    fn keep(&self, numbers: &mut [f32], [row, room, old]: [usize; 3]) {
+    fn keep(&self, numbers: &mut [f32], [row, capacity, old]: [usize; 3]) {
         let (vocab, width) = (self.vocab, self.width);
         let mut log_probs = vec![0.0; numbers.len() / row * vocab];
         self.step.with_data(self.logits, |logits| kernels::log_softmax_rows(logits, vocab, &mut log_probs));
@@ -147,11 +159,11 @@ impl<'m> DecoderReader<'m> {
                 BlockCache::Attention { new, .. } => self.step.with_data(new, |new| {
                     for (numbers, new) in numbers.chunks_exact_mut(row).zip(new.chunks_exact(3 * width)) {
                         for part in 0..2 {
-                            numbers[at + part * room * width + old..][..width]
+                            numbers[at + part * capacity * width + old..][..width]
                                 .copy_from_slice(&new[(part + 1) * width..][..width]);
                         }
                     }
-                    at += 2 * room * width;
+                    at += 2 * capacity * width;
                 }),
                 BlockCache::Mean { new, .. } => self.step.with_data(new, |new| {
                     for (numbers, new) in numbers.chunks_exact_mut(row).zip(new.chunks_exact(width)) {
@@ -165,7 +177,7 @@ impl<'m> DecoderReader<'m> {
 
     /// Begins the next window: reads the tokens again that it shares with the full one.
     fn slide(&mut self, state: &mut State) {
-        let Reading { context, stride } = self.reading;
+        let SlidingWindow { context, stride } = self.sliding_window;
         let old = std::mem::take(&mut state.tokens);
         state.numbers = vec![0.0; state.rows * self.vocab];
         for at in stride..context {
@@ -187,7 +199,7 @@ impl Reader for DecoderReader<'_> {
         if state.rows == 0 {
             return;
         }
-        if state.tokens.len() == state.rows * self.reading.context {
+        if state.tokens.len() == state.rows * self.sliding_window.context {
             self.slide(state);
         }
         let length = state.tokens.len() / state.rows;
@@ -207,7 +219,7 @@ impl Reader for DecoderReader<'_> {
             .for_each(|(to, row)| to.copy_from_slice(&row[..self.vocab]));
     }
 
-    fn reading(&self) -> Reading {
-        self.reading
+    fn sliding_window(&self) -> SlidingWindow {
+        self.sliding_window
     }
 }

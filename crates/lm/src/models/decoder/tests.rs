@@ -54,7 +54,7 @@ fn alone(decoder: &Decoder, params: &Params<f64>, window: &[u32], target: u32) -
 
 /// Where the window of the target after these tokens begins: windows move on by `stride`.
 fn window(decoder: &Decoder, before: &[u32]) -> usize {
-    let (context, stride) = (decoder.reading.context, decoder.reading.stride);
+    let (context, stride) = (decoder.sliding_window.context, decoder.sliding_window.stride);
     before.len().saturating_sub(context).div_ceil(stride) * stride
 }
 

@@ -14,7 +14,7 @@ pub use weights::{FittedWeights, fit_weights};
 use std::path::Path;
 
 use super::score::{See, judge_split, judged};
-use super::{Adapt, Distributions, LanguageModel, Reach, Reader, Reading, State, Tell, score};
+use super::{Adapt, Distributions, LanguageModel, Reach, Reader, SlidingWindow, State, Tell, score};
 use crate::data::{Split, memory};
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -292,9 +292,9 @@ impl Reader for MixtureReader<'_> {
         );
     }
 
-    fn reading(&self) -> Reading {
-        let all = self.members.iter().map(|member| member.reading());
-        all.reduce(|one, other| Reading {
+    fn sliding_window(&self) -> SlidingWindow {
+        let all = self.members.iter().map(|member| member.sliding_window());
+        all.reduce(|one, other| SlidingWindow {
             context: one.context.max(other.context),
             stride: common_multiple(one.stride, other.stride),
         })
