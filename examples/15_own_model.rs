@@ -3,7 +3,7 @@
 //!     cargo run --release -p charloom --example 15_own_model
 
 use charloom::config::{Setting, Settings};
-use charloom::models::{Kind, Learning, Net, NeuralKind, Reach, Recurrent, register};
+use charloom::models::{Kind, Learning, Net, NeuralKind, Reach, RecurrentCell, register};
 use charloom::prelude::*;
 use charloom_nn::{Embedding, Init, Linear, Scope};
 use charloom_tensor::{Element, Indices, Tape, Var};
@@ -27,7 +27,7 @@ struct Layers {
     output: Linear,
 }
 
-impl Recurrent for Layers {
+impl RecurrentCell for Layers {
     fn state_width(&self) -> usize {
         self.width
     }
@@ -69,7 +69,7 @@ impl NeuralKind for Toy {
 
     fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {
         let ToySettings { width } = model.read()?;
-        Ok(Net::recurrent(Layers {
+        Ok(Net::cell(Layers {
             width,
             embedding: Embedding::new(&mut scope.at("embedding"), vocab, width),
             hidden: Linear::new(&mut scope.at("hidden"), width, width, true),

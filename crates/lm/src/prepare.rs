@@ -46,7 +46,7 @@ pub fn settle(config: &mut Config, data: &Data) -> Result<()> {
     config.data.val_sha256 = data.val_source.as_ref().map(|source| source.sha256.clone());
     config.data.test_sha256 = data.test_source.as_ref().map(|source| source.sha256.clone());
     config.resolve(data.mode());
-    models::suit(config, data)?;
+    models::fill_from_data(config, data)?;
     models::check_sizes(config, data.vocab.len())?;
     if let Some(teacher) = &mut config.train.teacher {
         train::name_teacher(teacher)?;

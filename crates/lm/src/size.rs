@@ -23,14 +23,14 @@ words! {
 }
 
 /// The settings of each size for a kind of model, from the smallest to the largest.
-struct Row {
+struct Recipe {
     kind: &'static str,
     /// The model's settings, as TOML.
     model: [&'static str; 4],
     batch: [usize; 4],
     lr: [f64; 4],
     /// How many passes over the training split are made.
-    passes: [f64; 4],
+    epochs: [f64; 4],
     /// The factor for [`DROPOUT`]: a transformer drops values twice a block, and learns too little with all
     /// of it.
     dropout: f64,
@@ -39,7 +39,7 @@ struct Row {
 /// The kind used if none is given.
 const DEFAULT: &str = "gru";
 
-const GRU: Row = Row {
+const GRU: Recipe = Recipe {
     kind: "gru",
     model: [
         "embed = 16\nhidden = 64",
@@ -49,12 +49,12 @@ const GRU: Row = Row {
     ],
     batch: [32, 64, 128, 64],
     lr: [0.01, 0.006, 0.004, 0.003],
-    passes: [4.0, 12.0, 24.0, 24.0],
+    epochs: [4.0, 12.0, 24.0, 24.0],
     dropout: 1.0,
 };
 
-const ROWS: [Row; 6] = [
-    Row {
+const RECIPES: [Recipe; 6] = [
+    Recipe {
         kind: "mlp",
         model: [
             "context = 3\nembed = 8\nhidden = [64]",
@@ -64,10 +64,10 @@ const ROWS: [Row; 6] = [
         ],
         batch: [64, 128, 256, 512],
         lr: [0.005, 0.003, 0.002, 0.001],
-        passes: [3.0, 12.0, 30.0, 40.0],
+        epochs: [3.0, 12.0, 30.0, 40.0],
         dropout: 1.0,
     },
-    Row {
+    Recipe {
         kind: "wavenet",
         model: [
             "context = 8\nembed = 12\nhidden = 32",
@@ -77,13 +77,13 @@ const ROWS: [Row; 6] = [
         ],
         batch: [64, 128, 256, 256],
         lr: [0.005, 0.003, 0.002, 0.001],
-        passes: [3.0, 8.0, 14.0, 20.0],
+        epochs: [3.0, 8.0, 14.0, 20.0],
         dropout: 0.0,
     },
-    Row { kind: "rnn", lr: [0.005, 0.003, 0.002, 0.001], ..GRU },
+    Recipe { kind: "rnn", lr: [0.005, 0.003, 0.002, 0.001], ..GRU },
     GRU,
-    Row { kind: "lstm", ..GRU },
-    Row {
+    Recipe { kind: "lstm", ..GRU },
+    Recipe {
         kind: "transformer",
         model: [
             "positions = \"rotary\"\nlayers = 2\nheads = 2\nembed = 32",
@@ -93,7 +93,7 @@ const ROWS: [Row; 6] = [
         ],
         batch: [32, 32, 64, 64],
         lr: [0.005, 0.003, 0.002, 0.001],
-        passes: [4.0, 12.0, 24.0, 24.0],
+        epochs: [4.0, 12.0, 24.0, 24.0],
         dropout: 0.25,
     },
 ];
@@ -111,15 +111,15 @@ const MAX_DROPOUT: f64 = 0.4;
 const AVERAGED: f64 = 0.02;
 /// The fewest characters of training text for each example, word or stream of a batch.
 const MIN_TEXT: usize = 256;
-/// The fewest steps of a pass over a running text: a short one gets a smaller batch.
-const MIN_STEPS_A_PASS: f64 = 60.0;
+/// The fewest steps of an epoch on a running text: a short one gets a smaller batch.
+const MIN_STEPS_PER_EPOCH: f64 = 60.0;
 /// The smallest batch.
 const MIN_BATCH: usize = 4;
 /// The context of a running text that is too short for the kind's own one: this share of it at most, below this many
 /// tokens.
 const MAX_CONTEXT_SHARE: usize = 8;
 const SHORT_CONTEXT: usize = 64;
-/// The fewest steps on words and on a running text: a short one gets more passes.
+/// The fewest steps on words and on a running text: a short one gets more epochs.
 const MIN_STEPS: [f64; 2] = [500.0, 1500.0];
 
 /// The settings of a size for this data and a kind of model, by default the one that suits most data. They
@@ -139,15 +139,15 @@ const MIN_STEPS: [f64; 2] = [500.0, 1500.0];
 /// A kind that has no sizes; data without anything to train on.
 pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
     let kind = kind.unwrap_or(DEFAULT);
-    let row = ROWS.iter().find(|row| row.kind == kind).ok_or_else(|| {
-        let known: Vec<&str> = ROWS.iter().map(|row| row.kind).collect();
+    let recipe = RECIPES.iter().find(|recipe| recipe.kind == kind).ok_or_else(|| {
+        let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.kind).collect();
         Error::setting(
             "size",
             format!(": a model of kind {kind:?} has no sizes; those of {} have", known.join(", ")),
         )
     })?;
     let i = size as usize;
-    let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", row.model[i]);
+    let mut text = format!("[model]\nkind = \"{kind}\"\n{}\n", recipe.model[i]);
     let (tokens, is_text) = (data.splits.train.tokens().len(), data.vocab.mode() == Mode::Text);
     let context = tokens / MAX_CONTEXT_SHARE;
     let mut plain = Config::layered(Some(&text), None)?;
@@ -155,25 +155,25 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
         text += &format!("context = {}\n", context.max(1));
         plain.model.set("context", context.max(1));
     }
-    if row.dropout > 0.0 {
+    if recipe.dropout > 0.0 {
         let parameters = models::parameters(&plain, data.vocab.len())?.unwrap_or(0) as f64;
         let ratio = parameters / tokens.max(1) as f64;
         let step = DROPOUT.iter().find(|(most, _)| ratio < *most);
         let all = step.map_or(MAX_DROPOUT, |(_, dropout)| *dropout);
-        text += &format!("dropout = {:?}\n", row.dropout * all);
+        text += &format!("dropout = {:?}\n", recipe.dropout * all);
     }
-    let mut batch = row.batch[i].min((tokens / MIN_TEXT).max(MIN_BATCH));
+    let mut batch = recipe.batch[i].min((tokens / MIN_TEXT).max(MIN_BATCH));
     plain.train.batch = Batch::Size(batch);
     let [of_words, of_text] = MIN_STEPS;
     let mut fewest = of_words;
     if is_text {
-        let share = (models::steps_a_pass(&plain, data)? / MIN_STEPS_A_PASS).min(1.0);
+        let share = (models::steps_per_epoch(&plain, data)? / MIN_STEPS_PER_EPOCH).min(1.0);
         batch = ((batch as f64 * share) as usize).max(MIN_BATCH);
         plain.train.batch = Batch::Size(batch);
         fewest = of_text;
     }
-    let lr = row.lr[i];
-    let steps = (row.passes[i] * models::steps_a_pass(&plain, data)?).ceil().max(fewest) as u64;
+    let lr = recipe.lr[i];
+    let steps = (recipe.epochs[i] * models::steps_per_epoch(&plain, data)?).ceil().max(fewest) as u64;
     let ema = 1.0 - 1.0 / (AVERAGED * steps as f64);
     Ok(text + &format!("[train]\nbatch = {batch}\nlr = {lr:?}\nsteps = {steps}\nema = {ema:?}\n{TRAIN}\n"))
 }
@@ -183,8 +183,8 @@ pub fn recipe(kind: Option<&str>, size: Size, data: &Data) -> Result<String> {
 /// # Errors
 /// Data without anything to train on.
 fn work(config: &Config, data: &Data) -> Result<f64> {
-    let passes = config.train.steps as f64 / models::steps_a_pass(config, data)?.max(f64::MIN_POSITIVE);
-    let predictions = passes * data.splits.train.tokens().len() as f64;
+    let epochs = config.train.steps as f64 / models::steps_per_epoch(config, data)?.max(f64::MIN_POSITIVE);
+    let predictions = epochs * data.splits.train.tokens().len() as f64;
     Ok(predictions * models::multiplications(config, data.vocab.len())? as f64)
 }
 
@@ -204,7 +204,7 @@ pub fn seconds(size: Size, config: &Config, data: &Data, took: f64) -> Result<f6
 const ORDERS: [usize; 2] = [5, 6];
 /// The most characters of training text whose n-grams are counted beside a training, in less than half a
 /// second.
-const MOST_COUNTED: usize = 300_000;
+const MAX_COUNTED: usize = 300_000;
 
 /// A model beside counts of n-grams, on the validation split.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -233,7 +233,7 @@ pub fn beside_counts(
     data: &Data,
 ) -> Result<Option<BesideCounts>> {
     let Splits { train, val, .. } = &data.splits;
-    if train.tokens().len() > MOST_COUNTED {
+    if train.tokens().len() > MAX_COUNTED {
         return Ok(None);
     }
     let order = ORDERS[usize::from(data.vocab.mode() == Mode::Text)];
@@ -267,15 +267,14 @@ mod tests {
     #[test]
     fn every_size_of_every_kind_is_a_valid_training_larger_than_the_one_before() {
         let data = data(4000);
-        for row in &ROWS {
+        for Recipe { kind, .. } in &RECIPES {
             let mut before = 0.0;
             for size in [Size::Tiny, Size::Small, Size::Medium, Size::Large] {
-                let config =
-                    Config::layered(Some(&recipe(Some(row.kind), size, &data).unwrap()), None).unwrap();
+                let config = Config::layered(Some(&recipe(Some(kind), size, &data).unwrap()), None).unwrap();
                 config.validate().unwrap();
                 models::check_sizes(&config, data.vocab.len()).unwrap();
                 let work = work(&config, &data).unwrap();
-                assert!(work > before, "{} {size}: {work} after {before}", row.kind);
+                assert!(work > before, "{} {size}: {work} after {before}", kind);
                 before = work;
             }
         }
@@ -310,8 +309,8 @@ mod tests {
             let corpus =
                 Corpus::from_bytes("here", "on and ".repeat(words).as_bytes(), &config.data).unwrap();
             let data = Data::of(corpus, &config.data, None).unwrap();
-            for row in &ROWS {
-                let recipe = recipe(Some(row.kind), Size::Tiny, &data).unwrap();
+            for Recipe { kind, .. } in &RECIPES {
+                let recipe = recipe(Some(kind), Size::Tiny, &data).unwrap();
                 let mut sized = Config::layered(Some(&recipe), None).unwrap();
                 sized.data = config.data.clone();
                 crate::settle(&mut sized, &data).unwrap();

@@ -50,9 +50,9 @@ impl Kind for BowKind {
         Ok(Reach::AtMost(SlidingWindow::new(settings.context, settings.stride)?.context))
     }
 
-    fn suit(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
+    fn fill_from_data(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
         let BowSettings { context, stride, .. } = model.read()?;
-        SlidingWindow::suit(model, [context, stride], data)
+        SlidingWindow::fill_from_data(model, [context, stride], data)
     }
 
     fn learning(&self) -> Learning<'_> {

@@ -33,7 +33,7 @@ pub trait Kind: Send + Sync {
     ///
     /// # Errors
     /// As [`Kind::fill`].
-    fn suit(&self, _model: &mut ModelConfig, _data: &Data) -> Result<()> {
+    fn fill_from_data(&self, _model: &mut ModelConfig, _data: &Data) -> Result<()> {
         Ok(())
     }
 
@@ -234,8 +234,8 @@ pub fn fill(model: &mut ModelConfig) -> Result<Reach> {
 ///
 /// # Errors
 /// As [`fill`]; a feed that is not for the model or the data.
-pub fn suit(config: &mut Config, data: &Data) -> Result<()> {
-    kind(&config.model)?.suit(&mut config.model, data)?;
+pub fn fill_from_data(config: &mut Config, data: &Data) -> Result<()> {
+    kind(&config.model)?.fill_from_data(&mut config.model, data)?;
     super::resolve_feed(config, data)
 }
 

@@ -11,14 +11,14 @@ mod net;
 mod neural;
 mod ngram;
 mod open;
-mod plan;
 mod recurrent;
+mod recurrent_cell;
 mod score;
+mod shapes;
 mod stack;
 mod stack_reader;
 mod state;
 mod state_reader;
-mod stepped;
 mod transformer;
 mod wavenet;
 mod window;
@@ -26,7 +26,9 @@ mod window;
 pub use adapt::{Adapt, AdaptRule};
 pub use bow::BowSettings;
 pub use decoder::{Attention, Block, Decoder, Mlp, SlidingWindow, TokenMixer};
-pub use kinds::{CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, kind, register, suit};
+pub use kinds::{
+    CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, fill_from_data, kind, register,
+};
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
 pub use mixture::{
@@ -39,16 +41,16 @@ pub(crate) use net::{Recorded, window_targets};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{check_trained, count, counts, generator, open};
-pub(crate) use plan::plan;
-pub use plan::{
-    check_sizes, has_window, multiplications, parameters, reads_whole_words, resolve_feed, steps_a_pass,
-};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
+pub use recurrent_cell::{DynRecurrentCell, Precision, RecurrentCell};
 pub use score::See;
 pub(crate) use score::score_words;
+pub(crate) use shapes::shapes_and_net;
+pub use shapes::{
+    check_sizes, has_window, multiplications, parameters, reads_whole_words, resolve_feed, steps_per_epoch,
+};
 pub use stack::{Stack, Traced};
 pub use state::{Distributions, State};
-pub use stepped::{Cell, Precision, Recurrent};
 pub use transformer::TransformerSettings;
 pub use wavenet::WaveNetSettings;
 

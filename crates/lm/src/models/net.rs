@@ -4,7 +4,7 @@ use charloom_tensor::ops::Targets;
 use charloom_tensor::{Axis, Element, Indices, NodeId, Tape, Var};
 
 use super::decoder::{self, Decoder};
-use super::stepped::{Cell, Precision, Recurrent, level_by_level};
+use super::recurrent_cell::{DynRecurrentCell, Precision, RecurrentCell, level_by_level};
 use super::{Reach, RecurrentNet, Stack};
 use crate::config::{self, Batch, TrainConfig};
 use crate::data::{Mode, Split};
@@ -19,16 +19,16 @@ pub enum Net {
     Window(Stack),
     /// Has a hidden state, and reads whole sequences at once.
     Recurrent(RecurrentNet),
-    /// Has a hidden state and is defined by one step ([`Recurrent::step`]).
-    Stepped(Box<dyn Cell>),
+    /// Has a hidden state and is defined by one step ([`RecurrentCell::step`]).
+    Cell(Box<dyn DynRecurrentCell>),
     /// Each token attends to those before it, or takes their mean.
     Attention(Box<Decoder>),
 }
 
 impl Net {
     /// A model with a hidden state that is defined by one step.
-    pub fn recurrent(cell: impl Recurrent + 'static) -> Self {
-        Self::Stepped(Box::new(cell))
+    pub fn cell(cell: impl RecurrentCell + 'static) -> Self {
+        Self::Cell(Box::new(cell))
     }
 
     /// How far back it looks.
@@ -36,7 +36,7 @@ impl Net {
     pub fn reach(&self) -> Reach {
         match self {
             Self::Window(stack) => Reach::Window(stack.context),
-            Self::Recurrent(_) | Self::Stepped(_) => Reach::Unbounded,
+            Self::Recurrent(_) | Self::Cell(_) => Reach::Unbounded,
             Self::Attention(decoder) => Reach::AtMost(decoder.sliding_window.context),
         }
     }
@@ -46,7 +46,7 @@ impl Net {
     pub fn stack(&self) -> Option<&Stack> {
         match self {
             Self::Window(stack) => Some(stack),
-            Self::Recurrent(_) | Self::Stepped(_) | Self::Attention(_) => None,
+            Self::Recurrent(_) | Self::Cell(_) | Self::Attention(_) => None,
         }
     }
 
@@ -56,7 +56,7 @@ impl Net {
             (Self::Window(_), _) => &[],
             (Self::Recurrent(_), Mode::Text) => &[config::Feed::Streams, config::Feed::Random],
             (Self::Attention(_), Mode::Text) => &[config::Feed::Random],
-            (Self::Recurrent(_) | Self::Stepped(_) | Self::Attention(_), _) => &[config::Feed::Words],
+            (Self::Recurrent(_) | Self::Cell(_) | Self::Attention(_), _) => &[config::Feed::Words],
         }
     }
 
@@ -99,7 +99,7 @@ impl Net {
                     None => Box::new(Windows::new(examples, size, merged)),
                 })
             }
-            Self::Stepped(_) => words(usize::MAX, 1, Layout::Levels { merged }),
+            Self::Cell(_) => words(usize::MAX, 1, Layout::Levels { merged }),
             Self::Attention(decoder) => {
                 let decoder::SlidingWindow { context, stride } = decoder.sliding_window;
                 if is_text { blocks(context, false) } else { words(context, stride, Layout::TreeByWord) }
@@ -124,7 +124,7 @@ impl Net {
         match self {
             Self::Window(stack) => stack.widest,
             Self::Recurrent(net) => net.widest(),
-            Self::Stepped(cell) => cell.width(),
+            Self::Cell(cell) => cell.width(),
             Self::Attention(decoder) => decoder.activations(),
         }
     }
@@ -147,7 +147,7 @@ impl Net {
                 inputs.extend([targets.tokens].into_iter().chain(targets.rows));
                 Recorded { inputs, loss, carried: Vec::new() }
             }
-            (Self::Stepped(cell), Shape::Levels { levels, rows, pairs }) => {
+            (Self::Cell(cell), Shape::Levels { levels, rows, pairs }) => {
                 level_by_level(&**cell, tape, [levels, rows, pairs])
             }
             (Self::Recurrent(net), Shape::Tree { nodes, pairs }) => {

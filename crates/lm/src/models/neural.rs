@@ -104,9 +104,9 @@ impl Neural {
     /// # Errors
     /// As [`Neural::from_checkpoint`].
     pub(crate) fn check(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
-        let plan = super::plan::plan(&checkpoint.config, checkpoint.vocab.len());
-        if let Some((plan, _)) = plan.map_err(|error| Error::model(path, error))? {
-            let expected: Vec<_> = plan.tensors().map(|(n, dims)| (n.to_owned(), dims.to_vec())).collect();
+        let shapes = super::shapes_and_net(&checkpoint.config, checkpoint.vocab.len());
+        if let Some((shapes, _)) = shapes.map_err(|error| Error::model(path, error))? {
+            let expected: Vec<_> = shapes.tensors().map(|(n, dims)| (n.to_owned(), dims.to_vec())).collect();
             checkpoint.expect(&expected, path)?;
         }
         Ok(())
@@ -184,7 +184,7 @@ impl LanguageModel for Neural {
                 }))
             }
             Net::Attention(decoder) => Box::new(DecoderReader::new(&self.params, decoder)),
-            Net::Stepped(cell) => Box::new(StateReader::new(
+            Net::Cell(cell) => Box::new(StateReader::new(
                 &self.params,
                 self.vocab,
                 &[cell.width()],
@@ -200,7 +200,7 @@ impl LanguageModel for Neural {
         match &self.net {
             Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).score_split(split, tell),
             Net::Attention(decoder) => decoder::score_split(&self.params, decoder, split, tell),
-            Net::Recurrent(_) | Net::Stepped(_) => {
+            Net::Recurrent(_) | Net::Cell(_) => {
                 super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
             }
         }
@@ -230,21 +230,19 @@ impl LanguageModel for Neural {
             Net::Attention(decoder) => {
                 adapt::judge_trees(&self.params, &self.net, decoder.sliding_window, split, adapt, see, tell)
             }
-            Net::Stepped(_) => Ok(()),
+            Net::Cell(_) => Ok(()),
         }
     }
 
     fn can_adapt(&self, _: &Split) -> bool {
-        !matches!(self.net, Net::Stepped(_))
+        !matches!(self.net, Net::Cell(_))
     }
 
     fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
         match &self.net {
             Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).total_loss(split, tell),
             Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, tell),
-            Net::Recurrent(_) | Net::Stepped(_) => {
-                Ok(super::score::total_loss(self.score_split(split, tell)?))
-            }
+            Net::Recurrent(_) | Net::Cell(_) => Ok(super::score::total_loss(self.score_split(split, tell)?)),
         }
     }
 }

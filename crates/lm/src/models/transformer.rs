@@ -152,9 +152,9 @@ impl Kind for TransformerKind {
         Ok(Reach::AtMost(settings.sliding_window()?.context))
     }
 
-    fn suit(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
+    fn fill_from_data(&self, model: &mut ModelConfig, data: &Data) -> Result<()> {
         let TransformerSettings { context, stride, .. } = model.read()?;
-        SlidingWindow::suit(model, [context, stride], data)
+        SlidingWindow::fill_from_data(model, [context, stride], data)
     }
 
     fn learning(&self) -> Learning<'_> {

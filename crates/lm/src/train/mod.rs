@@ -112,7 +112,7 @@ impl Trainer {
         let mut config = config.clone();
         config.resolve(data.mode());
         models::fill(&mut config.model)?;
-        models::suit(&mut config, data)?;
+        models::fill_from_data(&mut config, data)?;
         let mut generator = models::generator(&config, data);
         let mut model = Neural::new(&config, data.vocab.len(), &mut generator)?;
         check_frozen(&model.params, &config.train.freeze)?;

@@ -212,7 +212,7 @@ fn a_batch_of_text_too_large_says_which_context_is_not() {
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
     let (_, most) = refused.split_once("choose a ``context`` of at most ").expect(&refused);
     let most: usize = most.split(' ').next().unwrap().parse().unwrap();
-    let widest = models::plan(&config, data.vocab.len()).unwrap().unwrap().1.widest();
+    let widest = models::shapes_and_net(&config, data.vocab.len()).unwrap().unwrap().1.widest();
     assert_eq!(most, (1 << 30) / widest / 32, "{refused}");
 }
 

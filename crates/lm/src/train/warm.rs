@@ -67,8 +67,8 @@ struct Tensor {
 
 /// The tensors of a configuration's model; none of one that counts.
 fn tensors(config: &Config, vocab: usize) -> Result<Vec<Tensor>> {
-    let (Some((plan, _)), Some((larger, _))) =
-        (models::plan(config, vocab)?, models::plan(config, vocab + 1)?)
+    let (Some((shapes, _)), Some((larger, _))) =
+        (models::shapes_and_net(config, vocab)?, models::shapes_and_net(config, vocab + 1)?)
     else {
         return Ok(Vec::new());
     };
@@ -77,7 +77,7 @@ fn tensors(config: &Config, vocab: usize) -> Result<Vec<Tensor>> {
         dims: dims.to_vec(),
         grows: dims.iter().zip(larger).map(|(dim, larger)| larger - dim).collect(),
     };
-    Ok(plan.tensors().zip(larger.tensors()).map(|(one, (_, larger))| tensor(one, larger)).collect())
+    Ok(shapes.tensors().zip(larger.tensors()).map(|(one, (_, larger))| tensor(one, larger)).collect())
 }
 
 impl Tensor {

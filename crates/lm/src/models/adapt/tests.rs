@@ -150,7 +150,7 @@ const REREADING: [(&str, Mode); 7] = [
 fn rereading(model: &str, mode: Mode) -> (Data, Neural) {
     let mut config = Config::from_toml(&format!("[model]\n{model}"), "test".as_ref()).unwrap();
     let data = text(mode).0;
-    crate::models::suit(&mut config, &data).unwrap();
+    crate::models::fill_from_data(&mut config, &data).unwrap();
     let model = Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(3)).unwrap();
     (data, model)
 }

@@ -88,7 +88,7 @@ impl SlidingWindow {
     /// Fills in the defaults that depend on the data: for words, a context for the longest training word with
     /// its boundary, and windows that slide by one token; for a text, those of [`SlidingWindow::new`], with a smaller
     /// context where it is shorter.
-    pub(super) fn suit(
+    pub(super) fn fill_from_data(
         model: &mut ModelConfig,
         [context, stride]: [Option<usize>; 2],
         data: &Data,

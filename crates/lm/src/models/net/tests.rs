@@ -34,7 +34,7 @@ struct Own {
     dropout: f64,
 }
 
-impl Recurrent for Own {
+impl RecurrentCell for Own {
     fn state_width(&self) -> usize {
         4
     }
@@ -55,7 +55,7 @@ impl Recurrent for Own {
 }
 
 fn own(vocab: usize, dropout: f64, scope: &mut Scope<'_>) -> Net {
-    Net::recurrent(Own {
+    Net::cell(Own {
         embedding: Embedding::new(&mut scope.at("embedding"), vocab, 4),
         hidden: Linear::new(&mut scope.at("hidden"), 4, 4, true),
         output: Linear::new(&mut scope.at("output"), 4, vocab, true),
@@ -115,7 +115,7 @@ fn one_by_one(net: &Net, params: &Params<f64>, split: &Split) -> (f64, Vec<f64>)
             let (inputs, targets) =
                 (tape.indices(&[length], &sequence[..length]), tape.indices(&[length], &sequence[1..]));
             match net {
-                Net::Stepped(cell) => {
+                Net::Cell(cell) => {
                     let mut state = tape.input(&[1, cell.width()], &vec![0.0; cell.width()]);
                     let mut all = Vec::new();
                     for &token in &sequence[..length] {

@@ -9,7 +9,7 @@ use super::net::{Recorded, pairs_loss};
 ///
 /// The state is a vector of H numbers, zeros at first. Training reads shared prefixes of words once, level by
 /// level of their trie.
-pub trait Recurrent: Send + Sync {
+pub trait RecurrentCell: Send + Sync {
     /// H, the width of the state.
     fn state_width(&self) -> usize;
 
@@ -26,19 +26,19 @@ pub trait Recurrent: Send + Sync {
     ) -> [Var<'t, E>; 2];
 }
 
-/// The object-safe form of [`Recurrent`]: its generic `step`, once for f32 and once for f64, so that `Net`
+/// The object-safe form of [`RecurrentCell`]: its generic `step`, once for f32 and once for f64, so that `Net`
 /// can hold any.
-pub trait Cell: Send + Sync {
-    /// As [`Recurrent::state_width`].
+pub trait DynRecurrentCell: Send + Sync {
+    /// As [`RecurrentCell::state_width`].
     fn width(&self) -> usize;
-    /// As [`Recurrent::step`].
+    /// As [`RecurrentCell::step`].
     fn step_f32<'t>(
         &self,
         tape: &'t Tape<'t, f32>,
         tokens: Indices,
         state: Var<'t, f32>,
     ) -> [Var<'t, f32>; 2];
-    /// As [`Recurrent::step`].
+    /// As [`RecurrentCell::step`].
     fn step_f64<'t>(
         &self,
         tape: &'t Tape<'t, f64>,
@@ -47,7 +47,7 @@ pub trait Cell: Send + Sync {
     ) -> [Var<'t, f64>; 2];
 }
 
-impl<R: Recurrent> Cell for R {
+impl<R: RecurrentCell> DynRecurrentCell for R {
     fn width(&self) -> usize {
         self.state_width()
     }
@@ -75,7 +75,7 @@ impl<R: Recurrent> Cell for R {
 pub trait Precision: Element {
     /// Records one step of a cell: the new state and the logits.
     fn step<'t>(
-        cell: &dyn Cell,
+        cell: &dyn DynRecurrentCell,
         tape: &'t Tape<'t, Self>,
         tokens: Indices,
         state: Var<'t, Self>,
@@ -84,7 +84,7 @@ pub trait Precision: Element {
 
 impl Precision for f32 {
     fn step<'t>(
-        cell: &dyn Cell,
+        cell: &dyn DynRecurrentCell,
         tape: &'t Tape<'t, f32>,
         tokens: Indices,
         state: Var<'t, f32>,
@@ -95,7 +95,7 @@ impl Precision for f32 {
 
 impl Precision for f64 {
     fn step<'t>(
-        cell: &dyn Cell,
+        cell: &dyn DynRecurrentCell,
         tape: &'t Tape<'t, f64>,
         tokens: Indices,
         state: Var<'t, f64>,
@@ -107,7 +107,7 @@ impl Precision for f64 {
 /// Records a trie's loss: level by level the states from the parents' states, then the loss of all logits at
 /// once.
 pub(super) fn level_by_level<E: Precision>(
-    cell: &dyn Cell,
+    cell: &dyn DynRecurrentCell,
     tape: &Tape<'_, E>,
     [levels, rows, pairs]: [usize; 3],
 ) -> Recorded {

@@ -1,4 +1,5 @@
-//! The size of a model, before anything of it is allocated.
+//! The layers of a model and the shapes of its tensors, before any is allocated, and what they decide: its size, the
+//! feed, the steps of an epoch.
 
 use charloom_nn::{Scope, TensorShapes};
 
@@ -18,7 +19,7 @@ const MAX_ACTIVATIONS: u64 = 1 << 30;
 ///
 /// # Errors
 /// There is no model of that kind.
-pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(TensorShapes, Net)>> {
+pub(crate) fn shapes_and_net(config: &Config, vocab: usize) -> Result<Option<(TensorShapes, Net)>> {
     match kind(&config.model)?.learning() {
         Learning::ByGradients(kind) => {
             let mut shapes = TensorShapes::default();
@@ -35,8 +36,8 @@ pub(crate) fn plan(config: &Config, vocab: usize) -> Result<Option<(TensorShapes
 /// # Errors
 /// There is no model of that kind.
 pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
-    match plan(config, vocab)? {
-        Some((plan, _)) => Ok(Some(plan.parameters())),
+    match shapes_and_net(config, vocab)? {
+        Some((shapes, _)) => Ok(Some(shapes.parameters())),
         None => mixture::count_parameters(config, vocab),
     }
 }
@@ -46,8 +47,8 @@ pub fn parameters(config: &Config, vocab: usize) -> Result<Option<u64>> {
 ///
 /// # Errors
 /// There is no model of that kind, or nothing to train on.
-pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
-    let Some((_, net)) = plan(config, data.vocab.len())? else { return Ok(1.0) };
+pub fn steps_per_epoch(config: &Config, data: &Data) -> Result<f64> {
+    let Some((_, net)) = shapes_and_net(config, data.vocab.len())? else { return Ok(1.0) };
     let Batch::Size(batch) = config.train.batch else { return Ok(1.0) };
     let feed = net.feed(&data.splits.train, &config.train, true)?;
     let drawn = match feed.shape() {
@@ -64,7 +65,7 @@ pub fn steps_a_pass(config: &Config, data: &Data) -> Result<f64> {
 /// # Errors
 /// As [`parameters`].
 pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
-    let Some((plan, _)) = plan(config, vocab)? else {
+    let Some((shapes, _)) = shapes_and_net(config, vocab)? else {
         let members = mixture::configurations(config)?;
         let mut of_members = members.iter().map(|member| multiplications(member, vocab));
         return of_members.try_fold(0, |sum: u64, own| Ok(sum.saturating_add(own?)));
@@ -72,7 +73,7 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
     // An embedding is a lookup, without multiplications.
     let is_table = |name: &str| ["embedding.", "wte.", "wpe."].iter().any(|table| name.starts_with(table));
     let is_weight = |name: &str, dims: &[usize]| dims.len() == 2 && !is_table(name);
-    let weights = plan.tensors().filter(|(name, dims)| is_weight(name, dims));
+    let weights = shapes.tensors().filter(|(name, dims)| is_weight(name, dims));
     Ok(weights.map(|(_, dims)| size(dims)).fold(0, u64::saturating_add))
 }
 
@@ -81,7 +82,7 @@ pub fn multiplications(config: &Config, vocab: usize) -> Result<u64> {
 /// # Errors
 /// There is no model of that kind, or its settings are wrong.
 pub fn reads_whole_words(config: &Config, mode: Mode) -> Result<bool> {
-    let is_recurrent = matches!(plan(config, 1)?, Some((_, Net::Recurrent(_))));
+    let is_recurrent = matches!(shapes_and_net(config, 1)?, Some((_, Net::Recurrent(_))));
     Ok(is_recurrent && mode == Mode::Lines)
 }
 
@@ -90,7 +91,7 @@ pub fn reads_whole_words(config: &Config, mode: Mode) -> Result<bool> {
 /// # Errors
 /// There is no model of that kind, or its settings are wrong.
 pub fn has_window(config: &Config) -> Result<bool> {
-    Ok(plan(config, 1)?.is_some_and(|(_, net)| net.stack().is_some()))
+    Ok(shapes_and_net(config, 1)?.is_some_and(|(_, net)| net.stack().is_some()))
 }
 
 /// Fills in the feed of a configuration's training on this data; a mixture is not trained and has none.
@@ -102,7 +103,7 @@ pub fn resolve_feed(config: &mut Config, data: &Data) -> Result<()> {
     if matches!(kind(&config.model)?.learning(), Learning::OfMembers) {
         return Ok(());
     }
-    let net = plan(config, 1)?.map(|(_, net)| net);
+    let net = shapes_and_net(config, 1)?.map(|(_, net)| net);
     let feeds = net.as_ref().map_or(&[][..], |net| net.feeds(mode));
     if let Some(feed) = config.train.feed
         && !feeds.contains(&feed)
@@ -142,15 +143,15 @@ pub fn resolve_feed(config: &mut Config, data: &Data) -> Result<()> {
 /// One line with the sizes and the limit.
 pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
     super::check(&config.model)?;
-    let Some((plan, net)) = plan(config, vocab)? else { return mixture::check_size(config, vocab) };
-    let parameters = plan.parameters();
+    let Some((shapes, net)) = shapes_and_net(config, vocab)? else {
+        return mixture::check_size(config, vocab);
+    };
+    let parameters = shapes.parameters();
     if parameters > MAX_PARAMETERS {
         let count = if parameters == u64::MAX { "more than 2^64".to_owned() } else { parameters.to_string() };
-        let size =
-            |(_, dims): &(&str, &[usize])| dims.iter().fold(1u64, |n, &dim| n.saturating_mul(dim as u64));
-        let largest = plan
+        let largest = shapes
             .tensors()
-            .max_by_key(size)
+            .max_by_key(|(_, dims)| size(dims))
             .map_or_else(String::new, |(name, dims)| format!(", of which {name} is {dims:?}"));
         let settings = kind(&config.model)?.settings();
         let is_one = |size: &&&str| settings.iter().any(|setting| setting.key == **size);
@@ -162,7 +163,7 @@ pub fn check_sizes(config: &Config, vocab: usize) -> Result<()> {
             sizes.join(" or ")
         )));
     }
-    if plan.tensors().any(|(name, _)| name.starts_with("state.")) {
+    if shapes.tensors().any(|(name, _)| name.starts_with("state.")) {
         return Err(Error::usage("a model's part cannot be called \"state\": a training's own tensors are"));
     }
     let has_batch_norm = |stack: &Stack| {
