@@ -1,7 +1,7 @@
 //! Evaluates a model on a text, or on a split of its own data.
 
 use charloom::data::Split;
-use charloom::evaluation::{Unknown, evaluate_adapting, evaluate_telling, with_floor};
+use charloom::evaluation::{Unknown, evaluate_adapting, evaluate_with_progress, with_floor};
 use charloom::models::{Adapt, AdaptRule, LanguageModel};
 use charloom::threads::{self, Pool};
 use charloom::{Error, Result, models};
@@ -95,7 +95,7 @@ pub fn evaluate<'py>(
         let mut listen = |_| signals.check();
         let evaluated = match &adapt {
             Some(adapt) => evaluate_adapting(reader, &split, adapt, &mut listen)?,
-            None => evaluate_telling(reader, &split, &mut listen)?,
+            None => evaluate_with_progress(reader, &split, &mut listen)?,
         };
         if with_unknown.is_empty() {
             return evaluated.ok_or_else(|| Error::usage("nothing in this text is judged; give more of it"));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use charloom::Config;
 use charloom::data::Data;
 use charloom::ensemble::Ensemble;
-use charloom::evaluation::evaluate_telling;
+use charloom::evaluation::evaluate_with_progress;
 use charloom::files::RunFolder;
 use charloom::threads::{MAX_THREADS, Pool};
 use charloom::train::{self, Fit, Observer, Threads, Trainer};
@@ -190,7 +190,7 @@ impl Training {
         let signals = Signals::new();
         let evaluated = self.tried(py, |trainer, data| {
             let split = named_split(data, split)?;
-            evaluate_telling(trainer.model(), split, &mut |_| signals.check())
+            evaluate_with_progress(trainer.model(), split, &mut |_| signals.check())
         });
         Ok(signals.or_raise(py, evaluated)?.map(|evaluation| evaluation.loss))
     }

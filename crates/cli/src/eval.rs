@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use charloom::data::{Data, DataConfig, Split};
 use charloom::error::UnknownCharacter;
 use charloom::evaluation::{
-    Baselines, Evaluation, Unknown, baselines, evaluate_adapting, evaluate_telling, with_floor,
+    Baselines, Evaluation, Unknown, baselines, evaluate_adapting, evaluate_with_progress, with_floor,
 };
 use charloom::models::{self, Adapt, AdaptRule, LanguageModel};
 use charloom::{Checkpoint, Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, name, note, telling, weights};
+use crate::output::{Out, name, note, weights, with_progress};
 use crate::setup::{RunData, read_model, reload_data};
 
 /// Measure how well a model predicts a split
@@ -240,9 +240,9 @@ pub fn row(
     split: &Split,
     adapt: Option<&Adapt<'_>>,
 ) -> Result<Option<Row>> {
-    let evaluation = telling(name, |tell| match adapt {
-        None => evaluate_telling(model, split, tell),
-        Some(adapt) => evaluate_adapting(model, split, adapt, tell),
+    let evaluation = with_progress(name, |progress| match adapt {
+        None => evaluate_with_progress(model, split, progress),
+        Some(adapt) => evaluate_adapting(model, split, adapt, progress),
     })?;
     let Some(evaluation) = evaluation else { return Ok(None) };
     let baselines = baselines(&data.splits.train, split, data.vocab.len())?;

@@ -1,10 +1,10 @@
 //! `charloom gradcheck`.
 
 use charloom::config::Batch;
-use charloom::gradcheck::{Options, Report, gradcheck_telling};
+use charloom::gradcheck::{Options, Report, gradcheck_with_progress};
 use charloom::{Error, Result};
 
-use crate::output::{Out, note, telling};
+use crate::output::{Out, note, with_progress};
 use crate::setup::{DataPath, Settings, load_data};
 
 /// Check a configuration's gradients against differences of its loss
@@ -38,7 +38,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let data = load_data(&mut config)?;
     let elements = (!args.all).then(|| usize::try_from(args.elements).unwrap_or(usize::MAX));
     let options = Options { elements, tolerance: args.tolerance, wrong: args.wrong.clone() };
-    let report = telling("checking", |tell| gradcheck_telling(&config, &data, &options, tell))?;
+    let report =
+        with_progress("checking", |progress| gradcheck_with_progress(&config, &data, &options, progress))?;
     if config.train.batch == Batch::Full {
         note(format_args!("{} examples stand for --batch full", report.batch));
     }

@@ -9,7 +9,7 @@ use charloom::models::Listed;
 use charloom::{Error, Result};
 use serde_json::json;
 
-use crate::output::{Out, name, telling};
+use crate::output::{Out, name, with_progress};
 use crate::setup::RunsData;
 use crate::train;
 
@@ -44,7 +44,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None if args.product => Weights::Powers { adapt: args.adapt },
         None => Weights::Fitted,
     };
-    let mut mixed = telling("mixing", |tell| mix(&args.runs, &weights, args.data.get(), tell))
+    let mut mixed = with_progress("mixing", |progress| mix(&args.runs, &weights, args.data.get(), progress))
         .map_err(RunsData::explain)?;
     let whole = |path: &Path| path.canonicalize().ok();
     let is_within =

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
-use charloom::models::Tell;
+use charloom::models::Progress;
 use charloom::train::heed;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
@@ -217,7 +217,7 @@ pub fn show_below(bar: &ProgressBar, line: &str) {
 ///
 /// # Errors
 /// Those of `work`.
-pub fn telling<T>(what: &'static str, work: impl FnOnce(Tell<'_>) -> Result<T>) -> Result<T> {
+pub fn with_progress<T>(what: &'static str, work: impl FnOnce(Progress<'_>) -> Result<T>) -> Result<T> {
     const PARTS: f64 = 1000.0;
     let bar = shown_as("{prefix} {wide_bar} {percent} %  {eta} left", PARTS as u64, what);
     let done = work(&mut |share| {

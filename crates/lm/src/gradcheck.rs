@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::config::{Batch, Config, TrainConfig};
 use crate::data::Data;
 use crate::feed::Feed;
-use crate::models::{self, Neural, Tell};
+use crate::models::{self, Neural, Progress};
 use crate::train::{self, StepRecording};
 use crate::{Error, Result};
 
@@ -106,14 +106,19 @@ pub struct Row {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn gradcheck(config: &Config, data: &Data, options: &Options) -> Result<Report> {
-    gradcheck_telling(config, data, options, &mut |_| Ok(()))
+    gradcheck_with_progress(config, data, options, &mut |_| Ok(()))
 }
 
-/// As [`gradcheck`]. `tell` is called with the share of the parameters done, and its error ends the check.
+/// As [`gradcheck`]. `progress` is called with the share of the parameters done, and its error ends the check.
 ///
 /// # Errors
-/// As [`gradcheck`], and those of `tell`.
-pub fn gradcheck_telling(config: &Config, data: &Data, options: &Options, tell: Tell<'_>) -> Result<Report> {
+/// As [`gradcheck`], and those of `progress`.
+pub fn gradcheck_with_progress(
+    config: &Config,
+    data: &Data,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<Report> {
     models::check_trained(config)?;
     let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
@@ -156,7 +161,7 @@ pub fn gradcheck_telling(config: &Config, data: &Data, options: &Options, tell: 
                 analytic.iter_mut().for_each(|g| *g += 0.01);
             }
             let mut choice = StreamRng::new(config.train.seed, 1 + i as u64);
-            tell(i as f64 / entries.len() as f64)?;
+            progress(i as f64 / entries.len() as f64)?;
             Ok(check(&mut checked, of, &analytic, options, &mut choice))
         })
         .collect::<Result<_>>()?;
@@ -288,7 +293,7 @@ mod tests {
         let data = crate::load_data(&mut config).unwrap();
         let options = Options { elements: Some(1), ..Options::default() };
         let mut told = Vec::new();
-        let ended = gradcheck_telling(&config, &data, &options, &mut |share| {
+        let ended = gradcheck_with_progress(&config, &data, &options, &mut |share| {
             told.push(share);
             if share < 0.5 { Ok(()) } else { Err(Error::Interrupted) }
         });

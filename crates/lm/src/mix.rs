@@ -9,8 +9,8 @@ use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::{
-    self, Adapt, Expected, LanguageModel, Member, Mixture, MixtureSettings, Pool, Power, Tell, expectations,
-    fit_powers, fit_weights, mean_scores, place,
+    self, Adapt, LanguageModel, Member, Mixture, MixtureSettings, Pool, Power, Predictions, Progress,
+    fit_powers, fit_weights, mean_scores, place, predictions,
 };
 use crate::{Checkpoint, Config, Error, Result, files};
 
@@ -102,14 +102,14 @@ impl Run {
     }
 }
 
-/// Mixes runs. Their data is read again, from `data` if it has moved. `tell` is called now and then with the
+/// Mixes runs. Their data is read again, from `data` if it has moved. `progress` is called now and then with the
 /// share that is done; its error ends the mixing.
 ///
 /// # Errors
 /// Fewer than two runs; one that cannot be read; runs with other characters or splits than the first's;
 /// weights that are not one for each run, from 0 to 1, with a sum of 1; weights to be fitted without a
 /// validation split to fit them to.
-pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<'_>) -> Result<Mix> {
+pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, progress: Progress<'_>) -> Result<Mix> {
     if runs.len() < 2 {
         return Err(Error::usage("two runs or more are needed to mix"));
     }
@@ -126,7 +126,7 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
     }
     let Checkpoint { config, vocab, .. } = &first.checkpoint;
     let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
-    let weighed = weigh(&runs, weights, &data.splits.val, tell)?;
+    let weighed = weigh(&runs, weights, &data.splits.val, progress)?;
     let checkpoint = join(&runs, &weighed.powers)?;
     let evaluation = evaluation_of(&weighed.scores)?;
     let (mut members, mut models) = (Vec::new(), Vec::new());
@@ -142,11 +142,11 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, tell: Tell<
 }
 
 /// Mixes models in memory; also returns their weights, which are fitted to `split` if they are to be fitted.
-/// `tell` is called now and then with the share that is done; its error ends the mixing.
+/// `progress` is called now and then with the share that is done; its error ends the mixing.
 ///
 /// # Errors
 /// Fewer than two models; models with other characters than the first's; as [`mix`], for the weights; an
-/// error of `tell`.
+/// error of `progress`.
 ///
 /// ```
 /// use charloom::mix::{Weights, mix_models};
@@ -172,7 +172,7 @@ pub fn mix_models(
     models: Vec<Checkpoint>,
     weights: &Weights,
     split: &Split,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(Checkpoint, Vec<f64>)> {
     if models.len() < 2 {
         return Err(Error::usage("two models or more are needed to mix"));
@@ -184,7 +184,7 @@ pub fn mix_models(
     };
     let runs = models.into_iter().enumerate().map(run).collect::<Result<Vec<_>>>()?;
     runs[1..].iter().try_for_each(|other| same_characters(&runs[0], other))?;
-    let weighed = weigh(&runs, weights, split, tell)?;
+    let weighed = weigh(&runs, weights, split, progress)?;
     Ok((join(&runs, &weighed.powers)?, weighed.weights))
 }
 
@@ -206,13 +206,13 @@ enum Powers {
 }
 
 /// Weighs runs on a split.
-fn weigh(runs: &[Run], weights: &Weights, split: &Split, tell: Tell<'_>) -> Result<Weighed> {
+fn weigh(runs: &[Run], weights: &Weights, split: &Split, progress: Progress<'_>) -> Result<Weighed> {
     if let Weights::Powers { adapt } = *weights {
-        return fit_product(runs, split, adapt, tell);
+        return fit_product(runs, split, adapt, progress);
     }
     let share = |i: usize, of_run: f64| (i as f64 + of_run) / runs.len() as f64;
     let scores =
-        runs.iter().enumerate().map(|(i, run)| run.model.score_split(split, &mut |s| tell(share(i, s))));
+        runs.iter().enumerate().map(|(i, run)| run.model.score_split(split, &mut |s| progress(share(i, s))));
     let scores = scores.collect::<Result<Vec<_>>>()?;
     let weights = match weights {
         Weights::Given(weights) => given(weights, runs.len())?,
@@ -229,7 +229,7 @@ fn weigh(runs: &[Run], weights: &Weights, split: &Split, tell: Tell<'_>) -> Resu
 }
 
 /// Fits the powers of a product of runs to a split.
-fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) -> Result<Weighed> {
+fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, progress: Progress<'_>) -> Result<Weighed> {
     let adapt = adapt.map(Adapt::new).transpose()?;
     if adapt.is_some() && !runs.iter().any(|run| run.model.can_adapt(split)) {
         let message = ": nothing in these models learns from such data while it reads; leave it out";
@@ -240,9 +240,9 @@ fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) 
     let vocab = runs[0].model.vocab_size();
     let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
     for (i, run) in runs.iter().enumerate() {
-        let (own, judged) = expectations(&*run.model, split, adapt.as_ref(), &mut |s| tell(share(i, s)))?;
+        let (own, scored) = predictions(&*run.model, split, adapt.as_ref(), &mut |s| progress(share(i, s)))?;
         log_probs.push(own);
-        tokens = judged;
+        tokens = scored;
     }
     if tokens.is_empty() {
         return Err(nothing_to_fit_to());
@@ -252,14 +252,14 @@ fn fit_product(runs: &[Run], split: &Split, adapt: Option<f64>, tell: Tell<'_>) 
         evaluation_of(&rows.map(|(row, &token)| row[token as usize]).collect::<Vec<_>>())
     });
     let evaluations = evaluations.collect::<Result<_>>()?;
-    let expected = Expected { log_probs: &log_probs, tokens: &tokens, vocab };
+    let predictions = Predictions { log_probs: &log_probs, tokens: &tokens, vocab };
     // The number of steps is not known beforehand: progress approaches 1.
     let mut steps = 0.0;
-    let (powers, weights) = fit_powers(&expected, &mut || {
+    let (powers, weights) = fit_powers(&predictions, &mut || {
         steps += 1.0;
-        tell(1.0 - 0.5 / (1.0 + steps / 20.0))
+        progress(1.0 - 0.5 / (1.0 + steps / 20.0))
     })?;
-    let scores = expected.scores(&powers);
+    let scores = predictions.scores(&powers);
     Ok(Weighed { weights, powers: Powers::Product(powers), evaluations, scores })
 }
 

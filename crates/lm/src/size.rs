@@ -242,8 +242,8 @@ pub fn beside_counts(
     let scores = [model, &*counts].map(|model| model.score_split(val, &mut |_| Ok(())));
     let scores = scores.into_iter().collect::<Result<Vec<_>>>()?;
     let mixed = mean_scores(&fit_weights(&scores).weights, &scores);
-    let judged = scores.iter().chain([&mixed]).map(|scores| evaluation_of(scores));
-    let [Some(model), Some(counts), Some(mixed)] = judged.collect::<Result<Vec<_>>>()?[..] else {
+    let scored = scores.iter().chain([&mixed]).map(|scores| evaluation_of(scores));
+    let [Some(model), Some(counts), Some(mixed)] = scored.collect::<Result<Vec<_>>>()?[..] else {
         return Ok(None);
     };
     Ok(Some(BesideCounts { order, model: model.loss, counts: counts.loss, mixed: mixed.loss }))

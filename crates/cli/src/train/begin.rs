@@ -15,7 +15,7 @@ use super::Args;
 use crate::output::{self, detail, flags, note};
 use crate::setup::load_data;
 
-/// The gain of a mixture, in nats per character, that is worth telling.
+/// The gain of a mixture, in nats per character, that is worth with_progress.
 const MATTERS: f64 = 0.01;
 
 /// The configuration of preset, file and flags.

@@ -38,14 +38,17 @@ impl Keyed {
         }
     }
 
-    /// Calls `see` with each key whose value is not 0, and that value, in any order.
-    pub fn each(&self, mut see: impl FnMut(u64, u32)) {
+    /// Calls `visit` with each key whose value is not 0, and that value, in any order.
+    pub fn each(&self, mut visit: impl FnMut(u64, u32)) {
         match self {
             Self::Table(table) => {
-                (0..).zip(table).filter(|(_, value)| **value != 0).for_each(|(key, &value)| see(key, value));
+                (0..)
+                    .zip(table)
+                    .filter(|(_, value)| **value != 0)
+                    .for_each(|(key, &value)| visit(key, value));
             }
             Self::Map { map, .. } => {
-                map.iter().filter(|(_, value)| **value != 0).for_each(|(&key, &value)| see(key, value));
+                map.iter().filter(|(_, value)| **value != 0).for_each(|(&key, &value)| visit(key, value));
             }
         }
     }

@@ -121,11 +121,11 @@ impl Split {
         words.into_iter().flatten().map(|word| word.slice(0..word.len() - 1))
     }
 
-    /// Calls `see` with the position and the tokens of each word, the boundary that ends it included. A
+    /// Calls `visit` with the position and the tokens of each word, the boundary that ends it included. A
     /// running text has no words.
-    pub(super) fn each_word(&self, see: impl FnMut(usize, Tokens<'_>)) {
+    pub(super) fn each_word(&self, visit: impl FnMut(usize, Tokens<'_>)) {
         if let Some(boundary) = self.boundary {
-            self.tokens().each_ended(boundary, see);
+            self.tokens().each_ended(boundary, visit);
         }
     }
 

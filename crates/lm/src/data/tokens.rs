@@ -146,8 +146,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Calls `see` with the position and the tokens of each part that ends with `end`, in order.
-    pub(super) fn each_ended(self, end: u32, mut see: impl FnMut(usize, Self)) {
+    /// Calls `visit` with the position and the tokens of each part that ends with `end`, in order.
+    pub(super) fn each_ended(self, end: u32, mut visit: impl FnMut(usize, Self)) {
         let mut start = 0;
         match (self.width, u8::try_from(end)) {
             (1, Ok(end)) => {
@@ -156,7 +156,7 @@ impl<'a> Tokens<'a> {
                 while at < self.bytes.len() {
                     at += 1;
                     if self.bytes[at - 1] == end {
-                        see(start, Self { bytes: &self.bytes[start..at], width: 1 });
+                        visit(start, Self { bytes: &self.bytes[start..at], width: 1 });
                         start = at;
                     }
                 }
@@ -164,7 +164,7 @@ impl<'a> Tokens<'a> {
             _ => {
                 for (at, token) in self.iter().enumerate() {
                     if token == end {
-                        see(start, self.slice(start..at + 1));
+                        visit(start, self.slice(start..at + 1));
                         start = at + 1;
                     }
                 }

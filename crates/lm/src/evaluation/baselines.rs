@@ -69,7 +69,7 @@ impl Counts {
         let vocab = self.vocab as f64;
         let all: u32 = self.tokens.iter().sum();
         let log_prob = |count: u32, of: u32| ((f64::from(count) + 1.0) / (f64::from(of) + vocab)).ln();
-        let (mut totals, mut judged) = ([0.0; 2], 0usize);
+        let (mut totals, mut scored) = ([0.0; 2], 0usize);
         let (first, mut before) = begin(split);
         let tokens = split.tokens();
         for at in first..tokens.len() {
@@ -78,10 +78,10 @@ impl Counts {
             totals[0] -= log_prob(self.tokens[token as usize], all);
             totals[1] -= log_prob(count, self.begun[before as usize]);
             before = token;
-            judged += 1;
+            scored += 1;
         }
         let is_counted = self.begun.iter().any(|&count| count > 0);
-        (judged > 0 && is_counted).then(|| totals.map(|total| total / judged as f64))
+        (scored > 0 && is_counted).then(|| totals.map(|total| total / scored as f64))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::data::{Split, Vocab};
 use crate::error::{Error, Result};
-use crate::models::{Adapt, LanguageModel, Tell};
+use crate::models::{Adapt, LanguageModel, Progress};
 
 pub use baselines::{Baselines, baselines};
 pub(crate) use compare::lossy;
@@ -71,26 +71,26 @@ impl Evaluation {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn evaluate(model: &dyn LanguageModel, split: &Split) -> Result<Option<Evaluation>> {
-    evaluate_telling(model, split, &mut |_| Ok(()))
+    evaluate_with_progress(model, split, &mut |_| Ok(()))
 }
 
-/// As [`evaluate`]. `tell` is called with the share done, and its error ends the evaluation.
+/// As [`evaluate`]. `progress` is called with the share done, and its error ends the evaluation.
 ///
 /// # Errors
-/// As [`evaluate`], and those of `tell`.
-pub fn evaluate_telling(
+/// As [`evaluate`], and those of `progress`.
+pub fn evaluate_with_progress(
     model: &dyn LanguageModel,
     split: &Split,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Option<Evaluation>> {
-    let (total, judged) = model.total_loss(split, tell)?;
-    of_total(total, judged)
+    let (total, scored) = model.total_loss(split, progress)?;
+    of_total(total, scored)
 }
 
-/// As [`evaluate_telling`], by dynamic evaluation: the model learns from each segment after scoring it.
+/// As [`evaluate_with_progress`], by dynamic evaluation: the model learns from each segment after scoring it.
 ///
 /// # Errors
-/// As [`evaluate_telling`]; a model that cannot adapt to such data.
+/// As [`evaluate_with_progress`]; a model that cannot adapt to such data.
 ///
 /// ```
 /// use charloom::data::{Corpus, Mode};
@@ -114,10 +114,11 @@ pub fn evaluate_adapting(
     model: &dyn LanguageModel,
     split: &Split,
     adapt: &Adapt<'_>,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Option<Evaluation>> {
     let fixed = ": nothing in this model learns from such data while it reads; leave it out";
-    let scores = model.score_adapting(split, adapt, tell)?.ok_or_else(|| Error::setting("adapt", fixed))?;
+    let scores =
+        model.score_adapting(split, adapt, progress)?.ok_or_else(|| Error::setting("adapt", fixed))?;
     if scores.iter().any(|score| score.is_nan()) {
         let diverged =
             ": with this rate the weights grew until a probability was not a number; give a smaller one";
@@ -139,18 +140,18 @@ pub fn evaluation_of(scores: &[f32]) -> Result<Option<Evaluation>> {
 pub fn with_floor(
     model: &dyn LanguageModel,
     vocab: &Vocab,
-    judged: Option<Evaluation>,
+    evaluation: Option<Evaluation>,
     texts: &[String],
 ) -> Evaluation {
     let scores = texts.iter().map(|text| score_with_floor(model, vocab, text));
-    let scored = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
-    Evaluation::of_all(&judged.into_iter().chain(scored).collect::<Vec<_>>())
+    let of_texts = scores.map(|score| Evaluation::new(score.loss, score.characters.len()));
+    Evaluation::of_all(&evaluation.into_iter().chain(of_texts).collect::<Vec<_>>())
 }
 
-fn of_total(total: f64, judged: usize) -> Result<Option<Evaluation>> {
+fn of_total(total: f64, scored: usize) -> Result<Option<Evaluation>> {
     if total.is_nan() {
         let message = "the model gives a probability that is not a number; it is broken";
         return Err(Error::Failed(message.to_owned()));
     }
-    Ok((judged > 0).then(|| Evaluation::new(total / judged as f64, judged)))
+    Ok((scored > 0).then(|| Evaluation::new(total / scored as f64, scored)))
 }

@@ -8,13 +8,13 @@ mod windows;
 
 use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
 
-use super::{See, Tell};
+use super::{Progress, Visit};
 use crate::data::Split;
 use crate::{Error, Result, words};
 
-pub(super) use streams::judge_streams;
-pub(super) use trees::judge_trees;
-pub(super) use windows::judge_windows;
+pub(super) use streams::predict_streams;
+pub(super) use trees::predict_trees;
+pub(super) use windows::predict_windows;
 
 words! {
     /// The update rule of dynamic evaluation: see [`Adapt`].
@@ -52,8 +52,8 @@ pub struct Adapt<'s> {
 const SEGMENT: usize = 50;
 /// The largest `segment`.
 const MAX_SEGMENT: usize = 4096;
-/// The segments of the training split over which mean squares are taken.
-const MEASURED: usize = 1000;
+/// The most segments of the training split over which mean squares are taken.
+const MAX_MEASURED: usize = 1000;
 /// Added to the root mean square that a gradient is divided by.
 const EPS: f32 = 1e-3;
 
@@ -111,7 +111,7 @@ impl<'s> Adapt<'s> {
 
 /// Called for each segment with its recording, loss and pass, and the index in the loss of each of its
 /// characters.
-type Judge<'j> =
+type OnSegment<'j> =
     &'j mut dyn FnMut(&mut Recording<f32>, NodeId, &Pass<'_>, &mut dyn Iterator<Item = usize>) -> Result<()>;
 
 /// A copy of a model's parameters that learns from segments, one after another.
@@ -129,18 +129,18 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// `read(split, most, judge)` calls `judge` for each segment of a split, at most `most`; `see` is called
-    /// for each scored character.
+    /// `each_segment(split, most, on_segment)` calls `on_segment` for each segment of a split, at most `most`; `visit` is
+    /// called for each scored character.
     ///
     /// # Errors
-    /// Those of `read` and `tell`.
-    fn judge(
+    /// Those of `each_segment` and `progress`.
+    fn predict(
         trained: &'a Params<f32>,
         split: &Split,
         adapt: &'a Adapt<'a>,
-        see: See<'_>,
-        tell: Tell<'_>,
-        mut read: impl FnMut(&Split, usize, Judge<'_>) -> Result<()>,
+        visit: Visit<'_>,
+        progress: Progress<'_>,
+        mut each_segment: impl FnMut(&Split, usize, OnSegment<'_>) -> Result<()>,
     ) -> Result<()> {
         let grads = Grads::zeros(trained);
         let (squares, roots) = (Vec::new(), Vec::new());
@@ -148,25 +148,25 @@ impl<'a> Learner<'a> {
         let mut learner = Self { adapt, params, grads, trained, squares, measured: 0, roots };
         if let Some(train) = adapt.rms {
             learner.squares = vec![0.0; trained.values().len()];
-            read(train, MEASURED, &mut |recording, loss, pass, _| {
+            each_segment(train, MAX_MEASURED, &mut |recording, loss, pass, _| {
                 learner.measure(recording, loss, pass);
                 Ok(())
             })?;
             learner.take_roots();
         }
-        let (judged, mut place, mut log_probs) = (split.tokens().len(), 0, Vec::new());
-        read(split, usize::MAX, &mut |recording, loss, pass, examples| {
+        let (scored, mut place, mut log_probs) = (split.tokens().len(), 0, Vec::new());
+        each_segment(split, usize::MAX, &mut |recording, loss, pass, examples| {
             recording.forward(&learner.params, pass);
             for example in examples {
                 let (token, probs) = recording.probs(loss, example);
                 log_probs.clear();
                 log_probs.extend(probs.iter().map(|&p| libm::logf(p)));
                 log_probs[token as usize] = -recording.losses(loss)[example];
-                see(place, token, &log_probs);
+                visit(place, token, &log_probs);
                 place += 1;
             }
             learner.learn(recording, loss, pass);
-            tell(place as f64 / judged as f64)
+            progress(place as f64 / scored as f64)
         })
     }
 

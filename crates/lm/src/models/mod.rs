@@ -32,8 +32,8 @@ pub use kinds::{
 pub use linear::LinearSettings;
 pub(crate) use mixture::place;
 pub use mixture::{
-    Expected, FittedWeights, Listed, Member, Mixture, MixtureSettings, Pool, Power, expectations, fit_powers,
-    fit_weights, mean_scores, members,
+    FittedWeights, Listed, Member, Mixture, MixtureSettings, Pool, Power, Predictions, fit_powers,
+    fit_weights, mean_scores, members, predictions,
 };
 pub use mlp::MlpSettings;
 pub use net::Net;
@@ -43,7 +43,7 @@ pub use ngram::{Counts, NGram, NGramSettings};
 pub use open::{check_trained, count, counts, generator, open};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
 pub use recurrent_cell::{DynRecurrentCell, Precision, RecurrentCell};
-pub use score::See;
+pub use score::Visit;
 pub(crate) use score::score_words;
 pub(crate) use shapes::shapes_and_net;
 pub use shapes::{
@@ -104,16 +104,16 @@ pub trait LanguageModel: Send + Sync {
     fn reader(&self) -> Box<dyn Reader + '_>;
 
     /// The log-probability of every scored token of a split given those before it, in order. Scored are each
-    /// word's characters and the boundary that ends it, or every character of a text but its first. `tell` is
+    /// word's characters and the boundary that ends it, or every character of a text but its first. `progress` is
     /// called with the share done.
     ///
     /// # Units
     /// Nats.
     ///
     /// # Errors
-    /// Only those of `tell`.
-    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
-        score::score_split(&mut *self.reader(), self.vocab_size(), split, tell)
+    /// Only those of `progress`.
+    fn score_split(&self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
+        score::score_split(&mut *self.reader(), self.vocab_size(), split, progress)
     }
 
     /// About how many tokens are computed to score a split.
@@ -125,21 +125,21 @@ pub trait LanguageModel: Send + Sync {
     }
 
     /// Scores a split by dynamic evaluation: the model learns from each segment after it is scored, and is
-    /// unchanged in the end. Calls `see` for each scored token, in order. Does nothing if the model cannot
+    /// unchanged in the end. Calls `visit` for each scored token, in order. Does nothing if the model cannot
     /// adapt.
     ///
     /// # Errors
     /// As [`LanguageModel::score_split`].
-    fn judge_adapting(&self, _: &Split, _: &Adapt<'_>, _: See<'_>, _: Tell<'_>) -> Result<()> {
+    fn predict_adapting(&self, _: &Split, _: &Adapt<'_>, _: Visit<'_>, _: Progress<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// Whether this split can be scored by [`LanguageModel::judge_adapting`].
+    /// Whether this split can be scored by [`LanguageModel::predict_adapting`].
     fn can_adapt(&self, _: &Split) -> bool {
         false
     }
 
-    /// As [`LanguageModel::score_split`], by dynamic evaluation: see [`LanguageModel::judge_adapting`]. None
+    /// As [`LanguageModel::score_split`], by dynamic evaluation: see [`LanguageModel::predict_adapting`]. None
     /// if the model cannot adapt.
     ///
     /// # Units
@@ -147,8 +147,13 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// # Errors
     /// As [`LanguageModel::score_split`].
-    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
-        score::score_adapting(self, split, adapt, tell)
+    fn score_adapting(
+        &self,
+        split: &Split,
+        adapt: &Adapt<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Option<Vec<f32>>> {
+        score::score_adapting(self, split, adapt, progress)
     }
 
     /// The sum of -log p over the scored tokens of a split, and their number.
@@ -158,13 +163,13 @@ pub trait LanguageModel: Send + Sync {
     ///
     /// # Errors
     /// As [`LanguageModel::score_split`].
-    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
-        Ok(score::total_loss(self.score_split(split, tell)?))
+    fn total_loss(&self, split: &Split, progress: Progress<'_>) -> Result<(f64, usize)> {
+        Ok(score::total_loss(self.score_split(split, progress)?))
     }
 }
 
 /// Called now and then with the share done, from 0 to 1; its error aborts the computation.
-pub type Tell<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
+pub type Progress<'a> = &'a mut dyn FnMut(f64) -> Result<()>;
 
 /// Reads several sequences side by side.
 ///

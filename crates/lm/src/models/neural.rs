@@ -9,7 +9,9 @@ use super::decoder::{self, DecoderReader, SlidingWindow};
 use super::stack_reader::stack_reader;
 use super::state_reader::StateReader;
 use super::window::count_distinct;
-use super::{Adapt, LanguageModel, Learning, Net, NeuralKind, Reach, Reader, See, Stack, Tell, adapt, kind};
+use super::{
+    Adapt, LanguageModel, Learning, Net, NeuralKind, Progress, Reach, Reader, Stack, Visit, adapt, kind,
+};
 use crate::config::{Config, ModelConfig};
 use crate::data::Split;
 use crate::feed::BURN_IN;
@@ -196,12 +198,12 @@ impl LanguageModel for Neural {
         }
     }
 
-    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+    fn score_split(&self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
         match &self.net {
-            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).score_split(split, tell),
-            Net::Attention(decoder) => decoder::score_split(&self.params, decoder, split, tell),
+            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).score_split(split, progress),
+            Net::Attention(decoder) => decoder::score_split(&self.params, decoder, split, progress),
             Net::Recurrent(_) | Net::Cell(_) => {
-                super::score::score_split(&mut *self.reader(), self.vocab, split, tell)
+                super::score::score_split(&mut *self.reader(), self.vocab, split, progress)
             }
         }
     }
@@ -215,21 +217,33 @@ impl LanguageModel for Neural {
         }
     }
 
-    fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
+    fn predict_adapting(
+        &self,
+        split: &Split,
+        adapt: &Adapt<'_>,
+        visit: Visit<'_>,
+        progress: Progress<'_>,
+    ) -> Result<()> {
         match &self.net {
-            Net::Window(stack) => adapt::judge_windows(&self.params, stack, split, adapt, see, tell),
+            Net::Window(stack) => adapt::predict_windows(&self.params, stack, split, adapt, visit, progress),
             Net::Recurrent(_) if split.boundary().is_none() => {
-                adapt::judge_streams(&self.params, &self.net, split, adapt, see, tell)
+                adapt::predict_streams(&self.params, &self.net, split, adapt, visit, progress)
             }
             // A line longer than a window is read in windows: `before` tokens of context, then a segment.
             Net::Recurrent(_) => {
                 let (segment, before) = (adapt.segment, BURN_IN);
                 let sliding_window = SlidingWindow { context: before + segment, stride: segment };
-                adapt::judge_trees(&self.params, &self.net, sliding_window, split, adapt, see, tell)
+                adapt::predict_trees(&self.params, &self.net, sliding_window, split, adapt, visit, progress)
             }
-            Net::Attention(decoder) => {
-                adapt::judge_trees(&self.params, &self.net, decoder.sliding_window, split, adapt, see, tell)
-            }
+            Net::Attention(decoder) => adapt::predict_trees(
+                &self.params,
+                &self.net,
+                decoder.sliding_window,
+                split,
+                adapt,
+                visit,
+                progress,
+            ),
             Net::Cell(_) => Ok(()),
         }
     }
@@ -238,11 +252,13 @@ impl LanguageModel for Neural {
         !matches!(self.net, Net::Cell(_))
     }
 
-    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+    fn total_loss(&self, split: &Split, progress: Progress<'_>) -> Result<(f64, usize)> {
         match &self.net {
-            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).total_loss(split, tell),
-            Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, tell),
-            Net::Recurrent(_) | Net::Cell(_) => Ok(super::score::total_loss(self.score_split(split, tell)?)),
+            Net::Window(stack) => stack_reader(&self.params, stack, self.vocab).total_loss(split, progress),
+            Net::Attention(decoder) => decoder::total_loss(&self.params, decoder, split, progress),
+            Net::Recurrent(_) | Net::Cell(_) => {
+                Ok(super::score::total_loss(self.score_split(split, progress)?))
+            }
         }
     }
 }

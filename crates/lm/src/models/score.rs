@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Adapt, Distributions, LanguageModel, Reader, SlidingWindow, State, Tell};
+use super::{Adapt, Distributions, LanguageModel, Progress, Reader, SlidingWindow, State};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{BURN_IN, MAX_CHUNKS, chunks};
@@ -12,22 +12,22 @@ use crate::feed::{BURN_IN, MAX_CHUNKS, chunks};
 const SIDE_BY_SIDE: usize = 512;
 
 /// Called for each scored token with its position, its id and the log-probabilities (V).
-pub type See<'a> = &'a mut dyn FnMut(usize, u32, &[f32]);
+pub type Visit<'a> = &'a mut dyn FnMut(usize, u32, &[f32]);
 
 /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
 pub(super) fn score_split(
     reader: &mut dyn Reader,
     vocab: usize,
     split: &Split,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Vec<f32>> {
-    let mut scores = vec![0.0; judged(split)];
-    judge_split(
+    let mut scores = vec![0.0; scored_count(split)];
+    predict_split(
         reader,
         vocab,
         split,
         &mut |place, token, log_probs| scores[place] = log_probs[token as usize],
-        tell,
+        progress,
     )?;
     Ok(scores)
 }
@@ -37,38 +37,38 @@ pub(super) fn score_adapting(
     model: &(impl LanguageModel + ?Sized),
     split: &Split,
     adapt: &Adapt<'_>,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Option<Vec<f32>>> {
     if !model.can_adapt(split) {
         return Ok(None);
     }
-    let mut scores = vec![0.0; judged(split)];
-    let mut see = |place: usize, token: u32, row: &[f32]| scores[place] = row[token as usize];
-    model.judge_adapting(split, adapt, &mut see, tell)?;
+    let mut scores = vec![0.0; scored_count(split)];
+    let mut visit = |place: usize, token: u32, row: &[f32]| scores[place] = row[token as usize];
+    model.predict_adapting(split, adapt, &mut visit, progress)?;
     Ok(Some(scores))
 }
 
 /// The number of scored tokens of a split: all but the first of a text.
-pub(super) fn judged(split: &Split) -> usize {
+pub(super) fn scored_count(split: &Split) -> usize {
     match split.boundary() {
         Some(_) => split.tokens().len(),
         None => split.tokens().len().saturating_sub(1),
     }
 }
 
-/// Reads a split and calls `see` for each scored token; words come in any order.
+/// Reads a split and calls `visit` for each scored token; words come in any order.
 ///
 /// # Errors
-/// Only those of `tell`.
-pub(super) fn judge_split(
+/// Only those of `progress`.
+pub(super) fn predict_split(
     reader: &mut dyn Reader,
     vocab: usize,
     split: &Split,
-    see: See<'_>,
-    tell: Tell<'_>,
+    visit: Visit<'_>,
+    progress: Progress<'_>,
 ) -> Result<()> {
     let Some(boundary) = split.boundary() else {
-        return judge_text(reader, vocab, &split.tokens().to_vec(), [MAX_CHUNKS, BURN_IN], see, tell);
+        return predict_text(reader, vocab, &split.tokens().to_vec(), [MAX_CHUNKS, BURN_IN], visit, progress);
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
@@ -79,11 +79,11 @@ pub(super) fn judge_split(
         some.clear();
         starts.iter().for_each(|&start| some.extend(rest(start).until(boundary).into_iter().flatten()));
         let words: Vec<&[u32]> = some.split_inclusive(|&token| token == boundary).collect();
-        judge_words(reader, &mut known, vocab, boundary, &words, |[word, at], token, log_probs| {
-            see(starts[word] as usize + at, token, log_probs);
+        predict_words(reader, &mut known, vocab, boundary, &words, |[word, at], token, log_probs| {
+            visit(starts[word] as usize + at, token, log_probs);
         });
         done += starts.len();
-        tell(done as f64 / count as f64)?;
+        progress(done as f64 / count as f64)?;
     }
     Ok(())
 }
@@ -139,21 +139,21 @@ pub(crate) fn score_words(
         start + word.len()
     });
     let mut scores = vec![0.0; total];
-    judge_words(reader, known, vocab, first, words, |[word, at], token, log_probs| {
+    predict_words(reader, known, vocab, first, words, |[word, at], token, log_probs| {
         scores[starts[word] + at] = log_probs[token as usize];
     });
     scores
 }
 
-/// Reads sequences after `first`, shared prefixes once. Calls `see` for each token with [sequence, position],
+/// Reads sequences after `first`, shared prefixes once. Calls `visit` for each token with [sequence, position],
 /// its id and the log-probabilities (V).
-fn judge_words(
+fn predict_words(
     reader: &mut dyn Reader,
     known: &mut Distributions,
     vocab: usize,
     first: u32,
     words: &[&[u32]],
-    mut see: impl FnMut([usize; 2], u32, &[f32]),
+    mut visit: impl FnMut([usize; 2], u32, &[f32]),
 ) {
     let mut order: Vec<usize> = (0..words.len()).filter(|&word| !words[word].is_empty()).collect();
     order.sort_by_key(|&word| words[word]);
@@ -174,7 +174,7 @@ fn judge_words(
             let mut open = None;
             for place in node.clone() {
                 let word = words[order[place]];
-                see([order[place], at], word[at], log_probs);
+                visit([order[place], at], word[at], log_probs);
                 if word.len() == at + 1 {
                     continue;
                 }
@@ -193,23 +193,23 @@ fn judge_words(
     }
 }
 
-/// Reads a text and calls `see` for every token but its first.
+/// Reads a text and calls `visit` for every token but its first.
 ///
 /// The text is cut into [`chunks`], which are read side by side, in the windows of the whole text.
-fn judge_text(
+fn predict_text(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
     [max_chunks, burn_in]: [usize; 2],
-    see: See<'_>,
-    tell: Tell<'_>,
+    visit: Visit<'_>,
+    progress: Progress<'_>,
 ) -> Result<()> {
-    let judged = tokens.len().saturating_sub(1);
-    if judged == 0 {
+    let targets = tokens.len().saturating_sub(1);
+    if targets == 0 {
         return Ok(());
     }
     let SlidingWindow { context, stride } = reader.sliding_window();
-    let chunks = chunks(judged, [max_chunks, burn_in.max(context)], stride);
+    let chunks = chunks(targets, [max_chunks, burn_in.max(context)], stride);
     let longest = chunks.iter().map(|chunk| chunk.scored.end - chunk.begin).max().unwrap_or(0);
     let firsts: Vec<State> = chunks.iter().map(|chunk| reader.start(1, tokens[chunk.begin])).collect();
     let mut state = State::stacked(&firsts);
@@ -219,15 +219,15 @@ fn judge_text(
         for (chunk, &number) in chunks.iter().zip(known.rows()) {
             let place = chunk.begin + step;
             if chunk.scored.contains(&place) {
-                see(place, tokens[place + 1], known.log_probs(number));
+                visit(place, tokens[place + 1], known.log_probs(number));
             }
         }
         // A chunk that is done reads on beside the others; its results are not used.
         next.clear();
-        next.extend(chunks.iter().map(|chunk| tokens[(chunk.begin + step + 1).min(judged)]));
+        next.extend(chunks.iter().map(|chunk| tokens[(chunk.begin + step + 1).min(targets)]));
         reader.read(&mut state, &next);
         if step % 8 == 0 {
-            tell(step as f64 / longest as f64)?;
+            progress(step as f64 / longest as f64)?;
         }
     }
     Ok(())
@@ -235,12 +235,12 @@ fn judge_text(
 
 /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
 pub(super) fn total_loss(scores: impl IntoIterator<Item = f32>) -> (f64, usize) {
-    let mut judged = 0;
+    let mut targets = 0;
     let losses = scores.into_iter().map(|log_prob| {
-        judged += 1;
+        targets += 1;
         -f64::from(log_prob)
     });
-    (losses.sum(), judged)
+    (losses.sum(), targets)
 }
 
 #[cfg(test)]
@@ -311,17 +311,17 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_text_knows_what_stands_before_it() {
+    fn a_chunk_of_a_text_knows_what_stands_before_it() {
         let tokens: Vec<u32> = (0..200).map(|i| i * i % 7 % 4).collect();
         let score = |chunks, burn_in| {
-            let mut told = 0;
-            let mut tell = |_| {
-                told += 1;
+            let mut calls = 0;
+            let mut progress = |_| {
+                calls += 1;
                 Ok(())
             };
             let mut scores = vec![0.0; tokens.len() - 1];
-            let mut see = |place, token, all: &[f32]| scores[place] = all[token as usize];
-            judge_text(&mut Hashing { reads: 0 }, 4, &tokens, [chunks, burn_in], &mut see, &mut tell)
+            let mut visit = |place, token, all: &[f32]| scores[place] = all[token as usize];
+            predict_text(&mut Hashing { reads: 0 }, 4, &tokens, [chunks, burn_in], &mut visit, &mut progress)
                 .unwrap();
             scores
         };
@@ -331,11 +331,12 @@ mod tests {
         let chunks = score(64, 10);
         assert_eq!(chunks.len(), 199);
         for (start, begin) in [(23, 13), (46, 36), (184, 174)] {
-            let of_part = &alone(tokens[begin], &tokens[begin + 1..])[start - begin..];
-            assert_eq!(chunks[start..start + 5], of_part[..5]);
+            let of_chunk = &alone(tokens[begin], &tokens[begin + 1..])[start - begin..];
+            assert_eq!(chunks[start..start + 5], of_chunk[..5]);
         }
         assert_eq!(chunks[..23], whole[..23]);
-        let mut see = |place, _, _: &[f32]| panic!("{place} of a text of one token is judged");
-        judge_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut see, &mut |_| Ok(())).unwrap();
+        let mut visit = |place, _, _: &[f32]| panic!("{place} of a text of one token is judged");
+        predict_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut visit, &mut |_| Ok(()))
+            .unwrap();
     }
 }

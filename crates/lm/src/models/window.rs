@@ -1,7 +1,7 @@
 //! Models that look at the last T tokens: each distinct context is computed once.
 
-use super::score::total_loss;
-use super::{Distributions, Reader, State, Tell};
+use super::score::{scored_count, total_loss};
+use super::{Distributions, Progress, Reader, State};
 use crate::Result;
 use crate::data::{Examples, Split};
 
@@ -62,7 +62,7 @@ impl WindowReader<'_> {
     fn each_distinct(
         &mut self,
         examples: &Examples,
-        tell: Tell<'_>,
+        progress: Progress<'_>,
         mut found: impl FnMut(usize, &[f32]),
     ) -> Result<()> {
         let distinct = if examples.is_empty() { 0 } else { examples.distinct_len() };
@@ -91,7 +91,7 @@ impl WindowReader<'_> {
                 }
                 found(d, &of_targets);
             }
-            tell(chunk.end as f64 / distinct as f64)?;
+            progress(chunk.end as f64 / distinct as f64)?;
         }
         Ok(())
     }
@@ -115,16 +115,16 @@ impl WindowReader<'_> {
     }
 
     /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
-    pub fn score_split(&mut self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+    pub fn score_split(&mut self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
         let mut scores = self.head(split);
         let length = self.length;
         // With T = 0 a text's first character is an example too, but it is not scored.
-        let mut skipped = split.examples(length)?.len() + scores.len() - judged(split);
-        each_chunk(split, length, tell, |examples, tell| {
+        let mut skipped = split.examples(length)?.len() + scores.len() - scored_count(split);
+        each_chunk(split, length, progress, |examples, progress| {
             // The log-probabilities of each context's distinct targets, and where those of each context
             // start.
             let (mut of_targets, mut starts) = (Vec::new(), Vec::new());
-            self.each_distinct(examples, tell, |_, log_probs| {
+            self.each_distinct(examples, progress, |_, log_probs| {
                 starts.push(of_targets.len());
                 of_targets.extend_from_slice(log_probs);
             })?;
@@ -140,22 +140,22 @@ impl WindowReader<'_> {
     }
 
     /// See [`LanguageModel::total_loss`](super::LanguageModel::total_loss).
-    pub fn total_loss(&mut self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
+    pub fn total_loss(&mut self, split: &Split, progress: Progress<'_>) -> Result<(f64, usize)> {
         if self.length == 0 && split.boundary().is_none() {
-            return Ok(total_loss(self.score_split(split, tell)?));
+            return Ok(total_loss(self.score_split(split, progress)?));
         }
         let head = self.head(split);
         let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();
-        let mut judged = head.len();
-        each_chunk(split, self.length, tell, |examples, tell| {
-            judged += examples.len();
-            self.each_distinct(examples, tell, |d, log_probs| {
+        let mut scored = head.len();
+        each_chunk(split, self.length, progress, |examples, progress| {
+            scored += examples.len();
+            self.each_distinct(examples, progress, |d, log_probs| {
                 for (&(_, often), &log_prob) in examples.distinct_targets(d).iter().zip(log_probs) {
                     total -= f64::from(log_prob) * f64::from(often);
                 }
             })
         })?;
-        Ok((total, judged))
+        Ok((total, scored))
     }
 }
 
@@ -169,29 +169,23 @@ pub(super) fn count_distinct(split: &Split, context: usize) -> Result<usize> {
     Ok(count)
 }
 
-/// Calls `judge` with the examples of a split; if they are more than CHUNK, with those of one chunk after
+/// Calls `on_chunk` with the examples of a split; if they are more than CHUNK, with those of one chunk after
 /// another, so that only one chunk is in memory.
 fn each_chunk(
     split: &Split,
     context: usize,
-    tell: Tell<'_>,
-    mut judge: impl FnMut(&Examples, Tell<'_>) -> Result<()>,
+    progress: Progress<'_>,
+    mut on_chunk: impl FnMut(&Examples, Progress<'_>) -> Result<()>,
 ) -> Result<()> {
     let examples = split.examples(context)?;
     if examples.len() <= CHUNK {
-        return judge(&examples, tell);
+        return on_chunk(&examples, progress);
     }
     let chunks = split.chunks(CHUNK, context);
     for (i, chunk) in chunks.iter().enumerate() {
         // Not `chunk.examples`, which would keep them in memory for later calls.
         let examples = Examples::new(chunk, context)?;
-        judge(&examples, &mut |share| tell((i as f64 + share) / chunks.len() as f64))?;
+        on_chunk(&examples, &mut |share| progress((i as f64 + share) / chunks.len() as f64))?;
     }
     Ok(())
-}
-
-/// The number of scored tokens of a split: all but the first of a text.
-fn judged(split: &Split) -> usize {
-    let tokens = split.tokens().len();
-    if split.boundary().is_some() { tokens } else { tokens.saturating_sub(1) }
 }

@@ -16,7 +16,7 @@ const MAX_CANDIDATES: usize = 1 << 23;
 const ROOT: u32 = u32::MAX;
 
 /// The `n` likeliest words of at most `max_length` characters that begin with `prefix`, the likeliest first;
-/// fewer if there are fewer. `tell` is called now and then; its error ends the search.
+/// fewer if there are fewer. `check` is called now and then; its error ends the search.
 ///
 /// A best-first search. A candidate is the beginning of a word and at least as likely as every word that it
 /// can become. So the likeliest candidate is expanded first and, once n words are found, only those likelier
@@ -36,14 +36,14 @@ const ROOT: u32 = u32::MAX;
 ///
 /// # Errors
 /// A model of running text; a prefix that is as long as `max_length` or has unknown characters; more
-/// candidates than can be kept; a probability that is not a number; an error of `tell`.
+/// candidates than can be kept; a probability that is not a number; an error of `check`.
 pub fn top(
     model: &dyn LanguageModel,
     vocab: &Vocab,
     n: usize,
     prefix: &str,
     max_length: usize,
-    tell: &mut dyn FnMut() -> Result<()>,
+    check: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Vec<Sample>> {
     if vocab.mode() == Mode::Text {
         return Err(Error::usage("the likeliest are words, and this model writes running text"));
@@ -51,7 +51,7 @@ pub fn top(
     let options = SampleOptions { prefix: prefix.to_owned(), max_length, ..SampleOptions::default() };
     let prefix = options.check(vocab, false)?;
     let mut search = Search::new(model, vocab, &prefix, max_length - prefix.len());
-    search.run(n, tell)?;
+    search.run(n, check)?;
     let mut found: Vec<Candidate> = search.found.into_iter().map(|Reverse(candidate)| candidate).collect();
     found.sort_by(|a, b| b.cmp(a));
     let word = |candidate: &Candidate| {
@@ -135,14 +135,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn run(&mut self, n: usize, tell: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    fn run(&mut self, n: usize, check: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         let (mut batch, mut words) = (Vec::new(), Vec::new());
         let mut log_probs = vec![0.0; BATCH * self.vocab];
         if n == 0 {
             return Ok(());
         }
         loop {
-            tell()?;
+            check()?;
             batch.clear();
             words.clear();
             let threshold = self.threshold(n);
@@ -309,8 +309,8 @@ mod tests {
     fn wrong_use_and_a_caller_that_has_waited_enough_end_it() {
         let (model, data) = ngram("[model]\nkind = 'ngram'", "data/words.txt");
         let said = |prefix, max, stop: bool| {
-            let mut tell = || if stop { Err(Error::Failed("enough".to_owned())) } else { Ok(()) };
-            top(&*model, &data.vocab, 5, prefix, max, &mut tell).unwrap_err().to_string()
+            let mut check = || if stop { Err(Error::Failed("enough".to_owned())) } else { Ok(()) };
+            top(&*model, &data.vocab, 5, prefix, max, &mut check).unwrap_err().to_string()
         };
         assert!(said("\u{1F600}", 20, false).contains("``prefix``"));
         assert!(said("aaa", 3, false).contains("``max_length``"));

@@ -34,11 +34,11 @@ pub(super) fn resolve(
         if val == 0 || due(whole + val) <= every { 0 } else { splits.val.tokens().len().min(MAX_SAMPLE) }
     });
     train.eval_size = Some(size);
-    let judged = train.sample_of(&splits.train).unwrap_or_else(|| splits.train.clone());
+    let scored = train.sample_of(&splits.train).unwrap_or_else(|| splits.train.clone());
     if train.eval_every.is_none() {
-        train.eval_every = Some(due(work(&judged)? + val).max(twentieth).min(train.steps.max(1)));
+        train.eval_every = Some(due(work(&scored)? + val).max(twentieth).min(train.steps.max(1)));
     }
-    Ok(judged)
+    Ok(scored)
 }
 
 #[cfg(test)]
@@ -54,9 +54,9 @@ mod tests {
         let data = Data::of(corpus, &config.data, None).unwrap();
         let trainer = Trainer::new(&config, &data).unwrap();
         let train = trainer.config().train.clone();
-        let judged = trainer.sample.clone();
+        let scored = trainer.sample.clone();
         let model: &Neural = &trainer.into_model();
-        let work = [judged, data.splits.val.clone()].map(|split| model.evaluation_work(&split).unwrap());
+        let work = [scored, data.splits.val.clone()].map(|split| model.evaluation_work(&split).unwrap());
         (train, work)
     }
 
@@ -80,8 +80,8 @@ mod tests {
             assert!(every >= steps / 20);
             // Without the first and the last, which are always made.
             let evaluations = steps / every - 1;
-            let judged = work.iter().sum::<usize>() as u64;
-            assert!(evaluations * judged * 10 <= steps * 32 * 3, "{steps}: {evaluations} of {judged}");
+            let scored = work.iter().sum::<usize>() as u64;
+            assert!(evaluations * scored * 10 <= steps * 32 * 3, "{steps}: {evaluations} of {scored}");
             assert_eq!(train.eval_size, Some(if steps == 100_000 { 0 } else { 4000 }), "{steps}");
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Evaluate, Trainer};
-use crate::evaluation::{Evaluation, evaluate_telling};
+use crate::evaluation::{Evaluation, evaluate_with_progress};
 use crate::files::{Metric, RunFolder, Timing};
 use crate::inspect::Record;
 use crate::{Error, Result};
@@ -110,9 +110,9 @@ struct Timed<'a> {
 }
 
 impl Timed<'_> {
-    fn time(&mut self, tell: impl FnOnce(&mut dyn Observer) -> Result<()>) -> Result<()> {
+    fn time(&mut self, call: impl FnOnce(&mut dyn Observer) -> Result<()>) -> Result<()> {
         let since = Instant::now();
-        tell(self.observer)?;
+        call(self.observer)?;
         self.taken.set(self.taken.get() + since.elapsed());
         Ok(())
     }
@@ -176,11 +176,11 @@ pub(super) fn run_in(
     let mut keeper = Keeper { clock: folder.as_ref().map(|folder| Clock::new(trainer, folder)), folder };
     let watched = Cell::default();
     let observe = &mut Timed { observer, taken: &watched };
-    if trainer.progress.best.is_none() || trainer.progress.owed {
+    if trainer.evaluations.best.is_none() || trainer.evaluations.owed {
         evaluate_and_save(trainer, &mut keeper, evaluate, stop, observe)?;
     }
     let (mut saved, mut ticked) = (Instant::now(), Instant::now());
-    let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.progress.waited >= patience;
+    let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.evaluations.waited >= patience;
     let is_over = |trainer: &Trainer, observe: &Timed<'_>| {
         trainer.step >= steps
             || out_of_patience(trainer)
@@ -216,12 +216,12 @@ pub(super) fn run_in(
     keeper.save(trainer)?;
     keeper.note(trainer, watched.get(), Duration::ZERO)?;
     let end = match () {
-        () if trainer.progress.owed => End::Stopped,
+        () if trainer.evaluations.owed => End::Stopped,
         () if trainer.step >= steps => End::Finished,
         () if out_of_patience(trainer) => End::OutOfPatience,
         () => End::Stopped,
     };
-    Ok(Outcome { end, step: trainer.step, best: trainer.progress.best })
+    Ok(Outcome { end, step: trainer.step, best: trainer.evaluations.best })
 }
 
 /// The folder that a training is written into, if there is one, and its clock.
@@ -308,43 +308,43 @@ fn evaluate_and_save(
     let step = trainer.step;
     // The weights first, so that the error of weights that are not finite names them, not the evaluation.
     let weights = trainer.weights().map_err(|error| keeper.kept(error))?;
-    trainer.progress.owed = true;
+    trainer.evaluations.owed = true;
     let nothing = |split| Error::Failed(format!("nothing in the {split} split is judged; give more text"));
-    let mut judge = |split| judge(trainer, split, keeper, stop, observe);
-    let mut judge_both = || match evaluate {
-        Evaluate::Validation => Ok((None, Some(judge("val")?.ok_or_else(|| nothing("validation"))?))),
+    let mut evaluate_one = |split| evaluate_split(trainer, split, keeper, stop, observe);
+    let mut evaluate_both = || match evaluate {
+        Evaluate::Validation => Ok((None, Some(evaluate_one("val")?.ok_or_else(|| nothing("validation"))?))),
         Evaluate::Both | Evaluate::Nothing => {
-            let train = judge("train")?.ok_or_else(|| nothing("training"))?;
-            Ok((Some(train), judge("val")?))
+            let train = evaluate_one("train")?.ok_or_else(|| nothing("training"))?;
+            Ok((Some(train), evaluate_one("val")?))
         }
     };
-    let (train, val) = match judge_both() {
+    let (train, val) = match evaluate_both() {
         Err(Error::Interrupted) => return Ok(()),
-        judged => judged?,
+        scored => scored?,
     };
-    trainer.progress.owed = false;
+    trainer.evaluations.owed = false;
     for (split, evaluation) in [("train", train), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
             keeper.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
         }
     }
     let Some(Evaluation { loss, .. }) = val.or(train) else { return Ok(()) };
-    let is_best = trainer.progress.best.is_none_or(|(before, _)| loss < before);
+    let is_best = trainer.evaluations.best.is_none_or(|(before, _)| loss < before);
     if is_best {
-        trainer.progress.best = Some((loss, step));
-        trainer.progress.waited = 0;
+        trainer.evaluations.best = Some((loss, step));
+        trainer.evaluations.waited = 0;
         if let Some(folder) = &keeper.folder {
             folder.save_best(&weights)?;
         }
     } else {
-        trainer.progress.waited += 1;
+        trainer.evaluations.waited += 1;
     }
     keeper.save(trainer)?;
     observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
 /// The loss of a whole split, None if nothing in it is scored; reports progress to `observe`.
-fn judge(
+fn evaluate_split(
     trainer: &mut Trainer,
     split: &'static str,
     keeper: &Keeper<'_>,
@@ -354,7 +354,7 @@ fn judge(
     trainer.evaluated_model();
     let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
-    let mut tell = |share: f64| {
+    let mut progress = |share: f64| {
         heed(stop)?;
         if ticked.elapsed() > TICK {
             observe.time(|observer| observer.evaluating(step, split, share))?;
@@ -363,7 +363,7 @@ fn judge(
         Ok(())
     };
     let model = trainer.averaged.as_ref().unwrap_or(&trainer.model);
-    let evaluate = || evaluate_telling(model, of, &mut tell);
+    let evaluate = || evaluate_with_progress(model, of, &mut progress);
     let evaluation = trainer.stepper.pool().enter(false, evaluate);
     evaluation.map_err(|error| match error {
         Error::Failed(what) => keeper.kept(trainer.diverged(&what)),

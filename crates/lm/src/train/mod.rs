@@ -27,7 +27,7 @@ use crate::{Error, Result};
 pub use counted::save_counted;
 use diagnose::Diagnostics;
 pub use fit::{End, Event, Observer, Outcome, Unwatched, heed, run};
-use state::Progress;
+use state::EvaluationState;
 pub(crate) use step::StepRecording;
 use step::{StepArgs, Stepper};
 use teacher::SoftTargets;
@@ -88,7 +88,7 @@ pub struct Trainer {
     lr_factor: f64,
     optimizer: Optimizer<f32>,
     step: u64,
-    progress: Progress,
+    evaluations: EvaluationState,
     diagnostics: Option<Diagnostics>,
 }
 
@@ -146,7 +146,7 @@ impl Trainer {
             lr_factor: 1.0,
             optimizer,
             step: 0,
-            progress: Progress::default(),
+            evaluations: EvaluationState::default(),
             diagnostics: None,
             config,
         })

@@ -20,7 +20,7 @@ const OWED: &str = "evaluation.owed";
 
 /// The best evaluation so far, the number of evaluations since, and whether one was begun and did not end.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Progress {
+pub(super) struct EvaluationState {
     /// Loss and step.
     pub best: Option<(f64, u64)>,
     /// Evaluations since.
@@ -43,11 +43,11 @@ impl Trainer {
             NamedTensor::u32("generator.position", &[1], vec![position]),
             list("generator.next_normal", next_normal.into_iter().collect()),
             list("lr.factor", vec![self.lr_factor]),
-            list("best.loss", self.progress.best.iter().map(|best| best.0).collect()),
-            NamedTensor::u64("best.step", &[1], vec![self.progress.best.map_or(0, |best| best.1)]),
-            NamedTensor::u64("best.waited", &[1], vec![self.progress.waited]),
+            list("best.loss", self.evaluations.best.iter().map(|best| best.0).collect()),
+            NamedTensor::u64("best.step", &[1], vec![self.evaluations.best.map_or(0, |best| best.1)]),
+            NamedTensor::u64("best.waited", &[1], vec![self.evaluations.waited]),
         ]);
-        checkpoint.state.extend(self.progress.owed.then(|| NamedTensor::u8(OWED, &[0], Vec::new())));
+        checkpoint.state.extend(self.evaluations.owed.then(|| NamedTensor::u8(OWED, &[0], Vec::new())));
         checkpoint.state.extend(self.feed.saved());
         let moments = self.optimizer.state(&self.model.params).into_iter();
         checkpoint.state.extend(moments.map(|t| NamedTensor::f32(t.name, &t.shape, t.data)));
@@ -112,9 +112,9 @@ impl Trainer {
         self.generator = checkpoint.generator()?;
         self.step = checkpoint.step;
         let step = one("best.step")?;
-        self.progress.best = at_most_one("best.loss")?.map(|loss| (loss, step));
-        self.progress.waited = one("best.waited")?;
-        self.progress.owed = checkpoint.state(OWED).is_some();
+        self.evaluations.best = at_most_one("best.loss")?.map(|loss| (loss, step));
+        self.evaluations.waited = one("best.waited")?;
+        self.evaluations.owed = checkpoint.state(OWED).is_some();
         self.lr_factor = at_most_one("lr.factor")?.ok_or("lr.factor is not a number")?;
         self.feed.restore(&|name| checkpoint.state(name))?;
         let find = |name: &str| checkpoint.state(name).and_then(NamedTensor::as_f32);

@@ -80,12 +80,12 @@ fn every_family_learns_as_in_torch() {
         // Of a text the notebooks judge only what has a full context; of words that is everything.
         let after = [(&data.splits.train, &train), (&data.splits.val, &val)].map(|(split, examples)| {
             let scores = model.score_split(split, &mut |_| Ok(())).unwrap();
-            let judged = &scores[scores.len() - examples.len()..];
+            let scored = &scores[scores.len() - examples.len()..];
             if split.boundary().is_some() {
                 let loss = evaluate(model, split).unwrap().unwrap().loss;
-                assert_close(&[-mean(judged)], &[loss], 1e-6, 0.0);
+                assert_close(&[-mean(scored)], &[loss], 1e-6, 0.0);
             }
-            -mean(judged)
+            -mean(scored)
         });
         assert_close(&after, &[curve.train, curve.val], 1e-3, 0.0);
     }

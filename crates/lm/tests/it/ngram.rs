@@ -169,10 +169,10 @@ proptest! {
         let model = fit(&vocab, &split, 3, Smoothing::KneserNey, 0.0);
         let evaluation = evaluate(&model, &split).expect("a loss").expect("something is judged");
         assert_close(&[evaluation.loss], &[plain(&model, &split)], 1e-12, 0.0);
-        let judged = split.tokens().len() - usize::from(running);
-        prop_assert_eq!(evaluation.examples, judged);
+        let scored = split.tokens().len() - usize::from(running);
+        prop_assert_eq!(evaluation.examples, scored);
         let scores = model.score_split(&split, &mut |_| Ok(())).expect("scores");
-        let mean = -scores.iter().map(|&score| f64::from(score)).sum::<f64>() / judged as f64;
+        let mean = -scores.iter().map(|&score| f64::from(score)).sum::<f64>() / scored as f64;
         assert_close(&[mean], &[evaluation.loss], 1e-12, 0.0);
     }
 }

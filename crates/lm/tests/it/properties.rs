@@ -331,16 +331,16 @@ fn least_chance(options: &SampleOptions, temperature: f64) -> f64 {
     let (vocab, model) = bigram();
     let mut row = vec![0.0; vocab.len()];
     let mut least = 1.0f64;
-    let mut judged = 0;
+    let mut scored = 0;
     for (token, counts) in follows(options).iter().enumerate() {
         if counts.iter().sum::<u64>() > 2000 {
             let state = State { rows: 1, tokens: vec![token as u32], ..State::default() };
             model.reader().log_probs(&state, &mut row);
             least = least.min(chance(counts, &exact(&row, temperature, options.top_k, options.top_p)));
-            judged += 1;
+            scored += 1;
         }
     }
-    assert!(judged > 0, "no token was met often enough");
+    assert!(scored > 0, "no token was met often enough");
     least
 }
 

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::data::Split;
 use crate::feed::Shape;
 use crate::models::net::{Net, Recorded};
-use crate::models::{See, Tell};
+use crate::models::{Progress, Visit};
 
 /// A segment's length, its recording, and the inputs and loss in it.
 type Segment = (usize, Recording<f32>, Recorded);
@@ -16,14 +16,14 @@ type Segment = (usize, Recording<f32>, Recorded);
 /// stay within one. The adapted weights are dropped in the end.
 ///
 /// # Errors
-/// Only those of `tell`.
-pub(in super::super) fn judge_streams(
+/// Only those of `progress`.
+pub(in super::super) fn predict_streams(
     params: &Params<f32>,
     net: &Net,
     split: &Split,
     adapt: &Adapt<'_>,
-    see: See<'_>,
-    tell: Tell<'_>,
+    visit: Visit<'_>,
+    progress: Progress<'_>,
 ) -> Result<()> {
     let record = |length: usize| {
         let (mut recording, recorded) = Recording::new(params, |tape| {
@@ -34,12 +34,12 @@ pub(in super::super) fn judge_streams(
         (length, recording, recorded)
     };
     let (mut whole, mut rest): (Option<Segment>, Option<Segment>) = (None, None);
-    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
+    Learner::predict(params, split, adapt, visit, progress, |split, most, on_segment| {
         let tokens = split.tokens().to_vec();
         let mut states: Vec<Vec<f32>> = Vec::new();
-        let judged = tokens.len().saturating_sub(1);
-        for at in (0..judged).step_by(adapt.segment).take(most) {
-            let length = adapt.segment.min(judged - at);
+        let targets = tokens.len().saturating_sub(1);
+        for at in (0..targets).step_by(adapt.segment).take(most) {
+            let length = adapt.segment.min(targets - at);
             let recorded = if length == adapt.segment { &mut whole } else { &mut rest };
             if recorded.as_ref().is_none_or(|(recorded, ..)| *recorded != length) {
                 *recorded = Some(record(length));
@@ -54,7 +54,7 @@ pub(in super::super) fn judge_streams(
                     None => to.fill(0.0),
                 });
             }
-            judge(recording, *loss, &Pass::evaluation(), &mut (0..length))?;
+            on_segment(recording, *loss, &Pass::evaluation(), &mut (0..length))?;
             let last = |&[first, all]: &[NodeId; 2]| {
                 let width = recording.shape(first).len();
                 recording.with_data(all, |all| all[all.len() - width..].to_vec())

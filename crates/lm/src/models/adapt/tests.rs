@@ -6,7 +6,7 @@ use crate::Config;
 use crate::config::ModelConfig;
 use crate::data::{Data, DataConfig, Mode};
 use crate::feed::Shape;
-use crate::models::{LanguageModel, Mixture, Net, Neural, SlidingWindow, count, expectations, mean_scores};
+use crate::models::{LanguageModel, Mixture, Net, Neural, SlidingWindow, count, mean_scores, predictions};
 use charloom_tensor::rng::TorchGenerator;
 
 fn text(mode: Mode) -> (Data, Neural, Config) {
@@ -37,7 +37,7 @@ fn a_rate_of_0_changes_nothing_and_a_good_one_helps_and_the_model_stays_as_it_is
         }
         let before = model.params.values().to_vec();
         let adapted = scores(&model, split, Adapt { segment: 20, ..Adapt::new(0.1).unwrap() });
-        assert_eq!(adapted[..20], same[..20], "the first segment is judged before any step");
+        assert_eq!(adapted[..20], same[..20], "the first segment is scored before any step");
         let total = |scores: &[f32]| scores.iter().map(|&score| f64::from(score)).sum::<f64>();
         assert!(total(&adapted) > total(&fixed) + 100.0, "{} and {}", total(&adapted), total(&fixed));
         assert_eq!(before, model.params.values());
@@ -105,14 +105,14 @@ fn in_a_mixture_those_adapt_that_can() {
     assert_eq!(all, mean_scores(&[0.4, 0.6], &of_members));
     // A product needs whole distributions; the scores are the entries of their targets.
     let (log_probs, tokens) =
-        expectations(&*mixture.members()[0], split, Some(&adapt), &mut |_| Ok(())).unwrap();
+        predictions(&*mixture.members()[0], split, Some(&adapt), &mut |_| Ok(())).unwrap();
     let vocab = data.vocab.len();
     for ((row, &token), score) in log_probs.chunks_exact(vocab).zip(&tokens).zip(&of_members[0]) {
         assert_eq!(row[token as usize], *score);
         let sum: f64 = row.iter().map(|&p| f64::from(p).exp()).sum();
         assert!((sum - 1.0).abs() < 1e-5, "{sum}");
     }
-    let (rows, _) = expectations(&mixture, split, Some(&adapt), &mut |_| Ok(())).unwrap();
+    let (rows, _) = predictions(&mixture, split, Some(&adapt), &mut |_| Ok(())).unwrap();
     let of_rows = rows.chunks_exact(vocab).zip(&tokens).map(|(row, &token)| row[token as usize]);
     assert!(of_rows.eq(all), "a mean within a product says what it says alone");
 }
@@ -156,7 +156,7 @@ fn rereading(model: &str, mode: Mode) -> (Data, Neural) {
 }
 
 #[test]
-fn words_and_windows_are_judged_as_without_learning_at_a_rate_of_0_and_better_at_a_good_one() {
+fn words_and_windows_are_scored_as_without_learning_at_a_rate_of_0_and_better_at_a_good_one() {
     for (model, mode) in REREADING {
         println!("{model} {mode:?}");
         let (data, model) = rereading(model, mode);

@@ -6,7 +6,7 @@ use super::{Adapt, Learner};
 use crate::data::Split;
 use crate::feed::{MAX_NUMBERS, Shape, Trie, sliding_windows};
 use crate::models::net::{Net, Recorded};
-use crate::models::{See, SlidingWindow, Tell};
+use crate::models::{Progress, SlidingWindow, Visit};
 use crate::{Error, Result};
 
 /// A span of a window, as indices of all tokens: its inputs are `from..to`, of which the first `scored_from` are
@@ -26,12 +26,12 @@ pub(super) fn segments(
     size: usize,
 ) -> (Vec<u32>, Vec<Vec<Span>>) {
     let tokens = split.tokens_with_start().to_vec();
-    let judged = tokens.len().saturating_sub(1);
+    let targets = tokens.len().saturating_sub(1);
     let sequences: Vec<usize> = match split.boundary() {
         Some(_) => split.words().map(|word| word.len() + 1).collect(),
-        None => vec![judged],
+        None => vec![targets],
     };
-    let (mut segments, mut start) = (vec![Vec::new(); judged.div_ceil(size)], 0);
+    let (mut segments, mut start) = (vec![Vec::new(); targets.div_ceil(size)], 0);
     for inputs in sequences.into_iter().filter(|&inputs| inputs > 0) {
         for window in sliding_windows(inputs, sliding_window.context, sliding_window.stride) {
             let from = start + window.start;
@@ -51,17 +51,17 @@ pub(super) fn segments(
 /// alone; the context of its tokens is read anew in it. The adapted weights are dropped in the end.
 ///
 /// # Errors
-/// Segments too large for memory; those of `tell`.
-pub(in super::super) fn judge_trees(
+/// Segments too large for memory; those of `progress`.
+pub(in super::super) fn predict_trees(
     params: &Params<f32>,
     net: &Net,
     sliding_window: SlidingWindow,
     split: &Split,
     adapt: &Adapt<'_>,
-    see: See<'_>,
-    tell: Tell<'_>,
+    visit: Visit<'_>,
+    progress: Progress<'_>,
 ) -> Result<()> {
-    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
+    Learner::predict(params, split, adapt, visit, progress, |split, most, on_segment| {
         let (tokens, segments) = segments(split, sliding_window, adapt.segment);
         let read = |spans: &Vec<Span>| spans.iter().map(|span| span.to - span.from).sum();
         let nodes: usize = segments.iter().take(most).map(read).max().unwrap_or(0);
@@ -94,7 +94,7 @@ pub(in super::super) fn judge_trees(
             }
             let rows = [Rows::First(tokens.len()), Rows::Counted { rows: targets.len(), from: 0 }];
             let pass = Pass { rows: &rows, counts, ..Pass::evaluation() };
-            judge(&mut recording, loss, &pass, &mut examples.iter().copied())?;
+            on_segment(&mut recording, loss, &pass, &mut examples.iter().copied())?;
         }
         Ok(())
     })

@@ -5,19 +5,19 @@ use charloom_tensor::{Params, Pass, Recording, Rows};
 use super::{Adapt, Learner};
 use crate::Result;
 use crate::data::Split;
-use crate::models::{See, Stack, Tell};
+use crate::models::{Progress, Stack, Visit};
 
 /// Scores a split by layers over a window that adapt; the adapted weights are dropped in the end.
 ///
 /// # Errors
-/// Only those of `tell`.
-pub(in super::super) fn judge_windows(
+/// Only those of `progress`.
+pub(in super::super) fn predict_windows(
     params: &Params<f32>,
     stack: &Stack,
     split: &Split,
     adapt: &Adapt<'_>,
-    see: See<'_>,
-    tell: Tell<'_>,
+    visit: Visit<'_>,
+    progress: Progress<'_>,
 ) -> Result<()> {
     let (stack, length) = (stack.without_dropout(), stack.context);
     let (mut recording, ([contexts, targets], loss)) = Recording::new(params, |tape| {
@@ -26,11 +26,11 @@ pub(in super::super) fn judge_windows(
         (inputs, stack.logits(tape, inputs[0]).cross_entropy(inputs[1]).id())
     });
     recording.fuse(&[loss]);
-    Learner::judge(params, split, adapt, see, tell, |split, most, judge| {
+    Learner::predict(params, split, adapt, visit, progress, |split, most, on_segment| {
         let tokens = split.tokens_with_start().to_vec();
-        let Some((&first, judged)) = tokens.split_first() else { return Ok(()) };
+        let Some((&first, scored)) = tokens.split_first() else { return Ok(()) };
         let mut window = vec![first; length];
-        for segment in judged.chunks(adapt.segment).take(most) {
+        for segment in scored.chunks(adapt.segment).take(most) {
             recording.set_indices(contexts, |to| {
                 for (&token, to) in segment.iter().zip(to.chunks_exact_mut(length.max(1))) {
                     to.copy_from_slice(&window);
@@ -44,7 +44,7 @@ pub(in super::super) fn judge_windows(
             });
             recording.set_indices(targets, |to| to[..segment.len()].copy_from_slice(segment));
             let pass = Pass { rows: &[Rows::First(segment.len())], ..Pass::evaluation() };
-            judge(&mut recording, loss, &pass, &mut (0..segment.len()))?;
+            on_segment(&mut recording, loss, &pass, &mut (0..segment.len()))?;
         }
         Ok(())
     })

@@ -7,7 +7,7 @@ use super::{CausalRows, Decoder, SlidingWindow};
 use crate::Result;
 use crate::data::Split;
 use crate::feed::{Trie, WordWindows, sliding_windows};
-use crate::models::{Tell, score};
+use crate::models::{Progress, score};
 
 /// The most rows that are computed at once, unless one window has more.
 const ROWS: usize = 1024;
@@ -23,14 +23,14 @@ pub(in super::super) fn score_split(
     params: &Params<f32>,
     decoder: &Decoder,
     split: &Split,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<Vec<f32>> {
     let SlidingWindow { context, stride } = decoder.sliding_window;
     if split.boundary().is_none() {
-        return score_text(params, decoder, &split.tokens().to_vec(), tell);
+        return score_text(params, decoder, &split.tokens().to_vec(), progress);
     }
     let Some(windows) = WordWindows::of_words(split, context, stride) else { return Ok(Vec::new()) };
-    let of_windows = score_windows(params, decoder, &windows, tell)?;
+    let of_windows = score_windows(params, decoder, &windows, progress)?;
     let mut scores = Vec::with_capacity(windows.targets());
     scores.extend(of_words(&windows, &of_windows));
     Ok(scores)
@@ -48,13 +48,13 @@ pub(in super::super) fn total_loss(
     params: &Params<f32>,
     decoder: &Decoder,
     split: &Split,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(f64, usize)> {
     let SlidingWindow { context, stride } = decoder.sliding_window;
     let Some(windows) = WordWindows::of_words(split, context, stride) else {
-        return Ok(score::total_loss(score_split(params, decoder, split, tell)?));
+        return Ok(score::total_loss(score_split(params, decoder, split, progress)?));
     };
-    let of_windows = score_windows(params, decoder, &windows, tell)?;
+    let of_windows = score_windows(params, decoder, &windows, progress)?;
     Ok(score::total_loss(of_words(&windows, &of_windows)))
 }
 
@@ -74,37 +74,37 @@ fn score_windows(
     params: &Params<f32>,
     decoder: &Decoder,
     windows: &WordWindows,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(Vec<f32>, Vec<u32>)> {
     let [longest, ..] = windows.max_inputs();
     let most = rows_at_once(decoder).max(longest);
-    let mut forest = Forest::new(params, decoder, most);
+    let mut scorer = TrieScorer::new(params, decoder, most);
     let mut starts = Vec::with_capacity(windows.len() + 1);
     starts.push(0);
     for i in 0..windows.len() {
-        let (sequence, judged) = windows.window(i);
-        starts.push(starts[i] + (sequence.len() - 1 - judged) as u32);
+        let (sequence, scored_from) = windows.window(i);
+        starts.push(starts[i] + (sequence.len() - 1 - scored_from) as u32);
     }
     let (mut scores, mut places) = (Vec::with_capacity(starts[windows.len()] as usize), Vec::new());
-    let mut nodes = Trie::with_room(most, longest);
+    let mut trie = Trie::with_room(most, longest);
     for i in 0..windows.len() {
-        let (sequence, judged) = windows.window(i);
-        nodes.add(sequence.iter(), judged, 1);
-        places.extend(nodes.pairs(judged));
-        let next_fits = nodes.tokens.len() + longest <= most;
+        let (sequence, scored_from) = windows.window(i);
+        trie.add(sequence.iter(), scored_from, 1);
+        places.extend(trie.pairs(scored_from));
+        let next_fits = trie.tokens.len() + longest <= most;
         if !next_fits || i + 1 == windows.len() {
-            let of_pairs = forest.log_probs(&nodes);
+            let of_pairs = scorer.log_probs(&trie);
             scores.extend(places.iter().map(|&pair| of_pairs[pair]));
             places.clear();
-            nodes.clear();
-            tell((i + 1) as f64 / windows.len() as f64)?;
+            trie.clear();
+            progress((i + 1) as f64 / windows.len() as f64)?;
         }
     }
     Ok((scores, starts))
 }
 
-/// Computes trees with one recording.
-struct Forest<'m> {
+/// Computes one trie after another with one recording.
+struct TrieScorer<'m> {
     params: &'m Params<f32>,
     vocab: usize,
     recording: Recording<f32>,
@@ -115,7 +115,7 @@ struct Forest<'m> {
     of_pairs: Vec<f32>,
 }
 
-impl<'m> Forest<'m> {
+impl<'m> TrieScorer<'m> {
     fn new(params: &'m Params<f32>, decoder: &Decoder, most: usize) -> Self {
         let (recording, (inputs, logits)) = Recording::new(params, |tape| {
             let axis = tape.axis(most);
@@ -129,16 +129,16 @@ impl<'m> Forest<'m> {
     }
 
     /// The log-probability of each (node, target) pair.
-    fn log_probs(&mut self, nodes: &Trie) -> &[f32] {
-        let rows = nodes.tokens.len();
-        for (input, data) in self.inputs.into_iter().zip([&nodes.tokens, &nodes.parents, &nodes.positions]) {
+    fn log_probs(&mut self, trie: &Trie) -> &[f32] {
+        let rows = trie.tokens.len();
+        for (input, data) in self.inputs.into_iter().zip([&trie.tokens, &trie.parents, &trie.positions]) {
             self.recording.set_indices(input, |to| to[..rows].copy_from_slice(data));
         }
         self.recording.forward(self.params, &Pass { rows: &[Rows::First(rows)], ..Pass::evaluation() });
         self.log_probs.resize(rows * self.vocab, 0.0);
         let (vocab, log_probs) = (self.vocab, &mut self.log_probs);
         self.recording.with_data(self.logits, |logits| kernels::log_softmax_rows(logits, vocab, log_probs));
-        let pairs = nodes.nodes.iter().zip(&nodes.targets);
+        let pairs = trie.nodes.iter().zip(&trie.targets);
         self.of_pairs.clear();
         self.of_pairs
             .extend(pairs.map(|(&node, &target)| log_probs[node as usize * vocab + target as usize]));
@@ -147,7 +147,12 @@ impl<'m> Forest<'m> {
 }
 
 /// The scores of every token of a text but its first.
-fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tell<'_>) -> Result<Vec<f32>> {
+fn score_text(
+    params: &Params<f32>,
+    decoder: &Decoder,
+    tokens: &[u32],
+    progress: Progress<'_>,
+) -> Result<Vec<f32>> {
     let Some(inputs) = tokens.len().checked_sub(1).filter(|&inputs| inputs > 0) else {
         return Ok(Vec::new());
     };
@@ -176,7 +181,7 @@ fn score_text(params: &Params<f32>, decoder: &Decoder, tokens: &[u32], tell: Tel
             let of_row = |at: usize| rows[at * decoder.vocab + tokens[window.start + at + 1] as usize];
             scores.extend((window.scored_from..window.inputs).map(of_row));
         }
-        tell((k * sequences + some.len()) as f64 / all.len() as f64)?;
+        progress((k * sequences + some.len()) as f64 / all.len() as f64)?;
     }
     Ok(scores)
 }

@@ -7,14 +7,14 @@ mod weights;
 
 pub use kind::{Listed, Member, MixtureSettings, Pool, members};
 pub(super) use kind::{MixtureKind, check_size, configurations, count_parameters};
-pub use powers::{Expected, fit_powers};
+pub use powers::{Predictions, fit_powers};
 pub use product::Power;
 pub use weights::{FittedWeights, fit_weights};
 
 use std::path::Path;
 
-use super::score::{See, judge_split, judged};
-use super::{Adapt, Distributions, LanguageModel, Reach, Reader, SlidingWindow, State, Tell, score};
+use super::score::{Visit, predict_split, scored_count};
+use super::{Adapt, Distributions, LanguageModel, Progress, Reach, Reader, SlidingWindow, State, score};
 use crate::data::{Split, memory};
 use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
@@ -106,15 +106,15 @@ impl Mixture {
         &self.members
     }
 
-    /// Calls `f` for each member in turn; `tell` is called with the share of all members' work done.
+    /// Calls `f` for each member in turn; `progress` is called with the share of all members' work done.
     fn map_members<T>(
         &self,
-        tell: Tell<'_>,
-        mut f: impl FnMut(&dyn LanguageModel, Tell<'_>) -> Result<T>,
+        progress: Progress<'_>,
+        mut f: impl FnMut(&dyn LanguageModel, Progress<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
         let count = self.members.len() as f64;
         let members = self.members.iter().enumerate();
-        members.map(|(i, member)| f(&**member, &mut |share| tell((i as f64 + share) / count))).collect()
+        members.map(|(i, member)| f(&**member, &mut |share| progress((i as f64 + share) / count))).collect()
     }
 }
 
@@ -140,27 +140,29 @@ fn mean_of(log_weights: &[f64], of_members: &[Vec<f32>]) -> Vec<f32> {
 /// (N, V), (N)
 ///
 /// # Errors
-/// More than fits into memory; those of `tell`.
-pub fn expectations(
+/// More than fits into memory; those of `progress`.
+pub fn predictions(
     model: &dyn LanguageModel,
     split: &Split,
     adapt: Option<&Adapt<'_>>,
-    tell: Tell<'_>,
+    progress: Progress<'_>,
 ) -> Result<(Vec<f32>, Vec<u32>)> {
-    let (vocab, count) = (model.vocab_size(), judged(split));
+    let (vocab, count) = (model.vocab_size(), scored_count(split));
     let bytes = (count as u64).saturating_mul(4 * (vocab as u64 + 1));
     memory::check(bytes, memory::available()).map_err(|message| {
         let message = format!(": {count} distributions of {vocab} characters take {message}; use less text");
         Error::setting("product", message)
     })?;
     let (mut log_probs, mut tokens) = (vec![0.0; count * vocab], vec![0; count]);
-    let mut see = |place: usize, token: u32, row: &[f32]| {
+    let mut visit = |place: usize, token: u32, row: &[f32]| {
         log_probs[place * vocab..][..vocab].copy_from_slice(row);
         tokens[place] = token;
     };
     match adapt {
-        Some(adapt) if model.can_adapt(split) => model.judge_adapting(split, adapt, &mut see, tell)?,
-        _ => judge_split(&mut *model.reader(), vocab, split, &mut see, tell)?,
+        Some(adapt) if model.can_adapt(split) => {
+            model.predict_adapting(split, adapt, &mut visit, progress)?
+        }
+        _ => predict_split(&mut *model.reader(), vocab, split, &mut visit, progress)?,
     }
     Ok((log_probs, tokens))
 }
@@ -195,24 +197,32 @@ impl LanguageModel for Mixture {
         })
     }
 
-    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
+    fn score_split(&self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
         match &self.rule {
             Rule::Mean(log_weights) => {
-                let scores = self.map_members(tell, |member, tell| member.score_split(split, tell))?;
+                let scores =
+                    self.map_members(progress, |member, progress| member.score_split(split, progress))?;
                 Ok(mean_of(log_weights, &scores))
             }
-            Rule::Product(_) => score::score_split(&mut *self.reader(), self.vocab_size(), split, tell),
+            Rule::Product(_) => score::score_split(&mut *self.reader(), self.vocab_size(), split, progress),
         }
     }
 
-    fn judge_adapting(&self, split: &Split, adapt: &Adapt<'_>, see: See<'_>, tell: Tell<'_>) -> Result<()> {
-        let all = self.map_members(tell, |member, tell| expectations(member, split, Some(adapt), tell))?;
+    fn predict_adapting(
+        &self,
+        split: &Split,
+        adapt: &Adapt<'_>,
+        visit: Visit<'_>,
+        progress: Progress<'_>,
+    ) -> Result<()> {
+        let all =
+            self.map_members(progress, |member, progress| predictions(member, split, Some(adapt), progress))?;
         let (vocab, mut scratch) = (self.vocab_size(), Scratch::default());
         let mut out = vec![0.0; vocab];
         for (place, &token) in all[0].1.iter().enumerate() {
             let rows: Vec<&[f32]> = all.iter().map(|(own, _)| &own[place * vocab..][..vocab]).collect();
             self.rule.pool(&rows, &mut scratch, &mut out);
-            see(place, token, &out);
+            visit(place, token, &out);
         }
         Ok(())
     }
@@ -221,19 +231,25 @@ impl LanguageModel for Mixture {
         self.members.iter().any(|member| member.can_adapt(split))
     }
 
-    fn score_adapting(&self, split: &Split, adapt: &Adapt<'_>, tell: Tell<'_>) -> Result<Option<Vec<f32>>> {
+    fn score_adapting(
+        &self,
+        split: &Split,
+        adapt: &Adapt<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Option<Vec<f32>>> {
         let Rule::Mean(log_weights) = &self.rule else {
-            return score::score_adapting(self, split, adapt, tell);
+            return score::score_adapting(self, split, adapt, progress);
         };
         if !self.can_adapt(split) {
             return Ok(None);
         }
         // A mean needs only the scores of each member, not whole distributions.
-        let scores =
-            self.map_members(tell, |member, tell| match member.score_adapting(split, adapt, tell)? {
+        let scores = self.map_members(progress, |member, progress| {
+            match member.score_adapting(split, adapt, progress)? {
                 Some(scores) => Ok(scores),
-                None => member.score_split(split, tell),
-            })?;
+                None => member.score_split(split, progress),
+            }
+        })?;
         Ok(Some(mean_of(log_weights, &scores)))
     }
 }

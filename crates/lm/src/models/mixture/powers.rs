@@ -25,7 +25,7 @@ const PROMISED: f64 = 1e-4;
 const HALVINGS: usize = 30;
 
 /// The members' predictions for each character of a text.
-pub struct Expected<'e> {
+pub struct Predictions<'e> {
     /// Each member's log-probabilities of all characters at each place.
     ///
     /// # Shapes
@@ -40,7 +40,7 @@ pub struct Expected<'e> {
     pub vocab: usize,
 }
 
-impl Expected<'_> {
+impl Predictions<'_> {
     /// Each member's log-probabilities at a place.
     fn rows(&self, place: usize) -> impl Iterator<Item = &[f32]> {
         self.log_probs.iter().map(move |own| &own[place * self.vocab..][..self.vocab])
@@ -72,12 +72,12 @@ impl Expected<'_> {
 /// exactly; Liu and Nocedal 1989, "On the limited memory BFGS method for large scale optimization", algorithm
 /// 2.1.
 pub fn fit_powers(
-    expected: &Expected<'_>,
+    predictions: &Predictions<'_>,
     check: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Vec<Power>, Vec<f64>)> {
-    let (members, width) = (expected.log_probs.len(), 1 + expected.log_probs.len());
-    let mut features = features(expected);
-    let count = expected.tokens.len().max(1) as f64;
+    let (members, width) = (predictions.log_probs.len(), 1 + predictions.log_probs.len());
+    let mut features = features(predictions);
+    let count = predictions.tokens.len().max(1) as f64;
     let mut means = vec![0.0; width];
     features.chunks_exact(width).for_each(|row| means.iter_mut().zip(row).for_each(|(m, x)| *m += x / count));
     means[0] = 0.0;
@@ -86,7 +86,7 @@ pub fn fit_powers(
     all.iter_mut().step_by(width).for_each(|base| *base = 1.0 / members as f64);
     minimize(&mut all, |all, slopes| {
         check()?;
-        Ok(loss(expected, &features, all, slopes))
+        Ok(loss(predictions, &features, all, slopes))
     })?;
     let power = |own: &[f64]| {
         let shift: f64 = own.iter().zip(&means).map(|(b, mean)| b * mean).sum();
@@ -97,25 +97,25 @@ pub fn fit_powers(
 }
 
 /// For each place a 1 and each member's entropy.
-fn features(expected: &Expected<'_>) -> Vec<f64> {
+fn features(predictions: &Predictions<'_>) -> Vec<f64> {
     let mut probs = Vec::new();
-    let mut features = Vec::with_capacity(expected.tokens.len() * (1 + expected.log_probs.len()));
-    for place in 0..expected.tokens.len() {
+    let mut features = Vec::with_capacity(predictions.tokens.len() * (1 + predictions.log_probs.len()));
+    for place in 0..predictions.tokens.len() {
         features.push(1.0);
-        features.extend(expected.rows(place).map(|row| entropy(row, &mut probs)));
+        features.extend(predictions.rows(place).map(|row| entropy(row, &mut probs)));
     }
     features
 }
 
 /// The loss of [`fit_powers`] and its gradient.
-fn loss(expected: &Expected<'_>, features: &[f64], all: &[f64], slopes: &mut [f64]) -> f64 {
-    let Expected { log_probs, tokens, vocab } = expected;
+fn loss(predictions: &Predictions<'_>, features: &[f64], all: &[f64], slopes: &mut [f64]) -> f64 {
+    let Predictions { log_probs, tokens, vocab } = predictions;
     let (members, width) = (log_probs.len(), 1 + log_probs.len());
     let (mut scratch, mut mixed, mut probs) = (Scratch::default(), vec![0.0; *vocab], vec![0.0; *vocab]);
     slopes.fill(0.0);
     let mut total = 0.0;
     for ((place, &token), x) in tokens.iter().enumerate().zip(features.chunks_exact(width)) {
-        let rows: Vec<&[f32]> = expected.rows(place).collect();
+        let rows: Vec<&[f32]> = predictions.rows(place).collect();
         multiply_by(all.chunks_exact(width).map(|own| dot(own, x)), &rows, &mut scratch, &mut mixed);
         kernels::exp(&mixed, &mut probs);
         total -= f64::from(mixed[token as usize]);

@@ -66,10 +66,10 @@ fn fitted_powers_are_better_than_the_best_weights_and_nothing_near_is_better() {
     let members = members(&data);
     let (mut log_probs, mut tokens) = (Vec::new(), Vec::new());
     for member in &members {
-        let (own, judged) = expectations(&**member, split, None, &mut |_| Ok(())).unwrap();
-        (log_probs, tokens) = ([log_probs, vec![own]].concat(), judged);
+        let (own, scored) = predictions(&**member, split, None, &mut |_| Ok(())).unwrap();
+        (log_probs, tokens) = ([log_probs, vec![own]].concat(), scored);
     }
-    let expected = Expected { log_probs: &log_probs, tokens: &tokens, vocab: data.vocab.len() };
+    let expected = Predictions { log_probs: &log_probs, tokens: &tokens, vocab: data.vocab.len() };
     let (powers, means) = fit_powers(&expected, &mut || Ok(())).unwrap();
     let total = |powers: &[Power]| expected.scores(powers).iter().map(|&s| f64::from(s)).sum::<f64>();
     let best = total(&powers);

@@ -13,7 +13,7 @@ use level::{Level, LevelBuilder};
 use std::sync::Arc;
 
 use super::window::WindowReader;
-use super::{LanguageModel, Reach, Reader, Tell};
+use super::{LanguageModel, Progress, Reach, Reader};
 use crate::config::Smoothing;
 use crate::data::{Examples, Split, Vocab};
 use crate::error::{Error, Result};
@@ -273,12 +273,12 @@ impl LanguageModel for NGram {
         Box::new(self.window_reader())
     }
 
-    fn score_split(&self, split: &Split, tell: Tell<'_>) -> Result<Vec<f32>> {
-        self.window_reader().score_split(split, tell)
+    fn score_split(&self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
+        self.window_reader().score_split(split, progress)
     }
 
-    fn total_loss(&self, split: &Split, tell: Tell<'_>) -> Result<(f64, usize)> {
-        self.window_reader().total_loss(split, tell)
+    fn total_loss(&self, split: &Split, progress: Progress<'_>) -> Result<(f64, usize)> {
+        self.window_reader().total_loss(split, progress)
     }
 }
 

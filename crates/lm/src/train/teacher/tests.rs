@@ -78,7 +78,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
         let teacher = models::open(&Checkpoint::read(&file).unwrap(), &file).unwrap();
         let untrained = Trainer::new(&config, &data).unwrap().into_model();
         let loss = f64::from(trainer.step().unwrap());
-        let (mut total, mut judged) = (0.0, 0);
+        let (mut total, mut scored) = (0.0, 0);
         // `read` is what the student and the teacher have read before the target; the student may have begun
         // later.
         let mut add = |read: [&[u32]; 2], target: u32| {
@@ -88,7 +88,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
             let sum: f64 = evened.iter().sum();
             let soft: f64 = own.iter().zip(&evened).map(|(p, q)| -q / sum * p).sum();
             total += 0.75 * -own[target as usize] + 0.25 * soft;
-            judged += 1;
+            scored += 1;
         };
         let text = data.splits.train.tokens().to_vec();
         match (data.splits.train.boundary(), &untrained.net) {
@@ -106,7 +106,7 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
                 }
             }
         }
-        let expected = total / f64::from(judged);
+        let expected = total / f64::from(scored);
         assert!((loss - expected).abs() < 1e-5 * expected, "{toml}: {loss}, not {expected}");
     }
 }
