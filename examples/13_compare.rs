@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use charloom::evaluation::compare;
 use charloom::files::RunFolder;
 use charloom::prelude::*;
-use charloom::train::{Fit, Unwatched, fit};
+use charloom::train::{FitOptions, Unwatched, fit};
 
 fn main() -> Result<()> {
     let home = std::env::temp_dir().join(format!("charloom-compare-{}", std::process::id()));
@@ -21,7 +21,7 @@ fn main() -> Result<()> {
         folder.write_config(&config)?;
         // Whoever sets it to true stops the training; whoever watches is told of each evaluation.
         let stop = AtomicBool::new(false);
-        fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched)?;
+        fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched)?;
     }
     let comparison = compare(&runs, "val", None)?;
     for run in &comparison.runs {

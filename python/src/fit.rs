@@ -11,7 +11,7 @@ use charloom::ensemble::Ensemble;
 use charloom::evaluation::evaluate_with_progress;
 use charloom::files::RunFolder;
 use charloom::threads::{MAX_THREADS, Pool};
-use charloom::train::{self, Fit, Observer, Threads, Trainer};
+use charloom::train::{self, FitOptions, Observer, Threads, Trainer};
 use charloom::{Error, Result};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -74,7 +74,7 @@ pub fn fit<'py>(
     let (stop, signals) = (AtomicBool::new(false), Signals::new());
     let done = py.detach(|| {
         let data = load(&mut config, &text, val.as_ref())?;
-        let options = || threads(thread_count).map(|threads| Fit { threads, ..Fit::default() });
+        let options = || threads(thread_count).map(|threads| FitOptions { threads, ..FitOptions::default() });
         options()?;
         let (listeners, history, stop, signals) = (&listeners, &history, &stop, &signals);
         let watcher = |training| Watcher { listeners, history, training, stop, signals };

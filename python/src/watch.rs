@@ -35,7 +35,7 @@ impl Told {
                 dict.set_item(intern!(py, "best"), *best)?;
                 "evaluated"
             }
-            Event::Looked(_) => "looked",
+            Event::Diagnostics(_) => "looked",
         };
         if is_named {
             dict.set_item(intern!(py, "event"), name)?;
@@ -112,7 +112,7 @@ impl Watcher<'_> {
 
 impl Observer for Watcher<'_> {
     fn event(&mut self, _: &mut Trainer, event: &Event) -> Result<()> {
-        if !matches!(event, Event::Looked(_)) {
+        if !matches!(event, Event::Diagnostics(_)) {
             let told = Told { event: event.clone(), training: self.training };
             self.tell(&told);
             if !matches!(event, Event::Tick { .. }) {

@@ -123,7 +123,7 @@ impl Dashboard {
         let sample = match event {
             Event::Tick { .. } => view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY),
             Event::Evaluated { .. } => true,
-            Event::Step { .. } | Event::Looked(_) => return Ok(()),
+            Event::Step { .. } | Event::Diagnostics(_) => return Ok(()),
         };
         if sample {
             view.samples = samples(trainer)?;
@@ -234,7 +234,7 @@ impl View {
                 self.val.push((*step as f64, loss));
                 self.best = Some(self.best.map_or(loss, |best| best.min(loss)));
             }
-            Event::Looked(records) => {
+            Event::Diagnostics(records) => {
                 let weights = records.iter().filter(|r| r.kind == Kind::Weight);
                 self.ratios = weights.filter_map(|r| Some((r.layer.clone(), r.update_ratio?))).collect();
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
 use charloom::models::Progress;
-use charloom::train::heed;
+use charloom::train::check_stop;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -222,7 +222,7 @@ pub fn with_progress<T>(what: &'static str, work: impl FnOnce(Progress<'_>) -> R
     let bar = shown_as("{prefix} {wide_bar} {percent} %  {eta} left", PARTS as u64, what);
     let done = work(&mut |share| {
         bar.set_position((share * PARTS) as u64);
-        heed(&watch::STOP)
+        check_stop(&watch::STOP)
     });
     bar.finish_and_clear();
     done

@@ -12,7 +12,7 @@ use charloom::models::{self, LanguageModel};
 use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
-use charloom::train::{End, Fit, Threads, Training};
+use charloom::train::{End, FitOptions, Threads, Training};
 use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::{Value, json};
 
@@ -72,13 +72,13 @@ impl Args {
     }
 
     /// The options of a training that are not in its configuration.
-    pub fn fit(&self) -> Fit {
+    pub fn fit(&self) -> FitOptions {
         let threads = match self.threads {
             Some(threads) => Threads::Pool(Pool::new(threads.into())),
             None => Threads::Measured(threads::available()),
         };
         let diagnose = self.diagnostics || self.dashboard || self.tensorboard.is_some();
-        Fit { threads, diagnose, ..Fit::default() }
+        FitOptions { threads, diagnose, ..FitOptions::default() }
     }
 }
 

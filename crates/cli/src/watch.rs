@@ -180,7 +180,7 @@ impl Progress {
 
     fn advance(&mut self, event: &Event) {
         match event {
-            Event::Looked(_) => {}
+            Event::Diagnostics(_) => {}
             Event::Step { step, loss, lr } | Event::Tick { step, loss, lr } => {
                 self.print(Some((*step, *loss)));
                 self.bar.set_position(*step);

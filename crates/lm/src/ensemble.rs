@@ -6,12 +6,12 @@ use std::sync::atomic::AtomicBool;
 use crate::data::Data;
 use crate::files::{self, RunFolder, seed_folder};
 use crate::mix::{Mix, Weights, mix};
-use crate::train::{End, Fit, Observer, Training, heed};
+use crate::train::{End, FitOptions, Observer, Training, check_stop};
 use crate::{Config, Error, Result, models};
 
 /// Called with the number and the folder of each training before it begins; returns its options and its
 /// observer.
-pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn Observer + 'o>)>;
+pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(FitOptions, Box<dyn Observer + 'o>)>;
 
 /// An ensemble in its folder: a run of each seed in `seed-1`, `seed-2`, ..., and in the end the run of their
 /// mixture.
@@ -24,7 +24,7 @@ pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn O
 /// use charloom::ensemble::Ensemble;
 /// use charloom::files::RunFolder;
 /// use charloom::prelude::*;
-/// use charloom::train::{Fit, Unwatched};
+/// use charloom::train::{FitOptions, Unwatched};
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// let toml = "model.hidden = [8]\ntrain = { steps = 20, eval_every = 20, seeds = 2 }";
@@ -32,7 +32,7 @@ pub type Begin<'b, 'o> = &'b mut dyn FnMut(u64, &Path) -> Result<(Fit, Box<dyn O
 /// let data = load_data(&mut config)?;
 /// let out = home.path().join("both");
 /// let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(&out, false))?;
-/// let begin = &mut |_, _: &_| Ok((Fit::default(), Box::new(Unwatched) as _));
+/// let begin = &mut |_, _: &_| Ok((FitOptions::default(), Box::new(Unwatched) as _));
 /// let mixed = ensemble.run(&data, &AtomicBool::new(false), begin)?.expect("it was not stopped");
 /// assert_eq!(mixed.members[1].run, out.join("seed-2"));
 /// # Ok::<(), Error>(())
@@ -65,7 +65,7 @@ impl Ensemble {
         }
         let mut first = config.clone();
         first.train.seeds = 1;
-        drop(Training::new(&first, data, Fit::default())?);
+        drop(Training::new(&first, data, FitOptions::default())?);
         let ensemble = Self { config: config.clone(), out: make()? };
         // Old runs are removed before the first training, because [`Ensemble::run`] resumes those that it
         // finds.
@@ -144,7 +144,7 @@ impl Ensemble {
             }
         }
         let moved = self.config.data.path.as_ref().map(|_| data.source.path.as_path());
-        let mut mixed = match mix(&runs, &Weights::Equal, moved, &mut |_| heed(stop)) {
+        let mut mixed = match mix(&runs, &Weights::Equal, moved, &mut |_| check_stop(stop)) {
             Err(Error::Interrupted) => return Ok(None),
             mixed => mixed?,
         };
@@ -186,7 +186,10 @@ mod tests {
         let go = AtomicBool::new(false);
         let whole = |out: &Path| {
             let mut ensemble = Ensemble::create(&config, &data, || RunFolder::create(out, true)).unwrap();
-            ensemble.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched)))).unwrap().unwrap()
+            ensemble
+                .run(&data, &go, &mut |_, _| Ok((FitOptions::default(), Box::new(Unwatched))))
+                .unwrap()
+                .unwrap()
         };
         let mixed = whole(&out);
         assert_eq!(mixed.members.len(), 3);
@@ -197,7 +200,7 @@ mod tests {
         let undisturbed = file(&out);
         // One that is done is mixed again.
         let mut again = Ensemble::resume(&out).unwrap().unwrap();
-        again.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched)))).unwrap().unwrap();
+        again.run(&data, &go, &mut |_, _| Ok((FitOptions::default(), Box::new(Unwatched)))).unwrap().unwrap();
         assert_eq!(undisturbed, file(&out));
         // Stopped in the second training.
         let other = home.path().join("other");
@@ -210,14 +213,14 @@ mod tests {
                 stop.store(is_there, Ordering::Relaxed);
                 Ok(())
             };
-            Ok((Fit::default(), Box::new(watch)))
+            Ok((FitOptions::default(), Box::new(watch)))
         });
         assert!(ended.unwrap().is_none());
         assert!(RunFolder::open(&other).is_err(), "it is locked");
         drop(ensemble);
         let mut ensemble = Ensemble::resume(&other).unwrap().expect("is one");
         assert_eq!(ensemble.config(), &config);
-        let done = ensemble.run(&data, &go, &mut |_, _| Ok((Fit::default(), Box::new(Unwatched))));
+        let done = ensemble.run(&data, &go, &mut |_, _| Ok((FitOptions::default(), Box::new(Unwatched))));
         assert!(done.unwrap().is_some());
         assert_eq!(undisturbed, file(&other));
         assert_eq!(Config::read(&other.join("config.toml")).unwrap(), config);

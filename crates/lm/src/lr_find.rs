@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::data::Data;
 use crate::models;
-use crate::train::{Evaluate, Event, Fit, Observer, Trainer, Training};
+use crate::train::{Evaluate, Event, FitOptions, Observer, Trainer, Training};
 use crate::{Error, Result};
 
 /// The loss has diverged when its running mean is this many times the lowest so far.
@@ -128,7 +128,7 @@ pub fn two_digits(rate: f64) -> f64 {
 
 /// Trains at these rates; returns whether the loss became infinite or NaN, which is no failure here.
 fn train(config: &Config, data: &Data, rates: Vec<f64>, observer: &mut dyn Observer) -> Result<bool> {
-    let options = Fit { evaluate: Evaluate::Nothing, rates: Some(rates), ..Fit::default() };
+    let options = FitOptions { evaluate: Evaluate::Nothing, rates: Some(rates), ..FitOptions::default() };
     match Training::new(config, data, options)?.run(None, &AtomicBool::new(false), observer) {
         Ok(_) => Ok(false),
         Err(Error::Diverged(_)) => Ok(true),

@@ -39,7 +39,7 @@ pub enum Weights {
 /// use charloom::files::RunFolder;
 /// use charloom::mix::{Weights, mix};
 /// use charloom::prelude::*;
-/// use charloom::train::{Fit, Unwatched, fit};
+/// use charloom::train::{FitOptions, Unwatched, fit};
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// # let home = home.path();
@@ -49,7 +49,7 @@ pub enum Weights {
 ///     let mut config = Config { model, ..Config::default() };
 ///     let data = load_data(&mut config)?;
 ///     let mut folder = RunFolder::create(run, false)?;
-///     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+///     fit(&config, &data, &mut folder, FitOptions::default(), &AtomicBool::new(false), &mut Unwatched)?;
 /// }
 /// // `Weights::Fitted` would say how much each should count.
 /// let mut mixed = mix(&runs, &Weights::Equal, None, &mut |_| Ok(()))?;

@@ -6,7 +6,7 @@ use charloom::evaluation::{compare, evaluate, score};
 use charloom::files::RunFolder;
 use charloom::models::{LanguageModel, Reach, Reader, State, count, open, register};
 use charloom::sample::{SampleOptions, Sampler};
-use charloom::train::{Fit, Unwatched, fit};
+use charloom::train::{FitOptions, Unwatched, fit};
 use charloom::{Checkpoint, load_data};
 
 // Its toy is the examples' own.
@@ -74,7 +74,7 @@ fn a_model_with_a_state_does_what_models_do_and_so_does_a_mixture_of_it() {
     let runs = ["toy", "ngram"].map(|name| home.path().join(name));
     let stop = std::sync::atomic::AtomicBool::new(false);
     let mut folder = RunFolder::create(&runs[0], false).unwrap();
-    fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+    fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
     drop(folder);
     let file = runs[0].join("best.safetensors");
     let toy = open(&Checkpoint::read(&file).unwrap(), &file).unwrap();
@@ -85,7 +85,7 @@ fn a_model_with_a_state_does_what_models_do_and_so_does_a_mixture_of_it() {
     let mut counting = config.clone();
     counting.model = ModelConfig::of("ngram").with("order", 3);
     let mut folder = RunFolder::create(&runs[1], false).unwrap();
-    fit(&counting, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+    fit(&counting, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
     let (ngram, _) = count(&counting, &data).unwrap();
     let mixture = Mixture([&*toy, &*ngram]);
     assert!(loss(&mixture) < loss(&*toy).max(loss(&*ngram)));

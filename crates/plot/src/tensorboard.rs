@@ -73,7 +73,7 @@ impl TensorBoard {
                 self.embedding(trainer)?;
                 self.file.flush().map_err(|error| Error::io(&self.path, error))
             }
-            Event::Looked(records) => self.records(records),
+            Event::Diagnostics(records) => self.records(records),
             Event::Tick { .. } => Ok(()),
         }
     }

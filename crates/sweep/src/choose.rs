@@ -11,7 +11,7 @@ use charloom::data::Data;
 use charloom::evaluation::evaluate;
 use charloom::files::{RunFolder, model_file};
 use charloom::models;
-use charloom::train::{End, Fit, Unwatched, fit};
+use charloom::train::{End, FitOptions, Unwatched, fit};
 use charloom::{Checkpoint, Error, Result};
 
 /// The chosen trial and its losses.
@@ -88,7 +88,7 @@ pub fn choose(study: &mut Study, data: &Data, folder: &Path, stop: &AtomicBool) 
     study.close(number)?;
     let mut run = RunFolder::create(folder, false)?;
     run.write_config(&config)?;
-    if fit(&config, data, &mut run, Fit::default(), stop, &mut Unwatched)?.end == End::Stopped {
+    if fit(&config, data, &mut run, FitOptions::default(), stop, &mut Unwatched)?.end == End::Stopped {
         return Err(Error::Failed("stopped before the chosen trial was trained again".to_owned()));
     }
     let file = model_file(folder)?;

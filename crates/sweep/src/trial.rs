@@ -13,7 +13,7 @@ use charloom::data::{Data, Split};
 use charloom::evaluation::{Evaluation, evaluate};
 use charloom::models::LanguageModel;
 use charloom::threads::Pool;
-use charloom::train::{self, Evaluate, Event, Fit, Observer, Threads, Trainer, Training};
+use charloom::train::{self, Evaluate, Event, FitOptions, Observer, Threads, Trainer, Training};
 use charloom::{Config, Error, Result};
 
 /// A validation loss during a training.
@@ -95,7 +95,7 @@ impl Run<'_> {
         let (seed, steps) = (train.seed, train.steps);
         // One thread, since other threads run other trials.
         let threads = Threads::Pool(Pool::new(1));
-        let options = Fit { threads, evaluate: Evaluate::Validation, ..Fit::default() };
+        let options = FitOptions { threads, evaluate: Evaluate::Validation, ..FitOptions::default() };
         let mut training = Training::new(&self.config, self.data, options)?;
         let train = training.trainer().map_or(&self.config.train, |trainer| &trainer.config().train);
         let eval_every = train.eval_every.unwrap_or(steps).max(1);

@@ -115,7 +115,7 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S:
 /// use charloom::evaluation::compare;
 /// use charloom::files::RunFolder;
 /// use charloom::prelude::*;
-/// use charloom::train::{Fit, Unwatched, fit};
+/// use charloom::train::{FitOptions, Unwatched, fit};
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// # let home = home.path();
@@ -125,7 +125,7 @@ pub(crate) fn lossy<S: Serializer>(path: &Path, to: S) -> std::result::Result<S:
 ///     let mut config = Config { model, ..Config::default() };
 ///     let data = load_data(&mut config)?;
 ///     let mut folder = RunFolder::create(run, false)?;
-///     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+///     fit(&config, &data, &mut folder, FitOptions::default(), &AtomicBool::new(false), &mut Unwatched)?;
 /// }
 /// let comparison = compare(&runs, "val", None)?;
 /// assert_eq!(comparison.settings[0].key, "model.order");

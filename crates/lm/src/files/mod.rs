@@ -7,7 +7,7 @@
 //!
 //! use charloom::files::{Metric, RunFolder, model_file};
 //! use charloom::prelude::*;
-//! use charloom::train::{Fit, Unwatched, fit};
+//! use charloom::train::{FitOptions, Unwatched, fit};
 //!
 //! # let home = tempfile::tempdir().unwrap();
 //! let run = home.path().join("my-run");
@@ -18,7 +18,7 @@
 //!     // As long as `folder` lives, no other program writes to the run.
 //!     let mut folder = RunFolder::create(&run, false)?;
 //!     folder.write_config(&config)?;
-//!     fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+//!     fit(&config, &data, &mut folder, FitOptions::default(), &AtomicBool::new(false), &mut Unwatched)?;
 //! }
 //! assert_eq!(Config::read(&run.join("config.toml"))?, config);
 //! assert_eq!(model_file(&run)?, run.join("best.safetensors"));

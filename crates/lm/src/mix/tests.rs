@@ -1,6 +1,6 @@
 use super::*;
 use crate::evaluation::evaluate;
-use crate::train::{Fit, Unwatched, fit};
+use crate::train::{FitOptions, Unwatched, fit};
 
 /// Two runs on words, trained for a moment.
 fn runs(home: &Path, second: &str) -> Vec<PathBuf> {
@@ -18,7 +18,7 @@ fn runs_of(home: &Path, tomls: [&str; 2]) -> Vec<PathBuf> {
             let path = home.join(format!("run-{i}"));
             let mut folder = RunFolder::create(&path, false).unwrap();
             let stop = std::sync::atomic::AtomicBool::new(false);
-            fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+            fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
             path
         })
         .collect()

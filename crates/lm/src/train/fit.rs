@@ -39,7 +39,7 @@ pub enum Event {
         lr: f64,
     },
     /// The statistics of the layers, in a training with diagnostics.
-    Looked(Vec<Record>),
+    Diagnostics(Vec<Record>),
     /// Losses of the training split, or of a sample of it, and of the validation split: every `eval_every`
     /// steps, at the beginning and at the end.
     Evaluated {
@@ -137,7 +137,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// `stop` is set.
-pub fn heed(stop: &AtomicBool) -> Result<()> {
+pub fn check_stop(stop: &AtomicBool) -> Result<()> {
     if stop.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
@@ -173,11 +173,11 @@ pub(super) fn run_in(
     let (steps, patience) = (train.steps, train.patience);
     let eval_every = train.eval_every.unwrap_or(steps).max(1);
     let log_every = train.log_every.unwrap_or(steps).max(1);
-    let mut keeper = Keeper { clock: folder.as_ref().map(|folder| Clock::new(trainer, folder)), folder };
+    let mut writer = RunWriter { clock: folder.as_ref().map(|folder| Clock::new(trainer, folder)), folder };
     let watched = Cell::default();
     let observe = &mut Timed { observer, taken: &watched };
     if trainer.evaluations.best.is_none() || trainer.evaluations.owed {
-        evaluate_and_save(trainer, &mut keeper, evaluate, stop, observe)?;
+        evaluate_and_save(trainer, &mut writer, evaluate, stop, observe)?;
     }
     let (mut saved, mut ticked) = (Instant::now(), Instant::now());
     let out_of_patience = |trainer: &Trainer| patience > 0 && trainer.evaluations.waited >= patience;
@@ -189,32 +189,32 @@ pub(super) fn run_in(
     };
     while !is_over(trainer, observe) {
         let (step, lr) = (trainer.step, trainer.lr());
-        let loss = trainer.step().map_err(|error| keeper.kept(error))?;
+        let loss = trainer.step().map_err(|error| writer.with_saved_path(error))?;
         if step.is_multiple_of(log_every) {
-            keeper.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
+            writer.log(&Metric { step, split: "batch".to_owned(), loss: short(loss), lr: Some(tidy(lr)) })?;
             observe.event(trainer, &Event::Step { step, loss, lr })?;
         }
         let records = trainer.take_records();
         if !records.is_empty() {
-            keeper.log_records(&records)?;
-            observe.event(trainer, &Event::Looked(records))?;
+            writer.log_records(&records)?;
+            observe.event(trainer, &Event::Diagnostics(records))?;
         }
         if ticked.elapsed() > TICK {
             observe.event(trainer, &Event::Tick { step, loss, lr })?;
             ticked = Instant::now();
         }
         if trainer.step.is_multiple_of(eval_every) || trainer.step == steps {
-            evaluate_and_save(trainer, &mut keeper, evaluate, stop, observe)?;
-            keeper.note(trainer, watched.get(), SAVE_AFTER)?;
+            evaluate_and_save(trainer, &mut writer, evaluate, stop, observe)?;
+            writer.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
         } else if trainer.step.is_multiple_of(CLOCK_EVERY) && saved.elapsed() > SAVE_AFTER {
-            keeper.save(trainer)?;
-            keeper.note(trainer, watched.get(), SAVE_AFTER)?;
+            writer.save(trainer)?;
+            writer.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
         }
     }
-    keeper.save(trainer)?;
-    keeper.note(trainer, watched.get(), Duration::ZERO)?;
+    writer.save(trainer)?;
+    writer.note(trainer, watched.get(), Duration::ZERO)?;
     let end = match () {
         () if trainer.evaluations.owed => End::Stopped,
         () if trainer.step >= steps => End::Finished,
@@ -225,12 +225,12 @@ pub(super) fn run_in(
 }
 
 /// The folder that a training is written into, if there is one, and its clock.
-struct Keeper<'a> {
+struct RunWriter<'a> {
     folder: Option<&'a mut RunFolder>,
     clock: Option<Clock>,
 }
 
-impl Keeper<'_> {
+impl RunWriter<'_> {
     fn log(&mut self, metric: &Metric) -> Result<()> {
         self.folder.as_mut().map_or(Ok(()), |folder| folder.log(metric))
     }
@@ -241,7 +241,7 @@ impl Keeper<'_> {
 
     fn save(&self, trainer: &mut Trainer) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        folder.save_last(&mut trainer.checkpoint().map_err(|error| self.kept(error))?)
+        folder.save_last(&mut trainer.checkpoint().map_err(|error| self.with_saved_path(error))?)
     }
 
     /// Writes the training time, less the observer's (`watched`), unless it was written less than `after`
@@ -254,7 +254,7 @@ impl Keeper<'_> {
     }
 
     /// Adds to an error where the last saved state is.
-    fn kept(&self, error: Error) -> Error {
+    fn with_saved_path(&self, error: Error) -> Error {
         let Some(folder) = &self.folder else { return error };
         Error::Failed(format!("{error}; what was saved before is in {}", folder.path().display()))
     }
@@ -280,7 +280,7 @@ impl Clock {
         }
     }
 
-    /// See [`Keeper::note`].
+    /// See [`RunWriter::note`].
     fn note(&self, trainer: &Trainer, folder: &RunFolder, watched: Duration, after: Duration) -> Result<()> {
         if self.noted.get().elapsed() < after {
             return Ok(());
@@ -297,7 +297,7 @@ impl Clock {
 /// model. Once `stop` is set the evaluation is left to who resumes.
 fn evaluate_and_save(
     trainer: &mut Trainer,
-    keeper: &mut Keeper<'_>,
+    writer: &mut RunWriter<'_>,
     evaluate: Evaluate,
     stop: &AtomicBool,
     observe: &mut Timed<'_>,
@@ -307,10 +307,10 @@ fn evaluate_and_save(
     }
     let step = trainer.step;
     // The weights first, so that the error of weights that are not finite names them, not the evaluation.
-    let weights = trainer.weights().map_err(|error| keeper.kept(error))?;
+    let weights = trainer.weights().map_err(|error| writer.with_saved_path(error))?;
     trainer.evaluations.owed = true;
     let nothing = |split| Error::Failed(format!("nothing in the {split} split is judged; give more text"));
-    let mut evaluate_one = |split| evaluate_split(trainer, split, keeper, stop, observe);
+    let mut evaluate_one = |split| evaluate_split(trainer, split, writer, stop, observe);
     let mut evaluate_both = || match evaluate {
         Evaluate::Validation => Ok((None, Some(evaluate_one("val")?.ok_or_else(|| nothing("validation"))?))),
         Evaluate::Both | Evaluate::Nothing => {
@@ -325,7 +325,7 @@ fn evaluate_and_save(
     trainer.evaluations.owed = false;
     for (split, evaluation) in [("train", train), ("val", val)] {
         if let Some(Evaluation { loss, .. }) = evaluation {
-            keeper.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
+            writer.log(&Metric { step, split: split.to_owned(), loss, lr: None })?;
         }
     }
     let Some(Evaluation { loss, .. }) = val.or(train) else { return Ok(()) };
@@ -333,13 +333,13 @@ fn evaluate_and_save(
     if is_best {
         trainer.evaluations.best = Some((loss, step));
         trainer.evaluations.waited = 0;
-        if let Some(folder) = &keeper.folder {
+        if let Some(folder) = &writer.folder {
             folder.save_best(&weights)?;
         }
     } else {
         trainer.evaluations.waited += 1;
     }
-    keeper.save(trainer)?;
+    writer.save(trainer)?;
     observe.event(trainer, &Event::Evaluated { step, train, val, best: is_best })
 }
 
@@ -347,7 +347,7 @@ fn evaluate_and_save(
 fn evaluate_split(
     trainer: &mut Trainer,
     split: &'static str,
-    keeper: &Keeper<'_>,
+    writer: &RunWriter<'_>,
     stop: &AtomicBool,
     observe: &mut Timed<'_>,
 ) -> Result<Option<Evaluation>> {
@@ -355,7 +355,7 @@ fn evaluate_split(
     let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
     let mut progress = |share: f64| {
-        heed(stop)?;
+        check_stop(stop)?;
         if ticked.elapsed() > TICK {
             observe.time(|observer| observer.evaluating(step, split, share))?;
             ticked = Instant::now();
@@ -366,7 +366,7 @@ fn evaluate_split(
     let evaluate = || evaluate_with_progress(model, of, &mut progress);
     let evaluation = trainer.stepper.pool().enter(false, evaluate);
     evaluation.map_err(|error| match error {
-        Error::Failed(what) => keeper.kept(trainer.diverged(&what)),
+        Error::Failed(what) => writer.with_saved_path(trainer.diverged(&what)),
         other => other,
     })
 }

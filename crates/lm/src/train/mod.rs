@@ -4,13 +4,13 @@ mod budget;
 mod counted;
 mod diagnose;
 mod fit;
+mod init_from;
 mod state;
 mod step;
 mod teacher;
 #[cfg(test)]
 mod tests;
 mod training;
-mod warm;
 
 use charloom_nn::{AdamW, Group, LearningRate, Muon, Optimizer, RmsProp, Schedule, Sgd};
 use charloom_tensor::kernels::Pool;
@@ -26,13 +26,13 @@ use crate::{Error, Result};
 
 pub use counted::save_counted;
 use diagnose::Diagnostics;
-pub use fit::{End, Event, Observer, Outcome, Unwatched, heed, run};
+pub use fit::{End, Event, Observer, Outcome, Unwatched, check_stop, run};
 use state::EvaluationState;
 pub(crate) use step::StepRecording;
 use step::{StepArgs, Stepper};
 use teacher::SoftTargets;
 pub(crate) use teacher::name_teacher;
-pub use training::{Evaluate, Fit, Training, fit};
+pub use training::{Evaluate, FitOptions, Training, fit};
 
 /// The threads that a training uses.
 pub enum Threads {
@@ -99,15 +99,15 @@ impl Trainer {
     /// A configuration that is not valid, or too large for this data; no examples to train on; a run
     /// `init_from` that does not fit.
     pub fn new(config: &Config, data: &Data) -> Result<Self> {
-        Self::begin(config, data, warm::start)
+        Self::begin(config, data, init_from::load)
     }
 
-    /// As [`Trainer::new`]. `warm` may overwrite the drawn weights; it returns the characters that it has no
+    /// As [`Trainer::new`]. `init` may overwrite the drawn weights; it returns the characters that it has no
     /// weights for.
     fn begin(
         config: &Config,
         data: &Data,
-        warm: impl FnOnce(&mut Neural, &Config, &Vocab) -> Result<Vec<char>>,
+        init: impl FnOnce(&mut Neural, &Config, &Vocab) -> Result<Vec<char>>,
     ) -> Result<Self> {
         let mut config = config.clone();
         config.resolve(data.mode());
@@ -116,7 +116,7 @@ impl Trainer {
         let mut generator = models::generator(&config, data);
         let mut model = Neural::new(&config, data.vocab.len(), &mut generator)?;
         check_frozen(&model.params, &config.train.freeze)?;
-        let new_characters = warm(&mut model, &config, &data.vocab)?;
+        let new_characters = init(&mut model, &config, &data.vocab)?;
         let is_averaged = config.train.ema > 0.0;
         let averaged = is_averaged
             .then(|| Neural::new(&config, data.vocab.len(), &mut TorchGenerator::new(config.train.seed)));

@@ -13,7 +13,7 @@ use crate::{Checkpoint, Config, Error, Result};
 
 /// Options of a training besides its configuration.
 #[derive(Default)]
-pub struct Fit {
+pub struct FitOptions {
     /// The threads that it uses.
     pub threads: Threads,
     /// Whether the layers are measured now and then.
@@ -42,7 +42,7 @@ pub enum Evaluate {
 /// use std::sync::atomic::AtomicBool;
 ///
 /// use charloom::prelude::*;
-/// use charloom::train::{End, Event, Fit, Training};
+/// use charloom::train::{End, Event, FitOptions, Training};
 ///
 /// let toml = "model.hidden = [8]\ntrain = { steps = 40, eval_every = 20 }";
 /// let mut config = Config::from_toml(toml, "my.toml".as_ref())?;
@@ -54,7 +54,7 @@ pub enum Evaluate {
 ///     }
 ///     Ok(())
 /// };
-/// let mut training = Training::new(&config, &data, Fit::default())?;
+/// let mut training = Training::new(&config, &data, FitOptions::default())?;
 /// // Nothing is written: there is no folder.
 /// let outcome = training.run(None, &AtomicBool::new(false), &mut watch)?;
 /// assert_eq!((outcome.end, outcome.step), (End::Finished, 40));
@@ -80,7 +80,7 @@ impl<'d> Training<'d> {
     ///
     /// # Errors
     /// As [`Trainer::new`]; a model that can be neither counted nor trained by gradients; more seeds than one.
-    pub fn new(config: &Config, data: &'d Data, options: Fit) -> Result<Self> {
+    pub fn new(config: &Config, data: &'d Data, options: FitOptions) -> Result<Self> {
         if config.train.seeds > 1 {
             let message =
                 format!("{} are the trainings of an ensemble; set it to 1 for one", config.train.seeds);
@@ -106,7 +106,7 @@ impl<'d> Training<'d> {
     ///
     /// # Errors
     /// As [`Trainer::resume`]; a model that counts.
-    pub fn resume(checkpoint: &Checkpoint, data: &'d Data, path: &Path, options: Fit) -> Result<Self> {
+    pub fn resume(checkpoint: &Checkpoint, data: &'d Data, path: &Path, options: FitOptions) -> Result<Self> {
         let config = checkpoint.config.clone();
         if models::counts(&config)? {
             let kind = &config.model.kind;
@@ -172,7 +172,7 @@ impl<'d> Training<'d> {
 }
 
 impl Job {
-    fn in_steps(trainer: Trainer, options: Fit) -> Result<Self> {
+    fn in_steps(trainer: Trainer, options: FitOptions) -> Result<Self> {
         let mut trainer = trainer.with_threads(options.threads);
         trainer.rates = options.rates;
         if options.diagnose {
@@ -193,7 +193,7 @@ impl Job {
 ///
 /// use charloom::files::{RunFolder, model_file};
 /// use charloom::prelude::*;
-/// use charloom::train::{Fit, Unwatched, fit};
+/// use charloom::train::{FitOptions, Unwatched, fit};
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// let run = home.path().join("my-run");
@@ -203,7 +203,7 @@ impl Job {
 /// let mut folder = RunFolder::create(&run, false)?;
 /// // Setting it to true, from a thread or a signal handler, stops the training.
 /// let stop = AtomicBool::new(false);
-/// let outcome = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched)?;
+/// let outcome = fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched)?;
 /// assert_eq!(Checkpoint::read(&model_file(&run)?)?.step, outcome.best.unwrap().1);
 /// # Ok::<(), Error>(())
 /// ```
@@ -211,7 +211,7 @@ pub fn fit(
     config: &Config,
     data: &Data,
     folder: &mut RunFolder,
-    options: Fit,
+    options: FitOptions,
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {

@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use charloom::Config;
 use charloom::data::Data;
 use charloom::threads::Pool;
-use charloom::train::{Fit, Threads, Trainer, Training, Unwatched};
+use charloom::train::{FitOptions, Threads, Trainer, Training, Unwatched};
 
 /// Every model, optimizer and way to make a batch.
 const MODELS: [&str; 12] = [
@@ -103,7 +103,7 @@ fn steps(config: &Config, data: &Data) {
 /// The card and the training of a model that counts.
 fn counting(config: &Config, data: &Data) {
     std::hint::black_box(data.card(2));
-    let mut training = Training::new(config, data, Fit::default()).unwrap();
+    let mut training = Training::new(config, data, FitOptions::default()).unwrap();
     training.run(None, &AtomicBool::new(false), &mut Unwatched).unwrap();
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use charloom::data::Data;
 use charloom::files::RunFolder;
 use charloom::models::Neural;
-use charloom::train::{Fit, Trainer, Unwatched, fit, run};
+use charloom::train::{FitOptions, Trainer, Unwatched, fit, run};
 use charloom::{Checkpoint, Config};
 use charloom_tensor::rng::TorchGenerator;
 
@@ -33,7 +33,7 @@ fn trained(home: &Path, model: &str, words: &str) -> (Data, Checkpoint) {
     drop(fs::remove_dir_all(home.join("old")));
     let mut folder = RunFolder::create(&home.join("old"), false).unwrap();
     let stop = AtomicBool::new(false);
-    fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+    fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
     (data, Checkpoint::read(&home.join("old/best.safetensors")).unwrap())
 }
 
@@ -111,7 +111,7 @@ fn what_does_not_fit_is_named() {
     let (config, data) = warm(home.path(), "[model]\nkind = 'ngram'", words);
     let mut folder = RunFolder::create(&home.path().join("counted"), false).unwrap();
     let stop = AtomicBool::new(false);
-    let counted = fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched);
+    let counted = fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched);
     assert!(counted.unwrap_err().to_string().contains("``init_from``"));
     trained(home.path(), "[model]\nkind = 'ngram'\norder = 2", words);
     assert!(refused(MODELS[0]).contains("has no weights of its own to begin with"));

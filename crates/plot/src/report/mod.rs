@@ -68,7 +68,7 @@ struct SampleRow {
 ///
 /// use charloom::files::RunFolder;
 /// use charloom::prelude::*;
-/// use charloom::train::{Fit, Unwatched, fit};
+/// use charloom::train::{FitOptions, Unwatched, fit};
 ///
 /// # let home = tempfile::tempdir().unwrap();
 /// let run = home.path().join("my-run");
@@ -77,7 +77,7 @@ struct SampleRow {
 /// let data = load_data(&mut config)?;
 /// let mut folder = RunFolder::create(&run, false)?;
 /// folder.write_config(&config)?;
-/// fit(&config, &data, &mut folder, Fit::default(), &AtomicBool::new(false), &mut Unwatched)?;
+/// fit(&config, &data, &mut folder, FitOptions::default(), &AtomicBool::new(false), &mut Unwatched)?;
 /// let page = charloom_plot::report::report(&run, None, str::to_owned)?;
 /// assert!(page.contains("<title>my-run - charloom</title>") && page.contains("perplexity"));
 /// # Ok::<(), Error>(())

@@ -10,7 +10,7 @@ use charloom::data::Data;
 use charloom::evaluation::compare;
 use charloom::files::{Metric, RunFolder};
 use charloom::models;
-use charloom::train::{Fit, Unwatched, fit};
+use charloom::train::{FitOptions, Unwatched, fit};
 use charloom_plot::report::report;
 
 const WORDS: [&str; 6] = [
@@ -43,7 +43,7 @@ impl Runs {
         let mut folder = RunFolder::create(&path, false).unwrap();
         folder.write_config(&config).unwrap();
         let stop = AtomicBool::new(false);
-        fit(&config, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+        fit(&config, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
         path
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Batch, ModelConfig};
 use crate::data::Data;
 use crate::feed::{Feed, Shape};
-use crate::train::{Fit, Trainer, Unwatched, fit};
+use crate::train::{FitOptions, Trainer, Unwatched, fit};
 use crate::{Config, files::RunFolder, load_data};
 
 /// A configuration on words, or on them as one text, its data, and an n-gram teacher of this order.
@@ -18,7 +18,7 @@ fn config_with_teacher(home: &Path, settings: &str, order: usize) -> (Config, Da
     let data = load_data(&mut of_teacher).unwrap();
     let mut folder = RunFolder::create(&path, true).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
-    fit(&of_teacher, &data, &mut folder, Fit::default(), &stop, &mut Unwatched).unwrap();
+    fit(&of_teacher, &data, &mut folder, FitOptions::default(), &stop, &mut Unwatched).unwrap();
     config.train.teacher = Some(TeacherConfig { path, sha256: None, weight: 0.25, temperature: 1.0 });
     let data = load_data(&mut config).unwrap();
     (config, data)

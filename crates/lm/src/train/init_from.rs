@@ -13,7 +13,7 @@ use crate::{Checkpoint, Error, Result};
 ///
 /// # Errors
 /// A run that cannot be read or that counts; weights that do not fit, all of them named.
-pub(super) fn start(model: &mut Neural, config: &Config, vocab: &Vocab) -> Result<Vec<char>> {
+pub(super) fn load(model: &mut Neural, config: &Config, vocab: &Vocab) -> Result<Vec<char>> {
     let Some(run) = &config.train.init_from else { return Ok(Vec::new()) };
     if !run.exists() {
         return Err(Error::model(
