@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use charloom::data::{Corpus, Data, DataConfig, Split, Splits, Vocab};
 use charloom::evaluation::Unknown;
-use charloom::{Config, Error, Result, settle};
+use charloom::{Config, Error, Result, resolve_config};
 use pyo3::prelude::*;
 
 /// A text from Python: a string, or the path of a file.
@@ -36,9 +36,9 @@ impl Text {
 /// Loads the data of a training, and fills in all settings of the configuration that depend on it.
 pub fn load(config: &mut Config, train: &Text, val: Option<&Text>) -> Result<Data> {
     config.validate()?;
-    config.settle_seeds();
+    config.resolve_seeds();
     let data = read(config, train, val)?;
-    settle(config, &data)?;
+    resolve_config(config, &data)?;
     Ok(data)
 }
 

@@ -273,7 +273,7 @@ impl Settings {
         self.train_flags.start.init_from.as_deref().filter(|_| !self.has_base())
     }
 
-    /// Reads the data of a configuration, which `charloom::settle` has still to complete. A context that only
+    /// Reads the data of a configuration, which `charloom::resolve_config` has still to complete. A context that only
     /// the run of --init-from gives is left out where words are read whole.
     pub fn read_data(&self, config: &mut Config) -> Result<Data> {
         let data = charloom::read_data(config)?;
@@ -287,7 +287,7 @@ impl Settings {
     /// Loads the data of a configuration, and fills in the settings that depend on it, such as the split.
     pub fn load_data(&self, config: &mut Config) -> Result<Data> {
         let data = self.read_data(config)?;
-        charloom::settle(config, &data)?;
+        charloom::resolve_config(config, &data)?;
         detail("the data is read");
         Ok(data)
     }
@@ -297,7 +297,7 @@ impl Settings {
         self.data_flags.apply(data, config);
         self.model_flags.apply(config)?;
         self.train_flags.apply(config)?;
-        config.settle_seeds();
+        config.resolve_seeds();
         self.data_flags.check(config)
     }
 }

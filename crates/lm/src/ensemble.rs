@@ -102,9 +102,9 @@ impl Ensemble {
     /// Asks for more steps.
     ///
     /// # Errors
-    /// As [`Config::going_on`].
-    pub fn go_on(&mut self, wanted: &Config) -> Result<()> {
-        self.config = self.config.going_on(wanted)?;
+    /// As [`Config::resume_with`].
+    pub fn resume_with(&mut self, wanted: &Config) -> Result<()> {
+        self.config = self.config.resume_with(wanted)?;
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Ensemble {
             let config = self.config_of(number);
             let (mut training, mut folder) = if files::model_file(path).is_ok() {
                 let (folder, mut checkpoint) = RunFolder::resume(path)?;
-                checkpoint.config.train.steps = checkpoint.config.going_on(&config)?.train.steps;
+                checkpoint.config.train.steps = checkpoint.config.resume_with(&config)?.train.steps;
                 (Training::resume(&checkpoint, data, path, options)?, folder)
             } else {
                 (Training::new(&config, data, options)?, RunFolder::create(path, true)?)

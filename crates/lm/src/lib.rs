@@ -91,7 +91,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub use config::Config;
 pub use error::{Error, Result};
 pub use files::Checkpoint;
-pub use prepare::{find_data, load_data, read_config, read_data, reload_data, settle};
+pub use prepare::{find_data, load_data, read_config, read_data, reload_data, resolve_config};
 
 /// The README's example compiles.
 #[cfg(doctest)]

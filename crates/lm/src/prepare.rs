@@ -20,18 +20,18 @@ use crate::{Config, Error, Result, config, models, train};
 /// ```
 pub fn load_data(config: &mut Config) -> Result<Data> {
     let data = read_data(config)?;
-    settle(config, &data)?;
+    resolve_config(config, &data)?;
     Ok(data)
 }
 
-/// Loads the data of a configuration, which [`settle`] has still to complete.
+/// Loads the data of a configuration, which [`resolve_config`] has still to complete.
 ///
 /// # Errors
 /// A value out of range; as [`Data::load`].
 pub fn read_data(config: &mut Config) -> Result<Data> {
     config.validate()?;
     models::fill(&mut config.model)?;
-    config.settle_seeds();
+    config.resolve_seeds();
     Data::load(&config.data, None)
 }
 
@@ -39,7 +39,7 @@ pub fn read_data(config: &mut Config) -> Result<Data> {
 ///
 /// # Errors
 /// A value out of range, or sizes too large for the data's vocabulary.
-pub fn settle(config: &mut Config, data: &Data) -> Result<()> {
+pub fn resolve_config(config: &mut Config, data: &Data) -> Result<()> {
     config.validate()?;
     models::fill(&mut config.model)?;
     config.data.sha256 = Some(data.source.sha256.clone());

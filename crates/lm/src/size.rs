@@ -313,7 +313,7 @@ mod tests {
                 let recipe = recipe(Some(kind), Size::Tiny, &data).unwrap();
                 let mut sized = Config::layered(Some(&recipe), None).unwrap();
                 sized.data = config.data.clone();
-                crate::settle(&mut sized, &data).unwrap();
+                crate::resolve_config(&mut sized, &data).unwrap();
                 crate::train::Trainer::new(&sized, &data).unwrap();
             }
         }

@@ -250,7 +250,7 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
         None => {
             let (spec, mut base) = specification(args)?;
             let data = args.settings.read_data(&mut base)?;
-            settle_data(&mut base, &data)?;
+            resolve_data(&mut base, &data)?;
             charloom_sweep::check_data(&data, &spec)?;
             (Study::create(&address(args)?, &spec, &base)?, data)
         }
@@ -267,9 +267,9 @@ fn search(args: &Args, out: &mut Out) -> Result<()> {
 
 /// Writes the resolved settings of the data into `base`. Other settings that depend on the data are resolved in
 /// each trial, since they may depend on the trial's settings too.
-fn settle_data(base: &mut Config, data: &Data) -> Result<()> {
+fn resolve_data(base: &mut Config, data: &Data) -> Result<()> {
     let mut resolved = base.clone();
-    charloom::settle(&mut resolved, data)?;
+    charloom::resolve_config(&mut resolved, data)?;
     base.data = resolved.data;
     detail("the data is read");
     Ok(())

@@ -6,7 +6,7 @@ use charloom::{Config, Result};
 use charloom_sweep::{Address, Study, Trial};
 use serde_json::json;
 
-use super::{Work, load, settle_data, work};
+use super::{Work, load, resolve_data, work};
 use crate::output::Out;
 
 /// Trains the rows that the study lacks, and prints all beside the notebook's losses.
@@ -26,7 +26,7 @@ pub(super) fn tuning(
         let mut base = Config::default();
         base.data.path = data.cloned();
         let data = charloom::read_data(&mut base)?;
-        settle_data(&mut base, &data)?;
+        resolve_data(&mut base, &data)?;
         (Study::create(address, &charloom_sweep::tuning(ours), &base)?, data)
     };
     work(&mut study, &loaded, how)?;

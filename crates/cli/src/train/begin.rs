@@ -41,11 +41,11 @@ pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
     config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
     args.settings.data_flags.check(config)?;
     let split_seed = config.data.split_seed;
-    config.settle_seeds();
+    config.resolve_seeds();
     if config.data.split_seed != split_seed {
         data = Data::load(&config.data, None)?;
     }
-    charloom::settle(config, &data)?;
+    charloom::resolve_config(config, &data)?;
     detail("the data is read");
     Ok(data)
 }
@@ -63,7 +63,7 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
     if let Some(warning) = run.warning() {
         note(format_args!("warning: {}", flags(warning)));
     }
-    let mut config = run.going_on(&checkpoint.config)?;
+    let mut config = run.resume_config(&checkpoint.config)?;
     let mut wanted = match args.size {
         None if args.settings.has_base() => args.settings.base(None)?,
         None => config.clone(),
@@ -75,7 +75,7 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
     };
     args.settings.apply(args.data.get(), &mut wanted)?;
     models::fill(&mut wanted.model)?;
-    config = config.going_on(&wanted)?;
+    config = config.resume_with(&wanted)?;
     if config.train.steps != checkpoint.config.train.steps {
         checkpoint.config.train.steps = config.train.steps;
         run.write_config(&checkpoint.config)?;
@@ -92,7 +92,7 @@ pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble,
     args.settings.apply(args.data.get(), &mut wanted)?;
     wanted.train.seeds = args.seeds.unwrap_or(wanted.train.seeds);
     models::fill(&mut wanted.model)?;
-    ensemble.go_on(&wanted)?;
+    ensemble.resume_with(&wanted)?;
     let mut config = ensemble.config().clone();
     args.settings.data_flags.place(&mut config.data);
     let moved = args.data.get().map(PathBuf::as_path);

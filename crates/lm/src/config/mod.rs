@@ -218,7 +218,7 @@ impl Default for TrainConfig {
 
 impl Config {
     /// A generator that is shared has one seed, that of the training.
-    pub fn settle_seeds(&mut self) {
+    pub fn resolve_seeds(&mut self) {
         if self.train.generator == Generator::Shared {
             self.data.split_seed = self.train.seed;
         }

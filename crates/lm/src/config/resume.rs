@@ -4,7 +4,7 @@ use super::Config;
 use crate::{Error, Result};
 
 /// Settings that say where the data is, and its hashes, which are checked when it is read.
-const PLACES: [&str; 6] =
+const DATA_FILE_KEYS: [&str; 6] =
     ["data.path", "data.val", "data.test", "data.sha256", "data.val_sha256", "data.test_sha256"];
 
 impl Config {
@@ -14,7 +14,7 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Setting`]: the first setting that differs, or fewer steps.
-    pub fn going_on(&self, wanted: &Self) -> Result<Self> {
+    pub fn resume_with(&self, wanted: &Self) -> Result<Self> {
         wanted.validate()?;
         let (mine, theirs) = (self.flat(), wanted.flat());
         let differs = |key: &&str, value: &String| mine.get(*key) != Some(value);
@@ -22,18 +22,18 @@ impl Config {
         let kind = (self.model.kind != *kind.1).then_some(kind.0);
         let given = theirs.iter().map(|(key, value)| (key.as_str(), value));
         let first = given
-            .filter(|(key, _)| !PLACES.contains(key) && *key != "train.steps")
+            .filter(|(key, _)| !DATA_FILE_KEYS.contains(key) && *key != "train.steps")
             .find(|(key, value)| differs(key, value));
         if let Some(key) = kind.or(first.map(|(key, _)| key)) {
-            return Err(settled(key, theirs.get(key), mine.get(key)));
+            return Err(changed(key, theirs.get(key), mine.get(key)));
         }
         let normalize = "data.normalize";
         if mine.contains_key(normalize) && !theirs.contains_key(normalize) {
-            return Err(settled(normalize, None, mine.get(normalize)));
+            return Err(changed(normalize, None, mine.get(normalize)));
         }
         for key in ["data.val", "data.test"] {
             if mine.contains_key(key) != theirs.contains_key(key) {
-                return Err(settled(key, theirs.get(key), mine.get(key)));
+                return Err(changed(key, theirs.get(key), mine.get(key)));
             }
         }
         let [before, steps] = [self.train.steps, wanted.train.steps];
@@ -49,7 +49,7 @@ impl Config {
 }
 
 /// The error for a setting that differs from what the run began with.
-fn settled(key: &str, wanted: Option<&String>, mine: Option<&String>) -> Error {
+fn changed(key: &str, wanted: Option<&String>, mine: Option<&String>) -> Error {
     let none = || "none".to_owned();
     let [wanted, mine] = [wanted, mine].map(|value| value.cloned().unwrap_or_else(none));
     let name = if key == "model.kind" { "model" } else { key.split_once('.').map_or(key, |(_, name)| name) };
@@ -71,7 +71,7 @@ mod tests {
     fn more_steps_and_other_places_are_no_other_run() {
         let run = config("[data]\npath = \"a\"\nval = \"b\"\n[train]\nsteps = 10\neval_every = 2\n");
         let wanted = config("[data]\npath = \"c\"\nval = \"d\"\n[train]\nsteps = 20\n");
-        let on = run.going_on(&wanted).unwrap();
+        let on = run.resume_with(&wanted).unwrap();
         assert_eq!((on.train.steps, on.data.path, on.train.eval_every), (20, run.data.path, Some(2)));
     }
 
@@ -95,7 +95,7 @@ mod tests {
             ("[train]\nsteps = 10\n", "``normalize`` none: the run began with \"nfc\""),
             ("[model]\nkind = \"linear\"\ncontext = 9\n", "``model`` \"linear\": the run began with \"mlp\""),
         ] {
-            let error = run.going_on(&config(toml)).unwrap_err().to_string();
+            let error = run.resume_with(&config(toml)).unwrap_err().to_string();
             assert!(error.starts_with(said), "{error}");
         }
     }

@@ -102,7 +102,7 @@ pub fn evaluate_with_progress(
 /// let mut config = Config::from_toml("model.hidden = [8]", "my.toml".as_ref())?;
 /// config.data.mode = Some(Mode::Text);
 /// let data = Data::of(Corpus::from_bytes("shells", text.as_bytes(), &config.data)?, &config.data, None)?;
-/// charloom::settle(&mut config, &data)?;
+/// charloom::resolve_config(&mut config, &data)?;
 /// let mut trainer = Trainer::new(&config, &data)?;
 /// let fixed = evaluate(trainer.model(), &data.splits.train)?.unwrap();
 /// let learning =

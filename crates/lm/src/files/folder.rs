@@ -216,7 +216,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// The first setting in `config.toml` that differs from the checkpoint's, or a file that cannot be read.
-    pub fn going_on(&self, run: &Config) -> Result<Config> {
+    pub fn resume_config(&self, run: &Config) -> Result<Config> {
         let path = self.path.join(CONFIG);
         if !path.is_file() {
             return Ok(run.clone());
@@ -227,7 +227,7 @@ impl RunFolder {
         if fs::read_to_string(&path).ok().and_then(says).is_none() {
             file.train.steps = run.train.steps;
         }
-        let mut config = run.going_on(&file).map_err(|error| match error {
+        let mut config = run.resume_with(&file).map_err(|error| match error {
             Error::Setting { key, message } => Error::model(&path, format!("{key} {message}")),
             error => error,
         })?;

@@ -208,7 +208,7 @@ fn a_batch_of_text_too_large_says_which_context_is_not() {
     let corpus =
         crate::data::Corpus::from_bytes("here", "ab ".repeat(5000).as_bytes(), &config.data).unwrap();
     let data = Data::of(corpus, &config.data, None).unwrap();
-    crate::settle(&mut config, &data).unwrap();
+    crate::resolve_config(&mut config, &data).unwrap();
     let refused = Trainer::new(&config, &data).err().expect("refused").to_string();
     let (_, most) = refused.split_once("choose a ``context`` of at most ").expect(&refused);
     let most: usize = most.split(' ').next().unwrap().parse().unwrap();
