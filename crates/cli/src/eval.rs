@@ -104,7 +104,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         object["stride"] = json!(stride.and_then(|stride| stride.parse::<usize>().ok()));
         object["adapt"] = json!(adapt.map(|adapt| adapt.lr));
         object["adapt_segment"] = json!(adapt.map(|adapt| adapt.segment));
-        object["adapt_rule"] = json!(adapt.map(|adapt| adapt.rule().word()));
+        object["adapt_rule"] = json!(adapt.map(|adapt| adapt.rule().as_str()));
         object["adapt_decay"] = json!(adapt.map(|adapt| adapt.decay));
         if rows.len() > 1 {
             let of = |row: &Row| (row.name.to_owned(), json!(row.evaluation));

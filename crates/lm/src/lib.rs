@@ -61,6 +61,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backprop;
+pub mod choices;
 pub mod config;
 pub mod data;
 pub mod disk;
@@ -83,7 +84,6 @@ pub mod size;
 pub mod speed;
 pub mod threads;
 pub mod train;
-pub mod words;
 
 /// The version of charloom.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

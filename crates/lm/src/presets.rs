@@ -1,7 +1,7 @@
 //! The built-in configurations: each reproduces the training of a notebook that charloom grew from or of
 //! another project, or is the best that we found.
 
-use crate::words::nearest;
+use crate::choices::nearest;
 use crate::{Error, Result};
 
 /// A built-in configuration.

@@ -1,14 +1,14 @@
 //! A good model of any text without choosing hyperparameters: four sizes, and their settings for each kind of
 //! model.
 
+use crate::choices;
 use crate::config::{Batch, Config, ModelConfig};
 use crate::data::{Data, Mode, Splits};
 use crate::evaluation::evaluation_of;
 use crate::models::{self, LanguageModel, fit_weights, mean_scores};
-use crate::words;
 use crate::{Error, Result};
 
-words! {
+choices! {
     /// How large a model is, and how long it is trained.
     Size {
         /// Seconds.

@@ -60,7 +60,7 @@ impl Study {
                 "SELECT settings, state, loss, steps FROM charloom_trial WHERE study = ?1 ORDER BY number",
                 &[name.into()],
             )?;
-            let is_running = |row: &Vec<Cell>| row[1].text() == Some(State::Running.word());
+            let is_running = |row: &Vec<Cell>| row[1].text() == Some(State::Running.as_str());
             let none_left = if rows.iter().any(is_running) { Claim::Wait } else { Claim::Finished };
             let number = rows.len() as u64;
             if number >= spec.limit() {
@@ -162,7 +162,7 @@ impl Study {
                  SET state = ?1, loss = ?2, deviation = ?3, seconds = ?4, steps = ?5, error = ?6
                  WHERE study = ?7 AND number = ?8 AND worker = ?9 AND state = 'running'",
                 &[
-                    ending.state.word().into(),
+                    ending.state.as_str().into(),
                     loss.into(),
                     deviation.into(),
                     ending.seconds.into(),

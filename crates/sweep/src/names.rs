@@ -1,8 +1,8 @@
 //! The names of settings that a study may vary, and the kinds of models that have them.
 
+use charloom::choices::nearest;
 use charloom::config::{Feed, ModelConfig, TeacherConfig};
 use charloom::data::Mode;
-use charloom::words::nearest;
 use charloom::{Config, Error, Result, models};
 use serde_json::Value;
 

@@ -10,7 +10,7 @@ use super::space::Space;
 use charloom::data::Mode;
 use charloom::{Config, Error, Result, presets};
 
-charloom::words! {
+charloom::choices! {
     /// How the settings of the next trial are chosen.
     Sampler {
         /// Every combination, in order.
@@ -23,7 +23,7 @@ charloom::words! {
     }
 }
 
-charloom::words! {
+charloom::choices! {
     /// Which trials are stopped early, by the validation loss of their first seed.
     Pruning {
         /// No trials.

@@ -7,7 +7,7 @@ use super::space::Settings;
 use super::trial::CurvePoint;
 use charloom::Result;
 
-charloom::words! {
+charloom::choices! {
     /// The state of a trial.
     State {
         /// A worker trains it, or did until it died.

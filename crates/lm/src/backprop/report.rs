@@ -5,10 +5,10 @@ use super::train::Batches;
 use super::{
     Matrix, Net, Parameters, Row, Sizes, Terms, Tolerance, Training, by_hand, compare, shortcuts, train,
 };
+use crate::choices::nearest;
 use crate::config::Config;
 use crate::data::Data;
 use crate::models;
-use crate::words::nearest;
 use crate::{Error, Result};
 
 /// The names of the shortcuts.

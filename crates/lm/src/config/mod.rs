@@ -3,8 +3,8 @@
 //! A configuration is layered: the defaults, then a preset, then a file, then the flags of the command line.
 //! [`Config::layered`] does the first three, a program sets single fields for the last.
 
+mod choices;
 mod model;
-mod names;
 mod notebook;
 mod parse;
 mod resume;
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataConfig, Mode, Split};
 
-pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
-pub use names::{
+pub use choices::{
     Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, Schedule, Smoothing, Stream,
 };
+pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
 pub use notebook::NotebookConfig;
 pub use parse::{Batch, parse_freeze, parse_hidden, parse_lr_at, parse_lr_drops};
 pub(crate) use parse::{line_of, read_text};

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::words::nearest;
+use crate::choices::nearest;
 use crate::{Error, Result};
 
 /// The kind of model, and that kind's own settings.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
-use crate::words::nearest;
+use crate::choices::nearest;
 use crate::{Error, Result};
 
 /// The largest configuration that is read, in bytes; a whole one takes about one thousand.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::choices;
 use crate::error::{Error, Result};
-use crate::words;
 
 /// Where the text comes from and how it is split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct DataConfig {
     pub normalize: Option<Normalize>,
 }
 
-words! {
+choices! {
     /// What a file of data is.
     Mode {
         /// One word a line.
@@ -59,7 +59,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// Which order the words are put in before they are split.
     Shuffle {
         /// As CPython's `random.seed(split_seed); random.shuffle(words)`.
@@ -72,7 +72,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// A Unicode normalization form.
     Normalize {
         /// Composed: one character where there is one.

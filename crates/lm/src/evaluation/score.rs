@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
+use crate::choices;
 use crate::data::Vocab;
 use crate::error::UnknownCharacter;
 use crate::models::{Distributions, LanguageModel, score_words};
-use crate::words;
 
-words! {
+choices! {
     /// What is done with a line that has a character unknown to the model.
     Unknown {
         /// It has no score, and the command fails in the end.

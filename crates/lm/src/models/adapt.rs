@@ -10,13 +10,13 @@ use charloom_tensor::{Grads, NodeId, Params, Pass, Recording};
 
 use super::{Progress, Visit};
 use crate::data::Split;
-use crate::{Error, Result, words};
+use crate::{Error, Result, choices};
 
 pub(super) use streams::predict_streams;
 pub(super) use trees::predict_trees;
 pub(super) use windows::predict_windows;
 
-words! {
+choices! {
     /// The update rule of dynamic evaluation: see [`Adapt`].
     AdaptRule {
         /// Plain gradient descent.

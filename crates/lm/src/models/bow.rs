@@ -62,7 +62,7 @@ impl Kind for BowKind {
 
 impl NeuralKind for BowKind {
     fn init(&self, model: &ModelConfig) -> Result<Init> {
-        Ok(model.read::<BowSettings>()?.init.way())
+        Ok(model.read::<BowSettings>()?.init.to_nn())
     }
 
     fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {

@@ -8,10 +8,10 @@ use charloom_tensor::kernels::Cell;
 use super::ngram::NGramKind;
 use super::recurrent::RecurrentKind;
 use super::{LanguageModel, Net, Reach, bow, linear, mixture, mlp, transformer, wavenet};
+use crate::choices::nearest;
 use crate::config::{Config, ModelConfig, Setting};
 use crate::data::{Data, Vocab};
 use crate::files::NamedTensor;
-use crate::words::nearest;
 use crate::{Error, Result};
 
 /// A kind of model: what `[model] kind` and `--model` name.

@@ -49,7 +49,7 @@ impl Kind for LinearKind {
 
 impl NeuralKind for LinearKind {
     fn init(&self, model: &ModelConfig) -> Result<Init> {
-        Ok(model.read::<LinearSettings>()?.init.way())
+        Ok(model.read::<LinearSettings>()?.init.to_nn())
     }
 
     fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {

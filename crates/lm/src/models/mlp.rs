@@ -89,7 +89,7 @@ impl Kind for MlpKind {
 
 impl NeuralKind for MlpKind {
     fn init(&self, model: &ModelConfig) -> Result<Init> {
-        Ok(model.read::<MlpSettings>()?.init.way())
+        Ok(model.read::<MlpSettings>()?.init.to_nn())
     }
 
     fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net> {

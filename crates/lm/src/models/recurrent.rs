@@ -70,7 +70,7 @@ impl Kind for RecurrentKind {
 
 impl NeuralKind for RecurrentKind {
     fn init(&self, model: &ModelConfig) -> Result<Init> {
-        Ok(model.read::<RecurrentSettings>()?.init.way())
+        Ok(model.read::<RecurrentSettings>()?.init.to_nn())
     }
 
     fn net(&self, model: &ModelConfig, vocab: usize, seed: u64, scope: &mut Scope<'_>) -> Result<Net> {

@@ -108,7 +108,7 @@ pub fn resolve_feed(config: &mut Config, data: &Data) -> Result<()> {
     if let Some(feed) = config.train.feed
         && !feeds.contains(&feed)
     {
-        let (kind, words) = (&config.model.kind, feeds.iter().map(|feed| feed.word()).collect::<Vec<_>>());
+        let (kind, words) = (&config.model.kind, feeds.iter().map(|feed| feed.as_str()).collect::<Vec<_>>());
         let choice = match words[..] {
             [] => "leave it out".to_owned(),
             _ => format!("choose {}", words.join(" or ")),

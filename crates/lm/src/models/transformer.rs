@@ -167,7 +167,7 @@ impl NeuralKind for TransformerKind {
         let TransformerSettings { init, init_std, .. } = model.read()?;
         Ok(match init {
             config::Init::Gpt | config::Init::Normal => Init::Normal(init_std),
-            other => other.way(),
+            other => other.to_nn(),
         })
     }
 

@@ -59,7 +59,7 @@ impl Kind for WaveNetKind {
 
 impl NeuralKind for WaveNetKind {
     fn init(&self, model: &ModelConfig) -> Result<Init> {
-        Ok(model.read::<WaveNetSettings>()?.init.way())
+        Ok(model.read::<WaveNetSettings>()?.init.to_nn())
     }
 
     fn net(&self, model: &ModelConfig, vocab: usize, _: u64, scope: &mut Scope<'_>) -> Result<Net> {

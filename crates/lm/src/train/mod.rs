@@ -17,11 +17,11 @@ use charloom_tensor::kernels::Pool;
 use charloom_tensor::rng::TorchGenerator;
 use charloom_tensor::{Entry, Params};
 
+use crate::choices::nearest;
 use crate::config::{self, Config, DecayOn, TrainConfig};
 use crate::data::{Data, Split, Vocab};
 use crate::feed::Feed;
 use crate::models::{self, Neural, Precision};
-use crate::words::nearest;
 use crate::{Error, Result};
 
 pub use counted::save_counted;

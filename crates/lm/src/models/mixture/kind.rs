@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Power, farther};
 use crate::config::{ModelConfig, Setting, TrainConfig};
 use crate::models::{Kind, Learning, Reach};
-use crate::{Config, Error, Result, settings, words};
+use crate::{Config, Error, Result, choices, settings};
 
 /// Its name in `[model] kind`.
 const NAME: &str = "mixture";
@@ -17,7 +17,7 @@ const TOLERANCE: f64 = 1e-6;
 /// The largest absolute value of a power's coefficients.
 const MAX_POWER: f64 = 1e3;
 
-words! {
+choices! {
     /// How a mixture combines its members' probabilities.
     Pool {
         /// Their mean, by weights from 0 to 1 whose sum is 1.

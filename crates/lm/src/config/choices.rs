@@ -1,10 +1,10 @@
-//! The settings that are one of a few words.
+//! The settings with a few choices.
 
 use charloom_nn::Layer;
 
-use crate::words;
+use crate::choices;
 
-words! {
+choices! {
     /// The non-linearity after a hidden layer.
     Activation {
         /// Hyperbolic tangent.
@@ -20,7 +20,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// What stands between a hidden layer's linear map and its activation.
     Norm {
         /// Nothing.
@@ -34,7 +34,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How parameters are drawn.
     Init {
         /// Everything standard normal, biases too.
@@ -52,7 +52,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How a transformer encodes the position of a token.
     Positions {
         /// A learned vector for each position, added to the token's.
@@ -64,7 +64,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How an n-gram model treats what it has seen rarely or never.
     Smoothing {
         /// (count + k) / (total + k V).
@@ -74,7 +74,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How batches are drawn, for models that read sequences.
     Feed {
         /// Whole words, `batch` of them.
@@ -86,7 +86,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// The rule that turns gradients into updates.
     Optimizer {
         /// Gradient descent, with momentum if asked for.
@@ -100,7 +100,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// Which parameters weight decay is for.
     DecayOn {
         /// All.
@@ -110,7 +110,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How the learning rate changes over the run.
     Schedule {
         /// Not at all.
@@ -128,7 +128,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// How many generators a run draws from.
     Generator {
         /// One draws the split, one parameters and minibatches, and samples have their own.
@@ -139,7 +139,7 @@ words! {
     }
 }
 
-words! {
+choices! {
     /// Where the random numbers of sampled words come from.
     Stream {
         /// Word i has a generator of its own, so that a larger n only extends the list.
@@ -168,7 +168,7 @@ impl Activation {
 
 impl Init {
     /// The initialization in `charloom_nn`.
-    pub(crate) fn way(self) -> charloom_nn::Init {
+    pub(crate) fn to_nn(self) -> charloom_nn::Init {
         match self {
             Self::UnitNormal => charloom_nn::Init::UnitNormal,
             Self::KaimingNormal => charloom_nn::Init::KaimingNormal,

@@ -1,8 +1,9 @@
-//! Settings that are one of a few words.
+//! Settings with a few choices, each a word.
 
-/// Declares an enum whose variants are words in a configuration file and on the command line.
+/// Declares an enum of the choices of a setting: each is a variant here, and a word in a configuration file and on the
+/// command line.
 #[macro_export]
-macro_rules! words {
+macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -11,12 +12,12 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The words, in the order of declaration.
-            pub const WORDS: &[&str] = &[$($word),+];
+            /// The words of all choices, in the order of declaration.
+            pub const CHOICES: &[&str] = &[$($word),+];
 
-            /// The word of this value.
+            /// The word of this choice.
             #[must_use]
-            pub fn word(self) -> &'static str {
+            pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
         }
@@ -29,13 +30,13 @@ macro_rules! words {
 
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.word())
+                f.write_str(self.as_str())
             }
         }
 
         impl From<$name> for $crate::config::Value {
             fn from(value: $name) -> Self {
-                value.word().into()
+                value.as_str().into()
             }
         }
 
@@ -45,7 +46,7 @@ macro_rules! words {
             fn from_str(word: &str) -> std::result::Result<Self, String> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("{word:?} is none of {}", Self::WORDS.join(", "))),
+                    _ => Err(format!("{word:?} is none of {}", Self::CHOICES.join(", "))),
                 }
             }
         }
