@@ -5,14 +5,14 @@ use std::fmt;
 use serde::Serialize;
 
 use super::corpus::Source;
-use super::distinct::Distinct;
 use super::settings::Mode;
 use super::split::{Split, Splits};
 use super::vocab::Vocab;
+use super::word_set::WordSet;
 
 /// One number for each split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct OfSplits {
+pub struct SplitCounts {
     /// Training.
     pub train: usize,
     /// Validation.
@@ -60,7 +60,7 @@ pub struct DataCard {
     pub context: usize,
     /// Examples in each split: the characters and boundaries of words, or the characters of a text that have
     /// `context` others, and at least one, before them.
-    pub examples: OfSplits,
+    pub examples: SplitCounts,
     /// The shares of words repeated between splits; none for a text.
     pub leaked: Option<Leaked>,
     /// Warnings for the user.
@@ -99,7 +99,7 @@ impl DataCard {
             longest,
             duplicates: repeated.map(|(duplicates, _)| duplicates),
             context,
-            examples: OfSplits {
+            examples: SplitCounts {
                 train: counts(&splits.train),
                 val: counts(&splits.val),
                 test: counts(&splits.test),
@@ -143,7 +143,7 @@ fn words(splits: &Splits) -> Lines {
     let whole = splits.whole();
     let ends = [&splits.train, &splits.val].map(|split| split.tokens().len());
     let (train_end, val_end) = (ends[0], ends[0] + ends[1]);
-    let mut known = Distinct::empty(&whole);
+    let mut known = WordSet::empty(&whole);
     let (mut count, mut longest, mut duplicates) = (0, 0, 0);
     let (mut val, mut test) = (Seen::default(), Seen::default());
     whole.each_word(|start, word| {
@@ -191,7 +191,7 @@ impl fmt::Display for DataCard {
         if let Some(duplicates) = self.duplicates {
             writeln!(f, "  duplicates  {}", grouped(duplicates))?;
         }
-        let OfSplits { train, val, test } = self.examples;
+        let SplitCounts { train, val, test } = self.examples;
         let [train, val, test] = [train, val, test].map(grouped);
         write!(f, "  examples    {train} training, {val} validation, {test} test")?;
         match (self.mode, self.context) {

@@ -1,6 +1,6 @@
-//! Encodes characters as a row of tokens.
+//! Encodes characters as a buffer of tokens.
 
-use super::tokens::Row;
+use super::tokens::TokenBuffer;
 use super::vocab::Vocab;
 
 /// Stands for an unknown character: a token of an ASCII character is at most 128.
@@ -23,7 +23,7 @@ pub(super) struct Encoder<'v> {
 impl<'v> Encoder<'v> {
     /// With room for all tokens of `text`.
     pub fn new(text: &str, vocab: &'v Vocab) -> Self {
-        let width = Row::width(vocab.len());
+        let width = TokenBuffer::width(vocab.len());
         let is_ascii = text.is_ascii();
         let count = if is_ascii { text.len() } else { text.chars().count() };
         let first = usize::from(vocab.boundary().is_some());
@@ -84,11 +84,11 @@ impl<'v> Encoder<'v> {
         self.done += at;
     }
 
-    /// The row of tokens; `None` if a character is not in the vocabulary.
-    pub fn finish(self) -> Option<Row> {
+    /// The buffer of tokens; `None` if a character is not in the vocabulary.
+    pub fn finish(self) -> Option<TokenBuffer> {
         debug_assert_eq!(self.done, self.bytes.len());
         let is_known = self.is_known && !(self.ascii.is_some() && self.bytes.contains(&UNKNOWN));
-        is_known.then(|| Row::new(self.bytes, self.width))
+        is_known.then(|| TokenBuffer::new(self.bytes, self.width))
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
                     let mut encoder = Encoder::new(text, &vocab);
                     encoder.text(text);
                     assert_eq!(encoder.len(), text.chars().count() + usize::from(mode == Mode::Lines));
-                    encoder.finish().map(|row| row.tokens().to_vec())
+                    encoder.finish().map(|buffer| buffer.tokens().to_vec())
                 };
                 let one_by_one = |text: &str| {
                     let tokens = text.chars().map(|c| token(&vocab, c)).collect::<Option<Vec<u32>>>();
@@ -136,9 +136,9 @@ mod tests {
             });
             let starts: Vec<usize> = starts.collect();
             starts.iter().rev().for_each(|&start| encoder.line(&text[start..]));
-            let row = encoder.finish().expect("known characters");
+            let buffer = encoder.finish().expect("known characters");
             let backwards: String = text.split_inclusive('\n').rev().collect();
-            assert_eq!(vocab.decode(row.tokens()), format!(".{}", backwards.replace('\n', ".")));
+            assert_eq!(vocab.decode(buffer.tokens()), format!(".{}", backwards.replace('\n', ".")));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::iter::repeat_n;
 use std::sync::OnceLock;
 
-use super::keyed::Keyed;
+use super::int_map::IntMap;
 use super::split::Split;
 use super::tokens::Tokens;
 use crate::error::{Error, Result};
@@ -291,13 +291,13 @@ impl Examples {
             // No token has this value.
             None => (u32::MAX, 0),
         };
-        let mut slots = Keyed::new(id_bits + key_bits, u32::MAX);
+        let mut slots = IntMap::new(id_bits + key_bits, u32::MAX);
         let ContextIds { packed: ids, first, .. } = ids;
         first.clear();
         // The `take` tokens before the newest `done` of the next example's context.
         let mut window = padding;
         // The usual case, a short context over a small vocabulary: the same as below, in a fifth of the time.
-        if let (Keyed::Table(table), Some(bytes), 0, 0) = (&mut slots, tokens.as_bytes(), done, id_bits) {
+        if let (IntMap::Table(table), Some(bytes), 0, 0) = (&mut slots, tokens.as_bytes(), done, id_bits) {
             let shifted = |window: u64, byte: u8| match u32::from(byte) == boundary {
                 true => padding,
                 false => (window << bits | u64::from(byte)) & mask,

@@ -6,16 +6,16 @@ mod card;
 mod clean;
 mod corpus;
 mod datasets;
-mod distinct;
 mod encode;
 mod examples;
-mod keyed;
+mod int_map;
 pub(crate) mod memory;
 mod order;
 mod settings;
 mod split;
 mod tokens;
 mod vocab;
+mod word_set;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,10 @@ use crate::error::{Error, Result};
 
 pub(crate) use clean::is_page;
 pub use clean::not_text;
-pub(crate) use distinct::Distinct;
-pub(crate) use keyed::Keyed;
+pub(crate) use int_map::IntMap;
+pub(crate) use word_set::WordSet;
 
-pub use card::{DataCard, Leaked, OfSplits};
+pub use card::{DataCard, Leaked, SplitCounts};
 pub use corpus::{Corpus, MAX_BYTES, MAX_WORD, Source, hex};
 pub use datasets::{CACHE_VARIABLE, Cache, Dataset, NAMES, URL_VARIABLE};
 pub use examples::Examples;

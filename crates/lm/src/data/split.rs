@@ -1,4 +1,4 @@
-//! Training, validation and test data: parts of one row of tokens.
+//! Training, validation and test data: slices of one buffer of tokens.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use super::encode::Encoder;
 use super::examples::Examples;
 use super::order::{cut, starts};
 use super::settings::{DataConfig, Mode};
-use super::tokens::{Row, Tokens};
+use super::tokens::{TokenBuffer, Tokens};
 use super::vocab::Vocab;
 use crate::error::{Error, Result};
 
@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Split {
     /// In [`Mode::Lines`] it begins with a boundary, so that each word has one before it.
-    row: Row,
+    buffer: TokenBuffer,
     range: Range<usize>,
     /// The examples of each context length asked for so far.
     examples: Arc<Mutex<Vec<Arc<Examples>>>>,
@@ -38,7 +38,7 @@ pub struct Split {
 }
 
 impl PartialEq for Split {
-    /// Whether tokens and boundary are equal, wherever the tokens lie in their rows.
+    /// Whether tokens and boundary are equal, wherever the tokens lie in their buffers.
     fn eq(&self, other: &Self) -> bool {
         self.boundary == other.boundary && self.tokens() == other.tokens()
     }
@@ -86,10 +86,10 @@ impl Split {
         }
         let mut encoder = Encoder::new(corpus.text(), vocab);
         let returned = encode(&mut encoder);
-        let row = encoder.finish().ok_or_else(|| unknown(corpus, vocab))?;
+        let buffer = encoder.finish().ok_or_else(|| unknown(corpus, vocab))?;
         let boundary = vocab.boundary();
-        let range = usize::from(boundary.is_some())..row.tokens().len();
-        Ok((Self { range, row, examples: Arc::default(), boundary }, returned))
+        let range = usize::from(boundary.is_some())..buffer.tokens().len();
+        Ok((Self { range, buffer, examples: Arc::default(), boundary }, returned))
     }
 
     /// Whether the tokens are words or one text.
@@ -107,12 +107,12 @@ impl Split {
     /// [`Mode::Lines`]: each word followed by a boundary. [`Mode::Text`]: the text.
     #[must_use]
     pub fn tokens(&self) -> Tokens<'_> {
-        self.row.tokens().slice(self.range.clone())
+        self.buffer.tokens().slice(self.range.clone())
     }
 
     /// As [`Split::tokens`], with the boundary before the first word in [`Mode::Lines`].
     pub(crate) fn tokens_with_start(&self) -> Tokens<'_> {
-        self.row.tokens().slice(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
+        self.buffer.tokens().slice(self.range.start - usize::from(self.boundary.is_some())..self.range.end)
     }
 
     /// The words, without boundaries; nothing in [`Mode::Text`].
@@ -129,9 +129,9 @@ impl Split {
         }
     }
 
-    /// The row that its tokens are a part of.
-    pub(super) fn row(&self) -> &Row {
-        &self.row
+    /// The buffer that its tokens are a slice of.
+    pub(super) fn buffer(&self) -> &TokenBuffer {
+        &self.buffer
     }
 
     /// The examples with contexts of `length` tokens; made once for each length.
@@ -172,8 +172,8 @@ impl Split {
             return self.slice(end - tokens.min(all)..end);
         }
         let mut bytes = Vec::new();
-        // A row of words begins with a boundary.
-        self.row.tokens().slice(0..1).append_to(&mut bytes);
+        // A buffer of words begins with a boundary.
+        self.buffer.tokens().slice(0..1).append_to(&mut bytes);
         let mut passed = 0;
         self.each_word(|_, word| {
             if passed == 0 {
@@ -182,8 +182,8 @@ impl Split {
             }
             passed -= 1;
         });
-        let row = self.row.like(bytes);
-        Self { range: 1..row.tokens().len(), row, examples: Arc::default(), boundary: self.boundary }
+        let buffer = self.buffer.like(bytes);
+        Self { range: 1..buffer.tokens().len(), buffer, examples: Arc::default(), boundary: self.boundary }
     }
 
     /// Cuts it into chunks of about `tokens` tokens: of whole words, or of a text. A chunk of a text begins
@@ -192,7 +192,7 @@ impl Split {
         let mut chunks = Vec::new();
         let mut start = self.range.start;
         while start < self.range.end {
-            let rest = self.row.tokens().slice(start..self.range.end);
+            let rest = self.buffer.tokens().slice(start..self.range.end);
             let least = tokens.clamp(1, rest.len());
             let end = match self.boundary {
                 None => least,
@@ -208,9 +208,9 @@ impl Split {
         chunks
     }
 
-    /// The split of this range of the row.
+    /// The split of this range of the buffer.
     fn slice(&self, range: Range<usize>) -> Self {
-        Self { row: self.row.clone(), range, examples: Arc::default(), boundary: self.boundary }
+        Self { buffer: self.buffer.clone(), range, examples: Arc::default(), boundary: self.boundary }
     }
 }
 
@@ -282,6 +282,6 @@ impl Splits {
     /// split.
     pub(super) fn whole(&self) -> Split {
         let first = usize::from(self.train.boundary.is_some());
-        self.train.slice(first..self.train.row.tokens().len())
+        self.train.slice(first..self.train.buffer.tokens().len())
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of tokens, stored in as few bytes as their vocabulary allows.
+//! Buffers of tokens, stored in as few bytes as their vocabulary allows.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -255,30 +255,30 @@ impl Ord for Tokens<'_> {
 
 /// The memory that [`Tokens`] are a view of.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub(super) struct TokenBuffer {
     bytes: Arc<Vec<u8>>,
     width: usize,
 }
 
-impl Row {
+impl TokenBuffer {
     /// The bytes per token for a vocabulary of `vocab` tokens.
     pub fn width(vocab: usize) -> usize {
         [0x100, 0x1_0000].iter().filter(|&&most| vocab > most).count() + 1
     }
 
-    /// A row of the tokens in `bytes`, `width` bytes each.
+    /// A buffer of the tokens in `bytes`, `width` bytes each.
     pub fn new(bytes: Vec<u8>, width: usize) -> Self {
         Self { bytes: Arc::new(bytes), width }
     }
 
-    /// A row of `tokens`, over the vocabulary of the row `like`.
+    /// A buffer of `tokens`, over the vocabulary of the buffer `like`.
     pub fn of(tokens: impl Iterator<Item = u32>, like: &Self) -> Self {
         let mut bytes = Vec::new();
         tokens.for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()[..like.width]));
         Self::new(bytes, like.width)
     }
 
-    /// A row of the tokens in `bytes`, over the same vocabulary.
+    /// A buffer of the tokens in `bytes`, over the same vocabulary.
     pub fn like(&self, bytes: Vec<u8>) -> Self {
         Self::new(bytes, self.width)
     }
@@ -293,17 +293,17 @@ impl Row {
 mod tests {
     use super::*;
 
-    fn row(tokens: &[u32], vocab: usize) -> Row {
-        Row::of(tokens.iter().copied(), &Row::new(Vec::new(), Row::width(vocab)))
+    fn buffer(tokens: &[u32], vocab: usize) -> TokenBuffer {
+        TokenBuffer::of(tokens.iter().copied(), &TokenBuffer::new(Vec::new(), TokenBuffer::width(vocab)))
     }
 
     #[test]
     fn tokens_of_any_vocabulary_are_what_was_put_in() {
         for (vocab, width) in [(1, 1), (256, 1), (257, 2), (65_536, 2), (65_537, 3), (0x11_0000, 3)] {
             let all = [0, vocab as u32 - 1, 0, vocab as u32 / 2];
-            let row = row(&all, vocab);
-            let tokens = row.tokens();
-            assert_eq!((row.width, tokens.len(), tokens.to_vec()), (width, 4, all.to_vec()));
+            let buffer = buffer(&all, vocab);
+            let tokens = buffer.tokens();
+            assert_eq!((buffer.width, tokens.len(), tokens.to_vec()), (width, 4, all.to_vec()));
             assert_eq!([0, 1, 2, 3].map(|i| tokens.at(i)), all);
             assert_eq!(tokens.slice(1..3).to_vec(), all[1..3]);
             assert!(tokens.slice(4..4).is_empty() && tokens.slice(4..4).first().is_none());
@@ -311,7 +311,7 @@ mod tests {
             for part in [tokens.slice(0..1), tokens.slice(1..4)] {
                 part.append_to(&mut bytes);
             }
-            assert_eq!(row.like(bytes).tokens(), tokens);
+            assert_eq!(buffer.like(bytes).tokens(), tokens);
             assert_eq!((tokens.largest(), tokens.slice(0..0).largest()), (all.into_iter().max(), None));
             let twos = all.iter().filter(|&&token| token == all[1]).count();
             assert_eq!((tokens.count(all[1]), tokens.count(vocab as u32)), (twos, 0));
@@ -322,19 +322,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_other_widths_compare_by_their_tokens() {
-        let (narrow, wide) = (row(&[3, 200], 256), row(&[3, 200], 70_000));
+    fn buffers_of_other_widths_compare_by_their_tokens() {
+        let (narrow, wide) = (buffer(&[3, 200], 256), buffer(&[3, 200], 70_000));
         assert_eq!(narrow.tokens(), wide.tokens());
-        assert!(narrow.tokens() < row(&[4], 1000).tokens());
+        assert!(narrow.tokens() < buffer(&[4], 1000).tokens());
         assert_eq!(format!("{:?}", wide.tokens()), "[3, 200]");
     }
 
     #[test]
-    fn rows_compare_up_to_a_token_as_their_parts_do() {
+    fn tokens_compare_up_to_a_token_as_their_parts_do() {
         let all = [2, 1, 0, 2, 1, 0, 2, 3, 1, 0, 0, 2, 1];
         for vocab in [4, 300] {
-            let row = row(&all, vocab);
-            let rest = |start: usize| row.tokens().slice(start..all.len());
+            let buffer = buffer(&all, vocab);
+            let rest = |start: usize| buffer.tokens().slice(start..all.len());
             for (a, b) in (0..=all.len()).flat_map(|a| (0..=all.len()).map(move |b| (a, b))) {
                 let part = |start: usize| rest(start).until(0).map(Tokens::to_vec);
                 let wanted = part(a).cmp(&part(b));
@@ -348,20 +348,20 @@ mod tests {
     #[test]
     fn parts_end_with_a_token_as_a_slices_do() {
         for all in [&[][..], &[0], &[1, 2, 0, 0, 3], &[0, 1, 0]] {
-            let row = row(all, 300);
-            let parts: Vec<Vec<u32>> = row.tokens().split_inclusive(0).map(Tokens::to_vec).collect();
+            let buffer = buffer(all, 300);
+            let parts: Vec<Vec<u32>> = buffer.tokens().split_inclusive(0).map(Tokens::to_vec).collect();
             assert!(parts.iter().map(Vec::as_slice).eq(all.split_inclusive(|&token| token == 0)), "{all:?}");
             let mut ended = Vec::new();
-            row.tokens().each_ended(0, |start, part| {
+            buffer.tokens().each_ended(0, |start, part| {
                 assert_eq!(start, ended.iter().map(Vec::len).sum::<usize>());
                 ended.push(part.to_vec());
             });
-            let narrow = super::tests::row(all, 5);
+            let narrow = super::tests::buffer(all, 5);
             let mut count = 0;
             narrow.tokens().each_ended(0, |_, part| {
                 assert_eq!(
                     part,
-                    row.tokens().slice(0..row.tokens().len()).split_inclusive(0).nth(count).unwrap()
+                    buffer.tokens().slice(0..buffer.tokens().len()).split_inclusive(0).nth(count).unwrap()
                 );
                 count += 1;
             });

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::data::{Keyed, Split};
+use crate::data::{IntMap, Split};
 use crate::error::Result;
 
 /// The losses of trivial models.
@@ -36,7 +36,7 @@ struct Counts {
     vocab: usize,
     /// The bits of a token in a pair's key, `before << bits | token`.
     bits: u32,
-    pairs: Keyed,
+    pairs: IntMap,
     tokens: Vec<u32>,
     /// The number of pairs that begin with each token.
     begun: Vec<u32>,
@@ -50,7 +50,7 @@ impl Counts {
         if first > 0 {
             tokens[before as usize] += 1;
         }
-        let (mut pairs, all) = (Keyed::new(2 * bits, 0), train.tokens());
+        let (mut pairs, all) = (IntMap::new(2 * bits, 0), train.tokens());
         for at in first..all.len() {
             let token = all.at(at);
             *pairs.at(u64::from(before) << bits | u64::from(token)) += 1;

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use crate::data::{Distinct, Splits};
+use crate::data::{Splits, WordSet};
 
 /// Whether a sampled word is new, or in which split it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,7 +47,7 @@ impl std::fmt::Display for Novelty {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Known {
-    parts: [(Distinct, Novelty); 3],
+    parts: [(WordSet, Novelty); 3],
 }
 
 impl Known {
@@ -59,7 +59,7 @@ impl Known {
             (&splits.val, Novelty::InVal),
             (&splits.test, Novelty::InTest),
         ];
-        Self { parts: parts.map(|(split, novelty)| (Distinct::new(split), novelty)) }
+        Self { parts: parts.map(|(split, novelty)| (WordSet::new(split), novelty)) }
     }
 
     pub(super) fn novelty(&self, word: &[u32]) -> Novelty {

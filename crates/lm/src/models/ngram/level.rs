@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::narrow::Narrow;
+use super::packed_ints::PackedInts;
 
 /// The contexts of one length, sorted by their tokens, newest first. So contexts that extend the same shorter
 /// one by an older token are adjacent.
@@ -11,16 +11,16 @@ pub(super) struct Level {
     /// `starts[s]..starts[s + 1]` are the contexts that extend the shorter context s; empty for length 0.
     pub starts: Vec<u32>,
     /// The oldest token of each context.
-    pub oldest: Narrow,
+    pub oldest: PackedInts,
     /// `offsets[c]..offsets[c + 1]` are the places of context c's targets.
     offsets: Vec<u32>,
     /// The targets, and n of each: its count, or in a shorter Kneser-Ney level its continuation count.
-    targets: Narrow,
-    counts: Narrow,
+    targets: PackedInts,
+    counts: PackedInts,
     /// D(0), D(1), D(2) and D(3 or more), which are subtracted from n.
     discount: [f64; 4],
     /// The sum of each context's n. The denominator is `sums[c] + added`: k V for add-k, 0 for Kneser-Ney.
-    sums: Narrow,
+    sums: PackedInts,
     added: f64,
     /// The weight of the shorter context's distribution: 1 - the sum of the context's shares.
     backoff: Vec<f64>,
@@ -191,7 +191,9 @@ impl LevelBuilder {
         for level in &mut levels {
             // Levels but the longest have no targets yet: all their offsets are 0.
             level.offsets.resize(level.oldest.len() + 1, level.targets.len() as u32);
-            [&mut level.oldest, &mut level.targets, &mut level.counts].into_iter().for_each(Narrow::shrink);
+            [&mut level.oldest, &mut level.targets, &mut level.counts]
+                .into_iter()
+                .for_each(PackedInts::shrink);
             [&mut level.starts, &mut level.offsets].into_iter().for_each(Vec::shrink_to_fit);
         }
         levels

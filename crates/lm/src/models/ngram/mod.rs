@@ -3,7 +3,7 @@
 mod counts;
 mod kind;
 mod level;
-mod narrow;
+mod packed_ints;
 
 pub use counts::Counts;
 pub(super) use kind::NGramKind;

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// Whole numbers one after another, each in as many bytes as the largest needs: 1, 2, 4 or 8.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Narrow {
+pub(super) struct PackedInts {
     /// Little-endian.
     bytes: Vec<u8>,
     /// The base-2 logarithm of the bytes of a number.
     log_width: u32,
 }
 
-impl Narrow {
+impl PackedInts {
     /// The number of numbers.
     pub fn len(&self) -> usize {
         self.bytes.len() >> self.log_width
@@ -77,20 +77,17 @@ mod tests {
 
     #[test]
     fn numbers_of_any_size_are_what_was_put_in() {
-        let mut narrow = Narrow::default();
+        let mut ints = PackedInts::default();
         let all = [0, 3, 255, 256, 70_000, 1 << 31, 1 << 32, u64::MAX];
         for (i, &number) in all.iter().enumerate() {
-            narrow.push(number);
-            assert_eq!((0..narrow.len()).map(|i| narrow.at(i)).collect::<Vec<_>>(), all[..=i]);
+            ints.push(number);
+            assert_eq!((0..ints.len()).map(|i| ints.at(i)).collect::<Vec<_>>(), all[..=i]);
         }
-        assert_eq!(
-            [narrow.find(0..8, 256), narrow.find(0..3, 256), narrow.find(0..8, 4)],
-            [Some(3), None, None]
-        );
-        let mut narrow = Narrow::default();
-        narrow.push(7);
-        narrow.replace_last(300);
-        narrow.shrink();
-        assert_eq!((narrow.len(), narrow.at(0), narrow.bytes.len()), (1, 300, 2));
+        assert_eq!([ints.find(0..8, 256), ints.find(0..3, 256), ints.find(0..8, 4)], [Some(3), None, None]);
+        let mut ints = PackedInts::default();
+        ints.push(7);
+        ints.replace_last(300);
+        ints.shrink();
+        assert_eq!((ints.len(), ints.at(0), ints.bytes.len()), (1, 300, 2));
     }
 }

@@ -1,25 +1,25 @@
 //! The set of a split's words.
 
 use super::split::Split;
-use super::tokens::{Row, Tokens};
+use super::tokens::{TokenBuffer, Tokens};
 
 /// The different words of a split: a hash table of their positions in its tokens, 4 bytes a slot.
 #[derive(Clone, Debug)]
-pub struct Distinct {
+pub struct WordSet {
     split: Split,
     /// Open addressing: a slot holds start + 1, or 0 if it is free. The length is a power of two, at most
     /// three quarters full.
     slots: Vec<u32>,
 }
 
-impl Distinct {
+impl WordSet {
     /// The set of all words of a split.
     pub fn new(split: &Split) -> Self {
-        let mut distinct = Self::empty(split);
+        let mut set = Self::empty(split);
         split.each_word(|start, word| {
-            distinct.add(start, word);
+            set.add(start, word);
         });
-        distinct
+        set
     }
 
     /// An empty set with room for all words of a split.
@@ -43,7 +43,7 @@ impl Distinct {
     /// Whether a word, given without its boundary, is in the set.
     pub fn contains(&self, word: &[u32]) -> bool {
         let ended = word.iter().copied().chain(self.split.boundary());
-        self.find(Row::of(ended, self.split.row()).tokens()).is_ok()
+        self.find(TokenBuffer::of(ended, self.split.buffer()).tokens()).is_ok()
     }
 
     /// Where a word, given with its boundary, begins in the split; else the free slot for it.
@@ -73,15 +73,15 @@ mod tests {
     #[test]
     fn each_word_is_found_where_it_came_first() {
         let splits = Data::load(&DataConfig::default(), None).unwrap().splits;
-        let (mut distinct, mut first) = (Distinct::empty(&splits.val), HashMap::new());
+        let (mut set, mut first) = (WordSet::empty(&splits.val), HashMap::new());
         splits.val.each_word(|start, word| {
             let before = *first.entry(word.to_vec()).or_insert(start);
-            assert_eq!(distinct.add(start, word), (before < start).then_some(before));
+            assert_eq!(set.add(start, word), (before < start).then_some(before));
         });
         for word in splits.test.words() {
             let ended: Vec<u32> = word.iter().chain(splits.test.boundary()).collect();
-            assert_eq!(distinct.contains(&word.to_vec()), first.contains_key(&ended));
+            assert_eq!(set.contains(&word.to_vec()), first.contains_key(&ended));
         }
-        assert!(!distinct.contains(&[1; 1000]));
+        assert!(!set.contains(&[1; 1000]));
     }
 }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 /// A map from keys of a known number of bits to values.
-pub(crate) enum Keyed {
+pub(crate) enum IntMap {
     /// Indexed by the key, if keys have at most 20 bits, as most have: at most 4 MiB, and several times
     /// faster than a map.
     Table(Vec<u32>),
@@ -11,7 +11,7 @@ pub(crate) enum Keyed {
     Map { map: FxHashMap<u64, u32>, default: u32 },
 }
 
-impl Keyed {
+impl IntMap {
     /// For keys of `bits` bits, each with the value `default` until it gets another.
     pub fn new(bits: u32, default: u32) -> Self {
         if bits <= 20 {
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn each_key_has_a_number_of_its_own() {
         for bits in [0, 4, 20, 21, 64] {
-            let mut keyed = Keyed::new(bits, 7);
+            let mut keyed = IntMap::new(bits, 7);
             let largest = if bits == 0 { 0 } else { u64::MAX >> (64 - bits) };
             *keyed.at(largest) += 1;
             *keyed.at(0) += 2;
