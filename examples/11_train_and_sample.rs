@@ -17,7 +17,7 @@ fn main() -> Result<()> {
         println!("{:.4} nats per character on the test split", test.loss);
     }
     let options = SampleOptions { n: 10, seed: 7, ..SampleOptions::default() };
-    let known = Known::of(&data.splits);
+    let known = KnownWords::of(&data.splits);
     for sample in Sampler::new(trainer.model(), &data.vocab, options, Some(&known))? {
         let sample = sample?;
         let novelty = sample.novelty.map_or(String::new(), |novelty| novelty.to_string());

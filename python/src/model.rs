@@ -8,7 +8,7 @@ use charloom::evaluation::score;
 use charloom::files::{NamedTensor, model_file};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{Known, MISSED_CHARACTERS, Sample, SampleOptions, Sampler, top};
+use charloom::sample::{KnownWords, MISSED_CHARACTERS, Sample, SampleOptions, Sampler, top};
 use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -35,7 +35,7 @@ pub struct Model {
     data: OnceLock<Data>,
     /// The run folder or file that it was read from, if there is one.
     origin: Option<PathBuf>,
-    known: OnceLock<Known>,
+    known: OnceLock<KnownWords>,
 }
 
 impl Model {
@@ -149,7 +149,7 @@ impl Model {
         matches: Option<Py<PyAny>>,
     ) -> PyResult<(Vec<String>, Numbers<'py>, u64)> {
         let known = if novel { Some(or_raise(py, self.data())?) } else { None };
-        let known = known.map(|data| self.known.get_or_init(|| Known::of(&data.splits)));
+        let known = known.map(|data| self.known.get_or_init(|| KnownWords::of(&data.splits)));
         let stream = or_raise(py, parsed("stream", stream))?;
         let options = SampleOptions {
             // With `matches` it is not known how many draws it takes.

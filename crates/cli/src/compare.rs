@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use charloom::evaluation::{Compared, Comparison, PairedTest, Setting, compare};
+use charloom::evaluation::{ComparedRun, Comparison, DifferingSetting, PairedTest, compare};
 use charloom::{Error, Result};
 
 use crate::mix;
@@ -40,9 +40,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
             .collect()
     };
     let mut table = vec![head("")];
-    for Setting { key, values } in settings {
-        let has_it = |(value, run): &(&Option<String>, &Compared)| value.is_some() && is_of(key, run);
-        let is_told = |pair: &(&Option<String>, &Compared)| has_it(pair) || pair.1.members.is_empty();
+    for DifferingSetting { key, values } in settings {
+        let has_it = |(value, run): &(&Option<String>, &ComparedRun)| value.is_some() && is_of(key, run);
+        let is_told = |pair: &(&Option<String>, &ComparedRun)| has_it(pair) || pair.1.members.is_empty();
         let told: Vec<_> = values.iter().zip(runs).filter(is_told).map(|(value, _)| value).collect();
         if told.windows(2).all(|pair| pair[0] == pair[1]) {
             continue;
@@ -66,7 +66,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     row("time", &|i| or_none(runs[i].timing.map(|timing| timing.to_string())));
     out.table(&table)?;
     out.line("")?;
-    for Compared { run, members, .. } in runs.iter().filter(|run| !run.members.is_empty()) {
+    for ComparedRun { run, members, .. } in runs.iter().filter(|run| !run.members.is_empty()) {
         mix::listed(&format!("members of {}", run.display()), members, out)?;
         out.line("")?;
     }
@@ -76,7 +76,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 
 /// Whether a setting had an effect on a run: what was not trained has no steps, and a mixture's members are
 /// listed.
-fn is_of(key: &str, run: &Compared) -> bool {
+fn is_of(key: &str, run: &ComparedRun) -> bool {
     let is_of_training = key.starts_with("train.") && run.steps.is_none();
     !is_of_training && !key.starts_with("model.members.")
 }

@@ -5,7 +5,7 @@ use charloom::config::{
 };
 use charloom::data::{Dataset, Mode, Normalize, Shuffle};
 use charloom::evaluation::Unknown;
-use charloom::models::{self, AdaptRule, Pool};
+use charloom::models::{self, AdaptRule, OpinionPool};
 use charloom::size::Size;
 use charloom::{Result, presets};
 use charloom_sweep::{Pruning, Sampler};
@@ -74,7 +74,7 @@ fn words_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
         (_, "generator") => Generator::CHOICES,
         (_, "stream") => Stream::CHOICES,
         (_, "size") => Size::CHOICES,
-        (_, "pool") => Pool::CHOICES,
+        (_, "pool") => OpinionPool::CHOICES,
         (_, "adapt_rule") => AdaptRule::CHOICES,
         (_, "mode") => Mode::CHOICES,
         (_, "shuffle") => Shuffle::CHOICES,

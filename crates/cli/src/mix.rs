@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use charloom::evaluation::Evaluation;
 use charloom::files::RunFolder;
-use charloom::mix::{Mix, Mixed, Weights, mix};
-use charloom::models::Listed;
+use charloom::mix::{Mix, MixedRun, Weights, mix};
+use charloom::models::MemberSummary;
 use charloom::{Error, Result};
 use serde_json::json;
 
@@ -64,8 +64,8 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 /// What a mixture is made of, with `head` above it.
-pub fn listed(head: &str, members: &[Listed], out: &mut Out) -> Result<()> {
-    out.table(&Listed::table(members, head))
+pub fn listed(head: &str, members: &[MemberSummary], out: &mut Out) -> Result<()> {
+    out.table(&MemberSummary::table(members, head))
 }
 
 /// Each member's weight and loss, and the mixture's loss.
@@ -86,7 +86,7 @@ pub fn print(mixed: &Mix, path: &Path, out: &mut Out) -> Result<()> {
         };
         evaluation.iter().flat_map(shown).collect::<Vec<_>>()
     };
-    for Mixed { run, model, weight, evaluation } in members {
+    for MixedRun { run, model, weight, evaluation } in members {
         let row = vec![format!("{} ({model})", run.display()), format!("{weight:.4}")];
         table.push([row, losses(evaluation)].concat());
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use charloom::config::Stream;
 use charloom::data::Mode;
-use charloom::sample::{self, Known, MISSED_CHARACTERS, Sample, SampleOptions, Sampler};
+use charloom::sample::{self, KnownWords, MISSED_CHARACTERS, Sample, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use regex_lite::Regex;
@@ -266,7 +266,9 @@ fn print(
 }
 
 /// The words that the model was trained on.
-fn known(args: &Args, checkpoint: &Checkpoint) -> Result<Known> {
+fn known(args: &Args, checkpoint: &Checkpoint) -> Result<KnownWords> {
     let (config, vocab) = (&checkpoint.config.data, checkpoint.vocab.clone());
-    Ok(Known::of(&reload_data(config, Some(vocab), &args.run, args.data.get().map(PathBuf::as_path))?.splits))
+    Ok(KnownWords::of(
+        &reload_data(config, Some(vocab), &args.run, args.data.get().map(PathBuf::as_path))?.splits,
+    ))
 }

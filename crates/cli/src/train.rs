@@ -9,7 +9,7 @@ use charloom::data::{Data, Mode};
 use charloom::ensemble::Ensemble;
 use charloom::files::{self, RunFolder, Timing};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{self, Known, Sample, SampleOptions, Sampler};
+use charloom::sample::{self, KnownWords, Sample, SampleOptions, Sampler};
 use charloom::size::Size;
 use charloom::threads::{self, MAX_THREADS, Pool};
 use charloom::train::{End, FitOptions, Threads, Training};
@@ -318,7 +318,7 @@ fn report(
 pub fn write_samples(model: &dyn LanguageModel, data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let is_text = data.vocab.mode() == Mode::Text;
     let n = if is_text { 1 } else { SampleOptions::default().n };
-    let known = (!is_text).then(|| Known::of(&data.splits));
+    let known = (!is_text).then(|| KnownWords::of(&data.splits));
     let options = SampleOptions { n, ..SampleOptions::default() };
     write(Sampler::new(model, &data.vocab, options, known.as_ref())?, run)
 }
@@ -329,7 +329,7 @@ fn write_as_notebook(data: &Data, run: &RunFolder) -> Result<Vec<Sample>> {
     let last = Checkpoint::read(&file)?;
     let (options, generator) = sample::notebook(&last)?;
     note("the samples are drawn as the notebook drew its own, from the last weights");
-    let (model, known) = (models::open(&last, &file)?, Known::of(&data.splits));
+    let (model, known) = (models::open(&last, &file)?, KnownWords::of(&data.splits));
     write(Sampler::new(&*model, &data.vocab, options, Some(&known))?.with_generator(generator), run)
 }
 

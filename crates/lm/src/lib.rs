@@ -24,7 +24,7 @@
 //!         assert!(val.loss < 2.7);
 //!     }
 //!     let options = SampleOptions { n: 5, prefix: "ma".to_owned(), ..SampleOptions::default() };
-//!     for word in Sampler::new(&model, &data.vocab, options, Some(&Known::of(&data.splits)))? {
+//!     for word in Sampler::new(&model, &data.vocab, options, Some(&KnownWords::of(&data.splits)))? {
 //!         println!("{}", word?.text);
 //!     }
 //!     for scored in score(&model, &data.vocab, &["emma", "xqzw"]) {

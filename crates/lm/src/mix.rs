@@ -9,8 +9,8 @@ use crate::data::{Data, DataConfig, Split, Vocab};
 use crate::evaluation::{Evaluation, evaluation_of};
 use crate::files::{Metric, NamedTensor, RunFolder};
 use crate::models::{
-    self, Adapt, LanguageModel, Member, Mixture, MixtureSettings, Pool, Power, Predictions, Progress,
-    fit_powers, fit_weights, mean_scores, place, predictions,
+    self, Adapt, LanguageModel, Member, Mixture, MixtureSettings, OpinionPool, Power, Predictions, Progress,
+    fit_powers, fit_weights, mean_scores, member_prefix, predictions,
 };
 use crate::{Checkpoint, Config, Error, Result, files};
 
@@ -66,14 +66,14 @@ pub struct Mix {
     /// The data of the runs.
     pub data: Data,
     /// The runs.
-    pub members: Vec<Mixed>,
+    pub members: Vec<MixedRun>,
     /// The mixture's loss on the validation split; `None` if nothing in it is scored.
     pub evaluation: Option<Evaluation>,
 }
 
 /// A run in a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Mixed {
+pub struct MixedRun {
     /// The run, as it was named.
     #[serde(serialize_with = "crate::evaluation::lossy")]
     pub run: PathBuf,
@@ -127,11 +127,11 @@ pub fn mix(runs: &[PathBuf], weights: &Weights, data: Option<&Path>, progress: P
     let Checkpoint { config, vocab, .. } = &first.checkpoint;
     let data = crate::reload_data(&config.data, Some(vocab.clone()), &first.path, data)?;
     let weighed = weigh(&runs, weights, &data.splits.val, progress)?;
-    let checkpoint = join(&runs, &weighed.powers)?;
+    let checkpoint = mixture_checkpoint(&runs, &weighed.powers)?;
     let evaluation = evaluation_of(&weighed.scores)?;
     let (mut members, mut models) = (Vec::new(), Vec::new());
     for ((run, weight), evaluation) in runs.into_iter().zip(weighed.weights).zip(weighed.evaluations) {
-        members.push(Mixed { run: run.path, model: run.checkpoint.config.model.kind, weight, evaluation });
+        members.push(MixedRun { run: run.path, model: run.checkpoint.config.model.kind, weight, evaluation });
         models.push(run.model);
     }
     let model = match weighed.powers {
@@ -185,7 +185,7 @@ pub fn mix_models(
     let runs = models.into_iter().enumerate().map(run).collect::<Result<Vec<_>>>()?;
     runs[1..].iter().try_for_each(|other| same_characters(&runs[0], other))?;
     let weighed = weigh(&runs, weights, split, progress)?;
-    Ok((join(&runs, &weighed.powers)?, weighed.weights))
+    Ok((mixture_checkpoint(&runs, &weighed.powers)?, weighed.weights))
 }
 
 /// The weights of runs, and how well they predict a split.
@@ -199,7 +199,7 @@ struct Weighed {
     scores: Vec<f32>,
 }
 
-/// How one distribution is made of several.
+/// How one distribution is made of several: by a weight or a power of each.
 enum Powers {
     Mean(Vec<f64>),
     Product(Vec<Power>),
@@ -215,7 +215,7 @@ fn weigh(runs: &[Run], weights: &Weights, split: &Split, progress: Progress<'_>)
         runs.iter().enumerate().map(|(i, run)| run.model.score_split(split, &mut |s| progress(share(i, s))));
     let scores = scores.collect::<Result<Vec<_>>>()?;
     let weights = match weights {
-        Weights::Given(weights) => given(weights, runs.len())?,
+        Weights::Given(weights) => check_given(weights, runs.len())?,
         Weights::Fitted if scores[0].is_empty() => return Err(nothing_to_fit_to()),
         Weights::Fitted => fit_weights(&scores).weights,
         _ => vec![1.0 / runs.len() as f64; runs.len()],
@@ -268,7 +268,7 @@ fn nothing_to_fit_to() -> Error {
 }
 
 /// These weights, checked to fit `runs` runs.
-fn given(weights: &[f64], runs: usize) -> Result<Vec<f64>> {
+fn check_given(weights: &[f64], runs: usize) -> Result<Vec<f64>> {
     let sum: f64 = weights.iter().sum();
     let said = if weights.len() != runs {
         format!("has {} numbers for {runs} runs; give one for each", weights.len())
@@ -298,7 +298,7 @@ impl Mix {
 }
 
 /// One checkpoint of all: the members' configurations and tensors.
-fn join(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
+fn mixture_checkpoint(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
     let Checkpoint { config: first, vocab, .. } = &runs[0].checkpoint;
     let member = |(i, run): (usize, &Run)| {
         let Config { model, train, .. } = run.checkpoint.config.clone();
@@ -310,14 +310,15 @@ fn join(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
         Ok(Member { weight, by_entropy, model, train })
     };
     let members = runs.iter().enumerate().map(member).collect::<Result<_>>()?;
-    let pool = if matches!(powers, Powers::Mean(_)) { Pool::Mean } else { Pool::Product };
+    let pool = if matches!(powers, Powers::Mean(_)) { OpinionPool::Mean } else { OpinionPool::Product };
     let mut model = ModelConfig::of("mixture");
     model.write(&MixtureSettings { pool, members })?;
     models::fill(&mut model)?;
     let mut tensors = Vec::new();
     for (i, run) in runs.iter().enumerate() {
         let own = run.checkpoint.tensors.iter().cloned();
-        tensors.extend(own.map(|own| NamedTensor { name: format!("{}{}", place(i), own.name), ..own }));
+        tensors
+            .extend(own.map(|own| NamedTensor { name: format!("{}{}", member_prefix(i), own.name), ..own }));
     }
     let config = Config { model, ..first.clone() };
     Ok(Checkpoint { config, vocab: vocab.clone(), step: 1, metrics_bytes: 0, tensors, state: Vec::new() })

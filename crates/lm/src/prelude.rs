@@ -19,5 +19,5 @@ pub use crate::evaluation::{Evaluation, evaluate, score};
 pub use crate::files::Checkpoint;
 pub use crate::models::{self, LanguageModel};
 pub use crate::prepare::{load_data, read_config};
-pub use crate::sample::{Known, Sample, SampleOptions, Sampler};
+pub use crate::sample::{KnownWords, Sample, SampleOptions, Sampler};
 pub use crate::train::Trainer;

@@ -206,9 +206,9 @@ const ORDERS: [usize; 2] = [5, 6];
 /// second.
 const MAX_COUNTED: usize = 300_000;
 
-/// A model beside counts of n-grams, on the validation split.
+/// The losses of a model, of counts of n-grams and of both mixed, on the validation split.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BesideCounts {
+pub struct NGramComparison {
     /// The order of the n-grams.
     pub order: usize,
     /// The model's loss.
@@ -227,11 +227,11 @@ pub struct BesideCounts {
 ///
 /// # Errors
 /// As [`models::count`].
-pub fn beside_counts(
+pub fn compare_with_ngrams(
     model: &dyn LanguageModel,
     config: &Config,
     data: &Data,
-) -> Result<Option<BesideCounts>> {
+) -> Result<Option<NGramComparison>> {
     let Splits { train, val, .. } = &data.splits;
     if train.tokens().len() > MAX_COUNTED {
         return Ok(None);
@@ -246,7 +246,7 @@ pub fn beside_counts(
     let [Some(model), Some(counts), Some(mixed)] = scored.collect::<Result<Vec<_>>>()?[..] else {
         return Ok(None);
     };
-    Ok(Some(BesideCounts { order, model: model.loss, counts: counts.loss, mixed: mixed.loss }))
+    Ok(Some(NGramComparison { order, model: model.loss, counts: counts.loss, mixed: mixed.loss }))
 }
 
 #[cfg(test)]
@@ -324,12 +324,12 @@ mod tests {
         let [short, long] = [200, 80_000].map(data);
         let config = Config { model: ModelConfig::of("ngram").with("order", 1), ..Config::default() };
         let (model, _) = models::count(&config, &short).unwrap();
-        let beside = beside_counts(&*model, &config, &short).unwrap().unwrap();
+        let beside = compare_with_ngrams(&*model, &config, &short).unwrap().unwrap();
         assert!(
             beside.order == 5 && beside.counts < beside.model && beside.mixed < beside.counts + 1e-6,
             "{beside:?}"
         );
-        assert_eq!(beside_counts(&*model, &config, &long).unwrap(), None);
+        assert_eq!(compare_with_ngrams(&*model, &config, &long).unwrap(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use charloom::data::{Data, DataConfig, Mode};
 use charloom::ensemble::Ensemble;
 use charloom::files::{RunFolder, Timing};
 use charloom::models::LanguageModel;
-use charloom::size::{self, BesideCounts, Size};
+use charloom::size::{self, NGramComparison, Size};
 use charloom::train::Training;
 use charloom::{Checkpoint, Config, Result, models};
 
@@ -157,8 +157,8 @@ pub fn tell_counts(
     if args.size.is_none() || !is_said {
         return Ok(());
     }
-    let Some(beside) = size::beside_counts(model, config, data)? else { return Ok(()) };
-    let BesideCounts { order, counts, mixed, .. } = beside;
+    let Some(beside) = size::compare_with_ngrams(model, config, data)? else { return Ok(()) };
+    let NGramComparison { order, counts, mixed, .. } = beside;
     if counts.min(mixed + MATTERS) >= beside.model {
         return Ok(());
     }

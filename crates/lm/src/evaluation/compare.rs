@@ -10,7 +10,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use super::Evaluation;
 use crate::data::Mode;
 use crate::files::{self, Metric, Timing};
-use crate::models::{self, Listed};
+use crate::models::{self, MemberSummary};
 use crate::{Checkpoint, Error, Result};
 
 /// Characters of a running text in one observation of the test: neighbouring characters are not independent.
@@ -24,16 +24,16 @@ pub struct Comparison {
     /// The characters of a block, of which a running text's pairs are; None for words.
     pub block: Option<usize>,
     /// The settings that are not the same in all runs.
-    pub settings: Vec<Setting>,
+    pub settings: Vec<DifferingSetting>,
     /// The runs, in the order in which they were named.
-    pub runs: Vec<Compared>,
+    pub runs: Vec<ComparedRun>,
     /// Each other run against the first.
     pub tests: Vec<PairedTest>,
 }
 
 /// A setting and its value in each run; None where the run does not have it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Setting {
+pub struct DifferingSetting {
     /// Its key in the configuration, `train.lr`.
     pub key: String,
     /// As in the configuration.
@@ -42,7 +42,7 @@ pub struct Setting {
 
 /// A run's results.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Compared {
+pub struct ComparedRun {
     /// The run, as it was named.
     #[serde(serialize_with = "lossy")]
     pub run: PathBuf,
@@ -59,7 +59,7 @@ pub struct Compared {
     /// The number of its trained parameters; None for an n-gram model.
     pub parameters: Option<u64>,
     /// The members of a mixture; none of another model.
-    pub members: Vec<Listed>,
+    pub members: Vec<MemberSummary>,
     /// Updates until the best model.
     ///
     /// # Units
@@ -154,7 +154,7 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
     let keys: std::collections::BTreeSet<&String> =
         opened.iter().flat_map(|run| run.settings.keys()).collect();
     let values = |key: &String| opened.iter().map(|run| run.settings.get(key).cloned()).collect::<Vec<_>>();
-    let settings = keys.into_iter().map(|key| Setting { key: key.clone(), values: values(key) });
+    let settings = keys.into_iter().map(|key| DifferingSetting { key: key.clone(), values: values(key) });
     Ok(Comparison {
         split: split.to_owned(),
         block: (first.mode == Mode::Text).then_some(BLOCK),
@@ -168,7 +168,7 @@ pub fn compare(runs: &[PathBuf], split: &str, data: Option<&Path>) -> Result<Com
 
 /// A run with its model's losses.
 struct Opened {
-    compared: Compared,
+    compared: ComparedRun,
     settings: BTreeMap<String, String>,
     mode: Mode,
     /// The text of the split, to check that all runs have the same.
@@ -213,7 +213,7 @@ impl Opened {
             .rfind(|metric| metric.split == "train" && metric.step == checkpoint.step)
             .map(|metric| metric.loss);
         Ok(Self {
-            compared: Compared {
+            compared: ComparedRun {
                 run: path.to_path_buf(),
                 evaluation: Evaluation::new(mean, losses.len()),
                 train_loss,

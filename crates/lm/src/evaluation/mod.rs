@@ -12,7 +12,7 @@ use crate::models::{Adapt, LanguageModel, Progress};
 
 pub use baselines::{Baselines, baselines};
 pub(crate) use compare::lossy;
-pub use compare::{Compared, Comparison, PairedTest, Setting, compare};
+pub use compare::{ComparedRun, Comparison, DifferingSetting, PairedTest, compare};
 pub use score::{CharacterScore, Score, Unknown, score, score_with_floor};
 
 /// A model's loss on examples.

@@ -40,4 +40,4 @@ pub use checkpoint::Checkpoint;
 pub use folder::{CONFIG, REPORT, RunFolder};
 pub use metrics::{Metric, Timing};
 pub use model_file::{last_file, model_file, seed_folder};
-pub use tensors::{Made, NamedTensor, TensorData};
+pub use tensors::{Computed, NamedTensor, TensorData};

@@ -32,12 +32,12 @@ pub enum TensorData {
     /// 64-bit integers.
     U64(Vec<u64>),
     /// 32-bit integers, computed each time they are read.
-    Made(Made),
+    Computed(Computed),
 }
 
 /// 32-bit integers computed each time they are read, from a smaller representation.
 #[derive(Clone)]
-pub struct Made {
+pub struct Computed {
     len: usize,
     each: Arc<Each>,
 }
@@ -45,7 +45,7 @@ pub struct Made {
 /// Passes all numbers to its argument, some at a time.
 type Each = dyn Fn(&mut dyn FnMut(&[u32])) + Send + Sync;
 
-impl Made {
+impl Computed {
     /// `len` numbers. `each` must pass them to its argument, some at a time and always the same.
     pub fn new(len: usize, each: impl Fn(&mut dyn FnMut(&[u32])) + Send + Sync + 'static) -> Self {
         Self { len, each: Arc::new(each) }
@@ -60,13 +60,13 @@ impl Made {
     }
 }
 
-impl fmt::Debug for Made {
+impl fmt::Debug for Computed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} numbers", self.len)
     }
 }
 
-impl PartialEq for Made {
+impl PartialEq for Computed {
     /// Equal numbers.
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.to_vec() == other.to_vec()
@@ -102,15 +102,15 @@ typed!(U64, u64, u64, as_u64);
 impl NamedTensor {
     /// A tensor of 32-bit integers that are computed each time they are read.
     #[must_use]
-    pub fn made(name: impl Into<String>, shape: &[usize], numbers: Made) -> Self {
-        Self { name: name.into(), shape: shape.to_vec(), data: TensorData::Made(numbers) }
+    pub fn computed(name: impl Into<String>, shape: &[usize], numbers: Computed) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), data: TensorData::Computed(numbers) }
     }
 
     /// The numbers, if they are 32-bit integers, stored or computed.
     #[must_use]
     pub fn to_u32(&self) -> Option<Cow<'_, [u32]>> {
         match &self.data {
-            TensorData::Made(made) => Some(made.to_vec().into()),
+            TensorData::Computed(computed) => Some(computed.to_vec().into()),
             _ => self.as_u32().map(Cow::from),
         }
     }
@@ -124,7 +124,7 @@ impl NamedTensor {
             TensorData::U8(data) => data.iter().map(|&x| x.into()).collect(),
             TensorData::U32(data) => data.iter().map(|&x| x.into()).collect(),
             TensorData::U64(data) => data.iter().map(|&x| x as f64).collect(),
-            TensorData::Made(made) => made.to_vec().into_iter().map(f64::from).collect(),
+            TensorData::Computed(computed) => computed.to_vec().into_iter().map(f64::from).collect(),
         }
     }
 
@@ -194,7 +194,7 @@ impl TensorData {
             Self::U8(data) => data.len(),
             Self::U32(data) => data.len(),
             Self::U64(data) => data.len(),
-            Self::Made(made) => made.len,
+            Self::Computed(computed) => computed.len,
         }
     }
 
@@ -217,7 +217,7 @@ macro_rules! codes {
             pub(super) fn dtype(&self) -> (&'static str, usize) {
                 match self {
                     $(Self::$variant(_) => ($code, size_of::<$number>()),)+
-                    Self::Made(_) => ("U32", size_of::<u32>()),
+                    Self::Computed(_) => ("U32", size_of::<u32>()),
                 }
             }
 
@@ -232,8 +232,8 @@ macro_rules! codes {
                         }
                         to(&bytes);
                     })+
-                    Self::Made(made) => {
-                        (made.each)(&mut |some| {
+                    Self::Computed(computed) => {
+                        (computed.each)(&mut |some| {
                             some.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
                             if bytes.len() >= CHUNK {
                                 to(&bytes);
@@ -252,7 +252,7 @@ macro_rules! codes {
                         let row = |&row: &usize| data[row * size..(row + 1) * size].iter().copied();
                         Self::$variant(rows.iter().flat_map(row).collect())
                     })+
-                    Self::Made(made) => Self::U32(made.to_vec()).pick(rows, size),
+                    Self::Computed(computed) => Self::U32(computed.to_vec()).pick(rows, size),
                 }
             }
 
@@ -293,11 +293,14 @@ mod tests {
         let all: Vec<u32> = (0..50_000).collect();
         let each =
             |to: &mut dyn FnMut(&[u32])| (0..10_000).for_each(|i| to(&[0, 1, 2, 3, 4].map(|k| 5 * i + k)));
-        let made = NamedTensor::made("t", &[10_000, 5], Made::new(50_000, each));
+        let computed = NamedTensor::computed("t", &[10_000, 5], Computed::new(50_000, each));
         let kept = NamedTensor::u32("t", &[10_000, 5], all);
-        assert_eq!((made.to_u32(), made.numbers()), (kept.to_u32(), kept.numbers()));
-        assert_eq!((made.to_npy(), made.rows(&[7], true)), (kept.to_npy(), kept.rows(&[7], true)));
-        assert_eq!((made.as_u32(), made.data.len(), made.data.dtype()), (None, 50_000, kept.data.dtype()));
+        assert_eq!((computed.to_u32(), computed.numbers()), (kept.to_u32(), kept.numbers()));
+        assert_eq!((computed.to_npy(), computed.rows(&[7], true)), (kept.to_npy(), kept.rows(&[7], true)));
+        assert_eq!(
+            (computed.as_u32(), computed.data.len(), computed.data.dtype()),
+            (None, 50_000, kept.data.dtype())
+        );
     }
 
     #[test]

@@ -30,10 +30,10 @@ pub use kinds::{
     CountingKind, Kind, Learning, NeuralKind, all, check, context, fill, fill_from_data, kind, register,
 };
 pub use linear::LinearSettings;
-pub(crate) use mixture::place;
+pub(crate) use mixture::member_prefix;
 pub use mixture::{
-    FittedWeights, Listed, Member, Mixture, MixtureSettings, Pool, Power, Predictions, fit_powers,
-    fit_weights, mean_scores, members, predictions,
+    FittedWeights, Member, MemberSummary, Mixture, MixtureSettings, OpinionPool, Power, Predictions,
+    fit_powers, fit_weights, mean_scores, members, predictions,
 };
 pub use mlp::MlpSettings;
 pub use net::Net;

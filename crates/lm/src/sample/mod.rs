@@ -10,7 +10,7 @@ mod top;
 use serde::Serialize;
 
 pub use notebook::notebook;
-pub use novelty::{Known, Novelty};
+pub use novelty::{KnownWords, Novelty};
 pub use options::SampleOptions;
 pub use sampler::{ATTEMPTS, MISSED_CHARACTERS, Sampler};
 pub use top::top;

@@ -38,7 +38,7 @@ impl std::fmt::Display for Novelty {
 /// let data = load_data(&mut config)?;
 /// let (model, _) = models::count(&config, &data)?;
 ///
-/// let known = Known::of(&data.splits);
+/// let known = KnownWords::of(&data.splits);
 /// let options = SampleOptions { n: 10, novel: true, ..SampleOptions::default() };
 /// for word in Sampler::new(&*model, &data.vocab, options, Some(&known))? {
 ///     assert_ne!(word?.novelty, Some(Novelty::InTrain));
@@ -46,11 +46,11 @@ impl std::fmt::Display for Novelty {
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownWords {
     parts: [(WordSet, Novelty); 3],
 }
 
-impl Known {
+impl KnownWords {
     /// The words of these splits; none of a text.
     #[must_use]
     pub fn of(splits: &Splits) -> Self {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use charloom_tensor::rng::{StreamRng, TorchGenerator};
 
 use super::chooser::{Chooser, category};
-use super::{Known, Novelty, Sample, SampleOptions};
+use super::{KnownWords, Novelty, Sample, SampleOptions};
 use crate::config::Stream;
 use crate::data::{Mode, Vocab};
 use crate::error::Result;
@@ -45,7 +45,7 @@ const NUMBERS: usize = 1 << 22;
 pub struct Sampler<'a> {
     vocab: &'a Vocab,
     options: SampleOptions,
-    known: Option<&'a Known>,
+    known: Option<&'a KnownWords>,
     reader: Box<dyn Reader + 'a>,
     /// V
     vocab_size: usize,
@@ -84,7 +84,7 @@ impl<'a> Sampler<'a> {
         model: &'a dyn LanguageModel,
         vocab: &'a Vocab,
         options: SampleOptions,
-        known: Option<&'a Known>,
+        known: Option<&'a KnownWords>,
     ) -> Result<Self> {
         let prefix = options.check(vocab, known.is_some())?;
         let mut reader = model.reader();

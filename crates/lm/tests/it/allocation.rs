@@ -97,7 +97,7 @@ fn steps(config: &Config, data: &Data) {
         charloom::evaluation::evaluate(trainer.model(), split).unwrap();
         charloom::evaluation::baselines(&data.splits.train, split, data.vocab.len()).unwrap();
     }
-    std::hint::black_box(charloom::sample::Known::of(&data.splits));
+    std::hint::black_box(charloom::sample::KnownWords::of(&data.splits));
 }
 
 /// The card and the training of a model that counts.

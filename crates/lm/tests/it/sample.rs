@@ -6,7 +6,7 @@ use charloom::config::{Smoothing, Stream};
 use charloom::data::{Corpus, Data, DataConfig, Mode, Split, Tokens, Vocab};
 use charloom::evaluation::{evaluate, score};
 use charloom::models::{LanguageModel, NGram, Reach, Reader, State};
-use charloom::sample::{Known, Novelty, Sample, SampleOptions, Sampler};
+use charloom::sample::{KnownWords, Novelty, Sample, SampleOptions, Sampler};
 use charloom_tensor::rng::TorchGenerator;
 use charloom_testkit::{assert_close, shared_data};
 
@@ -164,7 +164,7 @@ fn a_text_has_the_length_asked_for() {
 #[test]
 fn news_only_and_no_end_without_any() {
     let data = Data::load(&DataConfig::default(), None).expect("names");
-    let known = Known::of(&data.splits);
+    let known = KnownWords::of(&data.splits);
     let examples = data.splits.train.examples(4).expect("examples");
     let model = NGram::fit(&examples, 27, Some(0), Smoothing::KneserNey, 0.0).expect("a model");
     let options = SampleOptions { n: 2000, novel: true, unique: true, ..SampleOptions::default() };

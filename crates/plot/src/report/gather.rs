@@ -10,8 +10,8 @@ use charloom::data::Mode;
 use charloom::evaluation::{Baselines, baselines, evaluate};
 use charloom::files::{self, Metric, RunFolder};
 use charloom::inspect::{Inspection, Kind};
-use charloom::models::{self, LanguageModel, Listed, Neural};
-use charloom::sample::{Known, Novelty, SampleOptions, Sampler};
+use charloom::models::{self, LanguageModel, MemberSummary, Neural};
+use charloom::sample::{KnownWords, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
 
 /// The number of words in the page, or of characters of a text.
@@ -43,7 +43,7 @@ pub(super) struct Gathered {
     pub layers: Vec<Figure>,
     pub card: Vec<(String, String)>,
     /// Of a mixture; none of another model.
-    pub members: Vec<Listed>,
+    pub members: Vec<MemberSummary>,
     pub configuration: Vec<(String, Vec<(String, String)>)>,
     pub toml: String,
 }
@@ -199,7 +199,7 @@ fn samples(
     let default = SampleOptions::default();
     let (n, max_length) = if is_text { (1, CHARACTERS) } else { (WORDS, default.max_length) };
     let options = SampleOptions { n, max_length, ..default };
-    let known = data.filter(|_| !is_text).map(|data| Known::of(&data.splits));
+    let known = data.filter(|_| !is_text).map(|data| KnownWords::of(&data.splits));
     let sampler = Sampler::new(model, &checkpoint.vocab, options, known.as_ref())?;
     let written = sampler.map(|sample| {
         let sample = sample?;

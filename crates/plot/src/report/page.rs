@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Report;
 use crate::html::Page;
-use charloom::models::Listed;
+use charloom::models::MemberSummary;
 
 const SCRIPT: &str = include_str!("../../templates/report.js");
 
@@ -123,7 +123,7 @@ impl Report {
             return;
         }
         section(page, "Members").markup("<div class=\"scroll\"><table class=\"layers\">\n");
-        for row in Listed::table(members, "member") {
+        for row in MemberSummary::table(members, "member") {
             page.row(&row[0], &row[1..]);
         }
         page.markup("</table></div>\n</section>\n");
@@ -157,7 +157,7 @@ impl Report {
         } else {
             let numbers = gathered.members.iter().map(|member| &member.member);
             let runs: String = numbers.filter(|n| !n.contains('.')).map(|n| format!("RUN-{n} ")).collect();
-            let flags = Listed::flags(&gathered.members);
+            let flags = MemberSummary::flags(&gathered.members);
             page.markup(
                 "<p>Train the members, each with its own of these settings, then mix them.</p>\n<pre>",
             );

@@ -18,8 +18,8 @@ const TOLERANCE: f64 = 1e-6;
 const MAX_POWER: f64 = 1e3;
 
 choices! {
-    /// How a mixture combines its members' probabilities.
-    Pool {
+    /// How a mixture combines its members' probabilities: as a linear or a logarithmic opinion pool.
+    OpinionPool {
         /// Their mean, by weights from 0 to 1 whose sum is 1.
         Mean = "mean",
         /// Their product, by powers.
@@ -31,7 +31,7 @@ settings! {
     /// The settings of a mixture.
     pub MixtureSettings {
         /// What becomes of the members' probabilities, which charloom mix writes
-        pool: Pool = Pool::Mean, "mean or product", |_| true;
+        pool: OpinionPool = OpinionPool::Mean, "mean or product", |_| true;
         /// The models that it is made of, which charloom mix writes
         members: Vec<Member> = Vec::new(), "one or more", |_| true;
     }
@@ -117,7 +117,7 @@ fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach
         reach = farther(reach, own.map_err(|error| of_member(i, error))?);
     }
     let sum: f64 = settings.members.iter().map(|member| member.weight).sum();
-    if pool == Pool::Mean && (sum - 1.0).abs() > TOLERANCE {
+    if pool == OpinionPool::Mean && (sum - 1.0).abs() > TOLERANCE {
         return refuse(format!(": the sum of their weights is {sum}, not 1"));
     }
     model.write(&settings)?;
@@ -125,18 +125,18 @@ fn fill(model: &mut ModelConfig, depth: usize, left: &mut usize) -> Result<Reach
 }
 
 /// What is wrong with the weight of a member among `count`, if something is.
-fn wrong_weight(pool: Pool, member: &Member, count: usize) -> Option<String> {
+fn wrong_weight(pool: OpinionPool, member: &Member, count: usize) -> Option<String> {
     let Member { weight, by_entropy, .. } = member;
     let is_power = |power: &f64| power.abs() <= MAX_POWER;
     match pool {
-        Pool::Mean if !(0.0..=1.0).contains(weight) => {
+        OpinionPool::Mean if !(0.0..=1.0).contains(weight) => {
             Some(format!("the weight {weight} is not from 0 to 1"))
         }
-        Pool::Mean if !by_entropy.is_empty() => Some("a mean knows no ``by_entropy``".to_owned()),
-        Pool::Product if by_entropy.len() != count => {
+        OpinionPool::Mean if !by_entropy.is_empty() => Some("a mean knows no ``by_entropy``".to_owned()),
+        OpinionPool::Product if by_entropy.len() != count => {
             Some(format!("``by_entropy`` has {} numbers for {count} members", by_entropy.len()))
         }
-        Pool::Product if !by_entropy.iter().chain([weight]).all(is_power) => {
+        OpinionPool::Product if !by_entropy.iter().chain([weight]).all(is_power) => {
             Some(format!("a power is not from -{MAX_POWER} to {MAX_POWER}"))
         }
         _ => None,
@@ -172,7 +172,7 @@ pub(in crate::models) fn configurations(config: &Config) -> Result<Vec<Config>> 
 
 /// A member of a mixture, as [`members`] lists it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Listed {
+pub struct MemberSummary {
     /// Its number from 0; of one in a mixture's mixture, after that one's: `1.0`.
     pub member: String,
     /// The kind of its model.
@@ -186,7 +186,7 @@ pub struct Listed {
     pub parameters: Option<u64>,
 }
 
-impl Listed {
+impl MemberSummary {
     /// Rows for people, the first of them the columns' names, `head` and what a member's weight is.
     #[must_use]
     pub fn table(members: &[Self], head: &str) -> Vec<Vec<String>> {
@@ -219,7 +219,7 @@ impl Listed {
 ///
 /// # Errors
 /// As [`parameters`](crate::models::parameters).
-pub fn members(config: &Config, vocab: usize) -> Result<Vec<Listed>> {
+pub fn members(config: &Config, vocab: usize) -> Result<Vec<MemberSummary>> {
     if config.model.kind != NAME {
         return Ok(Vec::new());
     }
@@ -228,9 +228,15 @@ pub fn members(config: &Config, vocab: usize) -> Result<Vec<Listed>> {
     for (i, (of, config)) in weighed.into_iter().zip(configurations(config)?).enumerate() {
         let Member { weight, by_entropy, model, .. } = of;
         let parameters = crate::models::parameters(&config, vocab)?;
-        listed.push(Listed { member: i.to_string(), model: model.kind, weight, by_entropy, parameters });
+        listed.push(MemberSummary {
+            member: i.to_string(),
+            model: model.kind,
+            weight,
+            by_entropy,
+            parameters,
+        });
         let own = members(&config, vocab)?.into_iter();
-        listed.extend(own.map(|own| Listed { member: format!("{i}.{}", own.member), ..own }));
+        listed.extend(own.map(|own| MemberSummary { member: format!("{i}.{}", own.member), ..own }));
     }
     Ok(listed)
 }

@@ -5,7 +5,7 @@ mod powers;
 mod product;
 mod weights;
 
-pub use kind::{Listed, Member, MixtureSettings, Pool, members};
+pub use kind::{Member, MemberSummary, MixtureSettings, OpinionPool, members};
 pub(super) use kind::{MixtureKind, check_size, configurations, count_parameters};
 pub use powers::{Predictions, fit_powers};
 pub use product::Power;
@@ -55,7 +55,7 @@ enum Rule {
 
 impl Rule {
     /// The mixture's log-probabilities, from a row of each member.
-    fn pool(&self, of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
+    fn combine(&self, of_members: &[&[f32]], scratch: &mut Scratch, out: &mut [f32]) {
         match self {
             Self::Mean(log_weights) => {
                 for (at, out) in out.iter_mut().enumerate() {
@@ -221,7 +221,7 @@ impl LanguageModel for Mixture {
         let mut out = vec![0.0; vocab];
         for (place, &token) in all[0].1.iter().enumerate() {
             let rows: Vec<&[f32]> = all.iter().map(|(own, _)| &own[place * vocab..][..vocab]).collect();
-            self.rule.pool(&rows, &mut scratch, &mut out);
+            self.rule.combine(&rows, &mut scratch, &mut out);
             visit(place, token, &out);
         }
         Ok(())
@@ -289,12 +289,12 @@ impl Reader for MixtureReader<'_> {
         let Self { mixture, members, vocab, of_members, scratch } = self;
         let size = out.len();
         of_members.resize(members.len() * size, 0.0);
-        let parts = of_members.chunks_exact_mut(size.max(1));
-        members.iter_mut().zip(&state.members).zip(parts).for_each(|((m, s), out)| m.log_probs(s, out));
+        let outs = of_members.chunks_exact_mut(size.max(1));
+        members.iter_mut().zip(&state.members).zip(outs).for_each(|((m, s), out)| m.log_probs(s, out));
         for (row, out) in out.chunks_exact_mut(*vocab).enumerate() {
-            let parts = of_members.chunks_exact(size);
-            let rows: Vec<&[f32]> = parts.map(|part| &part[row * *vocab..][..*vocab]).collect();
-            mixture.rule.pool(&rows, scratch, out);
+            let members = of_members.chunks_exact(size);
+            let rows: Vec<&[f32]> = members.map(|member| &member[row * *vocab..][..*vocab]).collect();
+            mixture.rule.combine(&rows, scratch, out);
         }
     }
 
@@ -304,7 +304,7 @@ impl Reader for MixtureReader<'_> {
         known.mixed(
             [state.rows, members.len(), vocab],
             |i, known| members[i].distributions(&state.members[i], vocab, known),
-            |rows, out| mixture.rule.pool(rows, scratch, out),
+            |rows, out| mixture.rule.combine(rows, scratch, out),
         );
     }
 
@@ -325,7 +325,7 @@ fn common_multiple(one: usize, other: usize) -> usize {
 }
 
 /// The prefix of a member's tensors in the mixture's file.
-pub(crate) fn place(member: usize) -> String {
+pub(crate) fn member_prefix(member: usize) -> String {
     format!("members.{member}.")
 }
 
@@ -333,17 +333,17 @@ pub(crate) fn place(member: usize) -> String {
 ///
 /// # Errors
 /// A tensor that belongs to no member.
-fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterator<Item = Checkpoint>> {
+fn member_checkpoints(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterator<Item = Checkpoint>> {
     let members = configurations(&checkpoint.config)?;
-    let places: Vec<String> = (0..members.len()).map(place).collect();
-    let is_placed = |tensor: &&NamedTensor| places.iter().any(|place| tensor.name.starts_with(place));
-    if let Some(stray) = checkpoint.tensors.iter().find(|tensor| !is_placed(tensor)) {
+    let prefixes: Vec<String> = (0..members.len()).map(member_prefix).collect();
+    let is_members = |tensor: &&NamedTensor| prefixes.iter().any(|prefix| tensor.name.starts_with(prefix));
+    if let Some(stray) = checkpoint.tensors.iter().find(|tensor| !is_members(tensor)) {
         let message = format!("the tensor {} belongs to none of the {} members", stray.name, members.len());
         return Err(Error::model(path, message));
     }
-    Ok(members.into_iter().zip(places).map(|(config, place)| {
+    Ok(members.into_iter().zip(prefixes).map(|(config, prefix)| {
         let own = |tensor: &NamedTensor| {
-            let name = tensor.name.strip_prefix(&place)?.to_owned();
+            let name = tensor.name.strip_prefix(&prefix)?.to_owned();
             Some(NamedTensor { name, ..tensor.clone() })
         };
         Checkpoint {
@@ -362,18 +362,21 @@ fn parts(checkpoint: &Checkpoint, path: &Path) -> Result<impl Iterator<Item = Ch
 /// # Errors
 /// As [`open`](super::open), with the member's number.
 pub(super) fn open(checkpoint: &Checkpoint, path: &Path) -> Result<Mixture> {
-    let open = |(i, part): (usize, Checkpoint)| {
-        super::open(&part, path).map_err(|error| match error {
+    let open = |(i, member): (usize, Checkpoint)| {
+        super::open(&member, path).map_err(|error| match error {
             Error::Model { path, message } => Error::model(path, format!("member {i}: {message}")),
             other => Error::model(path, format!("member {i}: {other}")),
         })
     };
-    let members: Vec<_> = parts(checkpoint, path)?.enumerate().map(open).collect::<Result<_>>()?;
+    let members: Vec<_> =
+        member_checkpoints(checkpoint, path)?.enumerate().map(open).collect::<Result<_>>()?;
     let MixtureSettings { pool, members: settings } = checkpoint.config.model.read()?;
     let settings = settings.into_iter();
     Ok(match pool {
-        Pool::Mean => Mixture::new(settings.map(|member| member.weight).zip(members).collect()),
-        Pool::Product => Mixture::product(settings.map(|member| member.power()).zip(members).collect()),
+        OpinionPool::Mean => Mixture::new(settings.map(|member| member.weight).zip(members).collect()),
+        OpinionPool::Product => {
+            Mixture::product(settings.map(|member| member.power()).zip(members).collect())
+        }
     })
 }
 

@@ -121,10 +121,13 @@ fn refusal(model: &ModelConfig) -> String {
 }
 
 fn mixture_of(members: Vec<(f64, ModelConfig)>) -> ModelConfig {
-    pool_of(Pool::Mean, members.into_iter().map(|(weight, model)| (weight, Vec::new(), model)).collect())
+    pool_of(
+        OpinionPool::Mean,
+        members.into_iter().map(|(weight, model)| (weight, Vec::new(), model)).collect(),
+    )
 }
 
-fn pool_of(pool: Pool, members: Vec<(f64, Vec<f64>, ModelConfig)>) -> ModelConfig {
+fn pool_of(pool: OpinionPool, members: Vec<(f64, Vec<f64>, ModelConfig)>) -> ModelConfig {
     let member = |(weight, by_entropy, model)| Member { weight, by_entropy, model, train: None };
     let mut model = ModelConfig::of("mixture");
     model.write(&MixtureSettings { pool, members: members.into_iter().map(member).collect() }).unwrap();
@@ -136,7 +139,7 @@ fn what_a_configuration_may_claim_is_limited() {
     let leaf = || ModelConfig::of("ngram");
     assert_eq!(MixtureKind.settings()[0].key, MixtureSettings::SETTINGS[0].key);
     let product = |weight: f64, by_entropy: Vec<f64>| {
-        pool_of(Pool::Product, vec![(weight, by_entropy, leaf()), (1.0, vec![0.0; 2], leaf())])
+        pool_of(OpinionPool::Product, vec![(weight, by_entropy, leaf()), (1.0, vec![0.0; 2], leaf())])
     };
     assert!(crate::models::check(&product(-0.3, vec![0.2, -0.1])).is_ok());
     assert!(
@@ -145,7 +148,7 @@ fn what_a_configuration_may_claim_is_limited() {
     for (weight, b) in [(f64::NAN, 0.0), (0.5, f64::INFINITY), (2e3, 0.0), (0.5, -1e9)] {
         assert!(refusal(&product(weight, vec![0.0, b])).contains("not from -1000 to 1000"));
     }
-    let mean = pool_of(Pool::Mean, vec![(1.0, vec![0.1], leaf())]);
+    let mean = pool_of(OpinionPool::Mean, vec![(1.0, vec![0.1], leaf())]);
     assert!(refusal(&mean).contains("a mean knows no ``by_entropy``"));
     assert!(refusal(&mixture_of(vec![])).contains("charloom mix"));
     assert!(refusal(&mixture_of(vec![(0.5, leaf()), (0.6, leaf())])).contains("1.1, not 1"));

@@ -17,7 +17,7 @@ use super::{LanguageModel, Progress, Reach, Reader};
 use crate::config::Smoothing;
 use crate::data::{Examples, Split, Vocab};
 use crate::error::{Error, Result};
-use crate::files::{Made, NamedTensor};
+use crate::files::{Computed, NamedTensor};
 
 /// The largest order.
 const MAX_ORDER: usize = 12;
@@ -143,9 +143,12 @@ impl NGram {
     pub fn tensors(&self) -> Vec<NamedTensor> {
         let (order, m) = (self.order(), self.levels[self.order() - 1].grams());
         let (of_grams, of_counts) = (self.clone(), self.clone());
-        let grams = Made::new(m * order, move |to| of_grams.each(|gram, _| to(gram)));
-        let counts = Made::new(m, move |to| of_counts.each(|_, n| to(&[n])));
-        vec![NamedTensor::made(NAMES[0], &[m, order], grams), NamedTensor::made(NAMES[1], &[m], counts)]
+        let grams = Computed::new(m * order, move |to| of_grams.each(|gram, _| to(gram)));
+        let counts = Computed::new(m, move |to| of_counts.each(|_, n| to(&[n])));
+        vec![
+            NamedTensor::computed(NAMES[0], &[m, order], grams),
+            NamedTensor::computed(NAMES[1], &[m], counts),
+        ]
     }
 
     /// The model that a checkpoint holds.
