@@ -8,7 +8,7 @@ use charloom::evaluation::score;
 use charloom::files::{NamedTensor, model_file};
 use charloom::mix::{Weights, mix_models};
 use charloom::models::{self, LanguageModel};
-use charloom::sample::{KnownWords, MISSED_CHARACTERS, Sample, SampleOptions, Sampler, top};
+use charloom::sample::{KnownWords, MAX_MISSED_CHARACTERS, Sample, SampleOptions, Sampler, top};
 use charloom::threads::{self, Pool};
 use charloom::{Checkpoint, Error, Result};
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
@@ -171,7 +171,7 @@ impl Model {
         let draw = || {
             let mut sampler = Sampler::new(&model, &self.checkpoint.vocab, options, known)?;
             let (mut texts, mut log_probs, mut missed) = (Vec::new(), Vec::new(), 0);
-            while (texts.len() as u64) < n && missed < MISSED_CHARACTERS && !signals.should_stop() {
+            while (texts.len() as u64) < n && missed < MAX_MISSED_CHARACTERS && !signals.should_stop() {
                 let mut some = sampler.by_ref().take(AT_ONCE).collect::<Result<Vec<Sample>>>()?;
                 if some.is_empty() {
                     break;

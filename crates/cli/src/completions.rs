@@ -1,7 +1,7 @@
 //! `charloom completions`.
 
 use charloom::config::{
-    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, Schedule, Smoothing, Stream,
+    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, RandomStream, Schedule, Smoothing,
 };
 use charloom::data::{Dataset, Mode, Normalize, Shuffle};
 use charloom::evaluation::Unknown;
@@ -72,7 +72,7 @@ fn words_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
         (_, "decay_on") => DecayOn::CHOICES,
         (_, "schedule") => Schedule::CHOICES,
         (_, "generator") => Generator::CHOICES,
-        (_, "stream") => Stream::CHOICES,
+        (_, "stream") => RandomStream::CHOICES,
         (_, "size") => Size::CHOICES,
         (_, "pool") => OpinionPool::CHOICES,
         (_, "adapt_rule") => AdaptRule::CHOICES,

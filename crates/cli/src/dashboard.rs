@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
-use charloom::inspect::Kind;
+use charloom::inspect::RecordKind;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
@@ -235,7 +235,7 @@ impl View {
                 self.best = Some(self.best.map_or(loss, |best| best.min(loss)));
             }
             Event::Diagnostics(records) => {
-                let weights = records.iter().filter(|r| r.kind == Kind::Weight);
+                let weights = records.iter().filter(|r| r.kind == RecordKind::Weight);
                 self.ratios = weights.filter_map(|r| Some((r.layer.clone(), r.update_ratio?))).collect();
             }
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use charloom::files::{CONFIG, RunFolder};
-use charloom::inspect::{Inspection, Kind, Snapshot};
+use charloom::inspect::{Inspection, RecordKind, Snapshot};
 use charloom::{Error, Result};
 use serde_json::json;
 
@@ -105,9 +105,9 @@ fn print(seen: &Inspection, out: &mut Out) -> Result<()> {
     out.table(&seen.values_table().into_iter().map(indented).collect::<Vec<_>>())?;
     let blocks = if out.size().0 < 96 { 10 } else { 20 };
     for (kind, title) in [
-        (Kind::Activation, "values"),
-        (Kind::Gradient, "gradients of the loss at these"),
-        (Kind::Weight, "weights; gradient and update in comparison with them"),
+        (RecordKind::Activation, "values"),
+        (RecordKind::Gradient, "gradients of the loss at these"),
+        (RecordKind::Weight, "weights; gradient and update in comparison with them"),
     ] {
         out.line("")?;
         out.line(title)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use charloom::disk::replace_file;
 use charloom::files::{Metric, RunFolder};
-use charloom::inspect::{Inspection, Kind, Snapshot};
+use charloom::inspect::{Inspection, RecordKind, Snapshot};
 use charloom::{Error, Result, models};
 use charloom_plot::{Figure, Theme};
 use clap::ValueEnum;
@@ -202,7 +202,8 @@ fn figure(args: &Args) -> Result<Figure> {
             if records.is_empty() {
                 records = seen()?.records;
             }
-            let kind = if args.what == What::Gradients { Kind::Gradient } else { Kind::Activation };
+            let kind =
+                if args.what == What::Gradients { RecordKind::Gradient } else { RecordKind::Activation };
             charloom_plot::histograms(&records, kind)
         }
         What::Loss | What::Lr => unreachable!("drawn above"),

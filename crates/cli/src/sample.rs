@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use charloom::config::Stream;
+use charloom::config::RandomStream;
 use charloom::data::Mode;
-use charloom::sample::{self, KnownWords, MISSED_CHARACTERS, Sample, SampleOptions, Sampler};
+use charloom::sample::{self, KnownWords, MAX_MISSED_CHARACTERS, Sample, SampleOptions, Sampler};
 use charloom::{Checkpoint, Error, Result, files, models};
 use indicatif::ProgressBar;
 use regex_lite::Regex;
@@ -66,7 +66,7 @@ pub struct Args {
     /// words: a generator for each word; torch: one for all, by multinomial's rule of today; torch-cdf: by that of
     /// replacement=True before torch 2.0
     #[arg(long, value_name = "words|torch|torch-cdf", default_value = "words")]
-    stream: Stream,
+    stream: RandomStream,
     /// As the notebook of the run's preset drew: its rule, its seed, so many, the weights after the last step
     #[arg(long, conflicts_with_all = ["seed", "stream"])]
     as_notebook: bool,
@@ -185,7 +185,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let bar = late_bar(wanted, "sampling");
     let mut missed = 0;
     let next = || {
-        while missed < MISSED_CHARACTERS {
+        while missed < MAX_MISSED_CHARACTERS {
             let sample = sampler.next()?;
             let is_match = |text: &str| args.pattern.as_ref().is_none_or(|pattern| pattern.is_match(text));
             if sample.as_ref().map_or(true, |sample| is_match(&sample.text)) {

@@ -224,7 +224,7 @@ fn check(
         shape: entry.shape.dims().to_vec(),
         checked: chosen.len(),
         worst_error,
-        element: place(element, entry.shape.dims()),
+        element: unravel_index(element, entry.shape.dims()),
         analytic: analytic[element],
         numeric,
         passed: worst_error <= options.tolerance,
@@ -267,7 +267,7 @@ fn closest_slope(mut f: impl FnMut(f64) -> f64, x: f64, analytic: f64) -> (f64, 
 }
 
 /// The indices of the row-major element `i`.
-fn place(mut i: usize, dims: &[usize]) -> Vec<usize> {
+fn unravel_index(mut i: usize, dims: &[usize]) -> Vec<usize> {
     let mut indices = vec![0; dims.len()];
     for (index, size) in indices.iter_mut().zip(dims).rev() {
         (*index, i) = (i % size, i / size);
@@ -379,6 +379,6 @@ mod tests {
         let chosen = choose(&analytic, Some(5), &mut StreamRng::new(1, 2));
         assert!(chosen.contains(&617) && chosen.len() == 5);
         assert_eq!(choose(&analytic, None, &mut StreamRng::new(1, 2)).len(), 1000);
-        assert_eq!(place(617, &[10, 20, 5]), [6, 3, 2]);
+        assert_eq!(unravel_index(617, &[10, 20, 5]), [6, 3, 2]);
     }
 }

@@ -108,7 +108,7 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
             format!("the loss broke within {} steps; try ``from`` {:e}", losses.len(), from / 100.0);
         return Err(Error::Failed(message));
     }
-    let smoothed = around(&losses, (steps / 40).max(2));
+    let smoothed = moving_average(&losses, (steps / 40).max(2));
     let lowest = lowest_at(&smoothed);
     let minimum_tenth = rates[lowest] / 10.0;
     let suggestion = rates[lowest] / 10f64.sqrt();
@@ -168,7 +168,7 @@ impl Observer for Seen {
 }
 
 /// The mean of each number and its `reach` neighbours on either side.
-fn around(numbers: &[f64], reach: usize) -> Vec<f64> {
+fn moving_average(numbers: &[f64], reach: usize) -> Vec<f64> {
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let last = numbers.len() - 1;
     (0..=last).map(|i| mean(&numbers[i.saturating_sub(reach)..=(i + reach).min(last)])).collect()
@@ -196,7 +196,7 @@ mod tests {
         let numbers = [9.0, 9.0, 8.9, 6.0, 3.0, 2.9, 2.8, 5.0];
         assert_eq!(lowest_at(&numbers), 6);
         assert_eq!(steepest_before(&numbers, 6, 1), 3);
-        assert_eq!(around(&[1.0, 2.0, 6.0], 1), [1.5, 3.0, 4.0]);
+        assert_eq!(moving_average(&[1.0, 2.0, 6.0], 1), [1.5, 3.0, 4.0]);
     }
 
     #[test]

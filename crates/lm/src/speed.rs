@@ -91,7 +91,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
     let round = time / ROUNDS as u32;
     // Warm-up: as many steps as take about one round.
     loop {
-        let taken = stretch(&mut trainer, steps)?;
+        let taken = time_steps(&mut trainer, steps)?;
         if taken >= round / 2 || steps >= 1 << 24 {
             break;
         }
@@ -99,7 +99,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
     }
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
-        rates.push(f64::from(steps) / stretch(&mut trainer, steps)?.as_secs_f64());
+        rates.push(f64::from(steps) / time_steps(&mut trainer, steps)?.as_secs_f64());
     }
     rates.sort_by(f64::total_cmp);
     let steps_per_second = rates[ROUNDS / 2];
@@ -119,7 +119,7 @@ pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> 
     })
 }
 
-fn stretch(trainer: &mut Trainer, steps: u32) -> Result<Duration> {
+fn time_steps(trainer: &mut Trainer, steps: u32) -> Result<Duration> {
     let start = Instant::now();
     for _ in 0..steps {
         trainer.step()?;

@@ -1,7 +1,7 @@
 //! Pictures of a network's layers: weights, distributions of values and gradients, dead units, updates.
 
 use super::figure::{Cell, Figure, Heat, Lines, Series};
-use charloom::inspect::{Kind, Record, Snapshot};
+use charloom::inspect::{Record, RecordKind, Snapshot};
 use charloom::models;
 use charloom::{Checkpoint, Error, Result};
 
@@ -65,7 +65,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
 ///
 /// # Errors
 /// No records of this kind.
-pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
+pub fn histograms(records: &[Record], kind: RecordKind) -> Result<Figure> {
     let last = records.iter().map(|record| record.step).max();
     let of_kind: Vec<&Record> =
         records.iter().filter(|record| record.kind == kind && Some(record.step) == last).collect();
@@ -83,9 +83,9 @@ pub fn histograms(records: &[Record], kind: Kind) -> Result<Figure> {
         points: density(record),
     });
     let (what, x_label) = match kind {
-        Kind::Activation => ("Outputs of the layers", "output"),
-        Kind::Gradient => ("Gradients at the layers' outputs", "gradient"),
-        Kind::Weight => ("Weights of the layers", "weight"),
+        RecordKind::Activation => ("Outputs of the layers", "output"),
+        RecordKind::Gradient => ("Gradients at the layers' outputs", "gradient"),
+        RecordKind::Weight => ("Weights of the layers", "weight"),
     };
     Ok(Figure::Lines(Lines {
         title: format!("{what} after {step} steps"),
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use charloom::inspect::Histogram;
 
-    fn record(step: u64, kind: Kind, op: &str) -> Record {
+    fn record(step: u64, kind: RecordKind, op: &str) -> Record {
         let json = format!(
             r#"{{"step":{step},"layer":"layers.1","kind":"activation","op":"{op}","mean":0.5,"std":1.0,
                 "histogram":{{"min":-1.0,"max":1.0,"counts":[1,3]}}}}"#
@@ -209,29 +209,29 @@ mod tests {
 
     #[test]
     fn a_file_may_hold_any_counts() {
-        let mut odd = record(1, Kind::Activation, "Tanh");
+        let mut odd = record(1, RecordKind::Activation, "Tanh");
         odd.histogram = Histogram { min: -1.0, max: 1.0, counts: vec![u64::MAX, u64::MAX] };
-        let points = &lines(histograms(&[odd], Kind::Activation).unwrap()).series[0].points;
+        let points = &lines(histograms(&[odd], RecordKind::Activation).unwrap()).series[0].points;
         assert_eq!(points[0].1, 0.5);
     }
 
     #[test]
     fn a_histogram_is_the_density_after_the_last_step() {
         let records = [
-            record(0, Kind::Activation, "Tanh"),
-            record(9, Kind::Activation, "Linear"),
-            record(9, Kind::Activation, "Tanh"),
-            record(9, Kind::Gradient, "Tanh"),
+            record(0, RecordKind::Activation, "Tanh"),
+            record(9, RecordKind::Activation, "Linear"),
+            record(9, RecordKind::Activation, "Tanh"),
+            record(9, RecordKind::Gradient, "Tanh"),
         ];
-        let drawn = lines(histograms(&records, Kind::Activation).unwrap());
+        let drawn = lines(histograms(&records, RecordKind::Activation).unwrap());
         assert_eq!(drawn.series.len(), 1);
         // A quarter and three quarters, over bins of width 1.
         assert_eq!(drawn.series[0].points, [(-0.5, 0.25), (0.5, 0.75)]);
         assert!(drawn.title.ends_with("after 9 steps"));
-        assert!(histograms(&records, Kind::Weight).is_err());
+        assert!(histograms(&records, RecordKind::Weight).is_err());
         let empty =
             Record { histogram: Histogram { min: 0.0, max: 0.0, counts: vec![] }, ..records[0].clone() };
-        assert!(lines(histograms(&[empty], Kind::Activation).unwrap()).series[0].points.is_empty());
+        assert!(lines(histograms(&[empty], RecordKind::Activation).unwrap()).series[0].points.is_empty());
     }
 
     #[test]
@@ -252,12 +252,14 @@ mod tests {
 
     #[test]
     fn updates_are_a_curve_for_each_weight() {
-        let update =
-            |step, ratio| Record { update_ratio: Some(ratio), ..record(step, Kind::Weight, "layers.1") };
+        let update = |step, ratio| Record {
+            update_ratio: Some(ratio),
+            ..record(step, RecordKind::Weight, "layers.1")
+        };
         let drawn = lines(updates(&[update(0, -2.0), update(5, -3.5)]).unwrap());
         assert_eq!(drawn.series[0].points, [(0.0, -2.0), (5.0, -3.5)]);
         assert_eq!(drawn.series[1].points, [(0.0, -3.0), (5.0, -3.0)]);
-        let refused = updates(&[record(0, Kind::Weight, "")]).unwrap_err().to_string();
+        let refused = updates(&[record(0, RecordKind::Weight, "")]).unwrap_err().to_string();
         assert!(refused.contains("``diagnostics``"), "{refused}");
     }
 }

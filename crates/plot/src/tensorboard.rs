@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use charloom::disk::replace_file;
-use charloom::inspect::{Kind, Record};
+use charloom::inspect::{Record, RecordKind};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
 
@@ -91,9 +91,9 @@ impl TensorBoard {
     fn records(&mut self, records: &[Record]) -> Result<()> {
         for record in records {
             let kind = match record.kind {
-                Kind::Activation => "activations",
-                Kind::Gradient => "gradients",
-                Kind::Weight => "weights",
+                RecordKind::Activation => "activations",
+                RecordKind::Gradient => "gradients",
+                RecordKind::Weight => "weights",
             };
             let tag = format!("{kind}/{}", record.layer);
             let mut values = vec![Message::new().text(1, &tag).message(5, &histogram(record))];

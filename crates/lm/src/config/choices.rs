@@ -141,7 +141,7 @@ choices! {
 
 choices! {
     /// Where the random numbers of sampled words come from.
-    Stream {
+    RandomStream {
         /// Word i has a generator of its own, so that a larger n only extends the list.
         Words = "words",
         /// One generator for word after word; tokens are drawn by torch's exponential rule, as `multinomial`

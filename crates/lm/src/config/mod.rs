@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataConfig, Mode, Split};
 
 pub use choices::{
-    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, Schedule, Smoothing, Stream,
+    Activation, DecayOn, Feed, Generator, Init, Norm, Optimizer, Positions, RandomStream, Schedule, Smoothing,
 };
 pub use model::{ModelConfig, Setting, Settings, Value, as_toml, out_of_range};
 pub use notebook::NotebookConfig;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::Stream;
+use super::RandomStream;
 use crate::{Error, Result};
 
 /// How the notebook that a preset reproduces drew its names, always from the weights after the last step.
@@ -10,7 +10,7 @@ pub struct NotebookConfig {
     /// How many names.
     pub samples: u64,
     /// How the random numbers are drawn.
-    pub stream: Stream,
+    pub stream: RandomStream,
     /// The seed of a generator of their own; none: they are drawn from the training's generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

@@ -27,12 +27,12 @@ pub fn baselines(train: &Split, split: &Split, vocab_size: usize) -> Result<Opti
     // An error if the split is too large for evaluations.
     train.examples(1)?;
     let uniform = (vocab_size as f64).ln();
-    let counts = Counts::of(train, vocab_size);
+    let counts = BigramCounts::of(train, vocab_size);
     Ok(counts.losses(split).map(|[unigram, bigram]| Baselines { uniform, unigram, bigram }))
 }
 
 /// The counts of each token, and of each pair of adjacent tokens, in a split.
-struct Counts {
+struct BigramCounts {
     vocab: usize,
     /// The bits of a token in a pair's key, `before << bits | token`.
     bits: u32,
@@ -42,7 +42,7 @@ struct Counts {
     begun: Vec<u32>,
 }
 
-impl Counts {
+impl BigramCounts {
     fn of(train: &Split, vocab: usize) -> Self {
         let bits = usize::BITS - vocab.leading_zeros();
         let (mut tokens, mut begun) = (vec![0; vocab], vec![0; vocab]);

@@ -8,7 +8,7 @@ const BINS: usize = 40;
 /// Which numbers of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RecordKind {
     /// Its outputs on a batch.
     Activation,
     /// The loss's gradient with respect to these outputs.
@@ -27,7 +27,7 @@ pub struct Record {
     /// The layer's path, `layers.1`, or the weight's, `layers.0.weight`.
     pub layer: String,
     /// Which of its numbers.
-    pub kind: Kind,
+    pub kind: RecordKind,
     /// The layer's operation, such as `Tanh`; for a weight its layer's path.
     pub op: String,
     /// The mean.
@@ -76,7 +76,7 @@ fn nan_if_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 
 impl Record {
     /// The statistics of these numbers, without the fields that only some kinds have.
-    pub(crate) fn new(step: u64, layer: &str, kind: Kind, op: &str, numbers: &[f32]) -> Self {
+    pub(crate) fn new(step: u64, layer: &str, kind: RecordKind, op: &str, numbers: &[f32]) -> Self {
         let (mean, std, min, max) = moments(numbers);
         Self {
             step,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Inspection, Kind, Record, Snapshot};
+use super::{Inspection, Record, RecordKind, Snapshot};
 use crate::config::{Activation, Init, Norm};
 use crate::models::MlpSettings;
 
@@ -158,7 +158,7 @@ fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
 /// Whether the gradient vanishes or explodes on its way back through the hidden layers.
 fn gradient(of: &Snapshot) -> Option<Finding> {
     let hidden: Vec<&Record> =
-        of.records.iter().filter(|r| r.kind == Kind::Gradient && r.op == "Linear").collect();
+        of.records.iter().filter(|r| r.kind == RecordKind::Gradient && r.op == "Linear").collect();
     let [first, .., last, _] = hidden[..] else { return None };
     let change = first.std / last.std;
     // A tenfold difference is common, a hundredfold one is not.

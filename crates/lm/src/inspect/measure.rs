@@ -3,7 +3,7 @@
 use charloom_tensor::{Grads, NodeId, Params, Pass, Recording, kernels};
 use serde::Serialize;
 
-use super::{Kind, Record};
+use super::{Record, RecordKind};
 use crate::data::Examples;
 use crate::models::{Stack, Traced};
 
@@ -100,7 +100,7 @@ impl Probe {
         let (mut records, mut maps) = (Vec::new(), Vec::new());
         for (i, layer) in self.layers.iter().enumerate() {
             let of = |kind, numbers: &[f32]| Record::new(step, &layer.name, kind, layer.op, numbers);
-            let mut record = recording.with_data(layer.output, |y| of(Kind::Activation, y));
+            let mut record = recording.with_data(layer.output, |y| of(RecordKind::Activation, y));
             if let Some(flat) = flat_part(layer.op) {
                 let seen = if layer.op == "Gelu" { &self.layers[i.saturating_sub(1)] } else { layer };
                 let map = recording.with_data(seen.output, |x| share_by_unit(x, self.rows, flat));
@@ -113,12 +113,12 @@ impl Probe {
                 maps.push((layer.name.clone(), map));
             }
             records.push(record);
-            records.push(recording.with_grad(layer.output, |g| of(Kind::Gradient, g)));
+            records.push(recording.with_grad(layer.output, |g| of(RecordKind::Gradient, g)));
         }
         for entry in params.trained().filter(|entry| entry.shape.rank() == 2) {
             let (weight, gradient) = (entry.read(params.values()), entry.read(self.grads.values()));
             let layer = entry.name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            let mut record = Record::new(step, &entry.name, Kind::Weight, layer, &weight);
+            let mut record = Record::new(step, &entry.name, RecordKind::Weight, layer, &weight);
             record.gradient_ratio = ratio(Record::deviation(&gradient), record.std);
             records.push(record);
         }
@@ -156,7 +156,7 @@ impl Probe {
 impl Snapshot {
     /// The records of the layers' outputs.
     pub fn outputs(&self) -> impl Iterator<Item = &Record> {
-        self.records.iter().filter(|record| record.kind == Kind::Activation)
+        self.records.iter().filter(|record| record.kind == RecordKind::Activation)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::data::Data;
 use crate::models::{self, Neural};
 use crate::{Checkpoint, Error, Result};
 
-pub use crate::files::record::{Histogram, Kind, Record};
+pub use crate::files::record::{Histogram, Record, RecordKind};
 pub use findings::Finding;
 pub(crate) use measure::ratio;
 pub use measure::{Probe, Snapshot, Values};

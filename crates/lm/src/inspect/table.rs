@@ -1,16 +1,16 @@
 //! An inspection's statistics as text, a row for each layer at each time.
 
-use super::{Inspection, Kind, Record, Values};
+use super::{Inspection, Record, RecordKind, Values};
 
 impl Inspection {
     /// A header, then for each layer or weight a row at the start and, if the network is trained, one at the
     /// end. The last column is a histogram of at most `blocks` characters.
     #[must_use]
-    pub fn table(&self, kind: Kind, blocks: usize) -> Vec<Vec<String>> {
+    pub fn table(&self, kind: RecordKind, blocks: usize) -> Vec<Vec<String>> {
         let own: &[&str] = match kind {
-            Kind::Activation => &["saturated", "dead"],
-            Kind::Gradient => &[],
-            Kind::Weight => &["grad/weight", "log10 update"],
+            RecordKind::Activation => &["saturated", "dead"],
+            RecordKind::Gradient => &[],
+            RecordKind::Weight => &["grad/weight", "log10 update"],
         };
         let head = ["layer", "when", "mean", "std"].iter().chain(own).chain(&["histogram"]);
         let mut rows = vec![head.map(|name| (*name).to_owned()).collect::<Vec<_>>()];
@@ -42,17 +42,17 @@ impl Inspection {
     }
 
     fn row(&self, record: &Record, when: &str, blocks: usize) -> Vec<String> {
-        let op = if record.kind == Kind::Weight { String::new() } else { format!(" {}", record.op) };
+        let op = if record.kind == RecordKind::Weight { String::new() } else { format!(" {}", record.op) };
         let name = format!("{}{op}", record.layer);
         let mut row = vec![name, when.to_owned(), number(record.mean), number(record.std)];
         let or_none = |text: Option<String>| text.unwrap_or_default();
         match record.kind {
-            Kind::Activation => {
+            RecordKind::Activation => {
                 row.push(or_none(record.saturated.map(|share| format!("{:.1} %", share * 100.0))));
                 row.push(or_none(record.dead.map(|dead| format!("{dead}/{}", record.units.unwrap_or(0)))));
             }
-            Kind::Gradient => {}
-            Kind::Weight => {
+            RecordKind::Gradient => {}
+            RecordKind::Weight => {
                 row.push(or_none(record.gradient_ratio.map(number)));
                 row.push(update(&self.updates, &record.layer, when == "start"));
             }

@@ -23,11 +23,11 @@ fn kinds(seen: &Inspection) -> Vec<&'static str> {
 fn moments_are_torchs() {
     // torch.tensor([1., 2., ..., 11.]).std() == 3.3166..., sqrt of 11.
     let numbers: Vec<f32> = (1..=11u8).map(f32::from).collect();
-    let record = Record::new(0, "x", Kind::Activation, "Linear", &numbers);
+    let record = Record::new(0, "x", RecordKind::Activation, "Linear", &numbers);
     assert_close(&[record.mean, record.std], &[6.0, 11f64.sqrt()], 1e-12, 0.0);
     let Histogram { min, max, counts } = &record.histogram;
     assert_eq!((*min, *max, counts.iter().sum::<u64>(), counts[0], counts[39]), (1.0, 11.0, 11, 1, 1));
-    let same = Record::new(0, "x", Kind::Activation, "Linear", &[0.1; 1000]);
+    let same = Record::new(0, "x", RecordKind::Activation, "Linear", &[0.1; 1000]);
     assert_eq!((same.std, same.histogram.counts[0]), (0.0, 1000));
 }
 

@@ -19,7 +19,7 @@ use crate::files::NamedTensor;
 use crate::{Checkpoint, Error, Result};
 
 /// The largest split, in tokens, whose equal contexts are counted to estimate the work of an evaluation.
-const MOST_COUNTED: usize = 1 << 20;
+const MAX_COUNTED: usize = 1 << 20;
 
 /// A neural model: its parameters and its layers.
 ///
@@ -211,7 +211,7 @@ impl LanguageModel for Neural {
     fn evaluation_work(&self, split: &Split) -> Result<usize> {
         match (&self.net, split.tokens().len()) {
             // Equal contexts are computed once. In more tokens than that, even counting them takes long.
-            (Net::Window(stack), 1..=MOST_COUNTED) => count_distinct(split, stack.context),
+            (Net::Window(stack), 1..=MAX_COUNTED) => count_distinct(split, stack.context),
             (Net::Attention(decoder), _) => Ok(decoder::work(decoder, split)),
             (_, tokens) => Ok(tokens),
         }

@@ -1,18 +1,18 @@
 //! New words, or new text, drawn from a model.
 
-mod chooser;
 mod notebook;
 mod novelty;
 mod options;
 mod sampler;
 mod top;
+mod weights;
 
 use serde::Serialize;
 
 pub use notebook::notebook;
 pub use novelty::{KnownWords, Novelty};
 pub use options::SampleOptions;
-pub use sampler::{ATTEMPTS, MISSED_CHARACTERS, Sampler};
+pub use sampler::{MAX_ATTEMPTS, MAX_MISSED_CHARACTERS, Sampler};
 pub use top::top;
 
 /// A word or text that was sampled.

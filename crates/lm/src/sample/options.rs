@@ -1,4 +1,4 @@
-use crate::config::Stream;
+use crate::config::RandomStream;
 use crate::data::{Mode, Vocab};
 use crate::error::{Error, Result};
 
@@ -46,7 +46,7 @@ pub struct SampleOptions {
     /// Leave out words that were sampled before.
     pub unique: bool,
     /// Where the random numbers come from.
-    pub stream: Stream,
+    pub stream: RandomStream,
 }
 
 impl Default for SampleOptions {
@@ -62,7 +62,7 @@ impl Default for SampleOptions {
             max_length: 500,
             novel: false,
             unique: false,
-            stream: Stream::Words,
+            stream: RandomStream::Words,
         }
     }
 }

@@ -3,19 +3,19 @@ use std::ops::RangeInclusive;
 
 use charloom_tensor::rng::{StreamRng, TorchGenerator};
 
-use super::chooser::{Chooser, category};
+use super::weights::{TokenWeights, sample_categorical};
 use super::{KnownWords, Novelty, Sample, SampleOptions};
-use crate::config::Stream;
+use crate::config::RandomStream;
 use crate::data::{Mode, Vocab};
 use crate::error::Result;
 use crate::models::{Distributions, LanguageModel, Reader, State};
 
 /// How many words in a row [`SampleOptions::novel`] and [`SampleOptions::unique`] may reject before the
 /// sampler gives up.
-pub const ATTEMPTS: u32 = 10_000;
+pub const MAX_ATTEMPTS: u32 = 10_000;
 /// A search for samples that match a pattern gives up after this many characters without a match, counted as
 /// by [`Sample::drawn`].
-pub const MISSED_CHARACTERS: u64 = 1 << 22;
+pub const MAX_MISSED_CHARACTERS: u64 = 1 << 22;
 
 /// How many words are drawn side by side: at first few, so that these come soon, then as many as were drawn
 /// so far.
@@ -54,7 +54,7 @@ pub struct Sampler<'a> {
     /// The reader's state after the prefix.
     beginning: State,
     distributions: Distributions,
-    chooser: Chooser,
+    token_weights: TokenWeights,
     torch: TorchGenerator,
     /// The number of the next word to draw.
     next: u64,
@@ -101,7 +101,7 @@ impl<'a> Sampler<'a> {
             prefix,
             beginning,
             distributions: Distributions::default(),
-            chooser: Chooser::default(),
+            token_weights: TokenWeights::default(),
             next: 0,
             failures: 0,
             seen: HashSet::new(),
@@ -109,17 +109,17 @@ impl<'a> Sampler<'a> {
         })
     }
 
-    /// Draws from this generator instead of one with the options' seed; [`Stream::Words`] uses neither.
+    /// Draws from this generator instead of one with the options' seed; [`RandomStream::Words`] uses neither.
     #[must_use]
     pub fn with_generator(mut self, generator: TorchGenerator) -> Self {
         self.torch = generator;
         self
     }
 
-    /// Whether it ended before n words because [`ATTEMPTS`] words in a row were rejected.
+    /// Whether it ended before n words because [`MAX_ATTEMPTS`] words in a row were rejected.
     #[must_use]
     pub fn gave_up(&self) -> bool {
-        self.failures >= ATTEMPTS
+        self.failures >= MAX_ATTEMPTS
     }
 
     /// How many words or texts were drawn so far, including rejected ones and those not yet returned.
@@ -131,11 +131,11 @@ impl<'a> Sampler<'a> {
     /// Draws the next words, side by side.
     fn batch(&mut self) -> Result<()> {
         let size = match self.options.stream {
-            Stream::Words => {
+            RandomStream::Words => {
                 let most = self.wanted.min((NUMBERS / self.vocab_size) as u64).max(1);
                 self.next.clamp(*BATCHES.start(), *BATCHES.end()).min(most)
             }
-            Stream::Torch | Stream::TorchCdf => 1,
+            RandomStream::Torch | RandomStream::TorchCdf => 1,
         };
         let draft = |i| Draft {
             tokens: self.prefix.clone(),
@@ -177,16 +177,16 @@ impl<'a> Sampler<'a> {
 
     /// Draws a draft's next token from the distribution of this number.
     fn draw(&mut self, draft: &mut Draft, number: usize) -> Result<u32> {
-        let Self { distributions, chooser, options, .. } = self;
+        let Self { distributions, token_weights, options, .. } = self;
         let no_boundary = self.vocab.boundary().is_some() && draft.tokens.len() < options.min_length;
-        let weights = chooser.weights(distributions, number, no_boundary, options)?;
+        let weights = token_weights.of(distributions, number, no_boundary, options)?;
         let token = if options.temperature == 0.0 {
             weights.iter().position(|&w| w > 0.0).unwrap_or(0)
         } else {
             match options.stream {
-                Stream::Torch => self.torch.multinomial_exponential(weights),
-                Stream::TorchCdf => self.torch.multinomial_cumulative(weights),
-                Stream::Words => category(weights, draft.random.uniform_f64()),
+                RandomStream::Torch => self.torch.multinomial_exponential(weights),
+                RandomStream::TorchCdf => self.torch.multinomial_cumulative(weights),
+                RandomStream::Words => sample_categorical(weights, draft.random.uniform_f64()),
             }
         };
         draft.log_prob += f64::from(distributions.log_probs(number)[token]);

@@ -2,7 +2,7 @@
 
 use super::Trainer;
 use crate::Result;
-use crate::inspect::{Kind, Probe, Record, ratio};
+use crate::inspect::{Probe, Record, RecordKind, ratio};
 
 /// The examples that layers are measured on.
 const ROWS: usize = 128;
@@ -84,8 +84,10 @@ impl Trainer {
         let update = &mut diagnostics.before;
         update.iter_mut().zip(self.model.params.values()).for_each(|(u, p)| *u = *p - *u);
         for entry in self.model.params.trained() {
-            let record =
-                diagnostics.records.iter_mut().find(|r| r.kind == Kind::Weight && r.layer == entry.name);
+            let record = diagnostics
+                .records
+                .iter_mut()
+                .find(|r| r.kind == RecordKind::Weight && r.layer == entry.name);
             if let Some(record) = record {
                 let size = Record::deviation(&entry.read(update));
                 record.update_ratio = ratio(size, record.std).map(f64::log10).filter(|r| r.is_finite());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use charloom::Config;
 use charloom::data::Data;
 use charloom::files::RunFolder;
-use charloom::inspect::Kind;
+use charloom::inspect::RecordKind;
 use charloom::models::Neural;
 use charloom::train::{Event, Trainer, run};
 use charloom_tensor::Tape;
@@ -109,7 +109,7 @@ fn an_update_ratio_is_the_learning_rate_times_the_gradients() {
     let expected = (0.25 * deviation(&gradient) / deviation(&weight)).log10();
     let records = trainer.take_records();
     let record = records.iter().find(|record| record.layer == "layers.2.weight").unwrap();
-    assert_eq!((record.kind, record.step), (Kind::Weight, 0));
+    assert_eq!((record.kind, record.step), (RecordKind::Weight, 0));
     assert_close(&[record.update_ratio.unwrap()], &[expected], 1e-4, 0.0);
     assert!(trainer.take_records().is_empty());
 }

@@ -1,6 +1,6 @@
 //! What the notebooks print, as torch 2.15 computes it (`fixtures/notebooks`, `docs/notebooks.md`).
 
-use charloom::config::{NotebookConfig, Stream};
+use charloom::config::{NotebookConfig, RandomStream};
 use charloom::data::{Data, Mode, Split, Vocab};
 use charloom::evaluation::evaluate;
 use charloom::files::NamedTensor;
@@ -176,7 +176,7 @@ fn the_smaller_nets_of_000_train_and_draw_as_in_torch() {
         }
         let mut checkpoint = trainer.checkpoint().expect("finite");
         assert_eq!(names(&checkpoint)[..equal], run.exponential[..equal], "{name}");
-        checkpoint.config.notebook.as_mut().expect("a notebook").stream = Stream::TorchCdf;
+        checkpoint.config.notebook.as_mut().expect("a notebook").stream = RandomStream::TorchCdf;
         assert_eq!(names(&checkpoint)[..equal], run.cumulative[..equal], "{name}");
     }
 }
@@ -252,10 +252,10 @@ fn all_names_of_001_are_torchs_on_the_same_weights() {
         state: Vec::new(),
     };
     assert_eq!(names(&checkpoint), runs[0].exponential);
-    checkpoint.config.notebook.as_mut().expect("a notebook").stream = Stream::TorchCdf;
+    checkpoint.config.notebook.as_mut().expect("a notebook").stream = RandomStream::TorchCdf;
     assert_eq!(names(&checkpoint), runs[0].cumulative);
     // Without a seed of their own, names go on with the training's generator, which is not in it.
-    checkpoint.config.notebook = Some(NotebookConfig { samples: 1, stream: Stream::Torch, seed: None });
+    checkpoint.config.notebook = Some(NotebookConfig { samples: 1, stream: RandomStream::Torch, seed: None });
     assert!(notebook(&checkpoint).unwrap_err().to_string().contains("last.safetensors"));
     checkpoint.config.notebook = None;
     assert!(notebook(&checkpoint).unwrap_err().to_string().contains("no [notebook]"));

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use charloom::Checkpoint;
 use charloom::config::{
-    Activation, Batch, Config, DecayOn, Generator, ModelConfig, Norm, NotebookConfig, Optimizer, Schedule,
-    Smoothing, Stream, TrainConfig,
+    Activation, Batch, Config, DecayOn, Generator, ModelConfig, Norm, NotebookConfig, Optimizer,
+    RandomStream, Schedule, Smoothing, TrainConfig,
 };
 use charloom::data::Corpus;
 use charloom::data::Examples;
@@ -169,7 +169,7 @@ fn train() -> impl Strategy<Value = TrainConfig> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    let stream = select(vec![Stream::Words, Stream::Torch, Stream::TorchCdf]);
+    let stream = select(vec![RandomStream::Words, RandomStream::Torch, RandomStream::TorchCdf]);
     let notebook = (whole(), stream, option::of(whole()));
     let notebook = notebook.prop_map(|(samples, stream, seed)| NotebookConfig { samples, stream, seed });
     (data(), model(), train(), option::of(notebook)).prop_map(|(data, model, train, notebook)| Config {
@@ -346,9 +346,9 @@ fn least_chance(options: &SampleOptions, temperature: f64) -> f64 {
 
 #[test]
 fn what_is_drawn_has_the_exact_distribution() {
-    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
+    for stream in [RandomStream::Words, RandomStream::Torch, RandomStream::TorchCdf] {
         for seed in [1, 2] {
-            let n = if stream == Stream::Words { 20_000 } else { 5000 };
+            let n = if stream == RandomStream::Words { 20_000 } else { 5000 };
             let plain = SampleOptions { n, seed, stream, max_length: 40, ..SampleOptions::default() };
             for temperature in [1.0, 0.7, 1.6] {
                 for (top_k, top_p) in [(0, 1.0), (3, 1.0), (1, 1.0), (0, 0.8), (4, 0.7), (100, 0.999)] {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use charloom::config::{Smoothing, Stream};
+use charloom::config::{RandomStream, Smoothing};
 use charloom::data::{Corpus, Data, DataConfig, Mode, Split, Tokens, Vocab};
 use charloom::evaluation::{evaluate, score};
 use charloom::models::{LanguageModel, NGram, Reach, Reader, State};
@@ -60,7 +60,7 @@ fn characters_come_as_often_as_they_should() {
         let (shares, expected) = first_characters(&options, allowed);
         assert_close(&shares, &expected, 0.0, 0.0125);
     };
-    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
+    for stream in [RandomStream::Words, RandomStream::Torch, RandomStream::TorchCdf] {
         let options = SampleOptions { n, stream, ..SampleOptions::default() };
         close(options.clone(), &[0, 1, 2, 3]);
         close(SampleOptions { temperature: 0.5, ..options.clone() }, &[0, 1, 2, 3]);
@@ -92,9 +92,9 @@ fn more_words_only_extend_the_list() {
 fn the_torch_stream_is_a_notebooks_loop() {
     let (vocab, model) = bigram("emma\nolivia\nava\nmia\nnoa", Mode::Lines, 0.1);
     type Rule = fn(&mut TorchGenerator, &[f32]) -> usize;
-    let rules: [(Stream, Rule); 2] = [
-        (Stream::Torch, TorchGenerator::multinomial_exponential),
-        (Stream::TorchCdf, TorchGenerator::multinomial_cumulative),
+    let rules: [(RandomStream, Rule); 2] = [
+        (RandomStream::Torch, TorchGenerator::multinomial_exponential),
+        (RandomStream::TorchCdf, TorchGenerator::multinomial_cumulative),
     ];
     for (stream, rule) in rules {
         let options = SampleOptions { n: 20, seed: 2_147_483_657, stream, ..SampleOptions::default() };
@@ -120,8 +120,12 @@ fn the_torch_stream_is_a_notebooks_loop() {
 fn the_lectures_bigram_prints_its_words() {
     let path = shared_data("names.txt");
     let (vocab, model) = bigram(&std::fs::read_to_string(path).expect("names"), Mode::Lines, 1.0);
-    let options =
-        SampleOptions { n: 5, seed: 2_147_483_647, stream: Stream::TorchCdf, ..SampleOptions::default() };
+    let options = SampleOptions {
+        n: 5,
+        seed: 2_147_483_647,
+        stream: RandomStream::TorchCdf,
+        ..SampleOptions::default()
+    };
     let samples = draw(&model, &vocab, options);
     assert_eq!(texts(&samples), ["mor", "axx", "minaymoryles", "kondlaisah", "anchshizarie"]);
 }
@@ -288,7 +292,7 @@ impl Reader for SumsReader<'_> {
 fn a_state_stays_with_its_word_while_others_end() {
     let vocab = Vocab::new(Mode::Lines, "abcdefg".chars());
     let model = Sums(vocab.len());
-    for stream in [Stream::Words, Stream::Torch, Stream::TorchCdf] {
+    for stream in [RandomStream::Words, RandomStream::Torch, RandomStream::TorchCdf] {
         let options = SampleOptions { n: 1500, prefix: "fed".into(), stream, ..SampleOptions::default() };
         let samples = draw(&model, &vocab, options);
         let lengths: HashSet<usize> = samples.iter().map(|sample| sample.tokens.len()).collect();

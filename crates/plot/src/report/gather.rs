@@ -9,7 +9,7 @@ use charloom::data::DataCard;
 use charloom::data::Mode;
 use charloom::evaluation::{Baselines, baselines, evaluate};
 use charloom::files::{self, Metric, RunFolder};
-use charloom::inspect::{Inspection, Kind};
+use charloom::inspect::{Inspection, RecordKind};
 use charloom::models::{self, LanguageModel, MemberSummary, Neural};
 use charloom::sample::{KnownWords, Novelty, SampleOptions, Sampler};
 use charloom::{Checkpoint, Config, Result};
@@ -94,14 +94,14 @@ impl Gathered {
         if let Some(data) = data.as_ref().filter(|_| has_layers) {
             let seen = Inspection::trained(&checkpoint, data, ROWS, records, &file)?;
             let kinds = [
-                ("Outputs of the layers", Kind::Activation),
-                ("Gradients of the loss at these", Kind::Gradient),
-                ("Weights; gradient and update in comparison with them", Kind::Weight),
+                ("Outputs of the layers", RecordKind::Activation),
+                ("Gradients of the loss at these", RecordKind::Gradient),
+                ("Weights; gradient and update in comparison with them", RecordKind::Weight),
             ];
             tables.extend(kinds.map(|(title, kind)| (title, seen.table(kind, 20))));
             findings = Some(seen.findings.into_iter().map(|finding| worded(&finding.message)).collect());
             if let Some(end) = seen.end {
-                let kinds = [Kind::Activation, Kind::Gradient].into_iter();
+                let kinds = [RecordKind::Activation, RecordKind::Gradient].into_iter();
                 layers.extend(kinds.flat_map(|kind| crate::histograms(&end.records, kind)));
                 // Without a mostly flat unit the map has nothing to show.
                 if end.maps.iter().any(|(_, map)| map.iter().any(|&share| share > MOSTLY_FLAT)) {

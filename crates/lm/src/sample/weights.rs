@@ -1,4 +1,4 @@
-//! Chooses a token: distributions get temperature, top-k and top-p, then a category is drawn.
+//! The weights that the next token is drawn by: a distribution after temperature, top-k and top-p.
 
 use charloom_tensor::kernels;
 
@@ -11,7 +11,7 @@ const ABSENT: usize = usize::MAX;
 
 /// The weights that tokens are drawn by, computed once for each distribution.
 #[derive(Debug, Default)]
-pub(super) struct Chooser {
+pub(super) struct TokenWeights {
     /// The [`Distributions::generation`] that the numbers in `places` belong to.
     generation: u64,
     /// Where in `weights` those of distribution i begin: at 2 i with the boundary, at 2 i + 1 without it.
@@ -21,15 +21,15 @@ pub(super) struct Chooser {
     logs: Vec<f32>,
 }
 
-impl Chooser {
-    /// The weights of a distribution, by its number; `no_boundary`: the boundary is not to be drawn.
+impl TokenWeights {
+    /// The weights of a distribution, by its index; `no_boundary`: the boundary is not to be drawn.
     ///
     /// # Errors
     /// A probability that is not a number.
-    pub fn weights(
+    pub fn of(
         &mut self,
         distributions: &Distributions,
-        number: usize,
+        index: usize,
         no_boundary: bool,
         options: &SampleOptions,
     ) -> Result<&[f32]> {
@@ -38,8 +38,8 @@ impl Chooser {
             self.places.clear();
             self.weights.clear();
         }
-        let log_probs = distributions.log_probs(number);
-        let which = 2 * number + usize::from(no_boundary);
+        let log_probs = distributions.log_probs(index);
+        let which = 2 * index + usize::from(no_boundary);
         if which >= self.places.len() {
             self.places.resize(2 * distributions.count(), ABSENT);
         }
@@ -84,13 +84,13 @@ fn push_weights(
         weights[start] = 0.0;
     }
     if options.top_k != 0 || options.top_p != 1.0 {
-        cut(&mut weights[start..], options);
+        top_k_top_p(&mut weights[start..], options);
     }
 }
 
 /// Sets all weights to 0 but the `top_k` largest, and of these all but the largest that together have the
 /// share `top_p`.
-fn cut(weights: &mut [f32], options: &SampleOptions) {
+fn top_k_top_p(weights: &mut [f32], options: &SampleOptions) {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
     let k = if options.top_k == 0 { weights.len() } else { options.top_k.min(weights.len()) };
@@ -106,7 +106,7 @@ fn cut(weights: &mut [f32], options: &SampleOptions) {
 }
 
 /// The first category whose cumulative weight is above `u` times the total; u is in [0, 1).
-pub(super) fn category(weights: &[f32], u: f64) -> usize {
+pub(super) fn sample_categorical(weights: &[f32], u: f64) -> usize {
     let total: f64 = weights.iter().map(|&w| f64::from(w)).sum();
     let mut sum = 0.0;
     let above = weights.iter().position(|&w| {
@@ -123,23 +123,23 @@ mod tests {
     #[test]
     fn a_category_has_its_share_of_the_line() {
         let weights = [0.0, 1.0, 0.0, 3.0, 0.0];
-        assert_eq!([0.0, 0.2499, 0.25, 0.9999].map(|u| category(&weights, u)), [1, 1, 3, 3]);
-        assert_eq!(category(&[0.0; 3], 0.5), 0);
+        assert_eq!([0.0, 0.2499, 0.25, 0.9999].map(|u| sample_categorical(&weights, u)), [1, 1, 3, 3]);
+        assert_eq!(sample_categorical(&[0.0; 3], 0.5), 0);
     }
 
     #[test]
     fn weights_are_worked_out_anew_when_numbers_change_their_meaning() {
         let options = SampleOptions::default();
-        let (mut chooser, mut known) = (Chooser::default(), Distributions::default());
+        let (mut token_weights, mut known) = (TokenWeights::default(), Distributions::default());
         for [a, b] in [[0.25f32, 0.75], [0.5, 0.5]] {
             known.fill(1, 2, |out| out.copy_from_slice(&[a.ln(), b.ln()]));
             let [with, without] = [false, true].map(|no_boundary| {
-                chooser.weights(&known, 0, no_boundary, &options).expect("numbers").to_vec()
+                token_weights.of(&known, 0, no_boundary, &options).expect("numbers").to_vec()
             });
             assert!((with[0] - a).abs() < 1e-6 && (with[1] - b).abs() < 1e-6, "{with:?}");
             assert_eq!(without, [0.0, 1.0]);
         }
         known.fill(1, 2, |out| out.copy_from_slice(&[f32::NAN, 0.0]));
-        assert!(chooser.weights(&known, 0, false, &options).is_err());
+        assert!(token_weights.of(&known, 0, false, &options).is_err());
     }
 }
