@@ -102,7 +102,7 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     if let Some(parameters) = parameters {
         out.line(format_args!("  parameters  {parameters}"))?;
     }
-    if !models::counts(config)? {
+    if !models::has_no_steps(config)? {
         out.line(format_args!("  weights     of step {} of {}", checkpoint.step, config.train.steps))?;
     }
     if let Some(timing) = timing {

@@ -141,7 +141,7 @@ pub fn read_checkpoint(file: &Path) -> Result<Checkpoint> {
 /// The model's settings of a run whose weights a training begins with.
 fn model_to_begin_with(run: &Path) -> Result<ModelConfig> {
     let (_, checkpoint) = read_model(run)?;
-    models::check_trained(&checkpoint.config).map_err(|_| {
+    models::refuse_mixture(&checkpoint.config).map_err(|_| {
         let first = files::seed_folder(run, 1);
         let such = if first.is_dir() { format!(", such as {}", first.display()) } else { String::new() };
         Error::model(run, format!("a mixture has no weights of its own; name the run of a member{such}"))

@@ -102,7 +102,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         None => begin::configured(args)?,
     };
     if resumed.is_none() {
-        models::check_trained(&config)?;
+        models::refuse_mixture(&config)?;
     }
     let data = match (args.size, &resumed) {
         (Some(size), None) => begin::sized(size, args, &mut config)?,
@@ -124,7 +124,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     // Settings are checked before the run folder is made, and the folder is made before training.
     let (training, mut run) = match resumed {
-        Some((run, checkpoint, _)) if models::counts(&checkpoint.config)? => {
+        Some((run, checkpoint, _)) if models::has_no_steps(&checkpoint.config)? => {
             let kind = &checkpoint.config.model.kind;
             note(format_args!("a model of kind {kind} is made at once; nothing is left to do"));
             (None, run)
@@ -205,7 +205,7 @@ fn check(args: &Args, config: &Config) -> Result<()> {
         let why = "has no layers over a window to look at";
         return Err(Error::usage(format!("--diagnostics has no effect: a model of kind {kind:?} {why}")));
     }
-    if args.threads.is_some() && models::counts(config)? {
+    if args.threads.is_some() && models::has_no_steps(config)? {
         return Err(Error::usage(format!(
             "--threads has no effect: a model of kind {kind:?} is counted on one"
         )));

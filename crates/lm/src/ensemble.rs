@@ -56,7 +56,7 @@ impl Ensemble {
         if seeds < 2 {
             return Err(Error::out_of_range("seeds", seeds, "at least 2 to make an ensemble"));
         }
-        if models::counts(config)? {
+        if models::has_no_steps(config)? {
             let kind = &config.model.kind;
             return Err(Error::setting(
                 "seeds",

@@ -62,7 +62,7 @@ pub fn loss(config: &Config, data: &Data, trained: Option<&dyn LanguageModel>) -
     let is_judged = data.splits.val.tokens().len() > usize::from(data.mode() == Mode::Text);
     let split = if is_judged { "val" } else { "train" };
     let measured = if split == "val" { &data.splits.val } else { &data.splits.train };
-    let untrained = match models::counts(config)? {
+    let untrained = match models::has_no_steps(config)? {
         true => None,
         false => Some(f64::from(Trainer::new(config, data)?.step()?)),
     };
@@ -113,11 +113,11 @@ impl Loss {
         if let Some(run) = self.run {
             let (loss, has_steps) = (run.loss, self.untrained.is_some());
             said.push(if loss > self.expected {
-                let way = if has_steps { "; a lower ``lr`` may help" } else { "" };
-                format!("The run is worse than no model at all{way}.")
+                let hint = if has_steps { "; a lower ``lr`` may help" } else { "" };
+                format!("The run is worse than no model at all{hint}.")
             } else if loss > unigram {
-                let way = if has_steps { "; it needs more ``steps``" } else { "" };
-                format!("The run has not yet learned how often each character occurs ({unigram:.4}){way}.")
+                let hint = if has_steps { "; it needs more ``steps``" } else { "" };
+                format!("The run has not yet learned how often each character occurs ({unigram:.4}){hint}.")
             } else if loss > bigram {
                 format!(
                     "The run knows how often characters occur, but not yet what follows what ({bigram:.4})."

@@ -119,7 +119,7 @@ pub fn gradcheck_with_progress(
     options: &Options,
     progress: Progress<'_>,
 ) -> Result<Report> {
-    models::check_trained(config)?;
+    models::refuse_mixture(config)?;
     let mut generator = models::generator(config, data);
     let model = Neural::new(config, data.vocab.len(), &mut generator)?;
     let batch = match config.train.batch {

@@ -83,8 +83,8 @@ pub fn find(config: &Config, data: &Data, options: LrFindOptions) -> Result<LrFi
             format!("{from} ``to`` {to}: the rate must rise, and from above 0"),
         ));
     }
-    models::check_trained(config)?;
-    if models::counts(config)? {
+    models::refuse_mixture(config)?;
+    if models::has_no_steps(config)? {
         return Err(Error::setting(
             "model",
             format!("{} counts; it has no learning rate", config.model.kind),

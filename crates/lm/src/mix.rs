@@ -302,7 +302,7 @@ fn mixture_checkpoint(runs: &[Run], powers: &Powers) -> Result<Checkpoint> {
     let Checkpoint { config: first, vocab, .. } = &runs[0].checkpoint;
     let member = |(i, run): (usize, &Run)| {
         let Config { model, train, .. } = run.checkpoint.config.clone();
-        let train = (!models::counts(&run.checkpoint.config)?).then_some(train);
+        let train = (!models::has_no_steps(&run.checkpoint.config)?).then_some(train);
         let (weight, by_entropy) = match powers {
             Powers::Mean(weights) => (weights[i], Vec::new()),
             Powers::Product(powers) => (powers[i].base, powers[i].by_entropy.clone()),

@@ -61,7 +61,7 @@ pub fn resolve_config(config: &mut Config, data: &Data) -> Result<()> {
 pub fn read_config(preset: Option<&str>, file: Option<&Path>) -> Result<Config> {
     let config = Config::layered(preset, file)?;
     models::check(&config.model).map_err(|error| match file {
-        Some(path) => Error::model(path, format!("{}[model] {error}", place(path, &error))),
+        Some(path) => Error::model(path, format!("{}[model] {error}", line_prefix(path, &error))),
         None => error,
     })?;
     Ok(config)
@@ -126,7 +126,7 @@ fn find(path: &Path, run: &Path, folder: Option<&Path>) -> Result<PathBuf> {
 
 /// The line of a configuration's file that an error about its model is about, as `line N: `; empty if
 /// unknown.
-fn place(path: &Path, error: &Error) -> String {
+fn line_prefix(path: &Path, error: &Error) -> String {
     let key = match error {
         Error::Setting { key, .. } if key != "model" => key.strip_prefix("model.").unwrap_or(key),
         _ => "kind",

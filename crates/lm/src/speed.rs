@@ -80,8 +80,8 @@ pub struct Speed {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn measure(config: &Config, data: &Data, threads: usize, time: Duration) -> Result<Speed> {
-    models::check_trained(config)?;
-    if models::counts(config)? {
+    models::refuse_mixture(config)?;
+    if models::has_no_steps(config)? {
         let message = format!("{} is counted in one pass; there are no steps to time", config.model.kind);
         return Err(Error::setting("model", message));
     }

@@ -35,7 +35,7 @@ pub fn weights(checkpoint: &Checkpoint, layer: usize) -> Result<Figure> {
     };
     let (units, inputs) = (tensor.shape[0], tensor.shape[1]);
     let context = models::context(&checkpoint.config.model)?.max(1);
-    let is_first = layer == 0 && !models::counts(&checkpoint.config)?;
+    let is_first = layer == 0 && !models::has_no_steps(&checkpoint.config)?;
     let (high, wide) =
         if is_first && inputs % context == 0 { (context, inputs / context) } else { (1, inputs) };
     let shown = units.min(MOST_CELLS / inputs.min(MOST_CELLS)).max(1);

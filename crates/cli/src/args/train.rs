@@ -176,9 +176,9 @@ impl TrainFlags {
 
     fn check(&self, config: &Config) -> Result<()> {
         let mut given = self.given();
-        if models::counts(config)? {
+        if models::has_no_steps(config)? {
             let Some(flag) = given.next() else { return Ok(()) };
-            models::check_trained(config)?;
+            models::refuse_mixture(config)?;
             let why = format!("a model of kind {:?} is counted in one pass", config.model.kind);
             return Err(flag.without_effect(&why));
         }

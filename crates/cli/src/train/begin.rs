@@ -176,7 +176,7 @@ pub fn tell_counts(
 pub fn tell_overfitting(config: &Config, data: &Data, best: u64) -> Result<()> {
     let train = &config.train;
     let is_early = best < train.steps / 2 && train.patience == 0 && !data.splits.val.is_empty();
-    if is_early && !models::counts(config)? {
+    if is_early && !models::has_no_steps(config)? {
         note(format_args!(
             "the validation loss was lowest at step {best} of {}, and those weights are kept; --patience 5 stops \
              soon after that",

@@ -123,7 +123,7 @@ pub struct Net<E: Element> {
     params: Params<E>,
     recording: Recording<E>,
     grads: Grads<E>,
-    terms: Terms<Place>,
+    terms: Terms<TermId>,
     loss: NodeId,
     contexts: Indices,
     targets: Indices,
@@ -131,7 +131,7 @@ pub struct Net<E: Element> {
 
 /// The parameter or the node of a term.
 #[derive(Clone, Copy)]
-enum Place {
+enum TermId {
     Parameter(ParamId),
     Node(NodeId),
 }
@@ -185,17 +185,17 @@ impl<E: Element> Net<E> {
 
     /// The shape of each term.
     pub fn shapes(&self) -> Terms<Vec<usize>> {
-        self.terms.map(|&place| match place {
-            Place::Parameter(id) => self.params.entry(id).shape.dims().to_vec(),
-            Place::Node(id) => self.recording.shape(id).dims().to_vec(),
+        self.terms.map(|&id| match id {
+            TermId::Parameter(id) => self.params.entry(id).shape.dims().to_vec(),
+            TermId::Node(id) => self.recording.shape(id).dims().to_vec(),
         })
     }
 
     /// The values that the forward pass left.
     pub fn values(&self) -> Terms<Matrix<E>> {
-        self.terms.map(|&place| match place {
-            Place::Parameter(id) => Matrix::new(self.params.entry(id).shape.last(), self.params.read(id)),
-            Place::Node(id) => {
+        self.terms.map(|&id| match id {
+            TermId::Parameter(id) => Matrix::new(self.params.entry(id).shape.last(), self.params.read(id)),
+            TermId::Node(id) => {
                 let columns = self.recording.shape(id).last();
                 self.recording.with_data(id, |data| Matrix::new(columns, data.to_vec()))
             }
@@ -206,9 +206,9 @@ impl<E: Element> Net<E> {
     pub fn tape_gradients(&mut self) -> Terms<Matrix<E>> {
         let Self { params, recording, grads, .. } = self;
         recording.backward(params, grads, self.loss, &Pass::training());
-        self.terms.map(|&place| match place {
-            Place::Parameter(id) => Matrix::new(params.entry(id).shape.last(), grads.read(params, id)),
-            Place::Node(id) => {
+        self.terms.map(|&id| match id {
+            TermId::Parameter(id) => Matrix::new(params.entry(id).shape.last(), grads.read(params, id)),
+            TermId::Node(id) => {
                 let columns = recording.shape(id).last();
                 recording.with_grad(id, |data| Matrix::new(columns, data.to_vec()))
             }
@@ -238,7 +238,7 @@ fn forward_pass<E: Element>(
     ids: [ParamId; 7],
     x: Indices,
     y: Indices,
-) -> (Terms<Place>, NodeId) {
+) -> (Terms<TermId>, NodeId) {
     let [c, w1, b1, w2, b2, bn_gain, bn_bias] = ids.map(|id| tape.param(id));
     let n = tape.indices_shape(x).dims()[0] as f64;
 
@@ -269,8 +269,8 @@ fn forward_pass<E: Element>(
     let log_probs = probs.log();
     let loss = -log_probs.gather(1, y).mean_all();
 
-    let node = |var: Var<'_, E>| Place::Node(var.id());
-    let [c, w1, b1, w2, b2, bn_gain, bn_bias] = ids.map(Place::Parameter);
+    let node = |var: Var<'_, E>| TermId::Node(var.id());
+    let [c, w1, b1, w2, b2, bn_gain, bn_bias] = ids.map(TermId::Parameter);
     let terms = Terms {
         log_probs: node(log_probs),
         probs: node(probs),

@@ -86,7 +86,7 @@ impl Data {
         let sha256 = config.sha256.as_deref();
         match &config.path {
             None => Corpus::of_bytes("us-names-2018.txt".as_ref(), NAMES.into(), config, sha256),
-            Some(path) => Corpus::read_same(&place(path)?, config, sha256),
+            Some(path) => Corpus::read_same(&find_file(path)?, config, sha256),
         }
     }
 
@@ -110,7 +110,7 @@ impl Data {
         let same = DataConfig { mode: Some(corpus.mode()), dedupe: false, ..config.clone() };
         let part = |path: &Option<PathBuf>, sha256: &Option<String>| -> Result<Option<Corpus>> {
             let Some(path) = path else { return Ok(None) };
-            Corpus::read_same(&place(path)?, &same, sha256.as_deref()).map(Some)
+            Corpus::read_same(&find_file(path)?, &same, sha256.as_deref()).map(Some)
         };
         let val = part(&config.val, &config.val_sha256)?;
         let test = part(&config.test, &config.test_sha256)?;
@@ -170,7 +170,7 @@ impl Data {
 }
 
 /// `path`, or, if there is no such file, the cached file of the data set with that name.
-fn place(path: &Path) -> Result<PathBuf> {
+fn find_file(path: &Path) -> Result<PathBuf> {
     let known = path.to_str().filter(|_| !path.exists()).and_then(|name| Dataset::get(name).ok());
     let Some(known) = known else { return Ok(path.to_path_buf()) };
     Cache::of_user()?.find(&known).ok_or_else(|| {

@@ -222,7 +222,7 @@ impl Opened {
                 members: models::members(config, checkpoint.vocab.len())?,
                 best_step: checkpoint.step,
                 timing: Timing::read(path),
-                steps: (!models::counts(config)?).then_some(config.train.steps),
+                steps: (!models::has_no_steps(config)?).then_some(config.train.steps),
             },
             settings: config.flat(),
             mode: of.mode(),

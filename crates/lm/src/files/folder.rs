@@ -61,10 +61,10 @@ impl RunFolder {
     fn create_on(disk: Box<dyn Disk>, path: &Path, force: bool) -> Result<Self> {
         if !force && Self::is_taken(path)? {
             let out = path.display();
-            let way = format!(
+            let hint = format!(
                 "exists; ``resume`` ``out`` {out} goes on with it, ``force`` replaces it, or choose another ``out``"
             );
-            return Err(Error::model(path, way));
+            return Err(Error::model(path, hint));
         }
         disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(disk, path)?;

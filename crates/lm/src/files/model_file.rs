@@ -24,9 +24,9 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
         let first = seed_folder(path, 1);
         if path.join(CONFIG).is_file() && first.is_dir() {
             let (path_shown, first) = (path.display(), first.display());
-            let way =
+            let hint =
                 format!("charloom train --resume --out {path_shown} goes on; {first} is a run of its own");
-            return Error::model(path, format!("trainings of seeds that are not all finished: {way}"));
+            return Error::model(path, format!("trainings of seeds that are not all finished: {hint}"));
         }
         Error::model(path, "no run folder: it holds neither best.safetensors nor last.safetensors")
     })

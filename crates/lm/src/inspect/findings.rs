@@ -82,19 +82,19 @@ fn saturated(of: &Snapshot, model: &MlpSettings, when: &str, limit: f64) -> Opti
         of.outputs().filter(|r| r.saturated.is_some_and(|share| share > limit || share.is_nan())).collect();
     let share = |r: &Record| r.saturated.unwrap_or(f64::NAN);
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
-    let mut ways = Vec::new();
+    let mut remedies = Vec::new();
     match model.init {
         Init::KaimingNormal if model.gain() > 5.0 / 3.0 + 1e-9 => {
-            ways.push(format!("a ``gain`` of 5/3 instead of {}", model.gain()));
+            remedies.push(format!("a ``gain`` of 5/3 instead of {}", model.gain()));
         }
         Init::KaimingNormal => {}
-        _ => ways.push("``init`` kaiming-normal".to_owned()),
+        _ => remedies.push("``init`` kaiming-normal".to_owned()),
     }
     if model.norm == Norm::None {
-        ways.push("``norm`` batch".to_owned());
+        remedies.push("``norm`` batch".to_owned());
     }
-    if ways.is_empty() || when.ends_with("end") {
-        ways.push("a lower ``lr``".to_owned());
+    if remedies.is_empty() || when.ends_with("end") {
+        remedies.push("a lower ``lr``".to_owned());
     }
     let message = format!(
         "{when} {:.0} % of the outputs of {} are beyond +-0.97{}, where tanh is flat and passes hardly any gradient: \
@@ -102,7 +102,7 @@ fn saturated(of: &Snapshot, model: &MlpSettings, when: &str, limit: f64) -> Opti
         share(worst) * 100.0,
         worst.layer,
         others(over.len(), "saturated too"),
-        ways.join(" or ")
+        remedies.join(" or ")
     );
     Some(Finding { kind: "saturated", layers: names(&over), message })
 }
@@ -111,12 +111,12 @@ fn dead(of: &Snapshot, model: &MlpSettings, when: &str) -> Option<Finding> {
     let share = |r: &Record| r.dead.unwrap_or(0) as f64 / r.units.unwrap_or(1).max(1) as f64;
     let over: Vec<&Record> = of.outputs().filter(|r| share(r) > DEAD).collect();
     let worst = over.iter().copied().max_by(|a, b| share(a).total_cmp(&share(b)))?;
-    let mut ways = vec!["smaller biases and a lower ``lr``".to_owned()];
+    let mut remedies = vec!["smaller biases and a lower ``lr``".to_owned()];
     if model.norm == Norm::None {
-        ways.push("``norm`` batch".to_owned());
+        remedies.push("``norm`` batch".to_owned());
     }
     if model.activation == Activation::Relu {
-        ways.push("``activation`` gelu".to_owned());
+        remedies.push("``activation`` gelu".to_owned());
     }
     let message = format!(
         "{when} {} of the {} units of {} are dead{}: no example of {} brings them out of the flat part of {}, so no \
@@ -127,7 +127,7 @@ fn dead(of: &Snapshot, model: &MlpSettings, when: &str) -> Option<Finding> {
         others(over.len(), "have dead units too"),
         of.rows,
         worst.op.to_lowercase(),
-        ways.join(" or ")
+        remedies.join(" or ")
     );
     Some(Finding { kind: "dead", layers: names(&over), message })
 }
@@ -141,10 +141,10 @@ fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
     if change.is_nan() || (1.0 / FADES..=FADES).contains(&change) {
         return None;
     }
-    let (what, way) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
+    let (what, remedy) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
     let norm = if model.norm == Norm::None { " or ``norm`` batch" } else { "" };
     let message = format!(
-        "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {way} \
+        "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {remedy} \
          ``gain`` (now {:.2}){norm}",
         first.std,
         first.layer,
@@ -186,10 +186,11 @@ fn updates(records: &[Record]) -> Option<Finding> {
     if (low..=high).contains(&median) {
         return None;
     }
-    let (what, way) = if median > high { ("large", "a lower ``lr``") } else { ("small", "a higher ``lr``") };
+    let (what, remedy) =
+        if median > high { ("large", "a lower ``lr``") } else { ("small", "a higher ``lr``") };
     let message = format!(
         "the updates are {what}: a step changes the weights by 10^{median:.1} of themselves, where 10^-3 is usual; \
-         try {way} (charloom lr-find suggests one)"
+         try {remedy} (charloom lr-find suggests one)"
     );
     Some(Finding { kind: "updates", layers: Vec::new(), message })
 }

@@ -40,7 +40,7 @@ pub use net::Net;
 pub(crate) use net::{Recorded, window_targets};
 pub use neural::Neural;
 pub use ngram::{Counts, NGram, NGramSettings};
-pub use open::{check_trained, count, counts, generator, open};
+pub use open::{count, generator, has_no_steps, open, refuse_mixture};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
 pub use recurrent_cell::{DynRecurrentCell, Precision, RecurrentCell};
 pub use score::Visit;

@@ -60,7 +60,7 @@ pub fn generator(config: &Config, data: &Data) -> TorchGenerator {
 ///
 /// # Errors
 /// There is no model of that kind.
-pub fn counts(config: &Config) -> Result<bool> {
+pub fn has_no_steps(config: &Config) -> Result<bool> {
     Ok(!matches!(kind(&config.model)?.learning(), Learning::ByGradients(_)))
 }
 
@@ -68,13 +68,13 @@ pub fn counts(config: &Config) -> Result<bool> {
 ///
 /// # Errors
 /// It is one; there is no model of that kind.
-pub fn check_trained(config: &Config) -> Result<()> {
+pub fn refuse_mixture(config: &Config) -> Result<()> {
     if matches!(kind(&config.model)?.learning(), Learning::OfMembers) {
         let kind = &config.model.kind;
-        let way =
+        let hint =
             "name the run or the configuration of one of its members, or mix runs: charloom mix RUN ...";
         return Err(Error::usage(format!(
-            "a model of kind {kind:?} is made of runs and is not trained; {way}"
+            "a model of kind {kind:?} is made of runs and is not trained; {hint}"
         )));
     }
     Ok(())
@@ -99,7 +99,7 @@ pub fn check_trained(config: &Config) -> Result<()> {
 /// # Ok::<(), Error>(())
 /// ```
 pub fn count(config: &Config, data: &Data) -> Result<(Box<dyn LanguageModel>, Vec<NamedTensor>)> {
-    check_trained(config)?;
+    refuse_mixture(config)?;
     match kind(&config.model)?.learning() {
         Learning::ByCounting(counting) => counting.count(&config.model, data),
         _ => {

@@ -98,7 +98,7 @@ impl WindowReader<'_> {
 
     /// The scores of a text's first characters, whose context is not full: it is filled on the left with the
     /// first character. Empty for words.
-    fn head(&mut self, split: &Split) -> Vec<f32> {
+    fn scores_of_start(&mut self, split: &Split) -> Vec<f32> {
         let tokens = split.tokens();
         let Some(first) = tokens.first().filter(|_| split.boundary().is_none()) else { return Vec::new() };
         let mut state = self.start(1, first);
@@ -116,7 +116,7 @@ impl WindowReader<'_> {
 
     /// See [`LanguageModel::score_split`](super::LanguageModel::score_split).
     pub fn score_split(&mut self, split: &Split, progress: Progress<'_>) -> Result<Vec<f32>> {
-        let mut scores = self.head(split);
+        let mut scores = self.scores_of_start(split);
         let length = self.length;
         // With T = 0 a text's first character is an example too, but it is not scored.
         let mut skipped = split.examples(length)?.len() + scores.len() - scored_count(split);
@@ -144,9 +144,9 @@ impl WindowReader<'_> {
         if self.length == 0 && split.boundary().is_none() {
             return Ok(total_loss(self.score_split(split, progress)?));
         }
-        let head = self.head(split);
-        let mut total: f64 = head.iter().map(|&log_prob| -f64::from(log_prob)).sum();
-        let mut scored = head.len();
+        let start = self.scores_of_start(split);
+        let mut total: f64 = start.iter().map(|&log_prob| -f64::from(log_prob)).sum();
+        let mut scored = start.len();
         each_chunk(split, self.length, progress, |examples, progress| {
             scored += examples.len();
             self.each_distinct(examples, progress, |d, log_probs| {

@@ -19,8 +19,8 @@ pub fn notebook(checkpoint: &Checkpoint) -> Result<(SampleOptions, TorchGenerato
     let generator = match notebook.seed {
         Some(seed) => TorchGenerator::new(seed),
         None => checkpoint.generator().map_err(|what| {
-            let way = "the names go on with the training's generator; name a run, or its last.safetensors";
-            Error::setting("as_notebook", format!(": {what}; {way}"))
+            let hint = "the names go on with the training's generator; name a run, or its last.safetensors";
+            Error::setting("as_notebook", format!(": {what}; {hint}"))
         })?,
     };
     let seed = notebook.seed.unwrap_or(checkpoint.config.train.seed);

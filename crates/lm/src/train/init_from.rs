@@ -39,8 +39,8 @@ pub(super) fn load(model: &mut Neural, config: &Config, vocab: &Vocab) -> Result
         let old = from.tensor(&tensor.name).and_then(NamedTensor::as_f32).expect("checked above");
         let mut data = model.params.read(id);
         for (i, x) in data.iter_mut().enumerate() {
-            if let Some(place) = tensor.place(i, &known, from.vocab.len()) {
-                *x = old[place];
+            if let Some(index) = tensor.index_there(i, &known, from.vocab.len()) {
+                *x = old[index];
             }
         }
         model.params.write(id, &data);
@@ -88,19 +88,19 @@ impl Tensor {
 
     /// The index of element `i` in the other model's tensor; None if it belongs to a character that the other
     /// does not have.
-    fn place(&self, mut i: usize, known: &[Option<u32>], other: usize) -> Option<usize> {
-        let (mut place, mut step) = (0, 1);
+    fn index_there(&self, mut i: usize, known: &[Option<u32>], other: usize) -> Option<usize> {
+        let (mut index, mut stride) = (0, 1);
         for (&dim, &grows) in self.dims.iter().zip(&self.grows).rev() {
             let (at, of_tokens) = (i % dim, grows * known.len());
             let there = match at < of_tokens {
                 true => at / known.len() * other + known[at % known.len()]? as usize,
                 false => at - of_tokens + grows * other,
             };
-            place += there * step;
-            step *= dim - of_tokens + grows * other;
+            index += there * stride;
+            stride *= dim - of_tokens + grows * other;
             i /= dim;
         }
-        Some(place)
+        Some(index)
     }
 }
 
@@ -122,6 +122,6 @@ fn check(here: &[Tensor], there: &[Tensor], [vocab, other]: [usize; 2], file: &P
     if wrong.is_empty() {
         return Ok(());
     }
-    let way = "choose the model's settings as they are there";
-    Err(Error::model(file, format!("its weights do not fit this model: {}; {way}", wrong.join(", "))))
+    let hint = "choose the model's settings as they are there";
+    Err(Error::model(file, format!("its weights do not fit this model: {}; {hint}", wrong.join(", "))))
 }

@@ -87,7 +87,7 @@ impl<'d> Training<'d> {
             return Err(Error::setting("seeds", message));
         }
         let evaluate = options.evaluate;
-        let job = if models::counts(config)? {
+        let job = if models::has_no_steps(config)? {
             if config.train.init_from.is_some() {
                 return Err(Error::setting(
                     "init_from",
@@ -108,7 +108,7 @@ impl<'d> Training<'d> {
     /// As [`Trainer::resume`]; a model that counts.
     pub fn resume(checkpoint: &Checkpoint, data: &'d Data, path: &Path, options: FitOptions) -> Result<Self> {
         let config = checkpoint.config.clone();
-        if models::counts(&config)? {
+        if models::has_no_steps(&config)? {
             let kind = &config.model.kind;
             let message = format!(": a model of kind {kind} is made at once, nothing is left to do");
             return Err(Error::setting("resume", message));

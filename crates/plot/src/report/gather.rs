@@ -55,7 +55,7 @@ impl Gathered {
         let model = models::open(&checkpoint, &file)?;
         let name = crate::run_name(run);
         let config = &checkpoint.config;
-        let counts = models::counts(config)?;
+        let counts = models::has_no_steps(config)?;
         let is_text = checkpoint.vocab.mode() == Mode::Text;
         let mut warnings = Vec::new();
         let vocab = Some(checkpoint.vocab.clone());
@@ -121,7 +121,7 @@ impl Gathered {
         let parameters = models::parameters(config, checkpoint.vocab.len())?;
         let kind = &config.model.kind;
         let summary = match parameters {
-            Some(n) if models::counts(config)? => format!("{kind} with {n} parameters"),
+            Some(n) if models::has_no_steps(config)? => format!("{kind} with {n} parameters"),
             Some(n) => {
                 let (best, steps) = (checkpoint.step, config.train.steps);
                 let time = files::Timing::read(run).map_or(String::new(), |timing| format!("; {timing}"));

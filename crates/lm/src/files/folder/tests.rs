@@ -73,8 +73,8 @@ fn what_is_no_run_is_refused() {
     fs::write(folder.path().join(CONFIG), "train.seeds = 2\n").unwrap();
     fs::create_dir(folder.path().join("seed-1")).unwrap();
     let unfinished = model_file(folder.path()).unwrap_err().to_string();
-    let way = format!("charloom train --resume --out {} goes on", folder.path().display());
-    assert!(unfinished.contains(&way), "{unfinished}");
+    let hint = format!("charloom train --resume --out {} goes on", folder.path().display());
+    assert!(unfinished.contains(&hint), "{unfinished}");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     assert_eq!(model_file(&file).unwrap(), file);

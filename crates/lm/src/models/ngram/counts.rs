@@ -66,16 +66,16 @@ fn compare(a: impl DoubleEndedIterator<Item = u32>, b: impl DoubleEndedIterator<
 }
 
 /// The most examples that are counted at once: meanwhile a distinct n-gram takes about 30 bytes.
-const PART: usize = 1 << 18;
+const MAX_AT_ONCE: usize = 1 << 18;
 
 /// Calls `found` with each distinct n-gram of the examples, in order, and its count.
 pub(super) fn each(examples: &Examples, found: impl FnMut(&[u32], u32)) {
-    each_of_parts(examples, PART, found);
+    each_in_parts(examples, MAX_AT_ONCE, found);
 }
 
 /// As [`each`], but at most about `most` examples at a time. They are divided by the newest token of their
 /// contexts, by which n-grams are sorted first, so that all come in order.
-fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32], u32)) {
+fn each_in_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32], u32)) {
     let bits = (u32::BITS - examples.largest().leading_zeros()).max(1);
     // The sort key: the first tokens in the sort order, as many as fit into 64 bits.
     let key = |gram: Tokens<'_>| {
@@ -102,12 +102,12 @@ fn each_of_parts(examples: &Examples, most: usize, mut found: impl FnMut(&[u32],
 }
 
 /// Of more examples than this, the number of distinct n-grams is extrapolated.
-const LOOKED_AT: usize = 1 << 18;
+const MAX_LOOKED_AT: usize = 1 << 18;
 
 /// An estimate of the number of distinct n-grams: of few examples their number, which is an upper bound; of
 /// more an extrapolation.
 pub(super) fn estimate(examples: &Examples) -> u64 {
-    estimate_by(examples, LOOKED_AT)
+    estimate_by(examples, MAX_LOOKED_AT)
 }
 
 /// Heaps' law from the first m = `looked_at` examples: with d(n) distinct n-grams in n examples and `b =
@@ -146,22 +146,22 @@ struct Table<'e> {
     examples: &'e Examples,
     /// (1 + example, count), or (0, 0) if free. The number of slots is a power of two, and at least a quarter
     /// of them are free.
-    places: Vec<(u32, u32)>,
+    slots: Vec<(u32, u32)>,
     len: usize,
 }
 
 impl<'e> Table<'e> {
     /// The table of some of the examples.
     fn of(examples: &'e Examples, some: impl Iterator<Item = usize>) -> Self {
-        let mut table = Self { examples, places: vec![(0, 0); 1 << 10], len: 0 };
+        let mut table = Self { examples, slots: vec![(0, 0); 1 << 10], len: 0 };
         for i in some {
-            let place = table.place(i);
-            if table.places[place].0 == 0 {
-                table.places[place].0 = i as u32 + 1;
+            let slot = table.slot(i);
+            if table.slots[slot].0 == 0 {
+                table.slots[slot].0 = i as u32 + 1;
                 table.len += 1;
             }
-            table.places[place].1 += 1;
-            if table.len * 4 > table.places.len() * 3 {
+            table.slots[slot].1 += 1;
+            if table.len * 4 > table.slots.len() * 3 {
                 table.grow();
             }
         }
@@ -169,13 +169,13 @@ impl<'e> Table<'e> {
     }
 
     /// The slot of an example's n-gram, or the free one where it belongs.
-    fn place(&self, i: usize) -> usize {
-        let mask = self.places.len() - 1;
+    fn slot(&self, i: usize) -> usize {
+        let mask = self.slots.len() - 1;
         let mut hasher = FxHasher::default();
         let gram = self.examples.gram(i);
         gram.iter().for_each(|token| hasher.write_u32(token));
         let mut at = hasher.finish() as usize & mask;
-        while let (after @ 1.., _) = self.places[at]
+        while let (after @ 1.., _) = self.slots[at]
             && self.examples.gram(after as usize - 1) != gram
         {
             at = (at + 1) & mask;
@@ -184,18 +184,18 @@ impl<'e> Table<'e> {
     }
 
     fn grow(&mut self) {
-        let twice = vec![(0, 0); 2 * self.places.len()];
-        for (after, often) in std::mem::replace(&mut self.places, twice) {
+        let twice = vec![(0, 0); 2 * self.slots.len()];
+        for (after, often) in std::mem::replace(&mut self.slots, twice) {
             if after > 0 {
-                let place = self.place(after as usize - 1);
-                self.places[place] = (after, often);
+                let slot = self.slot(after as usize - 1);
+                self.slots[slot] = (after, often);
             }
         }
     }
 
     /// The first example of each n-gram, and its count.
     fn into_found(self) -> Vec<(u32, u32)> {
-        let mut found = self.places;
+        let mut found = self.slots;
         found.retain_mut(|(after, _)| {
             *after = after.wrapping_sub(1);
             *after != u32::MAX
@@ -238,11 +238,11 @@ mod tests {
     #[test]
     fn examples_that_are_many_are_counted_in_parts_and_each_n_gram_once_and_in_order() {
         let examples = examples(&random(), 4);
-        let most = PART / 16;
+        let most = MAX_AT_ONCE / 16;
         assert!(parts(&examples, most).len() > 2);
         let mut last: Option<Vec<u32>> = None;
         let (mut all, mut different) = (0, 0);
-        each_of_parts(&examples, most, |gram, n| {
+        each_in_parts(&examples, most, |gram, n| {
             let compared = last.as_ref().map(|last| compare(last.iter().copied(), gram.iter().copied()));
             assert!(compared.is_none_or(Ordering::is_lt));
             last = Some(gram.to_vec());
@@ -258,7 +258,7 @@ mod tests {
         for (text, order) in [(random(), 5), (random(), 2), ("abcde\nedcba\naaa\n".repeat(4_000), 5)] {
             let examples = examples(&text, order);
             let (estimated, (different, _)) =
-                (estimate_by(&examples, LOOKED_AT / 16) as f64, counted(&examples));
+                (estimate_by(&examples, MAX_LOOKED_AT / 16) as f64, counted(&examples));
             let ratio = estimated / different as f64;
             assert!((0.7..1.4).contains(&ratio), "order {order}: {estimated}, and there are {different}");
         }
