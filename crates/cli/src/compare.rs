@@ -10,7 +10,7 @@ use crate::output::Out;
 use crate::setup::RunsData;
 
 /// The significance level: with a p above it a difference may be chance.
-const LIKELY: f64 = 0.05;
+const SIGNIFICANCE: f64 = 0.05;
 
 /// Compare runs: settings that differ, losses, and whether their difference is significant
 ///
@@ -42,9 +42,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut table = vec![head("")];
     for DifferingSetting { key, values } in settings {
         let has_it = |(value, run): &(&Option<String>, &ComparedRun)| value.is_some() && is_of(key, run);
-        let is_told = |pair: &(&Option<String>, &ComparedRun)| has_it(pair) || pair.1.members.is_empty();
-        let told: Vec<_> = values.iter().zip(runs).filter(is_told).map(|(value, _)| value).collect();
-        if told.windows(2).all(|pair| pair[0] == pair[1]) {
+        let is_comparable =
+            |pair: &(&Option<String>, &ComparedRun)| has_it(pair) || pair.1.members.is_empty();
+        let comparable: Vec<_> =
+            values.iter().zip(runs).filter(is_comparable).map(|(value, _)| value).collect();
+        if comparable.windows(2).all(|pair| pair[0] == pair[1]) {
             continue;
         }
         let shown = values.iter().zip(runs).map(|pair| pair.0.clone().filter(|_| has_it(&pair)));
@@ -67,7 +69,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     out.table(&table)?;
     out.line("")?;
     for ComparedRun { run, members, .. } in runs.iter().filter(|run| !run.members.is_empty()) {
-        mix::listed(&format!("members of {}", run.display()), members, out)?;
+        mix::print_members(&format!("members of {}", run.display()), members, out)?;
         out.line("")?;
     }
     let first = runs.first().ok_or_else(|| Error::usage("no runs"))?.run.display().to_string();
@@ -89,7 +91,7 @@ fn verdict(test: &PairedTest, first: &str, units: &str) -> String {
         return format!("{run} and {first} do not differ on these {pairs} {units}");
     };
     let which = if *difference < 0.0 { "better" } else { "worse" };
-    let verdict = match *p < LIKELY {
+    let verdict = match *p < SIGNIFICANCE {
         true => format!("{run} is {which} than {first}"),
         false => format!("{run} is not told apart from {first}"),
     };

@@ -38,24 +38,24 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 /// The completion script for a shell.
 fn script(shell: Shell) -> String {
     let mut script = Vec::new();
-    let mut command = with_words(help::command(subcommands::ALL));
+    let mut command = with_choices(help::command(subcommands::ALL));
     clap_complete::generate(shell, &mut command, "charloom", &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }
 
 /// The command with the possible values of its arguments. For completion only: the parsers of the arguments
 /// give better errors than clap's check of possible values.
-fn with_words(command: Command) -> Command {
+fn with_choices(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    let command = command.mut_args(|arg| match words_of(&name, arg.get_id().as_str()) {
+    let command = command.mut_args(|arg| match choices_of(&name, arg.get_id().as_str()) {
         Some(words) => arg.value_parser(PossibleValuesParser::new(words)),
         None => arg,
     });
-    command.mut_subcommands(with_words)
+    command.mut_subcommands(with_choices)
 }
 
 /// The possible values of a command's argument, if there is a list of them.
-fn words_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
+fn choices_of(command: &str, argument: &str) -> Option<Vec<&'static str>> {
     let words = match (command, argument) {
         ("get" | "path", "name") => return Some(Dataset::all().iter().map(|set| set.name).collect()),
         ("show", "name") | (_, "preset") => {

@@ -21,9 +21,9 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
         let watch = Watch::open(args, path, Some([0, steps]), !out.json)?;
         Ok((args.fit(), Box::new(watch) as Box<dyn Observer>))
     });
-    let mixed = mixed.map_err(|error| train::with_room(error, &path))?;
+    let mixed = mixed.map_err(|error| train::explain_full_disk(error, &path))?;
     let Some(mixed) = mixed else {
-        watch::say_stopped(&path, None);
+        watch::note_stopped(&path, None);
         return train::stopped(&path, out);
     };
     let samples = train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
@@ -35,7 +35,7 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
     } else {
         mix::print(&mixed, &path, out)?;
     }
-    train::say_saved(&path, &mixed.data);
+    train::note_saved(&path, &mixed.data);
     if mixed.evaluation.is_some() {
         let runs: String = mixed.members.iter().map(|member| format!("{} ", member.run.display())).collect();
         let path = path.display();

@@ -80,7 +80,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     }
     note(weights(&file, &checkpoint));
     let model = models::open(&checkpoint, &file)?;
-    let Read { path, data, is_foreign, unknown } = read(args, &checkpoint)?;
+    let Evaluated { path, data, is_foreign, unknown } = read(args, &checkpoint)?;
     let wanted = if is_foreign { "train" } else { args.split.as_deref().unwrap_or("val") };
     let adapt = args.adapt(data.as_ref().filter(|_| !is_foreign))?;
     let mut rows = match &data {
@@ -114,11 +114,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     } else {
         print(&rows, (rows.len() > 1).then_some(&all), out)?;
     }
-    tell(args.unknown.unwrap_or(Unknown::Refuse), &path, &unknown)
+    report_unknown(args.unknown.unwrap_or(Unknown::Refuse), &path, &unknown)
 }
 
 /// The data to evaluate.
-struct Read {
+struct Evaluated {
     path: PathBuf,
     /// `None` if every line is left out.
     data: Option<Data>,
@@ -128,9 +128,9 @@ struct Read {
     unknown: (Vec<String>, Option<UnknownCharacter>),
 }
 
-fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
+fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Evaluated> {
     let (config, vocab) = (&checkpoint.config.data, Some(checkpoint.vocab.clone()));
-    let own = |data: Data| Read {
+    let own = |data: Data| Evaluated {
         path: data.source.path.clone(),
         data: Some(data),
         is_foreign: false,
@@ -172,25 +172,29 @@ fn read(args: &Args, checkpoint: &Checkpoint) -> Result<Read> {
         }
         _ => Some(Data::of(corpus, &named, vocab)?),
     };
-    Ok(Read { path: path.to_path_buf(), data, is_foreign: true, unknown })
+    Ok(Evaluated { path: path.to_path_buf(), data, is_foreign: true, unknown })
 }
 
 /// Reports the lines with unknown characters: an error or a note, as `--unknown` says.
-fn tell(how: Unknown, path: &Path, (lines, first): &(Vec<String>, Option<UnknownCharacter>)) -> Result<()> {
+fn report_unknown(
+    how: Unknown,
+    path: &Path,
+    (lines, first): &(Vec<String>, Option<UnknownCharacter>),
+) -> Result<()> {
     let Some(first) = first else { return Ok(()) };
     let lines = match lines.len() {
         1 => "1 line holds".to_owned(),
         count => format!("{count} lines hold"),
     };
-    let told = format!("{lines} unknown characters; the first: {first}");
+    let message = format!("{lines} unknown characters; the first: {first}");
     match how {
         Unknown::Refuse => {
-            let way = "are not in these figures; ``unknown`` skip leaves them out, floor judges them";
-            return Err(Error::data(path, format!("{told}; such lines {way}")));
+            let hint = "are not in these figures; ``unknown`` skip leaves them out, floor judges them";
+            return Err(Error::data(path, format!("{message}; such lines {hint}")));
         }
-        Unknown::Skip => note(format_args!("{told}; left out")),
+        Unknown::Skip => note(format_args!("{message}; left out")),
         Unknown::Floor => {
-            note(format_args!("{told}; such a character is judged as likely as any of Unicode's"))
+            note(format_args!("{message}; such a character is judged as likely as any of Unicode's"))
         }
     }
     Ok(())

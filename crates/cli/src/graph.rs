@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::output::{Out, note};
 
 /// The most parameters that a table or picture can show.
-const MOST_PARAMETERS: usize = 10_000;
+const MAX_PARAMETERS: usize = 10_000;
 
 /// Compute a formula forward and backward, and print or draw its graph
 ///
@@ -133,8 +133,8 @@ fn check_size(inputs: usize, layers: &[usize]) -> Result<()> {
         before = size;
     }
     match parameters {
-        Some(n) if n <= MOST_PARAMETERS => Ok(()),
-        _ => Err(Error::usage(format!("more than {MOST_PARAMETERS} parameters cannot be shown; take fewer"))),
+        Some(n) if n <= MAX_PARAMETERS => Ok(()),
+        _ => Err(Error::usage(format!("more than {MAX_PARAMETERS} parameters cannot be shown; take fewer"))),
     }
 }
 

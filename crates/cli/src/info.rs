@@ -113,7 +113,7 @@ fn of_model(path: &Path, out: &mut Out) -> Result<()> {
     out.line(format_args!("  vocabulary  {count} ({boundary}{})", vocab.escape_debug()))?;
     out.line("")?;
     if !members.is_empty() {
-        mix::listed("member", &members, out)?;
+        mix::print_members("member", &members, out)?;
         out.line("")?;
         let settings = config.to_toml();
         out.line(settings.split("[[model.members]]").next().unwrap_or(&settings).trim_end())?;

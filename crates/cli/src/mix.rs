@@ -59,12 +59,12 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     train::write_samples(&mixed.model, &mixed.data, &folder)?;
     drop(folder);
     print(&mixed, &args.out, out)?;
-    train::say_saved(&args.out, &mixed.data);
+    train::note_saved(&args.out, &mixed.data);
     Ok(())
 }
 
 /// What a mixture is made of, with `head` above it.
-pub fn listed(head: &str, members: &[MemberSummary], out: &mut Out) -> Result<()> {
+pub fn print_members(head: &str, members: &[MemberSummary], out: &mut Out) -> Result<()> {
     out.table(&MemberSummary::table(members, head))
 }
 

@@ -58,10 +58,10 @@ pub struct Args {
     unique: bool,
     /// Leave out what does not match this regular expression from beginning to end; gives up after 4 million
     /// characters that do not
-    #[arg(long, value_name = "REGEX", value_parser = whole)]
+    #[arg(long, value_name = "REGEX", value_parser = parse_pattern)]
     pattern: Option<Regex>,
     /// The N likeliest words, exactly and in order, instead of drawn ones
-    #[arg(long, value_name = "N", conflicts_with_all = DRAWN)]
+    #[arg(long, value_name = "N", conflicts_with_all = DRAWING_FLAGS)]
     top: Option<usize>,
     /// words: a generator for each word; torch: one for all, by multinomial's rule of today; torch-cdf: by that of
     /// replacement=True before torch 2.0
@@ -75,7 +75,7 @@ pub struct Args {
 }
 
 /// The flags that have no effect with --top.
-const DRAWN: [&str; 11] = [
+const DRAWING_FLAGS: [&str; 11] = [
     "n",
     "seed",
     "temperature",
@@ -90,7 +90,7 @@ const DRAWN: [&str; 11] = [
 ];
 
 /// Parses a regular expression that must match the whole word.
-fn whole(pattern: &str) -> std::result::Result<Regex, regex_lite::Error> {
+fn parse_pattern(pattern: &str) -> std::result::Result<Regex, regex_lite::Error> {
     Regex::new(pattern)?;
     Regex::new(&format!(r"\A(?:{pattern})\z"))
 }
@@ -228,7 +228,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
 }
 
 /// How long samples may wait in a buffer before they are written.
-const PATIENCE: Duration = Duration::from_millis(200);
+const MAX_WAIT: Duration = Duration::from_millis(200);
 
 /// Prints samples as they come, above `bar`, in JSON with the fields of `about` after them; returns their number.
 fn print(
@@ -253,7 +253,7 @@ fn print(
             if out.is_terminal { bar.suspend(|| out.line(text))? } else { out.line(text)? }
         }
         count += 1;
-        if written.elapsed() > PATIENCE {
+        if written.elapsed() > MAX_WAIT {
             out.flush()?;
             written = Instant::now();
         }

@@ -149,7 +149,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     let mut training = training;
     let is_done = match &mut training {
         Some(training) => {
-            begin::tell_new_characters(training, args);
+            begin::note_new_characters(training, args);
             train(args, training, &mut run, !out.json)?
         }
         None => true,
@@ -184,16 +184,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
     match report(model, &config, &data, &path, &samples, out) {
         Err(Error::Interrupted) => {
             note("stopped after the training, before its losses were printed");
-            say_saved(&path, &data);
+            note_saved(&path, &data);
             return stopped(&path, out);
         }
         shown => shown?,
     }
-    say_saved(&path, &data);
-    begin::tell_overfitting(&config, &data, step)?;
-    begin::tell_counts(args, model, &config, &data, &path)?;
+    note_saved(&path, &data);
+    begin::note_overfitting(&config, &data, step)?;
+    begin::note_ngrams(args, model, &config, &data, &path)?;
     if args.is_bare() {
-        begin::offer(args, &config, &data, Timing::read(&path))?;
+        begin::note_larger_size(args, &config, &data, Timing::read(&path))?;
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ pub fn stopped(path: &Path, out: &mut Out) -> Result<()> {
 }
 
 /// Prints where a run is saved, and the commands to try next.
-pub fn say_saved(path: &Path, data: &Data) {
+pub fn note_saved(path: &Path, data: &Data) {
     let path = path.display();
     let is_judged = data.splits.test.tokens().len() > usize::from(data.mode() == Mode::Text);
     let eval = if is_judged { format!(", charloom eval {path} --split test") } else { String::new() };
@@ -227,7 +227,7 @@ pub fn say_saved(path: &Path, data: &Data) {
 }
 
 /// Adds to the error of a full disk how the run at `path` goes on.
-pub fn with_room(error: Error, path: &Path) -> Error {
+pub fn explain_full_disk(error: Error, path: &Path) -> Error {
     match error {
         Error::Io { path: file, source } if source.kind() == ErrorKind::StorageFull => {
             let way = format!("charloom train --resume --out {} goes on", path.display());
@@ -243,13 +243,13 @@ fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_peop
     let outcome = training.run(Some(run), &watch::STOP, &mut watch);
     // If there is a dashboard, this restores the terminal.
     drop(watch);
-    let outcome = outcome.map_err(|error| with_room(error, run.path()))?;
+    let outcome = outcome.map_err(|error| explain_full_disk(error, run.path()))?;
     if outcome.end == End::OutOfPatience {
         let step = outcome.step;
         note(format_args!("stopped early at step {step}: no better loss for --patience evaluations"));
     }
     if outcome.end == End::Stopped {
-        watch::say_stopped(run.path(), Some(outcome.step));
+        watch::note_stopped(run.path(), Some(outcome.step));
     }
     Ok(outcome.end != End::Stopped)
 }
@@ -361,7 +361,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_how_the_run_goes_on() {
-        let of = |kind: ErrorKind| with_room(Error::io("r/last", kind.into()), "r".as_ref()).to_string();
+        let of =
+            |kind: ErrorKind| explain_full_disk(Error::io("r/last", kind.into()), "r".as_ref()).to_string();
         let said = of(ErrorKind::StorageFull);
         assert!(
             said.starts_with("r/last: no storage space; once there is room, charloom train --resume --out r")

@@ -44,7 +44,7 @@ fn listen() -> Result<()> {
 }
 
 /// Prints how to resume what was stopped; `step` is `None` for an ensemble.
-pub fn say_stopped(path: &Path, step: Option<u64>) {
+pub fn note_stopped(path: &Path, step: Option<u64>) {
     let at = step.map_or(String::new(), |step| format!(" at step {step}"));
     let path = path.display();
     note(format_args!("stopped{at}, saved; go on with: charloom train --resume --out {path}"));
@@ -53,11 +53,11 @@ pub fn say_stopped(path: &Path, step: Option<u64>) {
 /// How a training is shown.
 enum Show {
     Dashboard(Box<Dashboard>),
-    Bar(Progress),
+    Bar(TrainingBar),
 }
 
 /// A bar, and a line for each evaluation.
-struct Progress {
+struct TrainingBar {
     bar: ProgressBar,
     /// The step and losses of an evaluation to print, once the loss of the step's minibatch is known.
     evaluated: Option<(u64, String)>,
@@ -83,7 +83,7 @@ impl Watch {
         let create = |folder| TensorBoard::create(folder, done);
         let board = args.tensorboard.as_deref().map(create).transpose()?;
         let Some([done, steps]) = steps else {
-            return Ok(Self { board, show: Show::Bar(Progress::new(ProgressBar::hidden(), false)) });
+            return Ok(Self { board, show: Show::Bar(TrainingBar::new(ProgressBar::hidden(), false)) });
         };
         let dashboard =
             if args.dashboard { Dashboard::open(&folder.display().to_string(), steps)? } else { None };
@@ -92,9 +92,9 @@ impl Watch {
         }
         let show = match dashboard {
             Some(dashboard) => Show::Dashboard(Box::new(dashboard)),
-            None => Show::Bar(Progress::new(output::bar(steps, "training"), for_people)),
+            None => Show::Bar(TrainingBar::new(output::bar(steps, "training"), for_people)),
         };
-        if let Show::Bar(Progress { bar, .. }) = &show {
+        if let Show::Bar(TrainingBar { bar, .. }) = &show {
             bar.set_position(done);
             bar.reset_eta();
         }
@@ -160,7 +160,7 @@ fn example(trainer: &mut Trainer) -> Option<String> {
     Some(in_a_row.trim().chars().take_while(fits).collect()).filter(|text: &String| !text.is_empty())
 }
 
-impl Progress {
+impl TrainingBar {
     fn new(bar: ProgressBar, shows_samples: bool) -> Self {
         let shows_samples = shows_samples && !bar.is_hidden();
         Self { bar, evaluated: None, shows_samples, begun: Instant::now(), spent: Duration::ZERO }

@@ -69,8 +69,8 @@ impl DataFlags {
         self.write(config);
     }
 
-    /// The flags that are given, as a command line says them: ` --mode=text`.
-    pub fn said(&self, config: &Config) -> String {
+    /// The flags that are given, as on a command line: ` --mode=text`.
+    pub fn to_flags(&self, config: &Config) -> String {
         let settings = config.flat();
         let said = self.given().into_iter().filter_map(|flag| {
             let value = settings.get(&format!("data.{}", flag.key))?.trim_matches(['"', '[', ']']);
@@ -80,7 +80,7 @@ impl DataFlags {
     }
 
     /// Sets where the validation and test files are now, and keeps their SHA-256.
-    pub fn place(&self, data: &mut DataConfig) {
+    pub fn set_files(&self, data: &mut DataConfig) {
         data.val = self.val.clone().or_else(|| data.val.take());
         data.test = self.test.clone().or_else(|| data.test.take());
     }

@@ -79,13 +79,13 @@ pub struct Args {
     #[arg(long, value_name = "DATA")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    work: Work,
+    work: WorkArgs,
     #[command(flatten)]
     settings: setup::Settings,
 }
 
 #[derive(clap::Args)]
-struct Work {
+struct WorkArgs {
     /// Trials at once, each on one thread [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -147,7 +147,7 @@ enum Command {
         #[command(flatten)]
         data: DataPath,
         #[command(flatten)]
-        work: Work,
+        work: WorkArgs,
     },
 }
 
@@ -348,36 +348,36 @@ fn listen() -> Result<()> {
 }
 
 /// Runs trials until none is left, and prints each.
-fn work(study: &mut Study, data: &Data, work: &Work) -> Result<()> {
+fn work(study: &mut Study, data: &Data, args: &WorkArgs) -> Result<()> {
     listen()?;
     let address = study.address().clone();
     let best = charloom_sweep::best(&study.trials()?).and_then(|trial| Some((trial.loss?, trial.number)));
-    let told = Mutex::new((best, std::collections::HashMap::<u64, Settings>::new()));
+    let shared = Mutex::new((best, std::collections::HashMap::<u64, Settings>::new()));
     let observe = |event: &Event| {
-        let mut told = told.lock().unwrap_or_else(|e| e.into_inner());
+        let mut shared = shared.lock().unwrap_or_else(|e| e.into_inner());
         match event {
             Event::Begun { number, settings, attempt } => {
                 if *attempt > 1 {
                     note(format_args!("trial {number:>4}  taken up again, attempt {attempt}"));
                 }
-                told.1.insert(*number, settings.clone());
+                shared.1.insert(*number, settings.clone());
             }
             Event::Finished { number, state, loss, error } => {
-                let settings = told.1.remove(number).unwrap_or_default();
+                let settings = shared.1.remove(number).unwrap_or_default();
                 if let (State::Done, Some(loss)) = (state, loss)
-                    && told.0.is_none_or(|(best, _)| *loss < best)
+                    && shared.0.is_none_or(|(best, _)| *loss < best)
                 {
-                    told.0 = Some((*loss, *number));
+                    shared.0 = Some((*loss, *number));
                 }
                 let loss = loss.map_or(String::new(), |loss| format!(" {loss:.4}"));
                 let best =
-                    told.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
+                    shared.0.map_or(String::new(), |(best, of)| format!("  (best {best:.4}, trial {of})"));
                 let error = error.as_ref().map_or(String::new(), |error| format!(": {}", flags(error)));
                 note(format_args!("trial {number:>4}  {state}{loss}{error}{best}  {}", line(&settings)));
             }
         }
     };
-    let options = WorkOptions { threads: work.threads.map_or(0, usize::from) };
+    let options = WorkOptions { threads: args.threads.map_or(0, usize::from) };
     charloom_sweep::work(&address, data, options, &STOP, &observe)?;
     if STOP.load(Ordering::Relaxed) {
         note(format_args!("stopped; go on with: charloom sweep --resume {address}"));

@@ -6,7 +6,7 @@ use charloom::{Config, Result};
 use charloom_sweep::{Address, Study, Trial};
 use serde_json::json;
 
-use super::{Work, load, resolve_data, work};
+use super::{WorkArgs, load, resolve_data, work};
 use crate::output::Out;
 
 /// Trains the rows that the study lacks, and prints all beside the notebook's losses.
@@ -14,7 +14,7 @@ pub(super) fn tuning(
     address: &Address,
     ours: bool,
     data: Option<&PathBuf>,
-    how: &Work,
+    how: &WorkArgs,
     out: &mut Out,
 ) -> Result<()> {
     let is_there = matches!(address, Address::File(path) if path.exists());

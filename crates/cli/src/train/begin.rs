@@ -15,8 +15,8 @@ use super::Args;
 use crate::output::{self, detail, flags, note};
 use crate::setup::load_data;
 
-/// The gain of a mixture, in nats per character, that is worth with_progress.
-const MATTERS: f64 = 0.01;
+/// The gain of a mixture, in nats per character, that is worth a note.
+const MIN_GAIN: f64 = 0.01;
 
 /// The configuration of preset, file and flags.
 pub fn configured(args: &Args) -> Result<Config> {
@@ -35,7 +35,7 @@ pub fn configured(args: &Args) -> Result<Config> {
 /// Loads the data, and rebuilds `config`: a size's settings for this data, then the file, then the flags.
 pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
     let mut data = Data::load(&config.data, None)?;
-    *config = Config { data: config.data.clone(), ..under(size, args, config, &data)? };
+    *config = Config { data: config.data.clone(), ..with_recipe(size, args, config, &data)? };
     args.settings.model_flags.apply(config)?;
     args.settings.train_flags.apply(config)?;
     config.train.seeds = args.seeds.unwrap_or(config.train.seeds);
@@ -51,7 +51,7 @@ pub fn sized(size: Size, args: &Args, config: &mut Config) -> Result<Data> {
 }
 
 /// A size's settings for this data, with the file's on top.
-fn under(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
+fn with_recipe(size: Size, args: &Args, config: &Config, data: &Data) -> Result<Config> {
     let of_file = args.settings.file().map(|_| config.model.kind.as_str());
     let recipe = size::recipe(args.settings.model_flags.kind().or(of_file), size, data)?;
     Config::layered(Some(&recipe), args.settings.file())
@@ -70,7 +70,7 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
         Some(size) => {
             let moved = args.data.get().map(PathBuf::as_path);
             let data = charloom::reload_data(&config.data, Some(checkpoint.vocab.clone()), path, moved)?;
-            under(size, args, &config, &data)?
+            with_recipe(size, args, &config, &data)?
         }
     };
     args.settings.apply(args.data.get(), &mut wanted)?;
@@ -80,7 +80,7 @@ pub fn resume(path: &Path, args: &Args) -> Result<(RunFolder, Checkpoint, DataCo
         checkpoint.config.train.steps = config.train.steps;
         run.write_config(&checkpoint.config)?;
     }
-    args.settings.data_flags.place(&mut config.data);
+    args.settings.data_flags.set_files(&mut config.data);
     let data = charloom::find_data(&config.data, path, args.data.get().map(PathBuf::as_path))?;
     Ok((run, checkpoint, data))
 }
@@ -94,7 +94,7 @@ pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble,
     models::fill(&mut wanted.model)?;
     ensemble.resume_with(&wanted)?;
     let mut config = ensemble.config().clone();
-    args.settings.data_flags.place(&mut config.data);
+    args.settings.data_flags.set_files(&mut config.data);
     let moved = args.data.get().map(PathBuf::as_path);
     config.data = charloom::find_data(&config.data, ensemble.path(), moved)?;
     let data = load_data(&mut config)?;
@@ -102,7 +102,7 @@ pub fn resume_ensemble(mut ensemble: Ensemble, args: &Args) -> Result<(Ensemble,
 }
 
 /// Prints which run's weights a new training begins with, and the characters new to them.
-pub fn tell_new_characters(training: &Training<'_>, args: &Args) {
+pub fn note_new_characters(training: &Training<'_>, args: &Args) {
     let Some(trainer) = training.trainer() else { return };
     if let (Some(run), false) = (&trainer.config().train.init_from, args.resume) {
         let known = match trainer.new_characters() {
@@ -130,7 +130,7 @@ pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
 }
 
 /// After a training without flags, prints how long one for a better model would take.
-pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
+pub fn note_larger_size(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) -> Result<()> {
     if let Some(Timing { seconds, .. }) = timing {
         let seconds = size::seconds(Size::Medium, config, data, seconds)?;
         let time = if seconds < 60.0 {
@@ -145,7 +145,7 @@ pub fn offer(args: &Args, config: &Config, data: &Data, timing: Option<Timing>) 
 }
 
 /// After a training with --size, prints what counts reach and how to mix both, if one of these is better.
-pub fn tell_counts(
+pub fn note_ngrams(
     args: &Args,
     model: &dyn LanguageModel,
     config: &Config,
@@ -157,13 +157,13 @@ pub fn tell_counts(
     if args.size.is_none() || !is_said {
         return Ok(());
     }
-    let Some(beside) = size::compare_with_ngrams(model, config, data)? else { return Ok(()) };
-    let NGramComparison { order, counts, mixed, .. } = beside;
-    if counts.min(mixed + MATTERS) >= beside.model {
+    let Some(comparison) = size::compare_with_ngrams(model, config, data)? else { return Ok(()) };
+    let NGramComparison { order, counts, mixed, .. } = comparison;
+    if counts.min(mixed + MIN_GAIN) >= comparison.model {
         return Ok(());
     }
     let path = args.data.get().map_or_else(String::new, |path| format!(" {}", path.display()));
-    let (flags, run) = (args.settings.data_flags.said(config), run.display());
+    let (flags, run) = (args.settings.data_flags.to_flags(config), run.display());
     note(format_args!(
         "counts of n-grams reach {counts:.4} on validation, a mixture of them and this {mixed:.4}: \
          charloom train{path} --model ngram --order {order}{flags} --out {run}-counts; \
@@ -173,7 +173,7 @@ pub fn tell_counts(
 }
 
 /// Prints a note if the best weights came before the middle of the training.
-pub fn tell_overfitting(config: &Config, data: &Data, best: u64) -> Result<()> {
+pub fn note_overfitting(config: &Config, data: &Data, best: u64) -> Result<()> {
     let train = &config.train;
     let is_early = best < train.steps / 2 && train.patience == 0 && !data.splits.val.is_empty();
     if is_early && !models::has_no_steps(config)? {

@@ -217,10 +217,10 @@ fn a_reader_that_leaves_ends_it_quietly() {
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        output.status.success() && told.starts_with("the best weights") && told.lines().count() == 1,
-        "{told}"
+        output.status.success() && stderr.starts_with("the best weights") && stderr.lines().count() == 1,
+        "{stderr}"
     );
     assert!(!first.trim().is_empty());
 }

@@ -47,7 +47,8 @@ fn one_unknown_character_costs_one_line() {
     let path = home.path();
     fs::write(path.join("some"), "emma\nEmma\nava\nol\u{e9}\n").unwrap();
     let output = charloom(path, "score run some");
-    let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (text, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1));
     let lines: Vec<&str> = text.lines().collect();
     assert!(
@@ -55,8 +56,8 @@ fn one_unknown_character_costs_one_line() {
         "{text}"
     );
     assert!(lines[3].ends_with("  ava") && lines.len() == 5, "{text}");
-    assert!(told.contains("2 of 4 lines hold unknown characters; the first is in line 2: 'E'"), "{told}");
-    assert!(told.contains("--unknown skip"), "{told}");
+    assert!(stderr.contains("2 of 4 lines hold unknown characters; the first is in line 2: 'E'"), "{stderr}");
+    assert!(stderr.contains("--unknown skip"), "{stderr}");
     let refused = scores(&charloom(path, "score run some --json").stdout);
     assert!(refused[0].is_some() && refused[1].is_none() && refused[2].is_some() && refused[3].is_none());
 
@@ -80,8 +81,8 @@ fn one_unknown_character_costs_one_line_of_an_evaluation() {
     let output = charloom(path, "eval run --data some --json");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), all);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("1 line holds unknown characters; the first: 'E'"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("1 line holds unknown characters; the first: 'E'"), "{stderr}");
     assert_eq!(done(path, "eval run --data some --json --unknown skip"), all);
     let [floored, all] = [done(path, "eval run --data some --json --unknown floor"), all]
         .map(|text| serde_json::from_str::<Value>(&text).unwrap());
@@ -99,13 +100,14 @@ fn one_line_that_is_no_text_costs_one_line() {
     let long = "a".repeat((1 << 20) + 1);
     fs::write(path.join("some"), [&b"emma\nzo\xeb\n"[..], long.as_bytes(), b"\r\nava\n"].concat()).unwrap();
     let output = charloom(path, "score run some");
-    let (text, told) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (text, stderr) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1));
     let lines: Vec<&str> = text.lines().skip(1).collect();
     assert!(lines[0].ends_with("  emma") && lines[3].ends_with("  ava"), "{text}");
     assert!(lines[1].ends_with("zo\u{fffd}  (not UTF-8 from its byte 3 on)"), "{text}");
     assert!(lines[2].ends_with("aaa...  (longer than 1 MiB)") && lines.len() == 4, "{text}");
-    assert!(told.contains("line 2 is not UTF-8") && told.contains("2 of 4 lines are such"), "{told}");
+    assert!(stderr.contains("line 2 is not UTF-8") && stderr.contains("2 of 4 lines are such"), "{stderr}");
     let known = scores(&charloom(path, "score run some --json").stdout);
     assert!(known[0].is_some() && known[1].is_none() && known[2].is_none() && known[3].is_some());
     assert_eq!(scores(done(path, "score run --data some --json --unknown skip").as_bytes()).len(), 2);
@@ -114,8 +116,8 @@ fn one_line_that_is_no_text_costs_one_line() {
     {
         fs::write(path.join("none"), bytes).unwrap();
         let output = charloom(path, "score run none");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(1) && told.contains(name), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && stderr.contains(name), "{stderr}");
     }
 }
 
@@ -168,10 +170,10 @@ fn lines_are_read_as_the_data_was() {
     assert_eq!(lines[0], lines[1]);
     done(path, "train two-forms --model bigram --out plain");
     let refused = charloom(path, "score plain latin1");
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let stderr = String::from_utf8(refused.stderr).unwrap();
     assert!(
-        told.contains("line 1 is not UTF-8 from its byte 3 on; convert it (iconv), or --lossy"),
-        "{told}"
+        stderr.contains("line 1 is not UTF-8 from its byte 3 on; convert it (iconv), or --lossy"),
+        "{stderr}"
     );
     assert_eq!(charloom(path, "score plain latin1 --lossy --unknown skip").status.code(), Some(0));
     // Every command that reads other data than a run's own does so too.
@@ -179,10 +181,10 @@ fn lines_are_read_as_the_data_was() {
     for command in ["eval plain latin1 --unknown skip", "explain loss net anna", "inspect net anna"] {
         done(path, "train two-forms --hidden 4 --steps 2 --out net --force");
         fs::write(path.join("anna"), b"zo\xeb\n").unwrap();
-        let told = String::from_utf8(charloom(path, command).stderr).unwrap();
-        assert!(told.contains("not UTF-8") && told.contains("--lossy"), "{command}: {told}");
-        let told = String::from_utf8(charloom(path, &format!("{command} --lossy")).stderr).unwrap();
-        assert!(!told.contains("--lossy replaces"), "{command}: {told}");
+        let stderr = String::from_utf8(charloom(path, command).stderr).unwrap();
+        assert!(stderr.contains("not UTF-8") && stderr.contains("--lossy"), "{command}: {stderr}");
+        let stderr = String::from_utf8(charloom(path, &format!("{command} --lossy")).stderr).unwrap();
+        assert!(!stderr.contains("--lossy replaces"), "{command}: {stderr}");
     }
 }
 

@@ -84,15 +84,16 @@ fn a_size_says_what_counts_and_their_mixture_reach_and_how_to_make_them() {
     let train = [
         "train", "names", "--size", "tiny", "--steps", "20", "--split", ".7,.3,0", "--dedupe", "--out", "net",
     ];
-    let told = charloom(folder, &train).stderr;
-    let told = String::from_utf8(told).unwrap();
-    let told = told.lines().find(|line| line.starts_with("counts of n-grams reach ")).expect("it is told");
-    let (losses, commands) = told.split_once(": ").unwrap();
+    let stderr = charloom(folder, &train).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
+    let stderr =
+        stderr.lines().find(|line| line.starts_with("counts of n-grams reach ")).expect("it is told");
+    let (losses, commands) = stderr.split_once(": ").unwrap();
     let [counts, mix] = commands.split("; ").collect::<Vec<_>>()[..] else { panic!("{commands}") };
     for command in [counts, mix] {
         let words: Vec<&str> = command.split(' ').skip(1).chain(["--json"]).collect();
         let made = json(folder, &words);
-        assert!(losses.contains(&format!(" {:.4}", made["loss"].as_f64().unwrap())), "{told}: {made}");
+        assert!(losses.contains(&format!(" {:.4}", made["loss"].as_f64().unwrap())), "{stderr}: {made}");
     }
     let output = charloom(folder, &["train", "names", "--steps", "20", "--out", "own"]);
     assert!(!String::from_utf8(output.stderr).unwrap().contains("counts of n-grams"));
@@ -131,9 +132,9 @@ fn an_ensemble_says_that_its_weights_are_not_fitted_and_how_they_are() {
     let folder = tempfile::TempDir::new().unwrap();
     let folder = folder.path();
     let train = "train --hidden 8 --steps 20 --seeds 2 --out both";
-    let told = String::from_utf8(charloom(folder, &train.split(' ').collect::<Vec<_>>()).stderr).unwrap();
+    let stderr = String::from_utf8(charloom(folder, &train.split(' ').collect::<Vec<_>>()).stderr).unwrap();
     let said = "all weigh the same; weights fitted to validation: charloom ";
-    let command = told.lines().find_map(|line| line.strip_prefix(said)).expect("it is told");
+    let command = stderr.lines().find_map(|line| line.strip_prefix(said)).expect("it is told");
     let mixed = json(folder, &command.split(' ').chain(["--json"]).collect::<Vec<_>>());
     assert_eq!((&mixed["run"], &mixed["members"][1]["run"]), (&"both-mix".into(), &"both/seed-2".into()));
     assert_ne!(mixed["members"][0]["weight"], 0.5);

@@ -233,13 +233,13 @@ fn a_run_says_how_it_drew_and_which_weights_were_taken() {
     let path = folder.path();
     let flags = ["--steps", "12", "--hidden", "8,8", "--eval-every", "4"];
     let train = |more: &[&str]| said(path, &[&["train", "names.txt"], &flags[..], more].concat());
-    let told = train(&["--preset", "deep-batchnorm", "--context", "3", "--out", "deep"]);
-    assert!(told.contains("step        0  batch ") && told.contains("as the notebook drew"), "{told}");
+    let stderr = train(&["--preset", "deep-batchnorm", "--context", "3", "--out", "deep"]);
+    assert!(stderr.contains("step        0  batch ") && stderr.contains("as the notebook drew"), "{stderr}");
     let samples = said(path, &["sample", "deep", "--as-notebook"]);
     assert!(samples.contains("the last weights, of step 12: deep/last.safetensors"), "{samples}");
     assert_eq!(samples.lines().count(), 11);
     // What the training printed are these.
-    assert!(samples.lines().take(10).all(|name| told.contains(name)), "{samples} {told}");
+    assert!(samples.lines().take(10).all(|name| stderr.contains(name)), "{samples} {stderr}");
     refused(path, &["sample", "deep/best.safetensors", "--as-notebook"], "last.safetensors");
     refused(path, &["sample", "deep", "--as-notebook", "--seed", "1"], "cannot be used with");
     assert!(said(path, &["eval", "deep"]).contains("the best weights, of step"));

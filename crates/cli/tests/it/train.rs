@@ -68,13 +68,13 @@ fn a_text_of_which_little_is_judged_is_trained_on_to_the_end() {
     .enumerate()
     {
         let output = charloom(path, &format!("train {args} --json --out r{i}"));
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(0), "{args}: {told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}: {stderr}");
         let result: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let has = |key: &str| !result[key].is_null();
         assert!(["loss", "train", "baselines", "samples"].into_iter().all(has), "{args}: {result}");
         assert_eq!(has("members"), args.contains("--seeds"), "{args}: {result}");
-        assert!(!told.contains("--split test"), "{args} has no test split to evaluate: {told}");
+        assert!(!stderr.contains("--split test"), "{args} has no test split to evaluate: {stderr}");
         for command in ["eval --split all", "eval --split train", "explain loss", "report"] {
             done(path, &format!("{command} r{i}"));
         }

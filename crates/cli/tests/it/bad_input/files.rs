@@ -159,9 +159,9 @@ fn names_that_are_not_utf8_end_no_program() {
         words(before).chain([odd]).chain(words(after)).collect()
     };
     let refused = run(&all("train", "--model linear --steps 2 --out run"));
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{told}");
-    assert!(told.contains("a configuration holds no name that is not UTF-8; rename it"), "{told}");
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("a configuration holds no name that is not UTF-8; rename it"), "{stderr}");
     assert!(!path.join("run").exists());
     fs::remove_file(path.join(odd)).unwrap();
     done(path, "train names --hidden 4 --steps 2 --out other");
@@ -171,8 +171,11 @@ fn names_that_are_not_utf8_end_no_program() {
             .map(OsStr::new)
             .to_vec();
         let refused = run(&[&args[..], &[odd]].concat());
-        let told = String::from_utf8(refused.stderr).unwrap();
-        assert!(refused.status.code() == Some(2) && told.contains("not UTF-8; rename it"), "{flag}: {told}");
+        let stderr = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            refused.status.code() == Some(2) && stderr.contains("not UTF-8; rename it"),
+            "{flag}: {stderr}"
+        );
     }
     fs::remove_dir_all(path.join(odd)).unwrap();
     for args in [
@@ -195,13 +198,13 @@ fn a_wrong_address_shows_no_password() {
     let home = folder();
     let output =
         charloom(home.path(), "sweep --grid embed=1,2 --study postgresql://ada:secret@db.example/charloom");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("ada@db.example") && !told.contains("secret"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("ada@db.example") && !stderr.contains("secret"), "{stderr}");
     let output =
         charloom(home.path(), "sweep --grid embed=1,2 --study postgresql://db.example/c?password=secret");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.contains("it lacks the study's name, as in ...#my-study") && !told.contains("secret"),
-        "{told}"
+        stderr.contains("it lacks the study's name, as in ...#my-study") && !stderr.contains("secret"),
+        "{stderr}"
     );
 }
