@@ -1,7 +1,7 @@
 //! Settings with a few choices, each a word.
 
-/// Declares an enum of the choices of a setting: each is a variant here, and a word in a configuration file and on the
-/// command line.
+/// Declares an enum of the choices of a setting: each is a variant here, and a word in a configuration file
+/// and on the command line.
 #[macro_export]
 macro_rules! choices {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {

@@ -144,8 +144,8 @@ fn signal(of: &Snapshot, model: &MlpSettings) -> Option<Finding> {
     let (what, remedy) = if change > 1.0 { ("grows", "lower") } else { ("fades", "higher") };
     let norm = if model.norm == Norm::None { " or ``norm`` batch" } else { "" };
     let message = format!(
-        "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a {remedy} \
-         ``gain`` (now {:.2}){norm}",
+        "the signal {what} from layer to layer: the outputs' deviation is {:.3} in {} and {:.3} in {}; try a \
+         {remedy} ``gain`` (now {:.2}){norm}",
         first.std,
         first.layer,
         last.std,

@@ -129,8 +129,8 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    /// `each_segment(split, most, on_segment)` calls `on_segment` for each segment of a split, at most `most`; `visit` is
-    /// called for each scored character.
+    /// `each_segment(split, most, on_segment)` calls `on_segment` for each segment of a split, at most `most`;
+    /// `visit` is called for each scored character.
     ///
     /// # Errors
     /// Those of `each_segment` and `progress`.

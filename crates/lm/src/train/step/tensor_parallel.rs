@@ -102,8 +102,8 @@ impl TensorParallel {
     }
 }
 
-/// Whether every batch makes an update, without clipping, an average of the weights or Muon's matrix products: one that
-/// each element's own gradient determines.
+/// Whether every batch makes an update, without clipping, an average of the weights or Muon's matrix products:
+/// each element's own gradient then determines its step.
 fn is_plain(train: &TrainConfig) -> bool {
     let plain = [train.clip, train.clip_value, train.ema] == [0.0; 3] && train.accumulate == 1;
     plain && train.optimizer != config::Optimizer::Muon
