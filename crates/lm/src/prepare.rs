@@ -49,7 +49,7 @@ pub fn resolve_config(config: &mut Config, data: &Data) -> Result<()> {
     models::fill_from_data(config, data)?;
     models::check_sizes(config, data.vocab.len())?;
     if let Some(teacher) = &mut config.train.teacher {
-        train::name_teacher(teacher)?;
+        train::resolve_teacher(teacher)?;
     }
     Ok(())
 }

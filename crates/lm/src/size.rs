@@ -31,8 +31,8 @@ struct Recipe {
     lr: [f64; 4],
     /// How many passes over the training split are made.
     epochs: [f64; 4],
-    /// The factor for [`DROPOUT`]: a transformer drops values twice a block, and learns too little with all
-    /// of it.
+    /// What [`DROPOUT`] is multiplied by. A transformer drops values twice a block, and would learn too little with
+    /// all of it.
     dropout: f64,
 }
 
@@ -102,8 +102,8 @@ const RECIPES: [Recipe; 6] = [
 const TRAIN: &str = "optimizer = \"adamw\"\nschedule = \"cosine\"\nwarmup = 0.02\nweight_decay = 0.05\n\
                      decay_on = \"matrices\"\nclip = 1.0";
 
-/// Pairs of a number of parameters per character of training text and the dropout below it: the less text,
-/// the more dropout.
+/// Pairs (r, p): dropout p for fewer than r parameters per character of training text, the first pair that applies.
+/// The less text, the more dropout.
 const DROPOUT: [(f64, f64); 4] = [(0.02, 0.0), (0.1, 0.1), (0.5, 0.2), (2.0, 0.3)];
 /// The dropout for still more parameters.
 const MAX_DROPOUT: f64 = 0.4;
@@ -115,8 +115,8 @@ const MIN_TEXT: usize = 256;
 const MIN_STEPS_PER_EPOCH: f64 = 60.0;
 /// The smallest batch.
 const MIN_BATCH: usize = 4;
-/// The context of a running text that is too short for the kind's own one: this share of it at most, below this many
-/// tokens.
+/// Where `1 / MAX_CONTEXT_SHARE` of a running text is fewer than SHORT_CONTEXT tokens, that is its context,
+/// unless the size has one.
 const MAX_CONTEXT_SHARE: usize = 8;
 const SHORT_CONTEXT: usize = 64;
 /// The fewest steps on words and on a running text: a short one gets more epochs.

@@ -41,11 +41,11 @@ pub struct Examples {
     largest: OnceLock<u32>,
 }
 
-/// With more examples than this, a feed that can do without the ids of equal contexts does: they take about
-/// 30 bytes for each example.
+/// The most examples of which a feed asks for context ids, which take about 30 bytes for each example: with
+/// more, each example has a row of its own.
 const MAX_WITH_IDS: usize = 1 << 20;
-/// The same for contexts of at most `SHORT_BITS` bits, a character of most texts: so few of them differ that
-/// ids save nine tenths of a step's work. The ids take 4 bytes for each example.
+/// The same for contexts of at most `SHORT_BITS` bits, which one character of most texts is: so few of them
+/// differ that ids save nine tenths of a step's work, and they take 4 bytes for each example.
 const MAX_SHORT_WITH_IDS: usize = 1 << 21;
 const SHORT_BITS: usize = 8;
 

@@ -5,9 +5,9 @@ use crate::config::TrainConfig;
 use crate::data::{Split, Splits};
 use crate::models::LanguageModel;
 
-/// Evaluations may take 1/PARTS of the training's work. Work is counted in tokens, so that equal runs do the
-/// same: a step costs PASSES `targets`, an evaluation e. So evaluations are at least `ceil(PARTS e / (PASSES
-/// targets))` steps apart.
+/// Evaluations are at most 1/PARTS of a training's work. Work is counted in tokens, not in seconds, so that
+/// equal runs evaluate alike: a step is `PASSES * targets` tokens, an evaluation e tokens. So evaluations are
+/// at least `ceil(PARTS e / (PASSES targets))` steps apart.
 const PARTS: u64 = 10;
 /// A step is one forward pass, and a backward pass that costs about two.
 const PASSES: u64 = 3;

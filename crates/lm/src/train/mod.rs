@@ -31,7 +31,7 @@ use state::EvaluationState;
 pub(crate) use step::StepRecording;
 use step::{StepArgs, Stepper};
 use teacher::SoftTargets;
-pub(crate) use teacher::name_teacher;
+pub(crate) use teacher::resolve_teacher;
 pub use training::{Evaluate, FitOptions, Training, fit};
 
 /// The threads that a training uses.
@@ -125,7 +125,7 @@ impl Trainer {
         let soft_targets = match &mut config.train.teacher {
             None => None,
             Some(teacher) => {
-                name_teacher(teacher)?;
+                resolve_teacher(teacher)?;
                 Some(SoftTargets::new(teacher, &data.vocab, &feed.add_teacher(&data.splits.train))?)
             }
         };

@@ -34,7 +34,7 @@ impl SoftTargets {
     /// The teacher cannot be read, is not the file that the configuration names, or has other characters; the
     /// distributions do not fit into memory.
     pub fn new(teacher: &TeacherConfig, vocab: &Vocab, inputs: &TeacherInputs) -> Result<Self> {
-        let file = name_teacher(&mut teacher.clone())?;
+        let file = resolve_teacher(&mut teacher.clone())?;
         let checkpoint = Checkpoint::read(&file)?;
         if checkpoint.vocab != *vocab {
             let how = checkpoint.vocab.difference(vocab);
@@ -53,7 +53,7 @@ impl SoftTargets {
 ///
 /// # Errors
 /// It cannot be read, or its SHA-256 is not the configuration's.
-pub(crate) fn name_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
+pub(crate) fn resolve_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
     if !teacher.path.exists() {
         let message =
             "no such run; it is the ``teacher``, which is read again when a training is gone on with";
