@@ -75,11 +75,21 @@ unsafe fn scale_rows_on<S: Simd>(factors: &[f32], x: &[f32], y: &mut [f32], add:
         // SAFETY: the caller guarantees S's target features; both rows are `width` long, and every access ends there.
         unsafe {
             let factor = S::splat(factor);
-            for i in (0..width).step_by(S::LANES) {
-                let n = (width - i).min(S::LANES);
-                let product = S::mul(factor, S::load_head(x.as_ptr().add(i), n));
-                let to = y.as_mut_ptr().add(i);
-                S::store_head(to, n, if add { S::add(S::load_head(to, n), product) } else { product });
+            let (x, y) = (x.as_ptr(), y.as_mut_ptr());
+            let mut i = 0;
+            while i + S::LANES <= width {
+                let product = S::mul(factor, S::load(x.add(i)));
+                S::store(y.add(i), if add { S::add(S::load(y.add(i)), product) } else { product });
+                i += S::LANES;
+            }
+            if i < width {
+                let n = width - i;
+                let product = S::mul(factor, S::load_head(x.add(i), n));
+                S::store_head(
+                    y.add(i),
+                    n,
+                    if add { S::add(S::load_head(y.add(i), n), product) } else { product },
+                );
             }
         }
     }

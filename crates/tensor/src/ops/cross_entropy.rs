@@ -68,6 +68,7 @@ impl<E: Element> CrossEntropy<E> {
     }
 
     /// The distribution of example `i`, and its weight.
+    #[inline(always)]
     fn soft<'a>(&'a self, env: &Env<'_, E>, i: usize) -> Option<(&'a [E], E)> {
         let SoftTargets { table, rows, weight } = self.soft.as_ref()?;
         let row = env.indices(*rows)[i] as usize;
@@ -95,7 +96,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         // In f64, so that a sum of hundreds of thousands of f32 loses no precision.
         let (mut sum, mut n) = (0.0, 0.0);
         let mut losses = std::mem::take(&mut self.losses);
-        for (row, token, count, i) in self.examples(env) {
+        self.examples(env).for_each(|(row, token, count, i)| {
             let [max, log_sum] = self.lse[row];
             let logits = &logits[row * v..][..v];
             let token_loss = max - logits[token] + log_sum;
@@ -110,7 +111,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
             losses[i] = loss;
             sum += count.f64() * loss.f64();
             n += count.f64();
-        }
+        });
         self.losses = losses;
         out[0] = E::of(sum / n);
     }
@@ -141,7 +142,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
         of_rows.iter_mut().for_each(|w| *w *= scale);
         E::scale_rows(of_rows, &self.probs[..rows * v], g.data, g.add);
         self.weights = weights;
-        for (row, token, count, i) in self.examples(env) {
+        self.examples(env).for_each(|(row, token, count, i)| {
             let (row, times) = (&mut g.data[row * v..][..v], scale * count);
             match self.soft(env, i) {
                 None => row[token] -= times,
@@ -150,7 +151,7 @@ impl<E: Element> Op<E> for CrossEntropy<E> {
                     row.iter_mut().zip(probs).for_each(|(g, &q)| *g -= times * weight * q);
                 }
             }
-        }
+        });
     }
 
     fn as_any(&mut self) -> Option<&mut dyn Any> {

@@ -120,18 +120,19 @@ impl<E: Element> TableLinear<E> {
         self.pass += 1;
         // Without branches, since whether a pair is new is unpredictable: the next slot's token is always
         // written.
-        let mut count = 0;
+        let (slots, mut count) = (&mut self.slots[..tokens.len()], 0);
         for t in 0..self.positions {
             self.starts[t] = count;
-            for (slots, tokens) in
-                self.slots.chunks_exact_mut(self.positions).zip(tokens.chunks_exact(self.positions))
-            {
-                let pair = &mut self.pairs[t * self.tokens + tokens[t] as usize];
+            let mut at = t;
+            while at < tokens.len() {
+                let token = tokens[at];
+                let pair = &mut self.pairs[t * self.tokens + token as usize];
                 let known = u32::from(pair.0 == self.pass);
-                slots[t] = known * pair.1 + (1 - known) * count as u32;
-                *pair = (self.pass, slots[t]);
-                self.slot_token[count] = tokens[t];
+                slots[at] = known * pair.1 + (1 - known) * count as u32;
+                *pair = (self.pass, slots[at]);
+                self.slot_token[count] = token;
                 count += 1 - known as usize;
+                at += self.positions;
             }
         }
         self.starts[self.positions] = count;
