@@ -18,7 +18,7 @@ pub(crate) use chunks::{BURN_IN, MAX_CHUNKS, chunks};
 pub(crate) use paired_windows::{NeighbourPairs, PairedWindows};
 pub(crate) use sliding_windows::sliding_windows;
 pub(crate) use streams::Streams;
-pub(crate) use teacher_inputs::{Sequence, TeacherInputs};
+pub(crate) use teacher_inputs::{Reading, Sequence, TeacherInputs};
 pub(crate) use trie::Trie;
 pub(crate) use windows::Windows;
 pub(crate) use word_windows::WordWindows;

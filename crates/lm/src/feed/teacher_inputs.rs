@@ -2,21 +2,31 @@
 
 use std::ops::Range;
 
-use super::{BURN_IN, MAX_CHUNKS, chunks};
 use crate::data::Split;
 
-/// Sequences of tokens. Each token has the number of the teacher's distribution that predicts it;
+/// Tokens, most of which have the number of the teacher's distribution that predicts them;
 /// [`Feed::soft_targets`](super::Feed::soft_targets) gives these numbers for a batch's targets.
 pub(crate) struct TeacherInputs {
     pub tokens: Vec<u32>,
-    /// Sorted if `is_trie`.
-    pub sequences: Vec<Sequence>,
-    /// The number of each token's distribution; `count` or more if the token's is not needed.
+    pub reading: Reading,
+    /// The number of the distribution of each token, of a text of each but the first; `count` or more if it is not
+    /// needed.
     pub numbers: Vec<u32>,
     /// The number of different distributions.
     pub count: usize,
-    /// Whether equal numbers mean equal prefixes of sequences.
-    pub is_trie: bool,
+}
+
+/// How [`TeacherInputs::tokens`] are read.
+pub(crate) enum Reading {
+    /// As one running text, in the chunks and windows of an evaluation.
+    Text,
+    /// In sequences, each from its beginning.
+    Sequences {
+        /// Sorted if `is_trie`.
+        all: Vec<Sequence>,
+        /// Whether equal numbers mean equal prefixes of sequences.
+        is_trie: bool,
+    },
 }
 
 /// A sequence: the token that is read before it, and its range in [`TeacherInputs::tokens`].
@@ -26,25 +36,11 @@ pub(crate) struct Sequence {
 }
 
 impl TeacherInputs {
-    /// The inputs of a text: a number for each target.
+    /// The inputs of a text: a number for each target. Target i is the token at i + 1.
     pub fn of_text(split: &Split) -> Self {
-        let count = split.tokens().len().saturating_sub(1);
-        Self::in_chunks(&split.tokens().to_vec(), count, |target| target as u32)
-    }
-
-    /// The inputs of a text, cut into chunks that are read side by side. Target i, the token at i + 1, has
-    /// `number(i)`.
-    fn in_chunks(text: &[u32], count: usize, number: impl Fn(usize) -> u32) -> Self {
-        let (mut tokens, mut numbers, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
-        for chunk in chunks(text.len().saturating_sub(1), [MAX_CHUNKS, BURN_IN], 1) {
-            let start = tokens.len();
-            tokens.extend_from_slice(&text[chunk.begin + 1..=chunk.scored.end]);
-            // Targets of the burn-in are scored in the chunk before.
-            numbers.resize(start + chunk.scored.start - chunk.begin, count as u32);
-            numbers.extend(chunk.scored.map(&number));
-            sequences.push(Sequence { first: text[chunk.begin], range: start..tokens.len() });
-        }
-        Self { tokens, sequences, numbers, count, is_trie: false }
+        let tokens = split.tokens().to_vec();
+        let count = tokens.len().saturating_sub(1);
+        Self { tokens, reading: Reading::Text, numbers: (0..count as u32).collect(), count }
     }
 
     /// The inputs of windows of `length` tokens: a number for each different context.
@@ -60,15 +56,16 @@ impl TeacherInputs {
             let number = |target: usize| {
                 (target + 1).checked_sub(length).map_or(count as u32, |example| context_id(example) as u32)
             };
-            return Self::in_chunks(&tokens, count, number);
+            let numbers = (0..tokens.len().saturating_sub(1)).map(number).collect();
+            return Self { tokens, reading: Reading::Text, numbers, count };
         };
         let mut start = 0;
         let word = |word: &[u32]| {
             start += word.len();
             Sequence { first: boundary, range: start - word.len()..start }
         };
-        let sequences = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
+        let all = tokens.split_inclusive(|&token| token == boundary).map(word).collect();
         let numbers = (0..tokens.len()).map(|place| context_id(place) as u32).collect();
-        Self { tokens, sequences, numbers, count, is_trie: false }
+        Self { tokens, reading: Reading::Sequences { all, is_trie: false }, numbers, count }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Sequence, TeacherInputs, sliding_windows};
+use super::{Reading, Sequence, TeacherInputs, sliding_windows};
 use crate::data::{Split, Tokens};
 
 /// The different windows of a split's words, sorted, so that windows with a common prefix are neighbours. A
@@ -144,9 +144,9 @@ impl WordWindows {
             sequences.sort_by_key(|word| &tokens[word.clone()]);
             sequences.dedup_by(|a, b| tokens[a.clone()] == tokens[b.clone()]);
         }
-        let sequences = sequences.into_iter().map(|range| Sequence { first, range }).collect();
-        let tokens = tokens.to_vec();
-        (TeacherInputs { tokens, sequences, numbers: of_targets, count: count as usize, is_trie }, numbers)
+        let all = sequences.into_iter().map(|range| Sequence { first, range }).collect();
+        let (tokens, reading) = (tokens.to_vec(), Reading::Sequences { all, is_trie });
+        (TeacherInputs { tokens, reading, numbers: of_targets, count: count as usize }, numbers)
     }
 
     /// The number of targets of all words.

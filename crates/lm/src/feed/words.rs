@@ -184,6 +184,7 @@ impl Feed for Words {
 mod tests {
     use super::*;
     use crate::data::{Corpus, DataConfig, Mode, Vocab};
+    use crate::feed::{Reading, Sequence};
 
     fn words(words: &str, [context, stride]: [usize; 2], layout: Layout) -> Words {
         let config = DataConfig { mode: Some(Mode::Lines), ..DataConfig::default() };
@@ -289,6 +290,13 @@ mod tests {
         assert_eq!([words.input(2), words.input(3), words.counts()], [&[1, 2, 3, 0], &[0, 1, 2, 5], &[1; 4]]);
     }
 
+    fn sequences(inputs: &TeacherInputs) -> (&[Sequence], bool) {
+        match &inputs.reading {
+            Reading::Sequences { all, is_trie } => (all, *is_trie),
+            Reading::Text => panic!("words are no running text"),
+        }
+    }
+
     #[test]
     fn a_teacher_is_asked_once_for_each_beginning() {
         for layout in
@@ -298,12 +306,10 @@ mod tests {
             let split = |words: &Words| words.word_windows.teacher_inputs().0;
             // "", a, ab, abc, b, ba
             let inputs = split(&words);
-            assert_eq!((inputs.count, inputs.is_trie), (6, true));
-            let asked: Vec<Vec<u32>> = inputs
-                .sequences
-                .iter()
-                .map(|sequence| inputs.numbers[sequence.range.clone()].to_vec())
-                .collect();
+            let (sequences, is_trie) = sequences(&inputs);
+            assert_eq!((inputs.count, is_trie), (6, true));
+            let asked: Vec<Vec<u32>> =
+                sequences.iter().map(|sequence| inputs.numbers[sequence.range.clone()].to_vec()).collect();
             assert_eq!(asked, [vec![0, 1, 2], vec![0, 1, 2, 3], vec![0, 4, 5]]);
             (words.numbers, words.soft_targets) = (words.word_windows.teacher_inputs().1, Vec::new());
             words.draw(&mut TorchGenerator::new(1));
@@ -316,8 +322,9 @@ mod tests {
         // In windows of two, stride 1: of "ab" (-, a) (a, b); of "cab" (-, c) (c, a) (a, b).
         let mut words = words("ab\ncab\n", [2, 1], Layout::TreeByWord);
         let (inputs, numbers) = words.word_windows.teacher_inputs();
-        assert!(!inputs.is_trie);
-        let of = |k: usize| &inputs.numbers[inputs.sequences[k].range.clone()];
+        let (sequences, is_trie) = sequences(&inputs);
+        assert!(!is_trie);
+        let of = |k: usize| &inputs.numbers[sequences[k].range.clone()];
         // After "ab" and after "cab" it sees the same two.
         let [ab, cab] = [of(0), of(1)];
         assert_eq!((ab.len(), cab.len()), (3, 4));

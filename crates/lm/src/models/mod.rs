@@ -44,7 +44,7 @@ pub use open::{count, generator, has_no_steps, open, refuse_mixture};
 pub use recurrent::{RecurrentNet, RecurrentSettings};
 pub use recurrent_cell::{DynRecurrentCell, Precision, RecurrentCell};
 pub use score::Visit;
-pub(crate) use score::score_words;
+pub(crate) use score::{predict_text, score_words};
 pub(crate) use shapes::shapes_and_net;
 pub use shapes::{
     check_sizes, has_window, multiplications, parameters, reads_whole_words, resolve_feed, steps_per_epoch,

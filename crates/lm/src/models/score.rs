@@ -68,7 +68,7 @@ pub(super) fn predict_split(
     progress: Progress<'_>,
 ) -> Result<()> {
     let Some(boundary) = split.boundary() else {
-        return predict_text(reader, vocab, &split.tokens().to_vec(), [MAX_CHUNKS, BURN_IN], visit, progress);
+        return predict_text(reader, vocab, &split.tokens().to_vec(), visit, progress);
     };
     let mut known = Distributions::default();
     let tokens = split.tokens();
@@ -193,10 +193,24 @@ fn predict_words(
     }
 }
 
-/// Reads a text and calls `visit` for every token but its first.
+/// Reads a text and calls `visit` for every token but its first: for the token at i + 1 with i.
 ///
 /// The text is cut into [`chunks`], which are read side by side, in the windows of the whole text.
-fn predict_text(
+///
+/// # Errors
+/// Only those of `progress`.
+pub(crate) fn predict_text(
+    reader: &mut dyn Reader,
+    vocab: usize,
+    tokens: &[u32],
+    visit: Visit<'_>,
+    progress: Progress<'_>,
+) -> Result<()> {
+    predict_in_chunks(reader, vocab, tokens, [MAX_CHUNKS, BURN_IN], visit, progress)
+}
+
+/// As [`predict_text`], in at most so many chunks, each with at least so many tokens read before its first target.
+fn predict_in_chunks(
     reader: &mut dyn Reader,
     vocab: usize,
     tokens: &[u32],
@@ -321,8 +335,15 @@ mod tests {
             };
             let mut scores = vec![0.0; tokens.len() - 1];
             let mut visit = |place, token, all: &[f32]| scores[place] = all[token as usize];
-            predict_text(&mut Hashing { reads: 0 }, 4, &tokens, [chunks, burn_in], &mut visit, &mut progress)
-                .unwrap();
+            predict_in_chunks(
+                &mut Hashing { reads: 0 },
+                4,
+                &tokens,
+                [chunks, burn_in],
+                &mut visit,
+                &mut progress,
+            )
+            .unwrap();
             scores
         };
         let whole = alone(tokens[0], &tokens[1..]);
@@ -336,7 +357,7 @@ mod tests {
         }
         assert_eq!(chunks[..23], whole[..23]);
         let mut visit = |place, _, _: &[f32]| panic!("{place} of a text of one token is judged");
-        predict_text(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut visit, &mut |_| Ok(()))
+        predict_in_chunks(&mut Hashing { reads: 0 }, 4, &tokens[..1], [4, 10], &mut visit, &mut |_| Ok(()))
             .unwrap();
     }
 }

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::config::TeacherConfig;
 use crate::data::{Vocab, hex, memory};
-use crate::feed::TeacherInputs;
-use crate::models::{self, Distributions, LanguageModel, State};
+use crate::feed::{Reading, Sequence, TeacherInputs};
+use crate::models::{self, Distributions, LanguageModel, Reader, State, predict_text};
 use crate::{Checkpoint, Error, Result, disk, files};
 
 /// Sequences that are read side by side.
@@ -76,7 +76,7 @@ pub(crate) fn resolve_teacher(teacher: &mut TeacherConfig) -> Result<PathBuf> {
 
 /// The distribution of each of the inputs' numbers, `softmax(log p / temperature)`. In a trie it is computed once.
 /// Otherwise it is the mean over all places of the number: cross-entropy is linear in q, so the loss under
-/// the mean equals the mean of the losses.
+/// the mean equals the mean of the losses. A text's places have the probabilities of an evaluation of the whole text.
 ///
 /// # Errors
 /// More than fits into memory.
@@ -84,72 +84,124 @@ fn soft_targets(model: &dyn LanguageModel, inputs: &TeacherInputs, temperature: 
     let (vocab, count) = (model.vocab_size(), inputs.count);
     check_memory(count, vocab, memory::available())?;
     let mut table: Arc<[f32]> = std::iter::repeat_n(0.0, count * vocab).collect();
-    let (means, mut occurrences) = (Arc::make_mut(&mut table), vec![0u32; count]);
-    let (mut reader, mut known) = (model.reader(), Distributions::default());
-    let (mut probs, mut tempered) = (vec![0.0; vocab], vec![0.0; vocab]);
-    for sequences in inputs.sequences.chunks(SIDE_BY_SIDE) {
-        // `row_of[k]` is the state's row of sequence k. At first sequences with the same first token share a
-        // row; then, in a trie, those with the same prefix do.
-        let (mut row_of, mut firsts): (Vec<usize>, Vec<u32>) = (Vec::new(), Vec::new());
-        for sequence in sequences {
-            if firsts.last() != Some(&sequence.first) {
-                firsts.push(sequence.first);
-            }
-            row_of.push(firsts.len() - 1);
+    let mut means = Means {
+        temperature,
+        vocab,
+        table: Arc::make_mut(&mut table),
+        occurrences: vec![0; count],
+        probs: vec![0.0; vocab],
+        tempered: vec![0.0; vocab],
+    };
+    let mut reader = model.reader();
+    match &inputs.reading {
+        Reading::Text => {
+            let mut add = |place: usize, _, log_probs: &[f32]| means.add(inputs.numbers[place], log_probs);
+            predict_text(&mut *reader, vocab, &inputs.tokens, &mut add, &mut |_| Ok(()))?;
         }
-        let firsts: Vec<State> = firsts.into_iter().map(|first| reader.start(1, first)).collect();
-        let mut state = State::stacked(&firsts);
-        let mut reading: Vec<usize> = (0..sequences.len()).collect();
-        let (mut parents, mut tokens) = (Vec::new(), Vec::new());
-        for at in 0.. {
-            reading.retain(|&k| sequences[k].range.len() > at);
-            if reading.is_empty() {
-                break;
-            }
-            if at > 0 {
-                parents.clear();
-                tokens.clear();
-                let mut last = None;
-                for &k in &reading {
-                    let place = sequences[k].range.start + at;
-                    let number = inputs.numbers[place];
-                    if !inputs.is_trie || last != Some(number) {
-                        parents.push(row_of[k]);
-                        tokens.push(inputs.tokens[place - 1]);
-                    }
-                    row_of[k] = parents.len() - 1;
-                    last = Some(number);
-                }
-                if !parents.iter().copied().eq(0..state.rows) {
-                    state = state.select(&parents);
-                }
-                reader.read(&mut state, &tokens);
-            }
-            reader.distributions(&state, vocab, &mut known);
-            for &k in &reading {
-                let number = inputs.numbers[sequences[k].range.start + at] as usize;
-                if number >= count || (inputs.is_trie && occurrences[number] > 0) {
-                    continue;
-                }
-                let log_probs = known.log_probs(known.rows()[row_of[k]]);
-                if temperature == 1.0 {
-                    kernels::exp(log_probs, &mut probs);
-                } else {
-                    let divided = log_probs.iter().map(|p| (f64::from(*p) / temperature) as f32);
-                    tempered.iter_mut().zip(divided).for_each(|(to, p)| *to = p);
-                    kernels::log_softmax_rows(&tempered, vocab, &mut probs);
-                    tempered.copy_from_slice(&probs);
-                    kernels::exp(&tempered, &mut probs);
-                }
-                occurrences[number] += 1;
-                // The running mean: m + (p - m) / n.
-                let n = occurrences[number] as f32;
-                let of_number = &mut means[number * vocab..][..vocab];
-                of_number.iter_mut().zip(&probs).for_each(|(mean, p)| *mean += (p - *mean) / n);
+        Reading::Sequences { all, is_trie } => {
+            let mut known = Distributions::default();
+            for sequences in all.chunks(SIDE_BY_SIDE) {
+                read_sequences(&mut *reader, &mut known, inputs, sequences, *is_trie, &mut means);
             }
         }
     }
     Ok(table)
+}
+
+/// The mean of the distributions of each number so far.
+struct Means<'t> {
+    temperature: f64,
+    vocab: usize,
+    /// (D, V)
+    table: &'t mut [f32],
+    /// (D)
+    occurrences: Vec<u32>,
+    /// One distribution, and its logarithm.
+    probs: Vec<f32>,
+    tempered: Vec<f32>,
+}
+
+impl Means<'_> {
+    /// Whether a distribution of this number is not needed, or was added before.
+    fn has(&self, number: u32) -> bool {
+        self.occurrences.get(number as usize).is_none_or(|&n| n > 0)
+    }
+
+    /// Adds a distribution of this number, if it is needed.
+    fn add(&mut self, number: u32, log_probs: &[f32]) {
+        let Self { temperature, vocab, table, occurrences, probs, tempered } = self;
+        let Some(occurrences) = occurrences.get_mut(number as usize) else { return };
+        if *temperature == 1.0 {
+            kernels::exp(log_probs, probs);
+        } else {
+            let divided = log_probs.iter().map(|p| (f64::from(*p) / *temperature) as f32);
+            tempered.iter_mut().zip(divided).for_each(|(to, p)| *to = p);
+            kernels::log_softmax_rows(tempered, *vocab, probs);
+            tempered.copy_from_slice(probs);
+            kernels::exp(tempered, probs);
+        }
+        *occurrences += 1;
+        // The running mean: m + (p - m) / n.
+        let n = *occurrences as f32;
+        let of_number = &mut table[number as usize * *vocab..][..*vocab];
+        of_number.iter_mut().zip(&*probs).for_each(|(mean, p)| *mean += (p - *mean) / n);
+    }
+}
+
+/// Adds the distributions of these sequences, which are read side by side.
+fn read_sequences(
+    reader: &mut dyn Reader,
+    known: &mut Distributions,
+    inputs: &TeacherInputs,
+    sequences: &[Sequence],
+    is_trie: bool,
+    means: &mut Means<'_>,
+) {
+    // `row_of[k]` is the state's row of sequence k. At first sequences with the same first token share a row; then,
+    // in a trie, those with the same prefix do.
+    let (mut row_of, mut firsts): (Vec<usize>, Vec<u32>) = (Vec::new(), Vec::new());
+    for sequence in sequences {
+        if firsts.last() != Some(&sequence.first) {
+            firsts.push(sequence.first);
+        }
+        row_of.push(firsts.len() - 1);
+    }
+    let firsts: Vec<State> = firsts.into_iter().map(|first| reader.start(1, first)).collect();
+    let mut state = State::stacked(&firsts);
+    let mut reading: Vec<usize> = (0..sequences.len()).collect();
+    let (mut parents, mut tokens) = (Vec::new(), Vec::new());
+    for at in 0.. {
+        reading.retain(|&k| sequences[k].range.len() > at);
+        if reading.is_empty() {
+            break;
+        }
+        if at > 0 {
+            parents.clear();
+            tokens.clear();
+            let mut last = None;
+            for &k in &reading {
+                let place = sequences[k].range.start + at;
+                let number = inputs.numbers[place];
+                if !is_trie || last != Some(number) {
+                    parents.push(row_of[k]);
+                    tokens.push(inputs.tokens[place - 1]);
+                }
+                row_of[k] = parents.len() - 1;
+                last = Some(number);
+            }
+            if !parents.iter().copied().eq(0..state.rows) {
+                state = state.select(&parents);
+            }
+            reader.read(&mut state, &tokens);
+        }
+        reader.distributions(&state, means.vocab, known);
+        for &k in &reading {
+            let number = inputs.numbers[sequences[k].range.start + at];
+            if !is_trie || !means.has(number) {
+                means.add(number, known.log_probs(known.rows()[row_of[k]]));
+            }
+        }
+    }
 }
 
 /// An error if `count` distributions of `vocab` characters do not fit into memory: 4 bytes for each

@@ -112,26 +112,43 @@ fn the_loss_is_in_part_that_under_the_teachers_distributions() {
 }
 
 #[test]
-fn a_teacher_reads_a_long_text_in_parts_with_as_much_before_each_as_an_evaluation() {
+fn a_teacher_gives_a_long_text_the_probabilities_of_an_evaluation() {
     let home = tempfile::tempdir().unwrap();
-    let (config, data) = config_with_teacher(
-        home.path(),
-        "[data]\nmode = 'text'\n[model]\nkind = 'gru'\nhidden = 6\n[train]\nbatch = 4",
-        3,
-    );
-    let student = Trainer::new(&config, &data).unwrap().into_model();
-    let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
-    let text = data.vocab.decode(&tokens);
-    let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config.data).unwrap();
-    let split = crate::data::Split::of(&long, &data.vocab).unwrap();
-    let inputs = TeacherInputs::of_text(&split);
-    assert_eq!((inputs.sequences.len(), inputs.count), (2, 4999));
-    let table = soft_targets(&student, &inputs, 1.0).unwrap();
-    let scores = student.score_split(&split, &mut |_| Ok(())).unwrap();
-    for (at, score) in scores.iter().enumerate() {
-        let p = table[at * data.vocab.len() + split.tokens().at(at + 1) as usize];
-        assert!((p.ln() - score).abs() < 1e-5, "{at}: {} and {score}", p.ln());
+    // In windows of 20 characters that slide by 5; and by 6, beside a state that is carried.
+    let transformer = "kind = 'transformer'\nlayers = 1\nheads = 2\nembed = 8\ninit_std = 0.5";
+    let [fives, sixes] = ["context = 20", "context = 24"].map(|context| format!("{transformer}\n{context}"));
+    let mut teachers = Vec::new();
+    for model in ["kind = 'gru'\nhidden = 6", &fives, &sixes] {
+        let toml = format!("[data]\nmode = 'text'\n[model]\n{model}\n[train]\nbatch = 4");
+        let (config, data) = config_with_teacher(home.path(), &toml, 3);
+        teachers.push((Trainer::new(&config, &data).unwrap().into_model(), config, data));
     }
+    let (_, config, data) = &teachers[0];
+    let (vocab, config) = (data.vocab.clone(), config.data.clone());
+    let tokens: Vec<u32> = data.splits.train.tokens().iter().cycle().take(5000).collect();
+    let text = vocab.decode(&tokens);
+    let long = crate::data::Corpus::from_bytes("long", text.as_bytes(), &config).unwrap();
+    let split = crate::data::Split::of(&long, &vocab).unwrap();
+    let [gru, fives, sixes]: [Box<dyn LanguageModel>; 3] = teachers
+        .into_iter()
+        .map(|(model, ..)| Box::new(model) as _)
+        .collect::<Vec<_>>()
+        .try_into()
+        .ok()
+        .unwrap();
+    let is_as_evaluated = |teacher: &dyn LanguageModel, what: &str| {
+        let inputs = TeacherInputs::of_text(&split);
+        assert_eq!(inputs.count, 4999);
+        let table = soft_targets(teacher, &inputs, 1.0).unwrap();
+        let scores = teacher.score_split(&split, &mut |_| Ok(())).unwrap();
+        for (at, score) in scores.iter().enumerate() {
+            let p = table[at * vocab.len() + split.tokens().at(at + 1) as usize];
+            assert!((p.ln() - score).abs() < 1e-4, "{what} at {at}: {} and {score}", p.ln());
+        }
+    };
+    is_as_evaluated(&*gru, "gru");
+    is_as_evaluated(&*fives, "transformer");
+    is_as_evaluated(&models::Mixture::new(vec![(0.5, gru), (0.3, fives), (0.2, sixes)]), "mixture");
 }
 
 #[test]
