@@ -12,8 +12,6 @@ use crate::{Error, Result};
 
 /// Time between saves: the work that a crash may cost.
 const SAVE_AFTER: Duration = Duration::from_secs(10);
-/// Steps between two looks at the clock.
-const CLOCK_EVERY: u64 = 64;
 /// Time between two [`Event::Tick`]s.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -73,8 +71,8 @@ pub trait Observer {
     /// Whatever is to end the training.
     fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()>;
 
-    /// Called about ten times a second during an evaluation, with the share done of the split `train` or
-    /// `val`.
+    /// Called at the beginning of an evaluation and about ten times a second during it, with the share done of the
+    /// split `train` or `val`.
     ///
     /// # Errors
     /// As [`Observer::event`].
@@ -199,7 +197,8 @@ pub(super) fn run_in(
             writer.log_records(&records)?;
             observe.event(trainer, &Event::Diagnostics(records))?;
         }
-        if ticked.elapsed() > TICK {
+        let now = Instant::now();
+        if now - ticked > TICK {
             observe.event(trainer, &Event::Tick { step, loss, lr })?;
             ticked = Instant::now();
         }
@@ -207,7 +206,7 @@ pub(super) fn run_in(
             evaluate_and_save(trainer, &mut writer, evaluate, stop, observe)?;
             writer.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
-        } else if trainer.step.is_multiple_of(CLOCK_EVERY) && saved.elapsed() > SAVE_AFTER {
+        } else if now - saved > SAVE_AFTER {
             writer.save(trainer)?;
             writer.note(trainer, watched.get(), SAVE_AFTER)?;
             saved = Instant::now();
@@ -354,6 +353,8 @@ fn evaluate_split(
     trainer.evaluated_model();
     let of = if split == "train" { &trainer.sample } else { &trainer.val };
     let (mut ticked, step) = (Instant::now(), trainer.step);
+    check_stop(stop)?;
+    observe.time(|observer| observer.evaluating(step, split, 0.0))?;
     let mut progress = |share: f64| {
         check_stop(stop)?;
         if ticked.elapsed() > TICK {

@@ -205,6 +205,29 @@ fn patience_ends_a_run_that_gets_no_better() {
 }
 
 #[test]
+fn a_training_of_long_steps_is_saved_after_ten_seconds_too() {
+    let mut config = config(MODELS[0]);
+    (config.train.steps, config.train.eval_every, config.train.log_every) = (5, Some(100), Some(1));
+    let data = Data::load(&config.data, None).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let mut folder = RunFolder::create(&path, false).unwrap();
+    let mut trainer = Trainer::new(&config, &data).unwrap();
+    let mut saved = Vec::new();
+    let mut watch = |_: &mut Trainer, event: &Event| {
+        if let Event::Step { step, .. } = event {
+            saved.push(Checkpoint::read(&path.join("last.safetensors")).unwrap().step);
+            if *step == 2 {
+                std::thread::sleep(Duration::from_millis(10_100));
+            }
+        }
+        Ok(())
+    };
+    run(&mut trainer, &mut folder, &AtomicBool::new(false), &mut watch).unwrap();
+    assert_eq!(saved, [0, 0, 0, 3, 3]);
+}
+
+#[test]
 fn parameters_that_are_not_finite_are_not_saved() {
     let config = config("[model]\nkind = 'linear'\n[train]\nlr = 1e30\nweight_decay = 1000");
     let data = Data::load(&config.data, None).unwrap();
