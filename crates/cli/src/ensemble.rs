@@ -16,6 +16,7 @@ use crate::watch::{self, Watch};
 pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> Result<()> {
     let path = ensemble.path().to_path_buf();
     let (seeds, steps) = (ensemble.config().train.seeds, ensemble.config().train.steps);
+    watch::listen(&path)?;
     let mixed = ensemble.run(data, &watch::STOP, &mut |number, path| {
         note(format_args!("training {number} of {seeds}, in {}", path.display()));
         let watch = Watch::open(args, path, Some([0, steps]), !out.json)?;
@@ -26,7 +27,8 @@ pub fn run(args: &Args, mut ensemble: Ensemble, data: &Data, out: &mut Out) -> R
         watch::note_stopped(&path, None);
         return train::stopped(&path, out);
     };
-    let samples = train::write_samples(&mixed.model, &mixed.data, ensemble.folder())?;
+    let samples = train::write_samples(&mixed.model, &mixed.data, ensemble.folder());
+    let samples = samples.map_err(|error| train::explain_full_disk(error, &path))?;
     if out.json {
         let Mix { checkpoint, model, data, members, .. } = &mixed;
         let mut object = train::object(model, &checkpoint.config, data, &path, &samples)?;

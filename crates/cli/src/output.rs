@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
@@ -11,7 +11,7 @@ use charloom::models::Progress;
 use charloom::train::check_stop;
 use charloom::{Checkpoint, Error, Result};
 use clap::ColorChoice;
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle, WeakProgressBar};
 use serde::Serialize;
 use terminal_size::{Height, Width, terminal_size};
 
@@ -160,6 +160,18 @@ pub fn flags(text: &str) -> String {
     said + rest
 }
 
+/// Adds a way out to the error of a full disk.
+pub fn explain_full_disk(error: Error, way: impl FnOnce() -> String) -> Error {
+    match error {
+        Error::Io { path, source }
+            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+        {
+            Error::model(path, format!("{source}; {}", way()))
+        }
+        error => error,
+    }
+}
+
 /// Whether the reader of standard output closed it, as `head` does.
 pub fn is_closed(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
@@ -243,7 +255,28 @@ fn shown_as(template: &str, length: u64, what: &'static str) -> ProgressBar {
 fn begun(bar: ProgressBar, template: &str, what: &'static str) -> ProgressBar {
     let bar = bar.with_style(style(template)).with_prefix(what);
     bar.enable_steady_tick(Duration::from_millis(200));
+    *last_bar() = Some(bar.downgrade());
     bar
+}
+
+/// The bar that was begun last.
+fn last_bar() -> MutexGuard<'static, Option<WeakProgressBar>> {
+    static LAST: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+    LAST.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`note`], from another thread than that of the progress bar, if there is one.
+pub fn note_above_bar(text: impl fmt::Display) {
+    let bar = last_bar().as_ref().and_then(WeakProgressBar::upgrade);
+    match bar {
+        Some(bar) => bar.suspend(|| note(text)),
+        None => note(text),
+    }
+}
+
+/// Removes the progress bar, if there is one, before the program ends.
+pub fn clear_bar() {
+    last_bar().as_ref().and_then(WeakProgressBar::upgrade).iter().for_each(ProgressBar::finish_and_clear);
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 mod begin;
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use charloom::data::{Data, Mode};
@@ -17,7 +16,7 @@ use charloom::{Checkpoint, Config, Error, Result};
 use serde_json::{Value, json};
 
 use crate::dashboard;
-use crate::output::{Out, detail, flags, name, note};
+use crate::output::{self, Out, detail, flags, name, note};
 use crate::setup::{DataPath, Settings, load_data};
 use crate::watch::{self, Watch};
 use crate::{ensemble, eval};
@@ -172,13 +171,16 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         }
     };
     let samples = if config.notebook.is_some() && data.mode() == Mode::Lines {
-        write_as_notebook(&data, &run)?
+        write_as_notebook(&data, &run)
     } else {
-        write_samples(model, &data, &run)?
+        write_samples(model, &data, &run)
     };
+    let samples = samples.map_err(|error| explain_full_disk(error, &path))?;
     if args.report {
         let page = path.join(files::REPORT);
-        crate::report::write(&path, args.data.get().map(PathBuf::as_path).filter(|_| args.resume), &page)?;
+        let moved = args.data.get().map(PathBuf::as_path).filter(|_| args.resume);
+        let written = crate::report::write(&path, moved, &page);
+        written.map_err(|error| explain_full_disk(error, &path))?;
         note(format_args!("report written to {}", page.display()));
     }
     match report(model, &config, &data, &path, &samples, out) {
@@ -226,19 +228,14 @@ pub fn note_saved(path: &Path, data: &Data) {
     note(format_args!("saved in {path}; next: charloom sample {path}{eval}"));
 }
 
-/// Adds to the error of a full disk how the run at `path` goes on.
+/// Adds to the error of a full disk how the run at `path`, whose folder was made, goes on.
 pub fn explain_full_disk(error: Error, path: &Path) -> Error {
-    match error {
-        Error::Io { path: file, source } if source.kind() == ErrorKind::StorageFull => {
-            let way = format!("charloom train --resume --out {} goes on", path.display());
-            Error::model(file, format!("{source}; once there is room, {way}"))
-        }
-        error => error,
-    }
+    output::explain_full_disk(error, || format!("once there is room, {}", watch::go_on(path)))
 }
 
 /// Trains, and prints why it ended early; false if it was stopped. `for_people` as in [`Watch::open`].
 fn train(args: &Args, training: &mut Training<'_>, run: &mut RunFolder, for_people: bool) -> Result<bool> {
+    watch::listen(run.path())?;
     let mut watch = Watch::open(args, run.path(), training.steps(), for_people)?;
     let outcome = training.run(Some(run), &watch::STOP, &mut watch);
     // If there is a dashboard, this restores the terminal.
@@ -357,16 +354,23 @@ fn print_samples(samples: &[Sample], mode: Mode, out: &mut Out) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     #[test]
     fn a_full_disk_is_told_how_the_run_goes_on() {
-        let of =
-            |kind: ErrorKind| explain_full_disk(Error::io("r/last", kind.into()), "r".as_ref()).to_string();
-        let said = of(ErrorKind::StorageFull);
-        assert!(
-            said.starts_with("r/last: no storage space; once there is room, charloom train --resume --out r")
+        let home = tempfile::tempdir().unwrap();
+        let run = home.path();
+        let of = |kind: ErrorKind| explain_full_disk(Error::io("r/last", kind.into()), run).to_string();
+        let begin = format!("the same command with --resume --out {} begins anew", run.display());
+        assert_eq!(
+            of(ErrorKind::StorageFull),
+            format!("r/last: no storage space; once there is room, {begin}")
         );
+        std::fs::write(run.join("last.safetensors"), "").unwrap();
+        let go_on = format!("charloom train --resume --out {} goes on", run.display());
+        assert!(of(ErrorKind::QuotaExceeded).ends_with(&format!("; once there is room, {go_on}")));
         assert!(!of(ErrorKind::PermissionDenied).contains("--resume"));
     }
 }

@@ -1,13 +1,15 @@
 //! Shows a training while it runs, and stops it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
+use charloom::files::{CONFIG, RunFolder};
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Observer, Trainer};
-use charloom::{Error, Result};
+use charloom::{Config, Error, Result};
 use charloom_plot::tensorboard::TensorBoard;
 use indicatif::ProgressBar;
 
@@ -23,24 +25,89 @@ const SAMPLES_SHARE: u32 = 200;
 /// Set by Ctrl-C or SIGTERM: finish the step or leave the evaluation, save, end.
 pub static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Ends a training in order when Ctrl-C or SIGTERM comes.
-fn listen() -> Result<()> {
-    static LISTENING: std::sync::Once = std::sync::Once::new();
+/// What the messages of Ctrl-C are about.
+struct Watched {
+    run: PathBuf,
+    at: At,
+}
+
+/// What is computed.
+#[derive(Clone, Copy)]
+enum At {
+    Step,
+    Evaluation,
+    /// Something before, between or after trainings.
+    Other,
+}
+
+static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+
+fn watched() -> MutexGuard<'static, Option<Watched>> {
+    WATCHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set_at(at: At) {
+    watched().iter_mut().for_each(|watched| watched.at = at);
+}
+
+/// Ends the training of this run in order when Ctrl-C or SIGTERM comes, at once when another comes.
+pub fn listen(run: &Path) -> Result<()> {
+    static LISTENING: Once = Once::new();
+    *watched() = Some(Watched { run: run.to_path_buf(), at: At::Other });
     let mut listening = Ok(());
-    LISTENING.call_once(|| {
-        listening = ctrlc::set_handler(|| {
-            if STOP.swap(true, Ordering::Relaxed) {
-                // The second signal ends at once, without saving.
-                dashboard::restore();
-                std::process::exit(130);
-            }
-            std::thread::spawn(|| {
-                std::thread::sleep(Duration::from_secs(1));
-                note("finishes what it is at, then saves and ends; another Ctrl-C ends at once, without saving");
-            });
-        });
-    });
+    LISTENING.call_once(|| listening = ctrlc::set_handler(interrupt));
     listening.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
+}
+
+fn interrupt() {
+    if STOP.swap(true, Ordering::Relaxed) {
+        let told = watched().as_ref().map(Watched::how_to_go_on);
+        dashboard::restore();
+        output::clear_bar();
+        told.into_iter().for_each(note);
+        std::process::exit(130);
+    }
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(1));
+        let told = watched().as_ref().map(Watched::how_it_ends);
+        told.into_iter().for_each(output::note_above_bar);
+    });
+}
+
+impl Watched {
+    /// For the first Ctrl-C, if it does not end the training within a second.
+    fn how_it_ends(&self) -> String {
+        let when = match self.at {
+            At::Step => "stops after the step that is being computed, and saves",
+            At::Evaluation => "stops within the evaluation that is being computed, and saves",
+            At::Other => "finishes what it is at, saves and stops",
+        };
+        format!("{when}; another Ctrl-C stops at once, without saving")
+    }
+
+    /// For the second.
+    fn how_to_go_on(&self) -> String {
+        let lost = if can_go_on(&self.run) {
+            "what came after the last save is lost"
+        } else {
+            "nothing was saved yet"
+        };
+        format!("stopped at once; {lost}: {}", go_on(&self.run))
+    }
+}
+
+/// Whether a run can be gone on with: it has a checkpoint, or is an ensemble's, which trains what it lacks.
+fn can_go_on(run: &Path) -> bool {
+    let is_ensemble = || Config::read(&run.join(CONFIG)).is_ok_and(|config| config.train.seeds > 1);
+    RunFolder::has_checkpoint(run) || is_ensemble()
+}
+
+/// The command by which a training that ended early goes on.
+pub fn go_on(run: &Path) -> String {
+    match (can_go_on(run), run.display()) {
+        (true, run) => format!("charloom train --resume --out {run} goes on"),
+        (false, run) => format!("the same command with --resume --out {run} begins anew"),
+    }
 }
 
 /// Prints how to resume what was stopped; `step` is `None` for an ensemble.
@@ -78,7 +145,7 @@ impl Watch {
     /// Starts to watch a training in a folder. `steps` is how many are done, and how many there are; None for a
     /// model that is counted, which has no steps to show. `for_people`: samples are shown below the bar.
     pub fn open(args: &Args, folder: &Path, steps: Option<[u64; 2]>, for_people: bool) -> Result<Self> {
-        listen()?;
+        set_at(if steps.is_some() { At::Step } else { At::Other });
         let done = steps.map_or(0, |[done, _]| done);
         let create = |folder| TensorBoard::create(folder, done);
         let board = args.tensorboard.as_deref().map(create).transpose()?;
@@ -104,6 +171,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        set_at(At::Other);
         if let Show::Bar(progress) = &mut self.show {
             progress.print(None);
             progress.bar.finish_and_clear();
@@ -115,6 +183,9 @@ impl Observer for Watch {
     fn event(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
         if let Some(board) = &mut self.board {
             board.observe(trainer, event)?;
+        }
+        if let Event::Evaluated { .. } = event {
+            set_at(At::Step);
         }
         match &mut self.show {
             Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
@@ -129,6 +200,7 @@ impl Observer for Watch {
     }
 
     fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
+        set_at(At::Evaluation);
         match &mut self.show {
             Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
             Show::Bar(progress) => progress.bar.set_message(evaluating(split, share)),
@@ -189,6 +261,7 @@ impl TrainingBar {
             Event::Evaluated { step, train, val, best } => {
                 self.print(None);
                 self.bar.set_position(*step);
+                self.bar.set_message("");
                 let val = val.map_or(String::new(), |val| format!("  val {:.4}", val.loss));
                 let best = if *best { "  best so far" } else { "" };
                 let train = train.map_or(String::new(), |train| format!("train {:.4}", train.loss));
@@ -204,5 +277,25 @@ impl TrainingBar {
             let batch = batch.map_or(String::new(), |(_, loss)| format!("batch {loss:.4}  "));
             self.bar.suspend(|| note(format_args!("step {step:>8}  {batch}{losses}")));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_ctrl_c_says_how_to_go_on_from_what_was_saved() {
+        let home = tempfile::tempdir().unwrap();
+        let run = home.path().to_path_buf();
+        let watched = Watched { run: run.clone(), at: At::Step };
+        let anew = format!("nothing was saved yet: the same command with --resume --out {}", run.display());
+        assert!(watched.how_to_go_on().contains(&anew));
+        let goes_on = format!("charloom train --resume --out {} goes on", run.display());
+        std::fs::write(run.join(CONFIG), "train.seeds = 2").unwrap();
+        assert!(watched.how_to_go_on().ends_with(&goes_on));
+        std::fs::remove_file(run.join(CONFIG)).unwrap();
+        std::fs::write(run.join("last.safetensors"), "").unwrap();
+        assert!(watched.how_to_go_on().ends_with(&goes_on));
     }
 }

@@ -14,5 +14,6 @@ mod lines;
 mod mix;
 mod notebooks;
 mod pictures;
+mod stopping;
 mod sweep;
 mod train;

@@ -1,4 +1,4 @@
-//! Training networks with the command: stopping, resuming, failing.
+//! Training networks with the command: the same bytes, failing, sizes, teachers.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ fn charloom(folder: &Path, args: &str) -> Output {
     Command::new(assert_cmd::cargo::cargo_bin!("charloom")).current_dir(folder).args(args).output().unwrap()
 }
 
-fn done(folder: &Path, args: &str) -> String {
+pub(super) fn done(folder: &Path, args: &str) -> String {
     let output = charloom(folder, args);
     assert_eq!(output.status.code(), Some(0), "{args}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -24,7 +24,7 @@ fn failed(folder: &Path, args: &str, said: &str) {
     assert!(stderr.lines().last().unwrap().contains(said), "{args}: {stderr}");
 }
 
-fn same(folder: &Path, a: &str, b: &str) {
+pub(super) fn same(folder: &Path, a: &str, b: &str) {
     for name in ["config.toml", "best.safetensors", "last.safetensors", "metrics.jsonl", "samples.txt"] {
         let [a, b] = [a, b].map(|run| fs::read(folder.join(run).join(name)).unwrap());
         assert!(!a.is_empty() && a == b, "{name} differs");
@@ -206,76 +206,6 @@ fn a_teacher_and_what_is_read_are_learned_from() {
     let output = charloom(folder, "eval teacher --adapt 0.1");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(2) && stderr.contains("--adapt: nothing in this model"), "{stderr}");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_stopped_ensemble_is_resumed_bit_for_bit() {
-    let folder = TempDir::new().unwrap();
-    let flags = "train --seeds 2 --steps 3000 --eval-every 200 --hidden 30";
-    let mixed = done(folder.path(), &format!("{flags} --out whole"));
-    assert!(mixed.contains("whole/seed-2 (mlp)  0.5000"), "{mixed}");
-    assert_eq!(fs::read_to_string(folder.path().join("whole/samples.txt")).unwrap().lines().count(), 20);
-    let rest = stopped(folder.path(), &format!("{flags} --out cut"), "-INT", ["training 2", "step      400"]);
-    assert!(rest.last().unwrap().contains("charloom train --resume --out cut"), "{rest:?}");
-    assert!(!folder.path().join("cut/best.safetensors").exists());
-    done(folder.path(), "train --resume --out cut");
-    for name in ["best.safetensors", "seed-2/last.safetensors", "config.toml", "metrics.jsonl", "samples.txt"]
-    {
-        let [a, b] = ["whole", "cut"].map(|run| fs::read(folder.path().join(run).join(name)).unwrap());
-        assert!(!a.is_empty() && a == b, "{name} differs");
-    }
-    assert_eq!(done(folder.path(), "sample cut -n 2").lines().count(), 2);
-}
-
-/// Sends a command a signal once these lines, one after the other, have begun; what it says after that.
-#[cfg(unix)]
-fn stopped(folder: &Path, args: &str, signal: &str, wait_for: [&str; 2]) -> Vec<String> {
-    use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
-
-    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("charloom"))
-        .current_dir(folder)
-        .args(args.split_whitespace())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    for wait_for in wait_for {
-        assert!(lines.any(|line| line.unwrap().starts_with(wait_for)), "no {wait_for}");
-    }
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
-    let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    assert_eq!(child.wait().unwrap().code(), Some(0));
-    rest
-}
-
-#[cfg(unix)]
-#[test]
-fn a_stopped_run_is_resumed_bit_for_bit() {
-    let folder = TempDir::new().unwrap();
-    let steps = "--steps 3000 --eval-every 200 --hidden 30";
-    done(folder.path(), &format!("train {steps} --out whole"));
-    for (signal, wait_for) in [("-INT", "step      200"), ("-TERM", "step      400")] {
-        let _ = fs::remove_dir_all(folder.path().join("cut"));
-        let rest = stopped(folder.path(), &format!("train {steps} --out cut"), signal, ["", wait_for]);
-        assert!(rest.last().unwrap().contains("charloom train --resume --out cut"), "{rest:?}");
-        assert!(!folder.path().join("cut/samples.txt").exists());
-        done(folder.path(), "train --resume --out cut");
-        same(folder.path(), "whole", "cut");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_finished_training_is_kept_if_it_is_stopped_before_its_losses_are_printed() {
-    let folder = TempDir::new().unwrap();
-    let train = "train --model lstm --hidden 512 --steps 1 --out run";
-    let rest = stopped(folder.path(), train, "-INT", ["", "step        1"]);
-    let said = rest[0].starts_with("stopped after the training") && rest[1].starts_with("saved in run");
-    assert!(said, "{rest:?}");
-    assert_eq!(fs::read_to_string(folder.path().join("run/samples.txt")).unwrap().lines().count(), 20);
 }
 
 #[test]
