@@ -99,6 +99,8 @@ fn run_on(pool: &Pool, arguments: impl IntoIterator<Item = OsString>) -> u8 {
         // The reader of our output, such as `head`, closed it: that is no error.
         Err(error) if output::is_closed(&error) => 0,
         Err(error) => {
+            let way = || "make room there, or name another place, and give the command again".to_owned();
+            let error = output::explain_full_disk(error, way);
             // The message may quote a file, so control characters are escaped; a formula's error has two
             // lines.
             output::note(format_args!(

@@ -55,8 +55,11 @@ pub fn run(args: &Args, out: &mut Out) -> Result<()> {
         return Err(Error::usage(message));
     }
     let mut folder = RunFolder::create(&args.out, args.force)?;
-    mixed.save(&mut folder)?;
-    train::write_samples(&mixed.model, &mixed.data, &folder)?;
+    let written = mixed.save(&mut folder);
+    if let Err(error) = written.and_then(|()| train::write_samples(&mixed.model, &mixed.data, &folder)) {
+        folder.remove();
+        return Err(error);
+    }
     drop(folder);
     print(&mixed, &args.out, out)?;
     train::note_saved(&args.out, &mixed.data);

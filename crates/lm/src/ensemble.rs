@@ -67,14 +67,25 @@ impl Ensemble {
         first.train.seeds = 1;
         drop(Training::new(&first, data, FitOptions::default())?);
         let ensemble = Self { config: config.clone(), out: make()? };
-        // Old runs are removed before the first training, because [`Ensemble::run`] resumes those that it
-        // finds.
-        for number in 1..=seeds {
-            let folder = RunFolder::create(&seed_folder(ensemble.path(), number), true)?;
-            folder.write_config(&ensemble.config_of(number))?;
+        match ensemble.make_members() {
+            Ok(()) => Ok(ensemble),
+            Err(error) => {
+                let folders = (1..=seeds).map(|number| seed_folder(ensemble.path(), number));
+                folders.flat_map(|path| RunFolder::open(&path)).for_each(RunFolder::remove);
+                ensemble.out.remove();
+                Err(error)
+            }
         }
-        ensemble.out.write_config(config)?;
-        Ok(ensemble)
+    }
+
+    /// Makes the members' folders. Old runs are removed before the first training, because [`Ensemble::run`] resumes
+    /// those that it finds.
+    fn make_members(&self) -> Result<()> {
+        for number in 1..=self.config.train.seeds {
+            let folder = RunFolder::create(&seed_folder(self.path(), number), true)?;
+            folder.write_config(&self.config_of(number))?;
+        }
+        self.out.write_config(&self.config)
     }
 
     /// The ensemble in a folder, finished or not; `None` if the folder holds something else.

@@ -125,8 +125,13 @@ pub fn new_run(args: &Args, config: &Config) -> Result<RunFolder> {
             RunFolder::create_next(Path::new("runs"), name)?
         }
     };
-    run.write_config(config)?;
-    Ok(run)
+    match run.write_config(config) {
+        Ok(()) => Ok(run),
+        Err(error) => {
+            run.remove();
+            Err(error)
+        }
+    }
 }
 
 /// After a training without flags, prints how long one for a better model would take.

@@ -155,6 +155,62 @@ fn a_full_disk_keeps_the_checkpoint_before() {
     assert!(!has_temporaries(&run));
 }
 
+/// What a full disk costs is told with a way out; nothing half-written is left, and with room the told way works.
+#[test]
+#[ignore = "mounts a small file system, which not every machine allows"]
+fn a_full_disk_is_told_with_a_way_out_wherever_it_is_found() {
+    let home = folder();
+    let script = r#"
+        mkdir small
+        mount -t tmpfs -o size=400k tmpfs small || exit 77
+        train="train names --steps 5 --eval-every 5"
+        fill() { dd if=/dev/zero of=small/filler bs=1k count=$1 2> /dev/null; }
+        fill 1000
+        for command in "$train --out small/run" "$train --seeds 2 --out small/both" "mix one two --out small/mix" \
+                "sample one" "sample one --json" "report one -o small/page"; do
+            "$CHARLOOM" $command > small/text 2> errors
+            echo "$? $(tail -n 1 errors)" >> told
+            rm small/text
+        done
+        ls small > left
+        # The configuration fits, the first checkpoint does not.
+        fill 380
+        "$CHARLOOM" $train --hidden 300 --out small/run 2> errors
+        echo "$? $(tail -n 1 errors)" >> told
+        rm small/filler
+        "$CHARLOOM" $train --hidden 300 --resume --out small/run 2> again || exit 3
+    "#;
+    for run in ["one", "two"] {
+        let args = format!("train names --steps 5 --eval-every 5 --hidden 8 --out {run}");
+        assert!(charloom(home.path(), &args).output().unwrap().status.success());
+    }
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .env("CHARLOOM", assert_cmd::cargo::cargo_bin!("charloom"))
+        .current_dir(home.path())
+        .output();
+    let output = output.expect("unshare(1)");
+    let read = |name: &str| fs::read_to_string(home.path().join(name)).unwrap_or_default();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", read("again"));
+    let expected = [
+        ("small/run/config.toml", "make room there, or name another place, and give the command again"),
+        ("small/both/config.toml", "make room there"),
+        ("small/mix/config.toml", "make room there"),
+        ("standard output", "make room there"),
+        ("standard output", "make room there"),
+        ("small/page", "make room there"),
+        ("small/run/best.safetensors", "the same command with --resume --out small/run begins anew"),
+    ];
+    let told = read("told");
+    assert_eq!(told.lines().count(), expected.len(), "{told}");
+    for (told, (place, way)) in told.lines().zip(expected) {
+        let begin = format!("1 error: {place}: No space left on device (os error 28); ");
+        assert!(told.starts_with(&begin) && told.contains(way), "{told}, not {begin}{way}");
+    }
+    assert_eq!(read("left"), "filler\n");
+}
+
 #[test]
 fn a_run_folder_that_disappears_ends_the_run_in_one_line() {
     let home = folder();

@@ -23,6 +23,9 @@ const DIAGNOSTICS: &str = "diagnostics.jsonl";
 /// The page about a run, if one is asked for with its training.
 pub const REPORT: &str = "report.html";
 
+/// All files of a run but its metrics.
+const FILES: [&str; 8] = [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT, TIMING];
+
 /// The folder of a run, locked as long as this lives: no second program writes to it.
 ///
 /// ```text
@@ -69,7 +72,7 @@ impl RunFolder {
         disk::create_folders(&*disk, path).map_err(|error| Error::io(path, error))?;
         let run = Self::lock(disk, path)?;
         let mut removed = false;
-        for name in [CONFIG, BEST, LAST, PREVIOUS, SAMPLES, DIAGNOSTICS, REPORT, TIMING] {
+        for name in FILES {
             let path = path.join(name);
             removed |= disk::remove(&*run.disk, &path).map_err(|error| Error::io(&path, error))?;
         }
@@ -79,6 +82,15 @@ impl RunFolder {
         }
         run.cut_metrics(0)?;
         Ok(run)
+    }
+
+    /// Removes a new run that could not be written, and its folder, if nothing else is there.
+    pub fn remove(self) {
+        // Errors are ignored: what keeps the run from being written is told.
+        for name in FILES.into_iter().chain([METRICS]) {
+            let _ = disk::remove(&*self.disk, &self.path.join(name));
+        }
+        let _ = fs::remove_dir(&self.path);
     }
 
     /// Whether the folder holds anything that a new run would mix with.
