@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Stderr};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use charloom::data::Mode;
@@ -11,9 +13,9 @@ use charloom::inspect::RecordKind;
 use charloom::sample::{SampleOptions, Sampler};
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
-use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -26,7 +28,7 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph};
 use ratatui::{Frame, Terminal};
 
 use crate::output::shown;
-use crate::watch::evaluating;
+use crate::watch::{self, evaluating};
 
 /// The time between new samples from the model.
 const SAMPLE_EVERY: Duration = Duration::from_secs(2);
@@ -40,15 +42,31 @@ const LOSS_DECAY: f64 = 0.98;
 /// Whether a dashboard has the terminal.
 static IS_OPEN: AtomicBool = AtomicBool::new(false);
 
-/// Shows a training on the whole screen, and handles keys.
+/// Shows a training on the whole screen. Keys are heard by a thread of their own, also within a long step.
 pub struct Dashboard {
-    screen: Screen<CrosstermBackend<Stderr>>,
+    screen: Arc<Mutex<Screen>>,
+    keyboard: Option<JoinHandle<()>>,
 }
 
 /// The terminal and the state that it shows.
-struct Screen<B: Backend> {
-    terminal: Terminal<B>,
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Stderr>>,
     view: View,
+}
+
+impl Screen {
+    fn draw(&mut self) -> Result<()> {
+        let Self { terminal, view } = self;
+        terminal.draw(|frame| view.draw(frame)).map(drop).map_err(failed)
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("the terminal", error)
+}
+
+fn lock(screen: &Mutex<Screen>) -> MutexGuard<'_, Screen> {
+    screen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The state that the dashboard shows.
@@ -61,6 +79,8 @@ struct View {
     paused_for: Duration,
     paused: bool,
     stopping: bool,
+    /// How often the learning rate is to be divided by 10 before the next step.
+    divisions: u32,
     /// The progress of the evaluation that runs now; else empty.
     evaluating: String,
     step: u64,
@@ -102,79 +122,107 @@ impl Dashboard {
             before(info);
         }));
         let terminal = take_terminal().inspect_err(|_| restore());
-        let terminal = terminal.map_err(|error| Error::io("the terminal", error))?;
         let view = View { title: title.to_owned(), steps, stride: 1, ..View::default() };
-        Ok(Some(Self { screen: Screen { terminal, view } }))
+        let screen = Arc::new(Mutex::new(Screen { terminal: terminal.map_err(failed)?, view }));
+        let shared = Arc::clone(&screen);
+        let keyboard = std::thread::spawn(move || {
+            // An error here is ignored: that of drawing is told by the training.
+            let _ = listen(&shared);
+        });
+        Ok(Some(Self { screen, keyboard: Some(keyboard) }))
     }
 
     /// Shows which split is evaluated, and the share that is done.
-    pub fn evaluating(&mut self, step: u64, split: &str, share: f64, stop: &AtomicBool) -> Result<()> {
-        let view = &mut self.screen.view;
-        view.step = step;
-        view.evaluating = evaluating(split, share);
-        self.keys(None, stop)
+    pub fn evaluating(&mut self, step: u64, split: &str, share: f64) -> Result<()> {
+        let mut screen = lock(&self.screen);
+        (screen.view.step, screen.view.evaluating) = (step, evaluating(split, share));
+        stop(&screen.view);
+        drop(screen);
+        self.pause()
     }
 
-    /// Takes in an event of the training, redraws and handles keys.
-    pub fn observe(&mut self, trainer: &mut Trainer, event: &Event, stop: &AtomicBool) -> Result<()> {
-        let view = &mut self.screen.view;
-        view.take(event);
-        view.lr = trainer.lr();
+    /// Takes in an event of the training, redraws and does what keys asked for.
+    pub fn observe(&mut self, trainer: &mut Trainer, event: &Event) -> Result<()> {
+        let sampled = {
+            let view = &mut lock(&self.screen).view;
+            view.take(event);
+            view.lr = trainer.lr();
+            view.sampled
+        };
         let sample = match event {
-            Event::Tick { .. } => view.sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY),
+            Event::Tick { .. } => sampled.is_none_or(|at| at.elapsed() > SAMPLE_EVERY),
             Event::Evaluated { .. } => true,
             Event::Step { .. } | Event::Diagnostics(_) => return Ok(()),
         };
         if sample {
-            view.samples = samples(trainer)?;
-            view.sampled = Some(Instant::now());
+            let samples = samples(trainer)?;
+            let view = &mut lock(&self.screen).view;
+            (view.samples, view.sampled) = (samples, Some(Instant::now()));
         }
-        self.keys(Some(trainer), stop)
+        self.pause()?;
+        let view = &mut lock(&self.screen).view;
+        for _ in 0..std::mem::take(&mut view.divisions) {
+            trainer.scale_lr(0.1);
+        }
+        view.lr = trainer.lr();
+        stop(view);
+        Ok(())
     }
 
-    /// Draws and handles keys; without a trainer the key of the learning rate does nothing.
-    fn keys(&mut self, mut trainer: Option<&mut Trainer>, stop: &AtomicBool) -> Result<()> {
-        let Screen { terminal, view } = &mut self.screen;
-        let failed = |error| Error::io("the terminal", error);
-        let mut wait = Duration::ZERO;
-        loop {
-            while event::poll(wait).map_err(failed)? {
-                wait = Duration::ZERO;
-                if let Input::Key(key) = event::read().map_err(failed)?
-                    && key.kind == KeyEventKind::Press
-                {
-                    let ctrl_c =
-                        key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-                    match key.code {
-                        KeyCode::Char('q') => view.stopping = true,
-                        _ if ctrl_c => view.stopping = true,
-                        KeyCode::Char('p') => view.paused = !view.paused,
-                        KeyCode::Char('l') => {
-                            if let Some(trainer) = &mut trainer {
-                                trainer.scale_lr(0.1);
-                                view.lr = trainer.lr();
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            terminal.draw(|frame| view.draw(frame)).map_err(failed)?;
-            if view.stopping {
-                stop.store(true, Ordering::Relaxed);
-            }
-            if !view.paused || stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            wait = PAUSE;
-            view.paused_for += PAUSE;
+    /// Draws, and waits while the training is paused.
+    fn pause(&self) -> Result<()> {
+        lock(&self.screen).draw()?;
+        while lock(&self.screen).view.is_paused() {
+            std::thread::sleep(PAUSE);
+            lock(&self.screen).view.paused_for += PAUSE;
         }
+        Ok(())
+    }
+}
+
+/// Handles keys while the dashboard is open.
+fn listen(screen: &Mutex<Screen>) -> Result<()> {
+    loop {
+        let key = event::poll(PAUSE).map_err(failed)?;
+        let mut screen = lock(screen);
+        if !IS_OPEN.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let key = if key { event::read().map_err(failed)?.as_key_press_event() } else { None };
+        let view = &mut screen.view;
+        let is_stopping = view.stopping;
+        match key {
+            // The screen stays locked: nothing is drawn on the terminal that a second Ctrl-C gives back.
+            Some(KeyEvent { code: KeyCode::Char('c'), modifiers: KeyModifiers::CONTROL, .. }) => {
+                watch::interrupt()
+            }
+            Some(KeyEvent { code: KeyCode::Char('q'), .. }) => view.stopping = true,
+            Some(KeyEvent { code: KeyCode::Char('p'), .. }) => view.paused = !view.paused,
+            Some(KeyEvent { code: KeyCode::Char('l'), .. }) => view.divisions += 1,
+            _ => {}
+        }
+        view.stopping |= watch::STOP.load(Ordering::Relaxed);
+        if key.is_some() || view.stopping != is_stopping {
+            screen.draw()?;
+        }
+    }
+}
+
+/// Tells the training to stop if a key asked for it, once a learning rate that was asked for before is set.
+fn stop(view: &View) {
+    if view.stopping && view.divisions == 0 {
+        watch::STOP.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Dashboard {
     fn drop(&mut self) {
-        restore();
+        {
+            let _screen = lock(&self.screen);
+            restore();
+        }
+        // The next keys are for whoever reads the terminal next.
+        let _ = self.keyboard.take().map(JoinHandle::join);
     }
 }
 
@@ -184,6 +232,11 @@ fn take_terminal() -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
     // Terminal::clear would ask for the cursor's position, which some terminals do not answer.
     execute!(io::stderr(), EnterAlternateScreen, Clear(ClearType::All))?;
     Terminal::new(CrosstermBackend::new(io::stderr()))
+}
+
+/// Whether a dashboard has the terminal.
+pub fn is_open() -> bool {
+    IS_OPEN.load(Ordering::Relaxed)
 }
 
 /// Restores the terminal, if a dashboard has it.
@@ -208,6 +261,10 @@ fn samples(trainer: &mut Trainer) -> Result<Vec<String>> {
 }
 
 impl View {
+    fn is_paused(&self) -> bool {
+        self.paused && !self.stopping
+    }
+
     fn take(&mut self, event: &Event) {
         self.evaluating.clear();
         match event {
@@ -265,17 +322,15 @@ impl View {
         });
         let ratios = Paragraph::new(ratios.collect::<Vec<_>>());
         frame.render_widget(ratios.block(Block::bordered().title("log10 update/weight")), lower);
-        let state = if self.stopping {
-            "stopping"
-        } else if self.paused {
-            "paused: p goes on"
-        } else {
-            &self.evaluating
+        let state = if self.paused { "paused: p goes on" } else { &self.evaluating };
+        let keys = match (self.stopping, self.evaluating.is_empty()) {
+            (false, _) => format!("q stop and save  p pause  l learning rate / 10  {state}"),
+            (true, is_step) => {
+                let when = if is_step { "after this step" } else { "within this evaluation" };
+                format!("stops {when}, and saves; Ctrl-C stops at once, without saving")
+            }
         };
-        frame.render_widget(
-            Line::from(format!("q stop and save  p pause  l learning rate / 10  {state}")).dim(),
-            foot,
-        );
+        frame.render_widget(Line::from(keys).dim(), foot);
     }
 
     fn draw_head(&self, frame: &mut Frame, area: Rect) {
@@ -340,60 +395,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
-    use charloom::evaluation::Evaluation;
-    use ratatui::backend::TestBackend;
-
-    use super::*;
-
-    fn screen(view: &View) -> String {
-        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-        terminal.draw(|frame| view.draw(frame)).unwrap();
-        let cells = terminal.backend().buffer().content();
-        cells.chunks(80).map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>() + "\n").collect()
-    }
-
-    #[test]
-    fn everything_fits_on_80_by_24() {
-        let mut view = View { title: "runs/mlp".to_owned(), steps: 10_000, stride: 1, ..View::default() };
-        assert!(screen(&view).contains("step 0 of 10000"), "before the first step");
-        for step in 0..5000u64 {
-            let loss = 2.0 + 1.3 * (-(step as f32) / 500.0).exp();
-            view.take(&Event::Step { step, loss, lr: 0.1 });
-        }
-        let val = Some(Evaluation::new(2.1234, 10));
-        view.take(&Event::Evaluated {
-            step: 5000,
-            train: Some(Evaluation::new(2.0567, 10)),
-            val,
-            best: true,
-        });
-        assert!(!screen(&view).contains("evaluating"));
-        view.evaluating = evaluating("val", 0.25);
-        assert!(
-            screen(&view).contains("evaluating val, 25 %") && screen(&view).contains("step 5000 of 10000")
-        );
-        view.samples = vec!["emma".to_owned(), "olivia".to_owned()];
-        view.ratios = vec![("layers.0.weight".to_owned(), -2.71)];
-        let shown = screen(&view);
-        println!("{shown}");
-        for part in [
-            "step 5000 of 10000 (50 %)",
-            "train 2.0567",
-            "val 2.1234",
-            "lr 1.000e-1",
-            "steps/s",
-            "emma",
-            "olivia",
-            "-2.71  layers.0.weight",
-            "q stop and save",
-            "minibatch",
-            "5000",
-        ] {
-            assert!(shown.contains(part), "no {part:?}");
-        }
-        assert!(view.losses.len() <= POINTS);
-        let curve = shown.chars().filter(|c| ('\u{2801}'..='\u{28ff}').contains(c)).count();
-        assert!(curve > 40, "the curve has only {curve} cells");
-    }
-}
+mod tests;

@@ -1,7 +1,6 @@
 //! The stand-in for the dashboard in a build without the feature `dashboard`.
 
 use std::convert::Infallible;
-use std::sync::atomic::AtomicBool;
 
 use charloom::train::{Event, Trainer};
 use charloom::{Error, Result};
@@ -22,13 +21,18 @@ impl Dashboard {
         Ok(None)
     }
 
-    pub fn evaluating(&mut self, _: u64, _: &str, _: f64, _: &AtomicBool) -> Result<()> {
+    pub fn evaluating(&mut self, _: u64, _: &str, _: f64) -> Result<()> {
         match self.0 {}
     }
 
-    pub fn observe(&mut self, _: &mut Trainer, _: &Event, _: &AtomicBool) -> Result<()> {
+    pub fn observe(&mut self, _: &mut Trainer, _: &Event) -> Result<()> {
         match self.0 {}
     }
+}
+
+/// Whether a dashboard has the terminal.
+pub fn is_open() -> bool {
+    false
 }
 
 /// Does nothing: no dashboard has changed the terminal.

@@ -59,7 +59,8 @@ pub fn listen(run: &Path) -> Result<()> {
     listening.map_err(|error| Error::Failed(format!("cannot listen for Ctrl-C: {error}")))
 }
 
-fn interrupt() {
+/// What Ctrl-C does.
+pub fn interrupt() {
     if STOP.swap(true, Ordering::Relaxed) {
         let told = watched().as_ref().map(Watched::how_to_go_on);
         dashboard::restore();
@@ -69,6 +70,10 @@ fn interrupt() {
     }
     std::thread::spawn(|| {
         std::thread::sleep(Duration::from_secs(1));
+        // A dashboard tells it by itself.
+        if dashboard::is_open() {
+            return;
+        }
         let told = watched().as_ref().map(Watched::how_it_ends);
         told.into_iter().for_each(output::note_above_bar);
     });
@@ -188,7 +193,7 @@ impl Observer for Watch {
             set_at(At::Step);
         }
         match &mut self.show {
-            Show::Dashboard(dashboard) => dashboard.observe(trainer, event, &STOP)?,
+            Show::Dashboard(dashboard) => dashboard.observe(trainer, event)?,
             Show::Bar(progress) => {
                 progress.advance(event);
                 if let Event::Evaluated { .. } = event {
@@ -202,7 +207,7 @@ impl Observer for Watch {
     fn evaluating(&mut self, step: u64, split: &'static str, share: f64) -> Result<()> {
         set_at(At::Evaluation);
         match &mut self.show {
-            Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share, &STOP)?,
+            Show::Dashboard(dashboard) => dashboard.evaluating(step, split, share)?,
             Show::Bar(progress) => progress.bar.set_message(evaluating(split, share)),
         }
         Ok(())

@@ -27,8 +27,8 @@ pub struct TrainFlags {
     pub start: StartFlags,
     #[command(flatten)]
     evaluations: EvaluationFlags,
-    /// A finished run to learn from besides the text: with words it is asked once for each beginning of a word, with a
-    /// running text once for each character of the training split, all of which it reads as an evaluation does
+    /// A finished run to learn from besides the text: with words it is asked once for each beginning of a word, with
+    /// a running text once for each character of the training split, all of which it reads as an evaluation does
     #[arg(long, value_name = "RUN")]
     teacher: Option<PathBuf>,
     /// How much of the loss is that under the teacher's distributions [default: 0.5]

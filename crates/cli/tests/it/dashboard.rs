@@ -85,3 +85,20 @@ fn a_dashboard_listens_to_keys_and_gives_the_terminal_back() {
     let last = charloom::Checkpoint::read(&run.join("last.safetensors")).unwrap();
     assert_eq!(last.state("lr.factor").unwrap().as_f64(), Some(&[0.1][..]), "l did not lower the rate");
 }
+
+#[test]
+#[cfg(all(feature = "dashboard", target_os = "linux"))]
+fn within_a_long_step_a_dashboard_hears_ctrl_c_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("charloom");
+    // A step takes many minutes.
+    let command = format!(
+        "{} train {} --hidden 20 --batch 512 --accumulate 1000000 --dashboard --out {}",
+        program.display(),
+        words().display(),
+        home.path().join("run").display()
+    );
+    let shown = on_a_terminal(&command, b"\x03\x03");
+    let (_, after) = shown.rsplit_once("\x1b[?1049l").expect("the terminal is not given back");
+    assert!(after.contains("\x1b[?25h") && after.contains("stopped at once; "), "{after}");
+}
