@@ -1,5 +1,6 @@
 //! A team: an owner thread and its helper threads, which run the parts of one job at a time.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::mem;
 use std::ops::Range;
@@ -217,8 +218,7 @@ impl Team {
 
 /// On drop, waits for the helpers and runs the parts that none of them has claimed: a helper that the system
 /// has suspended before that delays nobody. A panic in such a part waits for the other parts, which use what
-/// the job borrows; [`Done`] has noted it for the end of [`Team::run`]. What it carried is leaked: a destructor
-/// that panics would not wait.
+/// the job borrows; [`Done`] has noted it for the end of [`Team::run`].
 struct Waiting<'a>(&'a [Helper]);
 
 impl Drop for Waiting<'_> {
@@ -229,7 +229,7 @@ impl Drop for Waiting<'_> {
                 let state = helper.desk.state.load(Ordering::Acquire);
                 let work = || helper.desk.work(state, i + 1);
                 let after_panic = |carried| {
-                    mem::forget(carried);
+                    drop_quietly(carried);
                     true
                 };
                 match state % STATES {
@@ -242,14 +242,19 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Drops what a panic carried; a panic of its destructor ends here, and what that one carried is leaked.
+fn drop_quietly(carried: Box<dyn Any + Send>) {
+    catch_unwind(AssertUnwindSafe(|| drop(carried))).unwrap_or_else(mem::forget);
+}
+
 impl Drop for Team {
     fn drop(&mut self) {
         for helper in &mut self.helpers {
             helper.desk.stop.store(true, Ordering::Relaxed);
             if let Some(thread) = helper.thread.take() {
                 thread.thread().unpark();
-                // A panic was already reported when it happened. What it carried is leaked, as in `Waiting`.
-                thread.join().unwrap_or_else(mem::forget);
+                // A panic was already reported when it happened.
+                thread.join().unwrap_or_else(drop_quietly);
             }
         }
     }
