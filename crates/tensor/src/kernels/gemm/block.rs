@@ -75,7 +75,8 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 #[inline(always)]
 // Counted loops and unchecked arithmetic: this is compiled for every block size, so iterators and checks
 // would bloat it.
-#[allow(clippy::needless_range_loop)]
+// The assembly of `opaque` is empty: it reads no memory.
+#[allow(clippy::needless_range_loop, clippy::pointers_in_nomem_asm_block)]
 pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
     let &Block {
         k,
