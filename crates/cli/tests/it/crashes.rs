@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use charloom::Checkpoint;
@@ -13,7 +13,8 @@ const TRAININGS: [&str; 3] = [
     "train names --hidden 30 --steps 4000 --eval-every 40 --log-every 10 --batch 8",
     "train names --mode text --model gru --hidden 16 --context 16 --batch 4 --ema 0.9 --steps 1500 \
      --eval-every 40 --log-every 10",
-    "train names --model transformer --layers 1 --embed 16 --batch 8 --optimizer adamw --steps 1500 --eval-every 40 --log-every 10",
+    "train names --model transformer --layers 1 --embed 16 --batch 8 --optimizer adamw --steps 1500 --eval-every 40 \
+     --log-every 10",
 ];
 
 fn charloom(folder: &Path, args: &str) -> Command {
@@ -109,7 +110,16 @@ fn random_numbers() -> impl FnMut() -> f64 {
     }
 }
 
-/// On a small file system of its own, in a mount namespace that ends with the command.
+/// Runs a script in a mount namespace that ends with it.
+fn in_mount_namespace(home: &Path, script: &str) -> Output {
+    Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .env("CHARLOOM", assert_cmd::cargo::cargo_bin!("charloom"))
+        .current_dir(home)
+        .output()
+        .expect("unshare(1)")
+}
+
 #[test]
 #[ignore = "mounts a small file system, which not every machine allows"]
 fn a_full_disk_keeps_the_checkpoint_before() {
@@ -130,12 +140,7 @@ fn a_full_disk_keeps_the_checkpoint_before() {
         cp -a small/other copy/other 2> /dev/null
         exit 0
     "#;
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
-        .env("CHARLOOM", assert_cmd::cargo::cargo_bin!("charloom"))
-        .current_dir(home.path())
-        .output();
-    let output = output.expect("unshare(1)");
+    let output = in_mount_namespace(home.path(), script);
     let said = String::from_utf8_lossy(&output.stderr);
     let first = fs::read_to_string(home.path().join("first")).unwrap_or_default();
     assert_eq!(output.status.code(), Some(0), "{said}{first}");
@@ -184,12 +189,7 @@ fn a_full_disk_is_told_with_a_way_out_wherever_it_is_found() {
         let args = format!("train names --steps 5 --eval-every 5 --hidden 8 --out {run}");
         assert!(charloom(home.path(), &args).output().unwrap().status.success());
     }
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
-        .env("CHARLOOM", assert_cmd::cargo::cargo_bin!("charloom"))
-        .current_dir(home.path())
-        .output();
-    let output = output.expect("unshare(1)");
+    let output = in_mount_namespace(home.path(), script);
     let read = |name: &str| fs::read_to_string(home.path().join(name)).unwrap_or_default();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}{}", read("again"));

@@ -108,7 +108,8 @@ fn wait_for(folder: &Path, study: &str) {
     panic!("the study did not come into being");
 }
 
-/// Two workers share a study. Then one is killed at work on another, and its trial is not touched while its lease lasts.
+/// Two workers share a study. Then one is killed at work on another, and its trial is not touched while its lease
+/// lasts.
 fn share(folder: &Path, [first, second]: [&str; 2]) {
     let one = start(folder, &["sweep", "spec.toml", "--study", first, "--threads", "1"]);
     wait_for(folder, first);

@@ -40,17 +40,18 @@ pub(super) struct Block {
 /// From how many products on a block's part of C is prefetched while they are added: fewer are done before it arrives.
 const MIN_PREFETCHED: usize = 64;
 
-/// The same value, computed before a loop and kept in a register: the compiler, which does not see what it is, cannot
+/// The same address, computed before a loop and kept in a register: the compiler, which does not see what it is, cannot
 /// compute it anew in each round.
-macro_rules! opaque {
-    ($value:expr) => {{
-        #[allow(unused_mut)]
-        let mut value = $value;
-        // SAFETY: there are no instructions.
-        #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
-        std::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags));
-        value
-    }};
+#[inline(always)]
+// The assembly, which is empty, reads no memory. Where it is left out nothing changes `address`.
+#[allow(clippy::pointers_in_nomem_asm_block, unused_mut)]
+fn opaque(mut address: *const f32) -> *const f32 {
+    // SAFETY: there are no instructions.
+    #[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+    unsafe {
+        std::arch::asm!("/* {0} */", inout(reg) address, options(pure, nomem, nostack, preserves_flags));
+    }
+    address
 }
 
 /// Vector `v` of a row of `W` vectors, the last of which has `last` elements.
@@ -75,8 +76,7 @@ pub(in super::super) unsafe fn load<S: Simd, const W: usize>(p: *const f32, v: u
 #[inline(always)]
 // Counted loops and unchecked arithmetic: this is compiled for every block size, so iterators and checks
 // would bloat it.
-// The assembly of `opaque` is empty: it reads no memory.
-#[allow(clippy::needless_range_loop, clippy::pointers_in_nomem_asm_block)]
+#[allow(clippy::needless_range_loop)]
 pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS: bool>(call: &Block) {
     let &Block {
         k,
@@ -109,7 +109,7 @@ pub(super) unsafe fn block<S: Simd, const R: usize, const W: usize, const ACROSS
             }
         }
         // The rows of A; unused if it is read across.
-        let rows: [_; R] = std::array::from_fn(|r| opaque!(a.wrapping_add(r.wrapping_mul(row))));
+        let rows: [_; R] = std::array::from_fn(|r| opaque(a.wrapping_add(r.wrapping_mul(row))));
         let mut done = 0;
         macro_rules! add_products {
             ($count:literal, $v:ident, $p:ident => $load:expr) => {

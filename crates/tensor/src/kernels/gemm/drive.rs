@@ -51,11 +51,13 @@ pub(super) unsafe fn gemm_on<S: BlocksOf>(
     let packs_b = packing.b && packing.prepacked_b.is_none();
     // A with contiguous rows is read along them.
     let a_across = a_strides[1] != 1;
-    let most_k = match packing.b || m >= MIN_ROWS {
-        _ if packing.prepacked_b.is_some() => KC,
-        _ if a_across && !packs_a && S::LANES <= 8 => KC_ACROSS,
-        true => KC,
-        false => KC_OF_FEW_ROWS,
+    // A B that was packed beforehand lies in parts of `KC`.
+    let most_k = if a_across && !packs_a && packing.prepacked_b.is_none() && S::LANES <= 8 {
+        KC_ACROSS
+    } else if packing.b || m >= MIN_ROWS {
+        KC
+    } else {
+        KC_OF_FEW_ROWS
     };
     let [parts, kc, padded_n] = parts_of::<S>(k, n, most_k);
     let mc = even_piece(m, MC);
